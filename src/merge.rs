@@ -1,0 +1,277 @@
+//! The text of `pending.md` (spec 6.1, 6.2): where each byte comes from, without holding any content.
+//!
+//! A snapshot may cover thousands of handoffs and stays open for as long as its reader likes. So a
+//! [`Layout`] keeps offsets only; header lines are written again whenever they are read, bodies are left to
+//! the caller to fetch. That asks of [`Entries`] to answer the same for as long as the layout is used.
+
+#[cfg(test)]
+mod tests;
+
+use chrono::{DateTime, FixedOffset};
+use std::ffi::OsStr;
+use std::fmt::Write;
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+
+/// One handoff of a snapshot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Entry<'a> {
+    /// Its path as seen from the queue that is read.
+    pub path: &'a OsStr,
+    /// Its length in bytes.
+    pub size: u64,
+    /// When it was last written, in the zone to show.
+    pub written: DateTime<FixedOffset>,
+    /// The file name it has once consumed.
+    pub stays_as: &'a OsStr,
+    /// Whether its last byte is a newline; if not, one is put after it.
+    pub ends_with_newline: bool,
+}
+
+impl Entry<'_> {
+    /// The length of the newline put after it, in bytes.
+    fn newline_len(&self) -> u64 {
+        u64::from(!self.ends_with_newline)
+    }
+
+    /// The length of its body with the newline put after it, in bytes.
+    fn body_len(&self) -> u64 {
+        self.size.saturating_add(self.newline_len())
+    }
+
+    /// One comment line about the `i`th of `count`, which is called a `word`.
+    fn line(&self, word: &str, i: usize, count: usize, pad: bool) -> String {
+        let mut line = format!("<!-- {word} {}/{count}: ", i + 1);
+        escape(&mut line, self.path);
+        let written = self.written.format("%Y-%m-%d %H:%M:%S %z");
+        let _ = write!(line, " | {} bytes | written {written}", self.size);
+        line.push_str(" | stays as ");
+        escape(&mut line, self.stays_as);
+        close(&mut line, pad);
+        line
+    }
+}
+
+/// The handoffs of a snapshot, in the order in which they are delivered.
+pub trait Entries {
+    /// How many there are.
+    fn count(&self) -> usize;
+    /// The `i`th, counted from 0.
+    fn entry(&self, i: usize) -> Entry<'_>;
+}
+
+/// A part of what a read returns.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Piece {
+    /// These bytes.
+    Text(Vec<u8>),
+    /// `len` bytes of the content of a handoff, from `offset` on.
+    Body {
+        /// Which handoff, counted from 0.
+        entry: usize,
+        /// Where in its content, in bytes.
+        offset: u64,
+        /// How many bytes; never 0.
+        len: u64,
+    },
+}
+
+/// Where everything stands in the merged text: sixteen bytes for each handoff.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Layout {
+    /// Where each block begins. INVARIANT: ascending.
+    starts: Vec<u64>,
+    /// Where the last block ends.
+    size: u64,
+    /// How many handoffs there are; tells which block is what.
+    count: usize,
+    /// The sum of the sizes of the handoffs, which the first line names.
+    bodies: u64,
+    /// Whether the first line has a space more, so that `size` is no multiple of 512.
+    pad: bool,
+}
+
+/// What stands in a row in the merged text, each ending in a newline.
+#[derive(Clone, Copy)]
+enum Block {
+    /// The first line, where two or more follow.
+    Summary,
+    /// The line of the index about one handoff.
+    Index(usize),
+    /// A handoff: its header line, its body, its missing newline.
+    Handoff(usize),
+}
+
+impl Layout {
+    /// The layout of the merged `e`. Sizes are added saturating: sparse files can pretend to more than a
+    /// file may hold, and must not stop the program.
+    pub fn new<E: Entries + ?Sized>(e: &E) -> Layout {
+        let count = e.count();
+        let sizes = (0..count).map(|i| e.entry(i).size);
+        let mut layout = Layout {
+            starts: Vec::with_capacity(2 * count + 1),
+            size: 0,
+            count,
+            bodies: sizes.fold(0, u64::saturating_add),
+            pad: false,
+        };
+        for k in 0..layout.blocks() {
+            let block = layout.block(k);
+            let body = match block {
+                Block::Handoff(i) => e.entry(i).body_len(),
+                Block::Summary | Block::Index(_) => 0,
+            };
+            let line = layout.line(block, e).len() as u64;
+            layout.starts.push(layout.size);
+            layout.size = layout.size.saturating_add(line).saturating_add(body);
+        }
+        if layout.size > 0 && layout.size.is_multiple_of(512) {
+            layout.pad = true;
+            layout.size += 1;
+            for start in layout.starts.iter_mut().skip(1) {
+                *start += 1;
+            }
+        }
+        layout
+    }
+
+    /// The exact length of the merged text in bytes; 0 if there is no handoff, else never a multiple of
+    /// 512, so that no reader's buffer ends by chance where the text does (spec 6.2).
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The pieces that make up `offset..offset + len`, clipped to the text, in order. Writes no line that
+    /// this range does not touch.
+    pub fn pieces<E: Entries + ?Sized>(&self, e: &E, offset: u64, len: u64) -> Vec<Piece> {
+        let end = offset.saturating_add(len).min(self.size);
+        let mut window = Window::new(offset..end);
+        let first = self.starts.partition_point(|start| *start <= offset);
+        for k in first.saturating_sub(1)..self.blocks() {
+            let block_start = self.starts[k];
+            if block_start >= end {
+                break;
+            }
+            let block_end = self.starts.get(k + 1).copied().unwrap_or(self.size);
+            let block = self.block(k);
+            let Block::Handoff(i) = block else {
+                window.text(block_start..block_end, || self.line(block, e));
+                continue;
+            };
+            // Counted from the end, so that a read within a body need not write its header.
+            let entry = e.entry(i);
+            let body_end = block_end.saturating_sub(entry.newline_len());
+            let body_start = body_end.saturating_sub(entry.size).max(block_start);
+            window.text(block_start..body_start, || self.line(block, e));
+            window.body(body_start..body_end, i);
+            window.text(body_end..block_end, || "\n".into());
+        }
+        window.pieces
+    }
+
+    /// How many blocks there are. A single handoff needs no index.
+    fn blocks(&self) -> usize {
+        match self.count {
+            0 | 1 => self.count,
+            _ => 2 * self.count + 1,
+        }
+    }
+
+    fn block(&self, k: usize) -> Block {
+        match k {
+            _ if self.count == 1 => Block::Handoff(k),
+            0 => Block::Summary,
+            _ if k <= self.count => Block::Index(k - 1),
+            _ => Block::Handoff(k - self.count - 1),
+        }
+    }
+
+    /// The line that `block` is or, for a handoff, begins with.
+    fn line<E: Entries + ?Sized>(&self, block: Block, e: &E) -> String {
+        let n = self.count;
+        match block {
+            Block::Summary => {
+                let mut line = format!("<!-- handoffs: {n} | {} bytes", self.bodies);
+                close(&mut line, self.pad);
+                line
+            }
+            Block::Index(i) => e.entry(i).line("index", i, n, false),
+            Block::Handoff(i) => e.entry(i).line("handoff", i, n, self.pad && n == 1),
+        }
+    }
+}
+
+/// Collects what of the blocks lies within a range.
+struct Window {
+    range: Range<u64>,
+    pieces: Vec<Piece>,
+}
+
+impl Window {
+    fn new(range: Range<u64>) -> Window {
+        let pieces = Vec::new();
+        Window { range, pieces }
+    }
+
+    /// The part of `at` that is wanted, counted from its start; `None` if that is nothing.
+    fn wanted(&self, at: &Range<u64>) -> Option<Range<u64>> {
+        let from = self.range.start.max(at.start);
+        let to = self.range.end.min(at.end);
+        (from < to).then(|| from - at.start..to - at.start)
+    }
+
+    /// Text that stands at `at`; made only if it is wanted.
+    fn text(&mut self, at: Range<u64>, make: impl FnOnce() -> String) {
+        let Some(wanted) = self.wanted(&at) else {
+            return;
+        };
+        let text = make();
+        let within = |offset| {
+            usize::try_from(offset)
+                .unwrap_or(usize::MAX)
+                .min(text.len())
+        };
+        let part = &text.as_bytes()[within(wanted.start)..within(wanted.end)];
+        match self.pieces.last_mut() {
+            Some(Piece::Text(before)) => before.extend_from_slice(part),
+            Some(Piece::Body { .. }) | None => self.pieces.push(Piece::Text(part.to_vec())),
+        }
+    }
+
+    /// The content of `entry`, which stands at `at`.
+    fn body(&mut self, at: Range<u64>, entry: usize) {
+        if let Some(wanted) = self.wanted(&at) {
+            let (offset, len) = (wanted.start, wanted.end - wanted.start);
+            self.pieces.push(Piece::Body { entry, offset, len });
+        }
+    }
+}
+
+fn close(line: &mut String, pad: bool) {
+    line.push_str(if pad { "  -->\n" } else { " -->\n" });
+}
+
+/// Appends a name such that it can neither end the line or the comment it stands in nor look like another
+/// field of it, and can be read back: as itself, but `\\` for a backslash and `\xNN` for each byte of what
+/// ends lines, of other control characters, of `|` and `>`, and of what is not UTF-8.
+fn escape(line: &mut String, name: &OsStr) {
+    let hex = |line: &mut String, bytes: &[u8]| {
+        for byte in bytes {
+            let _ = write!(line, "\\x{byte:02x}");
+        }
+    };
+    for chunk in name.as_bytes().utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\\' => line.push_str("\\\\"),
+                // HTML ends a comment at `--!>` as well as at `-->`, so no `>` stays.
+                '|' | '>' | '\u{2028}' | '\u{2029}' => {
+                    hex(line, c.encode_utf8(&mut [0; 4]).as_bytes());
+                }
+                _ if c.is_control() => hex(line, c.encode_utf8(&mut [0; 4]).as_bytes()),
+                _ => line.push(c),
+            }
+        }
+        hex(line, chunk.invalid());
+    }
+}

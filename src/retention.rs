@@ -1,0 +1,86 @@
+//! How long a consumed handoff stays (spec 7.1).
+
+use std::time::{Duration, SystemTime};
+
+/// The time for which what was consumed, or left behind, is kept.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Retention(Duration);
+
+impl Retention {
+    /// Keeps for `time`; zero expires at once.
+    pub fn new(time: Duration) -> Retention {
+        Retention(time)
+    }
+
+    /// The time itself.
+    pub fn duration(self) -> Duration {
+        self.0
+    }
+
+    /// Whether what has been waiting `since` (an mtime) is due `now`: from the very moment on at which its
+    /// age reaches the retention. A `since` in the future has no age and is never due, for a clock that
+    /// was set back must not delete anything.
+    pub fn expired(&self, since: SystemTime, now: SystemTime) -> bool {
+        now.duration_since(since).is_ok_and(|age| age >= self.0)
+    }
+
+    /// The moment at which it will be due; `None` if that lies beyond the calendar.
+    pub fn deadline(&self, since: SystemTime) -> Option<SystemTime> {
+        since.checked_add(self.0)
+    }
+}
+
+impl Default for Retention {
+    /// Seven days.
+    fn default() -> Retention {
+        Retention(Duration::from_secs(7 * 24 * 60 * 60))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    /// spec 7.1: seven days, on the second
+    #[test]
+    fn expires_on_the_second() {
+        let week = Retention::default();
+        let since = at(1_800_000_000);
+        assert!(!week.expired(since, at(1_800_000_000 + 604_799)));
+        assert!(week.expired(since, at(1_800_000_000 + 604_800)));
+        assert!(week.expired(since, at(1_800_000_000 + 604_801)));
+    }
+
+    /// spec 7.2: a clock set back deletes nothing
+    #[test]
+    fn the_future_is_never_expired() {
+        assert!(!Retention::new(Duration::ZERO).expired(at(11), at(10)));
+        assert!(Retention::new(Duration::ZERO).expired(at(10), at(10)));
+    }
+
+    /// spec 7.1: `--retention` may be absurd, and mtimes too
+    #[test]
+    fn no_time_overflows() {
+        let forever = Retention::new(Duration::MAX);
+        let before_1970 = SystemTime::UNIX_EPOCH - Duration::from_secs(1 << 40);
+        assert!(!forever.expired(before_1970, at(1 << 40)));
+        assert_eq!(forever.deadline(at(1)), None);
+        assert!(Retention::default().expired(before_1970, at(0)));
+    }
+
+    proptest! {
+        /// spec 7.1: what the sweep waits for is the moment the listing changes
+        #[test]
+        fn due_exactly_from_the_deadline_on(since in 0..9u64, keep in 0..9u64, now in 0..27u64) {
+            let retention = Retention::new(Duration::from_secs(keep));
+            let deadline = retention.deadline(at(since)).unwrap();
+            let due = since <= now && deadline <= at(now);
+            prop_assert_eq!(retention.expired(at(since), at(now)), due);
+        }
+    }
+}
