@@ -1,0 +1,327 @@
+//! What programs are known for, by their names.
+//!
+//! A file system sees system calls, not intentions: `vim` replacing a file and `cp` replacing it look alike, and
+//! so do `cat` and `grep`. Where the contract depends on the intention (an edit, 4.4; a reader that shows a part,
+//! 6.3; a search, 6.5; an agent, 5) all there is to go by is the caller's name. The lists here are therefore
+//! deliberately generous, and every one of them can be amended by the user.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// How many bytes of a program's name the kernel keeps (`TASK_COMM_LEN` less the final NUL).
+const COMM_LEN: usize = 15;
+
+/// What a program is known for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Replaces a file because somebody edits it (spec 4.4).
+    Editor,
+    /// A coding agent: a session of its own (spec 5), and an editor of what it has read (spec 4.4).
+    Agent,
+    /// Rewrites a file from what it read of it (spec 4.4).
+    StreamEditor,
+    /// Reads files to search, index or save them, not to show them to anyone (spec 6.5).
+    Searcher,
+    /// Shows a part of what it reads (spec 6.3).
+    PartReader,
+}
+
+#[rustfmt::skip]
+const EDITORS: &[&str] = &[
+    "vi", "vim", "vim.basic", "vim.tiny", "vim.nox", "vim.gtk", "vim.gtk3", "vim.athena", "vim.motif", "vimx",
+    "vimdiff", "gvim", "gvimdiff", "rvim", "rgvim", "evim", "eview", "view", "rview", "nvi", "nvim", "nvim-qt",
+    "neovide", "elvis", "vile", "vis", "kak", "hx", "helix", "nano", "rnano", "pico", "micro", "emacs*", "zile", "mg", "jed",
+    "joe", "jmacs", "jpico", "jstar", "rjoe", "ne", "dte", "tilde", "mcedit", "code", "code-insiders", "code-oss",
+    "code-server", "codium", "vscodium", "cursor", "windsurf", "zed", "zeditor", "zed-editor", "subl", "sublime_text", "lapce",
+    "lite-xl", "kate", "kwrite", "gedit", "gnome-text-editor", "xed", "pluma", "mousepad", "featherpad", "leafpad",
+    "l3afpad", "geany", "idea", "pycharm", "webstorm", "goland", "clion", "rustrover", "rubymine", "phpstorm",
+];
+
+#[rustfmt::skip]
+const AGENTS: &[&str] = &[
+    "claude", "codex", "opencode", "gemini", "aider", "cursor-agent", "pi", "goose", "amp", "crush", "qwen",
+    "copilot", "cline", "kilo", "kilocode", "kiro-cli", "qchat", "droid", "auggie", "openhands", "plandex", "kimi",
+    "vibe", "gptme", "codebuff", "iflow", "trae-cli",
+];
+
+const STREAM_EDITORS: &[&str] = &["sed", "gsed", "ssed", "sd", "perl", "ed", "red", "ex"];
+
+#[rustfmt::skip]
+const SEARCHERS: &[&str] = &[
+    "grep", "egrep", "fgrep", "rgrep", "ggrep", "pcregrep", "pcre2grep", "rg", "rga", "ugrep", "ug", "ag", "ack",
+    "ack-grep", "git", "file", "find", "gfind", "bfs", "fd", "fdfind", "updatedb*", "locate", "plocate", "mlocate",
+    "slocate", "recollindex", "baloo*", "tracker*", "localsearch*", "rsync", "rclone", "tar", "gtar", "bsdtar",
+    "borg", "restic", "duplicity", "duplicati*", "kopia", "bup", "rdiff-backup", "syncthing", "unison",
+];
+
+const PART_READERS: &[&str] = &[
+    "head", "ghead", "tail", "gtail", "wc", "gwc", "less", "more", "most",
+];
+
+/// Which names play which [`Role`].
+#[derive(Clone, Debug)]
+pub struct Programs {
+    editors: Rules,
+    agents: Rules,
+    stream_editors: Rules,
+    searchers: Rules,
+    part_readers: Rules,
+}
+
+impl Default for Programs {
+    fn default() -> Programs {
+        Programs::builtin()
+    }
+}
+
+impl Programs {
+    /// The lists of spec 4.4, 5, 6.3 and 6.5, and the near kin of what these name.
+    pub fn builtin() -> Programs {
+        Programs {
+            editors: Rules::of(EDITORS),
+            agents: Rules::of(AGENTS),
+            stream_editors: Rules::of(STREAM_EDITORS),
+            searchers: Rules::of(SEARCHERS),
+            part_readers: Rules::of(PART_READERS),
+        }
+    }
+
+    /// Changes one list: `NAME` adds a program, `!NAME` removes it; `NAME*` means every name that starts so, and
+    /// `!*` empties the list. What was said last holds: `!balooctl` after `baloo*` is an exception to it.
+    ///
+    /// # Errors
+    ///
+    /// When `spec` cannot be a program's name, as with a path or a `*` in the middle. A bare `*` is refused too: that
+    /// every program is an agent, or an editor, is hardly ever what was meant.
+    pub fn amend(&mut self, role: Role, spec: &str) -> Result<(), BadProgram> {
+        let rule = Rule::parse(spec).ok_or_else(|| BadProgram(spec.to_owned()))?;
+        self.rules_mut(role).push(rule);
+        Ok(())
+    }
+
+    /// Whether a program called `name` plays `role`. Only the first 15 bytes count: the kernel keeps no more.
+    pub fn is(&self, role: Role, name: &[u8]) -> bool {
+        self.rules(role).holds(name)
+    }
+
+    /// The list as [`Programs::amend`] would take it, sorted; for `--help`.
+    pub fn names(&self, role: Role) -> Vec<String> {
+        let names: BTreeSet<String> = self.rules(role).0.iter().map(Rule::to_string).collect();
+        names.into_iter().collect()
+    }
+
+    fn rules(&self, role: Role) -> &Rules {
+        match role {
+            Role::Editor => &self.editors,
+            Role::Agent => &self.agents,
+            Role::StreamEditor => &self.stream_editors,
+            Role::Searcher => &self.searchers,
+            Role::PartReader => &self.part_readers,
+        }
+    }
+
+    fn rules_mut(&mut self, role: Role) -> &mut Rules {
+        match role {
+            Role::Editor => &mut self.editors,
+            Role::Agent => &mut self.agents,
+            Role::StreamEditor => &mut self.stream_editors,
+            Role::Searcher => &mut self.searchers,
+            Role::PartReader => &mut self.part_readers,
+        }
+    }
+}
+
+/// A name that [`Programs::amend`] does not take.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BadProgram(String);
+
+impl fmt::Display for BadProgram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} names no program: give NAME, NAME* for all that start so, or !NAME to remove one (a name, not a path)",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for BadProgram {}
+
+/// INVARIANT: no rule is made pointless by a later one, so that the list shown is the list that holds.
+#[derive(Clone, Debug, Default)]
+struct Rules(Vec<Rule>);
+
+impl Rules {
+    fn of(names: &[&str]) -> Rules {
+        let rules: Option<Vec<Rule>> = names.iter().map(|name| Rule::parse(name)).collect();
+        Rules(rules.unwrap_or_default())
+    }
+
+    /// The last rule that matches decides.
+    fn holds(&self, name: &[u8]) -> bool {
+        let name = as_comm(name);
+        let rule = self.0.iter().rev().find(|rule| rule.matches(name));
+        rule.is_some_and(|rule| rule.adds)
+    }
+
+    fn push(&mut self, rule: Rule) {
+        self.0.retain(|earlier| !rule.covers(earlier));
+        // Where no prefix is left that it would be an exception to, a removal has done its work.
+        if rule.adds || self.0.iter().any(|wider| wider.covers(&rule)) {
+            self.0.push(rule);
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Rule {
+    adds: bool,
+    name: String,
+    prefix: bool,
+}
+
+impl Rule {
+    fn parse(spec: &str) -> Option<Rule> {
+        let spec = spec.trim();
+        let (adds, spec) = match spec.strip_prefix('!') {
+            Some(rest) => (false, rest),
+            None => (true, spec),
+        };
+        let (prefix, name) = match spec.strip_suffix('*') {
+            Some(rest) => (true, rest),
+            None => (false, spec),
+        };
+        let empties = !adds && prefix;
+        let valid = |c: char| !matches!(c, '*' | '/' | '!') && !c.is_control();
+        ((empties || !name.is_empty()) && name.chars().all(valid)).then(|| Rule {
+            adds,
+            name: name.to_owned(),
+            prefix,
+        })
+    }
+
+    fn key(&self) -> &[u8] {
+        as_comm(self.name.as_bytes())
+    }
+
+    fn matches(&self, name: &[u8]) -> bool {
+        if self.prefix {
+            name.starts_with(self.key())
+        } else {
+            name == self.key()
+        }
+    }
+
+    fn covers(&self, other: &Rule) -> bool {
+        (self.prefix || !other.prefix) && self.matches(other.key())
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let not = if self.adds { "" } else { "!" };
+        let star = if self.prefix { "*" } else { "" };
+        write!(f, "{not}{}{star}", self.name)
+    }
+}
+
+fn as_comm(name: &[u8]) -> &[u8] {
+    &name[..name.len().min(COMM_LEN)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// spec 4.4, 5, 6.3, 6.5: every program that the contract names.
+    #[test]
+    fn the_lists_hold_what_the_contract_names() {
+        let expected = [
+            (
+                Role::Editor,
+                "vi vim nvim nano emacs emacs-nox emacsclient micro hx code vim.basic",
+            ),
+            (
+                Role::Agent,
+                "claude codex opencode gemini aider cursor-agent",
+            ),
+            (Role::StreamEditor, "sed perl ed"),
+            (Role::PartReader, "head tail wc less more"),
+            (
+                Role::Searcher,
+                "grep egrep fgrep rg ugrep ag ack git file find updatedb updatedb.plocat locate baloo_file \
+                 tracker-miner-f localsearch-3 rsync tar bsdtar borg restic duplicity",
+            ),
+        ];
+        let programs = Programs::builtin();
+        for (role, names) in expected {
+            for name in names.split_whitespace() {
+                assert!(programs.is(role, name.as_bytes()), "{name} is no {role:?}");
+            }
+            for other in ["cat", "bash", "cp", "python3", ""] {
+                assert!(!programs.is(role, other.as_bytes()), "{other} is {role:?}");
+            }
+        }
+        assert_eq!(
+            programs.names(Role::Agent).len(),
+            AGENTS.len(),
+            "a rule that does not parse"
+        );
+        assert_eq!(
+            programs.names(Role::Editor).len(),
+            EDITORS.len(),
+            "a rule that does not parse"
+        );
+        assert_eq!(
+            programs.names(Role::Searcher).len(),
+            SEARCHERS.len(),
+            "a rule that does not parse"
+        );
+    }
+
+    /// spec 4.4, 6.3: "the lists can be extended", and what was said last holds.
+    #[test]
+    fn the_last_word_on_a_name_holds() -> Result<(), BadProgram> {
+        let mut programs = Programs::builtin();
+        programs.amend(Role::Agent, "a-very-long-agent-name")?;
+        assert!(
+            programs.is(Role::Agent, b"a-very-long-age"),
+            "as the kernel cuts it"
+        );
+        programs.amend(Role::Agent, "!claude")?;
+        assert!(!programs.is(Role::Agent, b"claude"));
+        assert!(
+            !programs
+                .names(Role::Agent)
+                .iter()
+                .any(|name| name.contains("claude"))
+        );
+
+        programs.amend(Role::Searcher, "!balooctl")?;
+        assert!(!programs.is(Role::Searcher, b"balooctl"));
+        assert!(programs.is(Role::Searcher, b"baloo_file"));
+        assert!(
+            programs
+                .names(Role::Searcher)
+                .contains(&"!balooctl".to_owned())
+        );
+        programs.amend(Role::Searcher, "baloo*")?;
+        assert!(programs.is(Role::Searcher, b"balooctl"));
+
+        programs.amend(Role::Editor, "!*")?;
+        programs.amend(Role::Editor, "mine*")?;
+        assert_eq!(programs.names(Role::Editor), ["mine*"]);
+        Ok(())
+    }
+
+    /// spec 8.1: wrong usage is an error that says what would be right.
+    #[test]
+    fn what_names_no_program_is_refused() {
+        let mut programs = Programs::builtin();
+        for spec in ["", "!", "*", "a*b", "/usr/bin/vim", "!!vim", "a\nb", "**"] {
+            let refused = programs.amend(Role::Editor, spec);
+            assert_eq!(refused, Err(BadProgram(spec.to_owned())));
+        }
+        assert!(BadProgram("a/b".to_owned()).to_string().contains("a/b"));
+    }
+}

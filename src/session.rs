@@ -1,0 +1,505 @@
+//! Who is calling (spec 5): which process, which program, and which session it belongs to.
+//!
+//! FUSE hands over no more than a thread id. Everything else comes from `/proc`, where any file may be missing,
+//! unreadable or gone a moment later; each step therefore falls back on the next, down to one anonymous session per
+//! user. What was found out about a process holds as long as it lives, also when its parent dies and it is handed to
+//! `init`: a shell command that an agent left in the background is still that agent's.
+
+mod proc;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use self::proc::Stat;
+pub use self::proc::{Proc, Program, SystemProc};
+use crate::programs::{Programs, Role};
+
+/// The variable by which the user says what a session is.
+const SESSION_VARIABLE: &[u8] = b"HANDOFF_SESSION";
+
+/// How many ancestors are looked at. Real ones are a dozen; what changes while it is read might go round in circles.
+const MAX_DEPTH: usize = 64;
+
+/// How many processes, and how many threads, are remembered.
+const MAX_KNOWN: usize = 4096;
+
+/// A process, told apart from all others that ever had its pid.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, PartialOrd, Ord)]
+pub struct Process {
+    /// The thread group id: what everybody but the kernel calls pid.
+    pub pid: u32,
+    /// When it started, in clock ticks since boot.
+    pub start: u64,
+}
+
+/// On whose behalf a process calls: aliases are kept per session (spec 4.3).
+#[derive(Clone, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub enum Session {
+    /// What the process has in `HANDOFF_SESSION`.
+    Named(Arc<[u8]>),
+    /// The agent that it is, or works for.
+    Agent(Process),
+    /// The session of a terminal.
+    Terminal {
+        /// The terminal's device number.
+        tty: u32,
+        /// The leader of the kernel session that the terminal controls; start 0 if it was gone already.
+        leader: Process,
+    },
+    /// The kernel's session, by its leader; start 0 if that was gone already.
+    Kernel(Process),
+    /// Nothing is known but the user.
+    Anonymous {
+        /// The user's id.
+        uid: u32,
+    },
+}
+
+/// One who calls.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// None if it cannot be told.
+    pub process: Option<Process>,
+    /// What it belongs to.
+    pub session: Session,
+    /// What it runs.
+    pub program: Program,
+}
+
+impl Caller {
+    fn anonymous(uid: u32) -> Caller {
+        Caller {
+            process: None,
+            session: Session::Anonymous { uid },
+            program: Program::default(),
+        }
+    }
+}
+
+/// Finds out who calls, and remembers it.
+pub struct Resolver {
+    proc: Box<dyn Proc>,
+    programs: Arc<Programs>,
+    /// Never held while `/proc` is read: `environ` and `cmdline` wait for the address space of the process they
+    /// belong to, which may itself be waiting for an answer from this file system.
+    cache: Mutex<Cache>,
+}
+
+impl Resolver {
+    /// A resolver that knows nothing yet.
+    pub fn new(proc: Box<dyn Proc>, programs: Arc<Programs>) -> Resolver {
+        Resolver {
+            proc,
+            programs,
+            cache: Mutex::default(),
+        }
+    }
+
+    /// Who the thread `tid` of user `uid` is (spec 5). It never fails: what cannot be told is anonymous.
+    ///
+    /// For a thread seen before this costs one read of its `stat`, which shows whether its id is in use for another
+    /// one by now, and whether it runs another program.
+    pub fn caller(&self, tid: u32, uid: u32) -> Caller {
+        let Some(stat) = self.stat(tid) else {
+            return Caller::anonymous(uid);
+        };
+        if let Some(caller) = self.cache.lock().caller(tid, &stat) {
+            return caller;
+        }
+        match self.leading_thread(tid, stat) {
+            Some((process, stat)) => self.resolve(process, stat, uid),
+            None => Caller::anonymous(uid),
+        }
+    }
+
+    /// Whether this very process, not another with its pid, still runs.
+    pub fn is_alive(&self, process: Process) -> bool {
+        let stat = self.stat(process.pid);
+        stat.is_some_and(|stat| stat.start == process.start && !stat.is_dead())
+    }
+
+    /// Whether anything of the session is left that could ask for its aliases (spec 4.3). What the user named, and
+    /// the anonymous, never ends; an agent's session ends with the agent; a terminal's or the kernel's with its leader or
+    /// the last of its known callers, for a leader may be gone before the session is first seen.
+    pub fn session_alive(&self, session: &Session) -> bool {
+        match session {
+            Session::Named(_) | Session::Anonymous { .. } => true,
+            Session::Agent(agent) => self.is_alive(*agent),
+            Session::Terminal { leader, .. } | Session::Kernel(leader) => {
+                self.is_alive(*leader) || {
+                    let callers = self.cache.lock().callers_of(session);
+                    callers.into_iter().any(|process| self.is_alive(process))
+                }
+            }
+        }
+    }
+
+    /// Whether the thread is being killed by a signal just now (spec 4.9). Asked at the FLUSH of a process that closes
+    /// nothing itself any more.
+    pub fn dying_by_signal(&self, tid: u32) -> bool {
+        self.stat(tid).is_some_and(|stat| stat.is_dying_by_signal())
+    }
+
+    /// Whether two threads belong to one process: what one writes another may close. A thread that has ended is
+    /// known if it called before.
+    pub fn same_process(&self, a_tid: u32, b_tid: u32) -> bool {
+        if a_tid == b_tid {
+            return a_tid != 0;
+        }
+        let a = self.process_of(a_tid);
+        a.is_some() && a == self.process_of(b_tid)
+    }
+
+    /// Forgets the processes that have ended, and their threads. Costs one read of `/proc` for each that is known.
+    pub fn forget_dead(&self) {
+        let mut dead = self.cache.lock().processes();
+        dead.retain(|process| !self.is_alive(*process));
+        self.cache.lock().forget(&dead);
+    }
+
+    fn stat(&self, pid: u32) -> Option<Stat> {
+        // Pid 0 is no process, but whoever the daemon's PID namespace does not show.
+        (pid != 0)
+            .then(|| Stat::parse(&self.proc.stat(pid).ok()?))
+            .flatten()
+    }
+
+    fn process_of(&self, tid: u32) -> Option<Process> {
+        match self.stat(tid) {
+            Some(stat) => {
+                let known = self.cache.lock().process(tid, stat.start);
+                known.or_else(|| Some(self.leading_thread(tid, stat)?.0))
+            }
+            None => self
+                .cache
+                .lock()
+                .threads
+                .get(&tid)
+                .map(|thread| thread.process),
+        }
+    }
+
+    /// The process of a thread, and the `stat` of the thread that leads it: the one that bears its name.
+    fn leading_thread(&self, tid: u32, stat: Stat) -> Option<(Process, Stat)> {
+        let known = self.cache.lock().process(tid, stat.start);
+        let pid = known
+            .map(|process| process.pid)
+            .or_else(|| proc::thread_group(&self.proc.status(tid).ok()?));
+        // Not to be told: most threads that call are the only one of their process.
+        let pid = pid.unwrap_or(tid);
+        let thread_start = stat.start;
+        let stat = if pid == tid { stat } else { self.stat(pid)? };
+        let process = Process {
+            pid,
+            start: stat.start,
+        };
+        if pid != tid {
+            let thread = Thread {
+                start: thread_start,
+                process,
+            };
+            let full = self.cache.lock().add_thread(tid, thread);
+            self.trim_if(full);
+        }
+        Some((process, stat))
+    }
+
+    fn resolve(&self, process: Process, stat: Stat, uid: u32) -> Caller {
+        let known = self.cache.lock().caller(process.pid, &stat);
+        if let Some(caller) = known {
+            return caller;
+        }
+        let known = self.cache.lock().known(process, &stat.comm);
+        let (program, line) = known.unwrap_or_else(|| self.trace(process, stat));
+        let environ = self.proc.environ(process.pid).unwrap_or_default();
+        let session = match proc::variable(&environ, SESSION_VARIABLE) {
+            Some(name) => Session::Named(name.into()),
+            None => line.session().unwrap_or(Session::Anonymous { uid }),
+        };
+        let caller = Caller {
+            process: Some(process),
+            session,
+            program,
+        };
+        self.cache.lock().add_caller(process, &caller);
+        caller
+    }
+
+    /// Goes up from a process until an ancestor is known, and remembers all on the way.
+    fn trace(&self, process: Process, stat: Stat) -> (Program, Line) {
+        let mut above = self.cache.lock().above(process);
+        let mut parent = stat.parent;
+        let mut youngest = process.start;
+        let mut unknown = vec![(process, stat)];
+        while above.is_none() && unknown.len() < MAX_DEPTH {
+            let Some(stat) = self.stat(parent) else {
+                // It may have ended since its child said who it was.
+                above = self.cache.lock().line_of_ended(parent, youngest);
+                break;
+            };
+            let process = Process {
+                pid: parent,
+                start: stat.start,
+            };
+            if process.start > youngest {
+                // Nobody is younger than his child: the parent has ended, and its pid is another's by now.
+                break;
+            }
+            let cache = self.cache.lock();
+            if let Some((_, line)) = cache.known(process, &stat.comm) {
+                above = Some(line);
+            } else {
+                above = cache.above(process);
+                parent = stat.parent;
+                youngest = process.start;
+                unknown.push((process, stat));
+            }
+        }
+
+        let mut traced = (Program::default(), Line::default());
+        let mut full = false;
+        for (process, stat) in unknown.into_iter().rev() {
+            let cmdline = self.proc.cmdline(process.pid).unwrap_or_default();
+            let program = Program::of(&stat.comm, &cmdline, &self.programs);
+            let line = self.line(process, &stat, &program, above.as_ref());
+            let known = Known {
+                process,
+                comm: stat.comm,
+                program: program.clone(),
+                above: above.replace(line.clone()),
+                line: line.clone(),
+                caller: None,
+                used: 0,
+            };
+            full = self.cache.lock().add(known);
+            traced = (program, line);
+        }
+        self.trim_if(full);
+        traced
+    }
+
+    fn line(&self, process: Process, stat: &Stat, program: &Program, above: Option<&Line>) -> Line {
+        let leader = if stat.session == process.pid {
+            process
+        } else if let Some(above) = above.filter(|above| above.leader.pid == stat.session) {
+            above.leader
+        } else {
+            let start = self.stat(stat.session).map_or(0, |leader| leader.start);
+            Process {
+                pid: stat.session,
+                start,
+            }
+        };
+        let agent_above = above.and_then(|above| above.agent.as_ref());
+        let agent = if program.plays(&self.programs, Role::Agent) {
+            let outer = agent_above.filter(|outer| {
+                outer.is_self && outer.program.is_same_agent(program, &self.programs)
+            });
+            Some(Agent {
+                session: outer.map_or(process, |outer| outer.session),
+                program: program.clone(),
+                is_self: true,
+            })
+        } else {
+            agent_above.map(|agent| Agent {
+                is_self: false,
+                ..agent.clone()
+            })
+        };
+        let terminal = match stat.tty {
+            0 => above.and_then(|above| above.terminal),
+            tty => Some((tty, leader)),
+        };
+        Line {
+            agent,
+            terminal,
+            leader,
+        }
+    }
+
+    fn trim_if(&self, full: bool) {
+        if full {
+            self.forget_dead();
+            self.cache.lock().trim();
+        }
+    }
+}
+
+/// What a process has from its ancestors and itself: all of spec 5 but the environment, which each has of its own.
+#[derive(Clone, Debug, Default)]
+struct Line {
+    agent: Option<Agent>,
+    terminal: Option<(u32, Process)>,
+    leader: Process,
+}
+
+impl Line {
+    fn session(&self) -> Option<Session> {
+        if let Some(agent) = &self.agent {
+            return Some(Session::Agent(agent.session));
+        }
+        if let Some((tty, leader)) = self.terminal {
+            return Some(Session::Terminal { tty, leader });
+        }
+        // All leaders outside the PID namespace are 0 here, whosever they are.
+        (self.leader.pid != 0).then_some(Session::Kernel(self.leader))
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Agent {
+    /// The outermost of an unbroken line of the same program.
+    session: Process,
+    /// Of the nearest.
+    program: Program,
+    /// Whether the process is the agent; else it is one of its descendants.
+    is_self: bool,
+}
+
+/// What is known. Ended processes stay until they are in the way: their children may be heard of later.
+#[derive(Default)]
+struct Cache {
+    processes: HashMap<u32, Known>,
+    /// Those that do not lead their process.
+    threads: HashMap<u32, Thread>,
+    /// Counts look-ups, to tell what was not asked for since long.
+    now: u64,
+}
+
+struct Known {
+    process: Process,
+    /// With another name it runs another program.
+    comm: Box<[u8]>,
+    program: Program,
+    /// The parent's, as it was when the process was first seen.
+    above: Option<Line>,
+    line: Line,
+    /// None for those that are known as an ancestor only.
+    caller: Option<Caller>,
+    used: u64,
+}
+
+struct Thread {
+    start: u64,
+    process: Process,
+}
+
+impl Cache {
+    fn get(&self, process: Process) -> Option<&Known> {
+        self.processes
+            .get(&process.pid)
+            .filter(|known| known.process == process)
+    }
+
+    fn process(&self, tid: u32, start: u64) -> Option<Process> {
+        let leads = Process { pid: tid, start };
+        let thread = self
+            .threads
+            .get(&tid)
+            .filter(|thread| thread.start == start);
+        thread
+            .map(|thread| thread.process)
+            .or_else(|| self.get(leads).map(|_| leads))
+    }
+
+    fn caller(&mut self, tid: u32, stat: &Stat) -> Option<Caller> {
+        self.now += 1;
+        let now = self.now;
+        let process = self.process(tid, stat.start)?;
+        let known = self
+            .processes
+            .get_mut(&process.pid)
+            .filter(|known| known.process == process)?;
+        // A thread may call itself what it likes. It has not run another program: that ends all threads but one.
+        if process.pid == tid && known.comm != stat.comm {
+            return None;
+        }
+        known.used = now;
+        known.caller.clone()
+    }
+
+    fn known(&self, process: Process, comm: &[u8]) -> Option<(Program, Line)> {
+        let known = self.get(process).filter(|known| *known.comm == *comm)?;
+        Some((known.program.clone(), known.line.clone()))
+    }
+
+    fn above(&self, process: Process) -> Option<Line> {
+        self.get(process)?.above.clone()
+    }
+
+    fn line_of_ended(&self, pid: u32, child_start: u64) -> Option<Line> {
+        let known = self
+            .processes
+            .get(&pid)
+            .filter(|known| known.process.start <= child_start)?;
+        Some(known.line.clone())
+    }
+
+    fn callers_of(&self, session: &Session) -> Vec<Process> {
+        let callers = self
+            .processes
+            .values()
+            .filter_map(|known| known.caller.as_ref());
+        callers
+            .filter(|caller| caller.session == *session)
+            .filter_map(|caller| caller.process)
+            .collect()
+    }
+
+    fn processes(&self) -> HashSet<Process> {
+        let leading = self.processes.values().map(|known| known.process);
+        leading
+            .chain(self.threads.values().map(|thread| thread.process))
+            .collect()
+    }
+
+    /// Like all that adds, says whether it is time to [`Cache::trim`].
+    fn add(&mut self, mut known: Known) -> bool {
+        // Of two that resolve the same process at once the first one counts.
+        if self.known(known.process, &known.comm).is_none() {
+            known.used = self.now;
+            self.processes.insert(known.process.pid, known);
+        }
+        self.processes.len() > MAX_KNOWN
+    }
+
+    fn add_thread(&mut self, tid: u32, thread: Thread) -> bool {
+        self.threads.insert(tid, thread);
+        self.threads.len() > MAX_KNOWN
+    }
+
+    fn add_caller(&mut self, process: Process, caller: &Caller) {
+        if let Some(known) = self
+            .processes
+            .get_mut(&process.pid)
+            .filter(|known| known.process == process)
+        {
+            known.caller.get_or_insert_with(|| caller.clone());
+        }
+    }
+
+    fn forget(&mut self, dead: &HashSet<Process>) {
+        self.processes
+            .retain(|_, known| !dead.contains(&known.process));
+        self.threads
+            .retain(|_, thread| !dead.contains(&thread.process));
+    }
+
+    /// Makes room, with some to spare so that it is not needed again at once. What is forgotten costs a few reads.
+    fn trim(&mut self) {
+        if self.threads.len() > MAX_KNOWN {
+            self.threads.clear();
+        }
+        if self.processes.len() > MAX_KNOWN {
+            let mut used: Vec<u64> = self.processes.values().map(|known| known.used).collect();
+            let (_, limit, _) = used.select_nth_unstable(MAX_KNOWN / 4);
+            let limit = *limit;
+            self.processes.retain(|_, known| known.used > limit);
+        }
+    }
+}
