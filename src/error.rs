@@ -1,0 +1,110 @@
+//! The one error type of the filesystem's logic, and its one mapping to errno.
+
+use std::{fmt, io};
+
+/// Why an operation did not happen.
+///
+/// The named variants are the ones that the logic itself decides on or asks about; everything that the
+/// kernel answered below and that nobody here looks at travels as [`Error::Os`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Error {
+    /// No such file for this caller.
+    NotFound,
+    /// The name is taken.
+    Exists,
+    /// A directory that lists something.
+    NotEmpty,
+    /// A component is not a directory.
+    NotDirectory,
+    /// A directory where a file was wanted.
+    IsDirectory,
+    /// Never allowed here, whoever asks: symbolic links, special files, hard links to handoffs.
+    NotPermitted,
+    /// Not allowed to this caller.
+    AccessDenied,
+    /// A name over 255 bytes.
+    NameTooLong,
+    /// The node no longer stands for what the name means now; the kernel looks the name up again by itself.
+    Stale,
+    /// Not supported at all.
+    NotSupported,
+    /// No such extended attribute.
+    NoAttribute,
+    /// Arguments that make no sense together.
+    Invalid,
+    /// Past `--max-size`.
+    TooLarge,
+    /// A handle that was not opened for this.
+    BadHandle,
+    /// Anything else that the operating system said, by its number.
+    Os(i32),
+}
+
+/// The result of every operation of the logic.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// The errno that the caller sees.
+    pub fn errno(self) -> i32 {
+        match self {
+            Error::NotFound => libc::ENOENT,
+            Error::Exists => libc::EEXIST,
+            Error::NotEmpty => libc::ENOTEMPTY,
+            Error::NotDirectory => libc::ENOTDIR,
+            Error::IsDirectory => libc::EISDIR,
+            Error::NotPermitted => libc::EPERM,
+            Error::AccessDenied => libc::EACCES,
+            Error::NameTooLong => libc::ENAMETOOLONG,
+            Error::Stale => libc::ESTALE,
+            Error::NotSupported => libc::EOPNOTSUPP,
+            Error::NoAttribute => libc::ENODATA,
+            Error::Invalid => libc::EINVAL,
+            Error::TooLarge => libc::EFBIG,
+            Error::BadHandle => libc::EBADF,
+            Error::Os(errno) => errno,
+        }
+    }
+
+    fn from_errno(errno: i32) -> Error {
+        match errno {
+            libc::ENOENT => Error::NotFound,
+            libc::EEXIST => Error::Exists,
+            libc::ENOTEMPTY => Error::NotEmpty,
+            libc::ENOTDIR => Error::NotDirectory,
+            libc::EISDIR => Error::IsDirectory,
+            libc::EPERM => Error::NotPermitted,
+            libc::EACCES => Error::AccessDenied,
+            libc::ENAMETOOLONG => Error::NameTooLong,
+            libc::ENODATA => Error::NoAttribute,
+            libc::EOPNOTSUPP => Error::NotSupported,
+            libc::EINVAL => Error::Invalid,
+            libc::EFBIG => Error::TooLarge,
+            // A symbolic link where a file was expected: it is neither shown nor followed (spec 3.6).
+            libc::ELOOP => Error::NotFound,
+            errno => Error::Os(errno),
+        }
+    }
+}
+
+impl From<rustix::io::Errno> for Error {
+    fn from(errno: rustix::io::Errno) -> Error {
+        Error::from_errno(errno.raw_os_error())
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Error {
+        match error.raw_os_error() {
+            Some(errno) => Error::from_errno(errno),
+            None => Error::Os(libc::EIO),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        io::Error::from_raw_os_error(self.errno()).fmt(f)
+    }
+}
+
+impl std::error::Error for Error {}

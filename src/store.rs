@@ -1,0 +1,191 @@
+//! Where handoffs are kept: the boundary between the filesystem's logic and the storage below it.
+//!
+//! [`Store`] holds *published* handoffs. What is not published yet, and what is no handoff at all (drafts,
+//! scratch files, replaced versions, ordinary files), is always local and belongs to [`local::Local`].
+//!
+//! Nothing here knows a session, an alias or a node. Paths of queues are relative to the root queue, which is
+//! the empty path; names are single components.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::SystemTime;
+
+use crate::error::Result;
+use crate::names::StampedName;
+
+pub mod beneath;
+pub mod dir;
+pub mod first_mount;
+pub mod local;
+
+/// What a directory entry is; symbolic links and special files are `Other` and never shown (spec 3.6, 4.10).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// Anything else.
+    Other,
+}
+
+/// What stat(2) says of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Meta {
+    /// Inode number in the backing filesystem.
+    pub ino: u64,
+    /// What it is.
+    pub kind: Kind,
+    /// Length in bytes.
+    pub size: u64,
+    /// Allocated blocks of 512 bytes.
+    pub blocks: u64,
+    /// Permission bits.
+    pub mode: u32,
+    /// Hard links.
+    pub nlink: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Last access.
+    pub atime: SystemTime,
+    /// Last modification.
+    pub mtime: SystemTime,
+    /// Last change of the inode.
+    pub ctime: SystemTime,
+}
+
+/// How a stored file is opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Access {
+    /// For reading.
+    pub read: bool,
+    /// For writing.
+    pub write: bool,
+}
+
+impl Access {
+    /// Reading only.
+    pub const READ: Access = Access {
+        read: true,
+        write: false,
+    };
+    /// Reading and writing.
+    pub const BOTH: Access = Access {
+        read: true,
+        write: true,
+    };
+}
+
+/// One observed change of a watched queue, made by anyone, this program included.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Change {
+    /// What [`Store::watch`] answered for the queue.
+    pub watch: Watch,
+    /// The name that changed; empty when the queue itself went away.
+    pub name: OsString,
+    /// What happened to it.
+    pub what: What,
+}
+
+/// See [`Change`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum What {
+    /// A file was made in place: somebody may be writing it still.
+    Created,
+    /// The last writer of a file has closed it.
+    Closed,
+    /// Moved, removed, or changed in any other way: look again.
+    Touched,
+}
+
+/// Identifies a watched queue.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Watch(pub i32);
+
+/// What happened since the last question.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// These, in order.
+    These(Vec<Change>),
+    /// So much that it was not kept: list again.
+    Overflow,
+}
+
+/// A draft as the storage sees it: an open local file and its place.
+#[derive(Clone, Copy)]
+pub struct DraftFile<'a> {
+    /// The directory that holds the draft.
+    pub dir: &'a dyn AsFdDyn,
+    /// Its name there.
+    pub name: &'a OsStr,
+}
+
+/// [`AsFd`] that can be a trait object.
+pub trait AsFdDyn: Send + Sync {
+    /// The descriptor.
+    fn fd(&self) -> std::os::fd::BorrowedFd<'_>;
+}
+
+impl<T: AsFd + Send + Sync> AsFdDyn for T {
+    fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.as_fd()
+    }
+}
+
+/// Published handoffs.
+///
+/// Errors are those of the storage below; [`Error::NotFound`](crate::error::Error::NotFound) and
+/// [`Error::Exists`](crate::error::Error::Exists) mean what they say.
+pub trait Store: Send + Sync {
+    /// Everything in a queue, in no order.
+    fn list(&self, queue: &Path) -> Result<Vec<(OsString, Meta)>>;
+
+    /// What is known of one file.
+    fn stat(&self, queue: &Path, name: &OsStr) -> Result<Meta>;
+
+    /// Opens a stored file.
+    fn open(&self, queue: &Path, name: &OsStr, access: Access) -> Result<File>;
+
+    /// Moves a draft under `name`, or under the next free suffix of it, never over another file; answers the
+    /// name it got (spec 3.3, 4.2). The name is durable once [`Store::sync`] has returned.
+    fn publish(
+        &self,
+        draft: DraftFile<'_>,
+        queue: &Path,
+        name: &StampedName,
+    ) -> Result<StampedName>;
+
+    /// Puts a draft in the place of a stored file, atomically. What it replaced is afterwards found in the
+    /// draft's place, for the caller to keep (spec 3.9).
+    fn replace(&self, draft: DraftFile<'_>, queue: &Path, name: &OsStr) -> Result<()>;
+
+    /// Renames a stored file, never over another one.
+    fn rename(&self, from: (&Path, &OsStr), to: (&Path, &OsStr)) -> Result<()>;
+
+    /// Renames a pending handoff to `done` (or its next free suffix) and sets its mtime to `now` (spec 3.5);
+    /// answers the name it got.
+    fn consume(
+        &self,
+        queue: &Path,
+        name: &StampedName,
+        done: &StampedName,
+        now: SystemTime,
+    ) -> Result<StampedName>;
+
+    /// Deletes a stored file: an expired one, or one that its owner removed.
+    fn remove(&self, queue: &Path, name: &OsStr) -> Result<()>;
+
+    /// Makes every change of names in a queue durable.
+    fn sync(&self, queue: &Path) -> Result<()>;
+
+    /// Begins to watch a queue; `None` where the storage cannot tell what others change.
+    fn watch(&self, queue: &Path) -> Option<Watch>;
+
+    /// What has changed in watched queues since the last call. Complete: a change that another process saw
+    /// succeed before this call is in the answer.
+    fn changes(&self) -> Changes;
+}

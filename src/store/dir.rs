@@ -1,0 +1,214 @@
+//! Handoffs as plain files in a local directory: the known protocol and nothing else (spec 3.1).
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::io::Errno;
+
+use super::beneath::{self, Beneath};
+use super::{Access, Change, Changes, DraftFile, Meta, Store, Watch, What};
+use crate::error::{Error, Result};
+use crate::names::StampedName;
+
+/// The store of a local directory.
+#[derive(Debug)]
+pub struct DirStore {
+    root: Arc<Beneath>,
+    /// `None` where the machine gives us no inotify instance.
+    notify: Option<OwnedFd>,
+    watches: Mutex<HashSet<i32>>,
+}
+
+/// How often a taken name is tried again with the next suffix before we give up.
+const SUFFIXES: u32 = 100_000;
+
+impl DirStore {
+    /// The store beneath `root`.
+    pub fn new(root: Arc<Beneath>) -> DirStore {
+        let notify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)
+            .inspect_err(|errno| {
+                log::warn!("no inotify ({errno}): every listing reads the backing directory anew");
+            })
+            .ok();
+        DirStore {
+            root,
+            notify,
+            watches: Mutex::default(),
+        }
+    }
+}
+
+/// Runs `attempt` with `name` and then with its suffixes `_2`, `_3`, … until one is free (spec 3.3).
+pub(super) fn first_free(
+    name: &StampedName,
+    mut attempt: impl FnMut(&OsStr) -> Result<()>,
+) -> Result<StampedName> {
+    for n in 1..SUFFIXES {
+        let candidate = name.with_suffix(n);
+        match attempt(&candidate.to_os_string()) {
+            Err(Error::Exists) => {}
+            Err(error) => return Err(error),
+            Ok(()) => return Ok(candidate),
+        }
+    }
+    Err(Error::Exists)
+}
+
+impl Store for DirStore {
+    fn list(&self, queue: &Path) -> Result<Vec<(OsString, Meta)>> {
+        beneath::list(self.root.dir(queue)?)
+    }
+
+    fn stat(&self, queue: &Path, name: &OsStr) -> Result<Meta> {
+        beneath::stat(self.root.dir(queue)?, name)
+    }
+
+    fn open(&self, queue: &Path, name: &OsStr, access: Access) -> Result<File> {
+        beneath::open(self.root.dir(queue)?, name, access)
+    }
+
+    fn publish(
+        &self,
+        draft: DraftFile<'_>,
+        queue: &Path,
+        name: &StampedName,
+    ) -> Result<StampedName> {
+        let dir = self.root.dir(queue)?;
+        first_free(name, |candidate| {
+            beneath::rename_new(draft.dir.fd(), draft.name, &dir, candidate)
+        })
+    }
+
+    fn replace(&self, draft: DraftFile<'_>, queue: &Path, name: &OsStr) -> Result<()> {
+        let dir = self.root.dir(queue)?;
+        if beneath::exchange(draft.dir.fd(), draft.name, &dir, name)? {
+            return Ok(());
+        }
+        // No exchange here. A second name for the old version keeps it; the rename is atomic all the same.
+        let aside = OsString::from(".handoff-fs-aside");
+        let _ = beneath::unlink(draft.dir.fd(), &aside);
+        rustix::fs::linkat(
+            &dir,
+            name,
+            draft.dir.fd(),
+            &aside,
+            rustix::fs::AtFlags::empty(),
+        )?;
+        beneath::rename(draft.dir.fd(), draft.name, &dir, name)?;
+        beneath::rename(draft.dir.fd(), &aside, draft.dir.fd(), draft.name)
+    }
+
+    fn rename(&self, from: (&Path, &OsStr), to: (&Path, &OsStr)) -> Result<()> {
+        beneath::rename_new(self.root.dir(from.0)?, from.1, self.root.dir(to.0)?, to.1)
+    }
+
+    fn consume(
+        &self,
+        queue: &Path,
+        name: &StampedName,
+        done: &StampedName,
+        now: SystemTime,
+    ) -> Result<StampedName> {
+        let dir = self.root.dir(queue)?;
+        let name = name.to_os_string();
+        // The mtime first: a `_done` file with an old mtime would expire too early, and a crash in between
+        // leaves a pending handoff that is delivered again.
+        beneath::set_mtime(&dir, &name, now)?;
+        first_free(done, |candidate| {
+            beneath::rename_new(&dir, &name, &dir, candidate)
+        })
+    }
+
+    fn remove(&self, queue: &Path, name: &OsStr) -> Result<()> {
+        beneath::unlink(self.root.dir(queue)?, name)
+    }
+
+    fn sync(&self, queue: &Path) -> Result<()> {
+        Ok(rustix::fs::fsync(self.root.dir(queue)?)?)
+    }
+
+    fn watch(&self, queue: &Path) -> Option<Watch> {
+        let notify = self.notify.as_ref()?;
+        let dir = self.root.dir(queue).ok()?;
+        // The directory is covered by the mount; its descriptor's name in /proc leads below.
+        let path = format!("/proc/self/fd/{}", dir.as_fd().as_raw_fd());
+        let what = WatchFlags::CREATE
+            | WatchFlags::DELETE
+            | WatchFlags::MOVE
+            | WatchFlags::MODIFY
+            | WatchFlags::CLOSE_WRITE
+            | WatchFlags::ATTRIB
+            | WatchFlags::ONLYDIR;
+        match inotify::add_watch(notify, path, what) {
+            Ok(watch) => {
+                self.watches.lock().insert(watch);
+                Some(Watch(watch))
+            }
+            Err(errno) => {
+                log::warn!(
+                    "{}: cannot be watched ({errno}), so every listing reads it anew; \
+                     raising fs.inotify.max_user_watches helps",
+                    queue.display()
+                );
+                None
+            }
+        }
+    }
+
+    fn changes(&self) -> Changes {
+        let Some(notify) = &self.notify else {
+            return Changes::These(Vec::new());
+        };
+        let mut buffer = [MaybeUninit::uninit(); 16 << 10];
+        let mut reader = inotify::Reader::new(notify, &mut buffer);
+        let mut changes: Vec<Change> = Vec::new();
+        let mut overflow = false;
+        loop {
+            let event = match reader.next() {
+                Ok(event) => event,
+                Err(Errno::INTR) => continue,
+                Err(_) => break,
+            };
+            let flags = event.events();
+            if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
+                overflow = true;
+                continue;
+            }
+            if flags.contains(ReadFlags::IGNORED) {
+                self.watches.lock().remove(&event.wd());
+            }
+            let change = Change {
+                watch: Watch(event.wd()),
+                name: event
+                    .file_name()
+                    .map(|name| OsStr::from_bytes(name.to_bytes()).to_owned())
+                    .unwrap_or_default(),
+                what: if flags.contains(ReadFlags::CREATE) && !flags.contains(ReadFlags::ISDIR) {
+                    What::Created
+                } else if flags.contains(ReadFlags::CLOSE_WRITE) {
+                    What::Closed
+                } else {
+                    What::Touched
+                },
+            };
+            // A long append arrives as thousands of equal events.
+            if changes.last() != Some(&change) {
+                changes.push(change);
+            }
+        }
+        if overflow {
+            Changes::Overflow
+        } else {
+            Changes::These(changes)
+        }
+    }
+}
