@@ -1,0 +1,331 @@
+//! What the directory means: drafts, aliases, edits, scratch files, snapshots of `pending.md`, turns.
+//!
+//! No FUSE type comes in here; the adapter ([`crate::fuse`]) turns requests into calls of [`Fs`] and answers into
+//! replies.
+//!
+//! # What is what
+//!
+//! A **doc** is a handoff that somebody is interested in just now: it has a node, a handle, an alias or a draft.
+//! Its [`Content`](docs::Content) says where its bytes are. A **plain** file is everything else that is regular:
+//! ordinary files and scratch files. A **node** is what the kernel calls an inode: one *view* of one file below, for
+//! as long as the kernel remembers it. A doc seen through an alias is another node than the same doc seen under its
+//! stamped name, because an open of the one and of the other mean different things; and when the file behind a name
+//! becomes another one, the name gets another node. So all handles of a node always stand for one and the same file
+//! below.
+//!
+//! # Locks
+//!
+//! There is one lock, [`Fs::state`]. It is never held while `/proc` is read or data is made durable, because both can
+//! take long and the first can wait for a request of ours. Locks inside the store and the session resolver are leaves:
+//! they are taken under the state lock and take no other.
+
+use std::collections::{HashMap, VecDeque};
+use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use crate::clock::{Clock, Zone};
+use crate::programs::{Programs, Role};
+use crate::retention::Retention;
+use crate::session::{Caller, Proc, Process, Resolver, Session, SystemProc};
+use crate::store::Store;
+use crate::store::beneath::Beneath;
+use crate::store::dir::DirStore;
+use crate::store::local::Local;
+
+pub use crate::store::local::OpenError;
+pub use pending::Waiting;
+pub use types::{
+    Attr, Created, Entry, Handle as HandleId, Listed, NodeId, Opened, Outcome, SetAttr,
+};
+
+mod aliases;
+mod commit;
+mod dirs;
+mod docs;
+mod drafts;
+mod handles;
+mod index;
+mod io;
+mod list;
+mod nodes;
+mod open;
+mod pending;
+mod recover;
+mod remove;
+mod rename;
+mod resolve;
+mod setattr;
+mod snapshot;
+mod status;
+mod sweep;
+mod types;
+
+use aliases::Aliases;
+use dirs::{DirId, Dirs};
+use docs::{DocId, Docs};
+use handles::Handles;
+use index::Index;
+use nodes::Nodes;
+use pending::Turns;
+
+/// How the filesystem is to behave.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long consumed handoffs, replaced versions and scratch files stay (spec 7.1).
+    pub retention: Duration,
+    /// Stamps in UTC rather than local time (spec 3.2).
+    pub utc: bool,
+    /// Make data and names durable before a close returns (spec 4.2).
+    pub sync: bool,
+    /// The largest file that may be written, in bytes (spec 4.9).
+    pub max_size: Option<u64>,
+    /// Make handoffs and queues of what was there before (spec 3.6).
+    pub adopt: bool,
+    /// Leave `pending.md` out of listings (spec 6.5).
+    pub hide_pending: bool,
+    /// What programs are known for.
+    pub programs: Programs,
+    /// The backing directory, for messages.
+    pub backing_name: PathBuf,
+    /// The mountpoint, for messages.
+    pub mountpoint: PathBuf,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            retention: Duration::from_secs(7 * 24 * 60 * 60),
+            utc: false,
+            sync: true,
+            max_size: None,
+            adopt: false,
+            hide_pending: false,
+            programs: Programs::builtin(),
+            backing_name: PathBuf::new(),
+            mountpoint: PathBuf::new(),
+        }
+    }
+}
+
+/// Who sends a request: what FUSE says of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// The calling *thread*; 0 for callers outside our PID namespace.
+    pub tid: u32,
+    /// The calling user.
+    pub uid: u32,
+}
+
+/// The filesystem's logic.
+pub struct Fs {
+    store: Box<dyn Store>,
+    local: Local,
+    clock: Arc<dyn Clock>,
+    resolver: Resolver,
+    options: Options,
+    programs: Arc<Programs>,
+    zone: Zone,
+    retention: Retention,
+    started: SystemTime,
+    state: Mutex<State>,
+    /// Rung when a reader's turn ends or a writer has let go: what a waiting open waits for.
+    changed: Condvar,
+}
+
+/// Everything that is not on disk. Grouped by what it is about; see each type.
+#[derive(Default)]
+struct State {
+    dirs: Dirs,
+    docs: Docs,
+    aliases: Aliases,
+    nodes: Nodes,
+    handles: Handles,
+    index: Index,
+    turns: Turns,
+    /// What a caller is about to do next, in the words of the request that promised it.
+    promised: Promises,
+}
+
+/// Short-lived notes about what one thread does next. A kernel that is answered ESTALE looks the name up and opens
+/// it again *on the same thread*; mv and install unlink a name and then create it.
+#[derive(Default)]
+struct Promises {
+    /// A new handoff that waits to be opened under an alias, because the open that wanted it held an older node.
+    forks: Vec<Fork>,
+    /// `pending.md` was unlinked by this thread: to it, and for one look-up, the name is free.
+    unlinked_pending: Vec<(u32, DirId, Instant)>,
+    /// Aliases that a process unlinked or renamed away, in case it creates the name again (spec 4.5).
+    vacated: VecDeque<Vacated>,
+}
+
+/// See [`Promises::forks`].
+struct Fork {
+    tid: u32,
+    dir: DirId,
+    name: OsString,
+    doc: DocId,
+    at: Instant,
+}
+
+/// See [`Promises::vacated`].
+struct Vacated {
+    process: Process,
+    dir: DirId,
+    name: OsString,
+    how: Vacation,
+}
+
+/// How an alias became free.
+#[derive(Clone)]
+enum Vacation {
+    /// Unlinked: this handoff was retracted.
+    Retracted(DocId),
+    /// Renamed to a backup: the handoff that was there had this name.
+    BackedUp(crate::names::StampedName),
+}
+
+/// How long a promise of a thread is believed.
+const PROMISE: Duration = Duration::from_secs(10);
+
+/// How many vacated aliases are remembered.
+const VACATED: usize = 1024;
+
+impl Fs {
+    /// Opens the backing directory: takes its lock, notes what the first mount finds, recovers drafts (spec 3.6, 3.8).
+    ///
+    /// `backing` must have been opened before anything was mounted over the directory.
+    pub fn open(
+        backing: OwnedFd,
+        options: Options,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Fs>, OpenError> {
+        let root = Arc::new(Beneath::new(backing));
+        let store = Box::new(DirStore::new(root.clone()));
+        Fs::with(root, store, options, clock, Box::new(SystemProc))
+    }
+
+    /// As [`Fs::open`], with a store and a view of `/proc` of the caller's choice.
+    pub fn with(
+        root: Arc<Beneath>,
+        store: Box<dyn Store>,
+        options: Options,
+        clock: Arc<dyn Clock>,
+        proc: Box<dyn Proc>,
+    ) -> Result<Arc<Fs>, OpenError> {
+        let retention = Retention::new(options.retention);
+        let now = clock.now();
+        let local = Local::open(root, options.sync, options.adopt, retention, now)?;
+        let programs = Arc::new(options.programs.clone());
+        let fs = Fs {
+            store,
+            local,
+            resolver: Resolver::new(proc, programs.clone()),
+            programs,
+            zone: if options.utc { Zone::Utc } else { Zone::Local },
+            retention,
+            started: now,
+            clock,
+            options,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        };
+        fs.recover()?;
+        Ok(Arc::new(fs))
+    }
+
+    /// The options it was opened with.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// The session of a request. Reads `/proc`: never called with the state locked.
+    fn caller(&self, request: Request) -> Caller {
+        self.resolver.caller(request.tid, request.uid)
+    }
+
+    /// The caller, if `needed` says so of the state.
+    fn caller_if(&self, request: Request, needed: impl FnOnce(&State) -> bool) -> Option<Caller> {
+        let needed = needed(&self.lock());
+        needed.then(|| self.caller(request))
+    }
+
+    fn plays(&self, caller: &Caller, role: Role) -> bool {
+        caller.program.plays(&self.programs, role)
+    }
+
+    /// May this caller edit a handoff in place of writing a new one (spec 4.4)?
+    fn edits(&self, caller: &Caller, doc: &docs::Doc) -> bool {
+        let Some(process) = caller.process else {
+            return false;
+        };
+        let has_read = || doc.read_by.contains(&process);
+        self.plays(caller, Role::Editor)
+            || ((self.plays(caller, Role::Agent) || self.plays(caller, Role::StreamEditor))
+                && has_read())
+    }
+}
+
+impl State {
+    /// Forgets promises that were not kept, and answers the drafts that waited for them.
+    fn expired_forks(&mut self, now: Instant) -> Vec<DocId> {
+        let mut left = Vec::new();
+        self.promised.forks.retain(|fork| {
+            let keep = now.duration_since(fork.at) < PROMISE;
+            if !keep {
+                left.push(fork.doc);
+            }
+            keep
+        });
+        self.promised
+            .unlinked_pending
+            .retain(|(_, _, at)| now.duration_since(*at) < PROMISE);
+        left
+    }
+
+    /// The fork that this thread was promised under this name.
+    fn fork_of(&self, tid: u32, dir: DirId, name: &OsStr) -> Option<DocId> {
+        self.promised
+            .forks
+            .iter()
+            .find(|fork| fork.tid == tid && fork.dir == dir && fork.name == name)
+            .map(|fork| fork.doc)
+    }
+
+    fn vacate(&mut self, caller: &Caller, dir: DirId, name: &OsStr, how: Vacation) {
+        let Some(process) = caller.process else {
+            return;
+        };
+        if self.promised.vacated.len() >= VACATED {
+            self.promised.vacated.pop_front();
+        }
+        self.promised.vacated.push_back(Vacated {
+            process,
+            dir,
+            name: name.to_owned(),
+            how,
+        });
+    }
+
+    /// Takes back the note that this process vacated a name, if it did.
+    fn take_vacated(&mut self, caller: &Caller, dir: DirId, name: &OsStr) -> Option<Vacation> {
+        let process = caller.process?;
+        let at = self
+            .promised
+            .vacated
+            .iter()
+            .rposition(|it| it.process == process && it.dir == dir && it.name == name)?;
+        self.promised.vacated.remove(at).map(|it| it.how)
+    }
+}
+
+/// Sessions by what they own, so that a map can be swept.
+type ByName<T> = HashMap<(DirId, OsString), Vec<(Session, T)>>;

@@ -1,0 +1,126 @@
+//! Other names under which a session finds a handoff (spec 4.3, 6.6).
+
+use std::ffi::{OsStr, OsString};
+
+use super::ByName;
+use super::dirs::DirId;
+use super::docs::DocId;
+use crate::names::StampedName;
+use crate::session::Session;
+
+/// What each session may call which handoff.
+#[derive(Debug, Default)]
+pub(super) struct Aliases {
+    /// A name that the session wrote.
+    written: ByName<DocId>,
+    /// The pending name of what the session consumed, and what it is called now.
+    consumed: ByName<StampedName>,
+}
+
+impl Aliases {
+    /// Does anybody have an alias of this name? Only then is it worth asking who calls (spec 5).
+    pub(super) fn any(&self, dir: DirId, name: &OsStr) -> bool {
+        let key = (dir, name.to_owned());
+        self.written.contains_key(&key) || self.consumed.contains_key(&key)
+    }
+
+    pub(super) fn written(&self, dir: DirId, name: &OsStr, session: &Session) -> Option<DocId> {
+        self.written
+            .get(&(dir, name.to_owned()))?
+            .iter()
+            .find(|(of, _)| of == session)
+            .map(|(_, doc)| *doc)
+    }
+
+    pub(super) fn consumed(
+        &self,
+        dir: DirId,
+        name: &OsStr,
+        session: &Session,
+    ) -> Option<&StampedName> {
+        self.consumed
+            .get(&(dir, name.to_owned()))?
+            .iter()
+            .find(|(of, _)| of == session)
+            .map(|(_, done)| done)
+    }
+
+    pub(super) fn write(&mut self, dir: DirId, name: &OsStr, session: &Session, doc: DocId) {
+        let of_name = self.written.entry((dir, name.to_owned())).or_default();
+        of_name.retain(|(of, _)| of != session);
+        of_name.push((session.clone(), doc));
+    }
+
+    pub(super) fn consume(
+        &mut self,
+        dir: DirId,
+        pending: OsString,
+        session: &Session,
+        done: StampedName,
+    ) {
+        let of_name = self.consumed.entry((dir, pending)).or_default();
+        of_name.retain(|(of, _)| of != session);
+        of_name.push((session.clone(), done));
+    }
+
+    /// The session's alias is no more.
+    pub(super) fn remove(&mut self, dir: DirId, name: &OsStr, session: &Session) {
+        let key = (dir, name.to_owned());
+        remove(&mut self.written, &key, session);
+        remove(&mut self.consumed, &key, session);
+    }
+
+    /// The handoff of this pending name is pending again: nobody needs another way to it.
+    pub(super) fn unconsumed(&mut self, dir: DirId, pending: &OsStr) {
+        self.consumed.remove(&(dir, pending.to_owned()));
+    }
+
+    /// Every alias of the one doc leads to the other from now on.
+    pub(super) fn retarget(&mut self, from: DocId, to: DocId) {
+        for (_, doc) in self.written.values_mut().flatten() {
+            if *doc == from {
+                *doc = to;
+            }
+        }
+    }
+
+    /// Does any alias lead to this doc?
+    pub(super) fn leads_to(&self, doc: DocId) -> bool {
+        self.written.values().flatten().any(|(_, of)| *of == doc)
+    }
+
+    /// Every alias that does not lead anywhere, or whose session has ended, is dropped.
+    pub(super) fn sweep(
+        &mut self,
+        alive: impl Fn(&Session) -> bool,
+        leads: impl Fn(DocId) -> bool,
+    ) {
+        self.written.retain(|_, of_name| {
+            of_name.retain(|(session, doc)| alive(session) && leads(*doc));
+            !of_name.is_empty()
+        });
+        self.consumed.retain(|_, of_name| {
+            of_name.retain(|(session, _)| alive(session));
+            !of_name.is_empty()
+        });
+    }
+
+    /// The sessions that have any alias.
+    pub(super) fn sessions(&self) -> Vec<Session> {
+        let written = self.written.values().flatten().map(|(session, _)| session);
+        let consumed = self.consumed.values().flatten().map(|(session, _)| session);
+        let mut sessions: Vec<Session> = written.chain(consumed).cloned().collect();
+        sessions.sort();
+        sessions.dedup();
+        sessions
+    }
+}
+
+fn remove<T>(names: &mut ByName<T>, key: &(DirId, OsString), session: &Session) {
+    if let Some(of_name) = names.get_mut(key) {
+        of_name.retain(|(of, _)| of != session);
+        if of_name.is_empty() {
+            names.remove(key);
+        }
+    }
+}

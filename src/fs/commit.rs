@@ -1,0 +1,276 @@
+//! Publishing: a draft appears under its stamped name, atomically, durably, never over another file (spec 4.2).
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::docs::{Content, DocId, Draft};
+use super::{Fs, State};
+use crate::error::{Error, Result};
+use crate::names::StampedName;
+use crate::store::beneath::{self, stat_file};
+use crate::store::local::Area;
+use crate::store::{Access, DraftFile};
+
+impl Fs {
+    /// Makes what was written through `file` durable, and publishes it if it is a draft. `killed` tells that its
+    /// writer has not finished (spec 4.9).
+    ///
+    /// The fsyncs are done without the lock: they take long, and writers that come together must not wait for each
+    /// other. A second one that comes in between finds the draft published already, and makes it durable again.
+    pub(super) fn commit(&self, id: DocId, file: &Arc<File>, killed: bool) -> Result<()> {
+        if self.options.sync {
+            file.sync_all()?;
+        }
+        let published = {
+            let mut guard = self.lock();
+            let state = &mut *guard;
+            if killed {
+                self.unfinished(state, id)?;
+            }
+            self.publish(state, id)?
+        };
+        if self.options.sync
+            && let Some(queue) = published
+        {
+            self.store.sync(&queue)?;
+        }
+        Ok(())
+    }
+
+    fn unfinished(&self, state: &mut State, id: DocId) -> Result<()> {
+        let Some(doc) = state.docs.get_mut(id) else {
+            return Ok(());
+        };
+        if let Some(draft) = doc.draft_mut() {
+            draft.damaged = true;
+        } else if doc.unfinished && doc.is_stored() {
+            // Published at an earlier close, and added to since.
+            let (dir, name) = (doc.dir, doc.name.clone());
+            let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+            let partial = name.with_slug(name.slug().partial());
+            let partial = self.move_free(&path, &name.to_os_string(), &partial)?;
+            self.touch(state, dir, &name.to_os_string());
+            self.touch(state, dir, &partial.to_os_string());
+            state.docs.rename(id, dir, partial);
+        }
+        Ok(())
+    }
+
+    /// Publishes a draft; answers the queue whose names are to be made durable. Does nothing for what is published.
+    pub(super) fn publish(&self, state: &mut State, id: DocId) -> Result<Option<PathBuf>> {
+        let Some(doc) = state.docs.get(id) else {
+            return Ok(None);
+        };
+        let path = state.dirs.path(doc.dir).ok_or(Error::NotFound)?;
+        match &doc.content {
+            Content::New(_) => self.publish_new(state, id, &path)?,
+            Content::Editing(_) => self.publish_edit(state, id, &path)?,
+            // Written in place: its name is durable, unless another close is just making it so.
+            Content::Stored => {}
+            Content::Gone => return Ok(None),
+        }
+        Ok(Some(path))
+    }
+
+    fn publish_new(&self, state: &mut State, id: DocId, path: &Path) -> Result<()> {
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let (dir, reserved) = (doc.dir, doc.name.clone());
+        let Some(draft) = doc.draft() else {
+            return Ok(());
+        };
+        let ino = draft.ino;
+        let mut name = reserved.clone();
+        if draft.damaged {
+            if stat_file(&*draft.file)?.size == 0 {
+                // Not a byte of it was written: there is nothing to publish.
+                return Ok(());
+            }
+            name = name.with_slug(name.slug().partial());
+        }
+        if doc.retracted {
+            name = name.consumed();
+            beneath::set_times(&*draft.file, None, Some(self.clock.now()))?;
+        }
+        let name = self.move_draft(Area::Drafts, path, &reserved, &name)?;
+        state.docs.rename(id, dir, name.clone());
+        if let Some(doc) = state.docs.get_mut(id) {
+            doc.content = Content::Stored;
+            doc.ino = ino;
+            doc.unfinished = doc.writers > 0;
+        }
+        self.touch(state, dir, &name.to_os_string());
+        state.index.generation += 1;
+        Ok(())
+    }
+
+    /// Moves a draft into its queue.
+    pub(super) fn move_draft(
+        &self,
+        area: Area,
+        path: &Path,
+        reserved: &StampedName,
+        name: &StampedName,
+    ) -> Result<StampedName> {
+        let file_name = reserved.to_os_string();
+        let drafts = self.local.dir(area, path)?;
+        let draft = DraftFile {
+            dir: &drafts,
+            name: &file_name,
+        };
+        match self.store.publish(draft, path, name) {
+            // Somebody removed the queue below the mount. What is written is kept all the same.
+            Err(Error::NotFound) => {
+                self.local.restore_queue(path)?;
+                self.store.publish(draft, path, name)
+            }
+            published => published,
+        }
+    }
+
+    fn publish_edit(&self, state: &mut State, id: DocId, path: &Path) -> Result<()> {
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let (dir, reserved) = (doc.dir, doc.name.clone());
+        let Some(Draft { ino, damaged, .. }) = doc.draft() else {
+            return Ok(());
+        };
+        let (ino, damaged) = (*ino, *damaged);
+        let stored = self.store.stat(path, &reserved.to_os_string());
+        let name = if damaged {
+            // The old content stays; what was written of the new one is another handoff.
+            let partial = reserved.pending().with_slug(reserved.slug().partial());
+            let partial = self.move_draft(Area::Edits, path, &reserved, &partial)?;
+            self.touch(state, dir, &partial.to_os_string());
+            reserved
+        } else if reserved.is_pending() && stored.is_ok() {
+            self.replace(
+                state,
+                path,
+                &reserved,
+                (Area::Edits, path, &reserved.to_os_string()),
+            )?;
+            reserved
+        } else {
+            // Consumed or removed while it was edited: its readers have had the old content, so the new one is a
+            // handoff of its own.
+            self.move_draft(Area::Edits, path, &reserved, &reserved.pending())?
+        };
+        state.docs.rename(id, dir, name.clone());
+        if let Some(doc) = state.docs.get_mut(id) {
+            doc.content = Content::Stored;
+            if !damaged {
+                doc.ino = ino;
+            }
+            doc.read_by.clear();
+        }
+        self.touch(state, dir, &name.to_os_string());
+        state.index.generation += 1;
+        Ok(())
+    }
+
+    /// Puts a local file in the place of a stored one. The old version is kept (spec 3.9), and readers of a snapshot go
+    /// on reading it (spec 6.2).
+    pub(super) fn replace(
+        &self,
+        state: &mut State,
+        queue: &Path,
+        name: &StampedName,
+        new: (Area, &Path, &std::ffi::OsStr),
+    ) -> Result<()> {
+        let file_name = name.to_os_string();
+        let old = self.store.open(queue, &file_name, Access::READ);
+        let new_dir = self.local.dir(new.0, new.1)?;
+        let draft = DraftFile {
+            dir: &new_dir,
+            name: new.2,
+        };
+        self.store.replace(draft, queue, &file_name)?;
+        let mut empty = false;
+        if let Ok(old) = old {
+            let meta = stat_file(&old)?;
+            empty = meta.size == 0;
+            state.turns.pin(meta.ino, &Arc::new(old));
+        }
+        let kept = if empty {
+            self.local.remove(new.0, new.1, new.2)
+        } else {
+            self.local.keep_as(new, queue, &file_name, self.clock.now())
+        };
+        if let Err(error) = kept {
+            // The new content is in place; the old one is safe where it is.
+            log::warn!(
+                "{}: the replaced version could not be moved to the replaced ones ({error})",
+                queue.join(&file_name).display()
+            );
+        }
+        Ok(())
+    }
+
+    /// The last handle that may write a doc is closed: it is finished, and deliverable.
+    pub(super) fn last_writer_gone(&self, state: &mut State, id: DocId) {
+        state.index.generation += 1;
+        let Some(doc) = state.docs.get_mut(id) else {
+            return;
+        };
+        doc.version_kept = false;
+        doc.unfinished = false;
+        doc.flushed = None;
+        let (dir, name) = (doc.dir, doc.name.clone());
+        let times = doc.times.take();
+        let nothing = doc.is_new() && (doc.from_pending || doc.retracted || doc.copy_of.is_some());
+        match &doc.content {
+            Content::New(draft) | Content::Editing(draft) if draft.modified => {
+                // Already done at its FLUSH, unless that failed.
+                self.publish_or_leave(state, id);
+            }
+            Content::Editing(_) => {
+                self.drop_draft(state, id);
+                self.apply_times(state, id, times);
+            }
+            Content::New(draft) if nothing || draft.damaged => {
+                let old = doc.copy_of;
+                if let Some(old) = old {
+                    state.aliases.retarget(id, old);
+                    self.apply_times(state, old, times);
+                }
+                self.drop_draft(state, id);
+            }
+            // Not a byte, but somebody made it: `touch x.md` (spec 4.8).
+            Content::New(_) => self.publish_or_leave(state, id),
+            Content::Stored | Content::Gone => self.touch(state, dir, &name.to_os_string()),
+        }
+    }
+
+    fn publish_or_leave(&self, state: &mut State, id: DocId) {
+        let damaged_and_empty = |draft: &Draft| {
+            draft.damaged && stat_file(&*draft.file).is_ok_and(|meta| meta.size == 0)
+        };
+        if let Some(doc) = state.docs.get(id)
+            && doc.draft().is_some_and(damaged_and_empty)
+        {
+            self.drop_draft(state, id);
+            return;
+        }
+        if let Err(error) = self.publish(state, id) {
+            let name = state.docs.get(id).map(|doc| doc.name.to_string());
+            log::error!(
+                "{}: cannot be published ({error}); it stays with the drafts and is tried again at the next sweep",
+                name.unwrap_or_default()
+            );
+        }
+    }
+
+    fn apply_times(&self, state: &mut State, id: DocId, times: Option<super::docs::Times>) {
+        let (Some((atime, mtime)), Some(doc)) = (times, state.docs.get(id)) else {
+            return;
+        };
+        let (dir, name) = (doc.dir, doc.name.to_os_string());
+        let Some(path) = state.dirs.path(dir) else {
+            return;
+        };
+        if let Ok(file) = self.store.open(&path, &name, Access::READ) {
+            let _ = beneath::set_times(&file, atime, mtime);
+            self.touch(state, dir, &name);
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! Handoffs and other files that somebody is interested in just now.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use super::dirs::DirId;
+use crate::names::StampedName;
+use crate::session::Process;
+use crate::store::local::Area;
+
+/// A doc, for as long as anything refers to it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub(super) struct DocId(u64);
+
+/// A plain file, likewise.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct PlainId(u64);
+
+/// New content that is not published yet, in a file of the private directory.
+#[derive(Debug)]
+pub(super) struct Draft {
+    /// Open for reading and writing.
+    pub(super) file: Arc<File>,
+    /// Its inode number.
+    pub(super) ino: u64,
+    /// Written or truncated since it was begun: worth publishing.
+    pub(super) modified: bool,
+    /// A write failed, or a writer was killed: published as partial only (spec 4.9).
+    pub(super) damaged: bool,
+}
+
+/// Where a doc's bytes are.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// In a draft only; the name is reserved and listed, the store does not have it yet.
+    New(Draft),
+    /// In the store, under the doc's name.
+    Stored,
+    /// In the store; and a draft holds what shall replace it (spec 4.4).
+    Editing(Draft),
+    /// Nowhere under a name: removed, or no handoff any more. Open handles still hold the file.
+    Gone,
+}
+
+/// Access and modification time, where they are given.
+pub(super) type Times = (Option<SystemTime>, Option<SystemTime>);
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Doc {
+    pub(super) dir: DirId,
+    pub(super) name: StampedName,
+    pub(super) content: Content,
+    /// The inode number of the stored file, once there is one.
+    pub(super) ino: u64,
+    /// Open handles that may write, to the draft or in place.
+    pub(super) writers: u32,
+    /// Agents and stream editors that have read it since it was last written (spec 4.4).
+    pub(super) read_by: HashSet<Process>,
+    /// Some session has, or had, an alias of it: it is kept until the sweep finds none.
+    pub(super) aliased: bool,
+    /// A draft that began as a copy of this one, under the same alias: if nothing is written the alias goes back.
+    pub(super) copy_of: Option<DocId>,
+    /// Not listed yet: it waits for the open that it was made for.
+    pub(super) promised: bool,
+    /// Made by a write to `pending.md`, so that an empty one is nothing (spec 4.7).
+    pub(super) from_pending: bool,
+    /// Its alias was unlinked before it was published: published as consumed (spec 4.5).
+    pub(super) retracted: bool,
+    /// Published while its first writers still have it open: not finished before they close it.
+    pub(super) unfinished: bool,
+    /// What the present writers replaced has been kept (spec 3.9).
+    pub(super) version_kept: bool,
+    /// Times that were set on a draft that turned out to be a mere copy.
+    pub(super) times: Option<Times>,
+    /// Since when no writer has anything unpublished: a RELEASE is probably on its way (spec 4.2).
+    pub(super) flushed: Option<Instant>,
+    /// Who made the draft, and when; for `status`.
+    pub(super) pid: u32,
+    pub(super) since: SystemTime,
+}
+
+impl Doc {
+    pub(super) fn draft(&self) -> Option<&Draft> {
+        match &self.content {
+            Content::New(draft) | Content::Editing(draft) => Some(draft),
+            Content::Stored | Content::Gone => None,
+        }
+    }
+
+    pub(super) fn draft_mut(&mut self) -> Option<&mut Draft> {
+        match &mut self.content {
+            Content::New(draft) | Content::Editing(draft) => Some(draft),
+            Content::Stored | Content::Gone => None,
+        }
+    }
+
+    pub(super) fn is_new(&self) -> bool {
+        matches!(self.content, Content::New(_))
+    }
+
+    pub(super) fn is_stored(&self) -> bool {
+        matches!(self.content, Content::Stored | Content::Editing(_))
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self.content, Content::Gone)
+    }
+
+    /// The area that holds the draft.
+    pub(super) fn draft_area(&self) -> Area {
+        match self.content {
+            Content::Editing(_) => Area::Edits,
+            _ => Area::Drafts,
+        }
+    }
+
+    /// The inode number behind a view: what the session that edits it sees, or everybody else.
+    pub(super) fn ino_seen(&self, own: bool) -> u64 {
+        match &self.content {
+            Content::New(draft) => draft.ino,
+            Content::Editing(draft) if own => draft.ino,
+            _ => self.ino,
+        }
+    }
+}
+
+/// A regular file that is no handoff.
+#[derive(Debug)]
+pub(super) struct Plain {
+    pub(super) area: Area,
+    pub(super) dir: DirId,
+    pub(super) name: OsString,
+    pub(super) ino: u64,
+    pub(super) gone: bool,
+}
+
+/// INVARIANT: `by_name[(d.dir, d.name)] == d` for every doc that is not gone; `plain_by_name` likewise.
+#[derive(Debug, Default)]
+pub(super) struct Docs {
+    docs: HashMap<DocId, Doc>,
+    by_name: HashMap<(DirId, StampedName), DocId>,
+    plain: HashMap<PlainId, Plain>,
+    plain_by_name: HashMap<(Area, DirId, OsString), PlainId>,
+    last: u64,
+}
+
+impl Docs {
+    pub(super) fn get(&self, id: DocId) -> Option<&Doc> {
+        self.docs.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: DocId) -> Option<&mut Doc> {
+        self.docs.get_mut(&id)
+    }
+
+    pub(super) fn named(&self, dir: DirId, name: &StampedName) -> Option<DocId> {
+        self.by_name.get(&(dir, name.clone())).copied()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (DocId, &Doc)> {
+        self.docs.iter().map(|(id, doc)| (*id, doc))
+    }
+
+    pub(super) fn insert(
+        &mut self,
+        dir: DirId,
+        name: StampedName,
+        content: Content,
+        ino: u64,
+        pid: u32,
+        since: SystemTime,
+    ) -> DocId {
+        self.last += 1;
+        let id = DocId(self.last);
+        self.by_name.insert((dir, name.clone()), id);
+        self.docs.insert(
+            id,
+            Doc {
+                dir,
+                name,
+                content,
+                ino,
+                writers: 0,
+                read_by: HashSet::new(),
+                aliased: false,
+                copy_of: None,
+                promised: false,
+                from_pending: false,
+                retracted: false,
+                unfinished: false,
+                version_kept: false,
+                times: None,
+                flushed: None,
+                pid,
+                since,
+            },
+        );
+        id
+    }
+
+    /// The doc of a stored file, made if nobody was interested in it so far.
+    pub(super) fn stored(&mut self, dir: DirId, name: StampedName, ino: u64) -> DocId {
+        match self.named(dir, &name) {
+            Some(id) => {
+                if let Some(doc) = self.docs.get_mut(&id) {
+                    doc.ino = ino;
+                }
+                id
+            }
+            None => self.insert(dir, name, Content::Stored, ino, 0, SystemTime::UNIX_EPOCH),
+        }
+    }
+
+    pub(super) fn rename(&mut self, id: DocId, dir: DirId, name: StampedName) {
+        if let Some(doc) = self.docs.get_mut(&id) {
+            let old = (doc.dir, std::mem::replace(&mut doc.name, name.clone()));
+            doc.dir = dir;
+            if self.by_name.get(&old) == Some(&id) {
+                self.by_name.remove(&old);
+            }
+            self.by_name.insert((dir, name), id);
+        }
+    }
+
+    /// The doc has no file under a name any more.
+    pub(super) fn gone(&mut self, id: DocId) {
+        if let Some(doc) = self.docs.get_mut(&id) {
+            doc.content = Content::Gone;
+            let key = (doc.dir, doc.name.clone());
+            if self.by_name.get(&key) == Some(&id) {
+                self.by_name.remove(&key);
+            }
+        }
+    }
+
+    pub(super) fn drop_doc(&mut self, id: DocId) {
+        self.gone(id);
+        self.docs.remove(&id);
+    }
+
+    pub(super) fn plain(&self, id: PlainId) -> Option<&Plain> {
+        self.plain.get(&id)
+    }
+
+    /// The plain file of this name whose inode number is `ino`.
+    pub(super) fn enter_plain(
+        &mut self,
+        area: Area,
+        dir: DirId,
+        name: &OsStr,
+        ino: u64,
+    ) -> PlainId {
+        let key = (area, dir, name.to_owned());
+        if let Some(id) = self.plain_by_name.get(&key) {
+            match self.plain.get(id) {
+                Some(plain) if plain.ino == ino => return *id,
+                _ => {}
+            }
+        }
+        if let Some(old) = self.plain_by_name.get(&key).copied() {
+            self.plain_gone(old);
+        }
+        self.last += 1;
+        let id = PlainId(self.last);
+        self.plain_by_name.insert(key, id);
+        self.plain.insert(
+            id,
+            Plain {
+                area,
+                dir,
+                name: name.to_owned(),
+                ino,
+                gone: false,
+            },
+        );
+        id
+    }
+
+    pub(super) fn plain_renamed(&mut self, id: PlainId, area: Area, dir: DirId, name: &OsStr) {
+        let key = (area, dir, name.to_owned());
+        if let Some(old) = self.plain_by_name.get(&key).copied()
+            && old != id
+        {
+            self.plain_gone(old);
+        }
+        if let Some(plain) = self.plain.get_mut(&id) {
+            self.plain_by_name
+                .remove(&(plain.area, plain.dir, std::mem::take(&mut plain.name)));
+            plain.area = area;
+            plain.dir = dir;
+            plain.name = name.to_owned();
+            self.plain_by_name.insert(key, id);
+        }
+    }
+
+    /// The plain file has no name any more; open handles still hold it.
+    pub(super) fn plain_gone(&mut self, id: PlainId) {
+        if let Some(plain) = self.plain.get_mut(&id) {
+            plain.gone = true;
+            let key = (plain.area, plain.dir, plain.name.clone());
+            if self.plain_by_name.get(&key) == Some(&id) {
+                self.plain_by_name.remove(&key);
+            }
+        }
+    }
+
+    pub(super) fn drop_plain(&mut self, id: PlainId) {
+        self.plain_gone(id);
+        self.plain.remove(&id);
+    }
+}

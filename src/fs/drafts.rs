@@ -1,0 +1,247 @@
+//! Beginning drafts, and dropping those that came to nothing.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::dirs::DirId;
+use super::docs::{Content, DocId, Draft};
+use super::{Fork, Fs, Request, State, Vacation};
+use crate::error::{Error, Result};
+use crate::names::{Slug, StampedName};
+use crate::session::Caller;
+use crate::store::beneath::{self, stat_file};
+use crate::store::local::Area;
+use crate::store::{Access, Meta};
+
+/// How the name of a new handoff is found.
+#[derive(Clone, Debug)]
+pub(super) enum Naming {
+    /// Stamped now, with this slug, or the next suffix of it.
+    Stamp(Slug),
+    /// Exactly this name: it was written so, and is free.
+    Exactly(StampedName),
+}
+
+impl Fs {
+    /// A new, empty handoff, listed from now on (spec 4.1, 4.2).
+    pub(super) fn new_draft(
+        &self,
+        state: &mut State,
+        request: Request,
+        dir: DirId,
+        naming: &Naming,
+        mode: u32,
+    ) -> Result<DocId> {
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let now = self.clock.now();
+        let (base, exactly) = match naming {
+            Naming::Stamp(slug) => (StampedName::new(self.zone.stamp(now), slug.clone()), false),
+            Naming::Exactly(name) => (name.clone(), true),
+        };
+        for n in 1.. {
+            let name = base.with_suffix(n);
+            let file_name = name.to_os_string();
+            let taken = |name: &StampedName| {
+                state.docs.named(dir, name).is_some()
+                    || self.store.stat(&path, &name.to_os_string()).is_ok()
+            };
+            // A new handoff keeps clear of what an older one will be called when it is consumed, too.
+            if taken(&name) || (!exactly && taken(&name.consumed())) {
+                if exactly {
+                    return Err(Error::Exists);
+                }
+                continue;
+            }
+            let file = match self.local.create(Area::Drafts, &path, &file_name, mode) {
+                Err(Error::Exists) => continue,
+                file => Arc::new(file?),
+            };
+            let ino = stat_file(&*file)?.ino;
+            let draft = Draft {
+                file,
+                ino,
+                modified: false,
+                damaged: false,
+            };
+            return Ok(state
+                .docs
+                .insert(dir, name, Content::New(draft), ino, request.tid, now));
+        }
+        Err(Error::Exists)
+    }
+
+    /// A new handoff under an alias that this session has already, for the open that follows (spec 4.1). With
+    /// `copy`, it begins with the bytes of the old one.
+    pub(super) fn fork(
+        &self,
+        state: &mut State,
+        request: Request,
+        dir: DirId,
+        slug: Slug,
+        old: DocId,
+        copy: bool,
+    ) -> Result<DocId> {
+        let (file, meta) = self.open_seen(state, old)?;
+        let new = self.new_draft(state, request, dir, &Naming::Stamp(slug), meta.mode)?;
+        let doc = state.docs.get_mut(new).ok_or(Error::NotFound)?;
+        doc.promised = true;
+        if copy {
+            doc.copy_of = Some(old);
+            if let Some(draft) = doc.draft()
+                && let Err(error) = beneath::copy(&file, &draft.file)
+            {
+                self.drop_draft(state, new);
+                return Err(error);
+            }
+        }
+        Ok(new)
+    }
+
+    /// The file that a session sees behind its alias, open for reading.
+    fn open_seen(&self, state: &State, id: DocId) -> Result<(Arc<std::fs::File>, Meta)> {
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let file = match doc.draft() {
+            Some(draft) => draft.file.clone(),
+            None => {
+                let path = state.dirs.path(doc.dir).ok_or(Error::NotFound)?;
+                Arc::new(
+                    self.store
+                        .open(&path, &doc.name.to_os_string(), Access::READ)?,
+                )
+            }
+        };
+        let meta = stat_file(&*file)?;
+        Ok((file, meta))
+    }
+
+    /// Begins an edit: a draft of new content for a stored handoff (spec 4.4).
+    pub(super) fn begin_edit(&self, state: &mut State, id: DocId, copy: bool) -> Result<()> {
+        let (stored, meta) = self.open_seen(state, id)?;
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let path = state.dirs.path(doc.dir).ok_or(Error::NotFound)?;
+        let name = doc.name.to_os_string();
+        let file = match self.local.create(Area::Edits, &path, &name, meta.mode) {
+            Err(Error::Exists) => {
+                // Left behind by an edit that could not be published.
+                self.local
+                    .keep(Area::Edits, &path, &name, self.clock.now())?;
+                self.local.create(Area::Edits, &path, &name, meta.mode)?
+            }
+            file => file?,
+        };
+        if copy {
+            beneath::copy(&stored, &file)?;
+        }
+        let draft = Draft {
+            ino: stat_file(&file)?.ino,
+            file: Arc::new(file),
+            modified: !copy,
+            damaged: false,
+        };
+        if let Some(doc) = state.docs.get_mut(id) {
+            doc.content = Content::Editing(draft);
+        }
+        Ok(())
+    }
+
+    /// Notes that the next open of this name by this thread is for `doc`, whatever the node said.
+    pub(super) fn promise(
+        &self,
+        state: &mut State,
+        request: Request,
+        dir: DirId,
+        name: &OsStr,
+        doc: DocId,
+    ) {
+        state.promised.forks.push(Fork {
+            tid: request.tid,
+            dir,
+            name: name.to_owned(),
+            doc,
+            at: Instant::now(),
+        });
+    }
+
+    /// Removes a draft's file; a new handoff is gone with it, an edited one is as it was.
+    pub(super) fn drop_draft(&self, state: &mut State, id: DocId) {
+        let Some(doc) = state.docs.get(id) else {
+            return;
+        };
+        if doc.draft().is_none() || doc.writers > 0 {
+            return;
+        }
+        let new = doc.is_new();
+        if let Some(path) = state.dirs.path(doc.dir) {
+            let _ = self
+                .local
+                .remove(doc.draft_area(), &path, &doc.name.to_os_string());
+        }
+        state.index.generation += 1;
+        if new {
+            self.doc_gone(state, id);
+        } else if let Some(doc) = state.docs.get_mut(id) {
+            doc.content = Content::Stored;
+            self.let_go_doc(state, id);
+        }
+    }
+
+    /// A process creates a name that it has just unlinked or renamed away: what it retracted is pending again, and
+    /// what it backed up lends its stamped name to the new content (spec 4.5).
+    pub(super) fn naming_after_vacation(
+        &self,
+        state: &mut State,
+        caller: &Caller,
+        dir: DirId,
+        name: &OsStr,
+    ) -> Naming {
+        let slug = Slug::from_written(name);
+        match state.take_vacated(caller, dir, name) {
+            Some(Vacation::Retracted(doc)) => {
+                if let Err(error) = self.unretract(state, doc) {
+                    log::warn!("{}: cannot be made pending again ({error})", name.display());
+                }
+                Naming::Stamp(slug)
+            }
+            Some(Vacation::BackedUp(stamped)) => {
+                let free = state.docs.named(dir, &stamped).is_none()
+                    && state.dirs.path(dir).is_some_and(|path| {
+                        self.store.stat(&path, &stamped.to_os_string()).is_err()
+                    });
+                if free && stamped.is_pending() {
+                    Naming::Exactly(stamped)
+                } else {
+                    Naming::Stamp(slug)
+                }
+            }
+            None => Naming::Stamp(slug),
+        }
+    }
+
+    fn unretract(&self, state: &mut State, id: DocId) -> Result<()> {
+        let Some(doc) = state.docs.get_mut(id) else {
+            return Ok(());
+        };
+        if doc.is_new() {
+            doc.retracted = false;
+            return Ok(());
+        }
+        if doc.is_stored() && !doc.name.is_pending() {
+            return self.unconsume(state, id);
+        }
+        Ok(())
+    }
+
+    /// Makes a consumed doc pending again, under its next free pending name.
+    pub(super) fn unconsume(&self, state: &mut State, id: DocId) -> Result<()> {
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let (dir, done) = (doc.dir, doc.name.clone());
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let pending = self.move_free(&path, &done.to_os_string(), &done.pending())?;
+        self.touch(state, dir, &done.to_os_string());
+        self.touch(state, dir, &pending.to_os_string());
+        state.aliases.unconsumed(dir, &pending.to_os_string());
+        state.docs.rename(id, dir, pending);
+        Ok(())
+    }
+}

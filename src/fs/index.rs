@@ -1,0 +1,320 @@
+//! What queues hold, in memory: never more than a cache of the store.
+//!
+//! A queue is listed once and then kept in step by the store's changes, which are taken in before every use; so what
+//! others change below the mount is seen at once (spec 3.1). Where the store cannot watch a queue, it is listed anew
+//! at every use. Taking in a change is also where strays are adopted (spec 3.7).
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::dirs::{DirId, DirKind};
+use super::{Fs, State};
+use crate::error::{Error, Result};
+use crate::names::{self, StampedName};
+use crate::store::first_mount::{is_hidden, is_stray};
+use crate::store::{Changes, Kind, Meta, Watch, What};
+
+/// One name of a queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Known {
+    pub(super) kind: Kind,
+    pub(super) ino: u64,
+    pub(super) size: u64,
+    pub(super) mtime: SystemTime,
+    /// Whether its last byte is a newline, once somebody asked.
+    pub(super) newline: Option<bool>,
+    /// Made below the mount and not closed yet: somebody is writing it.
+    pub(super) in_the_making: bool,
+}
+
+#[derive(Debug, Default)]
+struct QueueIndex {
+    names: BTreeMap<OsString, Known>,
+    watch: Option<Watch>,
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    queues: HashMap<DirId, QueueIndex>,
+    by_watch: HashMap<Watch, DirId>,
+    /// Moves whenever anything in it changes, so that what was derived from it can be kept while it stands still.
+    pub(super) generation: u64,
+}
+
+impl Index {
+    /// The names of a loaded queue.
+    pub(super) fn names(&self, dir: DirId) -> impl Iterator<Item = (&OsString, &Known)> {
+        self.queues
+            .get(&dir)
+            .into_iter()
+            .flat_map(|queue| &queue.names)
+    }
+
+    pub(super) fn get(&self, dir: DirId, name: &OsStr) -> Option<&Known> {
+        self.queues.get(&dir)?.names.get(name)
+    }
+
+    pub(super) fn note_newline(&mut self, dir: DirId, name: &OsStr, newline: bool) {
+        if let Some(known) = self
+            .queues
+            .get_mut(&dir)
+            .and_then(|queue| queue.names.get_mut(name))
+        {
+            known.newline = Some(newline);
+        }
+    }
+
+    /// Drops what is known of a queue: it is listed at its next use.
+    pub(super) fn drop_queue(&mut self, dir: DirId) {
+        if let Some(queue) = self.queues.remove(&dir) {
+            self.generation += 1;
+            if let Some(watch) = queue.watch
+                && self.by_watch.get(&watch) == Some(&dir)
+            {
+                self.by_watch.remove(&watch);
+            }
+        }
+    }
+
+    fn set(&mut self, dir: DirId, name: &OsStr, known: Option<Known>) {
+        let Some(queue) = self.queues.get_mut(&dir) else {
+            return;
+        };
+        let changed = match known {
+            None => queue.names.remove(name).is_some(),
+            Some(known) => match queue.names.get_mut(name) {
+                Some(old) if same(old, &known) => false,
+                Some(old) => {
+                    *old = known;
+                    true
+                }
+                None => {
+                    queue.names.insert(name.to_owned(), known);
+                    true
+                }
+            },
+        };
+        if changed {
+            self.generation += 1;
+        }
+    }
+}
+
+fn same(old: &Known, new: &Known) -> bool {
+    let of = |known: &Known| Known {
+        newline: None,
+        ..*known
+    };
+    of(old) == of(new)
+}
+
+fn known(meta: &Meta, in_the_making: bool) -> Known {
+    Known {
+        kind: meta.kind,
+        ino: meta.ino,
+        size: meta.size,
+        mtime: meta.mtime,
+        newline: None,
+        in_the_making,
+    }
+}
+
+impl Fs {
+    /// Takes in what has changed, and makes sure that this queue is known.
+    pub(super) fn load(&self, state: &mut State, dir: DirId) -> Result<()> {
+        self.take_changes(state);
+        match state.index.queues.get(&dir) {
+            Some(queue) if queue.watch.is_some() => return Ok(()),
+            _ => {}
+        }
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        // Watched first, listed then: a change in between is seen twice rather than not at all.
+        let watch = self.store.watch(&path);
+        let listed = self.store.list(&path)?;
+        let mut names = BTreeMap::new();
+        for (name, meta) in listed {
+            if let Some((name, known)) = self.settle(&path, name, known(&meta, false)) {
+                names.insert(name, known);
+            }
+        }
+        if let Some(watch) = watch {
+            state.index.by_watch.insert(watch, dir);
+        }
+        let unchanged = state.index.queues.get(&dir).is_some_and(|old| {
+            old.names.len() == names.len()
+                && old
+                    .names
+                    .iter()
+                    .zip(&names)
+                    .all(|(a, b)| a.0 == b.0 && same(a.1, b.1))
+        });
+        if !unchanged {
+            state.index.generation += 1;
+            state.index.queues.insert(dir, QueueIndex { names, watch });
+        }
+        Ok(())
+    }
+
+    fn take_changes(&self, state: &mut State) {
+        let changes = match self.store.changes() {
+            Changes::These(changes) => changes,
+            Changes::Overflow => {
+                for dir in state.index.queues.keys().copied().collect::<Vec<_>>() {
+                    state.index.drop_queue(dir);
+                }
+                return;
+            }
+        };
+        for change in changes {
+            let Some(dir) = state.index.by_watch.get(&change.watch).copied() else {
+                continue;
+            };
+            if change.name.is_empty() {
+                if self.is_gone(state, dir) {
+                    state.index.drop_queue(dir);
+                }
+                continue;
+            }
+            let known = state.index.get(dir, &change.name);
+            let in_the_making = match change.what {
+                What::Created => true,
+                What::Closed => false,
+                What::Touched => known.is_some_and(|known| known.in_the_making),
+            };
+            self.look_again(state, dir, &change.name, in_the_making);
+        }
+    }
+
+    fn is_gone(&self, state: &State, dir: DirId) -> bool {
+        let path = state.dirs.path(dir);
+        path.is_none_or(|path| {
+            self.local
+                .dir(crate::store::local::Area::Backing, &path)
+                .is_err()
+        })
+    }
+
+    /// Something of ours has changed this name: look at it now.
+    pub(super) fn touch(&self, state: &mut State, dir: DirId, name: &OsStr) {
+        self.look_again(state, dir, name, false);
+    }
+
+    fn look_again(&self, state: &mut State, dir: DirId, name: &OsStr, in_the_making: bool) {
+        if !state.index.queues.contains_key(&dir) {
+            return;
+        }
+        let Some(path) = state.dirs.path(dir) else {
+            return;
+        };
+        let Ok(meta) = self.store.stat(&path, name) else {
+            state.index.set(dir, name, None);
+            return;
+        };
+        // A second name of an existing file is made without being opened: nobody will close it.
+        let in_the_making = in_the_making && meta.nlink == 1;
+        match self.settle(&path, name.to_owned(), known(&meta, in_the_making)) {
+            Some((settled, known)) => {
+                if settled != name {
+                    state.index.set(dir, name, None);
+                }
+                state.index.set(dir, &settled, Some(known));
+            }
+            None => state.index.set(dir, name, None),
+        }
+    }
+
+    /// The name under which a listed file is known: a stray is adopted (spec 3.7), what is never shown is left out.
+    fn settle(&self, queue: &Path, name: OsString, known: Known) -> Option<(OsString, Known)> {
+        if known.kind == Kind::Other || name == names::PRIVATE {
+            return None;
+        }
+        let stray = known.kind == Kind::File
+            && !known.in_the_making
+            && is_stray(&name)
+            && !self.local.is_ordinary(&queue.join(&name));
+        if !stray {
+            return Some((name, known));
+        }
+        let adopted = names::adopted(&name, self.zone.stamp(known.mtime));
+        match self.move_free(queue, &name, &adopted) {
+            Ok(adopted) => {
+                log::info!("adopted {} as {adopted}", queue.join(&name).display());
+                Some((adopted.to_os_string(), known))
+            }
+            Err(error) => {
+                log::warn!(
+                    "{}: cannot be adopted as {adopted} ({error}); it stays an ordinary file",
+                    queue.join(&name).display()
+                );
+                Some((name, known))
+            }
+        }
+    }
+
+    /// Renames a stored file to a stamped name, or its next free suffix.
+    pub(super) fn move_free(
+        &self,
+        queue: &Path,
+        name: &OsStr,
+        to: &StampedName,
+    ) -> Result<StampedName> {
+        for n in 1.. {
+            let candidate = to.with_suffix(n);
+            match self
+                .store
+                .rename((queue, name), (queue, &candidate.to_os_string()))
+            {
+                Err(Error::Exists) => {}
+                Err(error) => return Err(error),
+                Ok(()) => return Ok(candidate),
+            }
+        }
+        Err(Error::Exists)
+    }
+
+    /// What a directory of this name in `parent` is to us.
+    pub(super) fn kind_of_dir(&self, state: &State, parent: DirId, name: &OsStr) -> DirKind {
+        let plain = state.dirs.kind(parent) == DirKind::Plain
+            || is_hidden(name)
+            || state
+                .dirs
+                .join(parent, name)
+                .is_none_or(|path| self.local.is_ordinary(&path));
+        if plain {
+            DirKind::Plain
+        } else {
+            DirKind::Queue
+        }
+    }
+
+    /// The queue itself and every queue below it, all of them loaded.
+    pub(super) fn queues_below(&self, state: &mut State, top: DirId) -> Result<Vec<DirId>> {
+        let mut found = Vec::new();
+        let mut left = vec![top];
+        while let Some(dir) = left.pop() {
+            match self.load(state, dir) {
+                Ok(()) => {}
+                // Removed from outside while we walked.
+                Err(Error::NotFound | Error::NotDirectory) if dir != top => continue,
+                Err(error) => return Err(error),
+            }
+            found.push(dir);
+            let children: Vec<(OsString, u64)> = state
+                .index
+                .names(dir)
+                .filter(|(_, known)| known.kind == Kind::Directory)
+                .map(|(name, known)| (name.clone(), known.ino))
+                .collect();
+            for (name, ino) in children {
+                let kind = self.kind_of_dir(state, dir, &name);
+                if kind == DirKind::Queue {
+                    left.push(state.dirs.enter(dir, &name, ino, kind));
+                }
+            }
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,336 @@
+//! Reading, writing, flushing and closing.
+
+use std::fs::File;
+use std::io::{Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustix::fs::FallocateFlags;
+use rustix::io::ReadWriteFlags;
+
+use super::docs::{Content, DocId};
+use super::handles::{Open, OpenDoc};
+use super::types::Handle;
+use super::{Fs, Request, State};
+use crate::delivery::ReadSeen;
+use crate::error::{Error, Result};
+use crate::store::Access;
+use crate::store::beneath::stat_file;
+
+impl Fs {
+    /// Reads at most `size` bytes. `cached` tells that the kernel reads ahead for its page cache: such a read carries no
+    /// lock owner (spec 6.3).
+    pub fn read(&self, handle: Handle, offset: u64, size: u32, cached: bool) -> Result<Vec<u8>> {
+        let reading = match &self
+            .lock()
+            .handles
+            .get(handle)
+            .ok_or(Error::BadHandle)?
+            .open
+        {
+            Open::Doc(OpenDoc { file, .. }) | Open::Plain { file, .. } => Err(file.clone()),
+            Open::Merge(reading) => Ok(reading.clone()),
+            Open::Bytes(bytes) => {
+                let start = usize::try_from(offset)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len());
+                let end = start.saturating_add(size as usize).min(bytes.len());
+                return Ok(bytes[start..end].to_vec());
+            }
+            Open::Dir(_) => return Err(Error::IsDirectory),
+        };
+        let reading = match reading {
+            Ok(reading) => reading,
+            Err(file) => return read_at(&file, offset, size),
+        };
+        let bytes = self.read_snapshot(&reading.snapshot, offset, u64::from(size));
+        let seen = ReadSeen {
+            offset,
+            requested: u64::from(size),
+            returned: bytes.len() as u64,
+            cached,
+        };
+        self.delivered(&reading, seen);
+        Ok(bytes)
+    }
+
+    /// Writes all of `data`. With `append`, at the end, wherever that is by now.
+    pub fn write(
+        &self,
+        request: Request,
+        handle: Handle,
+        offset: u64,
+        data: &[u8],
+        append: bool,
+    ) -> Result<u32> {
+        let (file, doc) = {
+            let mut guard = self.lock();
+            let state = &mut *guard;
+            let (file, doc) = state.writable(handle)?;
+            let size = stat_file(&*file)?.size;
+            let (from, past) = if append {
+                (size, size.saturating_add(data.len() as u64))
+            } else {
+                (offset, offset.saturating_add(data.len() as u64))
+            };
+            if self.options.max_size.is_some_and(|max| past > max) {
+                state.damage(doc, &file);
+                return Err(Error::TooLarge);
+            }
+            if let Some(id) = doc {
+                self.before_change(state, id, &file, from < size)?;
+                state.mark_dirty(handle, request.tid);
+            }
+            (file, doc)
+        };
+        let written = if append {
+            append_all(&file, data)
+        } else {
+            file.write_all_at(data, offset).map_err(Error::from)
+        };
+        if let Err(error) = written {
+            self.lock().damage(doc, &file);
+            return Err(error);
+        }
+        Ok(data.len() as u32)
+    }
+
+    /// A doc's file is about to change through a handle; `destroys` tells whether bytes of it are lost by that.
+    pub(super) fn before_change(
+        &self,
+        state: &mut State,
+        id: DocId,
+        file: &Arc<File>,
+        destroys: bool,
+    ) -> Result<()> {
+        let doc = state.docs.get_mut(id).ok_or(Error::Stale)?;
+        doc.read_by.clear();
+        if doc.flushed.take().is_some() {
+            state.index.generation += 1;
+        }
+        match doc
+            .draft_mut()
+            .filter(|draft| Arc::ptr_eq(&draft.file, file))
+        {
+            Some(draft) => {
+                draft.modified = true;
+                Ok(())
+            }
+            None if destroys => self.keep_version(state, id),
+            None => Ok(()),
+        }
+    }
+
+    /// Keeps what a write in place is about to destroy, once for as long as there are writers (spec 3.9); readers of a
+    /// snapshot go on reading what was kept (spec 6.2).
+    pub(super) fn keep_version(&self, state: &mut State, id: DocId) -> Result<()> {
+        let doc = state.docs.get(id).ok_or(Error::Stale)?;
+        if doc.version_kept || !matches!(doc.content, Content::Stored | Content::Editing(_)) {
+            return Ok(());
+        }
+        let path = state.dirs.path(doc.dir).ok_or(Error::Stale)?;
+        let name = doc.name.to_os_string();
+        let file = self.store.open(&path, &name, Access::READ)?;
+        let meta = stat_file(&file)?;
+        if meta.size > 0 {
+            let kept = self
+                .local
+                .keep_copy(&file, &path, &name, self.clock.now())?;
+            state.turns.pin(meta.ino, &Arc::new(kept));
+        }
+        if let Some(doc) = state.docs.get_mut(id) {
+            doc.version_kept = true;
+        }
+        Ok(())
+    }
+
+    /// A descriptor of the file was closed. What was written through the handle is published before this returns
+    /// (spec 4.2).
+    pub fn flush(&self, request: Request, handle: Handle) -> Result<()> {
+        let (id, file, by) = match self.lock().handles.get(handle).map(|handle| &handle.open) {
+            Some(Open::Doc(open)) => match open.dirty {
+                Some(by) => (open.doc, open.file.clone(), by),
+                None => return Ok(()),
+            },
+            _ => return Ok(()),
+        };
+        // The writer is being killed: it has not finished what it wrote (spec 4.9).
+        let killed = self.resolver.dying_by_signal(request.tid)
+            && (by == request.tid || self.resolver.same_process(by, request.tid));
+        self.commit(id, &file, killed)?;
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if let Some(Open::Doc(open)) = state.handles.get_mut(handle).map(|handle| &mut handle.open)
+        {
+            open.dirty = None;
+        }
+        let busy = state
+            .handles
+            .iter()
+            .any(|other| matches!(&other.open, Open::Doc(open) if open.doc == id && open.dirty.is_some()));
+        if let (false, Some(doc)) = (busy, state.docs.get_mut(id)) {
+            doc.flushed = Some(Instant::now());
+            state.index.generation += 1;
+        }
+        Ok(())
+    }
+
+    /// Makes what was written so far durable and recoverable (spec 4.2).
+    pub fn fsync(&self, handle: Handle) -> Result<()> {
+        let (file, draft_at) = {
+            let state = self.lock();
+            match &state.handles.get(handle).ok_or(Error::BadHandle)?.open {
+                Open::Doc(open) => {
+                    let doc = state.docs.get(open.doc).filter(|doc| doc.draft().is_some());
+                    let at =
+                        doc.and_then(|doc| Some((doc.draft_area(), state.dirs.path(doc.dir)?)));
+                    (open.file.clone(), at)
+                }
+                Open::Plain { file, .. } => (file.clone(), None),
+                Open::Merge(_) | Open::Bytes(_) | Open::Dir(_) => return Ok(()),
+            }
+        };
+        if self.options.sync {
+            file.sync_all()?;
+            if let Some((area, path)) = draft_at {
+                self.local.sync(area, &path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The last descriptor of a handle is closed.
+    pub fn release(&self, handle: Handle) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let Some(closed) = state.handles.remove(handle) else {
+            return;
+        };
+        match &closed.open {
+            Open::Doc(open) if open.write => {
+                let last = state.docs.get_mut(open.doc).is_some_and(|doc| {
+                    doc.writers = doc.writers.saturating_sub(1);
+                    doc.writers == 0
+                });
+                if last {
+                    self.last_writer_gone(state, open.doc);
+                    self.changed.notify_all();
+                }
+            }
+            Open::Merge(reading) => {
+                self.reading_closed(state, reading);
+                self.changed.notify_all();
+            }
+            _ => {}
+        }
+        let gone = state.nodes.closed(closed.node);
+        self.let_go(state, gone.as_ref());
+        if let Open::Doc(open) = &closed.open {
+            self.let_go_doc(state, open.doc);
+        }
+    }
+
+    /// fallocate(2); `mode` as there.
+    pub fn fallocate(
+        &self,
+        request: Request,
+        handle: Handle,
+        offset: u64,
+        len: u64,
+        mode: i32,
+    ) -> Result<()> {
+        let flags = FallocateFlags::from_bits(mode.cast_unsigned()).ok_or(Error::NotSupported)?;
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let (file, doc) = state.writable(handle)?;
+        let grows = !flags.contains(FallocateFlags::KEEP_SIZE);
+        if grows
+            && self
+                .options
+                .max_size
+                .is_some_and(|max| offset.saturating_add(len) > max)
+        {
+            return Err(Error::TooLarge);
+        }
+        if let Some(id) = doc {
+            self.before_change(state, id, &file, flags != FallocateFlags::empty())?;
+            state.mark_dirty(handle, request.tid);
+        }
+        drop(guard);
+        Ok(rustix::fs::fallocate(&*file, flags, offset, len)?)
+    }
+
+    /// lseek(2) for holes and data.
+    pub fn lseek(&self, handle: Handle, offset: i64, whence: i32) -> Result<i64> {
+        let file = match &self
+            .lock()
+            .handles
+            .get(handle)
+            .ok_or(Error::BadHandle)?
+            .open
+        {
+            Open::Doc(open) => open.file.clone(),
+            Open::Plain { file, .. } => file.clone(),
+            _ => return Err(Error::NotSupported),
+        };
+        let from = offset.try_into().map_err(|_| Error::Invalid)?;
+        let from = match whence {
+            libc::SEEK_DATA => rustix::fs::SeekFrom::Data(from),
+            libc::SEEK_HOLE => rustix::fs::SeekFrom::Hole(from),
+            libc::SEEK_SET => return Ok((&*file).seek(SeekFrom::Start(from))?.cast_signed()),
+            _ => return Err(Error::Invalid),
+        };
+        Ok(rustix::fs::seek(&*file, from)?.cast_signed())
+    }
+}
+
+impl State {
+    /// The file of a handle that may be written, and its doc if it is one.
+    pub(super) fn writable(&self, handle: Handle) -> Result<(Arc<File>, Option<DocId>)> {
+        match &self.handles.get(handle).ok_or(Error::BadHandle)?.open {
+            Open::Doc(open) if open.write => Ok((open.file.clone(), Some(open.doc))),
+            Open::Plain { file, .. } => Ok((file.clone(), None)),
+            _ => Err(Error::BadHandle),
+        }
+    }
+
+    pub(super) fn mark_dirty(&mut self, handle: Handle, tid: u32) {
+        if let Some(Open::Doc(open)) = self.handles.get_mut(handle).map(|handle| &mut handle.open) {
+            open.dirty = Some(tid);
+        }
+    }
+
+    /// A write failed: what is in the draft is not what its writer meant (spec 4.9).
+    fn damage(&mut self, doc: Option<DocId>, file: &Arc<File>) {
+        let draft = doc
+            .and_then(|id| self.docs.get_mut(id))
+            .and_then(|doc| doc.draft_mut());
+        if let Some(draft) = draft.filter(|draft| Arc::ptr_eq(&draft.file, file)) {
+            draft.damaged = true;
+        }
+    }
+}
+
+fn read_at(file: &File, offset: u64, size: u32) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; size as usize];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(&mut bytes[filled..], offset + filled as u64)? {
+            0 => break,
+            n => filled += n,
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+fn append_all(file: &File, mut data: &[u8]) -> Result<()> {
+    while !data.is_empty() {
+        let slices = [std::io::IoSlice::new(data)];
+        // The offset counts for nothing here.
+        let n = rustix::io::pwritev2(file, &slices, 0, ReadWriteFlags::APPEND)?;
+        data = &data[n..];
+    }
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! Nodes: what the kernel knows under a number, until it forgets it.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::sync::Arc;
+
+use super::dirs::DirId;
+use super::docs::{DocId, PlainId};
+use super::snapshot::Plan;
+use super::types::NodeId;
+
+/// A name under which a session finds a doc.
+pub(super) type AliasName = (DirId, OsString);
+
+/// What a node stands for.
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    /// A directory.
+    Dir(DirId),
+    /// One file of a handoff, seen under its stamped name or through an alias.
+    Doc {
+        doc: DocId,
+        alias: Option<Arc<AliasName>>,
+        ino: u64,
+    },
+    /// An ordinary or a scratch file.
+    Plain(PlainId),
+    /// `pending.md` or `.peek.md` as one look-up found it.
+    Merge { plan: Arc<Plan>, peek: bool },
+    /// `.status.json` as one look-up found it.
+    Status(Arc<[u8]>),
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+enum Key {
+    Dir(DirId),
+    Doc(DocId, Option<Arc<AliasName>>, u64),
+    Plain(PlainId),
+}
+
+/// A node and its use.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) what: What,
+    lookups: u64,
+    /// Handles that are open, all of them on one file below.
+    opens: u32,
+    /// That file, while any handle is open.
+    file: Option<Arc<File>>,
+}
+
+impl Node {
+    pub(super) fn is_open(&self) -> bool {
+        self.opens > 0
+    }
+
+    pub(super) fn file(&self) -> Option<&Arc<File>> {
+        self.file.as_ref()
+    }
+}
+
+/// INVARIANT: a key leads to the one node that a look-up of it answers; nodes whose file is gone have no key.
+#[derive(Debug, Default)]
+pub(super) struct Nodes {
+    nodes: HashMap<NodeId, Node>,
+    by_key: HashMap<Key, NodeId>,
+    by_doc: HashMap<DocId, Vec<NodeId>>,
+    last: u64,
+}
+
+impl Nodes {
+    pub(super) fn get(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.get(&id)
+    }
+
+    /// The node of what a look-up found, counted once more.
+    pub(super) fn look_up(&mut self, what: What) -> NodeId {
+        let key = key_of(&what);
+        if let Some(id) = key.as_ref().and_then(|key| self.by_key.get(key))
+            && let Some(node) = self.nodes.get_mut(id)
+        {
+            node.lookups += 1;
+            return *id;
+        }
+        self.last += 1;
+        let id = NodeId(NodeId::ROOT.0 + self.last);
+        if let Some(key) = key {
+            self.by_key.insert(key, id);
+        }
+        if let What::Doc { doc, .. } = &what {
+            self.by_doc.entry(*doc).or_default().push(id);
+        }
+        self.nodes.insert(
+            id,
+            Node {
+                what,
+                lookups: 1,
+                opens: 0,
+                file: None,
+            },
+        );
+        id
+    }
+
+    /// The kernel forgets `count` look-ups; answers what the node stood for if it is gone now.
+    pub(super) fn forget(&mut self, id: NodeId, count: u64) -> Option<What> {
+        let node = self.nodes.get_mut(&id)?;
+        node.lookups = node.lookups.saturating_sub(count);
+        self.drop_unused(id)
+    }
+
+    pub(super) fn opened(&mut self, id: NodeId, file: Option<&Arc<File>>) {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.opens += 1;
+            if let Some(file) = file {
+                node.file = Some(file.clone());
+            }
+        }
+    }
+
+    /// A handle is closed; answers what the node stood for if it is gone now.
+    pub(super) fn closed(&mut self, id: NodeId) -> Option<What> {
+        let node = self.nodes.get_mut(&id)?;
+        node.opens = node.opens.saturating_sub(1);
+        if node.opens == 0 {
+            node.file = None;
+        }
+        self.drop_unused(id)
+    }
+
+    fn drop_unused(&mut self, id: NodeId) -> Option<What> {
+        let node = self.nodes.get(&id)?;
+        if node.lookups > 0 || node.opens > 0 {
+            return None;
+        }
+        let node = self.nodes.remove(&id)?;
+        if let What::Doc { doc, .. } = &node.what
+            && let Some(nodes) = self.by_doc.get_mut(doc)
+        {
+            nodes.retain(|node| *node != id);
+            if nodes.is_empty() {
+                self.by_doc.remove(doc);
+            }
+        }
+        if let Some(key) = key_of(&node.what)
+            && self.by_key.get(&key) == Some(&id)
+        {
+            self.by_key.remove(&key);
+        }
+        Some(node.what)
+    }
+
+    /// The file of this doc is gone or has become another: its nodes are found no more.
+    pub(super) fn detach_doc(&mut self, doc: DocId) {
+        for id in self.by_doc.get(&doc).into_iter().flatten() {
+            if let Some(key) = self.nodes.get(id).and_then(|node| key_of(&node.what)) {
+                self.by_key.remove(&key);
+            }
+        }
+    }
+
+    /// This plain file is gone: its node is found no more.
+    pub(super) fn detach_plain(&mut self, plain: PlainId) {
+        self.by_key.remove(&Key::Plain(plain));
+    }
+
+    /// Does any node stand for this doc?
+    pub(super) fn has_doc(&self, doc: DocId) -> bool {
+        self.by_doc.contains_key(&doc)
+    }
+
+    /// How many nodes there are besides the root, for tests of leaks.
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+}
+
+fn key_of(what: &What) -> Option<Key> {
+    match what {
+        What::Dir(dir) => Some(Key::Dir(*dir)),
+        What::Doc { doc, alias, ino } => Some(Key::Doc(*doc, alias.clone(), *ino)),
+        What::Plain(plain) => Some(Key::Plain(*plain)),
+        What::Merge { .. } | What::Status(_) => None,
+    }
+}

@@ -1,0 +1,545 @@
+//! Creating and opening files: where a write becomes a new handoff, an edit, or an append (spec 4).
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use super::dirs::{DirId, DirKind};
+use super::docs::{Content, DocId, PlainId};
+use super::drafts::Naming;
+use super::handles::{Open, OpenDoc};
+use super::nodes::{AliasName, What};
+use super::resolve::{Object, check_name};
+use super::types::{Created, Entry, NodeId, Opened, Outcome};
+use super::{Fs, Request, State};
+use crate::error::{Error, Result};
+use crate::names::{self, NameClass, Slug};
+use crate::programs::Role;
+use crate::session::Caller;
+use crate::store::Access;
+use crate::store::beneath::stat_file;
+use crate::store::local::Area;
+
+/// How a file is opened, out of open(2)'s flags.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flags {
+    pub(super) read: bool,
+    pub(super) write: bool,
+    pub(super) append: bool,
+    pub(super) truncate: bool,
+    exclusive: bool,
+}
+
+impl Flags {
+    pub(super) fn new(flags: i32) -> Flags {
+        let mode = flags & libc::O_ACCMODE;
+        let truncate = flags & libc::O_TRUNC != 0;
+        Flags {
+            read: mode != libc::O_WRONLY,
+            write: mode != libc::O_RDONLY || truncate,
+            append: flags & libc::O_APPEND != 0,
+            truncate,
+            exclusive: flags & libc::O_EXCL != 0,
+        }
+    }
+
+    fn access(self) -> Access {
+        Access {
+            read: self.read,
+            write: self.write,
+        }
+    }
+}
+
+impl Fs {
+    /// open(2) with O_CREAT of a name that the caller did not find. `mode` has the umask taken off already.
+    pub fn create(
+        &self,
+        request: Request,
+        parent: NodeId,
+        name: &OsStr,
+        mode: u32,
+        flags: i32,
+    ) -> Result<Created> {
+        check_name(name)?;
+        let flags = Flags::new(flags);
+        let caller = self.caller_if(request, |state| {
+            let class = names::classify(name);
+            let exact =
+                matches!(&class, NameClass::Stamped(stamped) if stamped.to_os_string() == name);
+            state
+                .dir(parent)
+                .is_ok_and(|dir| state.dirs.kind(dir) == DirKind::Queue)
+                && !exact
+                && class != NameClass::Scratch
+        });
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let dir = state.dir(parent)?;
+        match self.resolve(state, dir, name, caller.as_ref()) {
+            // To this thread it is gone: it has unlinked it.
+            Err(Error::NotFound) | Ok(Object::Pending) => {}
+            Err(error) => return Err(error),
+            Ok(_) if flags.exclusive => return Err(Error::Exists),
+            Ok(object) => {
+                // Made by another thread since the look-up.
+                return self.create_over(
+                    state,
+                    request,
+                    dir,
+                    name,
+                    &object,
+                    flags,
+                    caller.as_ref(),
+                );
+            }
+        }
+        match self.make(state, request, dir, name, mode, caller.as_ref())? {
+            Object::Doc { doc, own } => {
+                let entry = self.enter_doc(state, doc, own.then_some((dir, name)))?;
+                let opened = self.open_draft(state, request, entry.node, doc, flags)?;
+                Ok(Created { entry, opened })
+            }
+            object => {
+                let entry = self.enter(state, dir, name, &object)?;
+                let Object::Plain(plain) = object else {
+                    return Err(Error::NotPermitted);
+                };
+                let opened = self.open_plain(state, entry.node, plain, flags)?;
+                Ok(Created { entry, opened })
+            }
+        }
+    }
+
+    /// mknod(2) of a regular file: create without open.
+    pub fn mknod(
+        &self,
+        request: Request,
+        parent: NodeId,
+        name: &OsStr,
+        mode: u32,
+    ) -> Result<Entry> {
+        if mode & libc::S_IFMT != libc::S_IFREG && mode & libc::S_IFMT != 0 {
+            return Err(Error::NotPermitted);
+        }
+        let flags = libc::O_WRONLY | libc::O_EXCL;
+        let created = self.create(request, parent, name, mode & 0o7777, flags)?;
+        self.release(created.opened.handle);
+        Ok(created.entry)
+    }
+
+    /// Makes a file of a name that is free to this caller.
+    fn make(
+        &self,
+        state: &mut State,
+        request: Request,
+        dir: DirId,
+        name: &OsStr,
+        mode: u32,
+        caller: Option<&Caller>,
+    ) -> Result<Object> {
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let plain = |state: &mut State, area| {
+            let file = self.local.create(area, &path, name, mode)?;
+            let ino = stat_file(&file)?.ino;
+            if area == Area::Backing {
+                self.touch(state, dir, name);
+            }
+            Ok(Object::Plain(state.docs.enter_plain(area, dir, name, ino)))
+        };
+        if state.dirs.kind(dir) == DirKind::Plain || self.local.is_ordinary(&path.join(name)) {
+            return plain(state, Area::Backing);
+        }
+        let (naming, alias) = match names::classify(name) {
+            NameClass::Scratch => return plain(state, Area::Scratch),
+            NameClass::Peek | NameClass::Status | NameClass::Private => {
+                return Err(Error::NotPermitted);
+            }
+            NameClass::Stamped(stamped) => {
+                let alias = stamped.to_os_string() != name;
+                (Naming::Exactly(stamped), alias)
+            }
+            NameClass::Pending => (Naming::Stamp(Slug::pending()), true),
+            NameClass::Unstamped | NameClass::Backup => match caller {
+                Some(caller) => (self.naming_after_vacation(state, caller, dir, name), true),
+                None => (Naming::Stamp(Slug::from_written(name)), true),
+            },
+        };
+        let doc = match self.new_draft(state, request, dir, &naming, mode) {
+            // The `.md` form of it is there already: the next suffix.
+            Err(Error::Exists) if alias => {
+                let slug = Slug::from_written(name);
+                self.new_draft(state, request, dir, &Naming::Stamp(slug), mode)?
+            }
+            doc => doc?,
+        };
+        if name == names::PENDING {
+            if let Some(made) = state.docs.get_mut(doc) {
+                made.from_pending = true;
+            }
+            self.note_pending_written(state, caller);
+        }
+        if let (true, Some(caller)) = (alias, caller) {
+            self.set_alias(state, dir, name, caller, doc);
+        }
+        Ok(Object::Doc { doc, own: alias })
+    }
+
+    pub(super) fn set_alias(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        name: &OsStr,
+        caller: &Caller,
+        doc: DocId,
+    ) {
+        state.aliases.write(dir, name, &caller.session, doc);
+        if let Some(doc) = state.docs.get_mut(doc) {
+            doc.aliased = true;
+        }
+    }
+
+    /// CREATE of a name that exists after all.
+    #[allow(clippy::too_many_arguments)]
+    fn create_over(
+        &self,
+        state: &mut State,
+        request: Request,
+        dir: DirId,
+        name: &OsStr,
+        object: &Object,
+        flags: Flags,
+        caller: Option<&Caller>,
+    ) -> Result<Created> {
+        if let (Object::Doc { doc, own: true }, Some(caller)) = (object, caller) {
+            let doc = match self.decide(state, request, *doc, (dir, name), caller, flags)? {
+                Decision::AsItIs | Decision::Draft => *doc,
+                Decision::Fork(new) => {
+                    self.keep_promise(state, request, dir, name, caller, new);
+                    new
+                }
+            };
+            let entry = self.enter_doc(state, doc, Some((dir, name)))?;
+            let opened = self.open_draft(state, request, entry.node, doc, flags)?;
+            return Ok(Created { entry, opened });
+        }
+        let entry = self.enter(state, dir, name, object)?;
+        let opened = match object {
+            Object::Doc { doc, .. } => self.open_draft(state, request, entry.node, *doc, flags)?,
+            Object::Plain(plain) => self.open_plain(state, entry.node, *plain, flags)?,
+            Object::Dir(_) => return Err(Error::IsDirectory),
+            Object::Pending | Object::Peek | Object::Status => return Err(Error::Exists),
+        };
+        Ok(Created { entry, opened })
+    }
+
+    /// open(2) of a node.
+    pub fn open_node(self: &Arc<Self>, request: Request, node: NodeId, flags: i32) -> Outcome {
+        let flags = Flags::new(flags);
+        let what = match self.lock().nodes.get(node) {
+            Some(node) => node.what.clone(),
+            None => return Outcome::Ready(Err(Error::Stale)),
+        };
+        match what {
+            What::Merge { plan, peek } if !flags.write => {
+                self.open_merge(request, node, &plan, peek)
+            }
+            what => Outcome::Ready(self.open_now(request, node, &what, flags)),
+        }
+    }
+
+    fn open_now(
+        &self,
+        request: Request,
+        node: NodeId,
+        what: &What,
+        flags: Flags,
+    ) -> Result<Opened> {
+        match what {
+            What::Dir(_) => Err(Error::IsDirectory),
+            What::Plain(plain) => self.open_plain(&mut self.lock(), node, *plain, flags),
+            What::Doc {
+                doc, alias: None, ..
+            } => self.open_draft(&mut self.lock(), request, node, *doc, flags),
+            What::Doc {
+                doc,
+                alias: Some(alias),
+                ino,
+            } => self.open_alias(request, node, *doc, alias, *ino, flags),
+            What::Merge { peek: true, .. } | What::Status(_) if flags.write => {
+                Err(Error::AccessDenied)
+            }
+            What::Merge { plan, .. } => self.write_pending(request, plan.queue, flags),
+            What::Status(bytes) => {
+                let mut state = self.lock();
+                state.nodes.opened(node, None);
+                let handle = state.handles.insert(node, Open::Bytes(bytes.clone()));
+                Ok(Opened {
+                    handle,
+                    flush: false,
+                })
+            }
+        }
+    }
+
+    fn open_plain(
+        &self,
+        state: &mut State,
+        node: NodeId,
+        id: PlainId,
+        flags: Flags,
+    ) -> Result<Opened> {
+        let plain = state.docs.plain(id).ok_or(Error::Stale)?;
+        let file = match state.nodes.get(node).and_then(|node| node.file()) {
+            Some(file) if plain.gone => file.clone(),
+            _ if plain.gone => return Err(Error::Stale),
+            _ => {
+                let path = state.dirs.path(plain.dir).ok_or(Error::Stale)?;
+                Arc::new(
+                    self.local
+                        .open_file(plain.area, &path, &plain.name, flags.access())?,
+                )
+            }
+        };
+        if flags.truncate {
+            file.set_len(0)?;
+        }
+        state.nodes.opened(node, Some(&file));
+        let open = Open::Plain {
+            plain: id,
+            file,
+            write: flags.write,
+        };
+        let handle = state.handles.insert(node, open);
+        Ok(Opened {
+            handle,
+            flush: false,
+        })
+    }
+
+    /// Opens what the node shows: the draft where it shows the draft, else the stored file in place.
+    fn open_draft(
+        &self,
+        state: &mut State,
+        request: Request,
+        node: NodeId,
+        id: DocId,
+        flags: Flags,
+    ) -> Result<Opened> {
+        let ino = match state.nodes.get(node).map(|node| &node.what) {
+            Some(What::Doc { ino, .. }) => *ino,
+            _ => return Err(Error::Stale),
+        };
+        let doc = state.docs.get_mut(id).ok_or(Error::Stale)?;
+        let gone = doc.is_gone();
+        let file = match doc.draft_mut().filter(|draft| draft.ino == ino) {
+            Some(draft) => {
+                if flags.truncate {
+                    draft.file.set_len(0)?;
+                    // Whatever went wrong with the old bytes: they are gone.
+                    draft.damaged = false;
+                }
+                draft.file.clone()
+            }
+            None if gone => {
+                let open = state.nodes.get(node).and_then(|node| node.file());
+                open.ok_or(Error::Stale)?.clone()
+            }
+            None => {
+                let (dir, name) = (doc.dir, doc.name.to_os_string());
+                let path = state.dirs.path(dir).ok_or(Error::Stale)?;
+                let file = self.store.open(&path, &name, flags.access())?;
+                if stat_file(&file)?.ino != ino {
+                    // Replaced since the look-up: by us, or below the mount.
+                    return Err(Error::Stale);
+                }
+                if flags.truncate {
+                    self.keep_version(state, id)?;
+                    file.set_len(0)?;
+                    self.touch(state, dir, &name);
+                }
+                Arc::new(file)
+            }
+        };
+        if flags.write {
+            let doc = state.docs.get_mut(id).ok_or(Error::Stale)?;
+            doc.writers += 1;
+            doc.flushed = None;
+            if flags.truncate {
+                doc.read_by.clear();
+            }
+            state.index.generation += 1;
+        }
+        let stored = state.docs.get(id).is_some_and(|doc| doc.draft().is_none());
+        let dirty = (flags.truncate && stored).then_some(request.tid);
+        state.nodes.opened(node, Some(&file));
+        let open = OpenDoc {
+            doc: id,
+            file,
+            write: flags.write,
+            dirty,
+        };
+        let handle = state.handles.insert(node, Open::Doc(open));
+        Ok(Opened {
+            handle,
+            flush: flags.write,
+        })
+    }
+
+    fn open_alias(
+        &self,
+        request: Request,
+        node: NodeId,
+        doc: DocId,
+        alias: &AliasName,
+        ino: u64,
+        flags: Flags,
+    ) -> Result<Opened> {
+        let (dir, name) = (alias.0, alias.1.as_os_str());
+        let caller = self.caller(request);
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if state.fork_of(request.tid, dir, name) == Some(doc) {
+            self.keep_promise(state, request, dir, name, &caller, doc);
+            return self.open_draft(state, request, node, doc, flags);
+        }
+        if !flags.write {
+            let process = caller.process;
+            let agent = self.plays(&caller, Role::Agent) || self.plays(&caller, Role::StreamEditor);
+            if let (Some(process), true, Some(doc)) = (process, agent, state.docs.get_mut(doc)) {
+                doc.read_by.insert(process);
+            }
+            return self.open_draft(state, request, node, doc, flags);
+        }
+        let target = match self.decide(state, request, doc, (dir, name), &caller, flags)? {
+            Decision::AsItIs => return self.open_draft(state, request, node, doc, flags),
+            Decision::Draft => doc,
+            Decision::Fork(new) => new,
+        };
+        let seen = state.docs.get(target).ok_or(Error::Stale)?.ino_seen(true);
+        if target == doc && seen == ino {
+            return self.open_draft(state, request, node, doc, flags);
+        }
+        // The node stands for another file than the one that is to be written, and others may have it open. The
+        // kernel looks the name up again, on this thread, and is given another node.
+        self.promise(state, request, dir, name, target);
+        Err(Error::Stale)
+    }
+
+    /// What opening an alias for writing means (spec 4.1, 4.3, 4.4).
+    fn decide(
+        &self,
+        state: &mut State,
+        request: Request,
+        id: DocId,
+        alias: (DirId, &OsStr),
+        caller: &Caller,
+        flags: Flags,
+    ) -> Result<Decision> {
+        let doc = state.docs.get(id).ok_or(Error::Stale)?;
+        let consumed = doc.is_stored() && !doc.name.is_pending();
+        if !consumed && !doc.is_gone() {
+            if flags.append && !flags.truncate {
+                return Ok(Decision::AsItIs);
+            }
+            let empty = doc.writers == 0 && self.is_empty(state, id);
+            let edits = self.edits(caller, doc);
+            match doc.content {
+                Content::New(_) if empty || edits => return Ok(Decision::AsItIs),
+                Content::Editing(_) if edits => return Ok(Decision::Draft),
+                Content::Stored if empty || edits => {
+                    self.begin_edit(state, id, !flags.truncate)?;
+                    return Ok(Decision::Draft);
+                }
+                _ => {}
+            }
+        }
+        let slug = match names::classify(alias.1) {
+            NameClass::Stamped(stamped) => stamped.slug().clone(),
+            _ => Slug::from_written(alias.1),
+        };
+        // What is appended to a consumed handoff is a new one without the old text, which has been delivered.
+        let copy = !flags.truncate && !flags.append && !doc.is_gone();
+        let new = if doc.is_gone() {
+            self.new_draft(state, request, alias.0, &Naming::Stamp(slug), 0o600)?
+        } else {
+            self.fork(state, request, alias.0, slug, id, copy)?
+        };
+        Ok(Decision::Fork(new))
+    }
+
+    fn is_empty(&self, state: &State, id: DocId) -> bool {
+        let Some(doc) = state.docs.get(id) else {
+            return false;
+        };
+        let meta = match doc.draft() {
+            Some(draft) => stat_file(&*draft.file),
+            None => state
+                .dirs
+                .path(doc.dir)
+                .ok_or(Error::NotFound)
+                .and_then(|path| self.store.stat(&path, &doc.name.to_os_string())),
+        };
+        meta.is_ok_and(|meta| meta.size == 0)
+    }
+
+    /// The open that a draft was made for has come.
+    fn keep_promise(
+        &self,
+        state: &mut State,
+        request: Request,
+        dir: DirId,
+        name: &OsStr,
+        caller: &Caller,
+        doc: DocId,
+    ) {
+        state.promised.forks.retain(|fork| {
+            !(fork.tid == request.tid && fork.dir == dir && fork.name == name && fork.doc == doc)
+        });
+        if let Some(made) = state.docs.get_mut(doc) {
+            made.promised = false;
+        }
+        state.index.generation += 1;
+        self.set_alias(state, dir, name, caller, doc);
+    }
+
+    /// Opening `pending.md` for writing: a handoff of its own (spec 4.7).
+    fn write_pending(&self, request: Request, dir: DirId, flags: Flags) -> Result<Opened> {
+        let name = OsStr::new(names::PENDING);
+        let caller = self.caller(request);
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        self.note_pending_written(state, Some(&caller));
+        let own = state.aliases.written(dir, name, &caller.session);
+        let own = own.filter(|id| {
+            state
+                .docs
+                .get(*id)
+                .is_some_and(|doc| !doc.is_gone() && doc.name.is_pending())
+        });
+        let doc = match own {
+            Some(doc) if flags.append && !flags.truncate => doc,
+            _ => {
+                let naming = Naming::Stamp(Slug::pending());
+                // The mode that pending.md itself shows; an open does not say the caller's umask.
+                let doc = self.new_draft(state, request, dir, &naming, 0o600)?;
+                if let Some(made) = state.docs.get_mut(doc) {
+                    made.promised = true;
+                    made.from_pending = true;
+                }
+                doc
+            }
+        };
+        self.promise(state, request, dir, name, doc);
+        Err(Error::Stale)
+    }
+}
+
+/// See [`Fs::decide`].
+enum Decision {
+    /// Open what the node shows.
+    AsItIs,
+    /// Open the draft of the same doc.
+    Draft,
+    /// Open this new doc.
+    Fork(DocId),
+}

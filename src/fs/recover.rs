@@ -1,0 +1,70 @@
+//! What the last daemon left open (spec 3.8).
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use super::Fs;
+use crate::error::Result;
+use crate::names::StampedName;
+use crate::store::local::Area;
+use crate::store::{Access, Meta};
+
+impl Fs {
+    /// Publishes what was drafted as `…-partial`, keeps unfinished edits with the replaced versions, drops what is
+    /// empty. What cannot be recovered stays where it is, and is tried again at the next mount.
+    pub(super) fn recover(&self) -> Result<()> {
+        for area in [Area::Drafts, Area::Edits] {
+            for (queue, name, meta) in self.local.list_all(area)? {
+                let recovered = self.recover_one(area, &queue, &name, &meta);
+                let path = queue.join(&name);
+                match recovered {
+                    Ok(Some(what)) => log::warn!("{}: was being written; {what}", path.display()),
+                    Ok(None) => {}
+                    Err(error) => log::error!(
+                        "{}: was being written and cannot be recovered ({error}); it is tried again at the next mount",
+                        path.display()
+                    ),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn recover_one(
+        &self,
+        area: Area,
+        queue: &Path,
+        name: &OsStr,
+        meta: &Meta,
+    ) -> Result<Option<String>> {
+        if meta.size == 0 {
+            self.local.remove(area, queue, name)?;
+            return Ok(None);
+        }
+        let stored = self.store.stat(queue, name);
+        if stored.is_ok_and(|stored| stored.ino == meta.ino) {
+            // Two names of one file: the power went between making the new one durable and the old one's removal.
+            self.local.remove(area, queue, name)?;
+            return Ok(None);
+        }
+        let stamped = StampedName::parse(name);
+        let unfinished_edit = area == Area::Edits && stored.is_ok_and(|stored| stored.size > 0);
+        let Some(stamped) = stamped.filter(|_| !unfinished_edit) else {
+            self.local.keep(area, queue, name, self.clock.now())?;
+            return Ok(Some(
+                "the unfinished edit is kept with the replaced versions".into(),
+            ));
+        };
+        if self.options.sync {
+            self.local
+                .open_file(area, queue, name, Access::READ)?
+                .sync_all()?;
+        }
+        let partial = stamped.pending().with_slug(stamped.slug().partial());
+        let partial = self.move_draft(area, queue, &stamped, &partial)?;
+        if self.options.sync {
+            self.store.sync(queue)?;
+        }
+        Ok(Some(format!("published as {partial}")))
+    }
+}

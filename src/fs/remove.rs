@@ -1,0 +1,269 @@
+//! unlink(2), rmdir(2), mkdir(2) and link(2).
+
+use std::ffi::OsStr;
+
+use super::dirs::DirId;
+use super::docs::{Content, DocId};
+use super::drafts::Naming;
+use super::nodes::What;
+use super::rename::Place;
+use super::resolve::{Object, check_name};
+use super::types::{Entry, NodeId};
+use super::{Fs, Request, State, Vacation};
+use crate::error::{Error, Result};
+use crate::names::{self, NameClass, Slug};
+use crate::session::Caller;
+use crate::store::Kind;
+use crate::store::local::Area;
+
+impl Fs {
+    /// unlink(2): deletes a stamped name, retracts through an alias (spec 4.5).
+    pub fn unlink(&self, request: Request, parent: NodeId, name: &OsStr) -> Result<()> {
+        check_name(name)?;
+        let caller = self.caller_if(request, |state| {
+            state
+                .dir(parent)
+                .is_ok_and(|dir| state.aliases.any(dir, name))
+        });
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let dir = state.dir(parent)?;
+        match self.resolve(state, dir, name, caller.as_ref())? {
+            Object::Pending => {
+                self.pending_unlinked(state, request, dir);
+                Ok(())
+            }
+            Object::Peek | Object::Status => Ok(()),
+            Object::Dir(_) => Err(Error::IsDirectory),
+            Object::Plain(id) => {
+                let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
+                let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+                self.local.remove(plain.area, &path, name)?;
+                if plain.area == Area::Backing && state.is_queue(dir) {
+                    self.local.ordinary_gone(&path.join(name))?;
+                }
+                state.docs.plain_gone(id);
+                state.nodes.detach_plain(id);
+                self.touch(state, dir, name);
+                Ok(())
+            }
+            Object::Doc { doc, own: false } => self.delete(state, doc),
+            Object::Doc { doc, own: true } => {
+                let caller = caller.ok_or(Error::NotFound)?;
+                self.retract(state, doc, Place { dir, name }, &caller)
+            }
+        }
+    }
+
+    fn delete(&self, state: &mut State, id: DocId) -> Result<()> {
+        self.pin_doc(state, id)?;
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let (dir, name) = (doc.dir, doc.name.to_os_string());
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        match doc.content {
+            Content::New(_) => self.local.remove(Area::Drafts, &path, &name)?,
+            Content::Editing(_) => {
+                self.store.remove(&path, &name)?;
+                self.local.remove(Area::Edits, &path, &name)?;
+            }
+            Content::Stored => self.store.remove(&path, &name)?,
+            Content::Gone => return Err(Error::NotFound),
+        }
+        self.doc_gone(state, id);
+        self.touch(state, dir, &name);
+        state.index.generation += 1;
+        Ok(())
+    }
+
+    /// The alias goes; its handoff is consumed without having been delivered, unless the same process makes the name
+    /// anew.
+    fn retract(
+        &self,
+        state: &mut State,
+        id: DocId,
+        alias: Place<'_>,
+        caller: &Caller,
+    ) -> Result<()> {
+        let doc = state.docs.get_mut(id).ok_or(Error::NotFound)?;
+        let (dir, name) = (doc.dir, doc.name.clone());
+        match doc.content {
+            Content::New(_) => doc.retracted = true,
+            Content::Stored | Content::Editing(_) if name.is_pending() => {
+                let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+                let file_name = name.to_os_string();
+                if self.store.stat(&path, &file_name)?.size == 0 {
+                    // Not a byte is lost by deleting it.
+                    state.aliases.remove(alias.dir, alias.name, &caller.session);
+                    return self.delete(state, id);
+                }
+                self.pin_doc(state, id)?;
+                let now = self.clock.now();
+                let done = self.store.consume(&path, &name, &name.consumed(), now)?;
+                self.touch(state, dir, &file_name);
+                self.touch(state, dir, &done.to_os_string());
+                state.docs.rename(id, dir, done);
+            }
+            _ => {}
+        }
+        state.aliases.remove(alias.dir, alias.name, &caller.session);
+        state.vacate(caller, alias.dir, alias.name, Vacation::Retracted(id));
+        state.index.generation += 1;
+        Ok(())
+    }
+
+    /// mkdir(2): makes a queue, or a plain directory where its name or place says so. `mode` has the umask taken off.
+    pub fn mkdir(
+        &self,
+        request: Request,
+        parent: NodeId,
+        name: &OsStr,
+        mode: u32,
+    ) -> Result<Entry> {
+        check_name(name)?;
+        let caller = self.caller_if(request, |state| {
+            state
+                .dir(parent)
+                .is_ok_and(|dir| state.aliases.any(dir, name))
+        });
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let dir = state.dir(parent)?;
+        if state.is_queue(dir) && names::classify(name) == NameClass::Private {
+            return Err(Error::NotPermitted);
+        }
+        match self.resolve(state, dir, name, caller.as_ref()) {
+            Err(Error::NotFound) => {}
+            Err(error) => return Err(error),
+            Ok(_) => return Err(Error::Exists),
+        }
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        self.local.make_queue(&path, name, mode)?;
+        self.touch(state, dir, name);
+        let object = self.resolve(state, dir, name, caller.as_ref())?;
+        self.enter(state, dir, name, &object)
+    }
+
+    /// rmdir(2): removes a directory that lists nothing (spec 4.10).
+    pub fn rmdir(&self, parent: NodeId, name: &OsStr) -> Result<()> {
+        check_name(name)?;
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let dir = state.dir(parent)?;
+        match self.resolve(state, dir, name, None)? {
+            Object::Dir(child) => self.remove_dir(state, child, dir, name),
+            _ => Err(Error::NotDirectory),
+        }
+    }
+
+    pub(super) fn remove_dir(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        parent: DirId,
+        name: &OsStr,
+    ) -> Result<()> {
+        let listed = self.entries(state, dir)?;
+        if listed.iter().any(|entry| entry.name != names::PENDING) {
+            return Err(Error::NotEmpty);
+        }
+        if state.is_queue(dir) {
+            let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+            let hidden: Vec<_> = state
+                .index
+                .names(dir)
+                .filter(|(_, known)| known.kind == Kind::File)
+                .map(|(name, _)| name.clone())
+                .collect();
+            // Expired, and so not listed any more.
+            for name in hidden {
+                self.store.remove(&path, &name)?;
+            }
+        }
+        let above = state.dirs.path(parent).ok_or(Error::NotFound)?;
+        self.local.remove_queue(&above, name)?;
+        self.local.ordinary_gone(&above.join(name))?;
+        state.index.drop_queue(dir);
+        state.dirs.removed(dir);
+        self.touch(state, parent, name);
+        state.index.generation += 1;
+        Ok(())
+    }
+
+    /// link(2): a scratch file that is linked to another name is published under it (spec 4.6). Everything else may
+    /// not have two names (spec 4.10), but for what is passed through.
+    pub fn link(
+        &self,
+        request: Request,
+        node: NodeId,
+        parent: NodeId,
+        name: &OsStr,
+    ) -> Result<Entry> {
+        check_name(name)?;
+        let caller = self.caller(request);
+        let (plain, dir) = {
+            let state = self.lock();
+            match state.nodes.get(node).map(|node| &node.what) {
+                Some(What::Plain(plain)) => (*plain, state.dir(parent)?),
+                _ => return Err(Error::NotPermitted),
+            }
+        };
+        if self.options.sync {
+            let file = self.plain_file(&self.lock(), plain)?;
+            file.sync_all()?;
+        }
+        let (entry, queue) = {
+            let mut guard = self.lock();
+            let state = &mut *guard;
+            let from = state.docs.plain(plain).ok_or(Error::NotFound)?;
+            let (area, from_dir, from_name, ino) =
+                (from.area, from.dir, from.name.clone(), from.ino);
+            match self.resolve(state, dir, name, Some(&caller)) {
+                Err(Error::NotFound) => {}
+                Err(error) => return Err(error),
+                Ok(_) => return Err(Error::Exists),
+            }
+            let from_path = state.dirs.path(from_dir).ok_or(Error::NotFound)?;
+            let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+            let from = (area, from_path.as_path(), from_name.as_os_str());
+            let object = if !state.is_queue(from_dir) && !state.is_queue(dir) {
+                self.local.link(from, (Area::Backing, &path, name))?;
+                self.resolve(state, dir, name, Some(&caller))?
+            } else if area != Area::Scratch || !state.is_queue(dir) {
+                return Err(Error::NotPermitted);
+            } else {
+                match names::classify(name) {
+                    NameClass::Scratch => {
+                        self.local.link(from, (Area::Scratch, &path, name))?;
+                        self.resolve(state, dir, name, Some(&caller))?
+                    }
+                    NameClass::Peek | NameClass::Status | NameClass::Private => {
+                        return Err(Error::NotPermitted);
+                    }
+                    class => {
+                        let naming = match class {
+                            NameClass::Stamped(stamped) => Naming::Exactly(stamped),
+                            _ => Naming::Stamp(Slug::from_written(name)),
+                        };
+                        let stamped = self.free_name(state, dir, &naming)?;
+                        let reserved = stamped.to_os_string();
+                        self.local.link(from, (Area::Drafts, &path, &reserved))?;
+                        let stamped = self.move_draft(Area::Drafts, &path, &stamped, &stamped)?;
+                        self.touch(state, dir, &stamped.to_os_string());
+                        let own = stamped.to_os_string() != name;
+                        let (tid, now) = (request.tid, self.clock.now());
+                        let doc = state
+                            .docs
+                            .insert(dir, stamped, Content::Stored, ino, tid, now);
+                        self.alias_for(state, Place { dir, name }, Some(&caller), doc);
+                        Object::Doc { doc, own }
+                    }
+                }
+            };
+            (self.enter(state, dir, name, &object)?, path)
+        };
+        if self.options.sync {
+            self.store.sync(&queue)?;
+        }
+        Ok(entry)
+    }
+}

@@ -1,0 +1,459 @@
+//! Names to files, files to nodes, nodes to attributes.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::dirs::{DirId, DirKind};
+use super::docs::{Content, DocId, PlainId};
+use super::nodes::What;
+use super::snapshot::PENDING_INO;
+use super::types::{Attr, Entry, NodeId};
+use super::{Fs, Request, State};
+use crate::error::{Error, Result};
+use crate::names::{self, NameClass, StampedName};
+use crate::session::Caller;
+use crate::store::beneath::stat_file;
+use crate::store::local::Area;
+use crate::store::{Kind, Meta};
+
+/// What a name means to a caller.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Object {
+    Dir(DirId),
+    Doc {
+        doc: DocId,
+        own: bool,
+    },
+    Plain(PlainId),
+    /// `pending.md`.
+    Pending,
+    /// `.peek.md`.
+    Peek,
+    /// `.status.json`.
+    Status,
+}
+
+/// The longest name of a file, in bytes.
+const NAME_MAX: usize = 255;
+
+/// The inode numbers of a handoff seen through an alias differ from those seen under its stamped name: else mv would
+/// refuse to rename the one to the other as «the same file» (spec 6.6).
+const OWN_VIEW: u64 = 1 << 62;
+
+/// The inode number of `.peek.md` and `.status.json`.
+const VIRTUAL_INO: u64 = PENDING_INO - 1;
+
+pub(super) fn check_name(name: &OsStr) -> Result<()> {
+    if name.len() > NAME_MAX {
+        return Err(Error::NameTooLong);
+    }
+    Ok(())
+}
+
+impl Fs {
+    /// Finds a name and counts the look-up.
+    pub fn lookup(&self, request: Request, parent: NodeId, name: &OsStr) -> Result<Entry> {
+        check_name(name)?;
+        let caller = self.caller_if(request, |state| {
+            state
+                .dir(parent)
+                .is_ok_and(|dir| state.aliases.any(dir, name))
+        });
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let dir = state.dir(parent)?;
+        self.drop_expired_forks(state);
+        if let Some(doc) = state.fork_of(request.tid, dir, name) {
+            return self.enter_doc(state, doc, Some((dir, name)));
+        }
+        let object = self.resolve(state, dir, name, caller.as_ref())?;
+        if object == Object::Pending {
+            if state.take_unlinked_pending(request.tid, dir) {
+                return Err(Error::NotFound);
+            }
+            return self.enter_merge(state, request, dir, false);
+        }
+        self.enter(state, dir, name, &object)
+    }
+
+    /// Finds what a name means to this caller; `None` stands for one without any alias.
+    pub(super) fn resolve(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        name: &OsStr,
+        caller: Option<&Caller>,
+    ) -> Result<Object> {
+        if state.dirs.kind(dir) == DirKind::Plain {
+            return self.resolve_backing(state, dir, name);
+        }
+        match names::classify(name) {
+            NameClass::Pending => Ok(Object::Pending),
+            NameClass::Peek => Ok(Object::Peek),
+            NameClass::Status if dir == DirId::ROOT => Ok(Object::Status),
+            NameClass::Private => Err(Error::NotFound),
+            NameClass::Stamped(stamped) => self
+                .resolve_stamped(state, dir, name, &stamped)
+                .or_else(|error| self.resolve_alias(state, dir, name, caller).ok_or(error)),
+            class => {
+                if let Some(object) = self.resolve_alias(state, dir, name, caller) {
+                    return Ok(object);
+                }
+                match self.resolve_backing(state, dir, name) {
+                    Err(Error::NotFound)
+                        if matches!(class, NameClass::Scratch | NameClass::Status) =>
+                    {
+                        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+                        let meta = self.local.stat(Area::Scratch, &path, name)?;
+                        match meta.kind {
+                            Kind::File => Ok(Object::Plain(state.docs.enter_plain(
+                                Area::Scratch,
+                                dir,
+                                name,
+                                meta.ino,
+                            ))),
+                            _ => Err(Error::NotFound),
+                        }
+                    }
+                    found => found,
+                }
+            }
+        }
+    }
+
+    fn resolve_stamped(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        name: &OsStr,
+        stamped: &StampedName,
+    ) -> Result<Object> {
+        let known = state.docs.named(dir, stamped);
+        // Written without `.md`, it is an alias at most.
+        if stamped.to_os_string() != name {
+            return Err(Error::NotFound);
+        }
+        if let Some(doc) = known.and_then(|id| state.docs.get(id))
+            && doc.is_new()
+            && !doc.promised
+        {
+            return Ok(Object::Doc {
+                doc: known.ok_or(Error::NotFound)?,
+                own: false,
+            });
+        }
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let meta = match self.store.stat(&path, name) {
+            Ok(meta) => meta,
+            Err(error) => {
+                if let Some(id) = known
+                    && state
+                        .docs
+                        .get(id)
+                        .is_some_and(|doc| matches!(doc.content, Content::Stored))
+                {
+                    self.doc_gone(state, id);
+                }
+                return Err(error);
+            }
+        };
+        match meta.kind {
+            Kind::File if self.is_expired(stamped, &meta) => Err(Error::NotFound),
+            Kind::File => Ok(Object::Doc {
+                doc: state.docs.stored(dir, stamped.clone(), meta.ino),
+                own: false,
+            }),
+            Kind::Directory => self.resolve_backing(state, dir, name),
+            Kind::Other => Err(Error::NotFound),
+        }
+    }
+
+    fn resolve_alias(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        name: &OsStr,
+        caller: Option<&Caller>,
+    ) -> Option<Object> {
+        let session = &caller?.session;
+        if let Some(doc) = state.aliases.written(dir, name, session)
+            && self.is_there(state, doc)
+        {
+            return Some(Object::Doc { doc, own: true });
+        }
+        let done = state.aliases.consumed(dir, name, session)?.clone();
+        let Object::Doc { doc, .. } = self
+            .resolve_stamped(state, dir, &done.to_os_string(), &done)
+            .ok()?
+        else {
+            return None;
+        };
+        Some(Object::Doc { doc, own: true })
+    }
+
+    /// Does this doc still have a file? It may have been removed, renamed or consumed below the mount.
+    fn is_there(&self, state: &mut State, id: DocId) -> bool {
+        let Some(doc) = state.docs.get(id) else {
+            return false;
+        };
+        if !matches!(doc.content, Content::Stored) {
+            return !doc.is_gone();
+        }
+        let Some(path) = state.dirs.path(doc.dir) else {
+            return false;
+        };
+        let (dir, name) = (doc.dir, doc.name.clone());
+        for name in [name.clone(), name.consumed(), name.pending()] {
+            match self.store.stat(&path, &name.to_os_string()) {
+                Ok(meta)
+                    if meta.kind == Kind::File
+                        && !self.is_expired(&name, &meta)
+                        && state.docs.named(dir, &name).is_none_or(|other| other == id) =>
+                {
+                    state.docs.rename(id, dir, name);
+                    if let Some(doc) = state.docs.get_mut(id) {
+                        doc.ino = meta.ino;
+                    }
+                    return true;
+                }
+                _ => {}
+            }
+        }
+        self.doc_gone(state, id);
+        false
+    }
+
+    fn resolve_backing(&self, state: &mut State, dir: DirId, name: &OsStr) -> Result<Object> {
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        if dir == DirId::ROOT && name == names::PRIVATE {
+            return Err(Error::NotFound);
+        }
+        let meta = self.local.stat(Area::Backing, &path, name)?;
+        match meta.kind {
+            Kind::File => Ok(Object::Plain(state.docs.enter_plain(
+                Area::Backing,
+                dir,
+                name,
+                meta.ino,
+            ))),
+            Kind::Directory => {
+                let kind = self.kind_of_dir(state, dir, name);
+                Ok(Object::Dir(state.dirs.enter(dir, name, meta.ino, kind)))
+            }
+            Kind::Other => Err(Error::NotFound),
+        }
+    }
+
+    /// Has a consumed handoff been there for its time (spec 7.1)?
+    pub(super) fn is_expired(&self, name: &StampedName, meta: &Meta) -> bool {
+        !name.is_pending() && self.retention.expired(meta.mtime, self.clock.now())
+    }
+
+    /// A node for what was found.
+    pub(super) fn enter(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        name: &OsStr,
+        object: &Object,
+    ) -> Result<Entry> {
+        match object {
+            Object::Dir(child) => {
+                let what = What::Dir(*child);
+                let attr = self.attr_of(state, &what)?;
+                let node = state.nodes.look_up(what);
+                Ok(Entry { node, attr })
+            }
+            Object::Doc { doc, own } => self.enter_doc(state, *doc, own.then_some((dir, name))),
+            Object::Plain(plain) => {
+                let what = What::Plain(*plain);
+                let attr = self.attr_of(state, &what)?;
+                let node = state.nodes.look_up(what);
+                Ok(Entry { node, attr })
+            }
+            Object::Pending | Object::Peek => {
+                let plan = self.plan(state, dir)?;
+                let what = What::Merge {
+                    plan,
+                    peek: *object == Object::Peek,
+                };
+                let attr = self.attr_of(state, &what)?;
+                Ok(Entry {
+                    node: state.nodes.look_up(what),
+                    attr,
+                })
+            }
+            Object::Status => {
+                let what = What::Status(self.status(state)?.into());
+                let attr = self.attr_of(state, &what)?;
+                Ok(Entry {
+                    node: state.nodes.look_up(what),
+                    attr,
+                })
+            }
+        }
+    }
+
+    /// A node for a doc, seen under its stamped name or through an alias.
+    pub(super) fn enter_doc(
+        &self,
+        state: &mut State,
+        id: DocId,
+        alias: Option<(DirId, &OsStr)>,
+    ) -> Result<Entry> {
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let what = What::Doc {
+            doc: id,
+            ino: doc.ino_seen(alias.is_some()),
+            alias: alias.map(|(dir, name)| Arc::new((dir, name.to_owned()))),
+        };
+        let attr = self.attr_of(state, &what)?;
+        let node = state.nodes.look_up(what);
+        Ok(Entry { node, attr })
+    }
+
+    /// The attributes of a node.
+    pub fn getattr(&self, id: NodeId) -> Result<Attr> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if id == NodeId::ROOT {
+            return self.attr_of(state, &What::Dir(DirId::ROOT));
+        }
+        let node = state.nodes.get(id).ok_or(Error::Stale)?;
+        let what = node.what.clone();
+        if let Some(file) = node.file() {
+            let meta = stat_file(&**file)?;
+            return Ok(Attr {
+                ino: ino_of(&what, meta.ino),
+                meta,
+            });
+        }
+        self.attr_of(state, &what)
+    }
+
+    pub(super) fn attr_of(&self, state: &mut State, what: &What) -> Result<Attr> {
+        let meta = match what {
+            What::Dir(dir) => {
+                let path = state.dirs.path(*dir).ok_or(Error::NotFound)?;
+                stat_file(self.local.dir(Area::Backing, &path)?)?
+            }
+            What::Doc { doc, ino, .. } => self.doc_meta(state, *doc, *ino)?,
+            What::Plain(plain) => {
+                let plain = state.docs.plain(*plain).ok_or(Error::NotFound)?;
+                if plain.gone {
+                    return Err(Error::NotFound);
+                }
+                let path = state.dirs.path(plain.dir).ok_or(Error::NotFound)?;
+                self.local.stat(plain.area, &path, &plain.name)?
+            }
+            What::Merge { plan, peek } => {
+                let ino = if *peek { VIRTUAL_INO } else { PENDING_INO };
+                return Ok(Attr::made_up(ino, plan.size(), 0o600, plan.mtime));
+            }
+            What::Status(bytes) => {
+                return Ok(Attr::made_up(
+                    VIRTUAL_INO,
+                    bytes.len() as u64,
+                    0o400,
+                    self.clock.now(),
+                ));
+            }
+        };
+        Ok(Attr {
+            ino: ino_of(what, meta.ino),
+            meta,
+        })
+    }
+
+    /// What stat(2) says of a doc's file with this inode number.
+    fn doc_meta(&self, state: &State, id: DocId, ino: u64) -> Result<Meta> {
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        if let Some(draft) = doc.draft().filter(|draft| draft.ino == ino) {
+            return stat_file(&*draft.file);
+        }
+        if doc.is_gone() {
+            return Err(Error::NotFound);
+        }
+        let path = state.dirs.path(doc.dir).ok_or(Error::NotFound)?;
+        self.store.stat(&path, &doc.name.to_os_string())
+    }
+
+    /// The kernel forgets look-ups of a node.
+    pub fn forget(&self, id: NodeId, count: u64) {
+        let mut guard = self.lock();
+        let gone = guard.nodes.forget(id, count);
+        self.let_go(&mut guard, gone.as_ref());
+    }
+
+    /// Drops what a node stood for, where nothing else refers to it.
+    pub(super) fn let_go(&self, state: &mut State, what: Option<&What>) {
+        match what {
+            Some(What::Doc { doc, .. }) => self.let_go_doc(state, *doc),
+            Some(What::Plain(plain)) => state.docs.drop_plain(*plain),
+            _ => {}
+        }
+    }
+
+    pub(super) fn let_go_doc(&self, state: &mut State, id: DocId) {
+        let idle = state.docs.get(id).is_some_and(|doc| {
+            doc.writers == 0
+                && match doc.content {
+                    Content::Stored => !doc.aliased,
+                    Content::Gone => true,
+                    Content::New(_) | Content::Editing(_) => false,
+                }
+        });
+        if idle && !state.nodes.has_doc(id) {
+            state.docs.drop_doc(id);
+        }
+    }
+
+    /// A doc's file is under no name any more.
+    pub(super) fn doc_gone(&self, state: &mut State, id: DocId) {
+        state.nodes.detach_doc(id);
+        state.docs.gone(id);
+        self.let_go_doc(state, id);
+    }
+
+    fn drop_expired_forks(&self, state: &mut State) {
+        if state.promised.forks.is_empty() && state.promised.unlinked_pending.is_empty() {
+            return;
+        }
+        for doc in state.expired_forks(Instant::now()) {
+            self.drop_draft(state, doc);
+        }
+    }
+}
+
+fn ino_of(what: &What, ino: u64) -> u64 {
+    match what {
+        What::Doc { alias: Some(_), .. } => ino | OWN_VIEW,
+        _ => ino,
+    }
+}
+
+impl State {
+    /// The directory that a node stands for.
+    pub(super) fn dir(&self, id: NodeId) -> Result<DirId> {
+        if id == NodeId::ROOT {
+            return Ok(DirId::ROOT);
+        }
+        match &self.nodes.get(id).ok_or(Error::Stale)?.what {
+            What::Dir(dir) => Ok(*dir),
+            _ => Err(Error::NotDirectory),
+        }
+    }
+
+    fn take_unlinked_pending(&mut self, tid: u32, dir: DirId) -> bool {
+        let found = self
+            .promised
+            .unlinked_pending
+            .iter()
+            .position(|(by, of, _)| *by == tid && *of == dir);
+        found.is_some_and(|at| {
+            self.promised.unlinked_pending.remove(at);
+            true
+        })
+    }
+}

@@ -1,0 +1,248 @@
+//! What a reader of `pending.md` is given: fixed when it is looked up, streamed when it is read (spec 6.1, 6.2).
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use chrono::{DateTime, FixedOffset};
+use parking_lot::Mutex;
+
+use super::Fs;
+use super::dirs::DirId;
+use crate::delivery::Delivered;
+use crate::merge::{self, Layout, Piece};
+use crate::names::StampedName;
+use crate::session::{Process, Session};
+use crate::store::Access;
+use crate::store::beneath::stat_file;
+
+/// The inode number of every `pending.md`.
+pub(super) const PENDING_INO: u64 = (1 << 63) - 1;
+
+/// One handoff of a merge, as it was when the merge was planned.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Item {
+    pub(super) dir: DirId,
+    /// Its path from the queue that is read.
+    pub(super) shown: OsString,
+    /// What it is called once it is consumed.
+    pub(super) stays_as: OsString,
+    pub(super) ino: u64,
+    pub(super) size: u64,
+    pub(super) mtime: SystemTime,
+    pub(super) newline: bool,
+    pub(super) written: DateTime<FixedOffset>,
+}
+
+impl Item {
+    pub(super) fn file_name(&self) -> &OsStr {
+        Path::new(&self.shown).file_name().unwrap_or_default()
+    }
+
+    pub(super) fn name(&self) -> Option<StampedName> {
+        StampedName::parse(self.file_name())
+    }
+}
+
+/// All of a merge but the contents.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) queue: DirId,
+    pub(super) items: Vec<Item>,
+    layout: Layout,
+    /// Changes exactly when the content does.
+    pub(super) mtime: SystemTime,
+    /// Counts on a writer that has flushed but not let go yet.
+    pub(super) provisional: bool,
+}
+
+struct Items<'a>(&'a [Item]);
+
+impl merge::Entries for Items<'_> {
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn entry(&self, i: usize) -> merge::Entry<'_> {
+        let item = &self.0[i];
+        merge::Entry {
+            path: &item.shown,
+            size: item.size,
+            written: item.written,
+            stays_as: &item.stays_as,
+            ends_with_newline: item.newline,
+        }
+    }
+}
+
+impl Plan {
+    pub(super) fn new(
+        queue: DirId,
+        items: Vec<Item>,
+        mtime: SystemTime,
+        provisional: bool,
+    ) -> Plan {
+        let layout = Layout::new(&Items(&items));
+        Plan {
+            queue,
+            items,
+            layout,
+            mtime,
+            provisional,
+        }
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.layout.size()
+    }
+
+    /// Would a reader see the same bytes?
+    pub(super) fn same(&self, other: &Plan) -> bool {
+        std::ptr::eq(self, other) || self.items == other.items
+    }
+}
+
+/// A plan that is being read.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub(super) plan: Arc<Plan>,
+    files: Mutex<Files>,
+}
+
+#[derive(Debug, Default)]
+struct Files {
+    /// The file that was read last: readers go forward.
+    last: Option<(usize, Arc<File>)>,
+    /// Files that have been changed or removed under their names since: what they were.
+    kept: HashMap<usize, Arc<File>>,
+    /// Items whose bytes could not all be had. They are not consumed.
+    spoiled: HashSet<usize>,
+}
+
+impl Snapshot {
+    pub(super) fn new(plan: Arc<Plan>) -> Snapshot {
+        Snapshot {
+            plan,
+            files: Mutex::default(),
+        }
+    }
+
+    /// The file with this inode number is about to change or to go: from now on read it here.
+    pub(super) fn pin(&self, ino: u64, file: &Arc<File>) {
+        let mut files = self.files.lock();
+        for (i, item) in self.plan.items.iter().enumerate() {
+            if item.ino == ino {
+                files.last = files.last.take().filter(|(last, _)| *last != i);
+                files.kept.entry(i).or_insert_with(|| file.clone());
+            }
+        }
+    }
+
+    pub(super) fn is_spoiled(&self, item: usize) -> bool {
+        self.files.lock().spoiled.contains(&item)
+    }
+}
+
+/// One open file of a merge.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) snapshot: Arc<Snapshot>,
+    /// Whom it is consumed by; `None` where reading consumes nothing.
+    pub(super) consumer: Option<Consumer>,
+    pub(super) delivered: Mutex<Delivered>,
+}
+
+/// Who consumes.
+#[derive(Clone, Debug)]
+pub(super) struct Consumer {
+    pub(super) session: Session,
+    pub(super) process: Option<Process>,
+    /// An agent program itself, which may be about to rewrite what it reads (spec 4.7).
+    pub(super) agent: bool,
+}
+
+impl Fs {
+    /// The bytes of a snapshot, short only at its end.
+    pub(super) fn read_snapshot(&self, snapshot: &Snapshot, offset: u64, len: u64) -> Vec<u8> {
+        let items = Items(&snapshot.plan.items);
+        let mut bytes = Vec::new();
+        for piece in snapshot.plan.layout.pieces(&items, offset, len) {
+            match piece {
+                Piece::Text(text) => bytes.extend_from_slice(&text),
+                Piece::Body { entry, offset, len } => {
+                    self.read_body(snapshot, entry, offset, len, &mut bytes);
+                }
+            }
+        }
+        bytes
+    }
+
+    fn read_body(&self, snapshot: &Snapshot, i: usize, offset: u64, len: u64, bytes: &mut Vec<u8>) {
+        let start = bytes.len();
+        let end = start + usize::try_from(len).unwrap_or(0);
+        // The size was promised: what cannot be read any more is made up for, and the handoff stays pending.
+        bytes.resize(end, b' ');
+        let read = loop {
+            let Some(file) = self.body(snapshot, i) else {
+                break None;
+            };
+            let read = file.read_exact_at(&mut bytes[start..end], offset).ok();
+            // A writer pins what it is about to destroy before it does: what was read before that is whole.
+            if snapshot
+                .files
+                .lock()
+                .kept
+                .get(&i)
+                .is_none_or(|kept| Arc::ptr_eq(kept, &file))
+            {
+                break read;
+            }
+        };
+        if read.is_none() {
+            log::warn!(
+                "{}: changed below the mount while it was read; it stays pending",
+                snapshot.plan.items[i].shown.display()
+            );
+            bytes[start..end].fill(b' ');
+            snapshot.files.lock().spoiled.insert(i);
+        }
+    }
+
+    /// The file of an item, wherever it is by now.
+    fn body(&self, snapshot: &Snapshot, i: usize) -> Option<Arc<File>> {
+        if let Some(file) = snapshot.files.lock().held(i) {
+            return Some(file);
+        }
+        let item = &snapshot.plan.items[i];
+        let path = self.lock().dirs.path(item.dir)?;
+        let found = [item.file_name(), &item.stays_as]
+            .into_iter()
+            .find_map(|name| {
+                let file = self.store.open(&path, name, Access::READ).ok()?;
+                (stat_file(&file).ok()?.ino == item.ino).then_some(file)
+            });
+        let mut files = snapshot.files.lock();
+        // It may have been pinned since we looked.
+        if let Some(file) = files.held(i) {
+            return Some(file);
+        }
+        let file = Arc::new(found?);
+        files.last = Some((i, file.clone()));
+        Some(file)
+    }
+}
+
+impl Files {
+    fn held(&self, i: usize) -> Option<Arc<File>> {
+        let last = self
+            .last
+            .as_ref()
+            .filter(|(last, _)| *last == i)
+            .map(|(_, file)| file);
+        self.kept.get(&i).or(last).cloned()
+    }
+}

@@ -1,0 +1,120 @@
+//! `.status.json`: what `handoff-fs status` shows, without a socket.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::dirs::DirId;
+use super::{Fs, State};
+use crate::error::{Error, Result};
+use crate::names::StampedName;
+use crate::store::Kind;
+
+/// The whole of it. Names that are not UTF-8 are shown lossily.
+#[derive(Debug, Serialize)]
+struct Status {
+    pid: u32,
+    version: &'static str,
+    backing: String,
+    mountpoint: String,
+    uptime_seconds: u64,
+    pending: u64,
+    consumed: u64,
+    oldest_pending: Option<Aged>,
+    drafts: Vec<Draft>,
+}
+
+#[derive(Debug, Serialize)]
+struct Aged {
+    name: String,
+    age_seconds: u64,
+}
+
+/// A handoff that somebody has open for writing.
+#[derive(Debug, Serialize)]
+struct Draft {
+    name: String,
+    pid: u32,
+    age_seconds: u64,
+}
+
+impl Fs {
+    pub(super) fn status(&self, state: &mut State) -> Result<Vec<u8>> {
+        let now = self.clock.now();
+        let age = |since: SystemTime| now.duration_since(since).unwrap_or_default().as_secs();
+        let (mut pending, mut consumed) = (0, 0);
+        let mut oldest: Option<(SystemTime, String)> = None;
+        for dir in self.queues_below(state, DirId::ROOT)? {
+            let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+            for (name, known) in state.index.names(dir) {
+                match StampedName::parse(name) {
+                    Some(stamped) if known.kind == Kind::File && stamped.is_pending() => {
+                        pending += 1;
+                        if oldest
+                            .as_ref()
+                            .is_none_or(|(mtime, _)| known.mtime < *mtime)
+                        {
+                            oldest = Some((known.mtime, shown(&path.join(name))));
+                        }
+                    }
+                    Some(_)
+                        if known.kind == Kind::File
+                            && !self.retention.expired(known.mtime, now) =>
+                    {
+                        consumed += 1;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let mut drafts: Vec<Draft> = state
+            .docs
+            .iter()
+            .filter(|(_, doc)| doc.draft().is_some() && !doc.promised)
+            .map(|(_, doc)| Draft {
+                name: shown(
+                    &state
+                        .dirs
+                        .path(doc.dir)
+                        .unwrap_or_default()
+                        .join(doc.name.to_os_string()),
+                ),
+                pid: doc.pid,
+                age_seconds: age(doc.since),
+            })
+            .collect();
+        drafts.sort_by(|a, b| a.name.cmp(&b.name));
+        let status = Status {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION"),
+            backing: shown(&self.options.backing_name),
+            mountpoint: shown(&self.options.mountpoint),
+            uptime_seconds: age(self.started),
+            pending,
+            consumed,
+            oldest_pending: oldest.map(|(mtime, name)| Aged {
+                name,
+                age_seconds: age(mtime),
+            }),
+            drafts,
+        };
+        let mut json = serde_json::to_vec_pretty(&status).map_err(|_| Error::Os(libc::EIO))?;
+        json.push(b'\n');
+        Ok(json)
+    }
+
+    /// Room and inodes of the filesystem below.
+    pub fn statfs(&self) -> Result<rustix::fs::StatVfs> {
+        self.local.statvfs()
+    }
+
+    /// How many nodes the kernel knows, for tests of leaks.
+    pub fn nodes(&self) -> usize {
+        self.lock().nodes.len()
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

@@ -1,0 +1,115 @@
+//! What goes in and out of the filesystem's logic.
+
+use std::ffi::OsString;
+use std::time::SystemTime;
+
+use super::pending::Waiting;
+use crate::error::Result;
+use crate::store::{Kind, Meta};
+
+/// What the kernel calls a node id. The root is 1.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct NodeId(pub u64);
+
+impl NodeId {
+    /// The root of the mount.
+    pub const ROOT: NodeId = NodeId(1);
+}
+
+/// An open file or directory.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Handle(pub u64);
+
+/// stat(2) of a node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Attr {
+    /// The inode number that people see.
+    pub ino: u64,
+    /// Everything else.
+    pub meta: Meta,
+}
+
+impl Attr {
+    /// A file or directory of the mount's owner that is nowhere on disk.
+    pub(super) fn made_up(ino: u64, size: u64, mode: u32, time: SystemTime) -> Attr {
+        Attr {
+            ino,
+            meta: Meta {
+                ino,
+                kind: Kind::File,
+                size,
+                blocks: size.div_ceil(512),
+                mode,
+                nlink: 1,
+                uid: rustix::process::geteuid().as_raw(),
+                gid: rustix::process::getegid().as_raw(),
+                atime: time,
+                mtime: time,
+                ctime: time,
+            },
+        }
+    }
+}
+
+/// A name that was found.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Its node.
+    pub node: NodeId,
+    /// Its attributes.
+    pub attr: Attr,
+}
+
+/// A file that was opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Opened {
+    /// Its handle.
+    pub handle: Handle,
+    /// Whether a FLUSH at each close is of any use.
+    pub flush: bool,
+}
+
+/// A file that was made and opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Created {
+    /// The file.
+    pub entry: Entry,
+    /// The handle.
+    pub opened: Opened,
+}
+
+/// An answer, or a promise of one: opening `pending.md` may have to wait for another reader's turn.
+pub enum Outcome {
+    /// Answer now.
+    Ready(Result<Opened>),
+    /// Call [`Waiting::finish`] on a thread that serves no requests, and answer then.
+    Later(Waiting),
+}
+
+/// One entry of a listing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listed {
+    /// Its name.
+    pub name: OsString,
+    /// Its inode number.
+    pub ino: u64,
+    /// File or directory.
+    pub kind: Kind,
+}
+
+/// What a setattr asks for.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct SetAttr {
+    /// Permission bits.
+    pub mode: Option<u32>,
+    /// Owner.
+    pub uid: Option<u32>,
+    /// Group.
+    pub gid: Option<u32>,
+    /// Length in bytes.
+    pub size: Option<u64>,
+    /// Last access.
+    pub atime: Option<SystemTime>,
+    /// Last modification.
+    pub mtime: Option<SystemTime>,
+}

@@ -1,0 +1,613 @@
+//! The adapter between the kernel and [`crate::fs`]: typed arguments in, one call, one reply out. It decides nothing.
+
+use std::ffi::OsStr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use fuser::{
+    AccessFlags, BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
+    Generation, INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr,
+    ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen,
+    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+};
+
+use crate::error::{Error, Result};
+use crate::fs::{self, Attr, Created, Entry, Fs, HandleId, NodeId, Opened, Outcome, SetAttr};
+use crate::store::Kind;
+
+/// Nothing is cached by the kernel: one name means different files to different callers, and what a name means changes
+/// by reading another one.
+const TTL: Duration = Duration::ZERO;
+
+/// The filesystem as the kernel calls it.
+pub struct Adapter {
+    fs: Arc<Fs>,
+}
+
+impl Adapter {
+    /// Serves this filesystem.
+    pub fn new(fs: Arc<Fs>) -> Adapter {
+        Adapter { fs }
+    }
+}
+
+/// Runs one request. A panic ends that request and no other: the reply, dropped unsent, answers EIO.
+fn guarded(what: &str, serve: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(serve)).is_err() {
+        log::error!(
+            "a {what} request panicked and was answered with an I/O error; please report this"
+        );
+    }
+}
+
+fn who(request: &Request) -> fs::Request {
+    fs::Request {
+        tid: request.pid(),
+        uid: request.uid(),
+    }
+}
+
+fn node(ino: INodeNo) -> NodeId {
+    NodeId(ino.0)
+}
+
+fn handle(fh: FileHandle) -> HandleId {
+    HandleId(fh.0)
+}
+
+fn errno(error: Error) -> Errno {
+    log::debug!("answered {error}");
+    Errno::from_i32(error.errno())
+}
+
+fn kind(kind: Kind) -> FileType {
+    match kind {
+        Kind::Directory => FileType::Directory,
+        Kind::File | Kind::Other => FileType::RegularFile,
+    }
+}
+
+fn attr(attr: &Attr) -> FileAttr {
+    let meta = &attr.meta;
+    FileAttr {
+        ino: INodeNo(attr.ino),
+        size: meta.size,
+        blocks: meta.blocks,
+        atime: meta.atime,
+        mtime: meta.mtime,
+        ctime: meta.ctime,
+        crtime: meta.ctime,
+        kind: kind(meta.kind),
+        perm: u16::try_from(meta.mode & 0o7777).unwrap_or(0),
+        nlink: meta.nlink,
+        uid: meta.uid,
+        gid: meta.gid,
+        rdev: 0,
+        blksize: 4096,
+        flags: 0,
+    }
+}
+
+/// The reply to a look-up carries the node id where the inode number belongs; the number that people see comes with
+/// the getattr that follows, because nothing is cached.
+fn entry_attr(entry: &Entry) -> FileAttr {
+    FileAttr {
+        ino: INodeNo(entry.node.0),
+        ..attr(&entry.attr)
+    }
+}
+
+/// Every open file goes past the page cache: a reader sees what is there, and a second view of the same file no
+/// stale page of it. Memory maps work all the same.
+fn open_flags(opened: &Opened) -> FopenFlags {
+    let mut flags = FopenFlags::FOPEN_DIRECT_IO;
+    if !opened.flush {
+        flags |= FopenFlags::FOPEN_NOFLUSH;
+    }
+    flags
+}
+
+fn reply_entry(reply: ReplyEntry, found: Result<Entry>) {
+    match found {
+        Ok(entry) => reply.entry(&TTL, &entry_attr(&entry), Generation(0)),
+        Err(error) => reply.error(errno(error)),
+    }
+}
+
+fn reply_attr(reply: ReplyAttr, found: Result<Attr>) {
+    match found {
+        Ok(found) => reply.attr(&TTL, &attr(&found)),
+        Err(error) => reply.error(errno(error)),
+    }
+}
+
+fn reply_open(reply: ReplyOpen, opened: Result<Opened>) {
+    match opened {
+        Ok(opened) => reply.opened(FileHandle(opened.handle.0), open_flags(&opened)),
+        Err(error) => reply.error(errno(error)),
+    }
+}
+
+fn reply_empty(reply: ReplyEmpty, done: Result<()>) {
+    match done {
+        Ok(()) => reply.ok(),
+        Err(error) => reply.error(errno(error)),
+    }
+}
+
+fn reply_xattr(reply: ReplyXattr, size: u32, value: Result<Vec<u8>>) {
+    match value {
+        Err(error) => reply.error(errno(error)),
+        Ok(value) if size == 0 => reply.size(u32::try_from(value.len()).unwrap_or(u32::MAX)),
+        Ok(value) if value.len() > size as usize => reply.error(Errno::ERANGE),
+        Ok(value) => reply.data(&value),
+    }
+}
+
+fn time(time: TimeOrNow) -> SystemTime {
+    match time {
+        TimeOrNow::SpecificTime(time) => time,
+        TimeOrNow::Now => crate::clock::machine_now(),
+    }
+}
+
+impl Filesystem for Adapter {
+    fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
+        for wanted in [
+            // Truncation by open comes with the open, and can be told from truncate(2).
+            InitFlags::FUSE_ATOMIC_O_TRUNC,
+            InitFlags::FUSE_PARALLEL_DIROPS,
+            // Files that go past the page cache can be mapped even so.
+            InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
+        ] {
+            if let Err(missing) = config.add_capabilities(wanted) {
+                log::info!("this kernel does not offer {missing:?}");
+            }
+        }
+        // One write request is at most this long, and so is what a worker holds in memory.
+        let _ = config.set_max_write(1 << 20);
+        Ok(())
+    }
+
+    fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        guarded("lookup", || {
+            reply_entry(reply, self.fs.lookup(who(req), node(parent), name));
+        });
+    }
+
+    fn forget(&self, _req: &Request, ino: INodeNo, nlookup: u64) {
+        guarded("forget", || self.fs.forget(node(ino), nlookup));
+    }
+
+    fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        guarded("getattr", || reply_attr(reply, self.fs.getattr(node(ino))));
+    }
+
+    fn setattr(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        atime: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        fh: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        guarded("setattr", || {
+            let set = SetAttr {
+                mode,
+                uid,
+                gid,
+                size,
+                atime: atime.map(time),
+                mtime: mtime.map(time),
+            };
+            reply_attr(
+                reply,
+                self.fs.setattr(who(req), node(ino), fh.map(handle), set),
+            );
+        });
+    }
+
+    fn mknod(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        _rdev: u32,
+        reply: ReplyEntry,
+    ) {
+        guarded("mknod", || {
+            reply_entry(
+                reply,
+                self.fs.mknod(who(req), node(parent), name, mode & !umask),
+            );
+        });
+    }
+
+    fn mkdir(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        reply: ReplyEntry,
+    ) {
+        guarded("mkdir", || {
+            reply_entry(
+                reply,
+                self.fs.mkdir(who(req), node(parent), name, mode & !umask),
+            );
+        });
+    }
+
+    fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        guarded("unlink", || {
+            reply_empty(reply, self.fs.unlink(who(req), node(parent), name));
+        });
+    }
+
+    fn rmdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        guarded("rmdir", || {
+            reply_empty(reply, self.fs.rmdir(node(parent), name));
+        });
+    }
+
+    fn symlink(
+        &self,
+        _req: &Request,
+        _parent: INodeNo,
+        _name: &OsStr,
+        _target: &Path,
+        reply: ReplyEntry,
+    ) {
+        reply.error(errno(Error::NotPermitted));
+    }
+
+    fn rename(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        newparent: INodeNo,
+        newname: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        guarded("rename", || {
+            let (from, to) = ((node(parent), name), (node(newparent), newname));
+            reply_empty(reply, self.fs.rename(who(req), from, to, flags.bits()));
+        });
+    }
+
+    fn link(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        newparent: INodeNo,
+        newname: &OsStr,
+        reply: ReplyEntry,
+    ) {
+        guarded("link", || {
+            reply_entry(
+                reply,
+                self.fs.link(who(req), node(ino), node(newparent), newname),
+            );
+        });
+    }
+
+    fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        guarded("open", || {
+            match self.fs.open_node(who(req), node(ino), flags.0) {
+                Outcome::Ready(opened) => reply_open(reply, opened),
+                // A worker that waited would keep the RELEASE from coming that it waits for.
+                Outcome::Later(waiting) => {
+                    let waiter = thread::Builder::new()
+                        .name("turn".into())
+                        .stack_size(256 << 10);
+                    let spawned = waiter.spawn(move || {
+                        guarded("open", || reply_open(reply, waiting.finish()));
+                    });
+                    if let Err(error) = spawned {
+                        log::error!(
+                            "no thread to wait for a turn in ({error}); the open was answered with an I/O error"
+                        );
+                    }
+                }
+            }
+        });
+    }
+
+    fn create(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        flags: i32,
+        reply: ReplyCreate,
+    ) {
+        guarded("create", || {
+            match self
+                .fs
+                .create(who(req), node(parent), name, mode & !umask, flags)
+            {
+                Ok(Created { entry, opened }) => reply.created(
+                    &TTL,
+                    &entry_attr(&entry),
+                    Generation(0),
+                    FileHandle(opened.handle.0),
+                    open_flags(&opened),
+                ),
+                Err(error) => reply.error(errno(error)),
+            }
+        });
+    }
+
+    fn read(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        lock_owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        guarded("read", || {
+            match self.fs.read(handle(fh), offset, size, lock_owner.is_none()) {
+                Ok(bytes) => reply.data(&bytes),
+                Err(error) => reply.error(errno(error)),
+            }
+        });
+    }
+
+    fn write(
+        &self,
+        req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _write_flags: WriteFlags,
+        flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        guarded("write", || {
+            let append = flags.0 & libc::O_APPEND != 0;
+            match self.fs.write(who(req), handle(fh), offset, data, append) {
+                Ok(written) => reply.written(written),
+                Err(error) => reply.error(errno(error)),
+            }
+        });
+    }
+
+    fn flush(
+        &self,
+        req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _lock_owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
+        guarded("flush", || {
+            reply_empty(reply, self.fs.flush(who(req), handle(fh)));
+        });
+    }
+
+    fn release(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        guarded("release", || {
+            self.fs.release(handle(fh));
+            reply.ok();
+        });
+    }
+
+    fn fsync(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        guarded("fsync", || reply_empty(reply, self.fs.fsync(handle(fh))));
+    }
+
+    fn opendir(&self, _req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        guarded("opendir", || match self.fs.opendir(node(ino)) {
+            Ok(opened) => reply.opened(FileHandle(opened.0), FopenFlags::empty()),
+            Err(error) => reply.error(errno(error)),
+        });
+    }
+
+    fn readdir(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        guarded("readdir", || match self.fs.readdir(handle(fh), offset) {
+            Ok(listed) => {
+                let from = usize::try_from(offset).unwrap_or(usize::MAX);
+                for (i, entry) in listed.iter().enumerate().skip(from) {
+                    let next = i as u64 + 1;
+                    if reply.add(INodeNo(entry.ino), next, kind(entry.kind), &entry.name) {
+                        break;
+                    }
+                }
+                reply.ok();
+            }
+            Err(error) => reply.error(errno(error)),
+        });
+    }
+
+    fn releasedir(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        reply: ReplyEmpty,
+    ) {
+        guarded("releasedir", || {
+            self.fs.releasedir(handle(fh));
+            reply.ok();
+        });
+    }
+
+    fn fsyncdir(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        guarded("fsyncdir", || {
+            reply_empty(reply, self.fs.fsyncdir(node(ino)));
+        });
+    }
+
+    fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+        guarded("statfs", || match self.fs.statfs() {
+            Ok(room) => {
+                let size = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX);
+                reply.statfs(
+                    room.f_blocks,
+                    room.f_bfree,
+                    room.f_bavail,
+                    room.f_files,
+                    room.f_ffree,
+                    size(room.f_bsize),
+                    size(room.f_namemax),
+                    size(room.f_frsize),
+                );
+            }
+            Err(error) => reply.error(errno(error)),
+        });
+    }
+
+    fn setxattr(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        guarded("setxattr", || {
+            reply_empty(reply, self.fs.setxattr(node(ino), name, value, flags));
+        });
+    }
+
+    fn getxattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        guarded("getxattr", || {
+            reply_xattr(reply, size, self.fs.getxattr(node(ino), name));
+        });
+    }
+
+    fn listxattr(&self, _req: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        guarded("listxattr", || {
+            reply_xattr(reply, size, self.fs.listxattr(node(ino)));
+        });
+    }
+
+    fn removexattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        guarded("removexattr", || {
+            reply_empty(reply, self.fs.removexattr(node(ino), name));
+        });
+    }
+
+    fn access(&self, _req: &Request, ino: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
+        guarded("access", || {
+            reply_empty(reply, self.fs.access(node(ino), mask.bits()));
+        });
+    }
+
+    fn fallocate(
+        &self,
+        req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        guarded("fallocate", || {
+            reply_empty(
+                reply,
+                self.fs
+                    .fallocate(who(req), handle(fh), offset, length, mode),
+            );
+        });
+    }
+
+    fn lseek(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: i64,
+        whence: i32,
+        reply: ReplyLseek,
+    ) {
+        guarded("lseek", || {
+            match self.fs.lseek(handle(fh), offset, whence) {
+                Ok(at) => reply.offset(at),
+                Err(error) => reply.error(errno(error)),
+            }
+        });
+    }
+
+    fn readlink(&self, _req: &Request, _ino: INodeNo, reply: ReplyData) {
+        reply.error(errno(Error::Invalid));
+    }
+
+    fn copy_file_range(
+        &self,
+        _req: &Request,
+        _ino_in: INodeNo,
+        _fh_in: FileHandle,
+        _offset_in: u64,
+        _ino_out: INodeNo,
+        _fh_out: FileHandle,
+        _offset_out: u64,
+        _len: u64,
+        _flags: fuser::CopyFileRangeFlags,
+        reply: ReplyWrite,
+    ) {
+        // The kernel copies by itself then, through read and write requests.
+        reply.error(Errno::ENOSYS);
+    }
+}

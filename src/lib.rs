@@ -1,0 +1,28 @@
+//! handoff-fs: a directory of agent handoffs that nobody overwrites.
+//!
+//! Mounted over a directory, it makes the directory follow the handoff protocol by itself: writing any file makes a
+//! uniquely named handoff, reading `pending.md` takes them all, and consumed ones disappear after seven days.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`names`], [`merge`], [`delivery`], [`retention`] | pure: names, the text of `pending.md`, what a reader was given, time arithmetic |
+//! | [`programs`], [`session`] | who is calling |
+//! | [`store`] | where handoffs are kept; the boundary to storage |
+//! | [`mod@fs`] | what the directory means |
+//! | [`fuse`] | the adapter to the kernel |
+//! | [`cli`], [`config`], [`daemon`] | the program |
+
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod daemon;
+pub mod delivery;
+pub mod error;
+pub mod fs;
+pub mod fuse;
+pub mod merge;
+pub mod names;
+pub mod programs;
+pub mod retention;
+pub mod session;
+pub mod store;
