@@ -1,0 +1,343 @@
+//! From the words of the command line to settings that nothing needs to check again.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::cli::MountArgs;
+use crate::programs::{Programs, Role};
+
+mod options;
+
+/// Where handoffs are when nobody says otherwise, below the home directory.
+const DEFAULT_MOUNTPOINT: &str = ".claude/handoffs";
+
+/// Seven days: spec 7.1.
+const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// More than anybody means, and far from where subtracting it from today's date would overflow.
+const LONGEST_RETENTION: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// What was asked for cannot be followed: one line with the cause and the cure. Ends the program with 2.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Usage(String);
+
+impl Usage {
+    fn new(message: impl Into<String>) -> Usage {
+        Usage(message.into())
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// A list of programs that the command line can extend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgramList {
+    /// `--editor`
+    Editor,
+    /// `--agent`
+    Agent,
+    /// `--stream-editor`
+    StreamEditor,
+    /// `--searcher`
+    Searcher,
+    /// `--part-reader`
+    PartReader,
+}
+
+impl ProgramList {
+    /// All of them, in the order of `--help`.
+    pub const ALL: [ProgramList; 5] = [
+        ProgramList::Editor,
+        ProgramList::Agent,
+        ProgramList::StreamEditor,
+        ProgramList::Searcher,
+        ProgramList::PartReader,
+    ];
+
+    /// The option's name without its dashes.
+    #[must_use]
+    pub fn option(self) -> &'static str {
+        match self {
+            ProgramList::Editor => "editor",
+            ProgramList::Agent => "agent",
+            ProgramList::StreamEditor => "stream-editor",
+            ProgramList::Searcher => "searcher",
+            ProgramList::PartReader => "part-reader",
+        }
+    }
+
+    /// What a program on this list is to the filesystem.
+    #[must_use]
+    pub fn role(self) -> Role {
+        match self {
+            ProgramList::Editor => Role::Editor,
+            ProgramList::Agent => Role::Agent,
+            ProgramList::StreamEditor => Role::StreamEditor,
+            ProgramList::Searcher => Role::Searcher,
+            ProgramList::PartReader => Role::PartReader,
+        }
+    }
+
+    fn words(self, arguments: &mut MountArgs) -> &mut Vec<String> {
+        match self {
+            ProgramList::Editor => &mut arguments.editor,
+            ProgramList::Agent => &mut arguments.agent,
+            ProgramList::StreamEditor => &mut arguments.stream_editor,
+            ProgramList::Searcher => &mut arguments.searcher,
+            ProgramList::PartReader => &mut arguments.part_reader,
+        }
+    }
+}
+
+/// Everything `mount` needs, resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Absolute; `..` and symbolic links are still in it, for they are the file system's to judge.
+    pub mountpoint: PathBuf,
+    /// Absolute; none: the mountpoint's own directory, reached below the mount.
+    pub backing: Option<PathBuf>,
+    /// How long consumed handoffs stay, between a second and a hundred years.
+    pub retention: Duration,
+    /// Stamps in UTC.
+    pub utc: bool,
+    /// Publishing waits for the disk.
+    pub sync: bool,
+    /// The largest handoff, in bytes.
+    pub max_size: Option<u64>,
+    /// What the first mount finds becomes handoffs.
+    pub adopt: bool,
+    /// `pending.md` is not listed.
+    pub hide_pending: bool,
+    /// `NAME` or `!NAME` for each list, in the order given; known to be acceptable.
+    pub amendments: Vec<(ProgramList, String)>,
+    /// Stay in the foreground.
+    pub foreground: bool,
+    /// Absolute; none: standard error in the foreground, the state directory in the background.
+    pub log_file: Option<PathBuf>,
+    /// 0 info, 1 debug, 2 and more trace.
+    pub verbosity: u8,
+    /// Somebody waits on standard output for `ready PID` or `error TEXT`.
+    pub report_ready: bool,
+}
+
+impl Config {
+    /// The built-in lists of programs with the amendments made.
+    ///
+    /// # Errors
+    /// An amendment that the list refuses; never after [`resolve`], which tried them.
+    pub fn programs(&self) -> Result<Programs, Usage> {
+        amended(&self.amendments)
+    }
+
+    /// The command line of the same mount in the foreground with `--report-ready`, which is what stays in the
+    /// background. In full and absolute, so that it says in `ps` what it does, wherever it was started.
+    #[must_use]
+    pub fn background_arguments(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = vec!["mount".into(), "--foreground".into()];
+        arguments.push("--report-ready".into());
+        // One argument for name and value: a value may begin with a dash.
+        let mut with_value = |name: &str, value: &OsStr| {
+            let mut argument = OsString::from(format!("--{name}="));
+            argument.push(value);
+            arguments.push(argument);
+        };
+        with_value("retention", self.retention_text().as_ref());
+        if let Some(backing) = &self.backing {
+            with_value("backing", backing.as_os_str());
+        }
+        if let Some(size) = self.max_size {
+            with_value("max-size", size.to_string().as_ref());
+        }
+        for (list, name) in &self.amendments {
+            with_value(list.option(), name.as_ref());
+        }
+        let flags = [
+            (self.utc, "--utc"),
+            (!self.sync, "--no-sync"),
+            (self.adopt, "--adopt"),
+            (self.hide_pending, "--hide-pending"),
+        ];
+        arguments.extend(flags.iter().filter(|flag| flag.0).map(|flag| flag.1.into()));
+        arguments.extend((0..self.verbosity).map(|_| "--verbose".into()));
+        arguments.push("--".into());
+        arguments.push(self.mountpoint.clone().into_os_string());
+        arguments
+    }
+
+    fn retention_text(&self) -> String {
+        // humantime writes "7days" and "1h 30m"; a command line reads better without the blank.
+        humantime::format_duration(self.retention)
+            .to_string()
+            .replace(' ', "")
+    }
+}
+
+/// Judges the words of `mount`, the `-o` options among them.
+///
+/// # Errors
+/// The first word that cannot be followed.
+pub fn resolve(arguments: &MountArgs) -> Result<Config, Usage> {
+    let mut arguments = arguments.clone();
+    options::apply(&mut arguments)?;
+
+    let amendments = ProgramList::ALL
+        .into_iter()
+        .flat_map(|list| {
+            let names = std::mem::take(list.words(&mut arguments));
+            names.into_iter().map(move |name| (list, name))
+        })
+        .collect::<Vec<_>>();
+    let (source, mountpoint_word) = match arguments.paths.as_slice() {
+        [] => (None, None),
+        [mountpoint] => (None, Some(mountpoint.as_path())),
+        [source, mountpoint, ..] => (Some(source), Some(mountpoint.as_path())),
+    };
+    // In fstab the first field is a label unless it is a path: "none", "handoff-fs".
+    let source = source.filter(|source| source.as_os_str().as_bytes().contains(&b'/'));
+    let backing = arguments.backing.as_ref().or(source);
+
+    amended(&amendments)?;
+
+    Ok(Config {
+        mountpoint: mountpoint(mountpoint_word)?,
+        backing: backing
+            .map(|backing| absolute("--backing", backing))
+            .transpose()?,
+        retention: match &arguments.retention {
+            None => DEFAULT_RETENTION,
+            Some(text) => retention(text)?,
+        },
+        utc: arguments.utc,
+        sync: !arguments.no_sync,
+        max_size: arguments.max_size.as_deref().map(size).transpose()?,
+        adopt: arguments.adopt,
+        hide_pending: arguments.hide_pending,
+        amendments,
+        foreground: arguments.foreground,
+        log_file: arguments
+            .log_file
+            .map(|file| absolute("--log-file", &file))
+            .transpose()?,
+        verbosity: arguments.verbose,
+        report_ready: arguments.report_ready,
+    })
+}
+
+/// The mountpoint that a word means, absolute; without one the default below `$HOME`.
+///
+/// # Errors
+/// An empty word, or no home directory.
+pub fn mountpoint(word: Option<&Path>) -> Result<PathBuf, Usage> {
+    match word {
+        Some(word) => absolute("MOUNTPOINT", word),
+        None => match std::env::var_os("HOME").map(PathBuf::from) {
+            Some(home) if home.is_absolute() => Ok(home.join(DEFAULT_MOUNTPOINT)),
+            _ => Err(Usage::new(format!(
+                "~/{DEFAULT_MOUNTPOINT}: HOME is not set, so there is no default; name the directory: handoff-fs mount /path/to/directory"
+            ))),
+        },
+    }
+}
+
+/// Refuses `handoff-fs WORD` where WORD is neither a command nor a directory: a mistyped command would
+/// otherwise make a directory of that name and mount it.
+///
+/// # Errors
+/// A single word without a slash that names nothing that exists.
+pub fn refuse_stray_word(paths: &[PathBuf]) -> Result<(), Usage> {
+    match paths {
+        [word] if !word.as_os_str().as_bytes().contains(&b'/') && !word.as_os_str().is_empty() => {
+            match word.symlink_metadata() {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    let word = word.display();
+                    Err(Usage::new(format!(
+                        "{word}: neither a command nor a directory here; for a new directory: handoff-fs mount ./{word}, for the commands: handoff-fs --help"
+                    )))
+                }
+                _ => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+fn absolute(what: &str, path: &Path) -> Result<PathBuf, Usage> {
+    if path.as_os_str().is_empty() {
+        return Err(Usage::new(format!("{what}: is empty; name a directory")));
+    }
+    std::path::absolute(path).map_err(|error| {
+        let path = path.display();
+        Usage::new(format!(
+            "{path}: cannot be made absolute ({error}); name it from the root: /…"
+        ))
+    })
+}
+
+fn amended(amendments: &[(ProgramList, String)]) -> Result<Programs, Usage> {
+    let mut programs = Programs::builtin();
+    for (list, name) in amendments {
+        programs.amend(list.role(), name).map_err(|error| {
+            let option = list.option();
+            Usage::new(format!("--{option}: {error}"))
+        })?;
+    }
+    Ok(programs)
+}
+
+fn retention(text: &str) -> Result<Duration, Usage> {
+    let refuse = |cause: &str| {
+        Usage::new(format!(
+            "--retention {text:?}: {cause}; give a number with its unit, from 1s to 36500d, such as 7d or 36h"
+        ))
+    };
+    let duration = humantime::parse_duration(text.trim()).map_err(|e| refuse(&e.to_string()))?;
+    if duration < Duration::from_secs(1) {
+        return Err(refuse("consumed handoffs would vanish at once"));
+    }
+    if duration > LONGEST_RETENTION {
+        return Err(refuse("longer than a hundred years"));
+    }
+    Ok(duration)
+}
+
+fn size(text: &str) -> Result<u64, Usage> {
+    let refuse = |cause: &str| {
+        Usage::new(format!(
+            "--max-size {text:?}: {cause}; give a number of bytes, or one with K, M or G, such as 512K or 10M"
+        ))
+    };
+    let lower = text.trim().to_ascii_lowercase();
+    let digits = lower.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let shift = match &lower[digits.len()..] {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        _ => return Err(refuse("not a size")),
+    };
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(refuse("not a size"));
+    }
+    let bytes = digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(1 << shift))
+        .filter(|bytes| i64::try_from(*bytes).is_ok())
+        .ok_or_else(|| refuse("larger than any file"))?;
+    if bytes == 0 {
+        return Err(refuse("nothing could be written"));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+use clap::Parser;
+
+use super::*;
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    mount: MountArgs,
+}
+
+fn arguments(line: &[&str]) -> MountArgs {
+    Line::try_parse_from([&["handoff-fs"], line].concat())
+        .unwrap()
+        .mount
+}
+
+fn resolved(line: &[&str]) -> Config {
+    resolve(&arguments(line)).unwrap()
+}
+
+fn refused(line: &[&str]) -> String {
+    let message = resolve(&arguments(line)).unwrap_err().to_string();
+    assert!(
+        !message.contains('\n') && message.contains(';') || message.contains(": not possible: "),
+        "one line with a cure: {message}"
+    );
+    message
+}
+
+#[test]
+fn relative_paths_become_absolute() {
+    let here = std::env::current_dir().unwrap();
+    assert_eq!(
+        resolved(&["some/where"]).mountpoint,
+        here.join("some/where")
+    );
+    assert_eq!(
+        resolved(&["/m", "--backing", "b"]).backing,
+        Some(here.join("b"))
+    );
+    assert!(mountpoint(Some(Path::new(""))).is_err());
+}
+
+/// spec 7.1
+#[test]
+fn retention_is_a_week_or_what_humantime_understands() {
+    assert_eq!(resolved(&["/m"]).retention, Duration::from_secs(604_800));
+    for (text, seconds) in [
+        ("7d", 604_800),
+        ("1day 12h", 129_600),
+        (" 90m ", 5_400),
+        ("1s", 1),
+    ] {
+        assert_eq!(
+            resolved(&["/m", "--retention", text]).retention.as_secs(),
+            seconds
+        );
+    }
+    for nonsense in [
+        "0",
+        "0s",
+        "7",
+        "-1d",
+        "soon",
+        "",
+        "10ms",
+        "200years",
+        "99999999999999999999d",
+    ] {
+        assert!(refused(&["/m", &format!("--retention={nonsense}")]).contains("--retention"));
+    }
+}
+
+#[test]
+fn sizes_have_units() {
+    for (text, bytes) in [
+        ("1", 1),
+        ("4096b", 4096),
+        ("2k", 2048),
+        ("3MiB", 3 << 20),
+        ("1G", 1 << 30),
+    ] {
+        assert_eq!(resolved(&["/m", "--max-size", text]).max_size, Some(bytes));
+    }
+    for nonsense in [
+        "0",
+        "K",
+        "",
+        "1.5M",
+        "1T",
+        "ten",
+        "9999999999G",
+        "1 K K",
+        "½",
+    ] {
+        assert!(refused(&["/m", &format!("--max-size={nonsense}")]).contains("--max-size"));
+    }
+}
+
+#[test]
+fn fstab_options_are_the_same_options() {
+    let config = resolved(&[
+        "none",
+        "/m",
+        "-o",
+        "rw,noauto,user,_netdev,x-systemd.automount,retention=3d,utc,no_sync,hide-pending",
+        "-o",
+        r"adopt,backing=/a\,b\\c,max-size=1M,agent=foo,log_file=/l",
+    ]);
+    assert_eq!(config.retention, Duration::from_secs(3 * 86_400));
+    assert!(config.utc && !config.sync && config.hide_pending && config.adopt);
+    assert_eq!(config.backing, Some(PathBuf::from(r"/a,b\c")));
+    assert_eq!(config.max_size, Some(1 << 20));
+    assert_eq!(config.log_file, Some(PathBuf::from("/l")));
+    assert_eq!(config.amendments, [(ProgramList::Agent, "foo".to_owned())]);
+    for (list, word) in [
+        ("allow_other", "owner"),
+        ("rw,allow_root", "owner"),
+        ("auto_unmount", "dead mount"),
+        ("ro", "rename"),
+        ("retention", "value"),
+        ("retention=", "value"),
+        ("utc=1", "no value"),
+        ("umask=0", "unknown"),
+    ] {
+        let message = refused(&["/m", "-o", list]);
+        assert!(message.contains(word), "{message}");
+    }
+}
+
+#[test]
+fn an_fstab_source_is_a_label_unless_it_is_a_path() {
+    assert_eq!(resolved(&["handoff-fs", "/m"]).backing, None);
+    assert_eq!(resolved(&["/b", "/m"]).backing, Some(PathBuf::from("/b")));
+    let both = resolved(&["/b", "/m", "--backing", "/c"]);
+    assert_eq!(both.backing, Some(PathBuf::from("/c")));
+    assert_eq!(both.mountpoint, Path::new("/m"));
+}
+
+#[test]
+fn what_stays_in_the_background_has_the_same_settings() {
+    let mut config = resolved(&[
+        "/m n",
+        "--backing",
+        "/b",
+        "--retention",
+        "1h 30m",
+        "--utc",
+        "--no-sync",
+        "--max-size",
+        "7K",
+        "--adopt",
+        "--hide-pending",
+        "--agent",
+        "foo",
+        "--searcher",
+        "!grep",
+        "--editor",
+        "vi2",
+        "-vv",
+    ]);
+    let line = config.background_arguments();
+    let mut words = vec![OsString::from("handoff-fs")];
+    words.extend(line.into_iter().skip(1));
+    let again = resolve(&Line::try_parse_from(words).unwrap().mount).unwrap();
+    config.foreground = true;
+    config.report_ready = true;
+    assert_eq!(again, config);
+}
+
+#[test]
+fn a_mistyped_command_makes_no_directory() {
+    assert!(refuse_stray_word(&["statsu".into()]).is_err());
+    assert!(refuse_stray_word(&["./new".into()]).is_ok());
+    assert!(refuse_stray_word(&["src".into()]).is_ok());
+    assert!(refuse_stray_word(&["none".into(), "/m".into()]).is_ok());
+    assert!(refuse_stray_word(&[]).is_ok());
+}

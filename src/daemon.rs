@@ -1,0 +1,73 @@
+//! The program around the filesystem: mounting, staying, ending, and what the other commands ask of a mount.
+//!
+//! Errors here are sentences for a person: the path, the cause and the cure, on one line.
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use crate::config::Config;
+
+mod background;
+mod checks;
+mod control;
+mod logging;
+mod mounts;
+mod serve;
+
+pub use control::{status, unmount};
+
+/// What was asked for could not be done: one line with the path, the cause and the cure. Ends the program
+/// with 1.
+#[derive(Debug)]
+pub struct Failed(String);
+
+impl Failed {
+    fn new(path: &Path, cause: impl fmt::Display, cure: impl fmt::Display) -> Failed {
+        Failed::from_text(&format!("{}: {cause}; {cure}", shown(path)))
+    }
+
+    /// A text from elsewhere, such as a helper's standard error, is brought onto one line.
+    fn from_text(text: &str) -> Failed {
+        let words: Vec<_> = text.split(['\n', '\r']).map(str::trim).collect();
+        Failed(words.join(" ").trim().to_owned())
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Failed {}
+
+/// A path as it can be put into a line: quoted when it holds what would break the line or is not UTF-8.
+fn shown(path: &Path) -> String {
+    match path.to_str() {
+        Some(text) if !text.contains(char::is_control) => text.to_owned(),
+        _ => format!("{path:?}"),
+    }
+}
+
+/// Mounts. In the background this returns when the mount is usable; in the foreground when it has ended.
+///
+/// # Errors
+/// Whatever stands in the way; nothing is left mounted then.
+pub fn mount(config: &Config) -> Result<(), Failed> {
+    if config.foreground {
+        serve::serve(config)
+    } else {
+        background::start(config)
+    }
+}
+
+/// Writes one line for whoever started this program with `--report-ready`.
+///
+/// # Errors
+/// Nobody reads any more.
+pub fn report(line: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(format!("{line}\n").as_bytes())?;
+    stdout.flush()
+}

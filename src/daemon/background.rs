@@ -1,0 +1,66 @@
+//! Starting what stays in the background.
+//!
+//! A fork without exec would need `unsafe`, so the program starts itself again in the foreground form, with a
+//! pipe as its standard output. One line comes back on it: `ready PID`, or `error TEXT`.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use super::{Failed, checks, logging, shown};
+use crate::config::Config;
+
+/// Starts the daemon and waits until the mount is usable.
+pub(super) fn start(config: &Config) -> Result<(), Failed> {
+    // The daemon checks again for itself. Checking here first keeps a second `mount` from rotating the log
+    // of the daemon that is running.
+    let place = checks::prepare(config)?;
+    let log = logging::for_background(config, &place.mountpoint)?;
+    let mountpoint = place.mountpoint.clone();
+    drop(place);
+
+    let program = own_program();
+    let mut child = Command::new(&program)
+        .args(config.background_arguments())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log.output)
+        .spawn()
+        .map_err(|error| {
+            let cure = "put the handoff-fs program back there and run it again";
+            Failed::new(&program, format_args!("cannot be started ({error})"), cure)
+        })?;
+
+    let mut line = String::new();
+    if let Some(stdout) = child.stdout.take() {
+        // An error in reading is the same as no word.
+        let _ = BufReader::new(stdout).read_line(&mut line);
+    }
+    match line.trim_end().split_once(' ') {
+        Some(("ready", _)) => Ok(()),
+        Some(("error", text)) => {
+            // It is on its way out; leave no zombie to whoever started us.
+            let _ = child.wait();
+            Err(Failed::from_text(text))
+        }
+        _ => {
+            let end = child
+                .wait()
+                .map_or_else(|error| error.to_string(), |status| status.to_string());
+            let cause = format_args!("the daemon ended before the mount was usable ({end})");
+            let cure = match log.path {
+                Some(path) => format!("see its log: {}", shown(&path)),
+                None => "run it with --foreground to see why".to_owned(),
+            };
+            Err(Failed::new(&mountpoint, cause, cure))
+        }
+    }
+}
+
+/// This program's own file; or, when an update has replaced that meanwhile, the very one that is running.
+fn own_program() -> PathBuf {
+    match std::env::current_exe() {
+        Ok(path) if path.exists() => path,
+        _ => PathBuf::from("/proc/self/exe"),
+    }
+}

@@ -1,0 +1,345 @@
+//! `unmount` and `status`: what the other commands ask of a mount, through its virtual `.status.json`.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{Pid, PidfdFlags};
+use serde::Deserialize;
+
+use super::mounts::{self, Manner, Mount, NotUnmounted, State};
+use super::{Failed, checks, shown};
+
+/// The virtual file in the root of every mount.
+const STATUS: &str = ".status.json";
+
+/// How long a daemon may take from the end of its mount to its own.
+const ENDING: Timespec = Timespec {
+    tv_sec: 5,
+    tv_nsec: 0,
+};
+
+/// With files open it will not end soon; but it may have been only a moment.
+const MOMENT: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 300_000_000,
+};
+
+/// What [`STATUS`] says. A field that an older daemon does not write is left out of what is shown.
+#[derive(Debug, Deserialize)]
+struct Status {
+    pid: Option<i32>,
+    backing: Option<PathBuf>,
+    uptime_seconds: Option<u64>,
+    pending: Option<u64>,
+    consumed: Option<u64>,
+    oldest_pending: Option<Aged>,
+    #[serde(default)]
+    drafts: Vec<Aged>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Aged {
+    name: String,
+    pid: Option<i64>,
+    age_seconds: u64,
+}
+
+/// Prints what the mount at `mountpoint` has to say, for people or as JSON.
+///
+/// # Errors
+/// Nothing is mounted there, or it does not answer.
+pub fn status(mountpoint: &Path, json: bool) -> Result<(), Failed> {
+    let mountpoint = checks::resolve(mountpoint);
+    let mount = mounted(&mountpoint)?;
+    match mounts::probe(&mountpoint) {
+        State::Usable => {}
+        State::Denied => return Err(not_ours(&mountpoint, &mount)),
+        State::Silent => return Err(silent(&mountpoint)),
+        State::Dead => {
+            let cause = "the mount is dead: its daemon ended without unmounting";
+            let cure = format_args!(
+                "clear it and mount again, nothing is lost: handoff-fs mount {}",
+                shown(&mountpoint)
+            );
+            return Err(Failed::new(&mountpoint, cause, cure));
+        }
+    }
+    let text = read(&mountpoint)?;
+    let status = parse(&mountpoint, &text)?;
+    let shown = if json {
+        text
+    } else {
+        describe(&mountpoint, &status)
+    };
+    // A closed pipe is the reader's choice.
+    let _ = writeln!(io::stdout(), "{}", shown.trim_end());
+    Ok(())
+}
+
+/// Unmounts; with files open lazily, naming who holds them. Returns when the daemon has ended, or when it waits
+/// only for those files.
+///
+/// # Errors
+/// Nothing is mounted there, it is another user's, or the daemon does not end.
+pub fn unmount(mountpoint: &Path) -> Result<(), Failed> {
+    let mountpoint = checks::resolve(mountpoint);
+    let mount = mounted(&mountpoint)?;
+    let pid = match mounts::probe(&mountpoint) {
+        State::Usable => pid(&mountpoint),
+        State::Dead => return checks::clear_dead(&mountpoint),
+        State::Denied | State::Silent => None,
+    };
+    // Opened while the daemon is surely alive, so that it names no later process with the same number.
+    let daemon = pid.and_then(|pid| {
+        let descriptor =
+            rustix::process::pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+        Some((pid, descriptor))
+    });
+
+    match mounts::unmount(&mountpoint, Manner::Plain) {
+        Ok(()) => match daemon {
+            Some((pid, descriptor)) if !ended(&descriptor, &ENDING) => {
+                let cause = format_args!("is unmounted, but its daemon (pid {pid}) has not ended");
+                Err(Failed::new(
+                    &mountpoint,
+                    cause,
+                    format_args!("see its log, or end it: kill {pid}"),
+                ))
+            }
+            _ => Ok(()),
+        },
+        Err(NotUnmounted::Busy) => {
+            let holders = holders(&mountpoint, pid);
+            mounts::unmount(&mountpoint, Manner::Lazy)
+                .map_err(|error| not_unmounted(&mountpoint, &mount, error))?;
+            if let Some((pid, descriptor)) = daemon
+                && !ended(&descriptor, &MOMENT)
+            {
+                let _ = writeln!(
+                    io::stderr(),
+                    "handoff-fs: {}: unmounted, but still in use by {holders}; the daemon (pid {pid}) ends when they are done",
+                    shown(&mountpoint)
+                );
+            }
+            Ok(())
+        }
+        Err(error) => Err(not_unmounted(&mountpoint, &mount, error)),
+    }
+}
+
+fn mounted(mountpoint: &Path) -> Result<Mount, Failed> {
+    let mount = mounts::at(mountpoint).map_err(|error| checks::cannot_list(&error))?;
+    mount.filter(Mount::is_ours).ok_or_else(|| {
+        let cure = format_args!("mount it: handoff-fs mount {}", shown(mountpoint));
+        Failed::new(mountpoint, "no handoff-fs is mounted here", cure)
+    })
+}
+
+fn not_unmounted(mountpoint: &Path, mount: &Mount, error: NotUnmounted) -> Failed {
+    let user = rustix::process::geteuid().as_raw();
+    match (error, mount.owner) {
+        (NotUnmounted::Other(_), Some(owner)) if owner != user && user != 0 => {
+            not_ours(mountpoint, mount)
+        }
+        (NotUnmounted::Other(text), _) => {
+            let cure = format_args!("as root: umount -l {}", shown(mountpoint));
+            Failed::new(
+                mountpoint,
+                format_args!("cannot be unmounted ({text})"),
+                cure,
+            )
+        }
+        (NotUnmounted::Busy, _) => {
+            let cause = format_args!("is in use by {}", holders(mountpoint, None));
+            Failed::new(mountpoint, cause, "end that, and unmount again")
+        }
+    }
+}
+
+/// The mount is another user's.
+pub(super) fn not_ours(mountpoint: &Path, mount: &Mount) -> Failed {
+    let owner = mount
+        .owner
+        .map_or_else(|| "another user".to_owned(), |uid| format!("uid {uid}"));
+    let cause = format_args!(
+        "the handoff-fs mounted here belongs to {owner}, and FUSE lets nobody else in"
+    );
+    Failed::new(mountpoint, cause, format_args!("run this as {owner}"))
+}
+
+/// The daemon lives but does not answer.
+pub(super) fn silent(mountpoint: &Path) -> Failed {
+    let cure = format_args!(
+        "if its daemon is stopped, kill -CONT it; else kill -9 it, and mount again: handoff-fs mount {}",
+        shown(mountpoint)
+    );
+    Failed::new(
+        mountpoint,
+        "the handoff-fs mounted here does not answer",
+        cure,
+    )
+}
+
+/// The pid of the daemon behind a mount, if it says so.
+pub(super) fn pid(mountpoint: &Path) -> Option<i32> {
+    let text = read(mountpoint).ok()?;
+    parse(mountpoint, &text).ok()?.pid
+}
+
+fn read(mountpoint: &Path) -> Result<String, Failed> {
+    let path = mountpoint.join(STATUS);
+    let file = path.clone();
+    match mounts::patiently(move || std::fs::read_to_string(file)) {
+        None => Err(silent(mountpoint)),
+        Some(Ok(text)) => Ok(text),
+        Some(Err(error)) => Err(unreadable(&path, &error)),
+    }
+}
+
+fn parse(mountpoint: &Path, text: &str) -> Result<Status, Failed> {
+    serde_json::from_str(text).map_err(|error| unreadable(&mountpoint.join(STATUS), &error))
+}
+
+fn unreadable(path: &Path, error: &dyn std::error::Error) -> Failed {
+    let cure = "unmount and mount again, if another version of handoff-fs is mounted";
+    Failed::new(path, format_args!("cannot be read ({error})"), cure)
+}
+
+fn describe(mountpoint: &Path, status: &Status) -> String {
+    let age = |seconds| humantime::format_duration(Duration::from_secs(seconds)).to_string();
+    let mut text = format!("{}: mounted", shown(mountpoint));
+    if let Some(pid) = status.pid {
+        let _ = write!(text, ", pid {pid}");
+    }
+    if let Some(seconds) = status.uptime_seconds {
+        let _ = write!(text, ", up {}", age(seconds));
+    }
+    if let Some(backing) = &status.backing {
+        let _ = write!(text, "\nbacking   {}", shown(backing));
+    }
+    if let Some(pending) = status.pending {
+        let _ = write!(text, "\npending   {pending}");
+    }
+    if let Some(oldest) = &status.oldest_pending {
+        let _ = write!(
+            text,
+            " (oldest: {}, {} old)",
+            shown(Path::new(&oldest.name)),
+            age(oldest.age_seconds)
+        );
+    }
+    if let Some(consumed) = status.consumed {
+        let _ = write!(text, "\nconsumed  {consumed}");
+    }
+    for draft in &status.drafts {
+        let name = shown(Path::new(&draft.name));
+        let _ = write!(
+            text,
+            "\nwriting   {name}, open for {}",
+            age(draft.age_seconds)
+        );
+        if let Some(pid) = draft.pid {
+            let _ = write!(text, " by pid {pid}");
+        }
+    }
+    text
+}
+
+/// Whether the process ended within this time. A descriptor of a process is readable when it has.
+fn ended(process: &OwnedFd, patience: &Timespec) -> bool {
+    let mut wanted = [PollFd::new(process, PollFlags::IN)];
+    rustix::event::poll(&mut wanted, Some(patience)).is_ok_and(|ready| ready > 0)
+}
+
+/// Who keeps a mount busy, in words: processes with a file, a working directory or a root in it, as far as this
+/// user may see them, and mounts on top.
+fn holders(mountpoint: &Path, daemon: Option<i32>) -> String {
+    let mut found = BTreeSet::new();
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = process
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<i32>().ok())
+        else {
+            continue;
+        };
+        // Its descriptor of the covered directory goes by the same name.
+        if daemon == Some(pid) {
+            continue;
+        }
+        let directory = process.path();
+        let files = std::fs::read_dir(directory.join("fd"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let holds = ["cwd", "root", "exe"]
+            .iter()
+            .map(|name| directory.join(name))
+            .chain(files.map(|file| file.path()))
+            .any(|link| {
+                std::fs::read_link(link).is_ok_and(|target| target.starts_with(mountpoint))
+            });
+        if holds {
+            let name = std::fs::read_to_string(directory.join("comm")).unwrap_or_default();
+            found.insert(format!("{} (pid {pid})", name.trim()));
+        }
+    }
+    let inside = mounts::table().unwrap_or_default().into_iter();
+    let inside =
+        inside.filter(|mount| mount.point != mountpoint && mount.point.starts_with(mountpoint));
+    found.extend(inside.map(|mount| format!("the mount at {}", shown(&mount.point))));
+    match found.len() {
+        0 => "a process that is not visible from here".to_owned(),
+        _ => found.into_iter().collect::<Vec<_>>().join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JSON: &str = r#"{"pid":7,"backing":"/b","mountpoint":"/m","uptime_seconds":3700,"pending":2,
+        "consumed":1,"oldest_pending":{"name":"2026-11-22_142301_a.md","age_seconds":60},
+        "drafts":[{"name":"2026-11-22_142302_b.md","pid":9,"age_seconds":61}],"later":[]}"#;
+
+    #[test]
+    fn a_status_for_people() {
+        let status = parse(Path::new("/m"), JSON).unwrap();
+        assert_eq!(
+            describe(Path::new("/m"), &status),
+            "/m: mounted, pid 7, up 1h 1m 40s\nbacking   /b\npending   2 (oldest: 2026-11-22_142301_a.md, 1m old)\nconsumed  1\nwriting   2026-11-22_142302_b.md, open for 1m 1s by pid 9"
+        );
+    }
+
+    #[test]
+    fn a_status_with_nothing_to_say() {
+        let status = parse(Path::new("/m"), r#"{"pid":7,"oldest_pending":null}"#).unwrap();
+        assert_eq!(describe(Path::new("/m"), &status), "/m: mounted, pid 7");
+        assert!(parse(Path::new("/m"), "").is_err());
+    }
+
+    #[test]
+    fn this_process_holds_its_own_working_directory() {
+        let here = std::env::current_dir().unwrap();
+        assert!(holders(&here, None).contains(&format!("(pid {})", std::process::id())));
+    }
+
+    #[test]
+    fn a_process_that_lives_has_not_ended() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_child(&child);
+        let descriptor = rustix::process::pidfd_open(pid, PidfdFlags::empty()).unwrap();
+        assert!(!ended(&descriptor, &MOMENT));
+        child.kill().unwrap();
+        assert!(ended(&descriptor, &ENDING));
+        child.wait().unwrap();
+    }
+}

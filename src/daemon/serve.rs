@@ -1,0 +1,322 @@
+//! The process that serves a mount, from its first check to its end.
+//!
+//! Signals are handled in two phases: caught from the start, so that none kills the process between mounting
+//! and unmounting, and acted upon once there is a mount to act on.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use std::{io, mem};
+
+use fuser::{MountOption, Session, SessionACL};
+use rustix::fs::Mode;
+use rustix::process::Resource;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::checks::{self, Place};
+use super::mounts::{self, Manner, NotUnmounted, OwnMount};
+use super::{Failed, logging, report, shown};
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::fs::{Fs, Options};
+use crate::fuse::Adapter;
+
+/// Half of what the contract allows, so that a pass that takes long is still in time (spec 7.1).
+const SWEEP_EVERY: Duration = Duration::from_secs(30 * 60);
+
+/// What the main thread waits for.
+enum Event {
+    Signal(i32),
+    /// The kernel has closed the connection, or serving it failed.
+    Ended(io::Result<()>),
+}
+
+/// Mounts and serves until the mount is gone.
+pub(super) fn serve(config: &Config) -> Result<(), Failed> {
+    if config.report_ready {
+        close_inherited();
+    }
+    logging::init(config)?;
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| {
+        Failed::new(
+            &config.mountpoint,
+            format_args!("signals cannot be caught ({error})"),
+            "raise the limit on open files: ulimit -n",
+        )
+    })?;
+    if config.report_ready {
+        // Away from the terminal of whoever waits. Refused to the leader of a process group, who is away.
+        let _ = rustix::process::setsid();
+    }
+    let place = checks::prepare(config)?;
+    settle();
+
+    let mountpoint = place.mountpoint.clone();
+    let (fs, session) = open(config, place)?;
+    let Some(own) = OwnMount::find(&mountpoint) else {
+        // Dropping the session unmounts by its own means.
+        drop(session);
+        let cure = "mount /proc of this process's own namespace";
+        return Err(Failed::new(
+            &mountpoint,
+            "was mounted, but is not in /proc/self/mountinfo",
+            cure,
+        ));
+    };
+    let events = start(session, signals).map_err(|error| {
+        let _ = own.unmount();
+        Failed::new(
+            &mountpoint,
+            format_args!("threads cannot be started ({error})"),
+            "raise the limit on processes: ulimit -u",
+        )
+    })?;
+    let sweeper = Sweeper::start(fs);
+
+    log::info!(
+        "mounted at {}, pid {}",
+        shown(&mountpoint),
+        std::process::id()
+    );
+    if config.report_ready && report(&format!("ready {}", std::process::id())).is_err() {
+        log::warn!("whoever asked for the mount is gone; unmounting");
+        unmount(&own, &mountpoint);
+    }
+    let result = wait(&events, &own, &mountpoint);
+    sweeper.stop();
+    log::info!("ended: {}", shown(&mountpoint));
+    result
+}
+
+/// Closes what was not opened for this process: a pipe or a lock that the caller's shell happened to have open
+/// would else stay open as long as the mount. To be called before anything is opened here.
+fn close_inherited() {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else {
+        return;
+    };
+    let descriptors: Vec<i32> = entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|descriptor| *descriptor > 2)
+        .collect();
+    for descriptor in descriptors {
+        // The one of the listing itself is closed already.
+        let _ = nix::unistd::close(descriptor);
+    }
+}
+
+/// What a long-lived process owes its surroundings.
+fn settle() {
+    // Modes are the callers', with their umask already applied by the kernel.
+    rustix::process::umask(Mode::empty());
+    // Keeps no other file system from being unmounted.
+    if let Err(error) = rustix::process::chdir("/") {
+        log::debug!("chdir /: {error}");
+    }
+    // Every file that somebody holds open in the mount is one here too.
+    let mut limit = rustix::process::getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, limit) {
+        log::debug!("limit on open files: {error}");
+    }
+}
+
+/// Opens the backing directory and mounts. When this returns the kernel has been answered: the mount is usable.
+fn open(config: &Config, place: Place) -> Result<(Arc<Fs>, Session<Adapter>), Failed> {
+    let Place {
+        mountpoint,
+        backing,
+        directory,
+    } = place;
+    let options = Options {
+        retention: config.retention,
+        utc: config.utc,
+        sync: config.sync,
+        max_size: config.max_size,
+        adopt: config.adopt,
+        hide_pending: config.hide_pending,
+        programs: config
+            .programs()
+            .map_err(|usage| Failed::from_text(&usage.to_string()))?,
+        backing_name: backing.clone(),
+        mountpoint: mountpoint.clone(),
+    };
+    let fs = Fs::open(directory, options, Arc::new(SystemClock))
+        .map_err(|error| Failed::from_text(&format!("{}: {error}", shown(&backing))))?;
+    let session = Session::new(Adapter::new(fs.clone()), &mountpoint, &fuse_config())
+        .map_err(|error| not_mounted(&mountpoint, &error))?;
+    Ok((fs, session))
+}
+
+fn fuse_config() -> fuser::Config {
+    let mut config = fuser::Config::default();
+    config.mount_options = vec![
+        MountOption::FSName(mounts::NAME.to_owned()),
+        // Not `Subtype`, which as root is dropped; the kernel knows it by itself.
+        MountOption::CUSTOM(format!("subtype={}", mounts::NAME)),
+        MountOption::NoSuid,
+        MountOption::NoDev,
+    ];
+    config.acl = SessionACL::Owner;
+    // With one worker, an open that waits for another's close would wait for ever.
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    config.n_threads = Some(cores.clamp(2, 4));
+    config.clone_fd = true;
+    config
+}
+
+fn not_mounted(mountpoint: &Path, error: &io::Error) -> Failed {
+    let text = error.to_string();
+    let cure = if text.contains("mount_max") || text.contains("too many") {
+        "unmount another FUSE filesystem, or raise mount_max in /etc/fuse.conf"
+    } else if rustix::process::geteuid().is_root() {
+        "root needs CAP_SYS_ADMIN to mount (for a container: --cap-add SYS_ADMIN)"
+    } else {
+        "fusermount3 must be setuid root, as the package fuse3 installs it"
+    };
+    Failed::new(
+        mountpoint,
+        format_args!("cannot be mounted ({})", text.trim()),
+        cure,
+    )
+}
+
+/// Starts serving, and the threads that say what happens.
+fn start(session: Session<Adapter>, mut signals: Signals) -> io::Result<Receiver<Event>> {
+    let (sender, events) = mpsc::channel();
+    let ended: Sender<Event> = sender.clone();
+    let mut background = session.spawn()?;
+    let idle = thread::Builder::new().spawn(|| Ok(()))?;
+    let serving = mem::replace(&mut background.guard, idle);
+    // What is left in `background` unmounts by path when dropped, whatever is mounted there by then. It must
+    // never be dropped: `OwnMount` unmounts, and knows what.
+    mem::forget(background);
+    thread::Builder::new()
+        .name("ended".to_owned())
+        .spawn(move || {
+            let result = serving
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("the serving thread panicked")));
+            let _ = ended.send(Event::Ended(result));
+        })?;
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for signal in signals.forever() {
+                if sender.send(Event::Signal(signal)).is_err() {
+                    break;
+                }
+            }
+        })?;
+    Ok(events)
+}
+
+/// Waits for the end of the mount; the first signal brings it about, a second one does not wait.
+fn wait(events: &Receiver<Event>, own: &OwnMount, mountpoint: &Path) -> Result<(), Failed> {
+    let mut unmounted = false;
+    loop {
+        match events.recv() {
+            Ok(Event::Signal(signal)) if unmounted => {
+                let cause = format_args!(
+                    "ended at once by a second signal ({signal}), with files still open"
+                );
+                return Err(Failed::new(
+                    mountpoint,
+                    cause,
+                    "what was not closed is recovered at the next mount",
+                ));
+            }
+            Ok(Event::Signal(signal)) => {
+                log::info!("signal {signal}: unmounting {}", shown(mountpoint));
+                unmounted = unmount(own, mountpoint);
+            }
+            Ok(Event::Ended(Ok(()))) => {
+                own.unmount_if_dead();
+                return Ok(());
+            }
+            Ok(Event::Ended(Err(error))) => {
+                unmount(own, mountpoint);
+                let cause = format_args!("serving the mount failed ({error})");
+                return Err(Failed::new(
+                    mountpoint,
+                    cause,
+                    "mount it again; nothing that was acknowledged is lost",
+                ));
+            }
+            Err(_) => {
+                unmount(own, mountpoint);
+                return Err(Failed::new(
+                    mountpoint,
+                    "the serving threads are gone",
+                    "mount it again",
+                ));
+            }
+        }
+    }
+}
+
+/// Whether the mount is on its way out. If not, it goes on being served: a dead mount would be worse.
+fn unmount(own: &OwnMount, mountpoint: &Path) -> bool {
+    match own.unmount() {
+        Ok(Manner::Plain) => true,
+        Ok(Manner::Lazy) => {
+            log::info!("{}: waiting for files still open", shown(mountpoint));
+            true
+        }
+        Err(error) => {
+            let text = match error {
+                NotUnmounted::Busy => "busy".to_owned(),
+                NotUnmounted::Other(text) => text,
+            };
+            log::error!(
+                "{}: cannot be unmounted ({text}); unmount what is in its way and signal again",
+                shown(mountpoint)
+            );
+            false
+        }
+    }
+}
+
+/// The thread that deletes what has expired.
+struct Sweeper {
+    stop: Sender<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sweeper {
+    fn start(fs: Arc<Fs>) -> Sweeper {
+        let (stop, stopped) = mpsc::channel();
+        let work = move || {
+            loop {
+                // One pass that panics must not be the last one.
+                if catch_unwind(AssertUnwindSafe(|| fs.sweep())).is_err() {
+                    log::error!("a sweep panicked; the next one is in half an hour");
+                }
+                match stopped.recv_timeout(SWEEP_EVERY) {
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("sweep".to_owned()).spawn(work);
+        if let Err(error) = &thread {
+            log::error!(
+                "no thread for sweeping ({error}); what expires is hidden, and deleted at the next mount"
+            );
+        }
+        Sweeper {
+            stop,
+            thread: thread.ok(),
+        }
+    }
+
+    fn stop(self) {
+        drop(self.stop);
+        if let Some(thread) = self.thread {
+            let _ = thread.join();
+        }
+    }
+}
