@@ -1,5 +1,6 @@
 //! Other names under which a session finds a handoff (spec 4.3, 6.6).
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 
 use super::ByName;
@@ -84,9 +85,13 @@ impl Aliases {
         }
     }
 
-    /// Does any alias lead to this doc?
-    pub(super) fn leads_to(&self, doc: DocId) -> bool {
-        self.written.values().flatten().any(|(_, of)| *of == doc)
+    /// Every doc that an alias leads to.
+    pub(super) fn docs(&self) -> HashSet<DocId> {
+        self.written
+            .values()
+            .flatten()
+            .map(|(_, doc)| *doc)
+            .collect()
     }
 
     /// Every alias that does not lead anywhere, or whose session has ended, is dropped.

@@ -362,6 +362,9 @@ impl Fs {
         };
         if flags.write {
             let doc = state.docs.get_mut(id).ok_or(Error::Stale)?;
+            if doc.writers == 0 {
+                (doc.pid, doc.since) = (request.tid, self.clock.now());
+            }
             doc.writers += 1;
             doc.flushed = None;
             if flags.truncate {

@@ -93,8 +93,14 @@ impl Turns {
         self.live.iter().any(|snapshot| snapshot.strong_count() > 0)
     }
 
-    pub(super) fn forget_dead(&mut self, alive: impl Fn(Process) -> bool) {
-        self.single_file.retain(|process| alive(*process));
+    /// The agents that are treated as such; see [`Turns::forget_agents`].
+    pub(super) fn single_file_agents(&self) -> Vec<Process> {
+        self.single_file.iter().copied().collect()
+    }
+
+    /// These have ended: their pids may come again as somebody else's.
+    pub(super) fn forget_agents(&mut self, dead: &HashSet<Process>) {
+        self.single_file.retain(|agent| !dead.contains(agent));
     }
 
     fn reserved(&mut self, tid: u32, queue: DirId, now: Instant) -> Option<usize> {

@@ -7,7 +7,7 @@ use super::docs::{Content, DocId};
 use super::{Fs, State};
 use crate::error::Result;
 use crate::names::StampedName;
-use crate::session::Session;
+use crate::session::{Process, Session};
 use crate::store::Kind;
 
 impl Fs {
@@ -86,38 +86,38 @@ impl Fs {
     }
 
     fn forget_sessions(&self) {
-        // Asking /proc who lives takes a while: without the lock.
-        let sessions = self.lock().aliases.sessions();
-        let alive: HashSet<Session> = sessions
+        let (sessions, agents) = {
+            let state = self.lock();
+            (state.aliases.sessions(), state.turns.single_file_agents())
+        };
+        // Asking /proc who lives takes a while: without the lock. Whoever comes in between is asked for next time.
+        let ended = |session: &Session| !self.resolver.session_alive(session);
+        let ended: HashSet<Session> = sessions.into_iter().filter(ended).collect();
+        let dead: HashSet<Process> = agents
             .into_iter()
-            .filter(|session| self.resolver.session_alive(session))
+            .filter(|agent| !self.resolver.is_alive(*agent))
             .collect();
         self.resolver.forget_dead();
         let mut guard = self.lock();
         let state = &mut *guard;
         let docs = &state.docs;
         state.aliases.sweep(
-            |session| alive.contains(session),
+            |session| !ended.contains(session),
             |doc| docs.get(doc).is_some_and(|doc| !doc.is_gone()),
         );
-        let lonely: Vec<DocId> = state
+        state.turns.forget_agents(&dead);
+        let idle: Vec<DocId> = state
             .docs
             .iter()
-            .filter(|(id, doc)| {
-                doc.aliased
-                    && matches!(doc.content, Content::Stored | Content::Gone)
-                    && !state.aliases.leads_to(*id)
-            })
+            .filter(|(_, doc)| matches!(doc.content, Content::Stored | Content::Gone))
             .map(|(id, _)| id)
             .collect();
-        for id in lonely {
+        let aliased = state.aliases.docs();
+        for id in idle {
             if let Some(doc) = state.docs.get_mut(id) {
-                doc.aliased = false;
+                doc.aliased = aliased.contains(&id);
             }
             self.let_go_doc(state, id);
         }
-        state
-            .turns
-            .forget_dead(|process| self.resolver.is_alive(process));
     }
 }
