@@ -590,6 +590,35 @@ impl Filesystem for Adapter {
         });
     }
 
+    fn ioctl(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _flags: fuser::IoctlFlags,
+        _cmd: u32,
+        _in_data: &[u8],
+        _out_size: u32,
+        reply: fuser::ReplyIoctl,
+    ) {
+        // isatty(3) asks every file it is given.
+        reply.error(Errno::ENOTTY);
+    }
+
+    fn poll(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _ph: fuser::PollNotifier,
+        _events: fuser::PollEvents,
+        _flags: fuser::PollFlags,
+        reply: fuser::ReplyPoll,
+    ) {
+        // The kernel answers by itself from now on: regular files are always ready.
+        reply.error(Errno::ENOSYS);
+    }
+
     fn readlink(&self, _req: &Request, _ino: INodeNo, reply: ReplyData) {
         reply.error(errno(Error::Invalid));
     }
