@@ -232,10 +232,13 @@ impl Fs {
             return None;
         }
         let stray = known.kind == Kind::File
-            && !known.in_the_making
             && is_stray(&name)
             && !self.local.is_ordinary(&queue.join(&name));
         if !stray {
+            return Some((name, known));
+        }
+        if known.in_the_making {
+            // Not shown before it is finished and adopted; its close is another change.
             return Some((name, known));
         }
         let adopted = names::adopted(&name, self.zone.stamp(known.mtime));
@@ -252,6 +255,16 @@ impl Fs {
                 Some((name, known))
             }
         }
+    }
+
+    /// Is a file of this name in this directory a stray (spec 3.7)?
+    pub(super) fn is_stray(&self, state: &State, dir: DirId, name: &OsStr) -> bool {
+        state.is_queue(dir)
+            && is_stray(name)
+            && state
+                .dirs
+                .join(dir, name)
+                .is_some_and(|path| !self.local.is_ordinary(&path))
     }
 
     /// Renames a stored file to a stamped name, or its next free suffix.

@@ -95,7 +95,8 @@ impl Fs {
         for (name, known) in state.index.names(dir) {
             let expired = self.retention.expired(known.mtime, now);
             let gone = expired && StampedName::parse(name).is_some_and(|name| !name.is_pending());
-            if known.kind == Kind::Directory || !gone {
+            let unfinished = known.in_the_making && self.is_stray(state, dir, name);
+            if known.kind == Kind::Directory || !(gone || unfinished) {
                 found.insert(name.clone(), (known.ino, known.kind));
             }
         }

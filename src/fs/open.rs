@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use super::dirs::{DirId, DirKind};
-use super::docs::{Content, DocId, PlainId};
+use super::docs::{Content, Doc, DocId, PlainId};
 use super::drafts::Naming;
 use super::handles::{Open, OpenDoc};
 use super::nodes::{AliasName, What};
@@ -372,8 +372,10 @@ impl Fs {
             }
             state.index.generation += 1;
         }
-        let stored = state.docs.get(id).is_some_and(|doc| doc.draft().is_none());
-        let dirty = (flags.truncate && stored).then_some(request.tid);
+        // A truncation is a change to publish at the close, where there was something to truncate.
+        let emptied = |doc: &Doc| doc.draft().is_none_or(|draft| draft.modified);
+        let dirty =
+            (flags.truncate && state.docs.get(id).is_some_and(emptied)).then_some(request.tid);
         state.nodes.opened(node, Some(&file));
         let open = OpenDoc {
             doc: id,

@@ -229,7 +229,16 @@ impl Fs {
         if dir == DirId::ROOT && name == names::PRIVATE {
             return Err(Error::NotFound);
         }
-        let meta = self.local.stat(Area::Backing, &path, name)?;
+        let mut found = self.local.stat(Area::Backing, &path, name)?;
+        if found.kind == Kind::File && self.is_stray(state, dir, name) {
+            // Adopted now, if it is finished; until then it is nobody's under this name, so that nobody overwrites it.
+            self.load(state, dir)?;
+            found = self.local.stat(Area::Backing, &path, name)?;
+            if found.kind == Kind::File && self.is_stray(state, dir, name) {
+                return Err(Error::NotFound);
+            }
+        }
+        let meta = found;
         match meta.kind {
             Kind::File => Ok(Object::Plain(state.docs.enter_plain(
                 Area::Backing,

@@ -94,6 +94,10 @@ impl Fs {
         if let Some(size) = set.size {
             let shrinks = size < stat_file(&*file)?.size;
             self.before_change(state, id, &file, shrinks)?;
+            if let Some(draft) = state.docs.get_mut(id).and_then(|doc| doc.draft_mut()) {
+                // Whatever went wrong with the old bytes: they are gone.
+                draft.damaged &= size > 0;
+            }
             match handle {
                 Some(handle) => state.mark_dirty(handle, request.tid),
                 // truncate(2) by path: one change, and nobody holds the file for more.
