@@ -1,0 +1,188 @@
+//! A made-up process table.
+
+use super::*;
+
+/// A process table that behaves like the kernel's and counts how often it is read.
+#[derive(Clone, Default)]
+pub(super) struct Table(pub(super) Arc<Mutex<Tasks>>);
+
+#[derive(Default)]
+pub(super) struct Tasks {
+    pub(super) tasks: HashMap<u32, Task>,
+    pub(super) hidden: HashSet<(u32, &'static str)>,
+    pub(super) clock: u64,
+    pub(super) reads: usize,
+}
+
+#[derive(Clone)]
+pub(super) struct Task {
+    pub(super) group: u32,
+    pub(super) parent: u32,
+    pub(super) session: u32,
+    pub(super) tty: i32,
+    pub(super) start: u64,
+    pub(super) comm: Vec<u8>,
+    pub(super) argv: Vec<String>,
+    pub(super) environ: String,
+    pub(super) state: char,
+    pub(super) flags: u64,
+    pub(super) exit_code: u64,
+}
+
+impl Table {
+    /// `init`, and a shell (pid 10) that leads the session of terminal 1025.
+    pub(super) fn new() -> Table {
+        let table = Table::default();
+        table.insert(
+            1,
+            Task {
+                group: 1,
+                parent: 0,
+                session: 1,
+                tty: 0,
+                start: 0,
+                comm: b"init".to_vec(),
+                argv: vec!["/sbin/init".to_owned()],
+                environ: "HOME=/\0".to_owned(),
+                state: 'S',
+                flags: 0x40_0000,
+                exit_code: 0,
+            },
+        );
+        table.terminal_shell(10, 1025);
+        table
+    }
+
+    pub(super) fn insert(&self, pid: u32, mut task: Task) {
+        let mut tasks = self.0.lock();
+        tasks.clock += 100;
+        task.start = tasks.clock;
+        tasks.tasks.insert(pid, task);
+    }
+
+    pub(super) fn edit(&self, pid: u32, edit: impl FnOnce(&mut Task)) {
+        edit(self.0.lock().tasks.get_mut(&pid).expect("no such task"));
+    }
+
+    pub(super) fn terminal_shell(&self, pid: u32, tty: i32) {
+        self.spawn(1, pid, &["-bash"]);
+        self.setsid(pid);
+        self.edit(pid, |task| {
+            task.comm = b"bash".to_vec();
+            task.tty = tty;
+        });
+    }
+
+    /// fork and execve.
+    pub(super) fn spawn(&self, parent: u32, pid: u32, argv: &[&str]) {
+        let mut task = self.0.lock().tasks[&parent].clone();
+        (task.group, task.parent) = (pid, task.group);
+        self.insert(pid, task);
+        self.exec(pid, argv);
+    }
+
+    pub(super) fn exec(&self, pid: u32, argv: &[&str]) {
+        let name = argv[0].rsplit('/').next().unwrap_or_default();
+        self.edit(pid, |task| {
+            task.comm = name.bytes().take(15).collect();
+            task.argv = argv.iter().map(|&arg| arg.to_owned()).collect();
+        });
+    }
+
+    pub(super) fn setsid(&self, pid: u32) {
+        self.edit(pid, |task| (task.session, task.tty) = (pid, 0));
+    }
+
+    pub(super) fn thread(&self, pid: u32, tid: u32, name: &str) {
+        let mut task = self.0.lock().tasks[&pid].clone();
+        task.comm = name.into();
+        self.insert(tid, task);
+    }
+
+    /// exit, and the children go to init.
+    pub(super) fn exit(&self, pid: u32) {
+        let tasks = &mut self.0.lock().tasks;
+        tasks.retain(|_, task| task.group != pid);
+        for task in tasks.values_mut().filter(|task| task.parent == pid) {
+            task.parent = 1;
+        }
+    }
+
+    pub(super) fn hide(&self, pid: u32, file: &'static str) {
+        self.0.lock().hidden.insert((pid, file));
+    }
+
+    pub(super) fn process(&self, pid: u32) -> Process {
+        Process {
+            pid,
+            start: self.0.lock().tasks[&pid].start,
+        }
+    }
+
+    /// How often `call` reads.
+    pub(super) fn reads<T>(&self, call: impl FnOnce() -> T) -> usize {
+        let before = self.0.lock().reads;
+        call();
+        self.0.lock().reads - before
+    }
+
+    pub(super) fn resolver(&self) -> Resolver {
+        Resolver::new(Box::new(self.clone()), Arc::default())
+    }
+
+    pub(super) fn read(
+        &self,
+        pid: u32,
+        file: &'static str,
+        show: impl FnOnce(&Task) -> Vec<u8>,
+    ) -> io::Result<Vec<u8>> {
+        let mut tasks = self.0.lock();
+        tasks.reads += 1;
+        if tasks.hidden.contains(&(pid, file)) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        tasks
+            .tasks
+            .get(&pid)
+            .map(show)
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Proc for Table {
+    fn stat(&self, pid: u32) -> io::Result<Vec<u8>> {
+        self.read(pid, "stat", |task| {
+            let Task { state, parent, session, tty, flags, start, exit_code, .. } = task;
+            let mut stat = format!("{pid} (").into_bytes();
+            stat.extend(&task.comm);
+            stat.extend(
+                format!(
+                    ") {state} {parent} 1 {session} {tty} -1 {flags} 0 0 0 0 1 2 3 4 20 0 1 0 {start} 5 6 \
+                     18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 1 2 3 4 5 6 7 {exit_code}\n"
+                )
+                .into_bytes(),
+            );
+            stat
+        })
+    }
+
+    fn status(&self, pid: u32) -> io::Result<Vec<u8>> {
+        self.read(pid, "status", |task| {
+            format!("Name:\tTgid: 7\nNgid:\t0\nTgid:\t{}\n", task.group).into_bytes()
+        })
+    }
+
+    fn environ(&self, pid: u32) -> io::Result<Vec<u8>> {
+        self.read(pid, "environ", |task| task.environ.clone().into_bytes())
+    }
+
+    fn cmdline(&self, pid: u32) -> io::Result<Vec<u8>> {
+        self.read(pid, "cmdline", |task| {
+            task.argv
+                .iter()
+                .flat_map(|arg| [arg, "\0"])
+                .collect::<String>()
+                .into_bytes()
+        })
+    }
+}
