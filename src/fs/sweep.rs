@@ -88,7 +88,7 @@ impl Fs {
     fn forget_sessions(&self) {
         let (sessions, agents) = {
             let state = self.lock();
-            (state.aliases.sessions(), state.turns.single_file_agents())
+            (state.aliases.sessions(), state.single_file.agents())
         };
         // Asking /proc who lives takes a while: without the lock. Whoever comes in between is asked for next time.
         let ended = |session: &Session| !self.resolver.session_alive(session);
@@ -105,7 +105,7 @@ impl Fs {
             |session| !ended.contains(session),
             |doc| docs.get(doc).is_some_and(|doc| !doc.is_gone()),
         );
-        state.turns.forget_agents(&dead);
+        state.single_file.forget(&dead);
         let idle: Vec<DocId> = state
             .docs
             .iter()
