@@ -5,22 +5,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use fuser::{
-    AccessFlags, BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
-    Generation, INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr,
-    ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen,
-    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    AccessFlags, BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo,
+    InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite,
+    ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
-use crate::error::{Error, Result};
-use crate::fs::{self, Attr, Created, Entry, Fs, HandleId, NodeId, Opened, Outcome, SetAttr};
-use crate::store::Kind;
+use self::convert::{
+    TTL, entry_attr, errno, handle, kind, node, open_flags, reply_attr, reply_empty, reply_entry,
+    reply_open, reply_xattr, time, who,
+};
+use crate::error::Error;
+use crate::fs::{Created, Fs, Outcome, SetAttr};
 
-/// Nothing is cached by the kernel: one name means different files to different callers, and what a name means changes
-/// by reading another one.
-const TTL: Duration = Duration::ZERO;
+mod convert;
 
 /// The filesystem as the kernel calls it.
 pub struct Adapter {
@@ -40,117 +41,6 @@ fn guarded(what: &str, serve: impl FnOnce()) {
         log::error!(
             "a {what} request panicked and was answered with an I/O error; please report this"
         );
-    }
-}
-
-fn who(request: &Request) -> fs::Request {
-    fs::Request {
-        tid: request.pid(),
-        uid: request.uid(),
-    }
-}
-
-fn node(ino: INodeNo) -> NodeId {
-    NodeId(ino.0)
-}
-
-fn handle(fh: FileHandle) -> HandleId {
-    HandleId(fh.0)
-}
-
-fn errno(error: Error) -> Errno {
-    log::debug!("answered {error}");
-    Errno::from_i32(error.errno())
-}
-
-fn kind(kind: Kind) -> FileType {
-    match kind {
-        Kind::Directory => FileType::Directory,
-        Kind::File | Kind::Other => FileType::RegularFile,
-    }
-}
-
-fn attr(attr: &Attr) -> FileAttr {
-    let meta = &attr.meta;
-    FileAttr {
-        ino: INodeNo(attr.ino),
-        size: meta.size,
-        blocks: meta.blocks,
-        atime: meta.atime,
-        mtime: meta.mtime,
-        ctime: meta.ctime,
-        crtime: meta.ctime,
-        kind: kind(meta.kind),
-        perm: u16::try_from(meta.mode & 0o7777).unwrap_or(0),
-        nlink: meta.nlink,
-        uid: meta.uid,
-        gid: meta.gid,
-        rdev: 0,
-        blksize: 4096,
-        flags: 0,
-    }
-}
-
-/// The reply to a look-up carries the node id where the inode number belongs; the number that people see comes with
-/// the getattr that follows, because nothing is cached.
-fn entry_attr(entry: &Entry) -> FileAttr {
-    FileAttr {
-        ino: INodeNo(entry.node.0),
-        ..attr(&entry.attr)
-    }
-}
-
-/// Every open file goes past the page cache: a reader sees what is there, and a second view of the same file no
-/// stale page of it. Memory maps work all the same.
-fn open_flags(opened: &Opened) -> FopenFlags {
-    let mut flags = FopenFlags::FOPEN_DIRECT_IO;
-    if !opened.flush {
-        flags |= FopenFlags::FOPEN_NOFLUSH;
-    }
-    flags
-}
-
-fn reply_entry(reply: ReplyEntry, found: Result<Entry>) {
-    match found {
-        Ok(entry) => reply.entry(&TTL, &entry_attr(&entry), Generation(0)),
-        Err(error) => reply.error(errno(error)),
-    }
-}
-
-fn reply_attr(reply: ReplyAttr, found: Result<Attr>) {
-    match found {
-        Ok(found) => reply.attr(&TTL, &attr(&found)),
-        Err(error) => reply.error(errno(error)),
-    }
-}
-
-fn reply_open(reply: ReplyOpen, opened: Result<Opened>) {
-    match opened {
-        Ok(opened) => reply.opened(FileHandle(opened.handle.0), open_flags(&opened)),
-        Err(error) => reply.error(errno(error)),
-    }
-}
-
-fn reply_empty(reply: ReplyEmpty, done: Result<()>) {
-    match done {
-        Ok(()) => reply.ok(),
-        Err(error) => reply.error(errno(error)),
-    }
-}
-
-fn reply_xattr(reply: ReplyXattr, size: u32, value: Result<Vec<u8>>) {
-    match value {
-        Err(error) => reply.error(errno(error)),
-        Ok(value) if size == 0 => reply.size(u32::try_from(value.len()).unwrap_or(u32::MAX)),
-        Ok(value) if value.len() > size as usize => reply.error(Errno::ERANGE),
-        Ok(value) => reply.data(&value),
-    }
-}
-
-fn time(time: TimeOrNow) -> SystemTime {
-    match time {
-        TimeOrNow::SpecificTime(time) => time,
-        TimeOrNow::Now => crate::clock::machine_now(),
     }
 }
 

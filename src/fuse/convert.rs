@@ -1,0 +1,127 @@
+//! Between the kernel's types and ours.
+
+use std::time::{Duration, SystemTime};
+
+use fuser::{
+    Errno, FileAttr, FileHandle, FileType, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyEmpty,
+    ReplyEntry, ReplyOpen, ReplyXattr, Request, TimeOrNow,
+};
+
+use crate::error::{Error, Result};
+use crate::fs::{self, Attr, Entry, HandleId, NodeId, Opened};
+use crate::store::Kind;
+
+/// Nothing is cached by the kernel: one name means different files to different callers, and what a name means changes
+/// by reading another one.
+pub(super) const TTL: Duration = Duration::ZERO;
+
+pub(super) fn who(request: &Request) -> fs::Request {
+    fs::Request {
+        tid: request.pid(),
+        uid: request.uid(),
+    }
+}
+
+pub(super) fn node(ino: INodeNo) -> NodeId {
+    NodeId(ino.0)
+}
+
+pub(super) fn handle(fh: FileHandle) -> HandleId {
+    HandleId(fh.0)
+}
+
+pub(super) fn errno(error: Error) -> Errno {
+    log::debug!("answered {error}");
+    Errno::from_i32(error.errno())
+}
+
+pub(super) fn kind(kind: Kind) -> FileType {
+    match kind {
+        Kind::Directory => FileType::Directory,
+        Kind::File | Kind::Other => FileType::RegularFile,
+    }
+}
+
+pub(super) fn attr(attr: &Attr) -> FileAttr {
+    let meta = &attr.meta;
+    FileAttr {
+        ino: INodeNo(attr.ino),
+        size: meta.size,
+        blocks: meta.blocks,
+        atime: meta.atime,
+        mtime: meta.mtime,
+        ctime: meta.ctime,
+        crtime: meta.ctime,
+        kind: kind(meta.kind),
+        perm: u16::try_from(meta.mode & 0o7777).unwrap_or(0),
+        nlink: meta.nlink,
+        uid: meta.uid,
+        gid: meta.gid,
+        rdev: 0,
+        blksize: 4096,
+        flags: 0,
+    }
+}
+
+/// The reply to a look-up carries the node id where the inode number belongs; the number that people see comes with
+/// the getattr that follows, because nothing is cached.
+pub(super) fn entry_attr(entry: &Entry) -> FileAttr {
+    FileAttr {
+        ino: INodeNo(entry.node.0),
+        ..attr(&entry.attr)
+    }
+}
+
+/// Every open file goes past the page cache: a reader sees what is there, and a second view of the same file no
+/// stale page of it. Memory maps work all the same.
+pub(super) fn open_flags(opened: &Opened) -> FopenFlags {
+    let mut flags = FopenFlags::FOPEN_DIRECT_IO;
+    if !opened.flush {
+        flags |= FopenFlags::FOPEN_NOFLUSH;
+    }
+    flags
+}
+
+pub(super) fn reply_entry(reply: ReplyEntry, found: Result<Entry>) {
+    match found {
+        Ok(entry) => reply.entry(&TTL, &entry_attr(&entry), Generation(0)),
+        Err(error) => reply.error(errno(error)),
+    }
+}
+
+pub(super) fn reply_attr(reply: ReplyAttr, found: Result<Attr>) {
+    match found {
+        Ok(found) => reply.attr(&TTL, &attr(&found)),
+        Err(error) => reply.error(errno(error)),
+    }
+}
+
+pub(super) fn reply_open(reply: ReplyOpen, opened: Result<Opened>) {
+    match opened {
+        Ok(opened) => reply.opened(FileHandle(opened.handle.0), open_flags(&opened)),
+        Err(error) => reply.error(errno(error)),
+    }
+}
+
+pub(super) fn reply_empty(reply: ReplyEmpty, done: Result<()>) {
+    match done {
+        Ok(()) => reply.ok(),
+        Err(error) => reply.error(errno(error)),
+    }
+}
+
+pub(super) fn reply_xattr(reply: ReplyXattr, size: u32, value: Result<Vec<u8>>) {
+    match value {
+        Err(error) => reply.error(errno(error)),
+        Ok(value) if size == 0 => reply.size(u32::try_from(value.len()).unwrap_or(u32::MAX)),
+        Ok(value) if value.len() > size as usize => reply.error(Errno::ERANGE),
+        Ok(value) => reply.data(&value),
+    }
+}
+
+pub(super) fn time(time: TimeOrNow) -> SystemTime {
+    match time {
+        TimeOrNow::SpecificTime(time) => time,
+        TimeOrNow::Now => crate::clock::machine_now(),
+    }
+}
