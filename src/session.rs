@@ -11,7 +11,9 @@ mod proc;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -79,22 +81,27 @@ impl Caller {
     }
 }
 
-/// Finds out who calls, and remembers it.
+/// How long finding out about a process that was never seen before may take. Reading about an ancestor that is just
+/// running another program waits until that one has closed its files, and one of them may be here.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Finds out who calls, and remembers it. Clones share what they remember.
+#[derive(Clone)]
 pub struct Resolver {
-    proc: Box<dyn Proc>,
+    proc: Arc<dyn Proc>,
     programs: Arc<Programs>,
     /// Never held while `/proc` is read: `environ` and `cmdline` wait for the address space of the process they
     /// belong to, which may itself be waiting for an answer from this file system.
-    cache: Mutex<Cache>,
+    cache: Arc<Mutex<Cache>>,
 }
 
 impl Resolver {
     /// A resolver that knows nothing yet.
     pub fn new(proc: Box<dyn Proc>, programs: Arc<Programs>) -> Resolver {
         Resolver {
-            proc,
+            proc: proc.into(),
             programs,
-            cache: Mutex::default(),
+            cache: Arc::default(),
         }
     }
 
@@ -109,10 +116,25 @@ impl Resolver {
         if let Some(caller) = self.cache.lock().caller(tid, &stat) {
             return caller;
         }
-        match self.leading_thread(tid, stat) {
-            Some((process, stat)) => self.resolve(process, stat, uid),
-            None => Caller::anonymous(uid),
-        }
+        // The caller itself waits for us, and cannot be running another program; of its ancestors nobody knows.
+        let (answer, answered) = mpsc::sync_channel(1);
+        let resolver = self.clone();
+        let asked = thread::Builder::new().spawn(move || {
+            let caller = match resolver.leading_thread(tid, stat) {
+                Some((process, stat)) => resolver.resolve(process, stat, uid),
+                None => Caller::anonymous(uid),
+            };
+            let _ = answer.send(caller);
+        });
+        let caller = asked
+            .ok()
+            .and_then(|_| answered.recv_timeout(PATIENCE).ok());
+        caller.unwrap_or_else(|| {
+            log::warn!(
+                "process {tid}: its ancestors cannot be read just now; it is nobody's for this call"
+            );
+            Caller::anonymous(uid)
+        })
     }
 
     /// Whether this very process, not another with its pid, still runs.
@@ -139,8 +161,16 @@ impl Resolver {
 
     /// Whether the thread is being killed by a signal just now (spec 4.9). Asked at the FLUSH of a process that closes
     /// nothing itself any more.
+    ///
+    /// `status` is asked first, and for most callers it is all: a process that closes files because it runs another
+    /// program holds the lock that a reader of its `stat` waits for, and waits for us.
     pub fn dying_by_signal(&self, tid: u32) -> bool {
-        self.stat(tid).is_some_and(|stat| stat.is_dying_by_signal())
+        let exiting = tid != 0
+            && self
+                .proc
+                .status(tid)
+                .is_ok_and(|status| proc::has_no_files(&status));
+        exiting && self.stat(tid).is_some_and(|stat| stat.is_dying_by_signal())
     }
 
     /// Whether two threads belong to one process: what one writes another may close. A thread that has ended is

@@ -118,6 +118,16 @@ pub(super) fn thread_group(status: &[u8]) -> Option<u32> {
     std::str::from_utf8(value).ok()?.trim().parse().ok()
 }
 
+/// Whether a process has given up its table of open files, from its `/proc/TID/status`: it is exiting, and what is
+/// closed now is what it had open.
+pub(super) fn has_no_files(status: &[u8]) -> bool {
+    let mut lines = status.split(|&byte| byte == b'\n');
+    lines.any(|line| {
+        line.strip_prefix(b"FDSize:")
+            .is_some_and(|size| size.trim_ascii() == b"0")
+    })
+}
+
 /// The value that `getenv` would find, if it is not empty.
 pub(super) fn variable<'a>(environ: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut variables = environ.split(|&byte| byte == 0);

@@ -168,7 +168,12 @@ impl Proc for Table {
 
     fn status(&self, pid: u32) -> io::Result<Vec<u8>> {
         self.read(pid, "status", |task| {
-            format!("Name:\tTgid: 7\nNgid:\t0\nTgid:\t{}\n", task.group).into_bytes()
+            let files = if task.flags & 4 == 0 { 256 } else { 0 };
+            format!(
+                "Name:\tTgid: 7\nNgid:\t0\nTgid:\t{}\nFDSize:\t{files}\n",
+                task.group
+            )
+            .into_bytes()
         })
     }
 
