@@ -28,6 +28,7 @@ impl Clock for SystemClock {
 #[derive(Debug, Default, Clone)]
 pub struct ShiftedClock {
     forward: Arc<Mutex<Duration>>,
+    back: Arc<Mutex<Duration>>,
 }
 
 impl ShiftedClock {
@@ -35,11 +36,16 @@ impl ShiftedClock {
     pub fn advance(&self, by: Duration) {
         *self.forward.lock() += by;
     }
+
+    /// Moves the time back, as a clock that is set does.
+    pub fn retreat(&self, by: Duration) {
+        *self.back.lock() += by;
+    }
 }
 
 impl Clock for ShiftedClock {
     fn now(&self) -> SystemTime {
-        SystemClock.now() + *self.forward.lock()
+        SystemClock.now() + *self.forward.lock() - *self.back.lock()
     }
 }
 

@@ -242,6 +242,9 @@ impl Fs {
             changed: Condvar::new(),
         };
         fs.recover()?;
+        // From now on every queue is watched, so that what somebody begins to write below is known to be unfinished
+        // before its first reader comes (spec 3.7).
+        fs.queues_below(&mut fs.lock(), DirId::ROOT)?;
         Ok(Arc::new(fs))
     }
 

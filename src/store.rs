@@ -98,7 +98,9 @@ pub enum What {
     Created,
     /// The last writer of a file has closed it.
     Closed,
-    /// Moved, removed, or changed in any other way: look again.
+    /// Removed, not moved away.
+    Removed,
+    /// Moved, or changed in any other way: look again.
     Touched,
 }
 

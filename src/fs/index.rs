@@ -122,6 +122,15 @@ fn known(meta: &Meta, in_the_making: bool) -> Known {
     }
 }
 
+fn same_names(old: &BTreeMap<OsString, Known>, new: &BTreeMap<OsString, Known>) -> bool {
+    let mut both = old.iter().zip(new);
+    old.len() == new.len() && both.all(|(a, b)| a.0 == b.0 && same(a.1, b.1))
+}
+
+fn is_never_shown(name: &OsStr, kind: Kind) -> bool {
+    kind == Kind::Other || name == names::PRIVATE
+}
+
 impl Fs {
     /// Takes in what has changed, and makes sure that this queue is known.
     pub(super) fn load(&self, state: &mut State, dir: DirId) -> Result<()> {
@@ -133,27 +142,37 @@ impl Fs {
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
         // Watched first, listed then: a change in between is seen twice rather than not at all.
         let watch = self.store.watch(&path);
-        let listed = self.store.list(&path)?;
-        let mut names = BTreeMap::new();
-        for (name, meta) in listed {
-            if let Some((name, known)) = self.settle(&path, name, known(&meta, false)) {
-                names.insert(name, known);
-            }
-        }
+        let names: BTreeMap<OsString, Known> = self
+            .store
+            .list(&path)?
+            .into_iter()
+            .filter(|(name, meta)| !is_never_shown(name, meta.kind))
+            .map(|(name, meta)| (name, known(&meta, false)))
+            .collect();
+        let queue = QueueIndex { names, watch };
+        let old = state.index.queues.insert(dir, queue);
         if let Some(watch) = watch {
             state.index.by_watch.insert(watch, dir);
+            // A file that somebody has begun since it is watched must not be taken for a finished stray.
+            self.take_changes(state);
         }
-        let unchanged = state.index.queues.get(&dir).is_some_and(|old| {
-            old.names.len() == names.len()
-                && old
-                    .names
-                    .iter()
-                    .zip(&names)
-                    .all(|(a, b)| a.0 == b.0 && same(a.1, b.1))
-        });
-        if !unchanged {
-            state.index.generation += 1;
-            state.index.queues.insert(dir, QueueIndex { names, watch });
+        let Some(queue) = state.index.queues.get(&dir) else {
+            // More changes than were kept.
+            return self.load(state, dir);
+        };
+        let finished: Vec<(OsString, Known)> = queue
+            .names
+            .iter()
+            .filter(|(_, known)| !known.in_the_making)
+            .map(|(name, known)| (name.clone(), *known))
+            .collect();
+        for (name, known) in finished {
+            self.settle_known(state, dir, &path, &name, known);
+        }
+        let new = state.index.queues.get_mut(&dir).ok_or(Error::NotFound)?;
+        match old {
+            Some(old) if same_names(&old.names, &new.names) => new.names = old.names,
+            _ => state.index.generation += 1,
         }
         Ok(())
     }
@@ -181,10 +200,25 @@ impl Fs {
             let known = state.index.get(dir, &change.name);
             let in_the_making = match change.what {
                 What::Created => true,
-                What::Closed => false,
+                What::Closed | What::Removed => false,
                 What::Touched => known.is_some_and(|known| known.in_the_making),
             };
             self.look_again(state, dir, &change.name, in_the_making);
+            if change.what == What::Removed && state.index.get(dir, &change.name).is_none() {
+                self.ordinary_removed(state, dir, &change.name);
+            }
+        }
+    }
+
+    /// Somebody removed a file below: if it was an ordinary one, the next of its name is not.
+    fn ordinary_removed(&self, state: &State, dir: DirId, name: &OsStr) {
+        if let Some(path) = state.dirs.join(dir, name)
+            && let Err(error) = self.local.ordinary_gone(&path)
+        {
+            log::warn!(
+                "{}: it cannot be noted that it was removed ({error}); the next file of this name stays ordinary",
+                path.display()
+            );
         }
     }
 
@@ -215,7 +249,12 @@ impl Fs {
         };
         // A second name of an existing file is made without being opened: nobody will close it.
         let in_the_making = in_the_making && meta.nlink == 1;
-        match self.settle(&path, name.to_owned(), known(&meta, in_the_making)) {
+        let known = known(&meta, in_the_making);
+        self.settle_known(state, dir, &path, name, known);
+    }
+
+    fn settle_known(&self, state: &mut State, dir: DirId, path: &Path, name: &OsStr, known: Known) {
+        match self.settle(path, name.to_owned(), known) {
             Some((settled, known)) => {
                 if settled != name {
                     state.index.set(dir, name, None);
@@ -228,7 +267,7 @@ impl Fs {
 
     /// The name under which a listed file is known: a stray is adopted (spec 3.7), what is never shown is left out.
     fn settle(&self, queue: &Path, name: OsString, known: Known) -> Option<(OsString, Known)> {
-        if known.kind == Kind::Other || name == names::PRIVATE {
+        if is_never_shown(&name, known.kind) {
             return None;
         }
         let stray = known.kind == Kind::File
@@ -312,6 +351,15 @@ impl Fs {
                 Ok(()) => {}
                 // Removed from outside while we walked.
                 Err(Error::NotFound | Error::NotDirectory) if dir != top => continue,
+                // One that cannot be read must not shut the others.
+                Err(error) if dir != top => {
+                    let path = state.dirs.path(dir).unwrap_or_default();
+                    log::warn!(
+                        "{}: cannot be read ({error}); it is left out",
+                        path.display()
+                    );
+                    continue;
+                }
                 Err(error) => return Err(error),
             }
             found.push(dir);

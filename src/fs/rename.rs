@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::dirs::{DirId, DirKind};
@@ -164,6 +165,9 @@ impl Fs {
         let class = names::classify(to.name);
         let onto_plain = matches!(target, Some(Object::Plain(_)));
         if !state.is_queue(to.dir) || self.local.is_ordinary(&new) || class == NameClass::Backup {
+            if listed && class != NameClass::Backup {
+                return self.move_ordinary(state, id, (&old, &new), *to);
+            }
             self.move_plain(state, id, Area::Backing, *to)?;
         } else if class == NameClass::Scratch {
             let area = match target {
@@ -172,22 +176,35 @@ impl Fs {
                 }
                 _ => Area::Scratch,
             };
-            self.move_plain(state, id, area, *to)?;
             // An editor's backup: what takes the old name next is still the ordinary file.
-            return Ok(());
+            self.move_plain(state, id, area, *to)?;
         } else if class == NameClass::Unstamped
             && (onto_plain
                 || !scratch && target.is_none() && (listed || !names::is_adoptable(to.name)))
         {
+            if listed {
+                return self.move_ordinary(state, id, (&old, &new), *to);
+            }
             self.move_plain(state, id, Area::Backing, *to)?;
         } else {
             self.publish_plain(state, id, renaming)?;
-            return self.local.ordinary_gone(&old);
-        }
-        if listed && class != NameClass::Backup {
-            self.local.ordinary_renamed(&old, &new)?;
+            self.local.ordinary_gone(&old)?;
         }
         Ok(())
+    }
+
+    /// Moves an ordinary file, which stays one under its new name. The record knows the new name before anybody can
+    /// see the file there: it would be adopted as a stray.
+    fn move_ordinary(
+        &self,
+        state: &mut State,
+        id: PlainId,
+        (old, new): (&Path, &Path),
+        to: Place<'_>,
+    ) -> Result<()> {
+        self.local.ordinary_made(new)?;
+        self.move_plain(state, id, Area::Backing, to)?;
+        self.local.ordinary_gone(old)
     }
 
     /// Moves a plain file, over whatever plain file is there.

@@ -196,6 +196,8 @@ impl Store for DirStore {
                     What::Created
                 } else if flags.contains(ReadFlags::CLOSE_WRITE) {
                     What::Closed
+                } else if flags.contains(ReadFlags::DELETE) {
+                    What::Removed
                 } else {
                     What::Touched
                 },

@@ -89,6 +89,25 @@ impl FirstMount {
         !moved.is_empty()
     }
 
+    /// Notes that a name is ordinary from now on; true when that changed the record.
+    pub fn make_ordinary(&mut self, path: &Path) -> bool {
+        self.ordinary.insert(path.to_owned())
+    }
+
+    /// Notes an expired file that was found in a directory that becomes a queue; true when that changed the record.
+    pub fn found_expired(&mut self, path: &Path) -> bool {
+        self.expired.insert(path.to_owned())
+    }
+
+    /// Forgets what is not there any more: whoever makes a file of that name later makes a handoff. True when that
+    /// changed the record.
+    pub fn retain(&mut self, is_there: impl Fn(&Path) -> bool) -> bool {
+        let before = self.ordinary.len() + self.expired.len();
+        self.ordinary.retain(|path| is_there(path));
+        self.expired.retain(|path| is_there(path));
+        before != self.ordinary.len() + self.expired.len()
+    }
+
     /// Notes that a name is ordinary no longer; true when that changed the record.
     pub fn forget(&mut self, path: &Path) -> bool {
         self.ordinary.remove(path)

@@ -24,10 +24,10 @@ use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::beneath::{self, Beneath, Dir};
-use super::first_mount::FirstMount;
+use super::first_mount::{FirstMount, is_hidden};
 use super::{Access, Kind, Meta};
 use crate::error::{Error, Result};
-use crate::names::PRIVATE;
+use crate::names::{PRIVATE, StampedName};
 use crate::retention::Retention;
 
 /// A part of the backing directory.
@@ -146,12 +146,20 @@ impl Local {
         let (record, changed) = match read_file(&private, OsStr::new("first-mount"))? {
             Some(bytes) => {
                 let mut record = FirstMount::from_bytes(&bytes).ok_or(OpenError::Record)?;
-                let changed = adopt && record.adopt_all();
-                (record, changed)
+                let gone = record.retain(|path| is_there(&root, path));
+                let adopted = adopt && record.adopt_all();
+                if adopted {
+                    note_expired(&root, &mut record, retention, now)?;
+                }
+                (record, gone || adopted)
             }
             None => {
                 let entries = beneath::list(root.dir(Path::new(""))?)?;
-                (FirstMount::over(&entries, adopt, retention, now), true)
+                let mut record = FirstMount::over(&entries, adopt, retention, now);
+                if adopt {
+                    note_expired(&root, &mut record, retention, now)?;
+                }
+                (record, true)
             }
         };
         drop(private);
@@ -177,7 +185,12 @@ impl Local {
         self.record.lock().may_delete(path, retention, now)
     }
 
-    /// An ordinary file or directory is renamed.
+    /// A name is ordinary from now on.
+    pub fn ordinary_made(&self, path: &Path) -> Result<()> {
+        self.change_record(|record| record.make_ordinary(path))
+    }
+
+    /// An ordinary directory is renamed, or a file.
     pub fn ordinary_renamed(&self, from: &Path, to: &Path) -> Result<()> {
         self.change_record(|record| record.renamed(from, to))
     }
@@ -431,6 +444,41 @@ impl Local {
             self.dir(Area::Backing, Path::new(""))?,
         )?)
     }
+}
+
+/// Is anything called so? Where that cannot be told, it is.
+fn is_there(root: &Beneath, path: &Path) -> bool {
+    let found = match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => root.dir(parent).and_then(|dir| beneath::stat(dir, name)),
+        _ => return true,
+    };
+    !matches!(found, Err(Error::NotFound | Error::NotDirectory))
+}
+
+/// Notes the expired files in the directories that `--adopt` makes queues (spec 3.6).
+fn note_expired(
+    root: &Beneath,
+    record: &mut FirstMount,
+    retention: Retention,
+    now: SystemTime,
+) -> Result<()> {
+    let mut left = vec![PathBuf::new()];
+    while let Some(queue) = left.pop() {
+        for (name, meta) in beneath::list(root.dir(&queue)?)? {
+            let path = queue.join(&name);
+            match meta.kind {
+                Kind::Directory if !is_hidden(&name) => left.push(path),
+                Kind::File => {
+                    let done = StampedName::parse(&name).is_some_and(|name| !name.is_pending());
+                    if done && retention.expired(meta.mtime, now) {
+                        record.found_expired(&path);
+                    }
+                }
+                Kind::Directory | Kind::Other => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 fn replaced_name(name: &OsStr, nanos: u128) -> OsString {

@@ -6,3 +6,9 @@
 mod harness;
 
 mod basics;
+mod failures;
+mod first_mount;
+mod queues;
+mod recovery;
+mod retention;
+mod strays;

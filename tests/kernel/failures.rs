@@ -1,0 +1,230 @@
+//! Writes that fail and writers that die.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::ExitStatus;
+
+use handoff_fs::programs::Role;
+use rustix::mount::{MountFlags, UnmountFlags};
+
+use crate::harness::{Mount, list};
+
+/// A tmpfs of a few pages at a directory; unmounted when dropped.
+struct Small(std::path::PathBuf);
+
+impl Small {
+    fn over(dir: &Path, size: &str) -> Small {
+        let options = std::ffi::CString::new(format!("size={size},mode=700")).unwrap();
+        rustix::mount::mount(
+            "tmpfs",
+            dir,
+            "tmpfs",
+            MountFlags::empty(),
+            options.as_c_str(),
+        )
+        .unwrap();
+        Small(dir.to_owned())
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, UnmountFlags::DETACH);
+    }
+}
+
+/// A mount over a small disk. The guard is dropped second: the mount is on top.
+fn small(size: &str) -> (Mount, Small) {
+    let mut disk = None;
+    let mount = Mount::over(|dir| disk = Some(Small::over(dir, size)), |_| {});
+    (mount, disk.unwrap())
+}
+
+fn errno<T: std::fmt::Debug>(result: std::io::Result<T>) -> i32 {
+    result.unwrap_err().raw_os_error().unwrap()
+}
+
+/// spec 4.9: a full disk is the writer's ENOSPC; what did get written is a partial one, never whole; and what was
+/// there before can still be read and consumed.
+#[test]
+fn a_full_disk() {
+    let (mount, _disk) = small("128k");
+    mount.sh("a", "echo before > before.md");
+    let output = mount.run("a", "head -c 1M /dev/zero | tr '\\0' x > big.md");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && errors.contains("No space left"),
+        "{errors}"
+    );
+    assert_eq!(mount.slugs(), ["before", "big-partial"]);
+    assert_eq!(mount.take("b")[0], "before");
+    mount.sh("b", &format!("rm {}", mount.stamped("big-partial_done")));
+    mount.sh("a", "echo after > after.md");
+    assert_eq!(mount.take("b"), ["after"]);
+}
+
+/// spec 4.9: when not a byte could be written there is nothing to deliver, and nothing is left that looks whole.
+#[test]
+fn a_disk_that_is_full_already() {
+    let (mount, _disk) = small("64k");
+    while fs::write(mount.below("filler.png"), vec![0; 1 << 20]).is_ok() {}
+    let mut file = match OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(mount.at("x.md"))
+    {
+        Ok(file) => file,
+        Err(error) => {
+            assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
+            return;
+        }
+    };
+    assert_eq!(errno(file.write_all(b"x")), libc::ENOSPC);
+    drop(file);
+    assert_eq!(mount.peek(), Vec::<String>::new());
+    assert!(!mount.slugs().contains(&"x".to_owned()));
+    fs::remove_file(mount.below("filler.png")).unwrap();
+    mount.sh("a", "echo x > x.md");
+    assert_eq!(mount.peek(), ["x"]);
+}
+
+/// spec 4.9: a failed edit leaves the old content, whole; the same writer's second attempt is a whole handoff.
+#[test]
+fn a_failed_edit_and_a_second_attempt() {
+    let mount = Mount::with(|options| {
+        options.max_size = Some(1000);
+        options.programs.amend(Role::Editor, "bash").unwrap();
+    });
+    mount.sh(
+        "a",
+        "echo old > x.md; head -c 3000 /dev/zero > x.md; echo new > y.md",
+    );
+    let mut slugs = mount.slugs();
+    slugs.retain(|slug| !slug.contains("partial"));
+    assert_eq!(slugs, ["x", "y"]);
+    assert!(mount.peek().contains(&"old".to_owned()));
+    // What was begun anew by truncating is not damaged any more.
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(mount.at("z.md"))
+        .unwrap();
+    assert_eq!(errno(file.write_all(&[b'z'; 2000])), libc::EFBIG);
+    file.set_len(0).unwrap();
+    file.write_all(b"small\n").unwrap();
+    drop(file);
+    assert!(mount.slugs().iter().any(|slug| slug.starts_with('z')));
+}
+
+/// spec 4.9: past `--max-size` is EFBIG, by write, append and truncate, and at the limit it is not.
+#[test]
+fn too_large() {
+    let mount = Mount::with(|options| options.max_size = Some(10));
+    fs::write(mount.at("ten.md"), "123456789\n").unwrap();
+    assert_eq!(
+        errno(fs::write(mount.at("more.md"), "1234567890\n")),
+        libc::EFBIG
+    );
+    let name = mount.stamped("ten");
+    let mut append = OpenOptions::new()
+        .append(true)
+        .open(mount.at(&name))
+        .unwrap();
+    assert_eq!(errno(append.write_all(b"x")), libc::EFBIG);
+    drop(append);
+    let file = OpenOptions::new()
+        .write(true)
+        .open(mount.at(&name))
+        .unwrap();
+    assert_eq!(errno(file.set_len(11)), libc::EFBIG);
+    let far = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, 11);
+    assert_eq!(far, Err(rustix::io::Errno::FBIG));
+    drop(file);
+    assert_eq!(mount.peek(), ["123456789"]);
+    assert_eq!(mount.slugs(), ["ten"], "nothing of the other was written");
+    let output = mount.run(
+        "a",
+        "printf 12345678 > part.md; (printf 1234; printf 1234567) > two.md",
+    );
+    assert!(!output.status.success());
+    assert_eq!(mount.slugs(), ["part", "ten", "two-partial"]);
+    mount.sh("a", "mkdir q; head -c 10 /dev/zero > s.tmp");
+    assert!(
+        !mount
+            .run("a", "head -c 11 /dev/zero > t.tmp")
+            .status
+            .success()
+    );
+}
+
+/// A process of session `a` that writes to `x.md` and dies by a signal with it open, or without one just exits.
+fn die(signal: &str, mount: &Mount) -> ExitStatus {
+    let end = match signal {
+        "" => "os._exit(0)".to_owned(),
+        signal => format!("os.kill(os.getpid(), signal.SIG{signal})"),
+    };
+    let script = format!(
+        "import os, signal\nfd = os.open('x.md', os.O_WRONLY | os.O_CREAT | os.O_TRUNC)\nos.write(fd, b'half\\n')\n{end}"
+    );
+    let mut python = mount.command("a", "python3");
+    python.args(["-c", &script]).status().unwrap()
+}
+
+/// spec 4.9: a process that dies by a signal with what it wrote still open has not finished it; one that exits without
+/// closing has.
+#[test]
+fn a_writer_that_is_killed() {
+    for (signal, slug) in [("KILL", "x-partial"), ("TERM", "x-partial"), ("", "x")] {
+        let mount = Mount::new();
+        let status = die(signal, &mount);
+        assert_eq!(status.signal().is_some(), !signal.is_empty());
+        assert_eq!(mount.take("b"), ["half"], "{signal}");
+        assert_eq!(mount.slugs(), [format!("{slug}_done")], "{signal}");
+    }
+}
+
+/// spec 4.9: who is killed without having written, while others write on, spoils nothing.
+#[test]
+fn a_bystander_that_is_killed() {
+    let mount = Mount::new();
+    mount.sh(
+        "a",
+        "(echo one; bash -c 'kill -9 $$'; echo two) > x.md; sleep 60 3> y.md & kill -9 $!; wait $! ; true",
+    );
+    assert_eq!(mount.take("b"), ["one\ntwo"]);
+    assert!(!mount.slugs().iter().any(|slug| slug.contains("partial")));
+}
+
+/// spec 4.9: a killed edit leaves the old content in place, and what it wrote as a partial one.
+#[test]
+fn an_edit_that_is_killed() {
+    let mount = Mount::with(|options| {
+        options.programs.amend(Role::Editor, "python3").unwrap();
+    });
+    mount.sh("a", "echo old > x.md");
+    assert!(die("KILL", &mount).signal().is_some());
+    assert_eq!(mount.sh("a", "cat x.md"), "old\n");
+    assert_eq!(mount.slugs(), ["x", "x-partial"]);
+    let mut bodies = mount.peek();
+    bodies.sort();
+    assert_eq!(bodies, ["half", "old"]);
+}
+
+/// spec 4.9, 4.2: a disk that can no longer take the name is the error of the close, and what was written is not lost.
+#[test]
+fn errors_of_publishing_are_the_closes() {
+    let mount = Mount::new();
+    mount.sh("a", "mkdir q");
+    let mut file = fs::File::create(mount.at("q/x.md")).unwrap();
+    file.write_all(b"kept\n").unwrap();
+    // A file where the queue was: it cannot be published there.
+    fs::remove_dir(mount.below("q")).unwrap();
+    fs::write(mount.below("q"), "in the way").unwrap();
+    assert!(nix::unistd::close(file).is_err());
+    assert_eq!(list(&mount.below(".handoff-fs/drafts/q")).len(), 1);
+    fs::remove_file(mount.below("q")).unwrap();
+    mount.fs().sweep();
+    assert_eq!(mount.peek(), ["kept"]);
+}

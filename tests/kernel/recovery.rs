@@ -1,0 +1,145 @@
+//! What a daemon that died left open. The private directory is laid out here as it leaves it; that it really does is
+//! seen where the daemon is killed (the tests of the program).
+
+use std::fs;
+use std::path::Path;
+
+use crate::harness::{Mount, list};
+
+const NAME: &str = "2026-11-20_101500_plan.md";
+
+fn private(dir: &Path, area: &str, name: &str, content: &str) {
+    let path = dir.join(".handoff-fs").join(area).join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+/// spec 3.8: a new handoff that was open is published as partial, in its queue, and the empty one is dropped.
+#[test]
+fn drafts_are_published_as_partial() {
+    let mount = Mount::over(
+        |dir| {
+            fs::create_dir(dir.join("queue")).unwrap();
+            private(dir, "drafts", NAME, "half a pl");
+            private(dir, "drafts", "2026-11-20_101501_empty.md", "");
+            private(dir, "drafts/queue", "2026-11-20_101502_deep.md", "deep");
+        },
+        |options| options.adopt = true,
+    );
+    assert_eq!(
+        mount.names(),
+        ["2026-11-20_101500_plan-partial.md", "queue"]
+    );
+    assert_eq!(mount.peek(), ["half a pl", "deep"]);
+    assert!(mount.at("queue/2026-11-20_101502_deep-partial.md").exists());
+    assert_eq!(list(&mount.below(".handoff-fs/drafts")), ["queue"]);
+}
+
+/// spec 3.8, 3.3: a partial one whose name is taken gets the next, and one recovered twice is there twice.
+#[test]
+fn a_partial_name_that_is_taken() {
+    let mount = Mount::over(
+        |dir| {
+            fs::write(dir.join("2026-11-20_101500_plan-partial.md"), "first\n").unwrap();
+            private(dir, "drafts", NAME, "second\n");
+        },
+        |_| {},
+    );
+    assert_eq!(mount.slugs(), ["plan-partial", "plan-partial_2"]);
+    let mut bodies = mount.peek();
+    bodies.sort();
+    assert_eq!(bodies, ["first", "second"]);
+}
+
+/// spec 3.8: the unfinished edit of an old handoff is kept with the replaced versions; the old one stays as it was.
+#[test]
+fn unfinished_edits_are_kept() {
+    let mount = Mount::over(
+        |dir| {
+            fs::write(dir.join(NAME), "old\n").unwrap();
+            private(dir, "edits", NAME, "new, unfini");
+        },
+        |_| {},
+    );
+    assert_eq!(mount.peek(), ["old"]);
+    let kept = list(&mount.below(".handoff-fs/replaced"));
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    let kept = mount.below(".handoff-fs/replaced").join(&kept[0]);
+    assert_eq!(fs::read_to_string(kept).unwrap(), "new, unfini");
+    assert_eq!(
+        list(&mount.below(".handoff-fs/edits")),
+        Vec::<String>::new()
+    );
+}
+
+/// spec 3.8: an edit whose handoff is gone, or was empty, is a handoff itself.
+#[test]
+fn an_edit_of_nothing_is_published() {
+    let empty = "2026-11-20_101501_empty.md";
+    let mount = Mount::over(
+        |dir| {
+            fs::write(dir.join(empty), "").unwrap();
+            private(dir, "edits", empty, "one\n");
+            private(dir, "edits", NAME, "two\n");
+        },
+        |_| {},
+    );
+    let mut bodies = mount.peek();
+    bodies.sort();
+    assert_eq!(bodies, ["one", "two"]);
+}
+
+/// spec 3.8: the queue of a draft may be gone by now.
+#[test]
+fn a_draft_of_a_queue_that_is_gone() {
+    let mount = Mount::over(|dir| private(dir, "drafts/a/b", NAME, "kept\n"), |_| {});
+    assert_eq!(mount.peek(), ["kept"]);
+    assert!(mount.at("a/b/2026-11-20_101500_plan-partial.md").exists());
+}
+
+/// spec 3.8, 4.2: the power went between publishing and removing the draft's own name: one handoff, whole.
+#[test]
+fn two_names_of_one_file() {
+    let mount = Mount::over(
+        |dir| {
+            private(dir, "drafts", NAME, "whole\n");
+            fs::hard_link(dir.join(".handoff-fs/drafts").join(NAME), dir.join(NAME)).unwrap();
+        },
+        |_| {},
+    );
+    assert_eq!(mount.names(), [NAME]);
+    assert_eq!(mount.peek(), ["whole"]);
+}
+
+/// spec 3.8: what stands in the way of one recovery does not stop the mount, nor the others.
+#[test]
+fn what_cannot_be_recovered_stays() {
+    let mut mount = Mount::over(
+        |dir| {
+            fs::write(dir.join("file"), "in the way of the queue\n").unwrap();
+            private(dir, "drafts/file", NAME, "later\n");
+            private(dir, "drafts", NAME, "now\n");
+        },
+        |_| {},
+    );
+    assert_eq!(mount.peek(), ["now"]);
+    assert!(mount.below(".handoff-fs/drafts/file").join(NAME).exists());
+    mount.unmount();
+    fs::remove_file(mount.below("file")).unwrap();
+    mount.remount();
+    let mut bodies = mount.peek();
+    bodies.sort();
+    assert_eq!(bodies, ["later", "now"]);
+}
+
+/// spec 3.8, 4.6: scratch files outlive the daemon as they are, under their names.
+#[test]
+fn scratch_files_stay() {
+    let mut mount = Mount::new();
+    mount.sh("a", "echo swap > .x.md.swp; echo tmp > x.md.tmp");
+    mount.remount();
+    assert_eq!(mount.sh("b", "cat .x.md.swp x.md.tmp"), "swap\ntmp\n");
+    assert_eq!(mount.names_below(), Vec::<String>::new());
+    mount.sh("b", "mv x.md.tmp x.md");
+    assert_eq!(mount.peek(), ["tmp"]);
+}

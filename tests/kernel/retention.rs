@@ -1,0 +1,266 @@
+//! What time does: replaced versions, expiry, and clocks that step.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use handoff_fs::clock::Clock;
+
+use crate::first_mount::age;
+use crate::harness::{Mount, list};
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The contents of the replaced versions that are kept, sorted.
+fn replaced(mount: &Mount) -> Vec<String> {
+    fn collect(dir: PathBuf, found: &mut Vec<String>) {
+        let Ok(entries) = fs::read_dir(dir) else {
+            return;
+        };
+        for entry in entries {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(path, found);
+            } else {
+                found.push(fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let mut found = Vec::new();
+    collect(mount.below(".handoff-fs/replaced"), &mut found);
+    found.sort();
+    found
+}
+
+/// spec 3.9: whatever a write to a stamped name destroys is kept: truncated, overwritten, cut, renamed over.
+#[test]
+fn what_a_write_replaces_is_kept() {
+    let scripts = [
+        "echo new > X",
+        "printf n | dd of=X conv=notrunc status=none",
+        "truncate -s 1 X",
+        "echo new > x.tmp; mv x.tmp X",
+        "echo new > Y; mv Y X",
+        "sed -i s/old/new/ X",
+        "python3 -c \"import os; os.truncate('X', 0)\"",
+    ];
+    for script in scripts {
+        let mount = Mount::new();
+        mount.sh("a", "echo old > x.md");
+        let name = mount.stamped("x");
+        let other = name.replace("_x.md", "_y.md");
+        let script = script.replace('X', &name).replace('Y', &other);
+        mount.sh("b", &script);
+        assert_eq!(replaced(&mount), ["old\n"], "{script}");
+        assert_ne!(mount.peek(), ["old"], "{script}");
+    }
+}
+
+/// spec 3.9: an edit through the own alias, and every one of several edits.
+#[test]
+fn what_an_edit_replaces_is_kept() {
+    let mount = Mount::with(|options| {
+        options
+            .programs
+            .amend(handoff_fs::programs::Role::Editor, "bash")
+            .unwrap();
+    });
+    mount.sh("a", "echo one > x.md; echo two > x.md; echo three > x.md");
+    assert_eq!(mount.peek(), ["three"]);
+    assert_eq!(replaced(&mount), ["one\n", "two\n"]);
+}
+
+/// spec 3.9: an append destroys nothing, so nothing is kept of it.
+#[test]
+fn an_append_replaces_nothing() {
+    let mount = Mount::new();
+    mount.sh("a", "echo one > x.md; echo two >> x.md");
+    let name = mount.stamped("x");
+    mount.sh("b", &format!("echo three >> {name}"));
+    assert_eq!(replaced(&mount), Vec::<String>::new());
+    assert_eq!(mount.peek(), ["one\ntwo\nthree"]);
+}
+
+/// spec 3.9: for the retention time, then no longer; over a remount, and in queues.
+#[test]
+fn replaced_versions_go_with_the_retention_time() {
+    let mut mount = Mount::new();
+    mount.sh("a", "mkdir q; echo old > q/x.md");
+    let name = list(&mount.at("q")).remove(0);
+    mount.sh("b", &format!("echo new > q/{name}"));
+    mount.clock.advance(7 * DAY - 60 * SECOND);
+    mount.fs().sweep();
+    mount.remount();
+    mount.fs().sweep();
+    assert_eq!(replaced(&mount), ["old\n"]);
+    mount.clock.advance(61 * SECOND);
+    mount.fs().sweep();
+    assert_eq!(replaced(&mount), Vec::<String>::new());
+    assert_eq!(mount.peek(), ["new"], "pending ones never expire");
+}
+
+/// spec 3.5, 7.1: a consumed handoff disappears on the second, from listing and look-up, and is then deleted; pending
+/// ones never.
+#[test]
+fn consumed_ones_go_on_the_second() {
+    let mount = Mount::new();
+    mount.sh("a", "echo x > x.md");
+    // Its own age does not count: the seven days are those since it was consumed.
+    mount.clock.advance(30 * DAY);
+    mount.fs().sweep();
+    let consumed_at = mount.clock.now();
+    assert_eq!(mount.take("b"), ["x"]);
+    let name = mount.stamped("x_done");
+    let mtime = fs::metadata(mount.at(&name)).unwrap().modified().unwrap();
+    assert!(mtime >= consumed_at && mtime <= mount.clock.now());
+    mount.sh("a", "echo y > y.md");
+    mount.clock.advance(7 * DAY - 60 * SECOND);
+    mount.fs().sweep();
+    assert!(mount.at(&name).exists() && mount.names().contains(&name));
+    mount.clock.advance(60 * SECOND);
+    assert!(!mount.at(&name).exists());
+    assert!(File::open(mount.at(&name)).is_err());
+    assert_eq!(mount.slugs(), ["y"]);
+    assert!(
+        mount.below(&name).exists(),
+        "hidden at once, deleted by the sweep"
+    );
+    mount.fs().sweep();
+    assert_eq!(mount.names_below().len(), 1);
+    mount.clock.advance(1000 * DAY);
+    mount.fs().sweep();
+    assert_eq!(mount.peek(), ["y"]);
+}
+
+/// spec 7.1: to the second exactly, seen at an mtime set by hand.
+#[test]
+fn neither_early_nor_late() {
+    let mount = Mount::with(|options| options.retention = DAY);
+    mount.sh("a", "echo x > x.md; cat pending.md");
+    let name = mount.stamped("x_done");
+    let file = File::open(mount.below(&name)).unwrap();
+    file.set_modified(SystemTime::now() - DAY + 60 * SECOND)
+        .unwrap();
+    assert!(mount.at(&name).exists());
+    mount.clock.advance(60 * SECOND);
+    assert!(!mount.at(&name).exists());
+    assert_eq!(mount.names(), Vec::<String>::new());
+}
+
+/// spec 7.1: what is set by hand counts: `touch -d` through the mount and below it; and a younger mtime brings back.
+#[test]
+fn touched_by_hand() {
+    let mount = Mount::new();
+    mount.sh("a", "echo x > x.md; echo y > y.md; cat pending.md");
+    let (x, y) = (mount.stamped("x_done"), mount.stamped("y_done"));
+    mount.sh("a", &format!("touch -d '8 days ago' {x}"));
+    assert_eq!(mount.slugs(), ["y_done"]);
+    age(mount.below(&y), 8 * DAY);
+    assert_eq!(mount.slugs(), Vec::<String>::new());
+    age(mount.below(&y), DAY);
+    assert_eq!(mount.slugs(), ["y_done"]);
+    mount.fs().sweep();
+    assert_eq!(mount.names_below(), [y]);
+}
+
+/// spec 7.1: `--retention`, and a pending handoff of any age stays.
+#[test]
+fn another_retention() {
+    let mount = Mount::with(|options| options.retention = Duration::from_secs(3600));
+    mount.sh("a", "echo x > x.md; cat pending.md; echo y > y.md");
+    age(mount.below(mount.stamped("y")), 4000 * DAY);
+    mount.clock.advance(Duration::from_secs(3600));
+    mount.fs().sweep();
+    assert_eq!(mount.slugs(), ["y"]);
+    assert_eq!(mount.names_below().len(), 1);
+    assert_eq!(mount.peek(), ["y"]);
+}
+
+/// spec 7.1: from disk at mount: what was consumed and expired while nothing was mounted is not shown again.
+#[test]
+fn expired_while_unmounted() {
+    let mut mount = Mount::new();
+    mount.sh("a", "echo x > x.md; cat pending.md");
+    mount.unmount();
+    mount.clock.advance(8 * DAY);
+    mount.remount();
+    assert_eq!(mount.names(), Vec::<String>::new());
+    mount.fs().sweep();
+    assert_eq!(mount.names_below(), Vec::<String>::new());
+}
+
+/// spec 4.6, 4.8: scratch files and handoffs without a byte go with the retention time, those in use do not.
+#[test]
+fn scratch_and_empty_ones_go() {
+    let mount = Mount::new();
+    mount.sh("a", "touch empty.md; echo s > s.tmp");
+    assert_eq!(mount.slugs(), ["empty", "s.tmp"]);
+    assert_eq!(mount.peek(), Vec::<String>::new());
+    mount.fs().sweep();
+    let open = File::create(mount.at("open.md")).unwrap();
+    mount.clock.advance(7 * DAY);
+    mount.fs().sweep();
+    assert_eq!(mount.slugs(), ["open"]);
+    drop(open);
+}
+
+/// spec 7.2, 3.3: many writes in one second, and in one that has been before: the clock steps back an hour, as local
+/// time does when summer ends.
+#[test]
+fn a_second_that_comes_twice() {
+    let mount = Mount::new();
+    for _ in 0..2 {
+        mount.sh("a", "for i in 1 2 3 4 5 6 7 8 9; do echo $i > x.md; done");
+        mount.sh("b", "echo b > x.md");
+        mount.clock.retreat(10 * SECOND);
+    }
+    let mut bodies = mount.peek();
+    bodies.sort();
+    let expected: Vec<String> = "112233445566778899bb".chars().map(String::from).collect();
+    assert_eq!(bodies, expected);
+    assert_eq!(mount.take("reader").len(), 20);
+    // Consumed names are as unique, also where both meet.
+    mount.clock.retreat(10 * SECOND);
+    mount.sh("a", "for i in 1 2 3 4 5 6 7 8 9; do echo $i > x.md; done");
+    assert_eq!(mount.take("reader").len(), 9);
+    assert_eq!(mount.names().len(), 29);
+}
+
+/// spec 7.2: a clock set back loses nothing; set far ahead and back it deletes no more than what is due.
+#[test]
+fn a_clock_set_back_deletes_nothing() {
+    let mount = Mount::new();
+    mount.sh("a", "echo x > x.md; cat pending.md; echo y > y.md");
+    mount.clock.retreat(400 * DAY);
+    mount.fs().sweep();
+    assert_eq!(mount.slugs(), ["x_done", "y"]);
+    mount.sh("a", "echo z > z.md");
+    assert_eq!(mount.peek(), ["z", "y"], "by stamp");
+    assert_eq!(mount.take("b").len(), 2);
+    mount.clock.advance(400 * DAY);
+    mount.fs().sweep();
+    assert!(mount.names().iter().any(|name| name.contains("_x_done")));
+}
+
+/// spec 6.2, 7.2: the merge's mtime moves with its content even when the clock steps back.
+#[test]
+fn the_merges_mtime_changes_with_its_content() {
+    let mount = Mount::new();
+    let mtime = || {
+        fs::metadata(mount.at(Path::new("pending.md")))
+            .unwrap()
+            .modified()
+            .unwrap()
+    };
+    mount.sh("a", "echo x > x.md");
+    let first = mtime();
+    assert_eq!(first, mtime());
+    mount.clock.retreat(DAY);
+    mount.sh("a", "echo y > y.md");
+    let second = mtime();
+    assert_ne!(first, second);
+    mount.sh("b", "cat pending.md");
+    assert_ne!(mtime(), second);
+    assert_ne!(mtime(), first);
+}

@@ -1,0 +1,192 @@
+//! Files that turn up below, and what others change there.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::time::{Duration, SystemTime};
+
+use crate::first_mount::age;
+use crate::harness::{Mount, slug};
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+fn leave_strays(mount: &Mount) {
+    for name in ["a.md", "b.markdown", "c.txt", "plain", "old_done.md"] {
+        fs::write(mount.below(name), format!("{name}\n")).unwrap();
+        age(mount.below(name), HOUR);
+    }
+    for name in ["image.png", "data.json", "b.md~"] {
+        fs::write(mount.below(name), "no handoff\n").unwrap();
+    }
+}
+
+fn check_strays(mount: &Mount) {
+    let mut bodies = mount.peek();
+    bodies.sort();
+    assert_eq!(bodies, ["a.md", "b.markdown", "c.txt", "plain"]);
+    let slugs = [
+        "a",
+        "b",
+        "b.md~",
+        "c",
+        "data.json",
+        "image.png",
+        "old_done",
+        "plain",
+    ];
+    assert_eq!(mount.slugs(), slugs);
+    assert_eq!(mount.names(), mount.names_below());
+    for wanted in ["a", "old_done"] {
+        let name = mount.stamped(wanted);
+        let mtime = fs::metadata(mount.at(&name)).unwrap().modified().unwrap();
+        let stamp = chrono::DateTime::<chrono::Utc>::from(mtime);
+        assert!(name.starts_with(&stamp.format("%Y-%m-%d_%H%M%S_").to_string()));
+        let age = SystemTime::now().duration_since(mtime).unwrap();
+        assert!(age >= HOUR, "the mtime stays");
+    }
+}
+
+/// spec 3.7: what agents wrote while nothing was mounted is adopted at the next mount.
+#[test]
+fn written_while_nothing_was_mounted() {
+    let mut mount = Mount::new();
+    mount.unmount();
+    leave_strays(&mount);
+    mount.remount();
+    check_strays(&mount);
+}
+
+/// spec 3.7, 3.1: what turns up below a mount is adopted at the next listing or read.
+#[test]
+fn turned_up_while_mounted() {
+    let mount = Mount::new();
+    assert_eq!(mount.names(), Vec::<String>::new());
+    leave_strays(&mount);
+    check_strays(&mount);
+}
+
+/// spec 3.7: strays are adopted in every queue, also in one that was made below.
+#[test]
+fn in_queues_too() {
+    let mut mount = Mount::new();
+    mount.sh("a", "mkdir -p made/deep");
+    mount.peek();
+    fs::write(mount.below("made/deep/x.md"), "x\n").unwrap();
+    fs::create_dir(mount.below("below")).unwrap();
+    fs::write(mount.below("below/y.md"), "y\n").unwrap();
+    let sorted = |mut bodies: Vec<String>| {
+        bodies.sort();
+        bodies
+    };
+    assert_eq!(sorted(mount.peek()), ["x", "y"]);
+    mount.unmount();
+    fs::write(mount.below("made/z.md"), "z\n").unwrap();
+    mount.remount();
+    assert_eq!(sorted(mount.peek()), ["x", "y", "z"]);
+}
+
+/// spec 3.7: a file that is still being written below is not delivered before it is closed, whatever it is called;
+/// a reader that comes in between sees the rest of the queue.
+#[test]
+fn not_before_it_is_closed() {
+    for name in ["slow.md", "2026-11-20_101500_slow.md"] {
+        let mount = Mount::new();
+        mount.sh("a", "echo one > one.md");
+        let mut file = File::create(mount.below(name)).unwrap();
+        file.write_all(b"first half, ").unwrap();
+        assert_eq!(mount.take("reader"), ["one"], "{name}");
+        file.write_all(b"second half\n").unwrap();
+        assert_eq!(mount.peek(), Vec::<String>::new(), "{name}");
+        drop(file);
+        assert_eq!(mount.take("reader"), ["first half, second half"], "{name}");
+        assert_eq!(mount.slugs(), ["one_done", "slow_done"]);
+    }
+}
+
+/// spec 3.7: moved in, linked in, and copied in with an old mtime.
+#[test]
+fn moved_and_linked_in() {
+    let mount = Mount::new();
+    mount.peek();
+    fs::create_dir(mount.below(".outside")).unwrap();
+    for name in ["moved.md", "linked.md"] {
+        fs::write(mount.below(".outside").join(name), format!("{name}\n")).unwrap();
+    }
+    fs::rename(mount.below(".outside/moved.md"), mount.below("moved.md")).unwrap();
+    fs::hard_link(mount.below(".outside/linked.md"), mount.below("linked.md")).unwrap();
+    let mut bodies = mount.peek();
+    bodies.sort();
+    assert_eq!(bodies, ["linked.md", "moved.md"]);
+}
+
+/// spec 3.7, 3.3: two strays that would get one name both stay.
+#[test]
+fn two_strays_of_one_name() {
+    let mut mount = Mount::new();
+    mount.unmount();
+    let mtime = SystemTime::now() - HOUR;
+    for name in ["x.md", "x.txt", "x.markdown", "x"] {
+        fs::write(mount.below(name), format!("{name}\n")).unwrap();
+        File::open(mount.below(name))
+            .unwrap()
+            .set_modified(mtime)
+            .unwrap();
+    }
+    mount.remount();
+    assert_eq!(mount.peek().len(), 4);
+    assert_eq!(mount.slugs(), ["x", "x_2", "x_3", "x_4"]);
+}
+
+/// spec 3.7, 4.7: `pending.md` written by an agent while nothing was mounted is a handoff, and hides nothing.
+#[test]
+fn pending_md_below() {
+    let mut mount = Mount::new();
+    mount.unmount();
+    fs::write(mount.below("pending.md"), "kept\n").unwrap();
+    mount.remount();
+    assert_eq!(mount.take("a"), ["kept"]);
+    fs::write(mount.below("pending.md"), "kept too\n").unwrap();
+    assert_eq!(mount.take("a"), ["kept too"]);
+}
+
+/// spec 3.1: what the old protocol's agents do below by hand is seen at once, without a remount.
+#[test]
+fn the_old_protocol_beside() {
+    let mount = Mount::new();
+    mount.sh(
+        "a",
+        "echo one > one.md; echo two > two.md; echo three > three.md",
+    );
+    mount.peek();
+    let (one, two) = (mount.stamped("one"), mount.stamped("two"));
+    let done = one.replace(".md", "_done.md");
+    fs::rename(mount.below(&one), mount.below(&done)).unwrap();
+    assert_eq!(mount.peek(), ["two", "three"]);
+    fs::write(mount.below(&two), "two, changed\n").unwrap();
+    let mut bodies = mount.peek();
+    bodies.sort();
+    assert_eq!(bodies, ["three", "two, changed"]);
+    fs::remove_file(mount.below(&two)).unwrap();
+    assert_eq!(mount.take("b"), ["three"]);
+    assert_eq!(mount.slugs(), ["one_done", "three_done"]);
+    fs::rename(mount.below(&done), mount.below(&one)).unwrap();
+    assert_eq!(mount.take("b"), ["one"]);
+}
+
+/// spec 3.1, 3.7: more changes than the kernel keeps events of are seen all the same.
+#[test]
+fn a_flood_of_changes() {
+    let mount = Mount::new();
+    mount.sh("a", "echo one > one.md");
+    mount.peek();
+    let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    let limit: u32 = limit.trim().parse().unwrap();
+    // Two different events each, so that none is folded into the last.
+    for n in 0..limit / 2 {
+        fs::write(mount.below(if n % 2 == 0 { "f.png" } else { "g.png" }), "x").unwrap();
+    }
+    fs::write(mount.below("stray.md"), "stray\n").unwrap();
+    fs::remove_file(mount.below(mount.stamped("one"))).unwrap();
+    assert_eq!(mount.peek(), ["stray"]);
+    let names: Vec<String> = mount.names().iter().map(|name| slug(name)).collect();
+    assert_eq!(names, ["stray", "f.png", "g.png"]);
+}
