@@ -15,6 +15,13 @@ use crate::store::local::Area;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub(super) struct DocId(u64);
 
+impl DocId {
+    /// A number that no other doc has.
+    pub(super) fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// A plain file, likewise.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct PlainId(u64);

@@ -38,7 +38,9 @@ pub(super) enum Object {
 const NAME_MAX: usize = 255;
 
 /// The inode numbers of a handoff seen through an alias differ from those seen under its stamped name: else mv would
-/// refuse to rename the one to the other as «the same file» (spec 6.6).
+/// refuse to rename the one to the other as «the same file» (spec 6.6). And they stay the same when the file below
+/// becomes another one, as it does in an edit: vim refuses to write where the file that it opened is not the one that
+/// it looked at.
 const OWN_VIEW: u64 = 1 << 62;
 
 /// The inode number of `.peek.md` and `.status.json`.
@@ -428,7 +430,11 @@ impl Fs {
 
 fn ino_of(what: &What, ino: u64) -> u64 {
     match what {
-        What::Doc { alias: Some(_), .. } => ino | OWN_VIEW,
+        What::Doc {
+            doc,
+            alias: Some(_),
+            ..
+        } => OWN_VIEW | doc.number(),
         _ => ino,
     }
 }
