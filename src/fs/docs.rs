@@ -37,6 +37,8 @@ pub(super) struct Draft {
     pub(super) modified: bool,
     /// A write failed, or a writer was killed: published as partial only (spec 4.9).
     pub(super) damaged: bool,
+    /// Open handles that may write to it.
+    pub(super) writers: u32,
 }
 
 /// Where a doc's bytes are.
@@ -115,6 +117,15 @@ impl Doc {
 
     pub(super) fn is_gone(&self) -> bool {
         matches!(self.content, Content::Gone)
+    }
+
+    /// May what readers would get of it be changed by a handle that is open just now? An edit is not: it has a draft,
+    /// and the old content is whole until the new one takes its place (spec 4.4).
+    pub(super) fn is_being_written(&self) -> bool {
+        match &self.content {
+            Content::Editing(draft) => self.writers > draft.writers,
+            _ => self.writers > 0,
+        }
     }
 
     /// The area that holds the draft.

@@ -63,6 +63,7 @@ impl Fs {
                 ino,
                 modified: false,
                 damaged: false,
+                writers: 0,
             };
             return Ok(state
                 .docs
@@ -138,6 +139,7 @@ impl Fs {
             file: Arc::new(file),
             modified: !copy,
             damaged: false,
+            writers: 0,
         };
         if let Some(doc) = state.docs.get_mut(id) {
             doc.content = Content::Editing(draft);
@@ -184,6 +186,28 @@ impl Fs {
             doc.content = Content::Stored;
             self.let_go_doc(state, id);
         }
+    }
+
+    /// A stored doc's file has another name now: an edit that is under way goes with it, so that it is found when it is
+    /// published, and after a crash.
+    pub(super) fn doc_renamed(&self, state: &mut State, id: DocId, dir: DirId, name: StampedName) {
+        if let Some(doc) = state.docs.get(id)
+            && matches!(doc.content, Content::Editing(_))
+            && let (Some(from), Some(to)) = (state.dirs.path(doc.dir), state.dirs.path(dir))
+        {
+            let old = doc.name.to_os_string();
+            let moved = self.local.rename_new(
+                (Area::Edits, &from, &old),
+                (Area::Edits, &to, &name.to_os_string()),
+            );
+            if let Err(error) = moved {
+                log::error!(
+                    "{}: its unfinished edit cannot follow it to {name} ({error}); it stays with the drafts and is recovered at the next mount",
+                    from.join(&old).display()
+                );
+            }
+        }
+        state.docs.rename(id, dir, name);
     }
 
     /// A process creates a name that it has just unlinked or renamed away: what it retracted is pending again, and
@@ -241,7 +265,7 @@ impl Fs {
         self.touch(state, dir, &done.to_os_string());
         self.touch(state, dir, &pending.to_os_string());
         state.aliases.unconsumed(dir, &pending.to_os_string());
-        state.docs.rename(id, dir, pending);
+        self.doc_renamed(state, id, dir, pending);
         Ok(())
     }
 }

@@ -211,6 +211,11 @@ impl Fs {
             Open::Doc(open) if open.write => {
                 let last = state.docs.get_mut(open.doc).is_some_and(|doc| {
                     doc.writers = doc.writers.saturating_sub(1);
+                    if let Some(draft) = doc.draft_mut()
+                        && Arc::ptr_eq(&draft.file, &open.file)
+                    {
+                        draft.writers = draft.writers.saturating_sub(1);
+                    }
                     doc.writers == 0
                 });
                 if last {

@@ -363,6 +363,9 @@ impl Fs {
         if flags.write {
             let doc = state.docs.get_mut(id).ok_or(Error::Stale)?;
             doc.writers += 1;
+            if let Some(draft) = doc.draft_mut().filter(|draft| draft.ino == ino) {
+                draft.writers += 1;
+            }
             doc.flushed = None;
             if flags.truncate {
                 doc.read_by.clear();

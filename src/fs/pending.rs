@@ -189,7 +189,7 @@ impl Fs {
                     .docs
                     .named(dir, &stamped)
                     .and_then(|id| state.docs.get(id));
-                if let Some(doc) = doc.filter(|doc| doc.writers > 0) {
+                if let Some(doc) = doc.filter(|doc| doc.is_being_written()) {
                     if !doc.is_closing(now) {
                         continue;
                     }
@@ -561,7 +561,7 @@ impl Fs {
         let id = state.docs.named(item.dir, &name);
         if id
             .and_then(|id| state.docs.get(id))
-            .is_some_and(|doc| doc.writers > 0)
+            .is_some_and(Doc::is_being_written)
         {
             return None;
         }
@@ -585,7 +585,7 @@ impl Fs {
         self.touch(state, item.dir, file_name);
         self.touch(state, item.dir, &done.to_os_string());
         if let Some(id) = id {
-            state.docs.rename(id, item.dir, done.clone());
+            self.doc_renamed(state, id, item.dir, done.clone());
         }
         state.aliases.consume(
             item.dir,

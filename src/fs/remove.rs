@@ -101,7 +101,7 @@ impl Fs {
                 let done = self.store.consume(&path, &name, &name.consumed(), now)?;
                 self.touch(state, dir, &file_name);
                 self.touch(state, dir, &done.to_os_string());
-                state.docs.rename(id, dir, done);
+                self.doc_renamed(state, id, dir, done);
             }
             _ => {}
         }
