@@ -401,10 +401,15 @@ impl Fs {
                 return self.rename_over(state, id, other, renaming);
             }
         }
-        let name = state.docs.get(id).ok_or(Error::NotFound)?.name.clone();
-        let slug = Slug::from_written(to.name);
-        if name.slug() != &slug || state.docs.get(id).is_some_and(|doc| doc.dir != to.dir) {
-            self.move_doc(state, id, to.dir, &name.with_slug(slug), false)?;
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let (dir, old) = (doc.dir, doc.name.clone());
+        let naming = caller.map(|it| self.naming_after_vacation(state, it, to.dir, to.name));
+        let name = match naming {
+            Some(Naming::Exactly(vacated)) => vacated,
+            _ => old.with_slug(Slug::from_written(to.name)),
+        };
+        if name != old || dir != to.dir {
+            self.move_doc(state, id, to.dir, &name, false)?;
         }
         self.alias_for(state, to, caller, id);
         Ok(())
