@@ -87,6 +87,10 @@ impl Fs {
                 target,
             };
             self.rename_object(state, &source, &renaming)?;
+            if let (NameClass::Backup, Some(caller)) = (names::classify(new_name), &caller) {
+                // What the session finds there from now on is the backup, not a handoff that it once wrote so.
+                state.aliases.remove(new_dir, new_name, &caller.session);
+            }
             state.dirs.path(new_dir)
         };
         if let (true, Some(queue)) = (self.options.sync, published) {
@@ -352,6 +356,10 @@ impl Fs {
             };
             self.unmake(state, id, area, *to, *caller, renaming.from)?;
         } else {
+            if matches!(class, NameClass::Scratch | NameClass::Backup) {
+                // Editors move the old version out of the way, and then remove it (spec 3.9).
+                self.keep_version(state, id)?;
+            }
             match class {
                 NameClass::Scratch => {
                     self.unmake(state, id, Area::Scratch, *to, *caller, renaming.from)?;
