@@ -71,7 +71,7 @@ impl Fs {
         let mut drafts: Vec<Draft> = state
             .docs
             .iter()
-            .filter(|(_, doc)| doc.draft().is_some() && !doc.promised)
+            .filter(|(_, doc)| (doc.draft().is_some() || doc.unfinished) && !doc.promised)
             .map(|(_, doc)| Draft {
                 name: shown(
                     &state
