@@ -15,13 +15,6 @@ use crate::store::local::Area;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub(super) struct DocId(u64);
 
-impl DocId {
-    /// A number that no other doc has.
-    pub(super) fn number(self) -> u64 {
-        self.0
-    }
-}
-
 /// A plain file, likewise.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct PlainId(u64);
@@ -65,6 +58,9 @@ pub(super) struct Doc {
     pub(super) content: Content,
     /// The inode number of the stored file, once there is one.
     pub(super) ino: u64,
+    /// What is seen of it through an alias has this inode number, whatever the file below: a new handoff that begins in
+    /// the place of an old one, as a truncated file does, takes over the old one's.
+    pub(super) view: u64,
     /// Open handles that may write, to the draft or in place.
     pub(super) writers: u32,
     /// Agents and stream editors that have read it since it was last written (spec 4.4).
@@ -202,6 +198,7 @@ impl Docs {
                 name,
                 content,
                 ino,
+                view: id.0,
                 writers: 0,
                 read_by: HashSet::new(),
                 aliased: false,

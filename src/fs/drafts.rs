@@ -84,9 +84,11 @@ impl Fs {
         copy: bool,
     ) -> Result<DocId> {
         let (file, meta) = self.open_seen(state, old)?;
+        let view = state.docs.get(old).ok_or(Error::NotFound)?.view;
         let new = self.new_draft(state, request, dir, &Naming::Stamp(slug), meta.mode)?;
         let doc = state.docs.get_mut(new).ok_or(Error::NotFound)?;
         doc.promised = true;
+        doc.view = view;
         if copy {
             doc.copy_of = Some(old);
             if let Some(draft) = doc.draft()
