@@ -265,6 +265,47 @@ fn after_consumption() {
     }
 }
 
+/// spec 4.3: renaming onto it then starts a new handoff, too.
+#[test]
+fn renamed_onto_after_consumption() {
+    let mount = Mount::new();
+    let mut agent = Actor::agent(&mount, "claude");
+    agent.run("open('n.md', 'w').write('one')");
+    assert_eq!(mount.take("b"), ["one"]);
+    agent.run("open('n.md').read(); open('n.md.tmp.1', 'w').write('two'); os.rename('n.md.tmp.1', 'n.md')");
+    assert_eq!(agent.run("open('n.md').read()"), "two");
+    agent.run("open('n.md.new', 'w').write('three')");
+    assert_eq!(mount.take("b"), ["two", "three"]);
+    // What a reader was quicker to take than its writer to rename is still found where the writer expects it.
+    agent.run("os.rename('n.md.new', 'm.md')");
+    assert_eq!(agent.run("open('m.md').read()"), "three");
+    assert!(mount.slugs().contains(&"m_done".to_owned()));
+}
+
+/// spec 4.1, 4.3: to its writer a file that is written anew, or edited, is the same file.
+#[test]
+fn the_inode_stays() {
+    let mount = Mount::new();
+    for name in ["python3", "claude"] {
+        let mut writer = Actor::called(&mount, name, name);
+        writer.run("open('n.md', 'w').write('one')");
+        let inode = writer.run("os.stat('n.md').st_ino");
+        for mode in ["r+", "w", "a"] {
+            writer.run(&format!("open('n.md').read(); f = open('n.md', '{mode}')"));
+            assert_eq!(
+                writer.run("os.fstat(f.fileno()).st_ino"),
+                inode,
+                "{name} {mode}"
+            );
+            assert_eq!(writer.run("os.stat('n.md').st_ino"), inode, "{name} {mode}");
+            writer.run("f.write('more'); f.close()");
+            assert_eq!(writer.run("os.stat('n.md').st_ino"), inode, "{name} {mode}");
+        }
+        let stamped = mount.names().pop().unwrap();
+        assert_ne!(writer.run(&format!("os.stat('{stamped}').st_ino")), inode);
+    }
+}
+
 /// spec 4.3: everything that can be done to a file can be done through its alias.
 #[test]
 fn every_call_through_an_alias() {

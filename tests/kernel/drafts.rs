@@ -175,6 +175,26 @@ fn touched_then_written() {
     assert_eq!(mount.take("b"), ["now"]);
 }
 
+/// spec 4.1, 8.4: below it has the mode that its writer's umask left, also when it is written anew or edited.
+#[test]
+fn modes() {
+    let mount = Mount::new();
+    let modes = || {
+        mount
+            .sh("r", "stat -c %a 2* | sort | uniq -c")
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    mount.sh("a", "umask 077; echo 1 > n.md; echo 2 > n.md; echo 3 > x.tmp; mv x.tmp n.md; vim -u NONE -es -c 'norm A.' -c wq n.md");
+    assert_eq!(modes(), "3 600");
+    mount.sh(
+        "a",
+        "rm 2*; umask 022; echo 1 > m.md; sed -i s/1/2/ m.md; echo 3 | dd of=m.md status=none",
+    );
+    assert_eq!(modes(), "2 644");
+}
+
 /// spec 3.9, 4.2: a handoff that is written in pieces, by position and beyond its end, is what was written.
 #[test]
 fn written_in_pieces() {

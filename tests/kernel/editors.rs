@@ -60,6 +60,23 @@ fn vim() {
     }
 }
 
+/// spec 4.3, 4.4: vim that has it open while it is consumed: what it writes then is a new handoff.
+#[test]
+fn vim_after_consumption() {
+    for copy in ["yes", "no", "auto"] {
+        let mount = Mount::new();
+        mount.sh("a", "printf 'number one\\n' > n.md");
+        assert_eq!(mount.take("r"), ["number one"]);
+        let settings = format!("NONE -n --cmd 'set backupcopy={copy}'");
+        mount.sh(
+            "a",
+            &format!("f=n.md; {}", VIM.replace("NONE -n", &settings)),
+        );
+        assert_eq!(mount.sh("a", "cat n.md"), "number two\n", "{copy}");
+        assert_eq!(mount.take("r"), ["number two"], "{copy}");
+    }
+}
+
 /// spec 4.4, 4.5: vim that keeps a backup.
 #[test]
 fn vim_with_backup() {
