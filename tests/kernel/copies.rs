@@ -176,6 +176,7 @@ fn tempfile_and_replace() {
 f = tempfile.NamedTemporaryFile('w', dir='.', delete=False)
 f.write('{text}'); f.flush(); os.fsync(f.fileno()); f.close()
 os.replace(f.name, 'n.md')
+d = os.open('.', os.O_DIRECTORY); os.fsync(d); os.close(d)
 assert open('n.md').read() == '{text}'
 "
         )

@@ -195,6 +195,41 @@ fn modes() {
     assert_eq!(modes(), "2 644");
 }
 
+/// spec 4.1, 4.8: created to be read only, it is published by its close all the same.
+#[test]
+fn created_to_be_read() {
+    let mount = Mount::new();
+    let mut writer = Actor::new(&mount, "a");
+    writer.run("f = os.open('n.md', os.O_RDONLY | os.O_CREAT)");
+    assert_eq!(writer.fails("os.write(f, b'x')"), "EBADF");
+    writer.run("os.close(f); os.mknod('k.md')");
+    // Whoever opens it next has waited for the release of the one before.
+    mount.sh("a", "cat pending.md; flock lock.md true; echo x >> n.md");
+    assert_eq!(mount.take("r"), ["x"]);
+    assert_eq!(mount.slugs(), ["k", "lock", "n_done"]);
+    mount.clock.advance(Duration::from_secs(8 * 24 * 60 * 60));
+    mount.fs().sweep();
+    assert_eq!(mount.names(), [""; 0]);
+}
+
+/// spec 4.2: written through a mapping, and in one piece that is larger than any request.
+#[test]
+fn mapped_and_large() {
+    let mount = Mount::new();
+    let mut writer = Actor::new(&mount, "a");
+    writer.run(
+        "import mmap; f = os.open('n.md', os.O_RDWR | os.O_CREAT); os.write(f, b'mapped here')",
+    );
+    writer.run("m = mmap.mmap(f, 11); m[7:11] = b'HERE'; m.close(); os.close(f)");
+    assert_eq!(mount.take("r"), ["mapped HERE"]);
+    writer.run(
+        "f = open('l.md', 'wb', buffering=0); f.write(b'0123456789abcdef' * (1 << 19)); f.close()",
+    );
+    let name = mount.stamped("l");
+    assert_eq!(fs::metadata(mount.below(&name)).unwrap().len(), 8 << 20);
+    assert_eq!(mount.take("r"), ["0123456789abcdef".repeat(1 << 19)]);
+}
+
 /// spec 3.9, 4.2: a handoff that is written in pieces, by position and beyond its end, is what was written.
 #[test]
 fn written_in_pieces() {

@@ -11,6 +11,7 @@ mod harness;
 mod aliases;
 mod basics;
 mod copies;
+mod crowd;
 mod drafts;
 mod editors;
 mod edits;
