@@ -1,25 +1,18 @@
-//! `pending.md`: planning the merge, taking turns, consuming what was read (spec 6).
+//! Opening `pending.md`: readers take turns, and wait for writers that are just letting go (spec 4.2, 6.4).
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::ffi::OsString;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::dirs::DirId;
 use super::docs::Doc;
 use super::handles::Open;
-use super::nodes::What;
-use super::snapshot::{Consumer, Item, Plan, Reading, Snapshot};
-use super::types::{Entry, NodeId, Opened, Outcome};
+use super::snapshot::{Consumer, Plan, Reading, Snapshot};
+use super::types::{NodeId, Opened, Outcome};
 use super::{Fs, Request, State};
-use crate::delivery::ReadSeen;
 use crate::error::{Error, Result};
-use crate::names::StampedName;
 use crate::programs::Role;
 use crate::session::{Caller, Process};
-use crate::store::{Access, Kind};
 
 /// How long an open waits for another reader's turn (spec 6.4). It cannot be killed meanwhile, hence a bound.
 const TURN: Duration = Duration::from_secs(2);
@@ -30,14 +23,9 @@ const RELEASE: Duration = Duration::from_millis(100);
 /// How long a turn that was waited for stays reserved while the kernel looks the name up again.
 const RESERVED: Duration = Duration::from_secs(1);
 
-/// How long before an agent's own write to `pending.md` its reads of it count as reading what it replaces (spec 4.7).
-const REPLACING: Duration = Duration::from_secs(5);
-
-/// Who reads, who waits, and what was read lately.
+/// Who reads, and who waits.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
-    /// The last plan of each queue, and the state of the index it was made from.
-    plans: HashMap<DirId, (u64, Arc<Plan>)>,
     /// Unfinished snapshots that will consume.
     holders: Vec<Holder>,
     /// Opens that wait, first come first served.
@@ -45,10 +33,6 @@ pub(super) struct Turns {
     reserved: Vec<Reserved>,
     /// Every snapshot that may still be read.
     live: Vec<Weak<Snapshot>>,
-    /// Agents that use `pending.md` as one file for reading and writing (spec 4.7).
-    single_file: HashSet<Process>,
-    /// What agents consumed in the last seconds.
-    recent: VecDeque<Recent>,
     last: u64,
 }
 
@@ -61,19 +45,12 @@ struct Holder {
 }
 
 #[derive(Debug)]
-struct Reserved {
+pub(super) struct Reserved {
     tid: u32,
     queue: DirId,
     until: Instant,
     /// The holder's own snapshot, for its second open; else a turn of one's own.
-    share: Option<Arc<Snapshot>>,
-}
-
-#[derive(Debug)]
-struct Recent {
-    process: Process,
-    at: SystemTime,
-    consumed: Vec<(DirId, StampedName)>,
+    pub(super) share: Option<Arc<Snapshot>>,
 }
 
 impl Turns {
@@ -93,21 +70,36 @@ impl Turns {
         self.live.iter().any(|snapshot| snapshot.strong_count() > 0)
     }
 
-    pub(super) fn forget_dead(&mut self, alive: impl Fn(Process) -> bool) {
-        self.single_file.retain(|process| alive(*process));
+    /// What this thread is promised at its next open.
+    pub(super) fn reserved(&mut self, tid: u32, queue: DirId, now: Instant) -> Option<&Reserved> {
+        let at = self.reserved_at(tid, queue, now)?;
+        self.reserved.get(at)
     }
 
-    fn reserved(&mut self, tid: u32, queue: DirId, now: Instant) -> Option<usize> {
+    fn reserved_at(&mut self, tid: u32, queue: DirId, now: Instant) -> Option<usize> {
         self.reserved.retain(|it| now < it.until);
         self.reserved
             .iter()
             .position(|it| it.tid == tid && it.queue == queue)
     }
+
+    /// Whether nobody has consumed it yet.
+    pub(super) fn holds(&self, snapshot: &Arc<Snapshot>) -> bool {
+        self.holders
+            .iter()
+            .any(|holder| Arc::ptr_eq(&holder.snapshot, snapshot))
+    }
+
+    /// Its turn is over: it is consumed.
+    pub(super) fn end(&mut self, snapshot: &Arc<Snapshot>) {
+        self.holders
+            .retain(|holder| !Arc::ptr_eq(&holder.snapshot, snapshot));
+    }
 }
 
 impl Doc {
     /// Its writers have flushed everything just now: their RELEASE is on its way, as far as anybody can tell.
-    fn is_closing(&self, now: Instant) -> bool {
+    pub(super) fn is_closing(&self, now: Instant) -> bool {
         self.flushed
             .is_some_and(|at| now.duration_since(at) < RELEASE)
     }
@@ -159,132 +151,6 @@ impl Waiting {
 }
 
 impl Fs {
-    /// The merge of a queue as it stands.
-    pub(super) fn plan(&self, state: &mut State, queue: DirId) -> Result<Arc<Plan>> {
-        let queues = self.queues_below(state, queue)?;
-        let generation = state.index.generation;
-        let old = state.turns.plans.get(&queue);
-        if let Some((of, plan)) = old
-            && *of == generation
-            && !plan.provisional
-        {
-            return Ok(plan.clone());
-        }
-        let top = state.dirs.path(queue).ok_or(Error::NotFound)?;
-        let now = Instant::now();
-        let mut items = Vec::new();
-        let mut unread = Vec::new();
-        let mut provisional = false;
-        for dir in queues {
-            let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-            let prefix = path.strip_prefix(&top).unwrap_or(&path);
-            for (name, known) in state.index.names(dir) {
-                if known.kind != Kind::File || known.size == 0 || known.in_the_making {
-                    continue;
-                }
-                let Some(stamped) = StampedName::parse(name).filter(StampedName::is_pending) else {
-                    continue;
-                };
-                let doc = state
-                    .docs
-                    .named(dir, &stamped)
-                    .and_then(|id| state.docs.get(id));
-                if let Some(doc) = doc.filter(|doc| doc.writers > 0) {
-                    if !doc.is_closing(now) {
-                        continue;
-                    }
-                    provisional = true;
-                }
-                if known.newline.is_none() {
-                    unread.push(items.len());
-                }
-                items.push(Item {
-                    dir,
-                    shown: prefix.join(name).into_os_string(),
-                    stays_as: self.stays_as(state, dir, &stamped),
-                    ino: known.ino,
-                    size: known.size,
-                    mtime: known.mtime,
-                    newline: known.newline.unwrap_or(true),
-                    written: self.zone.at(known.mtime),
-                });
-            }
-        }
-        for i in unread {
-            let item = &mut items[i];
-            item.newline = self.ends_with_newline(state, item);
-            state
-                .index
-                .note_newline(item.dir, item.file_name(), item.newline);
-        }
-        items.sort_by_cached_key(|item| {
-            (
-                item.name().map(|name| name.stamp()),
-                item.mtime,
-                item.shown.clone(),
-            )
-        });
-        let old = state.turns.plans.get(&queue).map(|(_, plan)| plan.clone());
-        let plan = match old {
-            Some(old) if old.items == items && old.provisional == provisional => old,
-            old => {
-                let now = self.clock.now();
-                let mtime = match &old {
-                    Some(old) if old.items == items => old.mtime,
-                    // Two contents never share an mtime, whatever the clock does.
-                    Some(old) => now.max(old.mtime + Duration::from_nanos(1)),
-                    None => now,
-                };
-                Arc::new(Plan::new(queue, items, mtime, provisional))
-            }
-        };
-        state.turns.plans.insert(queue, (generation, plan.clone()));
-        Ok(plan)
-    }
-
-    fn stays_as(&self, state: &State, dir: DirId, name: &StampedName) -> OsString {
-        let done = name.consumed();
-        (1..)
-            .map(|n| done.with_suffix(n).to_os_string())
-            .find(|done| state.index.get(dir, done).is_none())
-            .unwrap_or_default()
-    }
-
-    fn ends_with_newline(&self, state: &State, item: &Item) -> bool {
-        let last_byte = || {
-            let path = state.dirs.path(item.dir)?;
-            let file = self
-                .store
-                .open(&path, item.file_name(), Access::READ)
-                .ok()?;
-            let mut last = [0];
-            file.read_exact_at(&mut last, item.size.checked_sub(1)?)
-                .ok()?;
-            Some(last[0])
-        };
-        last_byte() == Some(b'\n')
-    }
-
-    /// A look-up of `pending.md`: a node of its own, with the content as it stands now.
-    pub(super) fn enter_merge(
-        &self,
-        state: &mut State,
-        request: Request,
-        queue: DirId,
-        peek: bool,
-    ) -> Result<Entry> {
-        let reserved = state.turns.reserved(request.tid, queue, Instant::now());
-        let share = reserved.and_then(|at| state.turns.reserved[at].share.clone());
-        let plan = match share {
-            Some(snapshot) => snapshot.plan.clone(),
-            None => self.plan(state, queue)?,
-        };
-        let what = What::Merge { plan, peek };
-        let attr = self.attr_of(state, &what)?;
-        let node = state.nodes.look_up(what);
-        Ok(Entry { node, attr })
-    }
-
     /// Opens `pending.md` or `.peek.md` for reading.
     pub(super) fn open_merge(
         self: &Arc<Self>,
@@ -304,7 +170,7 @@ impl Fs {
         let mut state = self.lock();
         let single_file = caller
             .process
-            .is_some_and(|process| state.turns.single_file.contains(&process));
+            .is_some_and(|process| state.single_file.contains(process));
         if passive || single_file {
             return Outcome::Ready(Ok(self.open_passive(&mut state, node, plan)));
         }
@@ -343,7 +209,7 @@ impl Fs {
         if let Some(snapshot) = state.snapshot_of(*node) {
             return Step::Done(Ok(self.open_snapshot(state, opening, snapshot)));
         }
-        if let Some(at) = state.turns.reserved(request.tid, queue, now) {
+        if let Some(at) = state.turns.reserved_at(request.tid, queue, now) {
             let reserved = state.turns.reserved.remove(at);
             let snapshot = match reserved.share {
                 Some(snapshot) if snapshot.plan.same(plan) => snapshot,
@@ -497,105 +363,6 @@ impl Fs {
         }
     }
 
-    /// A read was answered: if that was the last of it, the handoffs are consumed before the reader hears of it.
-    pub(super) fn delivered(&self, reading: &Reading, seen: ReadSeen) {
-        let complete = reading
-            .delivered
-            .lock()
-            .record(seen, reading.snapshot.plan.size());
-        if let (true, Some(consumer)) = (complete, &reading.consumer) {
-            self.consume(&reading.snapshot, consumer);
-            self.changed.notify_all();
-        }
-    }
-
-    fn consume(&self, snapshot: &Arc<Snapshot>, consumer: &Consumer) {
-        let mut consumed = Vec::new();
-        // The lock is let go now and then: ten thousand renames take a while.
-        for (batch, items) in snapshot.plan.items.chunks(64).enumerate() {
-            let mut guard = self.lock();
-            let state = &mut *guard;
-            if batch == 0
-                && !state
-                    .turns
-                    .holders
-                    .iter()
-                    .any(|it| Arc::ptr_eq(&it.snapshot, snapshot))
-            {
-                // Consumed already, by an earlier read or another handle of the same process.
-                return;
-            }
-            for (i, item) in items.iter().enumerate() {
-                if snapshot.is_spoiled(batch * 64 + i) {
-                    continue;
-                }
-                if let Some(done) = self.consume_item(state, item, consumer)
-                    && consumer.agent
-                {
-                    consumed.push((item.dir, done));
-                }
-            }
-        }
-        let mut state = self.lock();
-        state
-            .turns
-            .holders
-            .retain(|holder| !Arc::ptr_eq(&holder.snapshot, snapshot));
-        if let (Some(process), true) = (consumer.process, consumer.agent) {
-            state.turns.recent.push_back(Recent {
-                process,
-                at: self.clock.now(),
-                consumed,
-            });
-        }
-    }
-
-    fn consume_item(
-        &self,
-        state: &mut State,
-        item: &Item,
-        consumer: &Consumer,
-    ) -> Option<StampedName> {
-        let name = item.name()?;
-        let path = state.dirs.path(item.dir)?;
-        let id = state.docs.named(item.dir, &name);
-        if id
-            .and_then(|id| state.docs.get(id))
-            .is_some_and(|doc| doc.writers > 0)
-        {
-            return None;
-        }
-        let file_name = item.file_name();
-        let meta = self.store.stat(&path, file_name).ok()?;
-        if (meta.ino, meta.size, meta.mtime) != (item.ino, item.size, item.mtime) {
-            // Changed since it was read: delivered again (spec 6.4).
-            return None;
-        }
-        let done = StampedName::parse(&item.stays_as).unwrap_or_else(|| name.consumed());
-        let done = match self.store.consume(&path, &name, &done, self.clock.now()) {
-            Ok(done) => done,
-            Err(error) => {
-                log::warn!(
-                    "{}: was read but cannot be renamed to {done} ({error}); it stays pending and is delivered again",
-                    path.join(file_name).display()
-                );
-                return None;
-            }
-        };
-        self.touch(state, item.dir, file_name);
-        self.touch(state, item.dir, &done.to_os_string());
-        if let Some(id) = id {
-            state.docs.rename(id, item.dir, done.clone());
-        }
-        state.aliases.consume(
-            item.dir,
-            file_name.to_owned(),
-            &consumer.session,
-            done.clone(),
-        );
-        Some(done)
-    }
-
     /// A reader has closed: its turn ends with its last handle.
     pub(super) fn reading_closed(&self, state: &mut State, reading: &Reading) {
         if reading.consumer.is_none() {
@@ -611,54 +378,6 @@ impl Fs {
             .turns
             .live
             .retain(|snapshot| snapshot.strong_count() > 0);
-    }
-
-    /// An agent writes to `pending.md`: it uses it as one file for both, so what it has just read of it, and what it
-    /// reads of it from now on, is not consumed (spec 4.7).
-    pub(super) fn note_pending_written(&self, state: &mut State, caller: Option<&Caller>) {
-        let Some(caller) = caller.filter(|caller| self.plays(caller, Role::Agent)) else {
-            return;
-        };
-        let Some(process) = caller.process else {
-            return;
-        };
-        state.turns.single_file.insert(process);
-        let now = self.clock.now();
-        let recent = std::mem::take(&mut state.turns.recent);
-        for read in recent {
-            let fresh = now
-                .duration_since(read.at)
-                .is_ok_and(|age| age <= REPLACING);
-            if read.process != process {
-                if fresh {
-                    state.turns.recent.push_back(read);
-                }
-                continue;
-            }
-            for (dir, done) in read.consumed.iter().filter(|_| fresh) {
-                if let Err(error) = self.give_back(state, *dir, done) {
-                    log::warn!("{done}: cannot be made pending again ({error})");
-                }
-            }
-        }
-    }
-
-    fn give_back(&self, state: &mut State, dir: DirId, done: &StampedName) -> Result<()> {
-        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-        let meta = self.store.stat(&path, &done.to_os_string())?;
-        let id = state.docs.stored(dir, done.clone(), meta.ino);
-        self.unconsume(state, id)?;
-        self.let_go_doc(state, id);
-        Ok(())
-    }
-
-    /// `pending.md` is unlinked or renamed: that succeeds and changes nothing, but for the caller's next look-up, which
-    /// may be that of a tool that unlinks before it creates.
-    pub(super) fn pending_unlinked(&self, state: &mut State, request: Request, dir: DirId) {
-        state
-            .promised
-            .unlinked_pending
-            .push((request.tid, dir, Instant::now()));
     }
 }
 
