@@ -3,13 +3,22 @@
 use std::sync::Arc;
 
 use super::snapshot::{Consumer, Item, Reading, Snapshot};
-use super::{Fs, State};
+use super::{Fs, Request, State};
 use crate::delivery::ReadSeen;
 use crate::names::StampedName;
 
 impl Fs {
     /// A read was answered: if that was the last of it, the handoffs are consumed before the reader hears of it.
-    pub(super) fn delivered(&self, reading: &Reading, seen: ReadSeen) {
+    ///
+    /// Who reads may be another program than the one that opened: of `tail < pending.md` the shell did. A read through
+    /// the page cache is not looked into: it may be a page fault, and the address space that the program's name is read from
+    /// is locked meanwhile.
+    pub(super) fn delivered(&self, request: Request, reading: &Reading, seen: ReadSeen) {
+        if reading.consumer.is_none()
+            || !seen.cached && self.reads_in_passing(&self.caller(request))
+        {
+            return;
+        }
         let complete = reading
             .delivered
             .lock()
@@ -31,7 +40,8 @@ impl Fs {
                 return;
             }
             for (i, item) in items.iter().enumerate() {
-                if snapshot.is_spoiled(batch * 64 + i) {
+                if !snapshot.is_current(batch * 64 + i) {
+                    // Delivered again (spec 6.4).
                     continue;
                 }
                 if let Some(done) = self.consume_item(state, item, consumer)

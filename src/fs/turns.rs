@@ -164,9 +164,7 @@ impl Fs {
             return Outcome::Ready(Ok(self.open_passive(&mut state, node, plan)));
         }
         let caller = self.caller(request);
-        let passive = [Role::Searcher, Role::PartReader]
-            .into_iter()
-            .any(|role| self.plays(&caller, role));
+        let passive = self.reads_in_passing(&caller);
         let mut state = self.lock();
         let single_file = caller
             .process
@@ -193,6 +191,11 @@ impl Fs {
                 })
             }
         }
+    }
+
+    /// Does this program search, save or show a part (spec 6.3, 6.5)?
+    pub(super) fn reads_in_passing(&self, caller: &Caller) -> bool {
+        self.plays(caller, Role::Searcher) || self.plays(caller, Role::PartReader)
     }
 
     /// Opens, or says until when to wait at most.
