@@ -24,6 +24,11 @@ impl Fs {
             .lock()
             .record(seen, reading.snapshot.plan.size());
         if let (true, Some(consumer)) = (complete, &reading.consumer) {
+            let single_file = |process| self.lock().single_file.contains(process);
+            if consumer.process.is_some_and(single_file) {
+                // It has written since it opened.
+                return;
+            }
             self.consume(&reading.snapshot, consumer);
             self.changed.notify_all();
         }

@@ -56,7 +56,7 @@ pub(super) struct Plan {
     layout: Layout,
     /// Changes exactly when the content does.
     pub(super) mtime: SystemTime,
-    /// Counts on a writer that has flushed but not let go yet.
+    /// A writer has flushed but not let go yet: the next look may find it otherwise, and nothing tells.
     pub(super) provisional: bool,
 }
 
