@@ -7,4 +7,6 @@ mod harness;
 
 mod basics;
 mod reading;
+mod sessions;
+mod single_file;
 mod turns;
