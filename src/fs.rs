@@ -38,13 +38,14 @@ use crate::store::dir::DirStore;
 use crate::store::local::Local;
 
 pub use crate::store::local::OpenError;
-pub use pending::Waiting;
+pub use turns::Waiting;
 pub use types::{
     Attr, Created, Entry, Handle as HandleId, Listed, NodeId, Opened, Outcome, SetAttr,
 };
 
 mod aliases;
 mod commit;
+mod consume;
 mod dirs;
 mod docs;
 mod drafts;
@@ -54,15 +55,17 @@ mod io;
 mod list;
 mod nodes;
 mod open;
-mod pending;
+mod plan;
 mod recover;
 mod remove;
 mod rename;
 mod resolve;
 mod setattr;
+mod single_file;
 mod snapshot;
 mod status;
 mod sweep;
+mod turns;
 mod types;
 
 use aliases::Aliases;
@@ -71,7 +74,9 @@ use docs::{DocId, Docs};
 use handles::Handles;
 use index::Index;
 use nodes::Nodes;
-use pending::Turns;
+use plan::Plans;
+use single_file::SingleFile;
+use turns::Turns;
 
 /// How the filesystem is to behave.
 #[derive(Clone, Debug)]
@@ -146,7 +151,9 @@ struct State {
     nodes: Nodes,
     handles: Handles,
     index: Index,
+    plans: Plans,
     turns: Turns,
+    single_file: SingleFile,
     /// What a caller is about to do next, in the words of the request that promised it.
     promised: Promises,
 }

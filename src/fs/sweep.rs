@@ -117,7 +117,7 @@ impl Fs {
             self.let_go_doc(state, id);
         }
         state
-            .turns
+            .single_file
             .forget_dead(|process| self.resolver.is_alive(process));
     }
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::time::SystemTime;
 
-use super::pending::Waiting;
+use super::turns::Waiting;
 use crate::error::Result;
 use crate::store::{Kind, Meta};
 

@@ -1,0 +1,160 @@
+//! Planning the merge of a queue: what `pending.md` holds as things stand (spec 6.1, 6.2).
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::dirs::DirId;
+use super::nodes::What;
+use super::snapshot::{Item, Plan};
+use super::types::Entry;
+use super::{Fs, Request, State};
+use crate::error::{Error, Result};
+use crate::names::StampedName;
+use crate::store::{Access, Kind};
+
+/// The last plan of each queue, and the state of the index it was made from.
+#[derive(Debug, Default)]
+pub(super) struct Plans(HashMap<DirId, (u64, Arc<Plan>)>);
+
+impl Fs {
+    /// The merge of a queue as it will stand once the writers that have closed have let go, as far as anybody can tell:
+    /// what a look-up shows.
+    pub(super) fn plan(&self, state: &mut State, queue: DirId) -> Result<Arc<Plan>> {
+        self.plan_with(state, queue, true)
+    }
+
+    /// The merge of a queue without what any writer still has open: what is delivered (spec 4.2).
+    pub(super) fn settled_plan(&self, state: &mut State, queue: DirId) -> Result<Arc<Plan>> {
+        self.plan_with(state, queue, false)
+    }
+
+    fn plan_with(&self, state: &mut State, queue: DirId, closing: bool) -> Result<Arc<Plan>> {
+        let queues = self.queues_below(state, queue)?;
+        let generation = state.index.generation;
+        let old = state.plans.0.get(&queue);
+        if let Some((of, plan)) = old
+            && *of == generation
+            && !plan.provisional
+        {
+            return Ok(plan.clone());
+        }
+        let top = state.dirs.path(queue).ok_or(Error::NotFound)?;
+        let now = Instant::now();
+        let mut items = Vec::new();
+        let mut unread = Vec::new();
+        let mut provisional = false;
+        for dir in queues {
+            let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+            let prefix = path.strip_prefix(&top).unwrap_or(&path);
+            for (name, known) in state.index.names(dir) {
+                if known.kind != Kind::File || known.size == 0 || known.in_the_making {
+                    continue;
+                }
+                let Some(stamped) = StampedName::parse(name).filter(StampedName::is_pending) else {
+                    continue;
+                };
+                let doc = state
+                    .docs
+                    .named(dir, &stamped)
+                    .and_then(|id| state.docs.get(id));
+                if let Some(doc) = doc.filter(|doc| doc.is_being_written()) {
+                    if !doc.is_closing(now) {
+                        continue;
+                    }
+                    provisional = true;
+                    if !closing {
+                        continue;
+                    }
+                }
+                if known.newline.is_none() {
+                    unread.push(items.len());
+                }
+                items.push(Item {
+                    dir,
+                    shown: prefix.join(name).into_os_string(),
+                    stays_as: self.stays_as(state, dir, &stamped),
+                    ino: known.ino,
+                    size: known.size,
+                    mtime: known.mtime,
+                    newline: known.newline.unwrap_or(true),
+                    written: self.zone.at(known.mtime),
+                });
+            }
+        }
+        for i in unread {
+            let item = &mut items[i];
+            item.newline = self.ends_with_newline(state, item);
+            state
+                .index
+                .note_newline(item.dir, item.file_name(), item.newline);
+        }
+        items.sort_by_cached_key(|item| {
+            (
+                item.name().map(|name| name.stamp()),
+                item.mtime,
+                item.shown.clone(),
+            )
+        });
+        let old = state.plans.0.get(&queue).map(|(_, plan)| plan.clone());
+        let plan = match old {
+            Some(old) if old.items == items && old.provisional == provisional => old,
+            old => {
+                let now = self.clock.now();
+                let mtime = match &old {
+                    Some(old) if old.items == items => old.mtime,
+                    // Two contents never share an mtime, whatever the clock does.
+                    Some(old) => now.max(old.mtime + Duration::from_nanos(1)),
+                    None => now,
+                };
+                Arc::new(Plan::new(queue, items, mtime, provisional))
+            }
+        };
+        state.plans.0.insert(queue, (generation, plan.clone()));
+        Ok(plan)
+    }
+
+    fn stays_as(&self, state: &State, dir: DirId, name: &StampedName) -> OsString {
+        let done = name.consumed();
+        (1..)
+            .map(|n| done.with_suffix(n).to_os_string())
+            .find(|done| state.index.get(dir, done).is_none())
+            .unwrap_or_default()
+    }
+
+    fn ends_with_newline(&self, state: &State, item: &Item) -> bool {
+        let last_byte = || {
+            let path = state.dirs.path(item.dir)?;
+            let file = self
+                .store
+                .open(&path, item.file_name(), Access::READ)
+                .ok()?;
+            let mut last = [0];
+            file.read_exact_at(&mut last, item.size.checked_sub(1)?)
+                .ok()?;
+            Some(last[0])
+        };
+        last_byte() == Some(b'\n')
+    }
+
+    /// A look-up of `pending.md`: a node of its own, with the content as it stands now.
+    pub(super) fn enter_merge(
+        &self,
+        state: &mut State,
+        request: Request,
+        queue: DirId,
+        peek: bool,
+    ) -> Result<Entry> {
+        let reserved = state.turns.reserved(request.tid, queue, Instant::now());
+        let plan = match reserved {
+            Some(reserved) => reserved.snapshot.plan.clone(),
+            None => self.plan(state, queue)?,
+        };
+        let what = What::Merge { plan, peek };
+        let attr = self.attr_of(state, &what)?;
+        let node = state.nodes.look_up(what);
+        Ok(Entry { node, attr })
+    }
+}

@@ -1,0 +1,414 @@
+//! Opening `pending.md`: readers take turns, and wait for writers that are just letting go (spec 4.2, 6.4).
+
+use std::fs::File;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use super::dirs::DirId;
+use super::docs::Doc;
+use super::handles::Open;
+use super::snapshot::{Consumer, Plan, Reading, Snapshot};
+use super::types::{NodeId, Opened, Outcome};
+use super::{Fs, Request, State};
+use crate::error::{Error, Result};
+use crate::programs::Role;
+use crate::session::{Caller, Process};
+
+/// How long an open waits for another reader's turn (spec 6.4). It cannot be killed meanwhile, hence a bound.
+const TURN: Duration = Duration::from_secs(2);
+
+/// How long a reader waits for the RELEASE of a writer that has closed (spec 4.2).
+const RELEASE: Duration = Duration::from_millis(100);
+
+/// How long a turn that was waited for stays reserved while the kernel looks the name up again.
+const RESERVED: Duration = Duration::from_secs(1);
+
+/// Who reads, and who waits.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    /// Unfinished snapshots that will consume.
+    holders: Vec<Holder>,
+    /// Opens that wait, first come first served.
+    waiting: Vec<(u64, DirId)>,
+    reserved: Vec<Reserved>,
+    /// Every snapshot that may still be read.
+    live: Vec<Weak<Snapshot>>,
+    last: u64,
+}
+
+#[derive(Debug)]
+struct Holder {
+    snapshot: Arc<Snapshot>,
+    process: Option<Process>,
+    tid: u32,
+    readings: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Reserved {
+    tid: u32,
+    queue: DirId,
+    until: Instant,
+    pub(super) snapshot: Arc<Snapshot>,
+    /// A turn of one's own, for which others wait; else a share in the holder's.
+    turn: bool,
+}
+
+impl Turns {
+    /// The file with this inode number is about to change or go: whoever reads a snapshot of it reads this instead.
+    pub(super) fn pin(&mut self, ino: u64, file: &Arc<File>) {
+        self.live.retain(|snapshot| match snapshot.upgrade() {
+            Some(snapshot) => {
+                snapshot.pin(ino, file);
+                true
+            }
+            None => false,
+        });
+    }
+
+    /// Does anybody read a snapshot?
+    pub(super) fn is_read(&self) -> bool {
+        self.live.iter().any(|snapshot| snapshot.strong_count() > 0)
+    }
+
+    /// What this thread is promised at its next open.
+    pub(super) fn reserved(&mut self, tid: u32, queue: DirId, now: Instant) -> Option<&Reserved> {
+        let at = self.reserved_at(tid, queue, now)?;
+        self.reserved.get(at)
+    }
+
+    fn reserved_at(&mut self, tid: u32, queue: DirId, now: Instant) -> Option<usize> {
+        self.reserved.retain(|it| now < it.until);
+        self.reserved
+            .iter()
+            .position(|it| it.tid == tid && it.queue == queue)
+    }
+
+    /// Whether nobody has consumed it yet.
+    pub(super) fn holds(&self, snapshot: &Arc<Snapshot>) -> bool {
+        self.holders
+            .iter()
+            .any(|holder| Arc::ptr_eq(&holder.snapshot, snapshot))
+    }
+
+    /// Its turn is over: it is consumed.
+    pub(super) fn end(&mut self, snapshot: &Arc<Snapshot>) {
+        self.holders
+            .retain(|holder| !Arc::ptr_eq(&holder.snapshot, snapshot));
+    }
+}
+
+impl Doc {
+    /// Its writers have flushed everything just now: their RELEASE is on its way, as far as anybody can tell.
+    pub(super) fn is_closing(&self, now: Instant) -> bool {
+        self.flushed
+            .is_some_and(|at| now.duration_since(at) < RELEASE)
+    }
+}
+
+/// An open of `pending.md` that has to wait; see [`Outcome::Later`].
+pub struct Waiting {
+    fs: Arc<Fs>,
+    opening: Opening,
+}
+
+#[derive(Clone)]
+struct Opening {
+    request: Request,
+    node: NodeId,
+    plan: Arc<Plan>,
+    caller: Caller,
+    /// Its place among those that wait.
+    place: u64,
+    since: Instant,
+}
+
+enum Step {
+    Done(Result<Opened>),
+    WaitUntil(Instant),
+}
+
+impl Waiting {
+    /// Waits for the turn, at most 2 s, and opens. Blocks: for a thread that serves no requests.
+    pub fn finish(self) -> Result<Opened> {
+        let mut state = self.fs.lock();
+        loop {
+            match self.fs.step(&mut state, &self.opening) {
+                Step::Done(answer) => {
+                    state
+                        .turns
+                        .waiting
+                        .retain(|(place, _)| *place != self.opening.place);
+                    drop(state);
+                    self.fs.changed.notify_all();
+                    return answer;
+                }
+                Step::WaitUntil(deadline) => {
+                    self.fs.changed.wait_until(&mut state, deadline);
+                }
+            }
+        }
+    }
+}
+
+impl Fs {
+    /// Opens `pending.md` or `.peek.md` for reading.
+    pub(super) fn open_merge(
+        self: &Arc<Self>,
+        request: Request,
+        node: NodeId,
+        plan: &Arc<Plan>,
+        peek: bool,
+    ) -> Outcome {
+        if peek {
+            let mut state = self.lock();
+            return Outcome::Ready(Ok(self.open_passive(&mut state, node, plan)));
+        }
+        let caller = self.caller(request);
+        let passive = self.reads_in_passing(&caller);
+        let mut state = self.lock();
+        let single_file = caller
+            .process
+            .is_some_and(|process| state.single_file.contains(process));
+        if passive || single_file {
+            return Outcome::Ready(Ok(self.open_passive(&mut state, node, plan)));
+        }
+        state.turns.last += 1;
+        let opening = Opening {
+            request,
+            node,
+            plan: plan.clone(),
+            caller,
+            place: state.turns.last,
+            since: Instant::now(),
+        };
+        match self.step(&mut state, &opening) {
+            Step::Done(answer) => Outcome::Ready(answer),
+            Step::WaitUntil(_) => {
+                state.turns.waiting.push((opening.place, plan.queue));
+                Outcome::Later(Waiting {
+                    fs: self.clone(),
+                    opening,
+                })
+            }
+        }
+    }
+
+    /// Does this program search, save or show a part (spec 6.3, 6.5)?
+    pub(super) fn reads_in_passing(&self, caller: &Caller) -> bool {
+        self.plays(caller, Role::Searcher) || self.plays(caller, Role::PartReader)
+    }
+
+    /// Opens, or says until when to wait at most.
+    fn step(&self, state: &mut State, opening: &Opening) -> Step {
+        let Opening {
+            request,
+            node,
+            plan,
+            caller,
+            ..
+        } = opening;
+        let (queue, now) = (plan.queue, Instant::now());
+        // Reopened through /proc/self/fd, without a look-up: the snapshot that is open already.
+        if let Some(snapshot) = state.snapshot_of(*node) {
+            return Step::Done(Ok(self.open_snapshot(state, opening, snapshot)));
+        }
+        if let Some(at) = state.turns.reserved_at(request.tid, queue, now) {
+            let reserved = state.turns.reserved.remove(at);
+            let snapshot = if reserved.snapshot.plan.same(plan) {
+                reserved.snapshot
+            } else {
+                // There was no look-up (it was opened through /proc/self/fd), and the kernel asks no third time.
+                state.new_snapshot(plan)
+            };
+            return Step::Done(Ok(self.open_snapshot(state, opening, snapshot)));
+        }
+        let own = |holder: &&Holder| match (holder.process, caller.process) {
+            (Some(holds), Some(asks)) => holds == asks,
+            _ => holder.tid == request.tid && request.tid != 0,
+        };
+        let mine = state
+            .turns
+            .holders
+            .iter()
+            .find(|holder| holder.snapshot.plan.queue == queue && own(holder))
+            .map(|holder| holder.snapshot.clone());
+        if let Some(snapshot) = mine {
+            if snapshot.plan.same(plan) {
+                return Step::Done(Ok(self.open_snapshot(state, opening, snapshot)));
+            }
+            self.reserve(state, opening, snapshot, false);
+            return Step::Done(Err(Error::Stale));
+        }
+        let deadline = opening.since + TURN;
+        if now < deadline && self.is_blocked(state, opening, own) {
+            return Step::WaitUntil(deadline);
+        }
+        if let Some(until) = self.writers_closing(state, queue, opening.since, now) {
+            return Step::WaitUntil(until);
+        }
+        match self.settled_plan(state, queue) {
+            Err(error) => Step::Done(Err(error)),
+            Ok(current) if current.same(plan) => {
+                let snapshot = state.new_snapshot(plan);
+                Step::Done(Ok(self.open_snapshot(state, opening, snapshot)))
+            }
+            Ok(current) => {
+                let snapshot = state.new_snapshot(&current);
+                self.reserve(state, opening, snapshot, true);
+                Step::Done(Err(Error::Stale))
+            }
+        }
+    }
+
+    fn reserve(&self, state: &mut State, opening: &Opening, snapshot: Arc<Snapshot>, turn: bool) {
+        state.turns.reserved.push(Reserved {
+            tid: opening.request.tid,
+            queue: opening.plan.queue,
+            until: Instant::now() + RESERVED,
+            snapshot,
+            turn,
+        });
+    }
+
+    /// Is it somebody else's turn? Two queues are in each other's way when one is within the other.
+    fn is_blocked(&self, state: &State, opening: &Opening, own: impl Fn(&&Holder) -> bool) -> bool {
+        let queue = opening.plan.queue;
+        let overlaps =
+            |other: DirId| state.dirs.is_within(other, queue) || state.dirs.is_within(queue, other);
+        let now = Instant::now();
+        let held = state
+            .turns
+            .holders
+            .iter()
+            .any(|holder| overlaps(holder.snapshot.plan.queue) && !own(&holder));
+        let reserved = state.turns.reserved.iter().any(|it| {
+            it.turn && now < it.until && it.tid != opening.request.tid && overlaps(it.queue)
+        });
+        let earlier = state
+            .turns
+            .waiting
+            .iter()
+            .any(|(place, queue)| *place < opening.place && overlaps(*queue));
+        held || reserved || earlier
+    }
+
+    /// Until when it is worth waiting for writers that had closed when the open came, but have not let go (spec 4.2).
+    /// Others may go on closing for ever.
+    fn writers_closing(
+        &self,
+        state: &State,
+        queue: DirId,
+        since: Instant,
+        now: Instant,
+    ) -> Option<Instant> {
+        let until = since + RELEASE;
+        let closing = |doc: &Doc| {
+            doc.writers > 0
+                && doc.is_closing(now)
+                && doc.flushed.is_some_and(|at| at <= since)
+                && state.dirs.is_within(doc.dir, queue)
+        };
+        (now < until && state.docs.iter().any(|(_, doc)| closing(doc))).then_some(until)
+    }
+
+    fn open_passive(&self, state: &mut State, node: NodeId, plan: &Arc<Plan>) -> Opened {
+        let snapshot = match state.snapshot_of(node) {
+            Some(snapshot) => snapshot,
+            None => state.new_snapshot(plan),
+        };
+        self.open_reading(state, node, snapshot, None)
+    }
+
+    fn open_snapshot(
+        &self,
+        state: &mut State,
+        opening: &Opening,
+        snapshot: Arc<Snapshot>,
+    ) -> Opened {
+        let Opening {
+            request, caller, ..
+        } = opening;
+        if !snapshot.plan.items.is_empty() {
+            let held = state
+                .turns
+                .holders
+                .iter_mut()
+                .find(|holder| Arc::ptr_eq(&holder.snapshot, &snapshot));
+            match held {
+                Some(holder) => holder.readings += 1,
+                None => state.turns.holders.push(Holder {
+                    snapshot: snapshot.clone(),
+                    process: caller.process,
+                    tid: request.tid,
+                    readings: 1,
+                }),
+            }
+        }
+        let consumer = Consumer {
+            session: caller.session.clone(),
+            process: caller.process,
+            agent: self.plays(caller, Role::Agent),
+        };
+        self.open_reading(state, opening.node, snapshot, Some(consumer))
+    }
+
+    fn open_reading(
+        &self,
+        state: &mut State,
+        node: NodeId,
+        snapshot: Arc<Snapshot>,
+        consumer: Option<Consumer>,
+    ) -> Opened {
+        let reading = Reading {
+            snapshot,
+            consumer,
+            delivered: Default::default(),
+        };
+        state.nodes.opened(node, None);
+        let handle = state.handles.insert(node, Open::Merge(Arc::new(reading)));
+        Opened {
+            handle,
+            flush: false,
+        }
+    }
+
+    /// A reader has closed: its turn ends with its last handle.
+    pub(super) fn reading_closed(&self, state: &mut State, reading: &Reading) {
+        if reading.consumer.is_none() {
+            return;
+        }
+        for holder in &mut state.turns.holders {
+            if Arc::ptr_eq(&holder.snapshot, &reading.snapshot) {
+                holder.readings = holder.readings.saturating_sub(1);
+            }
+        }
+        state.turns.holders.retain(|holder| holder.readings > 0);
+        state
+            .turns
+            .live
+            .retain(|snapshot| snapshot.strong_count() > 0);
+    }
+}
+
+impl State {
+    fn new_snapshot(&mut self, plan: &Arc<Plan>) -> Arc<Snapshot> {
+        let snapshot = Arc::new(Snapshot::new(plan.clone()));
+        self.turns
+            .live
+            .retain(|snapshot| snapshot.strong_count() > 0);
+        self.turns.live.push(Arc::downgrade(&snapshot));
+        snapshot
+    }
+
+    /// The snapshot that is open on this node.
+    fn snapshot_of(&self, node: NodeId) -> Option<Arc<Snapshot>> {
+        if !self.nodes.get(node)?.is_open() {
+            return None;
+        }
+        self.handles.iter().find_map(|handle| match &handle.open {
+            Open::Merge(reading) if handle.node == node => Some(reading.snapshot.clone()),
+            _ => None,
+        })
+    }
+}
