@@ -251,7 +251,7 @@ impl Filesystem for Adapter {
 
     fn read(
         &self,
-        _req: &Request,
+        req: &Request,
         _ino: INodeNo,
         fh: FileHandle,
         offset: u64,
@@ -261,7 +261,10 @@ impl Filesystem for Adapter {
         reply: ReplyData,
     ) {
         guarded("read", || {
-            match self.fs.read(handle(fh), offset, size, lock_owner.is_none()) {
+            match self
+                .fs
+                .read(who(req), handle(fh), offset, size, lock_owner.is_none())
+            {
                 Ok(bytes) => reply.data(&bytes),
                 Err(error) => reply.error(errno(error)),
             }

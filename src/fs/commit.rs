@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::docs::{Content, DocId, Draft};
+use super::docs::{Content, Doc, DocId, Draft};
 use super::{Fs, State};
 use crate::error::{Error, Result};
 use crate::names::StampedName;
@@ -79,13 +79,12 @@ impl Fs {
         let Some(draft) = doc.draft() else {
             return Ok(());
         };
+        if comes_to_nothing(doc, draft) {
+            return Ok(());
+        }
         let ino = draft.ino;
         let mut name = reserved.clone();
         if draft.damaged {
-            if stat_file(&*draft.file)?.size == 0 {
-                // Not a byte of it was written: there is nothing to publish.
-                return Ok(());
-            }
             name = name.with_slug(name.slug().partial());
         }
         if doc.retracted {
@@ -242,11 +241,10 @@ impl Fs {
     }
 
     fn publish_or_leave(&self, state: &mut State, id: DocId) {
-        let damaged_and_empty = |draft: &Draft| {
-            draft.damaged && stat_file(&*draft.file).is_ok_and(|meta| meta.size == 0)
-        };
         if let Some(doc) = state.docs.get(id)
-            && doc.draft().is_some_and(damaged_and_empty)
+            && doc
+                .draft()
+                .is_some_and(|draft| comes_to_nothing(doc, draft))
         {
             self.drop_draft(state, id);
             return;
@@ -273,4 +271,11 @@ impl Fs {
             self.touch(state, dir, &name);
         }
     }
+}
+
+/// Has a draft not a byte, because writing it failed or because `pending.md` was only truncated (`truncate -s 0`)? There
+/// is nothing to publish.
+fn comes_to_nothing(doc: &Doc, draft: &Draft) -> bool {
+    (draft.damaged || doc.is_new() && doc.from_pending)
+        && stat_file(&*draft.file).is_ok_and(|meta| meta.size == 0)
 }

@@ -2,19 +2,34 @@
 
 use std::sync::Arc;
 
+use super::docs::Doc;
 use super::snapshot::{Consumer, Item, Reading, Snapshot};
-use super::{Fs, State};
+use super::{Fs, Request, State};
 use crate::delivery::ReadSeen;
 use crate::names::StampedName;
 
 impl Fs {
     /// A read was answered: if that was the last of it, the handoffs are consumed before the reader hears of it.
-    pub(super) fn delivered(&self, reading: &Reading, seen: ReadSeen) {
+    ///
+    /// Who reads may be another program than the one that opened: of `tail < pending.md` the shell did. A read through
+    /// the page cache is not looked into: it may be a page fault, and the address space that the program's name is read from
+    /// is locked meanwhile.
+    pub(super) fn delivered(&self, request: Request, reading: &Reading, seen: ReadSeen) {
+        if reading.consumer.is_none()
+            || !seen.cached && self.reads_in_passing(&self.caller(request))
+        {
+            return;
+        }
         let complete = reading
             .delivered
             .lock()
             .record(seen, reading.snapshot.plan.size());
         if let (true, Some(consumer)) = (complete, &reading.consumer) {
+            let single_file = |process| self.lock().single_file.contains(process);
+            if consumer.process.is_some_and(single_file) {
+                // It has written since it opened.
+                return;
+            }
             self.consume(&reading.snapshot, consumer);
             self.changed.notify_all();
         }
@@ -31,7 +46,8 @@ impl Fs {
                 return;
             }
             for (i, item) in items.iter().enumerate() {
-                if snapshot.is_spoiled(batch * 64 + i) {
+                if !snapshot.is_current(batch * 64 + i) {
+                    // Delivered again (spec 6.4).
                     continue;
                 }
                 if let Some(done) = self.consume_item(state, item, consumer)
@@ -60,7 +76,7 @@ impl Fs {
         let id = state.docs.named(item.dir, &name);
         if id
             .and_then(|id| state.docs.get(id))
-            .is_some_and(|doc| doc.writers > 0)
+            .is_some_and(Doc::is_being_written)
         {
             return None;
         }
@@ -84,7 +100,7 @@ impl Fs {
         self.touch(state, item.dir, file_name);
         self.touch(state, item.dir, &done.to_os_string());
         if let Some(id) = id {
-            state.docs.rename(id, item.dir, done.clone());
+            self.doc_renamed(state, id, item.dir, done.clone());
         }
         state.aliases.consume(
             item.dir,

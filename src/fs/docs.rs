@@ -30,6 +30,8 @@ pub(super) struct Draft {
     pub(super) modified: bool,
     /// A write failed, or a writer was killed: published as partial only (spec 4.9).
     pub(super) damaged: bool,
+    /// Open handles that may write to it.
+    pub(super) writers: u32,
 }
 
 /// Where a doc's bytes are.
@@ -56,6 +58,9 @@ pub(super) struct Doc {
     pub(super) content: Content,
     /// The inode number of the stored file, once there is one.
     pub(super) ino: u64,
+    /// What is seen of it through an alias has this inode number, whatever the file below: a new handoff that begins in
+    /// the place of an old one, as a truncated file does, takes over the old one's.
+    pub(super) view: u64,
     /// Open handles that may write, to the draft or in place.
     pub(super) writers: u32,
     /// Agents and stream editors that have read it since it was last written (spec 4.4).
@@ -108,6 +113,15 @@ impl Doc {
 
     pub(super) fn is_gone(&self) -> bool {
         matches!(self.content, Content::Gone)
+    }
+
+    /// May what readers would get of it be changed by a handle that is open just now? An edit is not: it has a draft,
+    /// and the old content is whole until the new one takes its place (spec 4.4).
+    pub(super) fn is_being_written(&self) -> bool {
+        match &self.content {
+            Content::Editing(draft) => self.writers > draft.writers,
+            _ => self.writers > 0,
+        }
     }
 
     /// The area that holds the draft.
@@ -184,6 +198,7 @@ impl Docs {
                 name,
                 content,
                 ino,
+                view: id.0,
                 writers: 0,
                 read_by: HashSet::new(),
                 aliased: false,

@@ -63,6 +63,7 @@ impl Fs {
                 ino,
                 modified: false,
                 damaged: false,
+                writers: 0,
             };
             return Ok(state
                 .docs
@@ -83,9 +84,11 @@ impl Fs {
         copy: bool,
     ) -> Result<DocId> {
         let (file, meta) = self.open_seen(state, old)?;
+        let view = state.docs.get(old).ok_or(Error::NotFound)?.view;
         let new = self.new_draft(state, request, dir, &Naming::Stamp(slug), meta.mode)?;
         let doc = state.docs.get_mut(new).ok_or(Error::NotFound)?;
         doc.promised = true;
+        doc.view = view;
         if copy {
             doc.copy_of = Some(old);
             if let Some(draft) = doc.draft()
@@ -138,6 +141,7 @@ impl Fs {
             file: Arc::new(file),
             modified: !copy,
             damaged: false,
+            writers: 0,
         };
         if let Some(doc) = state.docs.get_mut(id) {
             doc.content = Content::Editing(draft);
@@ -184,6 +188,28 @@ impl Fs {
             doc.content = Content::Stored;
             self.let_go_doc(state, id);
         }
+    }
+
+    /// A stored doc's file has another name now: an edit that is under way goes with it, so that it is found when it is
+    /// published, and after a crash.
+    pub(super) fn doc_renamed(&self, state: &mut State, id: DocId, dir: DirId, name: StampedName) {
+        if let Some(doc) = state.docs.get(id)
+            && matches!(doc.content, Content::Editing(_))
+            && let (Some(from), Some(to)) = (state.dirs.path(doc.dir), state.dirs.path(dir))
+        {
+            let old = doc.name.to_os_string();
+            let moved = self.local.rename_new(
+                (Area::Edits, &from, &old),
+                (Area::Edits, &to, &name.to_os_string()),
+            );
+            if let Err(error) = moved {
+                log::error!(
+                    "{}: its unfinished edit cannot follow it to {name} ({error}); it stays with the drafts and is recovered at the next mount",
+                    from.join(&old).display()
+                );
+            }
+        }
+        state.docs.rename(id, dir, name);
     }
 
     /// A process creates a name that it has just unlinked or renamed away: what it retracted is pending again, and
@@ -241,7 +267,7 @@ impl Fs {
         self.touch(state, dir, &done.to_os_string());
         self.touch(state, dir, &pending.to_os_string());
         state.aliases.unconsumed(dir, &pending.to_os_string());
-        state.docs.rename(id, dir, pending);
+        self.doc_renamed(state, id, dir, pending);
         Ok(())
     }
 }

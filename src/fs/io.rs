@@ -21,7 +21,14 @@ use crate::store::beneath::stat_file;
 impl Fs {
     /// Reads at most `size` bytes. `cached` tells that the kernel reads ahead for its page cache: such a read carries no
     /// lock owner (spec 6.3).
-    pub fn read(&self, handle: Handle, offset: u64, size: u32, cached: bool) -> Result<Vec<u8>> {
+    pub fn read(
+        &self,
+        request: Request,
+        handle: Handle,
+        offset: u64,
+        size: u32,
+        cached: bool,
+    ) -> Result<Vec<u8>> {
         let reading = match &self
             .lock()
             .handles
@@ -51,7 +58,7 @@ impl Fs {
             returned: bytes.len() as u64,
             cached,
         };
-        self.delivered(&reading, seen);
+        self.delivered(request, &reading, seen);
         Ok(bytes)
     }
 
@@ -211,6 +218,11 @@ impl Fs {
             Open::Doc(open) if open.write => {
                 let last = state.docs.get_mut(open.doc).is_some_and(|doc| {
                     doc.writers = doc.writers.saturating_sub(1);
+                    if let Some(draft) = doc.draft_mut()
+                        && Arc::ptr_eq(&draft.file, &open.file)
+                    {
+                        draft.writers = draft.writers.saturating_sub(1);
+                    }
                     doc.writers == 0
                 });
                 if last {

@@ -96,6 +96,11 @@ impl Fs {
         match self.make(state, request, dir, name, mode, caller.as_ref())? {
             Object::Doc { doc, own } => {
                 let entry = self.enter_doc(state, doc, own.then_some((dir, name)))?;
+                // Its maker is its first writer, also one that means only to read it: with its close it is published.
+                let flags = Flags {
+                    write: true,
+                    ..flags
+                };
                 let opened = self.open_draft(state, request, entry.node, doc, flags)?;
                 Ok(Created { entry, opened })
             }
@@ -366,6 +371,9 @@ impl Fs {
                 (doc.pid, doc.since) = (request.tid, self.clock.now());
             }
             doc.writers += 1;
+            if let Some(draft) = doc.draft_mut().filter(|draft| draft.ino == ino) {
+                draft.writers += 1;
+            }
             doc.flushed = None;
             if flags.truncate {
                 doc.read_by.clear();

@@ -20,8 +20,18 @@ use crate::store::{Access, Kind};
 pub(super) struct Plans(HashMap<DirId, (u64, Arc<Plan>)>);
 
 impl Fs {
-    /// The merge of a queue as it stands.
+    /// The merge of a queue as it will stand once the writers that have closed have let go, as far as anybody can tell:
+    /// what a look-up shows.
     pub(super) fn plan(&self, state: &mut State, queue: DirId) -> Result<Arc<Plan>> {
+        self.plan_with(state, queue, true)
+    }
+
+    /// The merge of a queue without what any writer still has open: what is delivered (spec 4.2).
+    pub(super) fn settled_plan(&self, state: &mut State, queue: DirId) -> Result<Arc<Plan>> {
+        self.plan_with(state, queue, false)
+    }
+
+    fn plan_with(&self, state: &mut State, queue: DirId, closing: bool) -> Result<Arc<Plan>> {
         let queues = self.queues_below(state, queue)?;
         let generation = state.index.generation;
         let old = state.plans.0.get(&queue);
@@ -50,11 +60,14 @@ impl Fs {
                     .docs
                     .named(dir, &stamped)
                     .and_then(|id| state.docs.get(id));
-                if let Some(doc) = doc.filter(|doc| doc.writers > 0) {
+                if let Some(doc) = doc.filter(|doc| doc.is_being_written()) {
                     if !doc.is_closing(now) {
                         continue;
                     }
                     provisional = true;
+                    if !closing {
+                        continue;
+                    }
                 }
                 if known.newline.is_none() {
                     unread.push(items.len());
@@ -135,9 +148,8 @@ impl Fs {
         peek: bool,
     ) -> Result<Entry> {
         let reserved = state.turns.reserved(request.tid, queue, Instant::now());
-        let share = reserved.and_then(|reserved| reserved.share.clone());
-        let plan = match share {
-            Some(snapshot) => snapshot.plan.clone(),
+        let plan = match reserved {
+            Some(reserved) => reserved.snapshot.plan.clone(),
             None => self.plan(state, queue)?,
         };
         let what = What::Merge { plan, peek };

@@ -11,7 +11,7 @@ use super::resolve::{Object, check_name};
 use super::types::{Entry, NodeId};
 use super::{Fs, Request, State, Vacation};
 use crate::error::{Error, Result};
-use crate::names::{self, NameClass, Slug};
+use crate::names::{self, NameClass};
 use crate::session::Caller;
 use crate::store::Kind;
 use crate::store::local::Area;
@@ -101,7 +101,7 @@ impl Fs {
                 let done = self.store.consume(&path, &name, &name.consumed(), now)?;
                 self.touch(state, dir, &file_name);
                 self.touch(state, dir, &done.to_os_string());
-                state.docs.rename(id, dir, done);
+                self.doc_renamed(state, id, dir, done);
             }
             _ => {}
         }
@@ -242,7 +242,7 @@ impl Fs {
                     class => {
                         let naming = match class {
                             NameClass::Stamped(stamped) => Naming::Exactly(stamped),
-                            _ => Naming::Stamp(Slug::from_written(name)),
+                            _ => self.naming_after_vacation(state, &caller, dir, name),
                         };
                         let stamped = self.free_name(state, dir, &naming)?;
                         let reserved = stamped.to_os_string();

@@ -88,6 +88,10 @@ impl Fs {
                 target,
             };
             self.rename_object(state, &source, &renaming)?;
+            if let (NameClass::Backup, Some(caller)) = (names::classify(new_name), &caller) {
+                // What the session finds there from now on is the backup, not a handoff that it once wrote so.
+                state.aliases.remove(new_dir, new_name, &caller.session);
+            }
             state.dirs.path(new_dir)
         };
         if let (true, Some(queue)) = (self.options.sync, published) {
@@ -369,6 +373,10 @@ impl Fs {
             };
             self.unmake(state, id, area, *to, *caller, renaming.from)?;
         } else {
+            if matches!(class, NameClass::Scratch | NameClass::Backup) {
+                // Editors move the old version out of the way, and then remove it (spec 3.9).
+                self.keep_version(state, id)?;
+            }
             match class {
                 NameClass::Scratch => {
                     self.unmake(state, id, Area::Scratch, *to, *caller, renaming.from)?;
@@ -418,10 +426,15 @@ impl Fs {
                 return self.rename_over(state, id, other, renaming);
             }
         }
-        let name = state.docs.get(id).ok_or(Error::NotFound)?.name.clone();
-        let slug = Slug::from_written(to.name);
-        if name.slug() != &slug || state.docs.get(id).is_some_and(|doc| doc.dir != to.dir) {
-            self.move_doc(state, id, to.dir, &name.with_slug(slug), false)?;
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let (dir, old) = (doc.dir, doc.name.clone());
+        let naming = caller.map(|it| self.naming_after_vacation(state, it, to.dir, to.name));
+        let name = match naming {
+            Some(Naming::Exactly(vacated)) => vacated,
+            _ => old.with_slug(Slug::from_written(to.name)),
+        };
+        if name != old || dir != to.dir {
+            self.move_doc(state, id, to.dir, &name, false)?;
         }
         self.alias_for(state, to, caller, id);
         Ok(())

@@ -38,7 +38,9 @@ pub(super) enum Object {
 const NAME_MAX: usize = 255;
 
 /// The inode numbers of a handoff seen through an alias differ from those seen under its stamped name: else mv would
-/// refuse to rename the one to the other as «the same file» (spec 6.6).
+/// refuse to rename the one to the other as «the same file» (spec 6.6). And they stay the same when opening to
+/// write puts another file behind the name: vim refuses to write where the file that it opened is not the one that it
+/// looked at.
 const OWN_VIEW: u64 = 1 << 62;
 
 /// The inode number of `.peek.md` and `.status.json`.
@@ -334,7 +336,7 @@ impl Fs {
         if let Some(file) = node.file() {
             let meta = stat_file(&**file)?;
             return Ok(Attr {
-                ino: ino_of(&what, meta.ino),
+                ino: state.ino_of(&what, meta.ino),
                 meta,
             });
         }
@@ -370,7 +372,7 @@ impl Fs {
             }
         };
         Ok(Attr {
-            ino: ino_of(what, meta.ino),
+            ino: state.ino_of(what, meta.ino),
             meta,
         })
     }
@@ -435,14 +437,19 @@ impl Fs {
     }
 }
 
-fn ino_of(what: &What, ino: u64) -> u64 {
-    match what {
-        What::Doc { alias: Some(_), .. } => ino | OWN_VIEW,
-        _ => ino,
-    }
-}
-
 impl State {
+    /// The inode number that stat(2) shows of a file whose own one is `ino`.
+    fn ino_of(&self, what: &What, ino: u64) -> u64 {
+        match what {
+            What::Doc {
+                doc,
+                alias: Some(_),
+                ..
+            } => OWN_VIEW | self.docs.get(*doc).map_or(ino, |doc| doc.view),
+            _ => ino,
+        }
+    }
+
     /// The directory that a node stands for.
     pub(super) fn dir(&self, id: NodeId) -> Result<DirId> {
         if id == NodeId::ROOT {

@@ -28,6 +28,13 @@ struct Recent {
     consumed: Vec<(DirId, StampedName)>,
 }
 
+impl Recent {
+    fn is_fresh(&self, now: SystemTime) -> bool {
+        now.duration_since(self.at)
+            .is_ok_and(|age| age <= REPLACING)
+    }
+}
+
 impl SingleFile {
     pub(super) fn contains(&self, process: Process) -> bool {
         self.agents.contains(&process)
@@ -40,8 +47,7 @@ impl SingleFile {
         at: SystemTime,
         consumed: Vec<(DirId, StampedName)>,
     ) {
-        let fresh = |read: &Recent| at.duration_since(read.at).is_ok_and(|age| age <= REPLACING);
-        self.recent.retain(fresh);
+        self.recent.retain(|read| read.is_fresh(at));
         self.recent.push_back(Recent {
             process,
             at,
@@ -74,9 +80,7 @@ impl Fs {
         let now = self.clock.now();
         let recent = std::mem::take(&mut state.single_file.recent);
         for read in recent {
-            let fresh = now
-                .duration_since(read.at)
-                .is_ok_and(|age| age <= REPLACING);
+            let fresh = read.is_fresh(now);
             if read.process != process {
                 if fresh {
                     state.single_file.recent.push_back(read);

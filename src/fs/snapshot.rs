@@ -56,7 +56,7 @@ pub(super) struct Plan {
     layout: Layout,
     /// Changes exactly when the content does.
     pub(super) mtime: SystemTime,
-    /// Counts on a writer that has flushed but not let go yet.
+    /// A writer has flushed but not let go yet: the next look may find it otherwise, and nothing tells.
     pub(super) provisional: bool,
 }
 
@@ -142,8 +142,11 @@ impl Snapshot {
         }
     }
 
-    pub(super) fn is_spoiled(&self, item: usize) -> bool {
-        self.files.lock().spoiled.contains(&item)
+    /// Was the reader shown this item as it is? One that was written to since may have the same size and even the same
+    /// mtime.
+    pub(super) fn is_current(&self, item: usize) -> bool {
+        let files = self.files.lock();
+        !files.spoiled.contains(&item) && !files.kept.contains_key(&item)
     }
 }
 

@@ -49,8 +49,9 @@ pub(super) struct Reserved {
     tid: u32,
     queue: DirId,
     until: Instant,
-    /// The holder's own snapshot, for its second open; else a turn of one's own.
-    pub(super) share: Option<Arc<Snapshot>>,
+    pub(super) snapshot: Arc<Snapshot>,
+    /// A turn of one's own, for which others wait; else a share in the holder's.
+    turn: bool,
 }
 
 impl Turns {
@@ -169,9 +170,7 @@ impl Fs {
             return Outcome::Ready(Ok(self.open_passive(&mut state, node, plan)));
         }
         let caller = self.caller(request);
-        let passive = [Role::Searcher, Role::PartReader]
-            .into_iter()
-            .any(|role| self.plays(&caller, role));
+        let passive = self.reads_in_passing(&caller);
         let mut state = self.lock();
         let single_file = caller
             .process
@@ -200,6 +199,11 @@ impl Fs {
         }
     }
 
+    /// Does this program search, save or show a part (spec 6.3, 6.5)?
+    pub(super) fn reads_in_passing(&self, caller: &Caller) -> bool {
+        self.plays(caller, Role::Searcher) || self.plays(caller, Role::PartReader)
+    }
+
     /// Opens, or says until when to wait at most.
     fn step(&self, state: &mut State, opening: &Opening) -> Step {
         let Opening {
@@ -216,10 +220,11 @@ impl Fs {
         }
         if let Some(at) = state.turns.reserved_at(request.tid, queue, now) {
             let reserved = state.turns.reserved.remove(at);
-            let snapshot = match reserved.share {
-                Some(snapshot) if snapshot.plan.same(plan) => snapshot,
-                // The look-up's content, even if it has changed again: the kernel asks twice and no more.
-                _ => state.new_snapshot(plan),
+            let snapshot = if reserved.snapshot.plan.same(plan) {
+                reserved.snapshot
+            } else {
+                // There was no look-up (it was opened through /proc/self/fd), and the kernel asks no third time.
+                state.new_snapshot(plan)
             };
             return Step::Done(Ok(self.open_snapshot(state, opening, snapshot)));
         }
@@ -237,35 +242,37 @@ impl Fs {
             if snapshot.plan.same(plan) {
                 return Step::Done(Ok(self.open_snapshot(state, opening, snapshot)));
             }
-            self.reserve(state, opening, Some(snapshot));
+            self.reserve(state, opening, snapshot, false);
             return Step::Done(Err(Error::Stale));
         }
         let deadline = opening.since + TURN;
         if now < deadline && self.is_blocked(state, opening, own) {
             return Step::WaitUntil(deadline);
         }
-        if let Some(until) = self.writers_closing(state, queue, now) {
+        if let Some(until) = self.writers_closing(state, queue, opening.since, now) {
             return Step::WaitUntil(until);
         }
-        match self.plan(state, queue) {
+        match self.settled_plan(state, queue) {
             Err(error) => Step::Done(Err(error)),
             Ok(current) if current.same(plan) => {
                 let snapshot = state.new_snapshot(plan);
                 Step::Done(Ok(self.open_snapshot(state, opening, snapshot)))
             }
-            Ok(_) => {
-                self.reserve(state, opening, None);
+            Ok(current) => {
+                let snapshot = state.new_snapshot(&current);
+                self.reserve(state, opening, snapshot, true);
                 Step::Done(Err(Error::Stale))
             }
         }
     }
 
-    fn reserve(&self, state: &mut State, opening: &Opening, share: Option<Arc<Snapshot>>) {
+    fn reserve(&self, state: &mut State, opening: &Opening, snapshot: Arc<Snapshot>, turn: bool) {
         state.turns.reserved.push(Reserved {
             tid: opening.request.tid,
             queue: opening.plan.queue,
             until: Instant::now() + RESERVED,
-            share,
+            snapshot,
+            turn,
         });
     }
 
@@ -281,10 +288,7 @@ impl Fs {
             .iter()
             .any(|holder| overlaps(holder.snapshot.plan.queue) && !own(&holder));
         let reserved = state.turns.reserved.iter().any(|it| {
-            it.share.is_none()
-                && now < it.until
-                && it.tid != opening.request.tid
-                && overlaps(it.queue)
+            it.turn && now < it.until && it.tid != opening.request.tid && overlaps(it.queue)
         });
         let earlier = state
             .turns
@@ -294,17 +298,23 @@ impl Fs {
         held || reserved || earlier
     }
 
-    /// Until when it is worth waiting for writers that have closed but not let go (spec 4.2).
-    fn writers_closing(&self, state: &State, queue: DirId, now: Instant) -> Option<Instant> {
-        state
-            .docs
-            .iter()
-            .filter(|(_, doc)| {
-                doc.writers > 0 && doc.is_closing(now) && state.dirs.is_within(doc.dir, queue)
-            })
-            .filter_map(|(_, doc)| doc.flushed)
-            .map(|at| at + RELEASE)
-            .max()
+    /// Until when it is worth waiting for writers that had closed when the open came, but have not let go (spec 4.2).
+    /// Others may go on closing for ever.
+    fn writers_closing(
+        &self,
+        state: &State,
+        queue: DirId,
+        since: Instant,
+        now: Instant,
+    ) -> Option<Instant> {
+        let until = since + RELEASE;
+        let closing = |doc: &Doc| {
+            doc.writers > 0
+                && doc.is_closing(now)
+                && doc.flushed.is_some_and(|at| at <= since)
+                && state.dirs.is_within(doc.dir, queue)
+        };
+        (now < until && state.docs.iter().any(|(_, doc)| closing(doc))).then_some(until)
     }
 
     fn open_passive(&self, state: &mut State, node: NodeId, plan: &Arc<Plan>) -> Opened {

@@ -295,6 +295,8 @@ impl Syntax {
             b"node" | b"nodejs" | b"MainThread" | b"node-MainThread" => Some(&NODE),
             b"bun" => Some(&BUN),
             b"deno" => Some(&DENO),
+            // One executable of many programs: `busybox sed`.
+            b"busybox" | b"toybox" => Some(&PLAIN),
             _ => None,
         }
     }
@@ -399,6 +401,8 @@ mod tests {
             (&["bun", "run", "/x/opencode.js"], Some("opencode")),
             (&["deno", "run", "-A", "run"], Some("run")),
             (&["bash", "claude"], None),
+            (&["busybox", "sed", "-i", "s/a/b/"], Some("sed")),
+            (&["toybox", "grep", "-q", "x"], Some("grep")),
         ];
         for (argv, expected) in cases {
             assert_eq!(runs(argv).as_deref(), *expected, "{argv:?}");

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,7 @@ pub struct Mount {
     pub clock: ShiftedClock,
     options: Options,
     dir: TempDir,
+    outside: TempDir,
     _serial: MutexGuard<'static, ()>,
 }
 
@@ -75,6 +77,7 @@ impl Mount {
             clock: ShiftedClock::default(),
             options,
             dir,
+            outside: tempfile::tempdir().unwrap(),
             _serial: serial,
         };
         mount.mount();
@@ -199,6 +202,20 @@ impl Mount {
             "more than one {wanted} in {names:?}"
         );
         name.clone()
+    }
+
+    /// Writes a document under this name as one session.
+    pub fn write(&self, session: &str, name: &str, content: &[u8]) {
+        let mut cat = self.command(session, "sh");
+        let cat = cat.args(["-c", "cat > \"$1\"", "sh", name]);
+        let mut cat = cat.stdin(Stdio::piped()).spawn().unwrap();
+        cat.stdin.take().unwrap().write_all(content).unwrap();
+        assert!(cat.wait().unwrap().success(), "{session}: {name}");
+    }
+
+    /// A path outside of the mount that is gone with it.
+    pub fn outside(&self, name: &str) -> PathBuf {
+        self.outside.path().join(name)
     }
 
     /// The bodies that reading `pending.md` to its end delivers, and so consumes, as session `session`.

@@ -3,12 +3,26 @@
 // There is no crate outside that could reach anything.
 #![allow(unreachable_pub)]
 
+mod actors;
 mod harness;
 
+mod aliases;
 mod basics;
+mod copies;
+mod crowd;
+mod drafts;
+mod editors;
+mod edits;
 mod failures;
 mod first_mount;
+mod names;
 mod queues;
+mod reading;
 mod recovery;
+mod renames;
 mod retention;
+mod scratch;
+mod sessions;
+mod single_file;
 mod strays;
+mod turns;

@@ -1,0 +1,169 @@
+//! Programs that do one step at a time, so that a test decides what happens in which order; and what is kept below.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::LazyLock;
+
+use tempfile::TempDir;
+
+use crate::harness::Mount;
+
+/// Python's own loop of lines: what is an expression is answered as text, an error by its name.
+const LOOP: &str = r"
+import errno, json, os, sys, threading
+for line in sys.stdin:
+    source = json.loads(line)
+    try:
+        try:
+            answer = ['value', str(eval(compile(source, 'test', 'eval')))]
+        except SyntaxError:
+            exec(compile(source, 'test', 'exec'))
+            answer = ['value', '']
+    except OSError as error:
+        answer = ['errno', errno.errorcode[error.errno]]
+    except BaseException as error:
+        answer = ['error', repr(error)]
+    print(json.dumps(answer), flush=True)
+";
+
+/// Python itself, not a wrapper that chooses one.
+static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
+    let output = Command::new("python3")
+        .args(["-c", "import sys; print(sys.executable, end='')"])
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap().into()
+});
+
+/// A program under another name, which is all that a mount sees of it.
+pub struct Disguise(TempDir);
+
+impl Disguise {
+    pub fn bash(name: &str) -> Disguise {
+        Disguise::of(Path::new("/bin/bash"), name)
+    }
+
+    pub fn of(program: &Path, name: &str) -> Disguise {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(program, dir.path().join(name)).unwrap();
+        Disguise(dir)
+    }
+
+    /// What to execute.
+    pub fn path(&self) -> PathBuf {
+        fs::read_dir(self.0.path())
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap()
+            .path()
+    }
+}
+
+/// One process that does what it is told, a line at a time, in the mount.
+pub struct Actor {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+    _disguise: Disguise,
+}
+
+impl Actor {
+    /// A program that is known for nothing, in this session.
+    pub fn new(mount: &Mount, session: &str) -> Actor {
+        Actor::called(mount, session, "python3")
+    }
+
+    /// A program of that name, in this session.
+    pub fn called(mount: &Mount, session: &str, name: &str) -> Actor {
+        let disguise = Disguise::of(&PYTHON, name);
+        let command = mount.command(session, disguise.path());
+        Actor::start(command, disguise)
+    }
+
+    /// An agent of that name, whose session is what can be told from its process.
+    pub fn agent(mount: &Mount, name: &str) -> Actor {
+        let disguise = Disguise::of(&PYTHON, name);
+        let mut command = mount.command("", disguise.path());
+        command.env_remove("HANDOFF_SESSION");
+        Actor::start(command, disguise)
+    }
+
+    fn start(mut command: Command, disguise: Disguise) -> Actor {
+        let mut child = command
+            .args(["-c", LOOP])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Actor {
+            input: child.stdin.take(),
+            output: BufReader::new(child.stdout.take().unwrap()),
+            child,
+            _disguise: disguise,
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Runs one piece of Python, and answers what an expression gives.
+    pub fn run(&mut self, source: &str) -> String {
+        match self.ask(source) {
+            (kind, answer) if kind == "value" => answer,
+            (_, answer) => panic!("{source}: {answer}"),
+        }
+    }
+
+    /// Runs one piece of Python that must fail in a system call; answers the error's name.
+    pub fn fails(&mut self, source: &str) -> String {
+        match self.ask(source) {
+            (kind, answer) if kind == "errno" => answer,
+            (_, answer) => panic!("{source}: {answer:?} and no error of the system"),
+        }
+    }
+
+    fn ask(&mut self, source: &str) -> (String, String) {
+        let input = self.input.as_mut().unwrap();
+        let line = serde_json::to_string(source).unwrap();
+        writeln!(input, "{line}").unwrap();
+        let mut answer = String::new();
+        self.output.read_line(&mut answer).unwrap();
+        serde_json::from_str(&answer).unwrap()
+    }
+
+    /// Kills it, with whatever it has open.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        self.input = None;
+        let _ = self.child.wait();
+    }
+}
+
+/// What the replaced versions hold, sorted.
+pub fn replaced(mount: &Mount) -> Vec<String> {
+    let mut found = Vec::new();
+    collect(&mount.below(".handoff-fs/replaced"), &mut found);
+    found.sort();
+    found
+}
+
+fn collect(dir: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(dir).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, found);
+        } else {
+            found.push(fs::read_to_string(path).unwrap());
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What copies, moves and synchronises, as it is (spec 4.1, 4.3, 4.5, 4.6).
+
+use std::fs;
+
+use tempfile::TempDir;
+
+use crate::actors::Actor;
+use crate::harness::Mount;
+
+/// Files outside the mount, on another filesystem as far as anybody can tell.
+fn outside() -> (TempDir, String) {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("one"), "one\n").unwrap();
+    fs::write(dir.path().join("two"), "two\n").unwrap();
+    let path = dir.path().to_str().unwrap().to_owned();
+    (dir, path)
+}
+
+/// spec 4.1: cp makes a handoff, and another one when its target is there.
+#[test]
+fn cp() {
+    let mount = Mount::new();
+    let (_dir, outside) = outside();
+    mount.sh(
+        "a",
+        &format!("cp {outside}/one n.md; cp {outside}/two n.md; cmp {outside}/two n.md"),
+    );
+    assert_eq!(mount.peek(), ["one", "two"]);
+    mount.sh(
+        "a",
+        &format!("cp -p {outside}/one p.md; cp -f {outside}/two p.md; cp -a {outside}/one a.md"),
+    );
+    mount.sh("a", "test one -ef one || cmp n.md n.md");
+    assert_eq!(mount.take("b").len(), 5);
+}
+
+/// spec 4.1, 4.5: cp within the mount, and cp that unlinks its target first.
+#[test]
+fn cp_within() {
+    let mount = Mount::new();
+    let (_dir, outside) = outside();
+    mount.sh(
+        "a",
+        "echo x > n.md; cp n.md m.md; cp 2*_n.md k.md; cat m.md k.md",
+    );
+    assert_eq!(mount.peek(), ["x", "x", "x"]);
+    mount.sh(
+        "a",
+        &format!("cp --remove-destination {outside}/two m.md; cat m.md"),
+    );
+    let mut bodies = mount.take("b");
+    bodies.sort();
+    assert_eq!(bodies, ["two", "x", "x", "x"]);
+}
+
+/// spec 4.5: mv from another filesystem unlinks its target before it creates it; neither handoff is lost.
+#[test]
+fn mv_from_elsewhere() {
+    let mount = Mount::new();
+    let (_dir, outside) = outside();
+    mount.sh(
+        "a",
+        &format!(
+            "mv {outside}/one n.md; cat n.md; mv {outside}/two n.md; cat n.md; ! ls {outside}/*"
+        ),
+    );
+    // In the order of their mtimes, which mv takes along.
+    let mut bodies = mount.take("b");
+    bodies.sort();
+    assert_eq!(bodies, ["one", "two"]);
+}
+
+/// spec 4.5: mv out of the mount takes the handoff along.
+#[test]
+fn mv_elsewhere() {
+    let mount = Mount::new();
+    let (_dir, outside) = outside();
+    mount.sh(
+        "a",
+        &format!("echo x > n.md; echo y > m.md; mv 2*_n.md {outside}/taken; cat {outside}/taken"),
+    );
+    assert_eq!(mount.slugs(), ["m"]);
+    mount.sh(
+        "a",
+        &format!("mv m.md {outside}/alias; cat {outside}/alias"),
+    );
+    assert_eq!(mount.slugs(), ["m_done"]);
+}
+
+/// spec 4.3, 4.5: install unlinks, creates, and changes the mode by path.
+#[test]
+fn install() {
+    let mount = Mount::new();
+    let (_dir, outside) = outside();
+    mount.sh(
+        "a",
+        &format!(
+            "install -m 640 {outside}/one n.md; stat -c %a n.md; install -m 644 {outside}/two n.md"
+        ),
+    );
+    assert_eq!(mount.sh("a", "stat -c %a n.md; cat n.md"), "644\ntwo\n");
+    assert_eq!(mount.take("b"), ["one", "two"]);
+}
+
+/// spec 4.1, 4.3: tee and dd.
+#[test]
+fn tee_and_dd() {
+    let mount = Mount::new();
+    mount.sh(
+        "a",
+        "echo 1 | tee t.md u.md; echo 2 | tee t.md; echo 3 | tee -a t.md
+         seq 1000 | dd of=d.md bs=100 status=none; test $(wc -l < d.md) = 1000",
+    );
+    let bodies = mount.take("b");
+    assert_eq!(bodies.len(), 4);
+    assert!(bodies.contains(&"2\n3".to_owned()), "{bodies:?}");
+}
+
+/// spec 4.6: rsync writes a hidden name and renames it.
+#[test]
+fn rsync() {
+    let mount = Mount::new();
+    let (_dir, outside) = outside();
+    mount.sh(
+        "a",
+        &format!("rsync -a {outside}/one n.md; cmp {outside}/one n.md"),
+    );
+    let stamped = mount.stamped("n");
+    // A second time it finds its own file, of the same size and time, and does nothing.
+    mount.sh("a", &format!("rsync -a {outside}/one n.md"));
+    assert_eq!(mount.names(), [stamped]);
+    mount.sh(
+        "a",
+        &format!("rsync -aI {outside}/two n.md; cmp {outside}/two n.md"),
+    );
+    assert_eq!(mount.peek(), ["one", "two"]);
+    assert_eq!(mount.take("b").len(), 2);
+    assert!(mount.names().iter().all(|name| !name.starts_with('.')));
+}
+
+/// spec 4.6: rsync of a directory makes a handoff of each file.
+#[test]
+fn rsync_directory() {
+    let mount = Mount::new();
+    let (_dir, outside) = outside();
+    mount.sh("a", &format!("rsync -r {outside}/ ./"));
+    assert_eq!(mount.slugs(), ["one", "two"]);
+    assert_eq!(mount.take("b").len(), 2);
+}
+
+/// spec 4.1, 4.3: rsync --inplace writes without O_TRUNC, and then comes back by path.
+#[test]
+fn rsync_inplace() {
+    let mount = Mount::new();
+    let (_dir, outside) = outside();
+    mount.sh(
+        "a",
+        &format!("rsync -a --inplace {outside}/one n.md; cmp {outside}/one n.md"),
+    );
+    mount.sh(
+        "a",
+        &format!("rsync -aI --inplace {outside}/two n.md; cmp {outside}/two n.md"),
+    );
+    assert_eq!(mount.take("b"), ["one", "two"]);
+}
+
+/// spec 4.6: Python's way of replacing a file at once.
+#[test]
+fn tempfile_and_replace() {
+    let mount = Mount::new();
+    let mut python = Actor::new(&mount, "a");
+    python.run("import tempfile");
+    let replace = |text: &str| {
+        format!(
+            "
+f = tempfile.NamedTemporaryFile('w', dir='.', delete=False)
+f.write('{text}'); f.flush(); os.fsync(f.fileno()); f.close()
+os.replace(f.name, 'n.md')
+d = os.open('.', os.O_DIRECTORY); os.fsync(d); os.close(d)
+assert open('n.md').read() == '{text}'
+"
+        )
+    };
+    python.run(&replace("one"));
+    assert_eq!(mount.slugs(), ["n"]);
+    python.run(&replace("two"));
+    assert_eq!(mount.peek(), ["one", "two"]);
+    python.run("f = tempfile.NamedTemporaryFile('w', dir='.'); f.write('scratch'); f.flush()");
+    assert_eq!(mount.take("b"), ["one", "two"]);
+}
+
+/// spec 4.1, 4.3: what other tools do, by system call, each row of it (tools.md).
+#[test]
+fn busybox_writes() {
+    let mount = Mount::new();
+    let (_dir, outside) = outside();
+    mount.sh(
+        "a",
+        &format!(
+            "busybox cp {outside}/one c.md; busybox mv {outside}/one m.md
+             busybox dd if={outside}/two of=i.md; busybox sh -c 'echo x > s.md'
+             echo y | busybox tee t.md; busybox touch e.md; cat c.md m.md i.md s.md t.md"
+        ),
+    );
+    let mut bodies = mount.take("b");
+    bodies.sort();
+    assert_eq!(bodies, ["one", "one", "two", "x", "y"]);
+}

@@ -1,0 +1,279 @@
+//! What is an edit, and what becomes of the content that it replaces.
+
+use std::fs;
+
+use handoff_fs::programs::Role;
+
+use crate::actors::{Actor, Disguise, replaced};
+use crate::harness::Mount;
+
+/// What Claude Code's Write and Edit do: a temporary name, made durable and renamed.
+const WRITE: &str = "
+def write(name, text):
+    temp = f'{name}.tmp.{os.getpid()}.0123456789ab'
+    f = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+    os.write(f, text); os.fsync(f); os.close(f)
+    os.rename(temp, name)
+    assert os.stat(name).st_size == len(text)
+";
+
+/// spec 4.4, 4.6: an agent that has read what it wrote edits it; that has not, writes another one.
+#[test]
+fn agent_writes_by_rename() {
+    let mount = Mount::new();
+    let mut agent = Actor::agent(&mount, "claude");
+    agent.run(WRITE);
+    agent.run("write('n.md', b'one')");
+    let name = mount.stamped("n");
+    agent.run("open('n.md').read(); write('n.md', b'one, edited')");
+    assert_eq!(mount.names(), [name.as_str()]);
+    assert_eq!(mount.peek(), ["one, edited"]);
+    assert_eq!(replaced(&mount), ["one"]);
+    // It has not read what it has written since.
+    agent.run("write('n.md', b'two')");
+    assert_eq!(mount.peek(), ["one, edited", "two"]);
+    agent.run("open('n.md').read(); write('n.md', b'two, edited')");
+    assert_eq!(mount.take("r"), ["one, edited", "two, edited"]);
+}
+
+/// spec 4.4: agents that rewrite in place, with O_TRUNC or by ftruncate.
+#[test]
+fn agent_writes_in_place() {
+    let mount = Mount::new();
+    for (agent, flags) in [
+        ("codex", "os.O_CREAT | os.O_TRUNC"),
+        ("opencode", "os.O_CREAT"),
+        ("gemini", "os.O_TRUNC"),
+    ] {
+        let mut agent = Actor::agent(&mount, agent);
+        let write = |text: &str| {
+            format!(
+                "f = os.open('n.md', os.O_WRONLY | {flags}); os.write(f, b'{text}'); os.ftruncate(f, {}); os.close(f)",
+                text.len()
+            )
+        };
+        agent.run("open('n.md', 'w').write('the first text')");
+        let name = mount.stamped("n");
+        agent.run("open('n.md').read()");
+        agent.run(&write("edited"));
+        assert_eq!(mount.names(), [name.as_str()]);
+        assert_eq!(mount.peek(), ["edited"]);
+        assert_eq!(agent.run("open('n.md').read()"), "edited");
+        agent.run(&write("edited once more"));
+        agent.run(&write("unread"));
+        assert_eq!(mount.take("r"), ["edited once more", "unread"]);
+        agent.run("os.unlink('n.md')");
+        mount.sh("r", "rm 2*");
+    }
+}
+
+/// spec 4.4: its process must have read it; a reading by another one of its session does not count.
+#[test]
+fn only_the_reader_edits() {
+    let mount = Mount::new();
+    let mut agent = Actor::agent(&mount, "claude");
+    agent.run("import subprocess");
+    agent.run("open('n.md', 'w').write('one')");
+    agent.run("subprocess.run(['cat', 'n.md'], check=True, stdout=subprocess.DEVNULL)");
+    agent.run("open('n.md', 'w').write('two')");
+    assert_eq!(mount.peek(), ["one", "two"]);
+}
+
+/// spec 4.4: any other program makes a new handoff each time, whatever it has read.
+#[test]
+fn other_programs_do_not_edit() {
+    let mount = Mount::new();
+    let mut program = Actor::new(&mount, "a");
+    program.run(WRITE);
+    program.run("open('n.md', 'w').write('one')");
+    program.run("open('n.md').read(); open('n.md', 'w').write('two')");
+    program.run("open('n.md').read(); write('n.md', b'three')");
+    assert_eq!(mount.take("r"), ["one", "two", "three"]);
+}
+
+/// spec 4.4: the lists can be extended.
+#[test]
+fn more_editors() {
+    let mount = Mount::with(|options| options.programs.amend(Role::Editor, "scribble").unwrap());
+    let mut editor = Actor::called(&mount, "a", "scribble");
+    editor.run("open('n.md', 'w').write('one')");
+    editor.run("open('n.md', 'w').write('two')");
+    assert_eq!(mount.take("r"), ["two"]);
+}
+
+/// spec 4.4, 5: a script is known by its name, not by its interpreter's.
+#[test]
+fn agent_as_a_script() {
+    let mount = Mount::new();
+    let dir = tempfile::tempdir().unwrap();
+    let script = dir.path().join("claude.py");
+    let text = "
+open('n.md', 'w').write('one')
+old = open('n.md').read()
+open('n.md', 'w').write(old + ', edited')
+";
+    fs::write(&script, text).unwrap();
+    let mut command = mount.command("a", "python3");
+    assert!(command.arg(&script).status().unwrap().success());
+    assert_eq!(mount.take("r"), ["one, edited"]);
+
+    let shell = Disguise::bash("codex");
+    let text = "echo two > n.md; read -r line < n.md; echo \"$line, edited\" > n.md";
+    assert!(
+        mount
+            .command("b", shell.path())
+            .args(["-c", text])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(mount.take("r"), ["two, edited"]);
+}
+
+/// spec 4.4: readers find the old content or the new one, whole.
+#[test]
+fn an_edit_is_atomic() {
+    let mount = Mount::new();
+    let mut agent = Actor::agent(&mount, "claude");
+    agent.run("open('n.md', 'w').write('the old text')");
+    let name = mount.stamped("n");
+    agent.run("open('n.md').read(); f = open('n.md', 'w')");
+    for step in [
+        "f.write('the new'); f.flush()",
+        "f.write(' text'); f.flush()",
+    ] {
+        assert_eq!(mount.peek(), ["the old text"]);
+        assert_eq!(mount.sh("r", &format!("cat {name}")), "the old text");
+        assert_eq!(
+            fs::read_to_string(mount.below(&name)).unwrap(),
+            "the old text"
+        );
+        agent.run(step);
+    }
+    assert_eq!(agent.run("open('n.md').read()"), "the new text");
+    agent.run("f.close()");
+    assert_eq!(
+        fs::read_to_string(mount.below(&name)).unwrap(),
+        "the new text"
+    );
+    assert_eq!(mount.take("r"), ["the new text"]);
+    assert_eq!(replaced(&mount), ["the old text"]);
+}
+
+/// spec 4.4: an edit whose program is killed leaves the old content whole.
+#[test]
+fn a_killed_edit() {
+    let mount = Mount::new();
+    let mut agent = Actor::agent(&mount, "claude");
+    agent.run("open('n.md', 'w').write('the old text')");
+    agent.run(
+        "open('n.md').read(); f = os.open('n.md', os.O_WRONLY | os.O_TRUNC); os.write(f, b'half')",
+    );
+    agent.kill();
+    assert_eq!(mount.take("r"), ["the old text", "half"]);
+    assert_eq!(mount.slugs(), ["n-partial_done", "n_done"]);
+}
+
+/// spec 4.4: what was consumed meanwhile has been delivered; the edit is a handoff of its own.
+#[test]
+fn consumed_while_it_is_edited() {
+    let mount = Mount::new();
+    let mut agent = Actor::agent(&mount, "claude");
+    agent.run("open('n.md', 'w').write('old')");
+    agent.run("open('n.md').read(); f = open('n.md', 'w'); f.write('new')");
+    assert_eq!(mount.take("r"), ["old"]);
+    agent.run("f.close()");
+    assert_eq!(agent.run("open('n.md').read()"), "new");
+    assert_eq!(mount.take("r"), ["new"]);
+    let contents: Vec<String> = mount
+        .names_below()
+        .iter()
+        .map(|name| fs::read_to_string(mount.below(name)).unwrap())
+        .collect();
+    assert!(contents.contains(&"old".to_owned()), "{contents:?}");
+}
+
+/// spec 4.4: an edit that ends as it began changes nothing.
+#[test]
+fn an_edit_of_nothing() {
+    let mount = Mount::new();
+    let mut editor = Actor::called(&mount, "a", "vim");
+    editor.run("open('n.md', 'w').write('text'); os.utime('n.md', (1100000000, 1100000000))");
+    let names = mount.names();
+    editor.run("os.close(os.open('n.md', os.O_RDWR))");
+    assert_eq!(mount.names(), names);
+    assert_eq!(editor.run("os.stat('n.md').st_mtime"), "1100000000.0");
+    assert_eq!(replaced(&mount), [""; 0]);
+    assert_eq!(mount.take("r"), ["text"]);
+}
+
+/// spec 3.9, 4.5: a stamped name is written in place; what that replaced is kept.
+#[test]
+fn stamped_names_are_written_in_place() {
+    let mount = Mount::new();
+    let name = "2026-01-02_030405_n.md";
+    for (change, text, kept) in [
+        ("printf new > $n", "new", &["old text"][..]),
+        ("truncate -s 3 $n", "old", &["old text"]),
+        (
+            "printf NEW | dd of=$n conv=notrunc status=none",
+            "NEW text",
+            &["old text"],
+        ),
+        ("printf ' and new' >> $n", "old text and new", &[]),
+        ("truncate -s 0 $n; printf new >> $n", "new", &["old text"]),
+        (
+            "printf scratch > x.tmp; mv x.tmp $n",
+            "scratch",
+            &["old text"],
+        ),
+        ("printf other > o.md; mv o.md $n", "other", &["old text"]),
+        (
+            "cp $n k.tmp; printf two > $n; printf three > $n",
+            "three",
+            &["old text", "two"],
+        ),
+    ] {
+        mount.sh("a", &format!("printf 'old text' > {name}"));
+        mount.sh("b", &format!("n={name}; {change}"));
+        assert_eq!(
+            mount
+                .names()
+                .iter()
+                .filter(|it| !it.ends_with(".tmp"))
+                .collect::<Vec<_>>(),
+            [name],
+            "{change}"
+        );
+        assert_eq!(mount.peek(), [text], "{change}");
+        assert_eq!(
+            fs::read_to_string(mount.below(name)).unwrap(),
+            text,
+            "{change}"
+        );
+        assert_eq!(replaced(&mount), kept, "{change}");
+        mount.sh("b", "rm 2*; rm -f *.tmp");
+        let _ = fs::remove_dir_all(mount.below(".handoff-fs/replaced"));
+    }
+}
+
+/// spec 3.9, 7.1: replaced versions go with the retention time.
+#[test]
+fn replaced_versions_expire() {
+    let mount = Mount::new();
+    mount.sh(
+        "a",
+        "echo old > 2026-01-02_030405_n.md; echo new > 2026-01-02_030405_n.md",
+    );
+    mount
+        .clock
+        .advance(std::time::Duration::from_secs(6 * 24 * 60 * 60));
+    mount.fs().sweep();
+    assert_eq!(replaced(&mount), ["old\n"]);
+    mount
+        .clock
+        .advance(std::time::Duration::from_secs(25 * 60 * 60));
+    mount.fs().sweep();
+    assert_eq!(replaced(&mount), [""; 0]);
+    assert_eq!(mount.peek(), ["new"]);
+}

@@ -1,0 +1,297 @@
+//! What becomes of a handoff whose name is changed or taken away (spec 4.5).
+
+use std::fs;
+
+use crate::actors::{Actor, replaced};
+use crate::harness::{Mount, slug};
+
+const NAME: &str = "2026-01-02_030405_x.md";
+const DONE: &str = "2026-01-02_030405_x_done.md";
+
+/// spec 4.5: a stamped name is read, appended to and deleted like any file.
+#[test]
+fn a_stamped_name_is_a_file() {
+    let mount = Mount::new();
+    mount.sh("a", &format!("echo 1 > {NAME}"));
+    mount.sh(
+        "b",
+        &format!("echo 2 >> {NAME}; cat {NAME}; grep -q 2 {NAME}"),
+    );
+    assert_eq!(mount.peek(), ["1\n2"]);
+    assert_eq!(mount.sh("b", &format!("cat {NAME}")), "1\n2\n");
+    mount.sh("b", &format!("rm {NAME}"));
+    assert_eq!(mount.names(), [""; 0]);
+    assert_eq!(mount.names_below(), [""; 0]);
+    assert_eq!(mount.take("c"), [""; 0]);
+}
+
+/// spec 4.5: `X.md` to `X_done.md` consumes, the other way round makes pending again.
+#[test]
+fn consuming_by_hand() {
+    let mount = Mount::new();
+    mount.sh("a", &format!("echo 1 > {NAME}"));
+    mount.sh("b", &format!("mv {NAME} {DONE}"));
+    assert_eq!(mount.names(), [DONE]);
+    assert_eq!(mount.take("c"), [""; 0]);
+    mount.sh("b", &format!("mv {DONE} {NAME}"));
+    assert_eq!(mount.names(), [NAME]);
+    assert_eq!(mount.take("c"), ["1"]);
+}
+
+/// spec 4.5: consumed through an alias; the alias goes.
+#[test]
+fn consuming_an_alias() {
+    let mount = Mount::new();
+    mount.sh("a", "echo 1 > n.md");
+    let name = mount.stamped("n");
+    let done = name.replace(".md", "_done.md");
+    mount.sh("a", &format!("mv n.md {done}; test ! -e n.md"));
+    assert_eq!(mount.names(), [done.as_str()]);
+    mount.sh("a", &format!("mv {done} {name}"));
+    assert_eq!(mount.take("c"), ["1"]);
+}
+
+/// spec 4.5: to another unstamped name: the stamp stays, the slug changes.
+#[test]
+fn another_slug() {
+    let mount = Mount::new();
+    mount.sh(
+        "a",
+        &format!("echo 1 > {NAME}; mv {NAME} topic.md; cat topic.md"),
+    );
+    assert_eq!(mount.names(), ["2026-01-02_030405_topic.md"]);
+    mount.sh(
+        "a",
+        "mv topic.md 'an other.txt'; cat 'an other.txt'; test ! -e topic.md",
+    );
+    assert_eq!(mount.names(), ["2026-01-02_030405_an-other.md"]);
+    assert!(!mount.run("b", "cat 'an other.txt'").status.success());
+    assert_eq!(mount.take("b"), ["1"]);
+    // Consumed, and renamed all the same.
+    mount.sh("a", "mv 'an other.txt' last.md");
+    assert_eq!(mount.names(), ["2026-01-02_030405_last_done.md"]);
+}
+
+/// spec 4.5: to another stamped name.
+#[test]
+fn another_stamp() {
+    let mount = Mount::new();
+    mount.sh("a", &format!("echo 1 > n.md; mv n.md {NAME}"));
+    assert_eq!(mount.names(), [NAME]);
+    mount.sh("a", &format!("mv {NAME} 2027-01-01_000000_y.md"));
+    assert_eq!(mount.names(), ["2027-01-01_000000_y.md"]);
+    mount.sh(
+        "a",
+        "mv 2027-01-01_000000_y.md 2028-01-01_000000_z.txt; cat 2028-01-01_000000_z.txt",
+    );
+    assert_eq!(mount.names(), ["2028-01-01_000000_z.md"]);
+    assert_eq!(mount.take("b"), ["1"]);
+}
+
+/// spec 4.5: to a backup or scratch name it stops being a handoff, and back again it is one.
+#[test]
+fn backups() {
+    for ending in ["~", ".bak", ".orig", ".tmp", ".swp"] {
+        for file in [NAME, "n.md"] {
+            let mount = Mount::new();
+            mount.sh("a", &format!("echo 1 > {file}; mv {file} {file}{ending}"));
+            assert_eq!(mount.names(), [format!("{file}{ending}")]);
+            assert_eq!(mount.take("b"), [""; 0], "{file}{ending}");
+            assert_eq!(mount.sh("b", &format!("cat {file}{ending}")), "1\n");
+            assert!(!mount.run("a", &format!("cat {file}")).status.success());
+            mount.sh("a", &format!("mv {file}{ending} {file}; cat {file}"));
+            assert_eq!(
+                mount
+                    .names()
+                    .iter()
+                    .map(|name| slug(name))
+                    .collect::<Vec<_>>(),
+                [if file == NAME { "x" } else { "n" }]
+            );
+            assert_eq!(mount.take("b"), ["1"], "{file}{ending}");
+        }
+    }
+}
+
+/// spec 4.5: a backup that takes the name of an own alias takes it for good.
+#[test]
+fn a_backup_over_an_alias() {
+    let mount = Mount::new();
+    mount.sh("a", "echo one > n.md; cp n.md n.md.bak; sed -i.bak s/one/two/ n.md; cat n.md.bak; echo one | cmp - n.md.bak");
+    let mut bodies = mount.take("b");
+    bodies.sort();
+    assert_eq!(bodies, ["one", "two"]);
+    mount.sh("a", "mv n.md.bak elsewhere.bak; test ! -e n.md.bak");
+}
+
+/// spec 4.5, 3.9: onto a stamped name that is taken: what was there is kept.
+#[test]
+fn over_another() {
+    let mount = Mount::new();
+    mount.sh(
+        "a",
+        &format!(
+            "echo 1 > {NAME}; echo 2 > 2026-01-02_030406_y.md; mv 2026-01-02_030406_y.md {NAME}"
+        ),
+    );
+    assert_eq!(mount.names(), [NAME]);
+    assert_eq!(replaced(&mount), ["1\n"]);
+    assert!(
+        !mount
+            .run(
+                "a",
+                "echo 3 > z.md; mv -n z.md 2026-01-02_030405_x.md; test ! -e z.md"
+            )
+            .status
+            .success()
+    );
+    assert_eq!(mount.take("b"), ["2", "3"]);
+}
+
+/// spec 4.1, 4.5: onto an own alias: nobody overwrites a handoff through an unstamped name.
+#[test]
+fn over_an_alias() {
+    let mount = Mount::new();
+    mount.sh(
+        "a",
+        "echo 1 > n.md; echo 2 > m.md; mv m.md n.md; cat n.md | grep -q 2; test ! -e m.md",
+    );
+    assert_eq!(mount.peek(), ["1", "2"]);
+    assert_eq!(mount.slugs().len(), 2);
+    assert!(mount.slugs().iter().all(|slug| slug.starts_with('n')));
+}
+
+/// spec 4.5: removing an alias retracts, undelivered.
+#[test]
+fn retracting() {
+    let mount = Mount::new();
+    mount.sh("a", "echo 1 > n.md; rm n.md; test ! -e n.md");
+    assert_eq!(mount.slugs(), ["n_done"]);
+    assert_eq!(mount.take("b"), [""; 0]);
+    // Another process that makes the name anew does not bring it back.
+    mount.sh("a", "echo 2 > n.md");
+    assert_eq!(mount.take("b"), ["2"]);
+}
+
+/// spec 4.5: pending again if the same process then creates that name.
+#[test]
+fn retracted_and_made_anew() {
+    let mount = Mount::new();
+    let mut writer = Actor::new(&mount, "a");
+    for make in [
+        "open('n.md', 'w').write('two')",
+        "open('n.tmp', 'w').write('two'); os.rename('n.tmp', 'n.md')",
+        "open('n.tmp', 'w').write('two'); os.link('n.tmp', 'n.md'); os.unlink('n.tmp')",
+        "open('n.new', 'w').write('two'); os.rename('n.new', 'n.md')",
+    ] {
+        writer.run("open('n.md', 'w').write('one')");
+        writer.run("os.unlink('n.md')");
+        assert_eq!(mount.peek(), [""; 0], "{make}");
+        writer.run(make);
+        assert_eq!(writer.run("open('n.md').read()"), "two", "{make}");
+        let mut bodies = mount.take("b");
+        bodies.sort();
+        assert_eq!(bodies, ["one", "two"], "{make}");
+        writer.run("os.unlink('n.md')");
+        mount.sh("b", "rm 2*");
+    }
+}
+
+/// spec 4.5: an alias that is removed while its handoff is still written.
+#[test]
+fn retracted_while_open() {
+    let mount = Mount::new();
+    let mut writer = Actor::new(&mount, "a");
+    writer.run("f = open('n.md', 'w'); f.write('text'); os.unlink('n.md'); f.close()");
+    assert_eq!(mount.slugs(), ["n_done"]);
+    assert_eq!(mount.take("b"), [""; 0]);
+    writer.run("f = open('m.md', 'w'); f.write('one'); os.unlink('m.md')");
+    writer.run("g = open('m.md', 'w'); g.write('two'); f.close(); g.close()");
+    assert_eq!(mount.take("b"), ["one", "two"]);
+}
+
+/// spec 4.5: an empty one has nothing to retract.
+#[test]
+fn retracting_nothing() {
+    let mount = Mount::new();
+    mount.sh(
+        "a",
+        "touch n.md; rm n.md; mktemp -u > /dev/null; : > m.md; rm m.md",
+    );
+    assert_eq!(mount.names(), [""; 0]);
+    assert_eq!(mount.names_below(), [""; 0]);
+}
+
+/// spec 4.5: one's own file under its stamped name is deleted, and the alias with it.
+#[test]
+fn deleting_ones_own() {
+    let mount = Mount::new();
+    mount.sh(
+        "a",
+        "echo 1 > n.md; rm 2*; test ! -e n.md; echo 2 > n.md; cat n.md",
+    );
+    assert_eq!(mount.take("b"), ["2"]);
+}
+
+/// spec 4.5, 4.2: renamed while it is open, it stays the handoff that is being written.
+#[test]
+fn renamed_while_open() {
+    let mount = Mount::new();
+    let mut writer = Actor::new(&mount, "a");
+    for (from, to, slug) in [
+        ("n.md", "m.md", "m"),
+        ("n.md", NAME, "x"),
+        (NAME, "k.md", "k"),
+    ] {
+        writer.run(&format!(
+            "f = open('{from}', 'w'); f.write('on'); f.flush(); os.rename('{from}', '{to}')"
+        ));
+        writer.run("f.write('e'); f.close()");
+        assert_eq!(mount.slugs(), [slug]);
+        assert_eq!(writer.run(&format!("open('{to}').read()")), "one");
+        assert_eq!(mount.take("b"), ["one"]);
+        mount.sh("b", "rm 2*");
+    }
+}
+
+/// spec 4.5, 4.10: between queues the name is kept.
+#[test]
+fn between_queues() {
+    let mount = Mount::new();
+    mount.sh(
+        "a",
+        &format!(
+            "mkdir q; echo 1 > n.md; echo 2 > {NAME}; mv n.md q/; mv {NAME} q/; cat q/n.md q/{NAME}"
+        ),
+    );
+    let names = crate::harness::list(&mount.at("q"));
+    assert_eq!(
+        names.iter().map(|name| slug(name)).collect::<Vec<_>>(),
+        ["x", "n", "pending.md"]
+    );
+    assert_eq!(mount.peek(), ["2", "1"]);
+    assert_eq!(
+        fs::read_to_string(mount.below("q").join(NAME)).unwrap(),
+        "2\n"
+    );
+}
+
+/// spec 4.5: whoever has it open reads on, whatever it is called.
+#[test]
+fn open_files_stay() {
+    let mount = Mount::new();
+    mount.sh("a", &format!("echo one > {NAME}"));
+    let mut reader = Actor::new(&mount, "r");
+    for change in [
+        format!("mv {NAME} {DONE}"),
+        format!("mv {DONE} {NAME}; mv {NAME} {NAME}~"),
+        format!("mv {NAME}~ {NAME}; rm {NAME}"),
+    ] {
+        let name = mount.names().remove(0);
+        reader.run(&format!("f = os.open('{name}', os.O_RDONLY)"));
+        mount.sh("b", &change);
+        assert_eq!(reader.run("os.pread(f, 9, 0)"), "b'one\\n'");
+        assert_eq!(reader.run("os.fstat(f).st_size"), "4");
+        reader.run("os.close(f)");
+    }
+}

@@ -1,0 +1,209 @@
+//! Who is calling: the session of a process, out of its environment, its agent, its terminal, its kernel session.
+
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use handoff_fs::fs::Options;
+use handoff_fs::programs::Role;
+
+use crate::harness::Mount;
+
+/// A mount that takes no program that may run these tests for an agent, but only those of the test.
+fn mount() -> Mount {
+    Mount::with(|options: &mut Options| {
+        options.programs.amend(Role::Agent, "!*").unwrap();
+        for agent in ["claude", "codex", "gemini"] {
+            options.programs.amend(Role::Agent, agent).unwrap();
+        }
+    })
+}
+
+impl Mount {
+    /// A bash that is called like an agent.
+    fn agent(&self, name: &str) -> PathBuf {
+        let path = self.outside(name);
+        if !path.exists() {
+            symlink("/bin/bash", &path).unwrap();
+        }
+        path
+    }
+
+    /// Runs a script as a program of this path, without HANDOFF_SESSION, in a kernel session of its own.
+    fn alone(&self, program: impl Into<PathBuf>, script: &str) -> Output {
+        let mut command = Command::new("setsid");
+        command
+            .arg("--wait")
+            .arg(program.into())
+            .args(["-c", script]);
+        command
+            .env("claude", self.agent("claude"))
+            .env("codex", self.agent("codex"));
+        command
+            .current_dir(self.at(""))
+            .env_remove("HANDOFF_SESSION")
+            .stdin(Stdio::null());
+        command.output().unwrap()
+    }
+
+    #[track_caller]
+    fn alone_ok(&self, program: impl Into<PathBuf>, script: &str) -> String {
+        let output = self.alone(program, script);
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{script}: {err}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a script on a terminal of its own.
+    fn on_terminal(&self, script: &str) -> Output {
+        let mut command = Command::new("script");
+        command.args(["-qec", &format!("bash -c '{script}'"), "/dev/null"]);
+        command
+            .current_dir(self.at(""))
+            .env_remove("HANDOFF_SESSION")
+            .stdin(Stdio::null());
+        command.output().unwrap()
+    }
+}
+
+/// spec 5: HANDOFF_SESSION comes first: it joins what is apart, and parts what is together.
+#[test]
+fn the_variable_comes_first() {
+    let mount = mount();
+    let claude = mount.agent("claude");
+    mount.alone_ok(
+        &claude,
+        "HANDOFF_SESSION=s setsid -w sh -c 'echo one > n.md'",
+    );
+    mount.alone_ok("bash", "export HANDOFF_SESSION=s; exec cat n.md");
+    let script = "HANDOFF_SESSION=t sh -c 'cat n.md || echo two > n.md'; HANDOFF_SESSION=s cat n.md; cat n.md || true";
+    assert_eq!(mount.alone_ok(&claude, script), "one\n");
+    // Set but empty is not set.
+    let script = "export HANDOFF_SESSION=; echo mine > m.md; unset HANDOFF_SESSION; cat m.md";
+    assert_eq!(mount.alone_ok("bash", script), "mine\n");
+    assert_eq!(mount.peek(), ["one", "two", "mine"]);
+}
+
+/// spec 5: an agent is a session with all that works for it, though each of its shell commands is a kernel session of its
+/// own (`setsid`), has no terminal, and may outlive the shell that started it; another run of it is another session.
+#[test]
+fn an_agent_and_its_commands_are_one_session() {
+    let mount = mount();
+    let claude = mount.agent("claude");
+    let script = "echo one > n.md
+        setsid -w bash -c \"echo two >> n.md; (cat n.md > seen.tmp)\"
+        setsid -w bash -c \"setsid -w sh -c \\\"echo three >> n.md\\\"\"
+        cat n.md; cat seen.tmp";
+    assert_eq!(
+        mount.alone_ok(&claude, script),
+        "one\ntwo\nthree\none\ntwo\n"
+    );
+    assert_eq!(mount.slugs(), ["n", "seen.tmp"]);
+    assert!(!mount.alone(&claude, "cat n.md").status.success());
+    mount.alone_ok(&claude, "echo other >> n.md");
+    assert_eq!(mount.take("r"), ["one\ntwo\nthree", "other"]);
+}
+
+/// spec 5: of the same program in an unbroken line of parents it is the outermost: Codex patches files in a child `codex`.
+/// Another agent that is started by the first is a session of its own, and so is the same one started through a shell.
+#[test]
+fn nested_agents() {
+    let mount = mount();
+    let codex = mount.agent("codex");
+    let script = "echo one > n.md; $codex -c \"echo two >> n.md; $codex -c \\\"cat n.md; true\\\"; true\"; true";
+    assert_eq!(mount.alone_ok(&codex, script), "one\ntwo\n");
+    let script = "echo x > inner.md; $claude -c \"cat inner.md; echo y > inner.md; true\"; cat inner.md; true";
+    assert_eq!(mount.alone_ok(&codex, script), "x\n");
+    let script = "echo z > again.md; sh -c \"$codex -c \\\"cat again.md; true\\\"; true\"; true";
+    assert_eq!(mount.alone_ok(&codex, script), "");
+}
+
+/// spec 5: an agent that is a script is known by the script's name, which its interpreter was told.
+#[test]
+fn an_agent_that_is_a_script() {
+    let mount = mount();
+    let gemini = mount.outside("gemini.py");
+    let script = "import subprocess\n\
+        open('n.md', 'w').write('one\\n')\n\
+        subprocess.run(['setsid', '-w', 'sh', '-c', 'cat n.md'], check=True)\n";
+    std::fs::write(&gemini, script).unwrap();
+    let run = format!("/usr/bin/python3 '{}'; true", gemini.display());
+    assert_eq!(mount.alone_ok("bash", &run), "one\n");
+}
+
+/// spec 5: without an agent it is the terminal: two have two sessions, and what runs on one of them in a kernel session of
+/// its own still belongs to it.
+#[test]
+fn two_terminals_are_two_sessions() {
+    let mount = mount();
+    let script = "tty; echo one > n.md; setsid -w cat n.md; (cat n.md); cat n.md | cat";
+    let shown = mount.on_terminal(script);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert_eq!(shown.matches("one").count(), 3, "{shown}");
+    assert!(shown.contains("/dev/pts/"), "{shown}");
+    let other = mount.on_terminal("cat n.md || echo two > n.md; cat n.md");
+    let other = String::from_utf8(other.stdout).unwrap();
+    assert!(other.contains("two") && !other.contains("one"), "{other}");
+    assert_eq!(mount.take("r"), ["one", "two"]);
+}
+
+/// spec 5, 4.1: two jobs of one terminal are one session, and write two files all the same.
+#[test]
+fn one_terminal_is_one_session() {
+    let mount = mount();
+    let script =
+        "set -m; (echo one > n.md; sleep 0) & wait; cat n.md; (echo two > n.md) & wait; cat n.md";
+    let shown = mount.on_terminal(script);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.find("one") < shown.find("two"), "{shown}");
+    assert_eq!(mount.take("r"), ["one", "two"]);
+}
+
+/// spec 5: without agent and terminal it is the kernel's session.
+#[test]
+fn a_kernel_session_comes_last() {
+    let mount = mount();
+    let script = "echo one > n.md; cat n.md; sh -c 'cat n.md'; setsid -w cat n.md; true";
+    assert_eq!(mount.alone_ok("bash", script), "one\none\n");
+    assert!(!mount.alone("bash", "cat n.md").status.success());
+}
+
+/// spec 5: what was found out about a process holds as long as it lives, also when its parent is gone.
+#[test]
+fn an_orphan_belongs_to_the_agent_that_left_it() {
+    let mount = mount();
+    let claude = mount.agent("claude");
+    // The orphan says when it was seen once (`up`), and then waits to be one (`go`).
+    let script = r#"
+        mkfifo $dir/up $dir/go $dir/done
+        echo one > n.md
+        orphan='cat n.md; echo > $dir/up; read -r _ < $dir/go; cat n.md; echo > $dir/done'
+        sh -c "setsid sh -c '$orphan' > $dir/out & read -r _ < $dir/up"
+        echo > $dir/go; read -r _ < $dir/done; cat $dir/out; true"#;
+    let script = script.replace("$dir", &mount.outside("").display().to_string());
+    assert_eq!(mount.alone_ok(&claude, &script), "one\none\n");
+}
+
+/// spec 4.3, 5: an agent's threads are one session: what one wrote another finds.
+#[test]
+fn threads_are_their_process() {
+    let mount = mount();
+    let gemini = mount.outside("gemini.py");
+    let script = "
+import threading
+def run(what):
+    thread = threading.Thread(target=what)
+    thread.start()
+    thread.join()
+seen = []
+run(lambda: open('n.md', 'w').write('one\\n'))
+run(lambda: seen.append(open('n.md').read()))
+run(lambda: open('n.md', 'a').write('two\\n'))
+seen.append(open('n.md').read())
+print(seen)
+";
+    std::fs::write(&gemini, script).unwrap();
+    let run = format!("/usr/bin/python3 '{}'; true", gemini.display());
+    assert_eq!(mount.alone_ok("bash", &run), "['one\\n', 'one\\ntwo\\n']\n");
+    assert_eq!(mount.slugs(), ["n"]);
+}

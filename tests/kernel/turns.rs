@@ -1,0 +1,452 @@
+//! Readers take turns, writers that let go are waited for, and what stays behind for those that have read.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
+
+use crate::harness::{Mount, bodies, list};
+
+/// A process that opens and reads files when it is told to.
+struct Reader {
+    child: Child,
+    to: ChildStdin,
+    from: BufReader<ChildStdout>,
+}
+
+const READER: &str = "
+import os, sys
+fds = {}
+for line in sys.stdin:
+    verb, key, *rest = line.split()
+    said = b''
+    if verb == 'open':
+        fds[key] = os.open(rest[0], os.O_RDONLY)
+    elif verb == 'dup':
+        fds[key] = os.open('/proc/self/fd/%d' % fds[rest[0]], os.O_RDONLY)
+    elif verb == 'some':
+        said = os.read(fds[key], int(rest[0]))
+    elif verb == 'all':
+        while piece := os.read(fds[key], 1 << 16):
+            said += piece
+    elif verb == 'close':
+        os.close(fds.pop(key))
+    sys.stdout.buffer.write(b'%d\\n%s' % (len(said), said))
+    sys.stdout.flush()
+";
+
+impl Reader {
+    fn start(mount: &Mount, session: &str) -> Reader {
+        let mut command = mount.command(session, "/usr/bin/python3");
+        let command = command.args(["-c", READER]);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let to = child.stdin.take().unwrap();
+        let from = BufReader::new(child.stdout.take().unwrap());
+        Reader { child, to, from }
+    }
+
+    /// Has it do something, and answers what it read.
+    fn does(&mut self, what: &str) -> String {
+        self.begins(what);
+        self.ends()
+    }
+
+    fn begins(&mut self, what: &str) {
+        writeln!(self.to, "{what}").unwrap();
+    }
+
+    fn ends(&mut self) -> String {
+        let mut len = String::new();
+        self.from.read_line(&mut len).unwrap();
+        let mut said = vec![0; len.trim().parse().unwrap()];
+        self.from.read_exact(&mut said).unwrap();
+        String::from_utf8(said).unwrap()
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// spec 6.4: while one process has an unfinished snapshot another's open waits, and then gets what is still pending: here
+/// what was written meanwhile, and nothing of what the first one read.
+#[test]
+fn a_second_reader_gets_what_is_left() {
+    let mount = Mount::new();
+    mount.sh("w", "echo a > a.md; echo b > b.md");
+    let (mut one, mut two) = (Reader::start(&mount, "1"), Reader::start(&mount, "2"));
+    one.does("open f pending.md");
+    let mut seen = one.does("some f 10");
+    two.begins("open f pending.md");
+    mount.sh("w", "echo c > c.md");
+    seen += &one.does("all f");
+    assert_eq!(bodies(&seen), ["a", "b"]);
+    // What was consumed ends the turn, not only a close.
+    two.ends();
+    assert_eq!(bodies(&two.does("all f")), ["c"]);
+    one.does("close f");
+    assert_eq!(mount.slugs(), ["a_done", "b_done", "c_done"]);
+}
+
+/// spec 6.4: a reader that goes away without having read to the end leaves everything to the next.
+#[test]
+fn a_reader_that_gives_up_leaves_all() {
+    let mount = Mount::new();
+    mount.sh("w", "echo a > a.md; echo b > b.md");
+    let (mut one, mut two) = (Reader::start(&mount, "1"), Reader::start(&mount, "2"));
+    one.does("open f pending.md");
+    one.does("some f 10");
+    two.begins("open f pending.md");
+    drop(one);
+    two.ends();
+    assert_eq!(bodies(&two.does("all f")), ["a", "b"]);
+}
+
+/// spec 6.4: a stuck reader blocks nobody for good; the worst case is a handoff delivered twice. Its own snapshot
+/// stays as it is.
+#[test]
+fn a_stuck_reader_blocks_nobody() {
+    let mount = Mount::new();
+    mount.sh("w", "echo a > a.md; echo b > b.md");
+    let (mut stuck, mut two) = (Reader::start(&mount, "1"), Reader::start(&mount, "2"));
+    stuck.does("open f pending.md");
+    let mut seen = stuck.does("some f 10");
+    two.does("open f pending.md");
+    assert_eq!(bodies(&two.does("all f")), ["a", "b"]);
+    mount.sh("w", "echo c > c.md");
+    seen += &stuck.does("all f");
+    assert_eq!(bodies(&seen), ["a", "b"]);
+    stuck.does("close f");
+    assert_eq!(mount.take("3"), ["c"]);
+}
+
+/// spec 6.4: readers of a queue and of one above it are in each other's way too.
+#[test]
+fn turns_reach_into_queues_below() {
+    let mount = Mount::new();
+    mount.sh("w", "mkdir q; echo a > a.md; echo b > q/b.md");
+    let (mut one, mut two) = (Reader::start(&mount, "1"), Reader::start(&mount, "2"));
+    one.does("open f pending.md");
+    let mut seen = one.does("some f 10");
+    two.begins("open f q/pending.md");
+    seen += &one.does("all f");
+    two.ends();
+    assert_eq!(two.does("all f"), "");
+    assert_eq!(bodies(&seen), ["a", "b"]);
+}
+
+/// spec 6.4: the holder's own second open, and a reopening through /proc/self/fd, share its snapshot, whatever was written
+/// since; whichever reads to the end consumes, once.
+#[test]
+fn a_process_shares_its_own_snapshot() {
+    let mount = Mount::new();
+    mount.sh("w", "echo a > a.md");
+    let mut reader = Reader::start(&mount, "1");
+    reader.does("open f pending.md");
+    reader.does("some f 10");
+    mount.sh("w", "echo b > b.md");
+    reader.does("open g pending.md");
+    reader.does("dup h f");
+    assert_eq!(bodies(&reader.does("all g")), ["a"]);
+    assert_eq!(mount.slugs(), ["a_done", "b"]);
+    assert_eq!(bodies(&reader.does("all h")), ["a"]);
+    // That turn is over: an open from now on sees what is pending now.
+    reader.does("open i pending.md");
+    assert_eq!(bodies(&reader.does("all i")), ["b"]);
+    assert_eq!(mount.sh("1", "cat /dev/stdin < pending.md"), "");
+}
+
+/// spec 6.4, 6.5: stat, searchers and `.peek.md` neither hold nor wait: they see everything while somebody reads, and
+/// a reader that comes while they have it open gets everything.
+#[test]
+fn peeking_neither_holds_nor_waits() {
+    let mount = Mount::new();
+    mount.sh("w", "echo a > a.md");
+    let (mut peeker, mut reader) = (Reader::start(&mount, "1"), Reader::start(&mount, "2"));
+    peeker.does("open p .peek.md");
+    reader.does("open f pending.md");
+    reader.does("some f 10");
+    assert_eq!(bodies(&peeker.does("all p")), ["a"]);
+    let size = fs::metadata(mount.at(".peek.md")).unwrap().len();
+    mount.sh(
+        "3",
+        &format!(
+            "test -s pending.md; grep -q a pending.md; test $(stat -c %s pending.md) = {size}"
+        ),
+    );
+    assert_eq!(mount.peek(), ["a"]);
+    peeker.does("open q .peek.md");
+    reader.does("all f");
+    reader.does("close f");
+    assert_eq!(bodies(&peeker.does("all q")), ["a"]);
+    assert_eq!(mount.peek(), [""; 0]);
+}
+
+/// spec 6.4: six that start at once get disjoint sets, and together everything.
+#[test]
+fn six_readers_at_once_get_disjoint_sets() {
+    let mount = Mount::new();
+    for round in 0..5 {
+        mount.sh(
+            "w",
+            &format!("for i in $(seq 40); do echo {round}-$i > n.md; done"),
+        );
+        let readers: Vec<_> = (0..6)
+            .map(|i| {
+                let mut cat = mount.command(&format!("reader {i}"), "cat");
+                cat.arg("pending.md")
+                    .stdout(Stdio::piped())
+                    .spawn()
+                    .unwrap()
+            })
+            .collect();
+        let mut all: Vec<String> = Vec::new();
+        for reader in readers {
+            let output = reader.wait_with_output().unwrap();
+            all.extend(bodies(&String::from_utf8(output.stdout).unwrap()));
+        }
+        all.sort();
+        let mut expected: Vec<String> = (1..=40).map(|i| format!("{round}-{i}")).collect();
+        expected.sort();
+        assert_eq!(all, expected);
+    }
+}
+
+/// spec 4.2: a group that closes twice is one handoff, delivered when its last writer has closed, whole.
+#[test]
+fn a_group_of_commands_writes_one_handoff() {
+    let mount = Mount::new();
+    let fifo = mount.outside("go");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &fifo,
+        rustix::fs::FileType::Fifo,
+        0o600.into(),
+        0,
+    )
+    .unwrap();
+    let script = format!(
+        "(echo a; /bin/echo b; read -r _ < '{}'; /bin/echo c) > notes.md",
+        fifo.display()
+    );
+    let mut writer = mount
+        .command("w", "bash")
+        .args(["-c", &script])
+        .spawn()
+        .unwrap();
+    // Opening the pipe succeeds once the group has come so far: twice has it closed by now.
+    let mut go = File::options().write(true).open(&fifo).unwrap();
+    assert_eq!(mount.take("r"), [""; 0]);
+    assert_eq!(mount.slugs(), ["notes"]);
+    go.write_all(b"go\n").unwrap();
+    assert!(writer.wait().unwrap().success());
+    assert_eq!(mount.take("r"), ["a\nb\nc"]);
+    assert_eq!(mount.slugs(), ["notes_done"]);
+}
+
+/// spec 4.2: RELEASE comes asynchronously, but `echo x > n.md; cat pending.md` always shows `x`: also with others who write
+/// at the same time, whose RELEASEs keep coming.
+#[test]
+fn what_was_written_just_before_is_always_shown() {
+    let mount = Mount::new();
+    let busy: Vec<_> = (0..4)
+        .map(|i| {
+            let script = "mkdir q$1; cd q$1; for i in $(seq 400); do echo $i > n.md; done";
+            let mut bash = mount.command(&format!("busy {i}"), "bash");
+            bash.args(["-c", script, "bash", &i.to_string()])
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    let script = "mkdir mine; cd mine
+        for i in $(seq 150); do
+            echo $i > n.md; cat pending.md > ../.out.tmp
+            grep -qx $i ../.out.tmp || echo \"$i is missing\"
+        done";
+    assert_eq!(mount.sh("w", script), "");
+    for mut writer in busy {
+        assert!(writer.wait().unwrap().success());
+    }
+    let script = "for i in $(seq 150); do echo $i > n.md; cat pending.md | grep -qx $i || echo \"$i is missing\"; done";
+    assert_eq!(mount.sh("w", script), "");
+}
+
+/// spec 6.5: `.peek.md` is never listed and has the bytes of `pending.md`; `--hide-pending` leaves `pending.md` out of
+/// listings, and it still opens by name.
+#[test]
+fn peek_is_never_listed_and_pending_may_be_hidden() {
+    let mut mount = Mount::new();
+    mount.sh("w", "mkdir q; echo a > a.md");
+    assert_eq!(list(&mount.at("q")), ["pending.md"]);
+    assert!(list(&mount.at("")).contains(&"pending.md".to_owned()));
+    mount.remount_with(|options| options.hide_pending = true);
+    assert_eq!(list(&mount.at("q")), [""; 0]);
+    let a = mount.stamped("a");
+    assert_eq!(list(&mount.at("")), [a, "q".to_owned()]);
+    let peek = mount.sh("r", "cat .peek.md .peek.md");
+    let taken = mount.sh("r", "cat pending.md");
+    assert_eq!(peek, taken.repeat(2));
+    assert_eq!(bodies(&taken), ["a"]);
+}
+
+/// spec 6.6: the session that consumed `X.md` still finds it under that name, read-only, and its `mv X.md X_done.md`
+/// succeeds; nobody else finds it.
+#[test]
+fn what_was_consumed_is_still_there_for_its_reader() {
+    let mount = Mount::new();
+    mount.sh("w", "echo a > a.md");
+    let a = mount.stamped("a");
+    let done = a.replace(".md", "_done.md");
+    mount.take("r");
+    assert_eq!(
+        mount.sh("r", &format!("cat {a}; stat {a} > /dev/null")),
+        "a\n"
+    );
+    assert!(!mount.run("other", &format!("cat {a}")).status.success());
+    assert_eq!(list(&mount.at("")), [done.clone(), "pending.md".to_owned()]);
+    mount.sh("r", &format!("mv {a} {done}"));
+    assert_eq!(mount.sh("r", &format!("cat {done}")), "a\n");
+    assert_eq!(mount.slugs(), ["a_done"]);
+}
+
+/// spec 6.6: a write under the name of what was consumed does not change it, but is another handoff (spec 4.3).
+#[test]
+fn what_was_consumed_is_not_written_to() {
+    let mount = Mount::new();
+    mount.sh("w", "echo a > a.md");
+    let a = mount.stamped("a");
+    mount.take("r");
+    mount.sh("r", &format!("echo b >> {a}"));
+    assert_eq!(mount.take("s"), ["b"]);
+    assert_eq!(mount.sh("r", "cat *_a_done.md"), "a\n");
+}
+
+/// spec 6.6: what was consumed by mistake comes back.
+#[test]
+fn what_was_consumed_comes_back() {
+    let mount = Mount::new();
+    mount.sh("w", "echo a > a.md");
+    let a = mount.stamped("a");
+    mount.take("r");
+    mount.sh("s", &format!("mv {} {a}", a.replace(".md", "_done.md")));
+    assert_eq!(mount.slugs(), ["a"]);
+    assert_eq!(mount.take("r"), ["a"]);
+    assert_eq!(mount.slugs(), ["a_done"]);
+}
+
+/// spec 4.7, 6.6: the old protocol, by a script that reads each and renames each, and by one that reads all and then
+/// renames all; `pending.md` is among `*.md`.
+#[test]
+fn the_old_protocol_goes_through() {
+    let mount = Mount::new();
+    let loops = [
+        "for f in *.md; do case $f in *_done.md) continue;; esac; cat $f; mv $f ${f%.md}_done.md; done",
+        "files=$(ls *.md | grep -v _done); cat $files; for f in $files; do mv $f ${f%.md}_done.md; done",
+        "files=$(ls -r *.md | grep -v _done); for f in $files; do cat $f; mv $f ${f%.md}_done.md; done",
+        "find . -name '*.md' ! -name '*_done.md' -exec cat {} + -exec \
+            sh -c 'for f; do mv $f ${f%.md}_done.md; done' sh {} +",
+    ];
+    for script in loops {
+        mount.sh("w", "echo a > a.md; echo b > b.md");
+        let shown = mount.sh("r", &format!("set -e; {script}"));
+        for body in ["a\n", "b\n"] {
+            assert!(shown.contains(body), "{script}: {shown}");
+        }
+        assert_eq!(mount.slugs(), ["a_done", "b_done"], "{script}");
+        assert_eq!(mount.peek(), [""; 0], "{script}");
+        mount.sh("r", "rm *_done.md");
+    }
+}
+
+/// spec 3.1, 6.3: what is consumed is so below the mount as well, and what was moved below it while it was read is not lost.
+#[test]
+fn what_changes_below_the_mount_is_seen() {
+    let mount = Mount::new();
+    mount.sh("w", "echo a > a.md; echo b > b.md");
+    let (a, b) = (mount.stamped("a"), mount.stamped("b"));
+    let mut reader = Reader::start(&mount, "1");
+    reader.does("open f pending.md");
+    let mut seen = reader.does("some f 10");
+    fs::remove_file(mount.below(&a)).unwrap();
+    fs::write(mount.below(&b), "other\n").unwrap();
+    seen += &reader.does("all f");
+    reader.does("close f");
+    assert_eq!(
+        mount.take("2"),
+        ["other"],
+        "what the first one saw was {seen}"
+    );
+    assert_eq!(
+        list(&mount.below("")),
+        [".handoff-fs".to_owned(), b.replace(".md", "_done.md")]
+    );
+}
+
+/// spec 6.4: a waiting open never keeps the mount from serving others, however many wait.
+#[test]
+fn many_may_wait_while_others_work() {
+    let mount = Mount::new();
+    mount.sh("w", "echo a > a.md");
+    let mut holder = Reader::start(&mount, "h");
+    holder.does("open f pending.md");
+    let mut waiting: Vec<Reader> = (0..12)
+        .map(|i| Reader::start(&mount, &format!("{i}")))
+        .collect();
+    for reader in &mut waiting {
+        reader.begins("open f pending.md");
+    }
+    mount.sh("w", "echo b > b.md; cat b.md; ls; mkdir q; mv b.md c.md");
+    holder.does("all f");
+    holder.does("close f");
+    let mut all = Vec::new();
+    thread::scope(|scope| {
+        let threads: Vec<_> = waiting
+            .iter_mut()
+            .map(|reader| {
+                scope.spawn(|| {
+                    reader.ends();
+                    let seen = bodies(&reader.does("all f"));
+                    reader.does("close f");
+                    seen
+                })
+            })
+            .collect();
+        for thread in threads {
+            all.extend(thread.join().unwrap());
+        }
+    });
+    assert_eq!(
+        all,
+        ["b"],
+        "the first gets what is left, and the others nothing"
+    );
+}
+
+/// spec 6.2: a mapping taken before it was consumed shows the same for as long as it is there.
+#[test]
+fn a_mapping_does_not_change() {
+    let mount = Mount::new();
+    mount.write("w", "big.md", "0123456789abcde\n".repeat(20_000).as_bytes());
+    let script = "
+import mmap, subprocess
+f = open('pending.md', 'rb')
+before = open('.peek.md', 'rb').read()
+m = mmap.mmap(f.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ)
+head = m[:100]
+subprocess.run(['sh', '-c', 'rm *_big.md'], check=True)
+assert m[:] == before and head == before[:100]
+";
+    let status = Command::new("/usr/bin/python3")
+        .args(["-c", script])
+        .current_dir(Path::new(&mount.at("")))
+        .status();
+    assert!(status.unwrap().success());
+}
