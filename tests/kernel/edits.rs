@@ -193,6 +193,23 @@ fn consumed_while_it_is_edited() {
     assert!(contents.contains(&"old".to_owned()), "{contents:?}");
 }
 
+/// spec 4.4, 4.5: retracted while it is edited: the edit's close is acknowledged, so its content is a handoff.
+#[test]
+fn retracted_while_it_is_edited() {
+    let mount = Mount::new();
+    let mut agent = Actor::agent(&mount, "claude");
+    agent.run("open('n.md', 'w').write('old')");
+    agent.run("open('n.md').read(); f = open('n.md', 'w'); f.write('new'); os.unlink('n.md')");
+    assert_eq!(mount.peek(), [""; 0]);
+    agent.run("f.close()");
+    assert_eq!(mount.take("r"), ["new"]);
+    let names = mount.names_below().into_iter();
+    let contents: Vec<String> = names
+        .map(|name| fs::read_to_string(mount.below(name)).unwrap())
+        .collect();
+    assert!(contents.contains(&"old".to_owned()), "{contents:?}");
+}
+
 /// spec 4.4: an edit that ends as it began changes nothing.
 #[test]
 fn an_edit_of_nothing() {
