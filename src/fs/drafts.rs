@@ -21,6 +21,8 @@ pub(super) enum Naming {
     Stamp(Slug),
     /// Exactly this name: it was written so, and is free.
     Exactly(StampedName),
+    /// This name, or the next suffix of it: it was written so but for its extension (spec 3.4).
+    Nearly(StampedName),
 }
 
 impl Fs {
@@ -38,6 +40,7 @@ impl Fs {
         let (base, exactly) = match naming {
             Naming::Stamp(slug) => (StampedName::new(self.zone.stamp(now), slug.clone()), false),
             Naming::Exactly(name) => (name.clone(), true),
+            Naming::Nearly(name) => (name.clone(), false),
         };
         for n in 1.. {
             let name = base.with_suffix(n);

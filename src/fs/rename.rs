@@ -290,6 +290,7 @@ impl Fs {
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
         let (base, exactly) = match naming {
             Naming::Exactly(name) => (name.clone(), true),
+            Naming::Nearly(name) => (name.clone(), false),
             Naming::Stamp(slug) => {
                 let stamp = self.zone.stamp(self.clock.now());
                 (StampedName::new(stamp, slug.clone()), false)
@@ -381,7 +382,12 @@ impl Fs {
         if let Some(Object::Doc { doc: other, .. }) = renaming.target {
             return self.rename_over(state, id, other, renaming);
         }
-        self.move_doc(state, id, to.dir, stamped, true)?;
+        // Written without `.md` (spec 3.4) the name is not the file's, and another handoff may have that; or this one.
+        let exactly = stamped.to_os_string() == to.name;
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        if exactly || (doc.dir, &doc.name) != (to.dir, stamped) {
+            self.move_doc(state, id, to.dir, stamped, exactly)?;
+        }
         self.alias_for(state, to, caller, id);
         Ok(())
     }
