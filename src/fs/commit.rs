@@ -47,9 +47,8 @@ impl Fs {
         } else if doc.unfinished && doc.is_stored() {
             // Published at an earlier close, and added to since.
             let (dir, name) = (doc.dir, doc.name.clone());
-            let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
             let partial = name.with_slug(name.slug().partial());
-            let partial = self.move_free(&path, &name.to_os_string(), &partial)?;
+            let partial = self.move_free(state, dir, &name.to_os_string(), &partial)?;
             self.touch(state, dir, &name.to_os_string());
             self.touch(state, dir, &partial.to_os_string());
             state.docs.rename(id, dir, partial);

@@ -239,8 +239,7 @@ impl Fs {
     pub(super) fn unconsume(&self, state: &mut State, id: DocId) -> Result<()> {
         let doc = state.docs.get(id).ok_or(Error::NotFound)?;
         let (dir, done) = (doc.dir, doc.name.clone());
-        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-        let pending = self.move_free(&path, &done.to_os_string(), &done.pending())?;
+        let pending = self.move_free(state, dir, &done.to_os_string(), &done.pending())?;
         self.touch(state, dir, &done.to_os_string());
         self.touch(state, dir, &pending.to_os_string());
         state.aliases.unconsumed(dir, &pending.to_os_string());

@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
 use std::time::SystemTime;
 
 use super::dirs::{DirId, DirKind};
@@ -122,6 +121,14 @@ fn known(meta: &Meta, in_the_making: bool) -> Known {
     }
 }
 
+impl State {
+    /// Is this the name of a draft, which the store does not know of yet?
+    pub(super) fn is_reserved(&self, dir: DirId, name: &StampedName) -> bool {
+        let doc = self.docs.named(dir, name).and_then(|id| self.docs.get(id));
+        doc.is_some_and(super::docs::Doc::is_new)
+    }
+}
+
 impl Fs {
     /// Takes in what has changed, and makes sure that this queue is known.
     pub(super) fn load(&self, state: &mut State, dir: DirId) -> Result<()> {
@@ -136,7 +143,7 @@ impl Fs {
         let listed = self.store.list(&path)?;
         let mut names = BTreeMap::new();
         for (name, meta) in listed {
-            if let Some((name, known)) = self.settle(&path, name, known(&meta, false)) {
+            if let Some((name, known)) = self.settle(state, dir, name, known(&meta, false)) {
                 names.insert(name, known);
             }
         }
@@ -215,7 +222,7 @@ impl Fs {
         };
         // A second name of an existing file is made without being opened: nobody will close it.
         let in_the_making = in_the_making && meta.nlink == 1;
-        match self.settle(&path, name.to_owned(), known(&meta, in_the_making)) {
+        match self.settle(state, dir, name.to_owned(), known(&meta, in_the_making)) {
             Some((settled, known)) => {
                 if settled != name {
                     state.index.set(dir, name, None);
@@ -227,7 +234,14 @@ impl Fs {
     }
 
     /// The name under which a listed file is known: a stray is adopted (spec 3.7), what is never shown is left out.
-    fn settle(&self, queue: &Path, name: OsString, known: Known) -> Option<(OsString, Known)> {
+    fn settle(
+        &self,
+        state: &State,
+        dir: DirId,
+        name: OsString,
+        known: Known,
+    ) -> Option<(OsString, Known)> {
+        let queue = state.dirs.path(dir)?;
         if known.kind == Kind::Other || name == names::PRIVATE {
             return None;
         }
@@ -239,7 +253,7 @@ impl Fs {
             return Some((name, known));
         }
         let adopted = names::adopted(&name, self.zone.stamp(known.mtime));
-        match self.move_free(queue, &name, &adopted) {
+        match self.move_free(state, dir, &name, &adopted) {
             Ok(adopted) => {
                 log::info!("adopted {} as {adopted}", queue.join(&name).display());
                 Some((adopted.to_os_string(), known))
@@ -254,18 +268,23 @@ impl Fs {
         }
     }
 
-    /// Renames a stored file to a stamped name, or its next free suffix.
+    /// Renames a stored file to a stamped name, or its next suffix that neither a file nor a draft has (spec 3.3).
     pub(super) fn move_free(
         &self,
-        queue: &Path,
+        state: &State,
+        dir: DirId,
         name: &OsStr,
         to: &StampedName,
     ) -> Result<StampedName> {
+        let queue = state.dirs.path(dir).ok_or(Error::NotFound)?;
         for n in 1.. {
             let candidate = to.with_suffix(n);
+            if state.is_reserved(dir, &candidate) {
+                continue;
+            }
             match self
                 .store
-                .rename((queue, name), (queue, &candidate.to_os_string()))
+                .rename((&queue, name), (&queue, &candidate.to_os_string()))
             {
                 Err(Error::Exists) => {}
                 Err(error) => return Err(error),

@@ -242,10 +242,13 @@ impl Fs {
         Ok(plan)
     }
 
+    /// What a handoff is called once it is consumed.
     fn stays_as(&self, state: &State, dir: DirId, name: &StampedName) -> OsString {
         let done = name.consumed();
         (1..)
-            .map(|n| done.with_suffix(n).to_os_string())
+            .map(|n| done.with_suffix(n))
+            .filter(|done| !state.is_reserved(dir, done))
+            .map(|done| done.to_os_string())
             .find(|done| state.index.get(dir, done).is_none())
             .unwrap_or_default()
     }
