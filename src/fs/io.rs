@@ -122,7 +122,7 @@ impl Fs {
         }
     }
 
-    /// Keeps what a write in place is about to destroy, once for as long as there are writers (spec 3.9); readers of a
+    /// Keeps what a write in place is about to destroy, once between two closes (spec 3.9); readers of a
     /// snapshot go on reading what was kept (spec 6.2).
     pub(super) fn keep_version(&self, state: &mut State, id: DocId) -> Result<()> {
         let doc = state.docs.get(id).ok_or(Error::Stale)?;
@@ -169,9 +169,13 @@ impl Fs {
             .handles
             .iter()
             .any(|other| matches!(&other.open, Open::Doc(open) if open.doc == id && open.dirty.is_some()));
-        if let (false, Some(doc)) = (busy, state.docs.get_mut(id)) {
-            doc.flushed = Some(Instant::now());
-            state.index.generation += 1;
+        if let Some(doc) = state.docs.get_mut(id) {
+            // This close was told that its content is safe: what another writer does to it now replaces it.
+            doc.version_kept = false;
+            if !busy {
+                doc.flushed = Some(Instant::now());
+                state.index.generation += 1;
+            }
         }
         Ok(())
     }
