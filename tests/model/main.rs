@@ -1,0 +1,67 @@
+//! Random operations by several sessions, on a small model of the contract and on the filesystem, compared after every
+//! step: listings, contents by every name, what is pending, and that nothing acknowledged is lost.
+//!
+//! `HANDOFF_MODEL_CASES` asks for more cases than usual.
+
+#![allow(unreachable_pub, reason = "nothing of a test is reachable")]
+
+mod check;
+mod domain;
+mod model;
+mod ops;
+mod procs;
+mod reading;
+mod renames;
+mod run;
+mod sys;
+mod writing;
+
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+
+use crate::domain::Domain;
+use crate::ops::Op;
+use crate::run::Run;
+use crate::sys::StoppedClock;
+
+/// Runs cases drawn with a fixed seed; panics with the shortest that fails.
+fn cases(count: u32, length: usize, case: impl Fn(&[Op])) {
+    let count = match std::env::var("HANDOFF_MODEL_CASES") {
+        Ok(asked) => asked.parse().expect("HANDOFF_MODEL_CASES: a number"),
+        Err(_) => count,
+    };
+    let config = Config {
+        cases: count,
+        failure_persistence: None,
+        max_shrink_iters: 400,
+        ..Config::default()
+    };
+    // What fails is said once, when it is as short as it gets.
+    let loud = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let seed = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(config, seed);
+    let result = runner.run(&ops::case(length), |ops| {
+        let run = std::panic::AssertUnwindSafe(|| case(&ops));
+        std::panic::catch_unwind(run).map_err(|panic| {
+            let message = panic.downcast_ref::<String>().cloned();
+            let message =
+                message.or_else(|| panic.downcast_ref::<&str>().map(|it| (*it).to_owned()));
+            TestCaseError::fail(message.unwrap_or_default())
+        })
+    });
+    std::panic::set_hook(loud);
+    if let Err(TestError::Fail(why, ops)) = result {
+        let ops: Vec<String> = ops.iter().map(|op| format!("{op:?}")).collect();
+        panic!("{why}\nafter:\n{}", ops.join("\n"));
+    }
+}
+
+/// Issue 2, part 3: the logic itself.
+#[test]
+fn domain() {
+    cases(400, 40, |ops| {
+        let clock = StoppedClock::new();
+        let mut domain = Domain::new(clock.clone());
+        Run::new(&mut domain, clock).case(ops);
+    });
+}
