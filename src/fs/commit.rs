@@ -88,7 +88,7 @@ impl Fs {
             name = name.with_slug(name.slug().partial());
         }
         if doc.retracted {
-            name = name.consumed();
+            name = self.stays_as(state, dir, &name);
             beneath::set_times(&*draft.file, None, Some(self.clock.now()))?;
         }
         let name = self.move_draft(Area::Drafts, path, &reserved, &name)?;

@@ -1,7 +1,6 @@
 //! `pending.md`: planning the merge, taking turns, consuming what was read (spec 6).
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Weak};
@@ -201,7 +200,7 @@ impl Fs {
                 items.push(Item {
                     dir,
                     shown: prefix.join(name).into_os_string(),
-                    stays_as: self.stays_as(state, dir, &stamped),
+                    stays_as: self.stays_as(state, dir, &stamped).to_os_string(),
                     ino: known.ino,
                     size: known.size,
                     mtime: known.mtime,
@@ -242,15 +241,16 @@ impl Fs {
         Ok(plan)
     }
 
-    /// What a handoff is called once it is consumed.
-    fn stays_as(&self, state: &State, dir: DirId, name: &StampedName) -> OsString {
+    /// What a handoff is called once it is consumed: neither a file nor a draft has that name.
+    pub(super) fn stays_as(&self, state: &State, dir: DirId, name: &StampedName) -> StampedName {
         let done = name.consumed();
         (1..)
             .map(|n| done.with_suffix(n))
-            .filter(|done| !state.is_reserved(dir, done))
-            .map(|done| done.to_os_string())
-            .find(|done| state.index.get(dir, done).is_none())
-            .unwrap_or_default()
+            .find(|done| {
+                let listed = state.index.get(dir, &done.to_os_string()).is_some();
+                !listed && !state.is_reserved(dir, done)
+            })
+            .unwrap_or(done)
     }
 
     fn ends_with_newline(&self, state: &State, item: &Item) -> bool {
@@ -574,7 +574,10 @@ impl Fs {
             // Changed since it was read: delivered again (spec 6.4).
             return None;
         }
-        let done = StampedName::parse(&item.stays_as).unwrap_or_else(|| name.consumed());
+        // A draft may have taken the promised name since.
+        let done = StampedName::parse(&item.stays_as)
+            .filter(|done| !state.is_reserved(item.dir, done))
+            .unwrap_or_else(|| self.stays_as(state, item.dir, &name));
         let done = match self.store.consume(&path, &name, &done, self.clock.now()) {
             Ok(done) => done,
             Err(error) => {
