@@ -7,7 +7,7 @@ use std::path::Path;
 
 use handoff_fs::names::{self, StampedName};
 
-use crate::model::{At, Id, Object};
+use crate::model::{At, Content, Handoff, Id, Object};
 use crate::ops::{Session, Who};
 use crate::run::{Run, join, path};
 
@@ -210,7 +210,15 @@ impl Run<'_> {
     fn check_nothing_lost(&mut self) {
         let mut found = Vec::new();
         contents(&self.sys.below(), &mut found);
-        for bytes in self.model.inodes.iter().flat_map(|it| &it.acknowledged) {
+        // What has expired is deleted as soon as somebody looks for it (7.1).
+        let expired = |ino: usize| {
+            let of = |it: &&Handoff| it.ino == ino && it.content == Content::Stored;
+            let found = self.model.handoffs.iter().find(of);
+            found.is_some_and(|it| !self.model.is_visible(it))
+        };
+        let inodes = self.model.inodes.iter().enumerate();
+        let kept = inodes.filter(|(ino, _)| !expired(*ino));
+        for bytes in kept.flat_map(|(_, it)| &it.acknowledged) {
             let there = |file: &Vec<u8>| file.windows(bytes.len()).any(|part| part == bytes);
             assert!(found.iter().any(there), "lost: {:?}", text(bytes));
         }

@@ -7,6 +7,8 @@
 
 mod check;
 mod domain;
+mod found;
+mod kernel;
 mod model;
 mod ops;
 mod procs;
@@ -19,6 +21,7 @@ mod writing;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use crate::domain::Domain;
+use crate::kernel::Kernel;
 use crate::ops::Op;
 use crate::run::Run;
 use crate::sys::StoppedClock;
@@ -64,4 +67,37 @@ fn domain() {
         let mut domain = Domain::new(clock.clone());
         Run::new(&mut domain, clock).case(ops);
     });
+}
+
+/// The logic itself, on every case that failed once.
+#[test]
+fn found() {
+    for (name, ops) in found::cases() {
+        println!("{name}");
+        let clock = StoppedClock::new();
+        let mut domain = Domain::new(clock.clone());
+        Run::new(&mut domain, clock).case(&ops);
+    }
+}
+
+fn mounted(ops: &[Op]) {
+    let ops: Vec<Op> = ops.iter().cloned().map(Op::on_a_mount).collect();
+    let clock = StoppedClock::new();
+    let mut kernel = Kernel::new(clock.clone());
+    Run::new(&mut kernel, clock).case(&ops);
+}
+
+/// Issue 2, part 3: through the kernel.
+#[test]
+fn kernel() {
+    cases(25, 25, mounted);
+}
+
+/// Through the kernel, on every case that failed once.
+#[test]
+fn found_mounted() {
+    for (name, ops) in found::cases() {
+        println!("{name}");
+        mounted(&ops);
+    }
 }

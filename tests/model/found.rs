@@ -1,0 +1,72 @@
+//! What random operations found once: each shrunken case by its name.
+
+use crate::ops::{Access, Mode, Name, Op, Place, Who};
+
+/// `notes.md` in the root; others as in [`crate::ops::FIXED`].
+const NOTES: Place = fixed(0);
+
+const fn fixed(i: u8) -> Place {
+    Place {
+        queue: 0,
+        name: Name::Fixed(i),
+    }
+}
+
+const STAMPED: Place = Place {
+    queue: 0,
+    name: Name::Stamped(0),
+};
+
+/// The same handoff consumed, or pending again.
+const FLIPPED: Place = Place {
+    queue: 0,
+    name: Name::Flipped(0),
+};
+
+const WRITE: Mode = Mode {
+    access: Access::Write,
+    append: false,
+    truncate: false,
+    create: true,
+    exclusive: false,
+};
+
+fn echo(who: Who, place: Place) -> Op {
+    Op::Echo(who, place, WRITE, false)
+}
+
+/// Every case: the sections it checks, and the operations.
+pub fn cases() -> Vec<(&'static str, Vec<Op>)> {
+    vec![
+        (
+            "spec 3.3, 3.4: a name stamped but for its extension takes the next suffix",
+            vec![
+                echo(Who::Shell, fixed(9)),
+                echo(Who::Shell, fixed(10)),
+                Op::Rename(Who::OtherShell, fixed(9), fixed(10)),
+            ],
+        ),
+        (
+            "spec 3.3, 3.7: a stray keeps clear of an open draft's name",
+            vec![Op::Open(Who::Shell, NOTES, WRITE), Op::Stray(0, 2, false)],
+        ),
+        (
+            "spec 3.3: what is consumed keeps clear of an open draft's name",
+            vec![
+                echo(Who::Shell, NOTES),
+                Op::Hold(Who::Shell, 0),
+                Op::Open(Who::Shell, FLIPPED, WRITE),
+                Op::GoOn(true),
+            ],
+        ),
+        (
+            "spec 3.9: what one writer closed is kept when another overwrites it",
+            vec![
+                echo(Who::Shell, NOTES),
+                Op::Open(Who::Shell, STAMPED, WRITE),
+                echo(Who::Shell, STAMPED),
+                Op::Write(0, false),
+            ],
+        ),
+    ]
+}
