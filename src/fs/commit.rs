@@ -25,10 +25,16 @@ impl Fs {
         let published = {
             let mut guard = self.lock();
             let state = &mut *guard;
-            if killed {
-                self.unfinished(state, id)?;
+            let draft = state.docs.get(id).and_then(|doc| doc.draft());
+            if draft.is_some_and(|draft| !Arc::ptr_eq(&draft.file, file)) {
+                // Written in place, under an edit that goes on: that is another's to publish (spec 4.4).
+                state.docs.get(id).and_then(|doc| state.dirs.path(doc.dir))
+            } else {
+                if killed {
+                    self.unfinished(state, id)?;
+                }
+                self.publish(state, id)?
             }
-            self.publish(state, id)?
         };
         if self.options.sync
             && let Some(queue) = published
