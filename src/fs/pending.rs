@@ -241,16 +241,18 @@ impl Fs {
         Ok(plan)
     }
 
-    /// What a handoff is called once it is consumed: neither a file nor a draft has that name.
+    /// What a handoff is called once it is consumed: no file nor draft has that name, nor will another pending handoff
+    /// want it.
     pub(super) fn stays_as(&self, state: &State, dir: DirId, name: &StampedName) -> StampedName {
+        let taken = |name: &StampedName| {
+            let listed = state.index.get(dir, &name.to_os_string()).is_some();
+            listed || state.is_reserved(dir, name)
+        };
         let done = name.consumed();
         (1..)
             .map(|n| done.with_suffix(n))
-            .find(|done| {
-                let listed = state.index.get(dir, &done.to_os_string()).is_some();
-                !listed && !state.is_reserved(dir, done)
-            })
-            .unwrap_or(done)
+            .find(|other| !taken(other) && (*other == done || !taken(&other.pending())))
+            .unwrap_or(done.clone())
     }
 
     fn ends_with_newline(&self, state: &State, item: &Item) -> bool {
