@@ -96,6 +96,10 @@ impl Turns {
         self.single_file.retain(|process| alive(*process));
     }
 
+    fn uses_single_file(&self, process: Option<Process>) -> bool {
+        process.is_some_and(|process| self.single_file.contains(&process))
+    }
+
     fn reserved(&mut self, tid: u32, queue: DirId, now: Instant) -> Option<usize> {
         self.reserved.retain(|it| now < it.until);
         self.reserved
@@ -307,9 +311,7 @@ impl Fs {
             .into_iter()
             .any(|role| self.plays(&caller, role));
         let mut state = self.lock();
-        let single_file = caller
-            .process
-            .is_some_and(|process| state.turns.single_file.contains(&process));
+        let single_file = state.turns.uses_single_file(caller.process);
         if passive || single_file {
             return Outcome::Ready(Ok(self.open_passive(&mut state, node, plan)));
         }
@@ -520,14 +522,14 @@ impl Fs {
         for (batch, items) in snapshot.plan.items.chunks(64).enumerate() {
             let mut guard = self.lock();
             let state = &mut *guard;
-            if batch == 0
-                && !state
-                    .turns
-                    .holders
-                    .iter()
-                    .any(|it| Arc::ptr_eq(&it.snapshot, snapshot))
-            {
+            let held = |it: &Holder| Arc::ptr_eq(&it.snapshot, snapshot);
+            if batch == 0 && !state.turns.holders.iter().any(held) {
                 // Consumed already, by an earlier read or another handle of the same process.
+                return;
+            }
+            if batch == 0 && state.turns.uses_single_file(consumer.process) {
+                // It has written to pending.md since it began to read it: what it reads it replaces (spec 4.7).
+                state.turns.holders.retain(|it| !held(it));
                 return;
             }
             for (i, item) in items.iter().enumerate() {
