@@ -151,7 +151,11 @@ impl Fs {
 
     fn rename_plain(&self, state: &mut State, id: PlainId, renaming: &Renaming<'_>) -> Result<()> {
         let Renaming {
-            from, to, target, ..
+            from,
+            to,
+            target,
+            caller,
+            ..
         } = renaming;
         let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
         let scratch = plain.area == Area::Scratch;
@@ -164,7 +168,7 @@ impl Fs {
         let class = names::classify(to.name);
         let onto_plain = matches!(target, Some(Object::Plain(_)));
         if !state.is_queue(to.dir) || self.local.is_ordinary(&new) || class == NameClass::Backup {
-            self.move_plain(state, id, Area::Backing, *to)?;
+            self.move_plain(state, id, Area::Backing, *to, *caller)?;
         } else if class == NameClass::Scratch {
             let area = match target {
                 Some(Object::Plain(other)) => {
@@ -172,14 +176,14 @@ impl Fs {
                 }
                 _ => Area::Scratch,
             };
-            self.move_plain(state, id, area, *to)?;
+            self.move_plain(state, id, area, *to, *caller)?;
             // An editor's backup: what takes the old name next is still the ordinary file.
             return Ok(());
         } else if class == NameClass::Unstamped
             && (onto_plain
                 || !scratch && target.is_none() && (listed || !names::is_adoptable(to.name)))
         {
-            self.move_plain(state, id, Area::Backing, *to)?;
+            self.move_plain(state, id, Area::Backing, *to, *caller)?;
         } else {
             self.publish_plain(state, id, renaming)?;
             return self.local.ordinary_gone(&old);
@@ -191,7 +195,14 @@ impl Fs {
     }
 
     /// Moves a plain file, over whatever plain file is there.
-    fn move_plain(&self, state: &mut State, id: PlainId, area: Area, to: Place<'_>) -> Result<()> {
+    fn move_plain(
+        &self,
+        state: &mut State,
+        id: PlainId,
+        area: Area,
+        to: Place<'_>,
+        caller: Option<&Caller>,
+    ) -> Result<()> {
         let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
         let (old_area, old_dir, old_name) = (plain.area, plain.dir, plain.name.clone());
         let old = state.dirs.path(old_dir).ok_or(Error::NotFound)?;
@@ -199,6 +210,7 @@ impl Fs {
         self.local
             .rename((old_area, &old, &old_name), (area, &new, to.name))?;
         state.docs.plain_renamed(id, area, to.dir, to.name);
+        drop_own(state, to, caller);
         self.touch(state, old_dir, &old_name);
         self.touch(state, to.dir, to.name);
         Ok(())
@@ -528,6 +540,7 @@ impl Fs {
             self.local
                 .keep(Area::Edits, &path, &file, self.clock.now())?;
         }
+        drop_own(state, to, caller);
         if let Some(caller) = caller {
             state.vacate(caller, from.dir, from.name, Vacation::BackedUp(name));
         }
@@ -614,6 +627,13 @@ impl State {
         if let Some(doc) = self.docs.get_mut(doc) {
             doc.writers += writers;
         }
+    }
+}
+
+/// The name means to its session what was renamed to it, and no longer what it was an alias of.
+fn drop_own(state: &mut State, name: Place<'_>, caller: Option<&Caller>) {
+    if let Some(caller) = caller {
+        state.aliases.remove(name.dir, name.name, &caller.session);
     }
 }
 
