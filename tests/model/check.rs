@@ -187,6 +187,7 @@ impl Run<'_> {
     fn check_aliases(&mut self) {
         let mut names: BTreeSet<At> = self.model.written.keys().map(|key| key.1.clone()).collect();
         names.extend(self.model.consumed.keys().map(|key| key.1.clone()));
+        names.extend(self.model.plain.keys().cloned());
         names.retain(|at| at.1 != names::PENDING && self.model.queues.contains(&at.0));
         for at in names {
             for session in Session::ALL {

@@ -31,6 +31,16 @@ const WRITE: Mode = Mode {
     exclusive: false,
 };
 
+const REWRITE: Mode = Mode {
+    truncate: true,
+    ..WRITE
+};
+
+const APPEND: Mode = Mode {
+    append: true,
+    ..WRITE
+};
+
 fn echo(who: Who, place: Place) -> Op {
     Op::Echo(who, place, WRITE, false)
 }
@@ -60,12 +70,48 @@ pub fn cases() -> Vec<(&'static str, Vec<Op>)> {
             ],
         ),
         (
+            "spec 3.3, 6.1: two handoffs are not promised one name",
+            vec![
+                Op::EchoTake(Who::Shell, fixed(9), Who::Shell),
+                echo(Who::Shell, fixed(10)),
+                Op::EchoTake(Who::OtherShell, fixed(9), Who::Shell),
+            ],
+        ),
+        (
             "spec 3.9: what one writer closed is kept when another overwrites it",
             vec![
                 echo(Who::Shell, NOTES),
                 Op::Open(Who::Shell, STAMPED, WRITE),
                 echo(Who::Shell, STAMPED),
                 Op::Write(0, false),
+            ],
+        ),
+        (
+            "spec 4.4: an edit is not published by another's close",
+            vec![
+                echo(Who::Editor, NOTES),
+                Op::Open(Who::Editor, NOTES, REWRITE),
+                Op::Write(0, false),
+                Op::Echo(Who::OtherShell, STAMPED, APPEND, true),
+                Op::Write(0, true),
+                Op::Close(0),
+            ],
+        ),
+        (
+            "spec 4.7: what an agent has begun to read when it writes pending.md is not consumed",
+            vec![
+                echo(Who::Shell, NOTES),
+                Op::Hold(Who::Agent, 0),
+                echo(Who::Agent, fixed(12)),
+                Op::GoOn(true),
+            ],
+        ),
+        (
+            "spec 4.3: a renamed file is what its renamer finds under the new name",
+            vec![
+                echo(Who::Shell, fixed(8)),
+                echo(Who::Shell, fixed(6)),
+                Op::Rename(Who::Shell, fixed(6), fixed(8)),
             ],
         ),
     ]
