@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::dirs::{DirId, DirKind};
@@ -14,6 +15,7 @@ use super::{Fs, Request, State, Vacation};
 use crate::error::{Error, Result};
 use crate::names::{self, NameClass, Slug, StampedName};
 use crate::session::Caller;
+use crate::store::beneath;
 use crate::store::local::Area;
 use crate::store::{Access, DraftFile};
 
@@ -456,13 +458,17 @@ impl Fs {
         if new {
             move_draft(Area::Drafts)?;
         } else {
-            if old.is_pending() && !name.is_pending() && dir == old_dir {
+            let consumes = old.is_pending() && !name.is_pending();
+            if consumes && dir == old_dir {
                 // The seven days count from now (spec 3.5).
                 let done = self.store.consume(&path, &old, &name, self.clock.now())?;
                 if done != name {
                     log::warn!("{old}: became {done}, because {name} was there already");
                 }
             } else {
+                if consumes {
+                    self.seven_days_from_now(&from, &old_file)?;
+                }
                 self.store.rename((&from, &old_file), (&path, &file))?;
             }
             if editing {
@@ -477,6 +483,12 @@ impl Fs {
         state.docs.rename(id, dir, name);
         state.index.generation += 1;
         Ok(())
+    }
+
+    /// Before a pending handoff gets a consumed name: an old mtime would have it expire at once (spec 3.5).
+    fn seven_days_from_now(&self, queue: &Path, name: &OsStr) -> Result<()> {
+        let file = self.store.open(queue, name, Access::READ)?;
+        beneath::set_times(&file, None, Some(self.clock.now()))
     }
 
     /// A doc takes the place of another; the other's content is kept with the replaced versions (spec 3.9).
@@ -503,6 +515,9 @@ impl Fs {
         let (to_dir, to_name) = (over.dir, over.name.clone());
         let from = state.dirs.path(from_dir).ok_or(Error::NotFound)?;
         let to = state.dirs.path(to_dir).ok_or(Error::NotFound)?;
+        if doc.name.is_pending() && !to_name.is_pending() {
+            self.seven_days_from_now(&from, &from_name)?;
+        }
         self.replace(state, &to, &to_name, (Area::Backing, &from, &from_name))?;
         // What was open or aliased under either is one now.
         state.aliases.retarget(other, id);
