@@ -23,6 +23,12 @@ const FLIPPED: Place = Place {
     name: Name::Flipped(0),
 };
 
+/// The same in another queue.
+const ARCHIVED: Place = Place {
+    queue: 1,
+    name: Name::Archived(0),
+};
+
 const WRITE: Mode = Mode {
     access: Access::Write,
     append: false,
@@ -84,6 +90,25 @@ pub fn cases() -> Vec<(&'static str, Vec<Op>)> {
                 Op::Open(Who::Shell, STAMPED, WRITE),
                 echo(Who::Shell, STAMPED),
                 Op::Write(0, false),
+            ],
+        ),
+        (
+            "spec 3.5: what is consumed by a rename to another queue has its seven days",
+            vec![
+                Op::Mkdir(1),
+                echo(Who::Shell, NOTES),
+                Op::Week,
+                Op::Rename(Who::Shell, STAMPED, ARCHIVED),
+            ],
+        ),
+        (
+            "spec 3.5: and by a rename over a consumed one",
+            vec![
+                echo(Who::Shell, NOTES),
+                Op::Week,
+                echo(Who::Shell, fixed(9)),
+                Op::Rename(Who::Shell, fixed(9), fixed(11)),
+                Op::Rename(Who::Shell, NOTES, fixed(11)),
             ],
         ),
         (

@@ -96,6 +96,8 @@ pub enum Name {
     Stamped(u8),
     /// What it is called consumed, or pending again.
     Flipped(u8),
+    /// What one of the root is called consumed, or pending again, wherever this is.
+    Archived(u8),
 }
 
 /// A name in a queue.
@@ -182,6 +184,7 @@ fn name() -> impl Strategy<Value = Name> {
         6 => prop::sample::select(&[0u8, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 12][..]).prop_map(Name::Fixed),
         2 => (0..8u8).prop_map(Name::Stamped),
         1 => (0..8u8).prop_map(Name::Flipped),
+        1 => (0..8u8).prop_map(Name::Archived),
     ]
 }
 

@@ -7,7 +7,7 @@ use handoff_fs::clock::Clock;
 use handoff_fs::names::{self, StampedName};
 
 use crate::check::text;
-use crate::model::{At, Id, Model};
+use crate::model::{At, Handoff, Id, Model};
 use crate::ops::{Access, FIXED, Mode, Name, Op, Place, QUEUES, Taking, Who};
 use crate::sys::{Fd, Result, StoppedClock, Sys};
 
@@ -106,25 +106,23 @@ impl<'a> Run<'a> {
 
     fn at(&self, place: Place) -> At {
         let queue = QUEUES[usize::from(place.queue) % QUEUES.len()].to_owned();
-        let visible: Vec<_> = self
-            .model
-            .visible()
-            .filter(|(_, it)| it.queue == queue)
-            .collect();
-        let pick = |i: u8| {
-            let i = usize::from(i).checked_rem(visible.len());
-            i.map(|i| visible[i].1.name.clone())
+        let pick = |queue: &str, i: u8| {
+            let of = |it: &(Id, &Handoff)| it.1.queue == queue;
+            let visible: Vec<_> = self.model.visible().filter(of).collect();
+            let i = usize::from(i).checked_rem(visible.len())?;
+            Some(visible[i].1.name.clone())
+        };
+        let flipped = |name: StampedName| match name.is_pending() {
+            true => name.consumed(),
+            false => name.pending(),
         };
         let name = match place.name {
-            Name::Fixed(i) => FIXED[usize::from(i) % FIXED.len()].to_owned(),
-            Name::Stamped(i) => pick(i).map_or(FIXED[0].to_owned(), |it| it.to_string()),
-            Name::Flipped(i) => {
-                pick(i).map_or(FIXED[1].to_owned(), |name| match name.is_pending() {
-                    true => name.consumed().to_string(),
-                    false => name.pending().to_string(),
-                })
-            }
+            Name::Fixed(i) => None.ok_or(FIXED[usize::from(i) % FIXED.len()]),
+            Name::Stamped(i) => pick(&queue, i).ok_or(FIXED[0]),
+            Name::Flipped(i) => pick(&queue, i).map(flipped).ok_or(FIXED[1]),
+            Name::Archived(i) => pick("", i).map(flipped).ok_or(FIXED[11]),
         };
+        let name = name.map_or_else(str::to_owned, |name| name.to_string());
         (queue, name)
     }
 
