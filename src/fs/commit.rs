@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::docs::{Content, DocId, Draft};
+use super::handles::Open;
 use super::{Fs, State};
 use crate::error::{Error, Result};
 use crate::names::StampedName;
 use crate::store::beneath::{self, stat_file};
 use crate::store::local::Area;
-use crate::store::{Access, DraftFile};
+use crate::store::{Access, DraftFile, Meta};
 
 impl Fs {
     /// Makes what was written through `file` durable, and publishes it if it is a draft. `killed` tells that its
@@ -189,14 +190,23 @@ impl Fs {
             dir: &new_dir,
             name: new.2,
         };
-        self.store.replace(draft, queue, &file_name)?;
-        let mut empty = false;
-        if let Ok(old) = old {
-            let meta = stat_file(&old)?;
-            empty = meta.size == 0;
-            state.turns.pin(meta.ino, &Arc::new(old));
+        // Whoever has the old version open goes on writing to it: that shall be kept too, but not be all that is left.
+        let (mut copy, mut nothing) = (None, false);
+        if let Ok(old) = &old {
+            let meta = stat_file(old)?;
+            let written = state.is_written(&meta);
+            nothing = meta.size == 0 && !written;
+            if meta.size > 0 && written {
+                let now = self.clock.now();
+                copy = Some(self.local.keep_copy(old, queue, &file_name, now)?);
+            }
         }
-        let kept = if empty {
+        self.store.replace(draft, queue, &file_name)?;
+        if let Ok(old) = old {
+            let ino = stat_file(&old)?.ino;
+            state.turns.pin(ino, &Arc::new(copy.unwrap_or(old)));
+        }
+        let kept = if nothing {
             self.local.remove(new.0, new.1, new.2)
         } else {
             self.local.keep_as(new, queue, &file_name, self.clock.now())
@@ -277,5 +287,17 @@ impl Fs {
             let _ = beneath::set_times(&file, atime, mtime);
             self.touch(state, dir, &name);
         }
+    }
+}
+
+impl State {
+    /// Has anybody this file of a handoff open for writing?
+    fn is_written(&self, file: &Meta) -> bool {
+        self.handles.iter().any(|handle| match &handle.open {
+            Open::Doc(open) if open.write => {
+                stat_file(&*open.file).is_ok_and(|meta| meta.ino == file.ino)
+            }
+            _ => false,
+        })
     }
 }

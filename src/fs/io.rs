@@ -109,6 +109,7 @@ impl Fs {
         if doc.flushed.take().is_some() {
             state.index.generation += 1;
         }
+        let stored = doc.ino;
         match doc
             .draft_mut()
             .filter(|draft| Arc::ptr_eq(&draft.file, file))
@@ -117,7 +118,8 @@ impl Fs {
                 draft.modified = true;
                 Ok(())
             }
-            None if destroys => self.keep_version(state, id),
+            // What is no longer under the name was kept when it was replaced.
+            None if destroys && stat_file(&**file)?.ino == stored => self.keep_version(state, id),
             None => Ok(()),
         }
     }
