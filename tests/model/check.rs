@@ -7,7 +7,7 @@ use std::path::Path;
 
 use handoff_fs::names::{self, StampedName};
 
-use crate::model::{At, Content, Handoff, Id, Object};
+use crate::model::{At, Content, Handoff, Id, Model, Object};
 use crate::ops::{Session, Who};
 use crate::run::{Run, join, path};
 
@@ -100,24 +100,24 @@ impl Run<'_> {
                 .unwrap()
                 .remove(&handoff.name.to_string());
         }
-        let unsettled: Vec<Id> = self
-            .model
-            .visible()
-            .filter(|it| it.1.unsettled)
-            .map(|it| it.0)
-            .collect();
-        for id in unsettled {
-            let handoff = &self.model.handoffs[id];
-            let free = listed.get_mut(&handoff.queue).unwrap();
-            let names = (1..40).map(|n| handoff.name.with_suffix(n));
-            let name = names
-                .into_iter()
-                .find(|name| free.contains(&name.to_string()));
-            let name = name.unwrap_or_else(|| {
-                panic!("no {} in {:?}, but {free:?}", handoff.name, handoff.queue)
-            });
-            free.remove(&name.to_string());
-            self.model.settle(id, &name);
+        let unsettled = |model: &Model| -> Vec<Id> {
+            let found = model.visible().filter(|it| it.1.unsettled);
+            found.map(|it| it.0).collect()
+        };
+        // Whose own name is free has it; then the suffixes.
+        for suffixes in [1..2, 2..40] {
+            for id in unsettled(&self.model) {
+                let handoff = &self.model.handoffs[id];
+                let free = listed.get_mut(&handoff.queue).unwrap();
+                let mut names = suffixes.clone().map(|n| handoff.name.with_suffix(n));
+                if let Some(name) = names.find(|name| free.remove(&name.to_string())) {
+                    self.model.settle(id, &name);
+                }
+            }
+        }
+        if let Some(id) = unsettled(&self.model).first() {
+            let Handoff { name, queue, .. } = &self.model.handoffs[*id];
+            panic!("no {name} in {queue:?}, but {:?}", listed[queue]);
         }
     }
 

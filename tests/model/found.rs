@@ -93,6 +93,16 @@ pub fn cases() -> Vec<(&'static str, Vec<Op>)> {
             ],
         ),
         (
+            "spec 3.9: nor is what a rename replaced destroyed by who has it open",
+            vec![
+                echo(Who::Shell, fixed(5)),
+                echo(Who::Shell, NOTES),
+                Op::Open(Who::Shell, STAMPED, WRITE),
+                Op::Rename(Who::Shell, fixed(5), STAMPED),
+                Op::Write(0, false),
+            ],
+        ),
+        (
             "spec 3.5: what is consumed by a rename to another queue has its seven days",
             vec![
                 Op::Mkdir(1),
