@@ -1,6 +1,10 @@
 # Makes the system calls that it reads from its standard input, one a line, and answers each with a line.
 import os, sys
 
+# By this name it is known as an editor or an agent; `python3` itself may be a script that starts another one.
+with open("/proc/self/comm", "w") as comm:
+    comm.write(sys.argv[1])
+
 files = {}
 
 

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -36,13 +35,13 @@ struct Client {
 impl Client {
     fn new(who: Who) -> Client {
         let mut child = Command::new("python3")
+            .args(["-S", "-c", include_str!("client.py")])
             // By this name, and by its session, it is known (spec 4.4, 5).
-            .arg0(match who {
+            .arg(match who {
                 Who::Editor => "vim",
                 Who::Agent => "claude",
                 _ => "client",
             })
-            .args(["-S", "-c", include_str!("client.py")])
             .env("HANDOFF_SESSION", format!("{:?}", who.session()))
             .current_dir("/")
             .stdin(Stdio::piped())
