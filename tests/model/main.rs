@@ -18,6 +18,9 @@ mod run;
 mod sys;
 mod writing;
 
+use std::cell::Cell;
+use std::sync::{Mutex, MutexGuard, Once};
+
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use crate::domain::Domain;
@@ -25,6 +28,33 @@ use crate::kernel::Kernel;
 use crate::ops::Op;
 use crate::run::Run;
 use crate::sys::StoppedClock;
+
+/// One test at a time: a caller that is being started holds copies of every descriptor that is open just then, and with
+/// them another test's lock of its backing directory.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME
+        .lock()
+        .unwrap_or_else(|broken| broken.into_inner())
+}
+
+thread_local! {
+    /// This thread tries a case: what fails is said once, when it is as short as it gets.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+fn quieten() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let loud = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                loud(panic);
+            }
+        }));
+    });
+}
 
 /// Runs cases drawn with a fixed seed; panics with the shortest that fails.
 fn cases(count: u32, length: usize, case: impl Fn(&[Op])) {
@@ -38,21 +68,21 @@ fn cases(count: u32, length: usize, case: impl Fn(&[Op])) {
         max_shrink_iters: 400,
         ..Config::default()
     };
-    // What fails is said once, when it is as short as it gets.
-    let loud = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
+    quieten();
     let seed = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(config, seed);
     let result = runner.run(&ops::case(length), |ops| {
         let run = std::panic::AssertUnwindSafe(|| case(&ops));
-        std::panic::catch_unwind(run).map_err(|panic| {
+        QUIET.set(true);
+        let done = std::panic::catch_unwind(run);
+        QUIET.set(false);
+        done.map_err(|panic| {
             let message = panic.downcast_ref::<String>().cloned();
             let message =
                 message.or_else(|| panic.downcast_ref::<&str>().map(|it| (*it).to_owned()));
             TestCaseError::fail(message.unwrap_or_default())
         })
     });
-    std::panic::set_hook(loud);
     if let Err(TestError::Fail(why, ops)) = result {
         let ops: Vec<String> = ops.iter().map(|op| format!("{op:?}")).collect();
         panic!("{why}\nafter:\n{}", ops.join("\n"));
@@ -62,6 +92,7 @@ fn cases(count: u32, length: usize, case: impl Fn(&[Op])) {
 /// Issue 2, part 3: the logic itself.
 #[test]
 fn domain() {
+    let _alone = alone();
     cases(400, 40, |ops| {
         let clock = StoppedClock::new();
         let mut domain = Domain::new(clock.clone());
@@ -72,6 +103,7 @@ fn domain() {
 /// The logic itself, on every case that failed once.
 #[test]
 fn found() {
+    let _alone = alone();
     for (name, ops) in found::cases() {
         println!("{name}");
         let clock = StoppedClock::new();
@@ -90,12 +122,14 @@ fn mounted(ops: &[Op]) {
 /// Issue 2, part 3: through the kernel.
 #[test]
 fn kernel() {
+    let _alone = alone();
     cases(25, 25, mounted);
 }
 
 /// Through the kernel, on every case that failed once.
 #[test]
 fn found_mounted() {
+    let _alone = alone();
     for (name, ops) in found::cases() {
         println!("{name}");
         mounted(&ops);
