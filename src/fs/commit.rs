@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::docs::{Content, Doc, DocId, Draft};
+use super::handles::Open;
 use super::{Fs, State};
 use crate::error::{Error, Result};
 use crate::names::StampedName;
 use crate::store::beneath::{self, stat_file};
 use crate::store::local::Area;
-use crate::store::{Access, DraftFile};
+use crate::store::{Access, DraftFile, Meta};
 
 impl Fs {
     /// Makes what was written through `file` durable, and publishes it if it is a draft. `killed` tells that its
@@ -25,10 +26,16 @@ impl Fs {
         let published = {
             let mut guard = self.lock();
             let state = &mut *guard;
-            if killed {
-                self.unfinished(state, id)?;
+            let draft = state.docs.get(id).and_then(|doc| doc.draft());
+            if draft.is_some_and(|draft| !Arc::ptr_eq(&draft.file, file)) {
+                // Written in place, under an edit that goes on: that is another's to publish (spec 4.4).
+                state.docs.get(id).and_then(|doc| state.dirs.path(doc.dir))
+            } else {
+                if killed {
+                    self.unfinished(state, id)?;
+                }
+                self.publish(state, id)?
             }
-            self.publish(state, id)?
         };
         if self.options.sync
             && let Some(queue) = published
@@ -47,9 +54,8 @@ impl Fs {
         } else if doc.unfinished && doc.is_stored() {
             // Published at an earlier close, and added to since.
             let (dir, name) = (doc.dir, doc.name.clone());
-            let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
             let partial = name.with_slug(name.slug().partial());
-            let partial = self.move_free(&path, &name.to_os_string(), &partial)?;
+            let partial = self.move_free(state, dir, &name.to_os_string(), &partial)?;
             self.touch(state, dir, &name.to_os_string());
             self.touch(state, dir, &partial.to_os_string());
             state.docs.rename(id, dir, partial);
@@ -88,7 +94,7 @@ impl Fs {
             name = name.with_slug(name.slug().partial());
         }
         if doc.retracted {
-            name = name.consumed();
+            name = self.stays_as(state, dir, &name);
             beneath::set_times(&*draft.file, None, Some(self.clock.now()))?;
         }
         let name = self.move_draft(Area::Drafts, path, &reserved, &name)?;
@@ -183,14 +189,23 @@ impl Fs {
             dir: &new_dir,
             name: new.2,
         };
-        self.store.replace(draft, queue, &file_name)?;
-        let mut empty = false;
-        if let Ok(old) = old {
-            let meta = stat_file(&old)?;
-            empty = meta.size == 0;
-            state.turns.pin(meta.ino, &Arc::new(old));
+        // Whoever has the old version open goes on writing to it: that shall be kept too, but not be all that is left.
+        let (mut copy, mut nothing) = (None, false);
+        if let Ok(old) = &old {
+            let meta = stat_file(old)?;
+            let written = state.is_written(&meta);
+            nothing = meta.size == 0 && !written;
+            if meta.size > 0 && written {
+                let now = self.clock.now();
+                copy = Some(self.local.keep_copy(old, queue, &file_name, now)?);
+            }
         }
-        let kept = if empty {
+        self.store.replace(draft, queue, &file_name)?;
+        if let Ok(old) = old {
+            let ino = stat_file(&old)?.ino;
+            state.turns.pin(ino, &Arc::new(copy.unwrap_or(old)));
+        }
+        let kept = if nothing {
             self.local.remove(new.0, new.1, new.2)
         } else {
             self.local.keep_as(new, queue, &file_name, self.clock.now())
@@ -278,4 +293,16 @@ impl Fs {
 fn comes_to_nothing(doc: &Doc, draft: &Draft) -> bool {
     (draft.damaged || doc.is_new() && doc.from_pending)
         && stat_file(&*draft.file).is_ok_and(|meta| meta.size == 0)
+}
+
+impl State {
+    /// Has anybody this file of a handoff open for writing?
+    fn is_written(&self, file: &Meta) -> bool {
+        self.handles.iter().any(|handle| match &handle.open {
+            Open::Doc(open) if open.write => {
+                stat_file(&*open.file).is_ok_and(|meta| meta.ino == file.ino)
+            }
+            _ => false,
+        })
+    }
 }

@@ -86,7 +86,10 @@ impl Fs {
             // Changed since it was read: delivered again (spec 6.4).
             return None;
         }
-        let done = StampedName::parse(&item.stays_as).unwrap_or_else(|| name.consumed());
+        // A draft may have taken the promised name since.
+        let done = StampedName::parse(&item.stays_as)
+            .filter(|done| !state.is_reserved(item.dir, done))
+            .unwrap_or_else(|| self.stays_as(state, item.dir, &name));
         let done = match self.store.consume(&path, &name, &done, self.clock.now()) {
             Ok(done) => done,
             Err(error) => {

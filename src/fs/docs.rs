@@ -77,7 +77,7 @@ pub(super) struct Doc {
     pub(super) retracted: bool,
     /// Published while its first writers still have it open: not finished before they close it.
     pub(super) unfinished: bool,
-    /// What the present writers replaced has been kept (spec 3.9).
+    /// What the last close left, and the present writers replaced, has been kept (spec 3.9).
     pub(super) version_kept: bool,
     /// Times that were set on a draft that turned out to be a mere copy.
     pub(super) times: Option<Times>,

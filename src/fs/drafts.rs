@@ -21,6 +21,8 @@ pub(super) enum Naming {
     Stamp(Slug),
     /// Exactly this name: it was written so, and is free.
     Exactly(StampedName),
+    /// This name, or the next suffix of it: it was written so but for its extension (spec 3.4).
+    Nearly(StampedName),
 }
 
 impl Fs {
@@ -38,6 +40,7 @@ impl Fs {
         let (base, exactly) = match naming {
             Naming::Stamp(slug) => (StampedName::new(self.zone.stamp(now), slug.clone()), false),
             Naming::Exactly(name) => (name.clone(), true),
+            Naming::Nearly(name) => (name.clone(), false),
         };
         for n in 1.. {
             let name = base.with_suffix(n);
@@ -262,8 +265,7 @@ impl Fs {
     pub(super) fn unconsume(&self, state: &mut State, id: DocId) -> Result<()> {
         let doc = state.docs.get(id).ok_or(Error::NotFound)?;
         let (dir, done) = (doc.dir, doc.name.clone());
-        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-        let pending = self.move_free(&path, &done.to_os_string(), &done.pending())?;
+        let pending = self.move_free(state, dir, &done.to_os_string(), &done.pending())?;
         self.touch(state, dir, &done.to_os_string());
         self.touch(state, dir, &pending.to_os_string());
         state.aliases.unconsumed(dir, &pending.to_os_string());

@@ -131,6 +131,14 @@ fn is_never_shown(name: &OsStr, kind: Kind) -> bool {
     kind == Kind::Other || name == names::PRIVATE
 }
 
+impl State {
+    /// Is this the name of a draft, which the store does not know of yet?
+    pub(super) fn is_reserved(&self, dir: DirId, name: &StampedName) -> bool {
+        let doc = self.docs.named(dir, name).and_then(|id| self.docs.get(id));
+        doc.is_some_and(super::docs::Doc::is_new)
+    }
+}
+
 impl Fs {
     /// Takes in what has changed, and makes sure that this queue is known.
     pub(super) fn load(&self, state: &mut State, dir: DirId) -> Result<()> {
@@ -254,7 +262,7 @@ impl Fs {
     }
 
     fn settle_known(&self, state: &mut State, dir: DirId, path: &Path, name: &OsStr, known: Known) {
-        match self.settle(path, name.to_owned(), known) {
+        match self.settle(state, dir, path, name.to_owned(), known) {
             Some((settled, known)) => {
                 if settled != name {
                     state.index.set(dir, name, None);
@@ -266,7 +274,14 @@ impl Fs {
     }
 
     /// The name under which a listed file is known: a stray is adopted (spec 3.7), what is never shown is left out.
-    fn settle(&self, queue: &Path, name: OsString, known: Known) -> Option<(OsString, Known)> {
+    fn settle(
+        &self,
+        state: &State,
+        dir: DirId,
+        queue: &Path,
+        name: OsString,
+        known: Known,
+    ) -> Option<(OsString, Known)> {
         if is_never_shown(&name, known.kind) {
             return None;
         }
@@ -281,7 +296,7 @@ impl Fs {
             return Some((name, known));
         }
         let adopted = names::adopted(&name, self.zone.stamp(known.mtime));
-        match self.move_free(queue, &name, &adopted) {
+        match self.move_free(state, dir, &name, &adopted) {
             Ok(adopted) => {
                 log::info!("adopted {} as {adopted}", queue.join(&name).display());
                 Some((adopted.to_os_string(), known))
@@ -306,18 +321,23 @@ impl Fs {
                 .is_some_and(|path| !self.local.is_ordinary(&path))
     }
 
-    /// Renames a stored file to a stamped name, or its next free suffix.
+    /// Renames a stored file to a stamped name, or its next suffix that neither a file nor a draft has (spec 3.3).
     pub(super) fn move_free(
         &self,
-        queue: &Path,
+        state: &State,
+        dir: DirId,
         name: &OsStr,
         to: &StampedName,
     ) -> Result<StampedName> {
+        let queue = state.dirs.path(dir).ok_or(Error::NotFound)?;
         for n in 1.. {
             let candidate = to.with_suffix(n);
+            if state.is_reserved(dir, &candidate) {
+                continue;
+            }
             match self
                 .store
-                .rename((queue, name), (queue, &candidate.to_os_string()))
+                .rename((&queue, name), (&queue, &candidate.to_os_string()))
             {
                 Err(Error::Exists) => {}
                 Err(error) => return Err(error),

@@ -116,6 +116,7 @@ impl Fs {
         if doc.flushed.take().is_some() {
             state.index.generation += 1;
         }
+        let stored = doc.ino;
         match doc
             .draft_mut()
             .filter(|draft| Arc::ptr_eq(&draft.file, file))
@@ -124,12 +125,13 @@ impl Fs {
                 draft.modified = true;
                 Ok(())
             }
-            None if destroys => self.keep_version(state, id),
+            // What is no longer under the name was kept when it was replaced.
+            None if destroys && stat_file(&**file)?.ino == stored => self.keep_version(state, id),
             None => Ok(()),
         }
     }
 
-    /// Keeps what a write in place is about to destroy, once for as long as there are writers (spec 3.9); readers of a
+    /// Keeps what a write in place is about to destroy, once between two closes (spec 3.9); readers of a
     /// snapshot go on reading what was kept (spec 6.2).
     pub(super) fn keep_version(&self, state: &mut State, id: DocId) -> Result<()> {
         let doc = state.docs.get(id).ok_or(Error::Stale)?;
@@ -176,9 +178,13 @@ impl Fs {
             .handles
             .iter()
             .any(|other| matches!(&other.open, Open::Doc(open) if open.doc == id && open.dirty.is_some()));
-        if let (false, Some(doc)) = (busy, state.docs.get_mut(id)) {
-            doc.flushed = Some(Instant::now());
-            state.index.generation += 1;
+        if let Some(doc) = state.docs.get_mut(id) {
+            // This close was told that its content is safe: what another writer does to it now replaces it.
+            doc.version_kept = false;
+            if !busy {
+                doc.flushed = Some(Instant::now());
+                state.index.generation += 1;
+            }
         }
         Ok(())
     }

@@ -159,24 +159,17 @@ impl Fs {
             NameClass::Peek | NameClass::Status | NameClass::Private => {
                 return Err(Error::NotPermitted);
             }
-            NameClass::Stamped(stamped) => {
-                let alias = stamped.to_os_string() != name;
-                (Naming::Exactly(stamped), alias)
+            NameClass::Stamped(stamped) if stamped.to_os_string() == name => {
+                (Naming::Exactly(stamped), false)
             }
+            NameClass::Stamped(stamped) => (Naming::Nearly(stamped), true),
             NameClass::Pending => (Naming::Stamp(Slug::pending()), true),
             NameClass::Unstamped | NameClass::Backup => match caller {
                 Some(caller) => (self.naming_after_vacation(state, caller, dir, name), true),
                 None => (Naming::Stamp(Slug::from_written(name)), true),
             },
         };
-        let doc = match self.new_draft(state, request, dir, &naming, mode) {
-            // The `.md` form of it is there already: the next suffix.
-            Err(Error::Exists) if alias => {
-                let slug = Slug::from_written(name);
-                self.new_draft(state, request, dir, &Naming::Stamp(slug), mode)?
-            }
-            doc => doc?,
-        };
+        let doc = self.new_draft(state, request, dir, &naming, mode)?;
         if name == names::PENDING {
             if let Some(made) = state.docs.get_mut(doc) {
                 made.from_pending = true;

@@ -1,7 +1,6 @@
 //! Planning the merge of a queue: what `pending.md` holds as things stand (spec 6.1, 6.2).
 
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -75,7 +74,7 @@ impl Fs {
                 items.push(Item {
                     dir,
                     shown: prefix.join(name).into_os_string(),
-                    stays_as: self.stays_as(state, dir, &stamped),
+                    stays_as: self.stays_as(state, dir, &stamped).to_os_string(),
                     ino: known.ino,
                     size: known.size,
                     mtime: known.mtime,
@@ -116,12 +115,18 @@ impl Fs {
         Ok(plan)
     }
 
-    fn stays_as(&self, state: &State, dir: DirId, name: &StampedName) -> OsString {
+    /// What a handoff is called once it is consumed: no file nor draft has that name, nor will another pending handoff
+    /// want it.
+    pub(super) fn stays_as(&self, state: &State, dir: DirId, name: &StampedName) -> StampedName {
+        let taken = |name: &StampedName| {
+            let listed = state.index.get(dir, &name.to_os_string()).is_some();
+            listed || state.is_reserved(dir, name)
+        };
         let done = name.consumed();
         (1..)
-            .map(|n| done.with_suffix(n).to_os_string())
-            .find(|done| state.index.get(dir, done).is_none())
-            .unwrap_or_default()
+            .map(|n| done.with_suffix(n))
+            .find(|other| !taken(other) && (*other == done || !taken(&other.pending())))
+            .unwrap_or(done.clone())
     }
 
     fn ends_with_newline(&self, state: &State, item: &Item) -> bool {

@@ -98,7 +98,8 @@ impl Fs {
                 }
                 self.pin_doc(state, id)?;
                 let now = self.clock.now();
-                let done = self.store.consume(&path, &name, &name.consumed(), now)?;
+                let done = self.stays_as(state, dir, &name);
+                let done = self.store.consume(&path, &name, &done, now)?;
                 self.touch(state, dir, &file_name);
                 self.touch(state, dir, &done.to_os_string());
                 self.doc_renamed(state, id, dir, done);

@@ -15,6 +15,7 @@ use super::{Fs, Request, State, Vacation};
 use crate::error::{Error, Result};
 use crate::names::{self, NameClass, Slug, StampedName};
 use crate::session::Caller;
+use crate::store::beneath;
 use crate::store::local::Area;
 use crate::store::{Access, DraftFile};
 
@@ -88,10 +89,6 @@ impl Fs {
                 target,
             };
             self.rename_object(state, &source, &renaming)?;
-            if let (NameClass::Backup, Some(caller)) = (names::classify(new_name), &caller) {
-                // What the session finds there from now on is the backup, not a handoff that it once wrote so.
-                state.aliases.remove(new_dir, new_name, &caller.session);
-            }
             state.dirs.path(new_dir)
         };
         if let (true, Some(queue)) = (self.options.sync, published) {
@@ -156,7 +153,11 @@ impl Fs {
 
     fn rename_plain(&self, state: &mut State, id: PlainId, renaming: &Renaming<'_>) -> Result<()> {
         let Renaming {
-            from, to, target, ..
+            from,
+            to,
+            target,
+            caller,
+            ..
         } = renaming;
         let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
         let scratch = plain.area == Area::Scratch;
@@ -170,9 +171,9 @@ impl Fs {
         let onto_plain = matches!(target, Some(Object::Plain(_)));
         if !state.is_queue(to.dir) || self.local.is_ordinary(&new) || class == NameClass::Backup {
             if listed && class != NameClass::Backup {
-                return self.move_ordinary(state, id, (&old, &new), *to);
+                return self.move_ordinary(state, id, (&old, &new), *to, *caller);
             }
-            self.move_plain(state, id, Area::Backing, *to)?;
+            self.move_plain(state, id, Area::Backing, *to, *caller)?;
         } else if class == NameClass::Scratch {
             let area = match target {
                 Some(Object::Plain(other)) => {
@@ -181,15 +182,15 @@ impl Fs {
                 _ => Area::Scratch,
             };
             // An editor's backup: what takes the old name next is still the ordinary file.
-            self.move_plain(state, id, area, *to)?;
+            self.move_plain(state, id, area, *to, *caller)?;
         } else if class == NameClass::Unstamped
             && (onto_plain
                 || !scratch && target.is_none() && (listed || !names::is_adoptable(to.name)))
         {
             if listed {
-                return self.move_ordinary(state, id, (&old, &new), *to);
+                return self.move_ordinary(state, id, (&old, &new), *to, *caller);
             }
-            self.move_plain(state, id, Area::Backing, *to)?;
+            self.move_plain(state, id, Area::Backing, *to, *caller)?;
         } else {
             self.publish_plain(state, id, renaming)?;
             self.local.ordinary_gone(&old)?;
@@ -205,14 +206,22 @@ impl Fs {
         id: PlainId,
         (old, new): (&Path, &Path),
         to: Place<'_>,
+        caller: Option<&Caller>,
     ) -> Result<()> {
         self.local.ordinary_made(new)?;
-        self.move_plain(state, id, Area::Backing, to)?;
+        self.move_plain(state, id, Area::Backing, to, caller)?;
         self.local.ordinary_gone(old)
     }
 
     /// Moves a plain file, over whatever plain file is there.
-    fn move_plain(&self, state: &mut State, id: PlainId, area: Area, to: Place<'_>) -> Result<()> {
+    fn move_plain(
+        &self,
+        state: &mut State,
+        id: PlainId,
+        area: Area,
+        to: Place<'_>,
+        caller: Option<&Caller>,
+    ) -> Result<()> {
         let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
         let (old_area, old_dir, old_name) = (plain.area, plain.dir, plain.name.clone());
         let old = state.dirs.path(old_dir).ok_or(Error::NotFound)?;
@@ -220,6 +229,7 @@ impl Fs {
         self.local
             .rename((old_area, &old, &old_name), (area, &new, to.name))?;
         state.docs.plain_renamed(id, area, to.dir, to.name);
+        drop_own(state, to, caller);
         self.touch(state, old_dir, &old_name);
         self.touch(state, to.dir, to.name);
         Ok(())
@@ -311,6 +321,7 @@ impl Fs {
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
         let (base, exactly) = match naming {
             Naming::Exactly(name) => (name.clone(), true),
+            Naming::Nearly(name) => (name.clone(), false),
             Naming::Stamp(slug) => {
                 let stamp = self.zone.stamp(self.clock.now());
                 (StampedName::new(stamp, slug.clone()), false)
@@ -406,7 +417,12 @@ impl Fs {
         if let Some(Object::Doc { doc: other, .. }) = renaming.target {
             return self.rename_over(state, id, other, renaming);
         }
-        self.move_doc(state, id, to.dir, stamped, true)?;
+        // Written without `.md` (spec 3.4) the name is not the file's, and another handoff may have that; or this one.
+        let exactly = stamped.to_os_string() == to.name;
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        if exactly || (doc.dir, &doc.name) != (to.dir, stamped) {
+            self.move_doc(state, id, to.dir, stamped, exactly)?;
+        }
         self.alias_for(state, to, caller, id);
         Ok(())
     }
@@ -468,13 +484,17 @@ impl Fs {
         if new {
             move_draft(Area::Drafts)?;
         } else {
-            if old.is_pending() && !name.is_pending() && dir == old_dir {
+            let consumes = old.is_pending() && !name.is_pending();
+            if consumes && dir == old_dir {
                 // The seven days count from now (spec 3.5).
                 let done = self.store.consume(&path, &old, &name, self.clock.now())?;
                 if done != name {
                     log::warn!("{old}: became {done}, because {name} was there already");
                 }
             } else {
+                if consumes {
+                    self.seven_days_from_now(&from, &old_file)?;
+                }
                 self.store.rename((&from, &old_file), (&path, &file))?;
             }
             if editing {
@@ -489,6 +509,12 @@ impl Fs {
         state.docs.rename(id, dir, name);
         state.index.generation += 1;
         Ok(())
+    }
+
+    /// Before a pending handoff gets a consumed name: an old mtime would have it expire at once (spec 3.5).
+    fn seven_days_from_now(&self, queue: &Path, name: &OsStr) -> Result<()> {
+        let file = self.store.open(queue, name, Access::READ)?;
+        beneath::set_times(&file, None, Some(self.clock.now()))
     }
 
     /// A doc takes the place of another; the other's content is kept with the replaced versions (spec 3.9).
@@ -515,6 +541,9 @@ impl Fs {
         let (to_dir, to_name) = (over.dir, over.name.clone());
         let from = state.dirs.path(from_dir).ok_or(Error::NotFound)?;
         let to = state.dirs.path(to_dir).ok_or(Error::NotFound)?;
+        if doc.name.is_pending() && !to_name.is_pending() {
+            self.seven_days_from_now(&from, &from_name)?;
+        }
         self.replace(state, &to, &to_name, (Area::Backing, &from, &from_name))?;
         // What was open or aliased under either is one now.
         state.aliases.retarget(other, id);
@@ -552,6 +581,7 @@ impl Fs {
             self.local
                 .keep(Area::Edits, &path, &file, self.clock.now())?;
         }
+        drop_own(state, to, caller);
         if let Some(caller) = caller {
             state.vacate(caller, from.dir, from.name, Vacation::BackedUp(name));
         }
@@ -638,6 +668,13 @@ impl State {
         if let Some(doc) = self.docs.get_mut(doc) {
             doc.writers += writers;
         }
+    }
+}
+
+/// The name means to its session what was renamed to it, and no longer what it was an alias of.
+fn drop_own(state: &mut State, name: Place<'_>, caller: Option<&Caller>) {
+    if let Some(caller) = caller {
+        state.aliases.remove(name.dir, name.name, &caller.session);
     }
 }
 

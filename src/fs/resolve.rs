@@ -161,13 +161,39 @@ impl Fs {
             }
         };
         match meta.kind {
-            Kind::File if self.is_expired(stamped, &meta) => Err(Error::NotFound),
+            Kind::File if self.is_expired(stamped, &meta) => {
+                self.remove_expired(state, dir, stamped);
+                Err(Error::NotFound)
+            }
             Kind::File => Ok(Object::Doc {
                 doc: state.docs.stored(dir, stamped.clone(), meta.ino),
                 own: false,
             }),
             Kind::Directory => self.resolve_backing(state, dir, name),
             Kind::Other => Err(Error::NotFound),
+        }
+    }
+
+    /// Who looks for an expired name finds none (spec 7.1), and may be about to give it to something else: that need
+    /// not wait for the next sweep.
+    fn remove_expired(&self, state: &mut State, dir: DirId, stamped: &StampedName) {
+        let known = state.docs.named(dir, stamped);
+        let written = known
+            .and_then(|id| state.docs.get(id))
+            .is_some_and(|doc| doc.writers > 0);
+        let Some(path) = state.dirs.path(dir).filter(|_| !written) else {
+            return;
+        };
+        let (name, now) = (stamped.to_os_string(), self.clock.now());
+        if self
+            .local
+            .may_delete(&path.join(&name), self.retention, now)
+            && self.store.remove(&path, &name).is_ok()
+        {
+            if let Some(id) = known {
+                self.doc_gone(state, id);
+            }
+            self.touch(state, dir, &name);
         }
     }
 

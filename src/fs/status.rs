@@ -114,6 +114,11 @@ impl Fs {
     pub fn nodes(&self) -> usize {
         self.lock().nodes.len()
     }
+
+    /// How many files and directories are open, likewise.
+    pub fn handles(&self) -> usize {
+        self.lock().handles.iter().count()
+    }
 }
 
 fn shown(path: &Path) -> String {
