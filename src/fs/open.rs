@@ -75,6 +75,7 @@ impl Fs {
         let mut guard = self.lock();
         let state = &mut *guard;
         let dir = state.dir(parent)?;
+        self.make_way(state, dir, name);
         match self.resolve(state, dir, name, caller.as_ref()) {
             // To this thread it is gone: it has unlinked it.
             Err(Error::NotFound) | Ok(Object::Pending) => {}

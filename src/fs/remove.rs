@@ -218,6 +218,7 @@ impl Fs {
             let from = state.docs.plain(plain).ok_or(Error::NotFound)?;
             let (area, from_dir, from_name, ino) =
                 (from.area, from.dir, from.name.clone(), from.ino);
+            self.make_way(state, dir, name);
             match self.resolve(state, dir, name, Some(&caller)) {
                 Err(Error::NotFound) => {}
                 Err(error) => return Err(error),

@@ -73,6 +73,7 @@ impl Fs {
             let mut guard = self.lock();
             let state = &mut *guard;
             let source = self.resolve(state, dir, name, caller.as_ref())?;
+            self.make_way(state, new_dir, new_name);
             let target = match self.resolve(state, new_dir, new_name, caller.as_ref()) {
                 Ok(Object::Pending) | Err(Error::NotFound) => None,
                 Ok(Object::Peek | Object::Status) => return Err(Error::NotPermitted),

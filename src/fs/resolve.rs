@@ -161,10 +161,7 @@ impl Fs {
             }
         };
         match meta.kind {
-            Kind::File if self.is_expired(stamped, &meta) => {
-                self.remove_expired(state, dir, stamped);
-                Err(Error::NotFound)
-            }
+            Kind::File if self.is_expired(stamped, &meta) => Err(Error::NotFound),
             Kind::File => Ok(Object::Doc {
                 doc: state.docs.stored(dir, stamped.clone(), meta.ino),
                 own: false,
@@ -174,10 +171,14 @@ impl Fs {
         }
     }
 
-    /// Who looks for an expired name finds none (spec 7.1), and may be about to give it to something else: that need
-    /// not wait for the next sweep.
-    fn remove_expired(&self, state: &mut State, dir: DirId, stamped: &StampedName) {
-        let known = state.docs.named(dir, stamped);
+    /// A name is about to be given to something. If an expired handoff has it still, which nobody sees any more (spec
+    /// 7.1), that one goes now and not at the next sweep.
+    pub(super) fn make_way(&self, state: &mut State, dir: DirId, name: &OsStr) {
+        let stamped = match names::classify(name) {
+            NameClass::Stamped(stamped) if !stamped.is_pending() && state.is_queue(dir) => stamped,
+            _ => return,
+        };
+        let known = state.docs.named(dir, &stamped);
         let written = known
             .and_then(|id| state.docs.get(id))
             .is_some_and(|doc| doc.writers > 0);
@@ -185,9 +186,14 @@ impl Fs {
             return;
         };
         let (name, now) = (stamped.to_os_string(), self.clock.now());
-        if self
-            .local
-            .may_delete(&path.join(&name), self.retention, now)
+        let expired = self
+            .store
+            .stat(&path, &name)
+            .is_ok_and(|meta| meta.kind == Kind::File && self.is_expired(&stamped, &meta));
+        if expired
+            && self
+                .local
+                .may_delete(&path.join(&name), self.retention, now)
             && self.store.remove(&path, &name).is_ok()
         {
             if let Some(id) = known {
