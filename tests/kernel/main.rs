@@ -3,10 +3,13 @@
 // There is no crate outside that could reach anything.
 #![allow(unreachable_pub)]
 
+mod daemon_process;
 mod harness;
 
 mod basics;
+mod memory;
 mod reading;
 mod sessions;
 mod single_file;
+mod six_terminals;
 mod turns;
