@@ -235,13 +235,14 @@ impl Drop for Mount {
     }
 }
 
-/// The bodies of a merge, each without its final newline.
+/// The bodies of one or more merges, each without its final newline.
 pub fn bodies(merge: &str) -> Vec<String> {
     let mut bodies: Vec<String> = Vec::new();
     for line in merge.lines() {
+        let index = line.starts_with("<!-- handoffs: ") || line.starts_with("<!-- index ");
         if line.starts_with("<!-- handoff ") {
             bodies.push(String::new());
-        } else if let (false, Some(body)) = (line.starts_with("<!-- handoffs"), bodies.last_mut()) {
+        } else if let (false, Some(body)) = (index, bodies.last_mut()) {
             if !body.is_empty() {
                 body.push('\n');
             }

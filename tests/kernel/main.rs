@@ -4,6 +4,7 @@
 #![allow(unreachable_pub)]
 
 mod actors;
+mod daemon_process;
 mod harness;
 
 mod aliases;
@@ -15,6 +16,7 @@ mod editors;
 mod edits;
 mod failures;
 mod first_mount;
+mod memory;
 mod names;
 mod queues;
 mod reading;
@@ -24,5 +26,6 @@ mod retention;
 mod scratch;
 mod sessions;
 mod single_file;
+mod six_terminals;
 mod strays;
 mod turns;

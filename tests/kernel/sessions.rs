@@ -1,5 +1,6 @@
 //! Who is calling: the session of a process, out of its environment, its agent, its terminal, its kernel session.
 
+use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -206,4 +207,35 @@ print(seen)
     let run = format!("/usr/bin/python3 '{}'; true", gemini.display());
     assert_eq!(mount.alone_ok("bash", &run), "['one\\n', 'one\\ntwo\\n']\n");
     assert_eq!(mount.slugs(), ["n"]);
+}
+
+/// spec 4.3, 5: a session that the user named does not end with a process, and no other one before it does.
+#[test]
+fn a_sweep_keeps_the_aliases_of_the_living() {
+    let mount = mount();
+    mount.sh("named", "echo one > n.md");
+    let claude = mount.agent("claude");
+    let script = "echo two > n.md; echo; read -r _; cat n.md; true";
+    let mut command = Command::new(claude);
+    command
+        .args(["-c", script])
+        .current_dir(mount.at(""))
+        .env_remove("HANDOFF_SESSION");
+    let mut agent = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = [0];
+    agent
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut line)
+        .unwrap();
+    mount.fs().sweep();
+    assert_eq!(mount.sh("named", "cat n.md"), "one\n");
+    drop(agent.stdin.take());
+    let output = agent.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "two\n");
 }
