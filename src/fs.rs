@@ -131,7 +131,7 @@ pub struct Fs {
     store: Box<dyn Store>,
     local: Local,
     clock: Arc<dyn Clock>,
-    resolver: Resolver,
+    resolver: Arc<Resolver>,
     options: Options,
     programs: Arc<Programs>,
     zone: Zone,
@@ -231,7 +231,7 @@ impl Fs {
         let fs = Fs {
             store,
             local,
-            resolver: Resolver::new(proc, programs.clone()),
+            resolver: Arc::new(Resolver::new(proc, programs.clone())),
             programs,
             zone: if options.utc { Zone::Utc } else { Zone::Local },
             retention,

@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::FallocateFlags;
 use rustix::io::ReadWriteFlags;
@@ -17,6 +18,9 @@ use crate::delivery::ReadSeen;
 use crate::error::{Error, Result};
 use crate::store::Access;
 use crate::store::beneath::stat_file;
+
+/// How long `/proc` may take to say whether a writer is being killed.
+const ASKING: Duration = Duration::from_millis(100);
 
 impl Fs {
     /// Reads at most `size` bytes. `cached` tells that the kernel reads ahead for its page cache: such a read carries no
@@ -148,16 +152,22 @@ impl Fs {
     /// A descriptor of the file was closed. What was written through the handle is published before this returns
     /// (spec 4.2).
     pub fn flush(&self, request: Request, handle: Handle) -> Result<()> {
-        let (id, file, by) = match self.lock().handles.get(handle).map(|handle| &handle.open) {
-            Some(Open::Doc(open)) => match open.dirty {
-                Some(by) => (open.doc, open.file.clone(), by),
-                None => return Ok(()),
-            },
-            _ => return Ok(()),
+        let (id, file, by) = {
+            let mut guard = self.lock();
+            let state = &mut *guard;
+            match state.handles.get(handle).map(|handle| &handle.open) {
+                Some(Open::Doc(open)) if open.write => match (open.doc, open.dirty) {
+                    (doc, Some(by)) => (doc, open.file.clone(), by),
+                    (doc, None) => {
+                        // `touch`: what was delivered before is deliverable again.
+                        state.closing(doc);
+                        return Ok(());
+                    }
+                },
+                _ => return Ok(()),
+            }
         };
-        // The writer is being killed: it has not finished what it wrote (spec 4.9).
-        let killed = self.resolver.dying_by_signal(request.tid)
-            && (by == request.tid || self.resolver.same_process(by, request.tid));
+        let killed = self.writer_is_killed(by, request.tid);
         self.commit(id, &file, killed)?;
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -165,15 +175,27 @@ impl Fs {
         {
             open.dirty = None;
         }
-        let busy = state
-            .handles
-            .iter()
-            .any(|other| matches!(&other.open, Open::Doc(open) if open.doc == id && open.dirty.is_some()));
-        if let (false, Some(doc)) = (busy, state.docs.get_mut(id)) {
-            doc.flushed = Some(Instant::now());
-            state.index.generation += 1;
-        }
+        state.closing(id);
         Ok(())
+    }
+
+    /// Is this the FLUSH of a writer that is being killed, and so has not finished what it wrote (spec 4.9)?
+    ///
+    /// A process that is just executing another program closes its O_CLOEXEC descriptors while the kernel holds the
+    /// lock that reading its `/proc/PID/stat` takes: it waits for us and we would wait for it, for ever. So the question
+    /// is asked by a thread that may be left behind until the FLUSH is answered, and no answer means that it lives.
+    fn writer_is_killed(&self, by: u32, tid: u32) -> bool {
+        let resolver = self.resolver.clone();
+        let (sender, answer) = mpsc::channel();
+        let ask = move || {
+            let killed =
+                resolver.dying_by_signal(tid) && (by == tid || resolver.same_process(by, tid));
+            let _ = sender.send(killed);
+        };
+        thread::Builder::new()
+            .name("killed".to_owned())
+            .spawn(ask)
+            .is_ok_and(|_| answer.recv_timeout(ASKING).unwrap_or(false))
     }
 
     /// Makes what was written so far durable and recoverable (spec 4.2).
@@ -298,6 +320,18 @@ impl State {
     pub(super) fn mark_dirty(&mut self, handle: Handle, tid: u32) {
         if let Some(Open::Doc(open)) = self.handles.get_mut(handle).map(|handle| &mut handle.open) {
             open.dirty = Some(tid);
+        }
+    }
+
+    /// A writer has closed a descriptor: if none has anything unpublished, the RELEASE of the last one is probably on its
+    /// way.
+    fn closing(&mut self, id: DocId) {
+        let busy = self.handles.iter().any(
+            |other| matches!(&other.open, Open::Doc(open) if open.doc == id && open.dirty.is_some()),
+        );
+        if let (false, Some(doc)) = (busy, self.docs.get_mut(id)) {
+            doc.flushed = Some(Instant::now());
+            self.index.generation += 1;
         }
     }
 
