@@ -30,6 +30,7 @@ as_root() {
 needs=(
     fusermount3:fuse3 cc:gcc busybox:busybox setpriv:util-linux script:bsdutils flock:util-linux
     strace:strace useradd:passwd python3:python3 rsync:rsync ps:procps timeout:coreutils
+    git:git faketime:faketime
 )
 packages=()
 for need in "${needs[@]}"; do

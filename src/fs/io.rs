@@ -157,12 +157,20 @@ impl Fs {
     /// A descriptor of the file was closed. What was written through the handle is published before this returns
     /// (spec 4.2).
     pub fn flush(&self, request: Request, handle: Handle) -> Result<()> {
-        let (id, file, by) = match self.lock().handles.get(handle).map(|handle| &handle.open) {
-            Some(Open::Doc(open)) => match open.dirty {
-                Some(by) => (open.doc, open.file.clone(), by),
-                None => return Ok(()),
-            },
-            _ => return Ok(()),
+        let (id, file, by) = {
+            let mut guard = self.lock();
+            let state = &mut *guard;
+            match state.handles.get(handle).map(|handle| &handle.open) {
+                Some(Open::Doc(open)) if open.write => match (open.doc, open.dirty) {
+                    (doc, Some(by)) => (doc, open.file.clone(), by),
+                    (doc, None) => {
+                        // `touch`: what was delivered before is deliverable again.
+                        state.closing(doc);
+                        return Ok(());
+                    }
+                },
+                _ => return Ok(()),
+            }
         };
         // The writer is being killed: it has not finished what it wrote (spec 4.9).
         let killed = self.resolver.dying_by_signal(request.tid)
@@ -174,18 +182,11 @@ impl Fs {
         {
             open.dirty = None;
         }
-        let busy = state
-            .handles
-            .iter()
-            .any(|other| matches!(&other.open, Open::Doc(open) if open.doc == id && open.dirty.is_some()));
         if let Some(doc) = state.docs.get_mut(id) {
             // This close was told that its content is safe: what another writer does to it now replaces it.
             doc.version_kept = false;
-            if !busy {
-                doc.flushed = Some(Instant::now());
-                state.index.generation += 1;
-            }
         }
+        state.closing(id);
         Ok(())
     }
 
@@ -316,6 +317,18 @@ impl State {
     pub(super) fn mark_dirty(&mut self, handle: Handle, tid: u32) {
         if let Some(Open::Doc(open)) = self.handles.get_mut(handle).map(|handle| &mut handle.open) {
             open.dirty = Some(tid);
+        }
+    }
+
+    /// A writer has closed a descriptor: if none has anything unpublished, the RELEASE of the last one is probably on its
+    /// way.
+    fn closing(&mut self, id: DocId) {
+        let busy = self.handles.iter().any(
+            |other| matches!(&other.open, Open::Doc(open) if open.doc == id && open.dirty.is_some()),
+        );
+        if let (false, Some(doc)) = (busy, self.docs.get_mut(id)) {
+            doc.flushed = Some(Instant::now());
+            self.index.generation += 1;
         }
     }
 

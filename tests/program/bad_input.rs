@@ -1,0 +1,337 @@
+//! Everything that can stand in the way of a mount: one line with the path, the cause and the cure, nothing left mounted.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use rustix::mount::{MountFlags, UnmountFlags};
+
+use crate::kernel::list;
+use crate::sandbox::{Sandbox, complaint};
+
+/// Mounting with these arguments must fail with 1 in both forms, name the path first, and hold all of `parts`.
+fn refused<const N: usize>(sandbox: &Sandbox, arguments: [&str; N], path: &str, parts: &[&str]) {
+    let before = sandbox.mounts();
+    for form in [&["mount"][..], &["mount", "-f"]] {
+        let mut command = sandbox.handoff([]);
+        command.args(form).args(arguments);
+        let line = complaint(&command.output().unwrap(), 1);
+        let path = match path.strip_prefix('/') {
+            Some(_) => path.to_owned(),
+            None => sandbox.path(path).to_str().unwrap().to_owned(),
+        };
+        assert!(line.starts_with(&format!("{path}: ")), "{path}: {line}");
+        for part in parts {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+        assert_eq!(sandbox.mounts(), before);
+    }
+}
+
+/// spec 8.1: wrong usage is 2, with one line that names the word and shows a right one.
+#[test]
+fn wrong_usage() {
+    let sandbox = Sandbox::new();
+    let cases: [(&[&str], &str); 12] = [
+        (&["mount", "m", "--retention", "soon"], "--retention"),
+        (&["mount", "m", "--retention", "7"], "7d"),
+        (&["mount", "m", "--retention", "0s"], "36500d"),
+        (&["mount", "m", "--retention", "-1d"], "-1"),
+        (&["mount", "m", "--retention", "999999999y"], "36500d"),
+        (&["mount", "m", "--max-size", "many"], "512K"),
+        (
+            &["mount", "m", "--max-size", "0"],
+            "nothing could be written",
+        ),
+        (&["mount", "m", "-o", "retention=nonsense"], "nonsense"),
+        (&["mount", "m", "-o", "frobnicate"], "frobnicate"),
+        (&["mount", ""], "MOUNTPOINT"),
+        (&["mount", "m", "--editor", ""], "--editor"),
+        (&["mout"], "neither a command nor a directory"),
+    ];
+    for (arguments, part) in cases {
+        let output = sandbox.handoff([]).args(arguments).output().unwrap();
+        let errors = String::from_utf8(output.stderr.clone()).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        assert!(errors.contains(part), "{arguments:?}: {errors}");
+        assert!(!errors.contains("panicked"), "{errors}");
+    }
+    for arguments in [
+        &["--nonsense"][..],
+        &["mount", "a", "b", "c"],
+        &["status", "a", "b"],
+    ] {
+        let output = sandbox.handoff([]).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+    let output = sandbox
+        .handoff(["mount"])
+        .env_remove("HOME")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("HOME is not set"));
+    assert_eq!(sandbox.mounts().len(), 0);
+    assert!(!sandbox.path("m").exists(), "nothing is made either");
+    for arguments in [&["--help"][..], &["--version"], &["mount", "--help"]] {
+        assert!(
+            sandbox
+                .handoff([])
+                .args(arguments)
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+}
+
+/// spec 8.1: a missing mountpoint is made, with its parents, and a relative path is taken from where the caller is.
+#[test]
+fn missing_and_relative() {
+    let sandbox = Sandbox::new();
+    sandbox.run(["mount", "a/b/../c d"]);
+    // `..` of a directory that was made for it.
+    assert_eq!(sandbox.mounts().len(), 1);
+    assert!(sandbox.mounts()[0].ends_with("c d"));
+    sandbox.sh("cd 'a/c d'; echo x > x.md; cat pending.md");
+    sandbox.sh(&format!(
+        "cd a && {} unmount 'c d'",
+        env!("CARGO_BIN_EXE_handoff-fs")
+    ));
+    assert_eq!(sandbox.mounts().len(), 0);
+}
+
+/// spec 8.1: a mountpoint that is no directory, or cannot be.
+#[test]
+fn no_directory() {
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.path("file"), "").unwrap();
+    symlink("nowhere", sandbox.path("link")).unwrap();
+    refused(&sandbox, ["file"], "file", &["is not a directory"]);
+    refused(&sandbox, ["file/below"], "file/below", &["; "]);
+    refused(&sandbox, ["link"], "link", &["symbolic link to nothing"]);
+    refused(&sandbox, ["/proc/handoffs"], "/proc/handoffs", &["; "]);
+    let long = "n".repeat(300);
+    refused(&sandbox, [&long], &long, &["; choose"]);
+}
+
+/// spec 8.1: inside a private directory, inside another mount, over and beside its backing directory.
+#[test]
+fn in_its_own_way() {
+    let sandbox = Sandbox::new();
+    let daemon = sandbox.mount();
+    sandbox.sh("mkdir m/q");
+    refused(
+        &sandbox,
+        ["m/q"],
+        "m/q",
+        &["is inside the handoff-fs mounted at", "queue already"],
+    );
+    refused(&sandbox, ["m/new"], "m/new", &["is inside the handoff-fs"]);
+    refused(
+        &sandbox,
+        ["n", "--backing", "m"],
+        "m",
+        &["as --backing", "unmount"],
+    );
+    daemon.stop();
+    refused(
+        &sandbox,
+        ["m/.handoff-fs"],
+        "m/.handoff-fs",
+        &["private directory"],
+    );
+    refused(
+        &sandbox,
+        ["m/.handoff-fs/x"],
+        "m/.handoff-fs/x",
+        &["private directory"],
+    );
+    refused(
+        &sandbox,
+        ["n", "--backing", "n/b"],
+        "n/b",
+        &["covered by the mount"],
+    );
+    refused(&sandbox, ["m/q", "--backing", "m"], "m", &["inside itself"]);
+    refused(
+        &sandbox,
+        ["n", "--backing", "gone"],
+        "gone",
+        &["does not exist", "mkdir -p"],
+    );
+    fs::write(sandbox.path("file"), "").unwrap();
+    refused(
+        &sandbox,
+        ["n", "--backing", "file"],
+        "file",
+        &["is not a directory"],
+    );
+}
+
+/// spec 8.1: another filesystem of FUSE at the mountpoint is not ours to take away.
+#[test]
+fn a_foreign_mount() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("m")).unwrap();
+    // Another program's as far as anybody can tell: another name in the table.
+    let session = foreign(&sandbox.path("m"));
+    refused(
+        &sandbox,
+        ["m"],
+        "m",
+        &["another FUSE filesystem", "fusermount3 -u"],
+    );
+    drop(session);
+    assert_eq!(sandbox.mounts().len(), 0);
+}
+
+struct Nothing;
+
+impl fuser::Filesystem for Nothing {}
+
+fn foreign(path: &std::path::Path) -> fuser::BackgroundSession {
+    let mut config = fuser::Config::default();
+    config.mount_options = vec![fuser::MountOption::FSName("sshfs".into())];
+    fuser::Session::new(Nothing, path, &config)
+        .unwrap()
+        .spawn()
+        .unwrap()
+}
+
+/// spec 8.1, 3.1: a backing directory on a read-only disk, and one on a full disk: by mount, in one line.
+#[test]
+fn disks_that_take_nothing() {
+    let sandbox = Sandbox::new();
+    let disk = sandbox.path("disk");
+    fs::create_dir(&disk).unwrap();
+    let options = c"size=32k,mode=700";
+    rustix::mount::mount("tmpfs", &disk, "tmpfs", MountFlags::empty(), options).unwrap();
+    fs::create_dir(disk.join("b")).unwrap();
+    while fs::write(disk.join("filler"), vec![0; 1 << 20]).is_ok() {}
+    refused(
+        &sandbox,
+        ["disk/b"],
+        "disk/b",
+        &["No space left", "make room"],
+    );
+    refused(
+        &sandbox,
+        ["n", "--backing", "disk/b"],
+        "disk/b",
+        &["No space left", "make room"],
+    );
+    assert!(!disk.join("b/.handoff-fs/first-mount").exists());
+    rustix::mount::mount_remount(&disk, MountFlags::RDONLY, c"").unwrap();
+    refused(&sandbox, ["disk/b"], "disk/b", &["read-only", "--backing"]);
+    refused(&sandbox, ["disk/new"], "disk/new", &["writable filesystem"]);
+    refused(
+        &sandbox,
+        ["n", "--backing", "disk/b"],
+        "disk/b",
+        &["read-only"],
+    );
+    rustix::mount::mount_remount(&disk, MountFlags::empty(), c"").unwrap();
+    fs::remove_file(disk.join("filler")).unwrap();
+    sandbox.run(["mount", "disk/b"]);
+    sandbox.sh("echo x > disk/b/x.md; cat disk/b/pending.md");
+    sandbox.run(["unmount", "disk/b"]);
+    rustix::mount::unmount(&disk, UnmountFlags::empty()).unwrap();
+}
+
+/// spec 8.1: no `/dev/fuse`, one that may not be opened, and one that is no device, each with its cure.
+#[test]
+fn without_the_device() {
+    let sandbox = Sandbox::new();
+    let program = env!("CARGO_BIN_EXE_handoff-fs");
+    // In a mount namespace of its own /dev/fuse can be taken away.
+    let cases = [
+        (
+            "mkdir d; mount -t tmpfs none /dev",
+            "is missing",
+            "modprobe fuse",
+        ),
+        (
+            "touch f; mount --bind f /dev/fuse",
+            "is not a device",
+            "modprobe fuse",
+        ),
+        (
+            "mount --bind /dev/null /dev/fuse",
+            "cannot be mounted",
+            "; ",
+        ),
+    ];
+    for (spoil, cause, cure) in cases {
+        let script = format!("{spoil} && {program} mount m; echo code $?");
+        let output = sandbox
+            .command("unshare")
+            .args(["--mount", "bash", "-c", &script])
+            .output()
+            .unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.stdout, b"code 1\n", "{errors}");
+        assert!(errors.contains(cause) && errors.contains(cure), "{errors}");
+        assert_eq!(errors.lines().count(), 1, "{errors}");
+    }
+}
+
+/// spec 8.1, 3.6: a damaged record of the first mount is not guessed at.
+#[test]
+fn a_damaged_record() {
+    let sandbox = Sandbox::new();
+    sandbox.mount().stop();
+    let record = sandbox.path("m/.handoff-fs/first-mount");
+    fs::write(&record, "nonsense").unwrap();
+    refused(
+        &sandbox,
+        ["m"],
+        "m",
+        &["first-mount", "damaged", "remove that one file"],
+    );
+    fs::remove_file(&record).unwrap();
+    sandbox.mount().stop();
+    // A private directory that is none.
+    fs::remove_dir_all(sandbox.path("m/.handoff-fs")).unwrap();
+    fs::write(sandbox.path("m/.handoff-fs"), "").unwrap();
+    refused(&sandbox, ["m"], "m", &[".handoff-fs/", "move it aside"]);
+    assert_eq!(list(&sandbox.path("m")), [".handoff-fs"]);
+}
+
+/// spec 8.4, 3.6: a private directory that is a symbolic link is not followed.
+#[test]
+fn a_private_directory_elsewhere() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("m")).unwrap();
+    fs::create_dir(sandbox.path("elsewhere")).unwrap();
+    symlink("../elsewhere", sandbox.path("m/.handoff-fs")).unwrap();
+    refused(&sandbox, ["m"], "m", &[".handoff-fs/"]);
+    assert_eq!(list(&sandbox.path("elsewhere")).len(), 0);
+}
+
+/// spec 8.1: a log that was asked for and cannot be written is an error; a place for one that does not exist is not.
+#[test]
+fn logs() {
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.path("file"), "").unwrap();
+    refused(
+        &sandbox,
+        ["m", "--log-file", "file/log"],
+        "file/log",
+        &["--log-file"],
+    );
+    let output = sandbox
+        .handoff(["mount", "m"])
+        .env("XDG_STATE_HOME", sandbox.path("file"))
+        .output()
+        .unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.success() && errors.contains("no log is kept"),
+        "{errors}"
+    );
+    sandbox.run(["unmount", "m"]);
+    sandbox.run(["mount", "m", "--log-file", "here.log"]);
+    sandbox.run(["unmount", "m"]);
+    let log = fs::metadata(sandbox.path("here.log")).unwrap();
+    assert!(log.len() > 0 && log.permissions().mode() & 0o077 == 0);
+}

@@ -1,0 +1,204 @@
+//! The daemon is killed at random moments while writers and readers run; every acknowledged handoff is accounted for.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::time::SystemTime;
+use std::{str, thread};
+
+use handoff_fs::names::StampedName;
+
+use crate::kernel::{bodies, list};
+use crate::sandbox::Sandbox;
+
+const ROUNDS: usize = 25;
+const WRITERS: usize = 3;
+const READERS: usize = 2;
+
+/// A body that shows whether it is whole, of 1 to 60 KiB.
+fn body(id: &str) -> String {
+    let lines = 20 + id.bytes().map(usize::from).sum::<usize>() % 1000;
+    format!(
+        "begin {id}\n{}end {id}",
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789\n".repeat(lines)
+    )
+}
+
+fn id_of(body: &str) -> Option<String> {
+    let id = body.lines().next()?.strip_prefix("begin ")?;
+    (body.trim_end_matches('\n') == self::body(id)).then(|| id.to_owned())
+}
+
+/// Writes until the daemon is gone, in three ways; says what was acknowledged.
+fn write(dir: &Path, writer: &str, acknowledged: &Sender<String>) {
+    for n in 0.. {
+        let id = format!("{writer}-{n}");
+        let content = body(&id) + "\n";
+        let name = match n % 3 {
+            0 => dir.join(format!("{id}.md")),
+            1 => dir.join("handoff.md"),
+            _ => dir.join(format!("{id}.tmp")),
+        };
+        let attempt = || -> std::io::Result<()> {
+            let mut file = File::create(&name)?;
+            let (first, rest) = content.split_at(content.len() / 2);
+            file.write_all(first.as_bytes())?;
+            file.write_all(rest.as_bytes())?;
+            nix::unistd::close(file)?;
+            if n % 3 == 2 {
+                fs::rename(&name, dir.join("handoff.md"))?;
+            }
+            Ok(())
+        };
+        if attempt().is_err() {
+            return;
+        }
+        acknowledged.send(id).unwrap();
+    }
+}
+
+/// Reads until the daemon is gone; answers what it was given to the end. The very last read may have consumed without
+/// that its answer came through: what had been received in full by then counts.
+fn read(dir: &Path, stop: &AtomicBool) -> HashSet<String> {
+    let mut delivered = HashSet::new();
+    while !stop.load(Ordering::Relaxed) {
+        let Ok(mut file) = File::open(dir.join("pending.md")) else {
+            break;
+        };
+        let mut merge = Vec::new();
+        let ended = read_like_cat(&mut file, &mut merge).is_ok();
+        let merge = String::from_utf8_lossy(&merge).into_owned();
+        let announced = announced(&merge);
+        let bodies = bodies(&merge);
+        let whole: Vec<_> = bodies.iter().filter_map(|body| id_of(body)).collect();
+        if ended || bodies.len() == announced {
+            delivered.extend(whole);
+        }
+        if !ended {
+            break;
+        }
+    }
+    delivered
+}
+
+/// Reads as cat does: no range ends exactly at the size, so that the end is met by a read of its own, after every byte
+/// has come. (Whoever asks for exactly the size is answered after the consumption, and a kill in between keeps the
+/// bytes from him.)
+fn read_like_cat(file: &mut File, merge: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut buffer = vec![0; 1 << 17];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(()),
+            n => merge.extend_from_slice(&buffer[..n]),
+        }
+    }
+}
+
+/// How many handoffs a merge says it has, in its first header.
+fn announced(merge: &str) -> usize {
+    let header = merge.lines().find(|line| line.starts_with("<!-- handoff "));
+    let count = header.and_then(|line| line.split([' ', '/', ':']).nth(3));
+    count.and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
+/// spec 4.2, 6.3, 8.2, 3.8: what was acknowledged survives `kill -9`, whole, pending or consumed; nothing is consumed
+/// that no reader was given to its end.
+#[test]
+fn kill_9_at_random_moments() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path("m");
+    fs::create_dir(&dir).unwrap();
+    let below = File::open(&dir).unwrap();
+    let below = Path::new("/proc/self/fd").join(below.as_raw_fd().to_string());
+    let mut random = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_nanos() as u64
+        | 1;
+    println!("seed {random}");
+    let mut acknowledged: HashSet<String> = HashSet::new();
+    let mut delivered: HashSet<String> = HashSet::new();
+    for round in 0..ROUNDS {
+        let daemon = sandbox.mount();
+        let stop = AtomicBool::new(false);
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        // Whichever acknowledgement this is, the other writers and the readers are anywhere just then.
+        let moment = random % 40;
+        thread::scope(|scope| {
+            let (sender, receiver) = mpsc::channel();
+            for writer in 0..WRITERS {
+                let (sender, dir) = (sender.clone(), &dir);
+                scope.spawn(move || write(dir, &format!("{round}-{writer}"), &sender));
+            }
+            drop(sender);
+            let readers: Vec<_> = (0..READERS)
+                .map(|_| scope.spawn(|| read(&dir, &stop)))
+                .collect();
+            let mut acknowledgements = receiver.into_iter();
+            acknowledged.extend(acknowledgements.by_ref().take(moment as usize + 1));
+            daemon.kill();
+            acknowledged.extend(acknowledgements);
+            stop.store(true, Ordering::Relaxed);
+            for reader in readers {
+                delivered.extend(reader.join().unwrap());
+            }
+        });
+        account(&sandbox, &below, &acknowledged, &delivered);
+    }
+    let _daemon = sandbox.mount();
+    let merge = sandbox.sh("cat m/pending.md");
+    let last: HashSet<_> = bodies(&merge)
+        .iter()
+        .filter_map(|body| id_of(body))
+        .collect();
+    let missing: Vec<_> = acknowledged
+        .iter()
+        .filter(|id| !delivered.contains(*id) && !last.contains(*id))
+        .collect();
+    assert!(missing.is_empty(), "delivered to nobody: {missing:?}");
+    println!(
+        "{ROUNDS} rounds: {} acknowledged, {} delivered before a kill, {} left at the end",
+        acknowledged.len(),
+        delivered.len(),
+        last.len()
+    );
+}
+
+/// After the next daemon's recovery every acknowledged handoff is there, whole, once or more; and consumed only if some
+/// reader was given it.
+fn account(
+    sandbox: &Sandbox,
+    below: &Path,
+    acknowledged: &HashSet<String>,
+    delivered: &HashSet<String>,
+) {
+    sandbox.mount().stop();
+    let (mut there, mut lost_in_part) = (HashSet::new(), Vec::new());
+    for name in list(below) {
+        let Some(stamped) = StampedName::parse(name.as_ref()) else {
+            continue;
+        };
+        let content = fs::read(below.join(&name)).unwrap();
+        let id = str::from_utf8(&content).ok().and_then(id_of);
+        if let Some(id) = id {
+            assert!(
+                stamped.is_pending() || delivered.contains(&id),
+                "{name}: consumed, and no reader has read {id} to its end"
+            );
+            there.insert(id);
+        } else {
+            lost_in_part.push(name);
+        }
+    }
+    let lost: Vec<_> = acknowledged.difference(&there).collect();
+    assert!(
+        lost.is_empty(),
+        "lost: {lost:?}; not whole: {lost_in_part:?}"
+    );
+}

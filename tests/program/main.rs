@@ -1,0 +1,17 @@
+//! Tests of the program: the daemon is a process of its own, as users run it.
+
+// There is no crate outside that could reach anything.
+#![allow(unreachable_pub)]
+
+#[path = "../kernel/harness.rs"]
+#[allow(dead_code)]
+mod kernel;
+
+mod sandbox;
+
+mod bad_input;
+mod crash;
+mod lifecycle;
+mod status;
+mod time;
+mod user;

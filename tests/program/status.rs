@@ -1,0 +1,72 @@
+//! `status`.
+
+use std::fs::File;
+use std::io::Write;
+
+use crate::sandbox::{Sandbox, complaint};
+
+/// spec 8.1, 4.2: pending, consumed, the oldest, drafts that stay open with pid and age, backing, pid, uptime.
+#[test]
+fn everything_about_a_mount() {
+    let sandbox = Sandbox::new();
+    let daemon = sandbox.mount();
+    sandbox.sh(
+        "echo 1 > m/one.md; cat m/pending.md; echo 2 > m/two.md; mkdir m/q; echo 3 > m/q/three.md",
+    );
+    sandbox.sh("touch -d '2 days ago' m/*_two.md");
+    let mut open = File::create(sandbox.path("m/open.md")).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&sandbox.run(["status", "--json", "m"])).unwrap();
+    assert_eq!(json["pid"], daemon.child.id());
+    assert_eq!(json["backing"], sandbox.path("m").to_str().unwrap());
+    assert_eq!(json["mountpoint"], sandbox.path("m").to_str().unwrap());
+    assert_eq!(
+        (json["pending"].as_u64(), json["consumed"].as_u64()),
+        (Some(2), Some(1))
+    );
+    let oldest = json["oldest_pending"]["name"].as_str().unwrap();
+    assert!(oldest.ends_with("_two.md"), "{oldest}");
+    assert!(json["oldest_pending"]["age_seconds"].as_u64().unwrap() >= 2 * 24 * 3600 - 1);
+    assert_eq!(json["drafts"].as_array().unwrap().len(), 1);
+    assert!(
+        json["drafts"][0]["name"]
+            .as_str()
+            .unwrap()
+            .ends_with("_open.md")
+    );
+    assert!(json["drafts"][0]["pid"].is_u64() && json["drafts"][0]["age_seconds"].is_u64());
+    assert!(json["uptime_seconds"].is_u64());
+    let text = sandbox.run(["status", "m"]);
+    for part in [
+        "mounted, pid",
+        ", up ",
+        "backing ",
+        "pending   2 (oldest: ",
+        "consumed  1",
+        "writing ",
+        "by pid",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    open.write_all(b"whole\n").unwrap();
+    nix::unistd::close(open).unwrap();
+    let json = sandbox.run(["status", "--json", "m"]);
+    assert!(json.contains("\"pending\": 3"), "{json}");
+    daemon.stop();
+}
+
+/// spec 8.1: what is not mounted has no status and cannot be unmounted: 1, with the cure.
+#[test]
+fn nothing_is_mounted() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir(sandbox.path("m")).unwrap();
+    for command in ["status", "unmount"] {
+        for place in ["m", "missing", "/proc"] {
+            let line = complaint(&sandbox.handoff([command, place]).output().unwrap(), 1);
+            assert!(
+                line.contains("no handoff-fs is mounted here; mount it"),
+                "{line}"
+            );
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! As an ordinary user, through the setuid helper.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::process::Signal;
+
+use crate::kernel::{bodies, list};
+use crate::sandbox::{Sandbox, complaint, start};
+
+/// Where administrators find their programs.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A user of this machine for as long as the test runs.
+struct User {
+    name: String,
+    uid: u32,
+}
+
+impl User {
+    fn new() -> User {
+        static LAST: AtomicU32 = AtomicU32::new(0);
+        let number = LAST.fetch_add(1, Ordering::Relaxed);
+        let name = format!("hfs{}-{number}", std::process::id());
+        run(Command::new("useradd").args(["--no-create-home", "--user-group", &name]));
+        let uid = run(Command::new("id").args(["-u", &name]));
+        User {
+            uid: uid.trim().parse().unwrap(),
+            name,
+        }
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        let mut userdel = Command::new("userdel");
+        let _ = userdel
+            .args(["--force", &self.name])
+            .env("PATH", PATH)
+            .output();
+    }
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.env("PATH", PATH).output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// spec 8.2, 8.4: everything without root: mounted in the background through fusermount3, written, read, unmounted; no
+/// other user is let in, not even root; what it makes is the user's.
+#[test]
+fn the_whole_story_without_root() {
+    let user = User::new();
+    let mut sandbox = Sandbox::new();
+    sandbox.become_user(user.uid);
+    sandbox.run(["mount"]);
+    let at = sandbox.path(".claude/handoffs");
+    assert_eq!(sandbox.mounts(), std::slice::from_ref(&at));
+    sandbox.sh("umask 022; echo red > .claude/handoffs/auth.md");
+    let names = sandbox.sh("ls .claude/handoffs");
+    assert!(names.contains("_auth.md"), "{names}");
+    // FUSE lets nobody else in.
+    let denied = fs::read_dir(&at).unwrap_err();
+    assert_eq!(denied.raw_os_error(), Some(libc::EACCES));
+    assert_eq!(
+        bodies(&sandbox.sh("cat .claude/handoffs/pending.md")),
+        ["red"]
+    );
+    assert_eq!(sandbox.sh("cat .claude/handoffs/pending.md"), "");
+    assert!(sandbox.run(["status"]).contains("consumed  1"));
+    sandbox.run(["unmount"]);
+    assert_eq!(sandbox.mounts().len(), 0);
+    for name in list(&at) {
+        assert_eq!(
+            fs::metadata(at.join(&name)).unwrap().uid(),
+            user.uid,
+            "{name}"
+        );
+    }
+    // With a file open, lazily; and killed, and mounted again.
+    let mut command = sandbox.handoff(["mount", "-f", "--report-ready"]);
+    let daemon = start(&mut command).unwrap_or_else(|error| panic!("{error:?}"));
+    daemon.signal(Signal::TERM);
+    assert!(daemon.wait().0.success());
+    let daemon = start(&mut command).unwrap_or_else(|error| panic!("{error:?}"));
+    sandbox.sh("echo kept > .claude/handoffs/kept.md");
+    daemon.kill();
+    sandbox.run(["mount"]);
+    assert_eq!(
+        bodies(&sandbox.sh("cat .claude/handoffs/pending.md")),
+        ["kept"]
+    );
+    sandbox.sh("fusermount3 -u .claude/handoffs");
+}
+
+/// spec 8.1, 8.2: what only happens to users who are not root: a directory that is another's, one without rights, no
+/// fusermount3, a device that may not be opened, another user's mount.
+#[test]
+fn in_a_users_way() {
+    let user = User::new();
+    let mut sandbox = Sandbox::new();
+    sandbox.become_user(user.uid);
+    let fails = |arguments: [&str; 2], parts: &[&str]| {
+        let line = complaint(&sandbox.handoff(arguments).output().unwrap(), 1);
+        assert!(parts.iter().all(|part| line.contains(part)), "{line}");
+        assert_eq!(sandbox.mounts().len(), 0);
+    };
+    fs::create_dir(sandbox.path("roots")).unwrap();
+    fails(["mount", "roots"], &["/roots: ", "belongs to uid 0"]);
+    fails(
+        ["mount", "roots/below"],
+        &["/roots/below: ", "Permission denied"],
+    );
+    fs::create_dir(sandbox.path("shut")).unwrap();
+    chown(sandbox.path("shut"), Some(user.uid), None).unwrap();
+    fs::set_permissions(sandbox.path("shut"), fs::Permissions::from_mode(0o500)).unwrap();
+    fails(
+        ["mount", "shut"],
+        &["/shut: ", "may not be read and written", "chmod u+rwx"],
+    );
+    let output = sandbox
+        .handoff(["mount", "m"])
+        .env("FUSERMOUNT_PATH", sandbox.path("none"))
+        .output()
+        .unwrap();
+    let line = complaint(&output, 1);
+    assert!(
+        line.contains("is not installed") && line.contains("apt-get install fuse3"),
+        "{line}"
+    );
+    assert_eq!(sandbox.mounts().len(), 0);
+    // Root's mount is not this user's to use, to look at, or to end.
+    let mine = Command::new(env!("CARGO_BIN_EXE_handoff-fs"))
+        .arg("mount")
+        .arg(sandbox.path("roots"))
+        .env("HOME", sandbox.path("."))
+        .output()
+        .unwrap();
+    assert!(mine.status.success(), "{mine:?}");
+    for arguments in [
+        ["mount", "roots"],
+        ["status", "roots"],
+        ["unmount", "roots"],
+    ] {
+        let line = complaint(&sandbox.handoff(arguments).output().unwrap(), 1);
+        assert!(line.contains("/roots: ") && line.contains("; "), "{line}");
+    }
+    assert_eq!(sandbox.mounts().len(), 1);
+    run(Command::new(env!("CARGO_BIN_EXE_handoff-fs"))
+        .arg("unmount")
+        .arg(sandbox.path("roots")));
+}
+
+/// spec 6.1, 8.4: a directory below that its user cannot read shuts nothing else.
+#[test]
+fn a_queue_without_rights() {
+    let user = User::new();
+    let mut sandbox = Sandbox::new();
+    sandbox.become_user(user.uid);
+    sandbox.run(["mount", "m"]);
+    sandbox.sh("mkdir m/q; echo q > m/q/q.md; echo x > m/x.md");
+    sandbox.run(["unmount", "m"]);
+    sandbox.sh("chmod 0 m/q");
+    sandbox.run(["mount", "m"]);
+    assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["x"]);
+    sandbox.run(["unmount", "m"]);
+    sandbox.sh("chmod 700 m/q");
+    sandbox.run(["mount", "m"]);
+    assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["q"]);
+    sandbox.run(["unmount", "m"]);
+}
