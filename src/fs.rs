@@ -40,7 +40,7 @@ use crate::store::local::Local;
 pub use crate::store::local::OpenError;
 pub use turns::Waiting;
 pub use types::{
-    Attr, Created, Entry, Handle as HandleId, Listed, NodeId, Opened, Outcome, SetAttr,
+    Answer, Attr, Created, Entry, Handle as HandleId, Listed, NodeId, Opened, Outcome, SetAttr,
 };
 
 mod aliases;

@@ -265,7 +265,7 @@ impl Filesystem for Adapter {
                 .fs
                 .read(who(req), handle(fh), offset, size, lock_owner.is_none())
             {
-                Ok(bytes) => reply.data(&bytes),
+                Ok(answer) => reply.data(&answer.bytes),
                 Err(error) => reply.error(errno(error)),
             }
         });

@@ -237,6 +237,11 @@ fn wait(events: &Receiver<Event>, own: &OwnMount, mountpoint: &Path) -> Result<(
                 own.unmount_if_dead();
                 return Ok(());
             }
+            Ok(Event::Ended(Err(error))) if unmounted => {
+                // It was to end, and how the kernel says so depends on who lets go last.
+                log::info!("the connection ended with: {error}");
+                return Ok(());
+            }
             Ok(Event::Ended(Err(error))) => {
                 unmount(own, mountpoint);
                 let cause = format_args!("serving the mount failed ({error})");

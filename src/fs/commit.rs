@@ -140,6 +140,13 @@ impl Fs {
             return Ok(());
         };
         let (ino, damaged) = (*ino, *damaged);
+        if doc
+            .draft()
+            .is_some_and(|draft| comes_to_nothing(doc, draft))
+        {
+            // Not a byte of it was written: it is dropped when its writer has let go.
+            return Ok(());
+        }
         let stored = self.store.stat(path, &reserved.to_os_string());
         let name = if damaged {
             // The old content stays; what was written of the new one is another handoff.

@@ -1,12 +1,38 @@
 //! Consuming what was read to its end (spec 6.3, 6.4).
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::docs::Doc;
 use super::snapshot::{Consumer, Item, Reading, Snapshot};
 use super::{Fs, Request, State};
 use crate::delivery::ReadSeen;
+use crate::error::{Error, Result};
 use crate::names::StampedName;
+use crate::store::local::Area;
+
+/// Kept until a read that consumed what it delivers has been answered. If this program is killed before that, the reader
+/// never had the end of it, and the next mount makes it pending again.
+pub struct Receipt {
+    fs: Arc<Fs>,
+    name: OsString,
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        let removed = self
+            .fs
+            .local
+            .remove(Area::Consuming, Path::new(""), &self.name);
+        if let Err(error) = removed {
+            log::warn!(
+                "the note of a read cannot be removed ({error}); what was read may be delivered again"
+            );
+        }
+    }
+}
 
 impl Fs {
     /// A read was answered: if that was the last of it, the handoffs are consumed before the reader hears of it.
@@ -14,11 +40,16 @@ impl Fs {
     /// Who reads may be another program than the one that opened: of `tail < pending.md` the shell did. A read through
     /// the page cache is not looked into: it may be a page fault, and the address space that the program's name is read from
     /// is locked meanwhile.
-    pub(super) fn delivered(&self, request: Request, reading: &Reading, seen: ReadSeen) {
+    pub(super) fn delivered(
+        self: &Arc<Self>,
+        request: Request,
+        reading: &Reading,
+        seen: ReadSeen,
+    ) -> Option<Receipt> {
         if reading.consumer.is_none()
             || !seen.cached && self.reads_in_passing(&self.caller(request))
         {
-            return;
+            return None;
         }
         let complete = reading
             .delivered
@@ -28,11 +59,71 @@ impl Fs {
             let single_file = |process| self.lock().single_file.contains(process);
             if consumer.process.is_some_and(single_file) {
                 // It has written since it opened.
-                return;
+                return None;
             }
+            // A reader that is answered with no byte has had them all before.
+            let receipt = (seen.returned > 0).then(|| self.receipt(&reading.snapshot));
             self.consume(&reading.snapshot, consumer);
             self.changed.notify_all();
+            return receipt.flatten();
         }
+        None
+    }
+
+    /// Notes what is about to be consumed until its reader has the answer.
+    fn receipt(self: &Arc<Self>, snapshot: &Arc<Snapshot>) -> Option<Receipt> {
+        let mut note = Vec::new();
+        {
+            let state = self.lock();
+            if !state.turns.holds(snapshot) {
+                return None;
+            }
+            for item in &snapshot.plan.items {
+                let path = state.dirs.path(item.dir)?;
+                for field in [path.as_os_str(), item.file_name(), &item.stays_as] {
+                    note.extend_from_slice(field.as_bytes());
+                    note.push(0);
+                }
+            }
+        }
+        let name = self.local.note(Area::Consuming, &note, self.clock.now());
+        name.inspect_err(|error| {
+            log::warn!(
+                "what is being read cannot be noted ({error}); if this program is killed before its reader is \
+                 answered, that is consumed all the same"
+            );
+        })
+        .ok()
+        .map(|name| Receipt {
+            fs: self.clone(),
+            name,
+        })
+    }
+
+    /// Makes pending again what the last daemon consumed for readers that it did not answer any more: a duplicate
+    /// beats a hole.
+    pub(super) fn recover_unanswered(&self) -> Result<()> {
+        for (_, note, _) in self.local.list_all(Area::Consuming)? {
+            let bytes = self.local.read_note(Area::Consuming, &note)?;
+            let fields: Vec<&OsStr> = bytes
+                .split(|byte| *byte == 0)
+                .map(OsStr::from_bytes)
+                .collect();
+            for item in fields.chunks_exact(3) {
+                let queue = Path::new(item[0]);
+                match self.store.rename((queue, item[2]), (queue, item[1])) {
+                    Ok(()) => log::warn!(
+                        "{}: was being read when the last daemon ended; it is delivered again",
+                        queue.join(item[1]).display()
+                    ),
+                    // Not consumed by then, or renamed since.
+                    Err(Error::NotFound | Error::Exists) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            self.local.remove(Area::Consuming, Path::new(""), &note)?;
+        }
+        Ok(())
     }
 
     fn consume(&self, snapshot: &Arc<Snapshot>, consumer: &Consumer) {

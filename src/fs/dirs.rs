@@ -57,6 +57,11 @@ impl Dirs {
         Some(names.iter().rev().collect())
     }
 
+    /// Its name in its parent; `None` for the root, and for a directory that is gone.
+    pub(super) fn name(&self, dir: DirId) -> Option<&OsStr> {
+        self.entries.get(&dir).map(|entry| entry.name.as_os_str())
+    }
+
     pub(super) fn parent(&self, dir: DirId) -> DirId {
         self.entries
             .get(&dir)

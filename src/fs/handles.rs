@@ -38,6 +38,8 @@ pub(super) struct OpenDoc {
     pub(super) write: bool,
     /// Written since its last FLUSH; by this thread.
     pub(super) dirty: Option<u32>,
+    /// Closed once since it was last written, as far as a FLUSH tells: its RELEASE may be on its way.
+    pub(super) flushed: bool,
 }
 
 /// A handle and its node.

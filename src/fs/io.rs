@@ -11,7 +11,7 @@ use rustix::io::ReadWriteFlags;
 
 use super::docs::{Content, DocId};
 use super::handles::{Open, OpenDoc};
-use super::types::Handle;
+use super::types::{Answer, Handle};
 use super::{Fs, Request, State};
 use crate::delivery::ReadSeen;
 use crate::error::{Error, Result};
@@ -22,13 +22,13 @@ impl Fs {
     /// Reads at most `size` bytes. `cached` tells that the kernel reads ahead for its page cache: such a read carries no
     /// lock owner (spec 6.3).
     pub fn read(
-        &self,
+        self: &Arc<Self>,
         request: Request,
         handle: Handle,
         offset: u64,
         size: u32,
         cached: bool,
-    ) -> Result<Vec<u8>> {
+    ) -> Result<Answer> {
         let reading = match &self
             .lock()
             .handles
@@ -43,13 +43,13 @@ impl Fs {
                     .unwrap_or(usize::MAX)
                     .min(bytes.len());
                 let end = start.saturating_add(size as usize).min(bytes.len());
-                return Ok(bytes[start..end].to_vec());
+                return Ok(bytes[start..end].to_vec().into());
             }
             Open::Dir(_) => return Err(Error::IsDirectory),
         };
         let reading = match reading {
             Ok(reading) => reading,
-            Err(file) => return read_at(&file, offset, size),
+            Err(file) => return read_at(&file, offset, size).map(Answer::from),
         };
         let bytes = self.read_snapshot(&reading.snapshot, offset, u64::from(size));
         let seen = ReadSeen {
@@ -58,8 +58,11 @@ impl Fs {
             returned: bytes.len() as u64,
             cached,
         };
-        self.delivered(request, &reading, seen);
-        Ok(bytes)
+        let receipt = self.delivered(request, &reading, seen);
+        Ok(Answer {
+            bytes,
+            _receipt: receipt,
+        })
     }
 
     /// Writes all of `data`. With `append`, at the end, wherever that is by now.
@@ -157,32 +160,32 @@ impl Fs {
     /// A descriptor of the file was closed. What was written through the handle is published before this returns
     /// (spec 4.2).
     pub fn flush(&self, request: Request, handle: Handle) -> Result<()> {
-        let (id, file, by) = {
+        let (id, file, dirty) = {
             let mut guard = self.lock();
-            let state = &mut *guard;
-            match state.handles.get(handle).map(|handle| &handle.open) {
-                Some(Open::Doc(open)) if open.write => match (open.doc, open.dirty) {
-                    (doc, Some(by)) => (doc, open.file.clone(), by),
-                    (doc, None) => {
-                        // `touch`: what was delivered before is deliverable again.
-                        state.closing(doc);
-                        return Ok(());
-                    }
-                },
-                _ => return Ok(()),
+            let Some(Open::Doc(open)) =
+                guard.handles.get_mut(handle).map(|handle| &mut handle.open)
+            else {
+                return Ok(());
+            };
+            if !open.write {
+                return Ok(());
             }
+            open.flushed = true;
+            (open.doc, open.file.clone(), open.dirty.take())
         };
-        // The writer is being killed: it has not finished what it wrote (spec 4.9).
-        let killed = self.resolver.dying_by_signal(request.tid)
-            && (by == request.tid || self.resolver.same_process(by, request.tid));
-        self.commit(id, &file, killed)?;
+        if let Some(by) = dirty {
+            // The writer is being killed: it has not finished what it wrote (spec 4.9).
+            let killed = self.resolver.dying_by_signal(request.tid)
+                && (by == request.tid || self.resolver.same_process(by, request.tid));
+            if let Err(error) = self.commit(id, &file, killed) {
+                // The next close tries again.
+                self.lock().mark_dirty(handle, by);
+                return Err(error);
+            }
+        }
         let mut guard = self.lock();
         let state = &mut *guard;
-        if let Some(Open::Doc(open)) = state.handles.get_mut(handle).map(|handle| &mut handle.open)
-        {
-            open.dirty = None;
-        }
-        if let Some(doc) = state.docs.get_mut(id) {
+        if let (Some(doc), Some(_)) = (state.docs.get_mut(id), dirty) {
             // This close was told that its content is safe: what another writer does to it now replaces it.
             doc.version_kept = false;
         }
@@ -317,16 +320,16 @@ impl State {
     pub(super) fn mark_dirty(&mut self, handle: Handle, tid: u32) {
         if let Some(Open::Doc(open)) = self.handles.get_mut(handle).map(|handle| &mut handle.open) {
             open.dirty = Some(tid);
+            open.flushed = false;
         }
     }
 
-    /// A writer has closed a descriptor: if none has anything unpublished, the RELEASE of the last one is probably on its
-    /// way.
+    /// A writer has closed a descriptor: if all have, the RELEASE of the last one is probably on its way.
     fn closing(&mut self, id: DocId) {
-        let busy = self.handles.iter().any(
-            |other| matches!(&other.open, Open::Doc(open) if open.doc == id && open.dirty.is_some()),
-        );
-        if let (false, Some(doc)) = (busy, self.docs.get_mut(id)) {
+        let open = self.handles.iter().any(|other| {
+            matches!(&other.open, Open::Doc(open) if open.doc == id && open.write && !open.flushed)
+        });
+        if let (false, Some(doc)) = (open, self.docs.get_mut(id)) {
             doc.flushed = Some(Instant::now());
             self.index.generation += 1;
         }

@@ -384,6 +384,7 @@ impl Fs {
             file,
             write: flags.write,
             dirty,
+            flushed: false,
         };
         let handle = state.handles.insert(node, Open::Doc(open));
         Ok(Opened {

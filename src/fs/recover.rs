@@ -13,6 +13,7 @@ impl Fs {
     /// Publishes what was drafted as `…-partial`, keeps unfinished edits with the replaced versions, drops what is
     /// empty. What cannot be recovered stays where it is, and is tried again at the next mount.
     pub(super) fn recover(&self) -> Result<()> {
+        self.recover_unanswered()?;
         for area in [Area::Drafts, Area::Edits] {
             for (queue, name, meta) in self.local.list_all(area)? {
                 let recovered = self.recover_one(area, &queue, &name, &meta);

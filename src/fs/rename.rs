@@ -664,6 +664,7 @@ impl State {
                 file: file.clone(),
                 write: *write,
                 dirty: None,
+                flushed: false,
             });
         }
         if let Some(doc) = self.docs.get_mut(doc) {

@@ -1,6 +1,7 @@
 //! Names to files, files to nodes, nodes to attributes.
 
 use std::ffi::OsStr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -377,10 +378,20 @@ impl Fs {
 
     pub(super) fn attr_of(&self, state: &mut State, what: &What) -> Result<Attr> {
         let meta = match what {
-            What::Dir(dir) => {
-                let path = state.dirs.path(*dir).ok_or(Error::NotFound)?;
-                stat_file(self.local.dir(Area::Backing, &path)?)?
-            }
+            What::Dir(dir) => match state.dirs.name(*dir) {
+                // By its name: a directory that may not be read can be looked at all the same.
+                Some(name) => {
+                    let above = state
+                        .dirs
+                        .path(state.dirs.parent(*dir))
+                        .ok_or(Error::NotFound)?;
+                    self.local.stat(Area::Backing, &above, name)?
+                }
+                None if *dir == DirId::ROOT => {
+                    stat_file(self.local.dir(Area::Backing, Path::new(""))?)?
+                }
+                None => return Err(Error::NotFound),
+            },
             What::Doc { doc, ino, .. } => self.doc_meta(state, *doc, *ino)?,
             What::Plain(plain) => {
                 let plain = state.docs.plain(*plain).ok_or(Error::NotFound)?;

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::time::SystemTime;
 
+use super::consume::Receipt;
 use super::turns::Waiting;
 use crate::error::Result;
 use crate::store::{Kind, Meta};
@@ -112,4 +113,21 @@ pub struct SetAttr {
     pub atime: Option<SystemTime>,
     /// Last modification.
     pub mtime: Option<SystemTime>,
+}
+
+/// What a read is answered with. To be dropped when the reader has been answered, and not before.
+pub struct Answer {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// Undoes what the read consumed if it is never answered.
+    pub(super) _receipt: Option<Receipt>,
+}
+
+impl From<Vec<u8>> for Answer {
+    fn from(bytes: Vec<u8>) -> Answer {
+        Answer {
+            bytes,
+            _receipt: None,
+        }
+    }
 }

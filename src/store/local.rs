@@ -6,6 +6,7 @@
 //! .handoff-fs/drafts/…       new handoffs that are not published yet, under their queue's path and stamped name
 //! .handoff-fs/edits/…        new content of a published handoff, likewise
 //! .handoff-fs/scratch/…      scratch files (spec 4.6), likewise
+//! .handoff-fs/consuming/…    what is being consumed by a read that is not answered yet
 //! .handoff-fs/replaced/…     what a write replaced (spec 3.9): `<name>.<nanoseconds since 1970>`
 //! ```
 
@@ -43,6 +44,8 @@ pub enum Area {
     Scratch,
     /// What writes replaced.
     Replaced,
+    /// What is being consumed by reads that have not been answered yet.
+    Consuming,
 }
 
 impl Area {
@@ -56,6 +59,7 @@ impl Area {
             Area::Edits => "edits",
             Area::Scratch => "scratch",
             Area::Replaced => "replaced",
+            Area::Consuming => "consuming",
         };
         Path::new(PRIVATE).join(part).join(queue)
     }
@@ -240,6 +244,26 @@ impl Local {
     /// Makes the directory of a queue, and its parents, where a recovered draft finds it gone.
     pub fn restore_queue(&self, queue: &Path) -> Result<()> {
         self.root.make_dirs(queue, self.durable).map(drop)
+    }
+
+    /// Writes a small file of a name that no other has.
+    pub fn note(&self, area: Area, content: &[u8], now: SystemTime) -> Result<OsString> {
+        loop {
+            let name = OsString::from(unique_nanos(now).to_string());
+            match self.create(area, Path::new(""), &name, 0o600) {
+                Err(Error::Exists) => {}
+                file => {
+                    file?.write_all(content)?;
+                    return Ok(name);
+                }
+            }
+        }
+    }
+
+    /// Reads a small file.
+    pub fn read_note(&self, area: Area, name: &OsStr) -> Result<Vec<u8>> {
+        let dir = self.dir(area, Path::new(""))?;
+        read_file(&dir, name)?.ok_or(Error::NotFound)
     }
 
     /// Makes a new file.

@@ -320,7 +320,8 @@ impl Sys for Domain {
         let fs = self.fs();
         let file = self.files.get_mut(&fd).unwrap();
         let len = u32::try_from(len).unwrap();
-        let bytes = errno(fs.read(request(file.who), file.handle, file.offset, len, false))?;
+        let read = fs.read(request(file.who), file.handle, file.offset, len, false);
+        let bytes = std::mem::take(&mut errno(read)?.bytes);
         file.offset += bytes.len() as u64;
         Ok(bytes)
     }

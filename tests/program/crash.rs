@@ -17,7 +17,6 @@ use crate::sandbox::Sandbox;
 
 const ROUNDS: usize = 25;
 const WRITERS: usize = 3;
-const READERS: usize = 2;
 
 /// A body that shows whether it is whole, of 1 to 60 KiB.
 fn body(id: &str) -> String {
@@ -61,16 +60,28 @@ fn write(dir: &Path, writer: &str, acknowledged: &Sender<String>) {
     }
 }
 
+/// How a reader meets the end (spec 6.3).
+#[derive(Clone, Copy)]
+enum Manner {
+    /// As cat does: by a read of its own, which returns nothing, after every byte has come.
+    LikeCat,
+    /// As Node does: by asking for exactly as many bytes as there are. Such a reader is answered after the consumption.
+    LikeNode,
+}
+
 /// Reads until the daemon is gone; answers what it was given to the end. The very last read may have consumed without
 /// that its answer came through: what had been received in full by then counts.
-fn read(dir: &Path, stop: &AtomicBool) -> HashSet<String> {
+fn read(dir: &Path, manner: Manner, stop: &AtomicBool) -> HashSet<String> {
     let mut delivered = HashSet::new();
     while !stop.load(Ordering::Relaxed) {
         let Ok(mut file) = File::open(dir.join("pending.md")) else {
             break;
         };
         let mut merge = Vec::new();
-        let ended = read_like_cat(&mut file, &mut merge).is_ok();
+        let ended = match manner {
+            Manner::LikeCat => read_like_cat(&mut file, &mut merge).is_ok(),
+            Manner::LikeNode => read_like_node(&mut file, &mut merge).is_ok(),
+        };
         let merge = String::from_utf8_lossy(&merge).into_owned();
         let announced = announced(&merge);
         let bodies = bodies(&merge);
@@ -85,9 +96,6 @@ fn read(dir: &Path, stop: &AtomicBool) -> HashSet<String> {
     delivered
 }
 
-/// Reads as cat does: no range ends exactly at the size, so that the end is met by a read of its own, after every byte
-/// has come. (Whoever asks for exactly the size is answered after the consumption, and a kill in between keeps the
-/// bytes from him.)
 fn read_like_cat(file: &mut File, merge: &mut Vec<u8>) -> std::io::Result<()> {
     let mut buffer = vec![0; 1 << 17];
     loop {
@@ -96,6 +104,13 @@ fn read_like_cat(file: &mut File, merge: &mut Vec<u8>) -> std::io::Result<()> {
             n => merge.extend_from_slice(&buffer[..n]),
         }
     }
+}
+
+fn read_like_node(file: &mut File, merge: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut whole = vec![0; usize::try_from(file.metadata()?.len()).unwrap()];
+    file.read_exact(&mut whole)?;
+    *merge = whole;
+    Ok(())
 }
 
 /// How many handoffs a merge says it has, in its first header.
@@ -137,8 +152,12 @@ fn kill_9_at_random_moments() {
                 scope.spawn(move || write(dir, &format!("{round}-{writer}"), &sender));
             }
             drop(sender);
-            let readers: Vec<_> = (0..READERS)
-                .map(|_| scope.spawn(|| read(&dir, &stop)))
+            let readers: Vec<_> = [Manner::LikeCat, Manner::LikeNode]
+                .map(|manner| {
+                    let (dir, stop) = (&dir, &stop);
+                    scope.spawn(move || read(dir, manner, stop))
+                })
+                .into_iter()
                 .collect();
             let mut acknowledgements = receiver.into_iter();
             acknowledged.extend(acknowledgements.by_ref().take(moment as usize + 1));
