@@ -200,21 +200,33 @@ impl Model {
 
     /// What `pending.md` of a queue holds (6.1, 4.2, 4.8).
     pub fn deliverable(&self, queue: &str) -> Vec<Id> {
-        self.pending(queue, |it| it.writers == 0)
+        self.pending(queue, |id| !self.is_written(id))
     }
 
     /// What may be in it as well to who only looks: nobody can tell whether its writers are about to close (4.2).
     pub fn closing(&self, queue: &str) -> Vec<Id> {
-        self.pending(queue, |it| it.writers > 0 && it.flushed)
+        self.pending(queue, |id| self.is_written(id) && self.handoffs[id].flushed)
     }
 
-    fn pending(&self, queue: &str, written: impl Fn(&Handoff) -> bool) -> Vec<Id> {
-        let ready = |it: &Handoff| {
+    /// May what others see of it be changed by a file that is open? An edit leaves it whole until it is done (4.4).
+    fn is_written(&self, id: Id) -> bool {
+        let edits = |open: &Open| match self.handoffs[id].content {
+            Content::Editing { draft, .. } => open.ino == draft,
+            _ => false,
+        };
+        self.opens.values().any(|open| {
+            let same = matches!(open.target, Target::Handoff(of) if of == id);
+            open.write && same && !edits(open)
+        })
+    }
+
+    fn pending(&self, queue: &str, written: impl Fn(Id) -> bool) -> Vec<Id> {
+        let ready = |id: Id, it: &Handoff| {
             let stored = !matches!(it.content, Content::New { .. } | Content::Gone);
-            stored && written(it) && it.name.is_pending() && !self.inodes[it.ino].bytes.is_empty()
+            stored && written(id) && it.name.is_pending() && !self.inodes[it.ino].bytes.is_empty()
         };
         self.visible()
-            .filter(|(_, it)| Model::is_within(&it.queue, queue) && ready(it))
+            .filter(|(id, it)| Model::is_within(&it.queue, queue) && ready(*id, it))
             .map(|(id, _)| id)
             .collect()
     }
