@@ -177,6 +177,8 @@ struct Fork {
     name: OsString,
     doc: DocId,
     at: Instant,
+    /// Looked up once. Callers outside our PID namespace are all thread 0: each look-up takes another promise of theirs.
+    taken: bool,
 }
 
 /// See [`Promises::vacated`].
@@ -301,13 +303,23 @@ impl State {
         left
     }
 
-    /// The fork that this thread was promised under this name.
-    fn fork_of(&self, tid: u32, dir: DirId, name: &OsStr) -> Option<DocId> {
-        self.promised
+    /// Takes the fork that this thread was promised under this name, for a look-up.
+    fn take_fork(&mut self, tid: u32, dir: DirId, name: &OsStr) -> Option<DocId> {
+        let of_thread = self
+            .promised
             .forks
-            .iter()
-            .find(|fork| fork.tid == tid && fork.dir == dir && fork.name == name)
-            .map(|fork| fork.doc)
+            .iter_mut()
+            .filter(|fork| fork.tid == tid && fork.dir == dir && fork.name == name);
+        // The kernel looks up twice: the second look-up, with nothing left to take, means what the first one did.
+        let fork = of_thread.max_by_key(|fork| (!fork.taken, fork.at))?;
+        fork.taken = true;
+        Some(fork.doc)
+    }
+
+    /// Was this thread promised this very draft?
+    fn is_promised(&self, tid: u32, doc: DocId) -> bool {
+        let mut forks = self.promised.forks.iter();
+        forks.any(|fork| fork.tid == tid && fork.doc == doc)
     }
 
     fn vacate(&mut self, caller: &Caller, dir: DirId, name: &OsStr, how: Vacation) {

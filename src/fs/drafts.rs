@@ -167,6 +167,7 @@ impl Fs {
             name: name.to_owned(),
             doc,
             at: Instant::now(),
+            taken: false,
         });
     }
 

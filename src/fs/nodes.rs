@@ -83,11 +83,17 @@ impl Nodes {
             node.lookups += 1;
             return *id;
         }
-        self.last += 1;
-        let id = NodeId(NodeId::ROOT.0 + self.last);
+        let id = self.look_up_alone(what);
         if let Some(key) = key {
             self.by_key.insert(key, id);
         }
+        id
+    }
+
+    /// A node that no other look-up of the same thing finds.
+    pub(super) fn look_up_alone(&mut self, what: What) -> NodeId {
+        self.last += 1;
+        let id = NodeId(NodeId::ROOT.0 + self.last);
         if let What::Doc { doc, .. } = &what {
             self.by_doc.entry(*doc).or_default().push(id);
         }
@@ -135,7 +141,25 @@ impl Nodes {
             return None;
         }
         let node = self.nodes.remove(&id)?;
-        if let What::Doc { doc, .. } = &node.what
+        self.unlist(id, &node.what);
+        Some(node.what)
+    }
+
+    /// Lets a node that nobody has open stand for something else; false where somebody has.
+    pub(super) fn redirect(&mut self, id: NodeId, what: What) -> bool {
+        let Some(node) = self.nodes.get_mut(&id).filter(|node| !node.is_open()) else {
+            return false;
+        };
+        let old = std::mem::replace(&mut node.what, what.clone());
+        self.unlist(id, &old);
+        if let What::Doc { doc, .. } = &what {
+            self.by_doc.entry(*doc).or_default().push(id);
+        }
+        true
+    }
+
+    fn unlist(&mut self, id: NodeId, what: &What) {
+        if let What::Doc { doc, .. } = what
             && let Some(nodes) = self.by_doc.get_mut(doc)
         {
             nodes.retain(|node| *node != id);
@@ -143,12 +167,11 @@ impl Nodes {
                 self.by_doc.remove(doc);
             }
         }
-        if let Some(key) = key_of(&node.what)
+        if let Some(key) = key_of(what)
             && self.by_key.get(&key) == Some(&id)
         {
             self.by_key.remove(&key);
         }
-        Some(node.what)
     }
 
     /// The file of this doc is gone or has become another: its nodes are found no more.

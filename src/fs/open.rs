@@ -267,7 +267,7 @@ impl Fs {
             What::Merge { peek: true, .. } | What::Status(_) if flags.write => {
                 Err(Error::AccessDenied)
             }
-            What::Merge { plan, .. } => self.write_pending(request, plan.queue, flags),
+            What::Merge { plan, .. } => self.write_pending(request, node, plan.queue, flags),
             What::Status(bytes) => {
                 let mut state = self.lock();
                 state.nodes.opened(node, None);
@@ -406,7 +406,7 @@ impl Fs {
         let caller = self.caller(request);
         let mut guard = self.lock();
         let state = &mut *guard;
-        if state.fork_of(request.tid, dir, name) == Some(doc) {
+        if state.is_promised(request.tid, doc) {
             self.keep_promise(state, request, dir, name, &caller, doc);
             return self.open_draft(state, request, node, doc, flags);
         }
@@ -429,8 +429,22 @@ impl Fs {
         }
         // The node stands for another file than the one that is to be written, and others may have it open. The
         // kernel looks the name up again, on this thread, and is given another node.
+        if request.tid == 0 && self.redirect(state, node, target, alias) {
+            self.keep_promise(state, request, dir, name, &caller, target);
+            return self.open_draft(state, request, node, target, flags);
+        }
         self.promise(state, request, dir, name, target);
         Err(Error::Stale)
+    }
+
+    /// Lets the node stand for what is to be written. For callers outside our PID namespace, to whom no promise can be
+    /// made: nothing tells them apart.
+    fn redirect(&self, state: &mut State, node: NodeId, doc: DocId, alias: &AliasName) -> bool {
+        let Some(ino) = state.docs.get(doc).map(|doc| doc.ino_seen(true)) else {
+            return false;
+        };
+        let alias = Some(Arc::new(alias.clone()));
+        state.nodes.redirect(node, What::Doc { doc, alias, ino })
     }
 
     /// What opening an alias for writing means (spec 4.1, 4.3, 4.4).
@@ -511,7 +525,13 @@ impl Fs {
     }
 
     /// Opening `pending.md` for writing: a handoff of its own (spec 4.7).
-    fn write_pending(&self, request: Request, dir: DirId, flags: Flags) -> Result<Opened> {
+    fn write_pending(
+        &self,
+        request: Request,
+        node: NodeId,
+        dir: DirId,
+        flags: Flags,
+    ) -> Result<Opened> {
         let name = OsStr::new(names::PENDING);
         let caller = self.caller(request);
         let mut guard = self.lock();
@@ -537,6 +557,11 @@ impl Fs {
                 doc
             }
         };
+        let alias = (dir, name.to_owned());
+        if request.tid == 0 && self.redirect(state, node, doc, &alias) {
+            self.keep_promise(state, request, dir, name, &caller, doc);
+            return self.open_draft(state, request, node, doc, flags);
+        }
         self.promise(state, request, dir, name, doc);
         Err(Error::Stale)
     }

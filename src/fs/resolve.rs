@@ -67,7 +67,7 @@ impl Fs {
         let state = &mut *guard;
         let dir = state.dir(parent)?;
         self.drop_expired_forks(state);
-        if let Some(doc) = state.fork_of(request.tid, dir, name) {
+        if let Some(doc) = state.take_fork(request.tid, dir, name) {
             return self.enter_doc(state, doc, Some((dir, name)));
         }
         let object = self.resolve(state, dir, name, caller.as_ref())?;
@@ -77,7 +77,17 @@ impl Fs {
             }
             return self.enter_merge(state, request, dir, false);
         }
-        self.enter(state, dir, name, &object)
+        match object {
+            // Nobody tells these callers apart, so they cannot be told to look again: each has a node of its own, which
+            // can stand for another file when it is opened.
+            Object::Doc { doc, own: true } if request.tid == 0 => {
+                let what = self.view(state, doc, Some((dir, name)))?;
+                let attr = self.attr_of(state, &what)?;
+                let node = state.nodes.look_up_alone(what);
+                Ok(Entry { node, attr })
+            }
+            object => self.enter(state, dir, name, &object),
+        }
     }
 
     /// Finds what a name means to this caller; `None` stands for one without any alias.
@@ -346,15 +356,19 @@ impl Fs {
         id: DocId,
         alias: Option<(DirId, &OsStr)>,
     ) -> Result<Entry> {
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        let what = What::Doc {
-            doc: id,
-            ino: doc.ino_seen(alias.is_some()),
-            alias: alias.map(|(dir, name)| Arc::new((dir, name.to_owned()))),
-        };
+        let what = self.view(state, id, alias)?;
         let attr = self.attr_of(state, &what)?;
         let node = state.nodes.look_up(what);
         Ok(Entry { node, attr })
+    }
+
+    fn view(&self, state: &State, id: DocId, alias: Option<(DirId, &OsStr)>) -> Result<What> {
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        Ok(What::Doc {
+            doc: id,
+            ino: doc.ino_seen(alias.is_some()),
+            alias: alias.map(|(dir, name)| Arc::new((dir, name.to_owned()))),
+        })
     }
 
     /// The attributes of a node.

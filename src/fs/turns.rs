@@ -254,7 +254,9 @@ impl Fs {
         }
         match self.settled_plan(state, queue) {
             Err(error) => Step::Done(Err(error)),
-            Ok(current) if current.same(plan) => {
+            // Nothing can be reserved for a caller whom nothing tells from others (spec 5): he is served what his look-up
+            // found, at worst a second time.
+            Ok(current) if current.same(plan) || request.tid == 0 => {
                 let snapshot = state.new_snapshot(plan);
                 Step::Done(Ok(self.open_snapshot(state, opening, snapshot)))
             }

@@ -13,5 +13,6 @@ mod bad_input;
 mod crash;
 mod lifecycle;
 mod status;
+mod strangers;
 mod time;
 mod user;
