@@ -29,8 +29,9 @@ as_root() {
 # A program that the tests call, and the package that has it.
 needs=(
     fusermount3:fuse3 cc:gcc busybox:busybox setpriv:util-linux script:bsdutils flock:util-linux
-    strace:strace useradd:passwd python3:python3 rsync:rsync ps:procps timeout:coreutils
-    git:git faketime:faketime
+    setsid:util-linux unshare:util-linux useradd:passwd /usr/bin/python3:python3 rsync:rsync
+    git:git faketime:faketime vim:vim nano:nano ed:ed perl:perl less:less file:file tar:tar
+    cmp:diffutils strace:strace timeout:coreutils awk:mawk
 )
 packages=()
 for need in "${needs[@]}"; do
