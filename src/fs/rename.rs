@@ -116,12 +116,29 @@ impl Fs {
             (_, Some(Object::Dir(_))) => Err(Error::IsDirectory),
             (Object::Plain(plain), _) => self.rename_plain(state, *plain, renaming),
             (Object::Doc { doc, own }, Some(Object::Doc { doc: other, .. })) if doc == other => {
+                if self.is_another_name(state, *doc, renaming.to) {
+                    // Back to the name under which this session has found it all the time: `mv X_done.md X.md`.
+                    let renaming = Renaming {
+                        target: None,
+                        ..*renaming
+                    };
+                    return self.rename_doc(state, *doc, *own, &renaming);
+                }
                 // An alias onto the very name its handoff has: `mv X.md X_done.md` after it was consumed.
                 self.drop_alias(state, *own, renaming);
                 Ok(())
             }
             (Object::Doc { doc, own }, _) => self.rename_doc(state, *doc, *own, renaming),
         }
+    }
+
+    /// Is this a stamped name, and another one than the doc's own?
+    fn is_another_name(&self, state: &State, id: DocId, to: Place<'_>) -> bool {
+        let stamped = StampedName::parse(to.name);
+        let doc = state.docs.get(id);
+        stamped
+            .zip(doc)
+            .is_some_and(|(stamped, doc)| (doc.dir, &doc.name) != (to.dir, &stamped))
     }
 
     /// Makes a scratch or ordinary file's content durable, in case the rename publishes it.

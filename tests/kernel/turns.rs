@@ -340,6 +340,10 @@ fn what_was_consumed_comes_back() {
     assert_eq!(mount.slugs(), ["a"]);
     assert_eq!(mount.take("r"), ["a"]);
     assert_eq!(mount.slugs(), ["a_done"]);
+    // Also for the session that consumed it, to which it has been there under that name all the time.
+    mount.sh("r", &format!("mv {} {a}", a.replace(".md", "_done.md")));
+    assert_eq!(mount.slugs(), ["a"]);
+    assert_eq!(mount.take("r"), ["a"]);
 }
 
 /// spec 4.7, 6.6: the old protocol, by a script that reads each and renames each, and by one that reads all and then
