@@ -37,7 +37,7 @@ use crate::store::beneath::Beneath;
 use crate::store::dir::DirStore;
 use crate::store::local::Local;
 
-pub use crate::store::local::OpenError;
+pub use crate::store::open_error::OpenError;
 pub use turns::Waiting;
 pub use types::{
     Answer, Attr, Created, Entry, Handle as HandleId, Listed, NodeId, Opened, Outcome, SetAttr,

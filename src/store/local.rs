@@ -16,9 +16,9 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::process;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use std::{fmt, process};
 
 use parking_lot::Mutex;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
@@ -26,6 +26,7 @@ use rustix::io::Errno;
 
 use super::beneath::{self, Beneath, Dir};
 use super::first_mount::{FirstMount, is_hidden};
+use super::open_error::OpenError;
 use super::{Access, Kind, Meta};
 use crate::error::{Error, Result};
 use crate::names::{PRIVATE, StampedName};
@@ -62,67 +63,6 @@ impl Area {
             Area::Consuming => "consuming",
         };
         Path::new(PRIVATE).join(part).join(queue)
-    }
-}
-
-/// Why the backing directory cannot be used. Displayed as one line that says what to do.
-#[derive(Debug)]
-pub enum OpenError {
-    /// Another daemon serves it.
-    Locked {
-        /// The other daemon's pid, as its lock file says.
-        pid: Option<u32>,
-    },
-    /// The private directory cannot be made or used.
-    Private(Error),
-    /// The record of the first mount is damaged.
-    Record,
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            OpenError::Locked { pid: Some(pid) } => write!(
-                f,
-                "it is served by another handoff-fs (pid {pid}) already; use that mount, or end it with \
-                 `handoff-fs unmount` first"
-            ),
-            OpenError::Locked { pid: None } => write!(
-                f,
-                "it is served by another handoff-fs already; use that mount, or end it with \
-                 `handoff-fs unmount` first"
-            ),
-            OpenError::Private(Error::Os(libc::EROFS)) => write!(
-                f,
-                "its filesystem is mounted read-only; remount it read-write or choose another --backing directory"
-            ),
-            OpenError::Private(Error::Os(errno @ (libc::ENOSPC | libc::EDQUOT))) => write!(
-                f,
-                "{}; make room there or choose another --backing directory",
-                std::io::Error::from_raw_os_error(*errno)
-            ),
-            OpenError::Private(error @ (Error::AccessDenied | Error::NotPermitted)) => write!(
-                f,
-                "{PRIVATE}/ in it cannot be written ({error}); make the directory yours (chown, chmod u+rwx) or \
-                 choose another --backing directory"
-            ),
-            OpenError::Private(error) => write!(
-                f,
-                "{PRIVATE}/ in it cannot be used ({error}); see that it is a directory of yours, or move it aside"
-            ),
-            OpenError::Record => write!(
-                f,
-                "{PRIVATE}/first-mount in it is damaged; remove that one file, and the next mount is a first mount again"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {}
-
-impl From<Error> for OpenError {
-    fn from(error: Error) -> OpenError {
-        OpenError::Private(error)
     }
 }
 
