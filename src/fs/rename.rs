@@ -172,9 +172,9 @@ impl Fs {
         let onto_plain = matches!(target, Some(Object::Plain(_)));
         if !state.is_queue(to.dir) || self.local.is_ordinary(&new) || class == NameClass::Backup {
             if listed && class != NameClass::Backup {
-                return self.move_ordinary(state, id, (&old, &new), *to, *caller);
+                return self.move_ordinary(state, id, (&old, &new), *to, onto_plain, *caller);
             }
-            self.move_plain(state, id, Area::Backing, *to, *caller)?;
+            self.move_plain(state, id, Area::Backing, *to, onto_plain, *caller)?;
         } else if class == NameClass::Scratch {
             let area = match target {
                 Some(Object::Plain(other)) => {
@@ -183,15 +183,15 @@ impl Fs {
                 _ => Area::Scratch,
             };
             // An editor's backup: what takes the old name next is still the ordinary file.
-            self.move_plain(state, id, area, *to, *caller)?;
+            self.move_plain(state, id, area, *to, onto_plain, *caller)?;
         } else if class == NameClass::Unstamped
             && (onto_plain
                 || !scratch && target.is_none() && (listed || !names::is_adoptable(to.name)))
         {
             if listed {
-                return self.move_ordinary(state, id, (&old, &new), *to, *caller);
+                return self.move_ordinary(state, id, (&old, &new), *to, onto_plain, *caller);
             }
-            self.move_plain(state, id, Area::Backing, *to, *caller)?;
+            self.move_plain(state, id, Area::Backing, *to, onto_plain, *caller)?;
         } else {
             self.publish_plain(state, id, renaming)?;
             self.local.ordinary_gone(&old)?;
@@ -207,28 +207,40 @@ impl Fs {
         id: PlainId,
         (old, new): (&Path, &Path),
         to: Place<'_>,
+        replaces: bool,
         caller: Option<&Caller>,
     ) -> Result<()> {
         self.local.ordinary_made(new)?;
-        self.move_plain(state, id, Area::Backing, to, caller)?;
+        if let Err(error) = self.move_plain(state, id, Area::Backing, to, replaces, caller) {
+            if !replaces {
+                self.local.ordinary_gone(new)?;
+            }
+            return Err(error);
+        }
         self.local.ordinary_gone(old)
     }
 
-    /// Moves a plain file, over whatever plain file is there.
+    /// Moves a plain file, over the plain file that is there if it `replaces` one.
     fn move_plain(
         &self,
         state: &mut State,
         id: PlainId,
         area: Area,
         to: Place<'_>,
+        replaces: bool,
         caller: Option<&Caller>,
     ) -> Result<()> {
         let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
         let (old_area, old_dir, old_name) = (plain.area, plain.dir, plain.name.clone());
         let old = state.dirs.path(old_dir).ok_or(Error::NotFound)?;
         let new = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
-        self.local
-            .rename((old_area, &old, &old_name), (area, &new, to.name))?;
+        let (from, onto) = ((old_area, &*old, &*old_name), (area, &*new, to.name));
+        if replaces {
+            self.local.rename(from, onto)?;
+        } else {
+            // What is not shown yet, because somebody is writing it below, is not replaced unseen.
+            self.local.rename_new(from, onto)?;
+        }
         state.docs.plain_renamed(id, area, to.dir, to.name);
         drop_own(state, to, caller);
         self.touch(state, old_dir, &old_name);
