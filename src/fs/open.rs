@@ -333,6 +333,8 @@ impl Fs {
         let file = match doc.draft_mut().filter(|draft| draft.ino == ino) {
             Some(draft) => {
                 if flags.truncate {
+                    // A copy that is emptied is one no more.
+                    draft.modified |= stat_file(&*draft.file)?.size > 0;
                     draft.file.set_len(0)?;
                     // Whatever went wrong with the old bytes: they are gone.
                     draft.damaged = false;
