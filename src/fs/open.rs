@@ -311,7 +311,8 @@ impl Fs {
         let handle = state.handles.insert(node, open);
         Ok(Opened {
             handle,
-            flush: false,
+            // It may be renamed and so be a handoff by the time it is closed.
+            flush: flags.write,
         })
     }
 
@@ -386,6 +387,7 @@ impl Fs {
             file,
             write: flags.write,
             dirty,
+            writes: 0,
             flushed: false,
         };
         let handle = state.handles.insert(node, Open::Doc(open));

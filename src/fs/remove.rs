@@ -260,6 +260,8 @@ impl Fs {
                             .docs
                             .insert(dir, stamped, Content::Stored, ino, tid, now);
                         self.alias_for(state, Place { dir, name }, Some(&caller), doc);
+                        state.adopt_handles(plain, doc, tid);
+                        state.index.generation += 1;
                         Object::Doc { doc, own }
                     }
                 }

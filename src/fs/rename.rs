@@ -69,7 +69,7 @@ impl Fs {
         };
         // What this publishes must be durable first, and that takes long: it is done without the lock.
         self.sync_scratch(from, caller.as_ref())?;
-        let published = {
+        let queues: Vec<_> = {
             let mut guard = self.lock();
             let state = &mut *guard;
             let source = self.resolve(state, dir, name, caller.as_ref())?;
@@ -89,13 +89,18 @@ impl Fs {
                 to,
                 target,
             };
+            // Where it goes, and whence if that is another directory; an alias need not be where its handoff is.
+            let whence = match &source {
+                Object::Doc { doc, .. } => state.docs.get(*doc).map(|doc| doc.dir),
+                Object::Dir(_) => Some(dir),
+                _ => None,
+            };
             self.rename_object(state, &source, &renaming)?;
-            state.dirs.path(new_dir)
+            let whence = whence.filter(|whence| *whence != new_dir);
+            let dirs = [Some(new_dir), whence].into_iter().flatten();
+            dirs.filter_map(|dir| state.dirs.path(dir)).collect()
         };
-        if let (true, Some(queue)) = (self.options.sync, published) {
-            self.store.sync(&queue)?;
-        }
-        Ok(())
+        self.sync_names(&queues)
     }
 
     fn rename_object(
@@ -297,7 +302,7 @@ impl Fs {
         };
         self.touch(state, from_dir, &name);
         self.alias_for(state, *to, *caller, doc);
-        state.adopt_handles(id, doc);
+        state.adopt_handles(id, doc, renaming.request.tid);
         state.docs.plain_gone(id);
         state.nodes.detach_plain(id);
         state.index.generation += 1;
@@ -656,7 +661,8 @@ impl State {
     }
 
     /// What was open as a plain file is open as a handoff from now on: it is delivered when its writers are done.
-    pub(super) fn adopt_handles(&mut self, plain: PlainId, doc: DocId) {
+    /// What is written meanwhile may not be durable yet, so their next close sees to it.
+    pub(super) fn adopt_handles(&mut self, plain: PlainId, doc: DocId, tid: u32) {
         let mut writers = 0;
         for handle in self.handles.iter_mut() {
             let Open::Plain {
@@ -675,7 +681,8 @@ impl State {
                 doc,
                 file: file.clone(),
                 write: *write,
-                dirty: None,
+                dirty: write.then_some(tid),
+                writes: 0,
                 flushed: false,
             });
         }
