@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -256,6 +256,7 @@ struct Slow {
     store: DirStore,
     asked: Mutex<Sender<()>>,
     go: Mutex<Receiver<()>>,
+    links: Option<PathBuf>,
 }
 
 impl Store for Slow {
@@ -279,7 +280,15 @@ impl Store for Slow {
         queue: &Path,
         name: &StampedName,
     ) -> Result<StampedName> {
-        self.store.publish(draft, queue, name)
+        let Some(below) = &self.links else {
+            return self.store.publish(draft, queue, name);
+        };
+        // As where renameat2(2) knows no flags.
+        let (from, to) = (draft.dir.fd(), File::open(below.join(queue)).unwrap());
+        let flags = rustix::fs::AtFlags::empty();
+        rustix::fs::linkat(from, draft.name, to, name.to_os_string(), flags).unwrap();
+        rustix::fs::unlinkat(from, draft.name, flags).unwrap();
+        Ok(name.clone())
     }
     fn replace(&self, draft: DraftFile<'_>, queue: &Path, name: &OsStr) -> Result<()> {
         self.store.replace(draft, queue, name)
@@ -319,6 +328,7 @@ fn two_closes_at_once() {
         store: DirStore::new(root.clone()),
         asked: Mutex::new(asked),
         go: Mutex::new(wait),
+        links: None,
     };
     let options = Options {
         utc: true,
@@ -353,4 +363,36 @@ fn two_closes_at_once() {
     );
     is_closed.recv().unwrap();
     is_closed.recv().unwrap();
+}
+
+/// spec 4.2: a handoff is delivered also where publishing has to give it a second name and take the first one away,
+/// which to a watcher looks like somebody's beginning to write it.
+#[test]
+fn published_by_link() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = Arc::new(Beneath::new(File::open(dir.path()).unwrap().into()));
+    let store = Slow {
+        store: DirStore::new(root.clone()),
+        asked: Mutex::new(mpsc::channel().0),
+        go: Mutex::new(mpsc::channel().1),
+        links: Some(dir.path().into()),
+    };
+    let clock = Arc::new(ShiftedClock::default());
+    let options = Options::default();
+    let fs = Fs::with(root, Box::new(store), options, clock, Box::new(SystemProc)).unwrap();
+    let who = Request {
+        tid: std::process::id(),
+        uid: 0,
+    };
+    let name = OsStr::new("n.md");
+    let made = fs
+        .create(who, NodeId::ROOT, name, 0o600, libc::O_WRONLY)
+        .unwrap();
+    fs.write(who, made.opened.handle, 0, b"x", false).unwrap();
+    fs.flush(who, made.opened.handle).unwrap();
+    fs.release(made.opened.handle);
+    for _ in 0..2 {
+        let found = fs.lookup(who, NodeId::ROOT, OsStr::new("pending.md"));
+        assert!(found.unwrap().attr.meta.size > 0);
+    }
 }
