@@ -15,8 +15,9 @@
 //!
 //! # Locks
 //!
-//! There is one lock, [`Fs::state`]. It is never held while `/proc` is read or data is made durable, because both can
-//! take long and the first can wait for a request of ours. Locks inside the store and the session resolver are leaves:
+//! There is one lock, [`Fs::state`]. It is never held while `/proc` is read, which can wait for a request of ours, nor
+//! while what a writer has written is made durable, which takes long. What is made durable under it is small or rare: a
+//! directory that is made, the record of the first mount, the copy of what a write in place is about to destroy. Locks inside the store and the session resolver are leaves:
 //! they are taken under the state lock and take no other.
 
 use std::collections::{HashMap, VecDeque};

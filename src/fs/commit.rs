@@ -37,10 +37,21 @@ impl Fs {
                 self.publish(state, id)?
             }
         };
-        if self.options.sync
-            && let Some(queue) = published
-        {
-            self.store.sync(&queue)?;
+        self.sync_names(published.as_slice())
+    }
+
+    /// Makes the names in these queues durable, and those of what was replaced there (spec 3.9).
+    pub(super) fn sync_names(&self, queues: &[PathBuf]) -> Result<()> {
+        if !self.options.sync {
+            return Ok(());
+        }
+        for queue in queues {
+            match self.local.sync(Area::Replaced, queue) {
+                // Nothing ever was.
+                Ok(()) | Err(Error::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+            self.store.sync(queue)?;
         }
         Ok(())
     }

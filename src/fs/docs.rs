@@ -9,6 +9,7 @@ use std::time::{Instant, SystemTime};
 use super::dirs::DirId;
 use crate::names::StampedName;
 use crate::session::Process;
+use crate::store::beneath::stat_file;
 use crate::store::local::Area;
 
 /// A doc, for as long as anything refers to it.
@@ -105,6 +106,17 @@ impl Doc {
 
     pub(super) fn is_new(&self) -> bool {
         matches!(self.content, Content::New(_))
+    }
+
+    /// Was its draft made for an open, and never written?
+    pub(super) fn waits_for_its_open(&self) -> bool {
+        match &self.content {
+            Content::New(_) => self.promised,
+            Content::Editing(draft) => {
+                !draft.modified || stat_file(&*draft.file).is_ok_and(|meta| meta.size == 0)
+            }
+            Content::Stored | Content::Gone => false,
+        }
     }
 
     pub(super) fn is_stored(&self) -> bool {

@@ -36,8 +36,10 @@ pub(super) struct OpenDoc {
     pub(super) doc: DocId,
     pub(super) file: Arc<File>,
     pub(super) write: bool,
-    /// Written since its last FLUSH; by this thread.
+    /// Written since it was last made durable; by this thread.
     pub(super) dirty: Option<u32>,
+    /// How often it was written: what comes while a FLUSH makes durable what was there is not meant by it.
+    pub(super) writes: u64,
     /// Closed once since it was last written, as far as a FLUSH tells: its RELEASE may be on its way.
     pub(super) flushed: bool,
 }

@@ -27,6 +27,9 @@ pub(super) struct Known {
     pub(super) newline: Option<bool>,
     /// Made below the mount and not closed yet: somebody is writing it.
     pub(super) in_the_making: bool,
+    /// Put there by us, finished: that it turned up, which the store may still tell, does not mean that somebody has
+    /// begun to write it.
+    ours: bool,
 }
 
 #[derive(Debug, Default)]
@@ -86,7 +89,10 @@ impl Index {
         let changed = match known {
             None => queue.names.remove(name).is_some(),
             Some(known) => match queue.names.get_mut(name) {
-                Some(old) if same(old, &known) => false,
+                Some(old) if same(old, &known) => {
+                    old.ours = known.ours;
+                    false
+                }
                 Some(old) => {
                     *old = known;
                     true
@@ -106,6 +112,7 @@ impl Index {
 fn same(old: &Known, new: &Known) -> bool {
     let of = |known: &Known| Known {
         newline: None,
+        ours: false,
         ..*known
     };
     of(old) == of(new)
@@ -119,6 +126,7 @@ fn known(meta: &Meta, in_the_making: bool) -> Known {
         mtime: meta.mtime,
         newline: None,
         in_the_making,
+        ours: false,
     }
 }
 
@@ -206,12 +214,16 @@ impl Fs {
                 continue;
             }
             let known = state.index.get(dir, &change.name);
+            let ours = known.filter(|known| known.ours && change.what != What::Removed);
+            let ours = ours.map(|known| known.ino);
             let in_the_making = match change.what {
                 What::Created => true,
                 What::Closed | What::Removed => false,
                 What::Touched => known.is_some_and(|known| known.in_the_making),
             };
-            self.look_again(state, dir, &change.name, in_the_making);
+            self.look_again(state, dir, &change.name, in_the_making, |ino| {
+                ours == Some(ino)
+            });
             if change.what == What::Removed && state.index.get(dir, &change.name).is_none() {
                 self.ordinary_removed(state, dir, &change.name);
             }
@@ -241,10 +253,17 @@ impl Fs {
 
     /// Something of ours has changed this name: look at it now.
     pub(super) fn touch(&self, state: &mut State, dir: DirId, name: &OsStr) {
-        self.look_again(state, dir, name, false);
+        self.look_again(state, dir, name, false, |_| true);
     }
 
-    fn look_again(&self, state: &mut State, dir: DirId, name: &OsStr, in_the_making: bool) {
+    fn look_again(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        name: &OsStr,
+        in_the_making: bool,
+        is_ours: impl FnOnce(u64) -> bool,
+    ) {
         if !state.index.queues.contains_key(&dir) {
             return;
         }
@@ -256,8 +275,12 @@ impl Fs {
             return;
         };
         // A second name of an existing file is made without being opened: nobody will close it.
-        let in_the_making = in_the_making && meta.nlink == 1;
-        let known = known(&meta, in_the_making);
+        let ours = is_ours(meta.ino);
+        let in_the_making = in_the_making && meta.nlink == 1 && !ours;
+        let known = Known {
+            ours,
+            ..known(&meta, in_the_making)
+        };
         self.settle_known(state, dir, &path, name, known);
     }
 

@@ -160,7 +160,7 @@ impl Fs {
     /// A descriptor of the file was closed. What was written through the handle is published before this returns
     /// (spec 4.2).
     pub fn flush(&self, request: Request, handle: Handle) -> Result<()> {
-        let (id, file, dirty) = {
+        let (id, file, dirty, writes) = {
             let mut guard = self.lock();
             let Some(Open::Doc(open)) =
                 guard.handles.get_mut(handle).map(|handle| &mut handle.open)
@@ -171,7 +171,9 @@ impl Fs {
                 return Ok(());
             }
             open.flushed = true;
-            (open.doc, open.file.clone(), open.dirty.take())
+            // It stays dirty until it is durable: another close of the same file, by a child of the caller, may come
+            // meanwhile, and must not be answered before that either.
+            (open.doc, open.file.clone(), open.dirty, open.writes)
         };
         if let Some(by) = dirty {
             // The writer is being killed: it has not finished what it wrote (spec 4.9).
@@ -179,12 +181,24 @@ impl Fs {
                 && (by == request.tid || self.resolver.same_process(by, request.tid));
             if let Err(error) = self.commit(id, &file, killed) {
                 // The next close tries again.
-                self.lock().mark_dirty(handle, by);
+                if let Some(Open::Doc(open)) = self
+                    .lock()
+                    .handles
+                    .get_mut(handle)
+                    .map(|handle| &mut handle.open)
+                {
+                    open.flushed = false;
+                }
                 return Err(error);
             }
         }
         let mut guard = self.lock();
         let state = &mut *guard;
+        if let Some(Open::Doc(open)) = state.handles.get_mut(handle).map(|handle| &mut handle.open)
+            && open.writes == writes
+        {
+            open.dirty = None;
+        }
         if let (Some(doc), Some(_)) = (state.docs.get_mut(id), dirty) {
             // This close was told that its content is safe: what another writer does to it now replaces it.
             doc.version_kept = false;
@@ -320,6 +334,7 @@ impl State {
     pub(super) fn mark_dirty(&mut self, handle: Handle, tid: u32) {
         if let Some(Open::Doc(open)) = self.handles.get_mut(handle).map(|handle| &mut handle.open) {
             open.dirty = Some(tid);
+            open.writes += 1;
             open.flushed = false;
         }
     }

@@ -311,7 +311,8 @@ impl Fs {
         let handle = state.handles.insert(node, open);
         Ok(Opened {
             handle,
-            flush: false,
+            // It may be renamed and so be a handoff by the time it is closed.
+            flush: flags.write,
         })
     }
 
@@ -333,6 +334,8 @@ impl Fs {
         let file = match doc.draft_mut().filter(|draft| draft.ino == ino) {
             Some(draft) => {
                 if flags.truncate {
+                    // A copy that is emptied is one no more.
+                    draft.modified |= stat_file(&*draft.file)?.size > 0;
                     draft.file.set_len(0)?;
                     // Whatever went wrong with the old bytes: they are gone.
                     draft.damaged = false;
@@ -384,6 +387,7 @@ impl Fs {
             file,
             write: flags.write,
             dirty,
+            writes: 0,
             flushed: false,
         };
         let handle = state.handles.insert(node, Open::Doc(open));

@@ -169,13 +169,16 @@ impl Fs {
         }
         if state.is_queue(dir) {
             let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-            let hidden: Vec<_> = state
-                .index
-                .names(dir)
-                .filter(|(_, known)| known.kind == Kind::File)
-                .map(|(name, _)| name.clone())
-                .collect();
+            let files = || {
+                let names = state.index.names(dir);
+                names.filter(|(_, known)| known.kind == Kind::File)
+            };
+            if files().any(|(_, known)| known.in_the_making) {
+                // Not listed as yet: somebody is writing it below (spec 3.7).
+                return Err(Error::NotEmpty);
+            }
             // Expired, and so not listed any more.
+            let hidden: Vec<_> = files().map(|(name, _)| name.clone()).collect();
             for name in hidden {
                 self.store.remove(&path, &name)?;
             }
@@ -257,6 +260,8 @@ impl Fs {
                             .docs
                             .insert(dir, stamped, Content::Stored, ino, tid, now);
                         self.alias_for(state, Place { dir, name }, Some(&caller), doc);
+                        state.adopt_handles(plain, doc, tid);
+                        state.index.generation += 1;
                         Object::Doc { doc, own }
                     }
                 }

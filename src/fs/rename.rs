@@ -69,7 +69,7 @@ impl Fs {
         };
         // What this publishes must be durable first, and that takes long: it is done without the lock.
         self.sync_scratch(from, caller.as_ref())?;
-        let published = {
+        let queues: Vec<_> = {
             let mut guard = self.lock();
             let state = &mut *guard;
             let source = self.resolve(state, dir, name, caller.as_ref())?;
@@ -89,13 +89,18 @@ impl Fs {
                 to,
                 target,
             };
+            // Where it goes, and whence if that is another directory; an alias need not be where its handoff is.
+            let whence = match &source {
+                Object::Doc { doc, .. } => state.docs.get(*doc).map(|doc| doc.dir),
+                Object::Dir(_) => Some(dir),
+                _ => None,
+            };
             self.rename_object(state, &source, &renaming)?;
-            state.dirs.path(new_dir)
+            let whence = whence.filter(|whence| *whence != new_dir);
+            let dirs = [Some(new_dir), whence].into_iter().flatten();
+            dirs.filter_map(|dir| state.dirs.path(dir)).collect()
         };
-        if let (true, Some(queue)) = (self.options.sync, published) {
-            self.store.sync(&queue)?;
-        }
-        Ok(())
+        self.sync_names(&queues)
     }
 
     fn rename_object(
@@ -189,9 +194,9 @@ impl Fs {
         let onto_plain = matches!(target, Some(Object::Plain(_)));
         if !state.is_queue(to.dir) || self.local.is_ordinary(&new) || class == NameClass::Backup {
             if listed && class != NameClass::Backup {
-                return self.move_ordinary(state, id, (&old, &new), *to, *caller);
+                return self.move_ordinary(state, id, (&old, &new), *to, onto_plain, *caller);
             }
-            self.move_plain(state, id, Area::Backing, *to, *caller)?;
+            self.move_plain(state, id, Area::Backing, *to, onto_plain, *caller)?;
         } else if class == NameClass::Scratch {
             let area = match target {
                 Some(Object::Plain(other)) => {
@@ -200,15 +205,15 @@ impl Fs {
                 _ => Area::Scratch,
             };
             // An editor's backup: what takes the old name next is still the ordinary file.
-            self.move_plain(state, id, area, *to, *caller)?;
+            self.move_plain(state, id, area, *to, onto_plain, *caller)?;
         } else if class == NameClass::Unstamped
             && (onto_plain
                 || !scratch && target.is_none() && (listed || !names::is_adoptable(to.name)))
         {
             if listed {
-                return self.move_ordinary(state, id, (&old, &new), *to, *caller);
+                return self.move_ordinary(state, id, (&old, &new), *to, onto_plain, *caller);
             }
-            self.move_plain(state, id, Area::Backing, *to, *caller)?;
+            self.move_plain(state, id, Area::Backing, *to, onto_plain, *caller)?;
         } else {
             self.publish_plain(state, id, renaming)?;
             self.local.ordinary_gone(&old)?;
@@ -224,28 +229,40 @@ impl Fs {
         id: PlainId,
         (old, new): (&Path, &Path),
         to: Place<'_>,
+        replaces: bool,
         caller: Option<&Caller>,
     ) -> Result<()> {
         self.local.ordinary_made(new)?;
-        self.move_plain(state, id, Area::Backing, to, caller)?;
+        if let Err(error) = self.move_plain(state, id, Area::Backing, to, replaces, caller) {
+            if !replaces {
+                self.local.ordinary_gone(new)?;
+            }
+            return Err(error);
+        }
         self.local.ordinary_gone(old)
     }
 
-    /// Moves a plain file, over whatever plain file is there.
+    /// Moves a plain file, over the plain file that is there if it `replaces` one.
     fn move_plain(
         &self,
         state: &mut State,
         id: PlainId,
         area: Area,
         to: Place<'_>,
+        replaces: bool,
         caller: Option<&Caller>,
     ) -> Result<()> {
         let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
         let (old_area, old_dir, old_name) = (plain.area, plain.dir, plain.name.clone());
         let old = state.dirs.path(old_dir).ok_or(Error::NotFound)?;
         let new = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
-        self.local
-            .rename((old_area, &old, &old_name), (area, &new, to.name))?;
+        let (from, onto) = ((old_area, &*old, &*old_name), (area, &*new, to.name));
+        if replaces {
+            self.local.rename(from, onto)?;
+        } else {
+            // What is not shown yet, because somebody is writing it below, is not replaced unseen.
+            self.local.rename_new(from, onto)?;
+        }
         state.docs.plain_renamed(id, area, to.dir, to.name);
         drop_own(state, to, caller);
         self.touch(state, old_dir, &old_name);
@@ -302,7 +319,7 @@ impl Fs {
         };
         self.touch(state, from_dir, &name);
         self.alias_for(state, *to, *caller, doc);
-        state.adopt_handles(id, doc);
+        state.adopt_handles(id, doc, renaming.request.tid);
         state.docs.plain_gone(id);
         state.nodes.detach_plain(id);
         state.index.generation += 1;
@@ -661,7 +678,8 @@ impl State {
     }
 
     /// What was open as a plain file is open as a handoff from now on: it is delivered when its writers are done.
-    pub(super) fn adopt_handles(&mut self, plain: PlainId, doc: DocId) {
+    /// What is written meanwhile may not be durable yet, so their next close sees to it.
+    pub(super) fn adopt_handles(&mut self, plain: PlainId, doc: DocId, tid: u32) {
         let mut writers = 0;
         for handle in self.handles.iter_mut() {
             let Open::Plain {
@@ -680,7 +698,8 @@ impl State {
                 doc,
                 file: file.clone(),
                 write: *write,
-                dirty: None,
+                dirty: write.then_some(tid),
+                writes: 0,
                 flushed: false,
             });
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::dirs::{DirId, DirKind};
-use super::docs::{Content, DocId, PlainId};
+use super::docs::{Content, Doc, DocId, PlainId};
 use super::nodes::What;
 use super::snapshot::PENDING_INO;
 use super::types::{Attr, Entry, NodeId};
@@ -484,12 +484,15 @@ impl Fs {
         self.let_go_doc(state, id);
     }
 
-    fn drop_expired_forks(&self, state: &mut State) {
+    pub(super) fn drop_expired_forks(&self, state: &mut State) {
         if state.promised.forks.is_empty() && state.promised.unlinked_pending.is_empty() {
             return;
         }
         for doc in state.expired_forks(Instant::now()) {
-            self.drop_draft(state, doc);
+            // It may have been somebody else's draft too, or be it again.
+            if state.docs.get(doc).is_some_and(Doc::waits_for_its_open) {
+                self.drop_draft(state, doc);
+            }
         }
     }
 }

@@ -1,14 +1,16 @@
 //! What time does: expiry, and forgetting sessions that have ended (spec 7.1, 4.3).
 
 use std::collections::HashSet;
+use std::path::Path;
+use std::time::SystemTime;
 
 use super::dirs::DirId;
 use super::docs::{Content, DocId};
 use super::{Fs, State};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::names::StampedName;
 use crate::session::{Process, Session};
-use crate::store::Kind;
+use crate::store::{Kind, Meta};
 
 impl Fs {
     /// Deletes what has expired and forgets what nobody can ask for any more. Called at mount and hourly.
@@ -55,23 +57,35 @@ impl Fs {
                 .collect();
             for name in expired {
                 // What is deleted was looked at just now: its mtime may have been set meanwhile.
-                let meta = self.store.stat(&path, &name)?;
-                if self.retention.expired(meta.mtime, now)
-                    && self
-                        .local
-                        .may_delete(&path.join(&name), self.retention, now)
-                {
-                    self.store.remove(&path, &name)?;
-                    self.touch(state, dir, &name);
+                let due = |meta: Meta| self.retention.expired(meta.mtime, now);
+                let deleted = match self.store.stat(&path, &name) {
+                    Ok(meta) if due(meta) && self.may_delete(&path.join(&name), now) => {
+                        self.store.remove(&path, &name)
+                    }
+                    stat => stat.map(drop),
+                };
+                match deleted {
+                    Ok(()) | Err(Error::NotFound) => {}
+                    // One that cannot be deleted must not keep the others from it.
+                    Err(error) => log::warn!(
+                        "{}: has expired and cannot be deleted ({error}); the next sweep tries again",
+                        path.join(&name).display()
+                    ),
                 }
+                self.touch(state, dir, &name);
             }
-            self.publish_left(state);
         }
+        self.publish_left(&mut self.lock());
         Ok(())
+    }
+
+    fn may_delete(&self, path: &Path, now: SystemTime) -> bool {
+        self.local.may_delete(path, self.retention, now)
     }
 
     /// Drafts that could not be published when they were closed: the disk may have room by now.
     fn publish_left(&self, state: &mut State) {
+        self.drop_expired_forks(state);
         let left: Vec<DocId> = state
             .docs
             .iter()
@@ -79,6 +93,8 @@ impl Fs {
                 doc.writers == 0 && !doc.promised && doc.draft().is_some_and(|it| it.modified)
             })
             .map(|(id, _)| id)
+            // Emptied for an open that is to come: its old content is not replaced by nothing.
+            .filter(|id| state.promised.forks.iter().all(|fork| fork.doc != *id))
             .collect();
         for id in left {
             self.last_writer_gone(state, id);

@@ -15,13 +15,19 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Mounts over the directory; `wrapper` is a command that runs what it is given.
+    /// Mounts over the directory, with fsyncs left out; `wrapper` is a command that runs what it is given.
     pub fn over(mountpoint: tempfile::TempDir, wrapper: &[&str]) -> Daemon {
+        Daemon::synced_over(mountpoint, wrapper, false)
+    }
+
+    /// The same, and `durable` says whether with fsyncs.
+    pub fn synced_over(mountpoint: tempfile::TempDir, wrapper: &[&str], durable: bool) -> Daemon {
         let program = env!("CARGO_BIN_EXE_handoff-fs");
         let line = [wrapper, &[program, "mount"]].concat();
         let mut child = Command::new(line[0])
             .args(&line[1..])
-            .args(["--no-sync", "--foreground", "--report-ready", "--"])
+            .args((!durable).then_some("--no-sync"))
+            .args(["--foreground", "--report-ready", "--"])
             .arg(mountpoint.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -294,3 +294,40 @@ fn replaced_versions_expire() {
     assert_eq!(replaced(&mount), [""; 0]);
     assert_eq!(mount.peek(), ["new"]);
 }
+
+/// spec 3.9, 4.4: an edit that was about to begin when its editor was killed is not published as an empty one.
+#[test]
+fn killed_before_it_opened() {
+    let mount = Mount::new();
+    let mut editor = Actor::called(&mount, "a", "vim");
+    editor.run("open('n.md', 'w').write('old')");
+    let who = handoff_fs::fs::Request {
+        tid: editor.pid(),
+        uid: 0,
+    };
+    let (root, name) = (handoff_fs::fs::NodeId::ROOT, std::ffi::OsStr::new("n.md"));
+    let found = mount.fs().lookup(who, root, name).unwrap();
+    let opened = mount
+        .fs()
+        .open_node(who, found.node, libc::O_WRONLY | libc::O_TRUNC);
+    // The kernel would look the name up again.
+    assert!(matches!(
+        opened,
+        handoff_fs::fs::Outcome::Ready(Err(handoff_fs::error::Error::Stale))
+    ));
+    mount.fs().sweep();
+    assert_eq!(mount.peek(), ["old"]);
+    mount.fs().forget(found.node, 1);
+}
+
+/// spec 4.4: emptied through a second descriptor, while a first one that wrote nothing is open.
+#[test]
+fn emptied_beside_an_open_one() {
+    let mount = Mount::new();
+    let mut editor = Actor::called(&mount, "a", "vim");
+    editor.run("open('n.md', 'w').write('old')");
+    editor.run("f = open('n.md', 'r+')");
+    editor.run("open('n.md', 'w').close()");
+    editor.run("f.close()");
+    assert_eq!(editor.run("open('n.md').read()"), "");
+}

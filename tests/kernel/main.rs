@@ -12,6 +12,7 @@ mod basics;
 mod copies;
 mod crowd;
 mod drafts;
+mod durability;
 mod editors;
 mod edits;
 mod failures;

@@ -264,3 +264,33 @@ fn the_merges_mtime_changes_with_its_content() {
     assert_ne!(mtime(), second);
     assert_ne!(mtime(), first);
 }
+
+/// spec 7.1: what cannot be deleted does not keep the rest from it.
+#[test]
+fn one_that_cannot_be_deleted() {
+    let mount = Mount::new();
+    mount.sh("a", "mkdir q; for d in . q; do for i in 1 2 3; do echo x > $d/2026-01-01_00000${i}_x_done.md; done; done");
+    let stuck = mount.below("2026-01-01_000002_x_done.md");
+    let seen = stuck
+        .to_str()
+        .unwrap()
+        .replace("self", &std::process::id().to_string());
+    let immutable = |sign: &str| {
+        let done = std::process::Command::new("chattr")
+            .args([sign, &seen])
+            .status();
+        done.is_ok_and(|status| status.success())
+    };
+    if !immutable("+i") {
+        eprintln!("not tested: no immutable files here");
+        return;
+    }
+    mount
+        .clock
+        .advance(std::time::Duration::from_secs(8 * 24 * 60 * 60));
+    mount.fs().sweep();
+    let (left, left_below) = (mount.names_below(), list(&mount.below("q")));
+    assert!(immutable("-i"));
+    assert_eq!(left, ["2026-01-01_000002_x_done.md", "q"]);
+    assert_eq!(left_below, [""; 0]);
+}

@@ -190,3 +190,15 @@ fn after_a_remount() {
         "the queue's"
     );
 }
+
+/// spec 4.6, 4.2: what is written through a descriptor after the file was linked to its name is part of the handoff.
+#[test]
+fn linked_while_open() {
+    let mount = Mount::new();
+    let mut writer = Actor::new(&mount, "a");
+    writer.run("f = open('n.tmp', 'w'); f.write('on'); f.flush(); os.link('n.tmp', 'n.md')");
+    assert_eq!(mount.take("b"), [""; 0]);
+    writer.run("f.write('e'); f.close(); os.unlink('n.tmp')");
+    assert_eq!(mount.take("b"), ["one"]);
+    assert_eq!(mount.slugs(), ["n_done"]);
+}

@@ -2,10 +2,11 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::first_mount::age;
-use crate::harness::{Mount, slug};
+use crate::harness::{Mount, list, slug};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -189,4 +190,39 @@ fn a_flood_of_changes() {
     assert_eq!(mount.peek(), ["stray"]);
     let names: Vec<String> = mount.names().iter().map(|name| slug(name)).collect();
     assert_eq!(names, ["stray", "f.png", "g.png"]);
+}
+
+/// spec 3.7, 4.10: rmdir removes a queue that is empty, and not what somebody is still writing in it below.
+#[test]
+fn rmdir_leaves_what_is_being_written() {
+    let mount = Mount::new();
+    fs::create_dir(mount.at("q")).unwrap();
+    assert_eq!(mount.peek(), [""; 0]);
+    let mut file = File::create(mount.below("q/slow.md")).unwrap();
+    file.write_all(b"first half, ").unwrap();
+    assert_eq!(list(&mount.at("q")), ["pending.md"]);
+    let error = fs::remove_dir(mount.at("q")).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ENOTEMPTY));
+    file.write_all(b"second half\n").unwrap();
+    drop(file);
+    assert_eq!(mount.peek(), ["first half, second half"]);
+}
+
+/// spec 3.7: a rename of an ordinary file does not replace what somebody is still writing below under that name.
+#[test]
+fn a_rename_leaves_what_is_being_written() {
+    let prepare = |dir: &Path| fs::write(dir.join("readme.md"), "ordinary").unwrap();
+    let mount = Mount::over(prepare, |_| {});
+    assert_eq!(mount.peek(), [""; 0]);
+    let mut file = File::create(mount.below("slow.md")).unwrap();
+    file.write_all(b"first half, ").unwrap();
+    let renamed = fs::rename(mount.at("readme.md"), mount.at("slow.md"));
+    assert_eq!(renamed.unwrap_err().raw_os_error(), Some(libc::EEXIST));
+    file.write_all(b"second half\n").unwrap();
+    drop(file);
+    assert_eq!(mount.peek(), ["first half, second half"]);
+    assert_eq!(
+        fs::read_to_string(mount.at("readme.md")).unwrap(),
+        "ordinary"
+    );
 }
