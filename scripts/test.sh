@@ -31,7 +31,7 @@ needs=(
     fusermount3:fuse3 cc:gcc busybox:busybox setpriv:util-linux script:bsdutils flock:util-linux
     setsid:util-linux unshare:util-linux useradd:passwd /usr/bin/python3:python3 rsync:rsync
     git:git faketime:faketime vim:vim nano:nano ed:ed perl:perl less:less file:file tar:tar
-    cmp:diffutils strace:strace timeout:coreutils awk:mawk
+    cmp:diffutils chattr:e2fsprogs strace:strace timeout:coreutils awk:mawk
 )
 packages=()
 for need in "${needs[@]}"; do

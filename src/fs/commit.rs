@@ -20,8 +20,12 @@ impl Fs {
     /// The fsyncs are done without the lock: they take long, and writers that come together must not wait for each
     /// other. A second one that comes in between finds the draft published already, and makes it durable again.
     pub(super) fn commit(&self, id: DocId, file: &Arc<File>, killed: bool) -> Result<()> {
-        if self.options.sync {
-            file.sync_all()?;
+        if self.options.sync
+            && let Err(error) = file.sync_all()
+        {
+            // Said once and never again: a later close must not take what the disk refused for whole.
+            self.lock().damage(Some(id), file);
+            return Err(error.into());
         }
         let published = {
             let mut guard = self.lock();

@@ -1,7 +1,6 @@
 //! Reading, writing, flushing and closing.
 
 use std::fs::File;
-use std::io::{Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -297,8 +296,9 @@ impl Fs {
         Ok(rustix::fs::fallocate(&*file, flags, offset, len)?)
     }
 
-    /// lseek(2) for holes and data.
+    /// lseek(2) for holes and data, the only ones that the kernel asks about.
     pub fn lseek(&self, handle: Handle, offset: i64, whence: i32) -> Result<i64> {
+        let from = offset.try_into().map_err(|_| Error::Invalid)?;
         let file = match &self
             .lock()
             .handles
@@ -308,16 +308,26 @@ impl Fs {
         {
             Open::Doc(open) => open.file.clone(),
             Open::Plain { file, .. } => file.clone(),
-            _ => return Err(Error::NotSupported),
+            Open::Merge(reading) => return seek_dense(reading.snapshot.plan.size(), from, whence),
+            Open::Bytes(bytes) => return seek_dense(bytes.len() as u64, from, whence),
+            Open::Dir(_) => return Err(Error::Invalid),
         };
-        let from = offset.try_into().map_err(|_| Error::Invalid)?;
         let from = match whence {
             libc::SEEK_DATA => rustix::fs::SeekFrom::Data(from),
             libc::SEEK_HOLE => rustix::fs::SeekFrom::Hole(from),
-            libc::SEEK_SET => return Ok((&*file).seek(SeekFrom::Start(from))?.cast_signed()),
             _ => return Err(Error::Invalid),
         };
         Ok(rustix::fs::seek(&*file, from)?.cast_signed())
+    }
+}
+
+/// Where data and the hole at the end are in a file without holes.
+fn seek_dense(size: u64, from: u64, whence: i32) -> Result<i64> {
+    match whence {
+        _ if from >= size => Err(Error::Os(libc::ENXIO)),
+        libc::SEEK_DATA => Ok(from.cast_signed()),
+        libc::SEEK_HOLE => Ok(size.cast_signed()),
+        _ => Err(Error::Invalid),
     }
 }
 
@@ -351,7 +361,7 @@ impl State {
     }
 
     /// A write failed: what is in the draft is not what its writer meant (spec 4.9).
-    fn damage(&mut self, doc: Option<DocId>, file: &Arc<File>) {
+    pub(super) fn damage(&mut self, doc: Option<DocId>, file: &Arc<File>) {
         let draft = doc
             .and_then(|id| self.docs.get_mut(id))
             .and_then(|doc| doc.draft_mut());
