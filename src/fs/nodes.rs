@@ -150,10 +150,14 @@ impl Nodes {
         let Some(node) = self.nodes.get_mut(&id).filter(|node| !node.is_open()) else {
             return false;
         };
-        let old = std::mem::replace(&mut node.what, what.clone());
+        let doc = match &what {
+            What::Doc { doc, .. } => Some(*doc),
+            _ => None,
+        };
+        let old = std::mem::replace(&mut node.what, what);
         self.unlist(id, &old);
-        if let What::Doc { doc, .. } = &what {
-            self.by_doc.entry(*doc).or_default().push(id);
+        if let Some(doc) = doc {
+            self.by_doc.entry(doc).or_default().push(id);
         }
         true
     }

@@ -1,0 +1,199 @@
+//! Renaming what is no handoff: it stays what it is, or the rename publishes it (spec 4.6).
+
+use std::path::Path;
+
+use super::super::docs::{Content, DocId, PlainId};
+use super::super::drafts::Naming;
+use super::super::resolve::Object;
+use super::super::{Fs, State};
+use super::{Place, Renaming, drop_own};
+use crate::error::{Error, Result};
+use crate::names::{self, NameClass, Slug};
+use crate::session::Caller;
+use crate::store::DraftFile;
+use crate::store::local::Area;
+
+impl Fs {
+    pub(super) fn rename_plain(
+        &self,
+        state: &mut State,
+        id: PlainId,
+        renaming: &Renaming<'_>,
+    ) -> Result<()> {
+        let Renaming {
+            from,
+            to,
+            target,
+            caller,
+            ..
+        } = renaming;
+        let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
+        let scratch = plain.area == Area::Scratch;
+        let old = state
+            .dirs
+            .join(from.dir, from.name)
+            .ok_or(Error::NotFound)?;
+        let new = state.dirs.join(to.dir, to.name).ok_or(Error::NotFound)?;
+        let listed = self.local.is_ordinary(&old);
+        let class = names::classify(to.name);
+        let onto_plain = matches!(target, Some(Object::Plain(_)));
+        if !state.is_queue(to.dir) || self.local.is_ordinary(&new) || class == NameClass::Backup {
+            if listed && class != NameClass::Backup {
+                return self.move_ordinary(state, id, (&old, &new), *to, onto_plain, *caller);
+            }
+            self.move_plain(state, id, Area::Backing, *to, onto_plain, *caller)?;
+        } else if class == NameClass::Scratch {
+            let area = match target {
+                Some(Object::Plain(other)) => {
+                    state.docs.plain(*other).map_or(Area::Scratch, |it| it.area)
+                }
+                _ => Area::Scratch,
+            };
+            // An editor's backup: what takes the old name next is still the ordinary file.
+            self.move_plain(state, id, area, *to, onto_plain, *caller)?;
+        } else if class == NameClass::Unstamped
+            && (onto_plain
+                || !scratch && target.is_none() && (listed || !names::is_adoptable(to.name)))
+        {
+            if listed {
+                return self.move_ordinary(state, id, (&old, &new), *to, onto_plain, *caller);
+            }
+            self.move_plain(state, id, Area::Backing, *to, onto_plain, *caller)?;
+        } else {
+            self.publish_plain(state, id, renaming)?;
+            self.local.ordinary_gone(&old)?;
+        }
+        Ok(())
+    }
+
+    /// Moves an ordinary file, which stays one under its new name. The record knows the new name before anybody can
+    /// see the file there: it would be adopted as a stray.
+    fn move_ordinary(
+        &self,
+        state: &mut State,
+        id: PlainId,
+        (old, new): (&Path, &Path),
+        to: Place<'_>,
+        replaces: bool,
+        caller: Option<&Caller>,
+    ) -> Result<()> {
+        self.local.ordinary_made(new)?;
+        if let Err(error) = self.move_plain(state, id, Area::Backing, to, replaces, caller) {
+            if !replaces {
+                self.local.ordinary_gone(new)?;
+            }
+            return Err(error);
+        }
+        self.local.ordinary_gone(old)
+    }
+
+    /// Moves a plain file, over the plain file that is there if it `replaces` one.
+    fn move_plain(
+        &self,
+        state: &mut State,
+        id: PlainId,
+        area: Area,
+        to: Place<'_>,
+        replaces: bool,
+        caller: Option<&Caller>,
+    ) -> Result<()> {
+        let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
+        let (old_area, old_dir, old_name) = (plain.area, plain.dir, plain.name.clone());
+        let old = state.dirs.path(old_dir).ok_or(Error::NotFound)?;
+        let new = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
+        let (from, onto) = ((old_area, &*old, &*old_name), (area, &*new, to.name));
+        if replaces {
+            self.local.rename(from, onto)?;
+        } else {
+            // What is not shown yet, because somebody is writing it below, is not replaced unseen.
+            self.local.rename_new(from, onto)?;
+        }
+        state.docs.plain_renamed(id, area, to.dir, to.name);
+        drop_own(state, to, caller);
+        self.touch(state, old_dir, &old_name);
+        self.touch(state, to.dir, to.name);
+        Ok(())
+    }
+
+    /// A scratch or ordinary file becomes a handoff, or the new content of one.
+    fn publish_plain(&self, state: &mut State, id: PlainId, renaming: &Renaming<'_>) -> Result<()> {
+        let Renaming {
+            to, target, caller, ..
+        } = renaming;
+        let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
+        let (area, from_dir, name, ino) = (plain.area, plain.dir, plain.name.clone(), plain.ino);
+        let from = state.dirs.path(from_dir).ok_or(Error::NotFound)?;
+        let queue = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
+        if to.name == names::PENDING {
+            self.note_pending_written(state, *caller);
+        }
+        let replaced = match target {
+            Some(Object::Doc { doc, own }) => {
+                self.replaceable(state, *doc, *own, *caller).then_some(*doc)
+            }
+            _ => None,
+        };
+        let doc = if let Some(doc) = replaced {
+            let stamped = state.docs.get(doc).ok_or(Error::NotFound)?.name.clone();
+            self.replace(state, &queue, &stamped, (area, &from, &name))?;
+            if let Some(doc) = state.docs.get_mut(doc) {
+                doc.ino = ino;
+                doc.read_by.clear();
+            }
+            self.touch(state, to.dir, &stamped.to_os_string());
+            doc
+        } else {
+            let naming = match (names::classify(to.name), caller) {
+                (NameClass::Stamped(stamped), _) => Naming::Exactly(stamped),
+                (_, Some(caller)) => self.naming_after_vacation(state, caller, to.dir, to.name),
+                (_, None) => Naming::Stamp(Slug::from_written(to.name)),
+            };
+            let stamped = self.free_name(state, to.dir, &naming)?;
+            let dir = self.local.dir(area, &from)?;
+            let draft = DraftFile {
+                dir: &dir,
+                name: &name,
+            };
+            let stamped = self.store.publish(draft, &queue, &stamped)?;
+            self.touch(state, to.dir, &stamped.to_os_string());
+            let now = self.clock.now();
+            let tid = renaming.request.tid;
+            state
+                .docs
+                .insert(to.dir, stamped, Content::Stored, ino, tid, now)
+        };
+        self.touch(state, from_dir, &name);
+        self.alias_for(state, *to, *caller, doc);
+        state.adopt_handles(id, doc, renaming.request.tid);
+        state.docs.plain_gone(id);
+        state.nodes.detach_plain(id);
+        state.index.generation += 1;
+        Ok(())
+    }
+
+    /// Does a rename onto this doc replace its content, rather than make a new handoff?
+    pub(super) fn replaceable(
+        &self,
+        state: &State,
+        id: DocId,
+        own: bool,
+        caller: Option<&Caller>,
+    ) -> bool {
+        let Some(doc) = state.docs.get(id) else {
+            return false;
+        };
+        if !matches!(doc.content, Content::Stored) {
+            return false;
+        }
+        if !own {
+            return true;
+        }
+        let size = state
+            .dirs
+            .path(doc.dir)
+            .and_then(|path| self.store.stat(&path, &doc.name.to_os_string()).ok())
+            .map_or(0, |meta| meta.size);
+        let empty = size == 0 && doc.writers == 0;
+        doc.name.is_pending() && (empty || caller.is_some_and(|caller| self.edits(caller, doc)))
+    }
+}
