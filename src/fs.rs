@@ -45,6 +45,7 @@ pub use types::{
 };
 
 mod aliases;
+mod attrs;
 mod commit;
 mod consume;
 mod dirs;
