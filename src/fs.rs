@@ -6,7 +6,7 @@
 //! # What is what
 //!
 //! A **doc** is a handoff that somebody is interested in just now: it has a node, a handle, an alias or a draft.
-//! Its [`Content`](docs::Content) says where its bytes are. A **plain** file is everything else that is regular:
+//! Its `docs::Content` says where its bytes are. A **plain** file is everything else that is regular:
 //! ordinary files and scratch files. A **node** is what the kernel calls an inode: one *view* of one file below, for
 //! as long as the kernel remembers it. A doc seen through an alias is another node than the same doc seen under its
 //! stamped name, because an open of the one and of the other mean different things; and when the file behind a name
@@ -15,7 +15,7 @@
 //!
 //! # Locks
 //!
-//! There is one lock, [`Fs::state`]. It is never held while `/proc` is read, which can wait for a request of ours, nor
+//! There is one lock, `Fs::state`. It is never held while `/proc` is read, which can wait for a request of ours, nor
 //! while what a writer has written is made durable, which takes long. What is made durable under it is small or rare: a
 //! directory that is made, the record of the first mount, the copy of what a write in place is about to destroy. Locks inside the store and the session resolver are leaves:
 //! they are taken under the state lock and take no other.
