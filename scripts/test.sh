@@ -11,54 +11,16 @@ limit=${HANDOFF_TEST_LIMIT:-900}
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
-fail() {
-    printf 'test.sh: %s\n' "$1" >&2
-    exit 1
-}
-
-as_root() {
-    if [[ $(id -u) -eq 0 ]]; then
-        "$@"
-    elif command -v sudo >/dev/null; then
-        sudo "$@"
-    else
-        fail "'$*' needs root, and there is no sudo; run it as root, then run this again"
-    fi
-}
+# shellcheck source=scripts/common.sh
+source scripts/common.sh
 
 # A program that the tests call, and the package that has it.
-needs=(
-    fusermount3:fuse3 cc:gcc busybox:busybox setpriv:util-linux script:bsdutils flock:util-linux
-    setsid:util-linux unshare:util-linux useradd:passwd /usr/bin/python3:python3 rsync:rsync
-    git:git faketime:faketime vim:vim nano:nano ed:ed perl:perl less:less file:file tar:tar
-    cmp:diffutils chattr:e2fsprogs strace:strace timeout:coreutils awk:mawk
-)
-packages=()
-for need in "${needs[@]}"; do
-    PATH=$PATH:/usr/sbin:/sbin command -v "${need%%:*}" >/dev/null || packages+=("${need#*:}")
-done
-if [[ ${#packages[@]} -gt 0 ]]; then
-    command -v apt-get >/dev/null ||
-        fail "missing: ${packages[*]}, and there is no apt-get; install them with this system's package manager, then run this again"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2 ||
-        fail "apt-get could not install ${packages[*]}; see above, then run this again"
-fi
-if ! command -v cargo >/dev/null && [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/cargo ]]; then
-    PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
-fi
-command -v cargo >/dev/null ||
-    fail "cargo: not found; install Rust 1.88 or later (https://rustup.rs), then run this again"
-
-if [[ ! -e /dev/fuse ]]; then
-    as_root modprobe fuse || true
-fi
-[[ -e /dev/fuse ]] ||
-    fail "/dev/fuse: missing; as root run 'modprobe fuse', or start the container with --device /dev/fuse --cap-add SYS_ADMIN"
-# Everybody may open it: that is what Debian's udev rule says, but where there is no udev nobody made it so.
-if [[ $(stat -c %a /dev/fuse) != 666 ]]; then
-    as_root chmod 0666 /dev/fuse
-fi
+need fusermount3:fuse3 cc:gcc /usr/include/stdlib.h:libc6-dev busybox:busybox setpriv:util-linux script:bsdutils flock:util-linux \
+    setsid:util-linux unshare:util-linux useradd:passwd /usr/bin/python3:python3 rsync:rsync git:git \
+    faketime:faketime vim:vim nano:nano ed:ed perl:perl less:less file:file tar:tar cmp:diffutils \
+    chattr:e2fsprogs strace:strace timeout:coreutils awk:mawk
+need_cargo
+need_fuse_device
 
 # Every mount and every daemon of handoff-fs, one a line, as it looks now.
 mounts() {

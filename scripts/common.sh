@@ -1,0 +1,53 @@
+# shellcheck shell=bash
+# What the scripts beside this one share; sourced, not run.
+
+fail() {
+    printf '%s: %s\n' "${0##*/}" "$1" >&2
+    exit 1
+}
+
+as_root() {
+    if [[ $(id -u) -eq 0 ]]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        fail "'$*' needs root, and there is no sudo; run it as root, then run this again"
+    fi
+}
+
+# Installs the packages of what is missing, each given as PROGRAM:PACKAGE or /FILE:PACKAGE. A second run asks for no
+# rights at all.
+need() {
+    local pair packages=()
+    for pair in "$@"; do
+        case $pair in
+        /*) [[ -e ${pair%%:*} ]] ;;
+        *) PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" >/dev/null ;;
+        esac || packages+=("${pair#*:}")
+    done
+    [[ ${#packages[@]} -gt 0 ]] || return 0
+    command -v apt-get >/dev/null ||
+        fail "missing: ${packages[*]}, and there is no apt-get; install them with this system's package manager, then run this again"
+    printf 'installing %s\n' "${packages[*]}" >&2
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2 ||
+        fail "apt-get update failed; see above, then run this again"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2 ||
+        fail "apt-get could not install ${packages[*]}; see above, then run this again"
+}
+
+need_cargo() {
+    if ! command -v cargo >/dev/null && [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/cargo ]]; then
+        PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
+    fi
+    command -v cargo >/dev/null ||
+        fail "cargo: not found; install Rust 1.88 or later (https://rustup.rs), then run this again"
+}
+
+need_fuse_device() {
+    [[ -e /dev/fuse ]] || as_root modprobe fuse || true
+    [[ -e /dev/fuse ]] ||
+        fail "/dev/fuse: missing; as root run 'modprobe fuse', or start the container with --device /dev/fuse --cap-add SYS_ADMIN"
+    # Everybody may open it: that is what Debian's udev rule says, but where there is no udev nobody made it so.
+    [[ $(stat -c %a /dev/fuse) == 666 ]] || as_root chmod 0666 /dev/fuse
+}
