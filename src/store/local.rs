@@ -193,7 +193,11 @@ impl Local {
             match self.create(area, Path::new(""), &name, 0o600) {
                 Err(Error::Exists) => {}
                 file => {
-                    file?.write_all(content)?;
+                    if let Err(error) = file?.write_all(content) {
+                        // Half a note says what is not so.
+                        self.remove(area, Path::new(""), &name)?;
+                        return Err(error.into());
+                    }
                     return Ok(name);
                 }
             }

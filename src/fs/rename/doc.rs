@@ -123,22 +123,21 @@ impl Fs {
     ) -> Result<()> {
         let doc = state.docs.get(id).ok_or(Error::NotFound)?;
         let (old_dir, old) = (doc.dir, doc.name.clone());
-        let (new, editing) = (doc.is_new(), matches!(doc.content, Content::Editing(_)));
+        let new = doc.is_new();
         let from = state.dirs.path(old_dir).ok_or(Error::NotFound)?;
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
         let naming = Naming::Exactly(name.clone());
-        let name = if exactly {
+        let mut name = if exactly {
             name.clone()
         } else {
             self.free_name(state, dir, &naming)?
         };
-        let (old_file, file) = (old.to_os_string(), name.to_os_string());
-        let move_draft = |area| {
-            self.local
-                .rename_new((area, &from, &old_file), (area, &path, &file))
-        };
+        let old_file = old.to_os_string();
+        let file = name.to_os_string();
         if new {
-            move_draft(Area::Drafts)?;
+            let drafts = Area::Drafts;
+            self.local
+                .rename_new((drafts, &from, &old_file), (drafts, &path, &file))?;
         } else {
             let consumes = old.is_pending() && !name.is_pending();
             if consumes && dir == old_dir {
@@ -146,6 +145,7 @@ impl Fs {
                 let done = self.store.consume(&path, &old, &name, self.clock.now())?;
                 if done != name {
                     log::warn!("{old}: became {done}, because {name} was there already");
+                    name = done;
                 }
             } else {
                 if consumes {
@@ -153,16 +153,14 @@ impl Fs {
                 }
                 self.store.rename((&from, &old_file), (&path, &file))?;
             }
-            if editing {
-                move_draft(Area::Edits)?;
-            }
         }
+        let file = name.to_os_string();
         if name.is_pending() {
             state.aliases.unconsumed(dir, &file);
         }
         self.touch(state, old_dir, &old_file);
         self.touch(state, dir, &file);
-        state.docs.rename(id, dir, name);
+        self.doc_renamed(state, id, dir, name);
         state.index.generation += 1;
         Ok(())
     }
