@@ -8,14 +8,12 @@ use std::time::Duration;
 
 use crate::cli::MountArgs;
 use crate::programs::{Programs, Role};
+use crate::retention::Retention;
 
 mod options;
 
 /// Where handoffs are when nobody says otherwise, below the home directory.
 const DEFAULT_MOUNTPOINT: &str = ".claude/handoffs";
-
-/// Seven days: spec 7.1.
-const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// More than anybody means, and far from where subtracting it from today's date would overflow.
 const LONGEST_RETENTION: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -213,7 +211,7 @@ pub fn resolve(arguments: &MountArgs) -> Result<Config, Usage> {
             .map(|backing| absolute("--backing", backing))
             .transpose()?,
         retention: match &arguments.retention {
-            None => DEFAULT_RETENTION,
+            None => Retention::default().duration(),
             Some(text) => retention(text)?,
         },
         utc: arguments.utc,

@@ -106,7 +106,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
-            retention: Duration::from_secs(7 * 24 * 60 * 60),
+            retention: Retention::default().duration(),
             utc: false,
             sync: true,
             max_size: None,
@@ -270,6 +270,14 @@ impl Fs {
     fn caller_if(&self, request: Request, needed: impl FnOnce(&State) -> bool) -> Option<Caller> {
         let needed = needed(&self.lock());
         needed.then(|| self.caller(request))
+    }
+
+    /// The caller, if anybody has an alias of this name: only then does it matter who asks.
+    fn caller_of_alias(&self, request: Request, parent: NodeId, name: &OsStr) -> Option<Caller> {
+        self.caller_if(request, |state| {
+            let dir = state.dir(parent);
+            dir.is_ok_and(|dir| state.aliases.any(dir, name))
+        })
     }
 
     fn plays(&self, caller: &Caller, role: Role) -> bool {

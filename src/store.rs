@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::SystemTime;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::names::StampedName;
 
 pub mod beneath;
@@ -141,8 +141,8 @@ impl<T: AsFd + Send + Sync> AsFdDyn for T {
 
 /// Published handoffs.
 ///
-/// Errors are those of the storage below; [`Error::NotFound`](crate::error::Error::NotFound) and
-/// [`Error::Exists`](crate::error::Error::Exists) mean what they say.
+/// Errors are those of the storage below; [`Error::NotFound`] and
+/// [`Error::Exists`] mean what they say.
 pub trait Store: Send + Sync {
     /// Everything in a queue, in no order.
     fn list(&self, queue: &Path) -> Result<Vec<(OsString, Meta)>>;
@@ -191,4 +191,23 @@ pub trait Store: Send + Sync {
     /// What has changed in watched queues since the last call. Complete: a change that another process saw
     /// succeed before this call is in the answer.
     fn changes(&self) -> Changes;
+}
+
+/// How often a taken name is tried again with the next suffix before we give up.
+const SUFFIXES: u32 = 100_000;
+
+/// Runs `attempt` with `name` and then with its suffixes `_2`, `_3`, … until one is free (spec 3.3).
+pub(crate) fn first_free(
+    name: &StampedName,
+    mut attempt: impl FnMut(&StampedName) -> Result<()>,
+) -> Result<StampedName> {
+    for n in 1..SUFFIXES {
+        let candidate = name.with_suffix(n);
+        match attempt(&candidate) {
+            Err(Error::Exists) => {}
+            Err(error) => return Err(error),
+            Ok(()) => return Ok(candidate),
+        }
+    }
+    Err(Error::Exists)
 }

@@ -12,9 +12,7 @@ use rustix::io::Errno;
 use super::mounts::{self, Manner, Mount, NotUnmounted, State};
 use super::{Failed, control, shown};
 use crate::config::Config;
-
-/// The filesystem's private directory in every backing directory (spec 2).
-const PRIVATE: &str = ".handoff-fs";
+use crate::names::PRIVATE;
 
 /// Mounts piled up at one place by repeated crashes; more than this is not cleared but reported.
 const MOST_DEAD: usize = 32;

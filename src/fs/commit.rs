@@ -151,14 +151,11 @@ impl Fs {
     fn publish_edit(&self, state: &mut State, id: DocId, path: &Path) -> Result<()> {
         let doc = state.docs.get(id).ok_or(Error::NotFound)?;
         let (dir, reserved) = (doc.dir, doc.name.clone());
-        let Some(Draft { ino, damaged, .. }) = doc.draft() else {
+        let Some(draft) = doc.draft() else {
             return Ok(());
         };
-        let (ino, damaged) = (*ino, *damaged);
-        if doc
-            .draft()
-            .is_some_and(|draft| comes_to_nothing(doc, draft))
-        {
+        let (ino, damaged) = (draft.ino, draft.damaged);
+        if comes_to_nothing(doc, draft) {
             // Not a byte of it was written: it is dropped when its writer has let go.
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! Beginning drafts, and dropping those that came to nothing.
 
 use std::ffi::OsStr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -36,21 +37,11 @@ impl Fs {
         mode: u32,
     ) -> Result<DocId> {
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-        let now = self.clock.now();
-        let (base, exactly) = match naming {
-            Naming::Stamp(slug) => (StampedName::new(self.zone.stamp(now), slug.clone()), false),
-            Naming::Exactly(name) => (name.clone(), true),
-            Naming::Nearly(name) => (name.clone(), false),
-        };
+        let (base, exactly) = self.base_name(naming);
         for n in 1.. {
             let name = base.with_suffix(n);
             let file_name = name.to_os_string();
-            let taken = |name: &StampedName| {
-                state.docs.named(dir, name).is_some()
-                    || self.store.stat(&path, &name.to_os_string()).is_ok()
-            };
-            // A new handoff keeps clear of what an older one will be called when it is consumed, too.
-            if taken(&name) || (!exactly && taken(&name.consumed())) {
+            if !self.is_free(state, dir, &path, &name, exactly) {
                 if exactly {
                     return Err(Error::Exists);
                 }
@@ -68,11 +59,60 @@ impl Fs {
                 damaged: false,
                 writers: 0,
             };
-            return Ok(state
-                .docs
-                .insert(dir, name, Content::New(draft), ino, request.tid, now));
+            return Ok(state.docs.insert(
+                dir,
+                name,
+                Content::New(draft),
+                ino,
+                request.tid,
+                self.clock.now(),
+            ));
         }
         Err(Error::Exists)
+    }
+
+    /// A name that no draft has reserved and no file has.
+    pub(super) fn free_name(
+        &self,
+        state: &State,
+        dir: DirId,
+        naming: &Naming,
+    ) -> Result<StampedName> {
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let (base, exactly) = self.base_name(naming);
+        (1..)
+            .map(|n| base.with_suffix(n))
+            .find(|name| self.is_free(state, dir, &path, name, exactly))
+            .ok_or(Error::Exists)
+    }
+
+    /// The name without a suffix, and whether it was written exactly so.
+    fn base_name(&self, naming: &Naming) -> (StampedName, bool) {
+        match naming {
+            Naming::Stamp(slug) => {
+                let stamp = self.zone.stamp(self.clock.now());
+                (StampedName::new(stamp, slug.clone()), false)
+            }
+            Naming::Exactly(name) => (name.clone(), true),
+            Naming::Nearly(name) => (name.clone(), false),
+        }
+    }
+
+    /// Has no draft and no file this name? One that is not written `exactly` so keeps clear of what an older handoff
+    /// will be called when it is consumed, too.
+    fn is_free(
+        &self,
+        state: &State,
+        dir: DirId,
+        queue: &Path,
+        name: &StampedName,
+        exactly: bool,
+    ) -> bool {
+        let taken = |name: &StampedName| {
+            state.docs.named(dir, name).is_some()
+                || self.store.stat(queue, &name.to_os_string()).is_ok()
+        };
+        !taken(name) && (exactly || !taken(&name.consumed()))
     }
 
     /// A new handoff under an alias that this session has already, for the open that follows (spec 4.1). With
@@ -234,10 +274,8 @@ impl Fs {
                 Naming::Stamp(slug)
             }
             Some(Vacation::BackedUp(stamped)) => {
-                let free = state.docs.named(dir, &stamped).is_none()
-                    && state.dirs.path(dir).is_some_and(|path| {
-                        self.store.stat(&path, &stamped.to_os_string()).is_err()
-                    });
+                let path = state.dirs.path(dir);
+                let free = path.is_some_and(|path| self.is_free(state, dir, &path, &stamped, true));
                 if free && stamped.is_pending() {
                     Naming::Exactly(stamped)
                 } else {

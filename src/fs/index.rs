@@ -14,7 +14,7 @@ use super::{Fs, State};
 use crate::error::{Error, Result};
 use crate::names::{self, StampedName};
 use crate::store::first_mount::{is_hidden, is_stray};
-use crate::store::{Changes, Kind, Meta, Watch, What};
+use crate::store::{Changes, Kind, Meta, Watch, What, first_free};
 
 /// One name of a queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -353,21 +353,13 @@ impl Fs {
         to: &StampedName,
     ) -> Result<StampedName> {
         let queue = state.dirs.path(dir).ok_or(Error::NotFound)?;
-        for n in 1.. {
-            let candidate = to.with_suffix(n);
-            if state.is_reserved(dir, &candidate) {
-                continue;
+        first_free(to, |candidate| {
+            if state.is_reserved(dir, candidate) {
+                return Err(Error::Exists);
             }
-            match self
-                .store
-                .rename((&queue, name), (&queue, &candidate.to_os_string()))
-            {
-                Err(Error::Exists) => {}
-                Err(error) => return Err(error),
-                Ok(()) => return Ok(candidate),
-            }
-        }
-        Err(Error::Exists)
+            let candidate = candidate.to_os_string();
+            self.store.rename((&queue, name), (&queue, &candidate))
+        })
     }
 
     /// What a directory of this name in `parent` is to us.

@@ -20,11 +20,7 @@ impl Fs {
     /// unlink(2): deletes a stamped name, retracts through an alias (spec 4.5).
     pub fn unlink(&self, request: Request, parent: NodeId, name: &OsStr) -> Result<()> {
         check_name(name)?;
-        let caller = self.caller_if(request, |state| {
-            state
-                .dir(parent)
-                .is_ok_and(|dir| state.aliases.any(dir, name))
-        });
+        let caller = self.caller_of_alias(request, parent, name);
         let mut guard = self.lock();
         let state = &mut *guard;
         let dir = state.dir(parent)?;
@@ -121,11 +117,7 @@ impl Fs {
         mode: u32,
     ) -> Result<Entry> {
         check_name(name)?;
-        let caller = self.caller_if(request, |state| {
-            state
-                .dir(parent)
-                .is_ok_and(|dir| state.aliases.any(dir, name))
-        });
+        let caller = self.caller_of_alias(request, parent, name);
         let mut guard = self.lock();
         let state = &mut *guard;
         let dir = state.dir(parent)?;

@@ -5,7 +5,6 @@ use std::fs::File;
 
 use super::dirs::{DirId, DirKind};
 use super::docs::{DocId, PlainId};
-use super::drafts::Naming;
 use super::handles::{Open, OpenDoc};
 use super::resolve::{Object, check_name};
 use super::types::NodeId;
@@ -171,32 +170,6 @@ impl Fs {
         let path = state.dirs.path(plain.dir).ok_or(Error::NotFound)?;
         self.local
             .open_file(plain.area, &path, &plain.name, Access::READ)
-    }
-
-    /// A name that no draft has reserved and no file has.
-    pub(super) fn free_name(
-        &self,
-        state: &State,
-        dir: DirId,
-        naming: &Naming,
-    ) -> Result<StampedName> {
-        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-        let (base, exactly) = match naming {
-            Naming::Exactly(name) => (name.clone(), true),
-            Naming::Nearly(name) => (name.clone(), false),
-            Naming::Stamp(slug) => {
-                let stamp = self.zone.stamp(self.clock.now());
-                (StampedName::new(stamp, slug.clone()), false)
-            }
-        };
-        let taken = |name: &StampedName| {
-            state.docs.named(dir, name).is_some()
-                || self.store.stat(&path, &name.to_os_string()).is_ok()
-        };
-        (1..)
-            .map(|n| base.with_suffix(n))
-            .find(|name| !taken(name) && (exactly || !taken(&name.consumed())))
-            .ok_or(Error::Exists)
     }
 
     /// The session finds the doc under the name it wrote, unless that is the stamped name itself.

@@ -46,11 +46,7 @@ impl Fs {
     /// Finds a name and counts the look-up.
     pub fn lookup(&self, request: Request, parent: NodeId, name: &OsStr) -> Result<Entry> {
         check_name(name)?;
-        let caller = self.caller_if(request, |state| {
-            state
-                .dir(parent)
-                .is_ok_and(|dir| state.aliases.any(dir, name))
-        });
+        let caller = self.caller_of_alias(request, parent, name);
         let mut guard = self.lock();
         let state = &mut *guard;
         let dir = state.dir(parent)?;

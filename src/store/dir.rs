@@ -15,8 +15,8 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
 use super::beneath::{self, Beneath};
-use super::{Access, Change, Changes, DraftFile, Meta, Store, Watch, What};
-use crate::error::{Error, Result};
+use super::{Access, Change, Changes, DraftFile, Meta, Store, Watch, What, first_free};
+use crate::error::Result;
 use crate::names::StampedName;
 
 /// The store of a local directory.
@@ -27,9 +27,6 @@ pub struct DirStore {
     notify: Option<OwnedFd>,
     watches: Mutex<HashSet<i32>>,
 }
-
-/// How often a taken name is tried again with the next suffix before we give up.
-const SUFFIXES: u32 = 100_000;
 
 impl DirStore {
     /// The store beneath `root`.
@@ -45,22 +42,6 @@ impl DirStore {
             watches: Mutex::default(),
         }
     }
-}
-
-/// Runs `attempt` with `name` and then with its suffixes `_2`, `_3`, … until one is free (spec 3.3).
-pub(super) fn first_free(
-    name: &StampedName,
-    mut attempt: impl FnMut(&OsStr) -> Result<()>,
-) -> Result<StampedName> {
-    for n in 1..SUFFIXES {
-        let candidate = name.with_suffix(n);
-        match attempt(&candidate.to_os_string()) {
-            Err(Error::Exists) => {}
-            Err(error) => return Err(error),
-            Ok(()) => return Ok(candidate),
-        }
-    }
-    Err(Error::Exists)
 }
 
 impl Store for DirStore {
@@ -84,7 +65,7 @@ impl Store for DirStore {
     ) -> Result<StampedName> {
         let dir = self.root.dir(queue)?;
         first_free(name, |candidate| {
-            beneath::rename_new(draft.dir.fd(), draft.name, &dir, candidate)
+            beneath::rename_new(draft.dir.fd(), draft.name, &dir, &candidate.to_os_string())
         })
     }
 
@@ -124,7 +105,7 @@ impl Store for DirStore {
         // leaves a pending handoff that is delivered again.
         beneath::set_mtime(&dir, &name, now)?;
         first_free(done, |candidate| {
-            beneath::rename_new(&dir, &name, &dir, candidate)
+            beneath::rename_new(&dir, &name, &dir, &candidate.to_os_string())
         })
     }
 

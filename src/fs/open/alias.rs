@@ -114,7 +114,8 @@ impl Fs {
         Ok(Decision::Fork(new))
     }
 
-    fn is_empty(&self, state: &State, id: DocId) -> bool {
+    /// Has the doc, as its own session sees it, not a byte?
+    pub(in crate::fs) fn is_empty(&self, state: &State, id: DocId) -> bool {
         let Some(doc) = state.docs.get(id) else {
             return false;
         };

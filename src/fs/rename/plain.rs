@@ -188,12 +188,7 @@ impl Fs {
         if !own {
             return true;
         }
-        let size = state
-            .dirs
-            .path(doc.dir)
-            .and_then(|path| self.store.stat(&path, &doc.name.to_os_string()).ok())
-            .map_or(0, |meta| meta.size);
-        let empty = size == 0 && doc.writers == 0;
+        let empty = doc.writers == 0 && self.is_empty(state, id);
         doc.name.is_pending() && (empty || caller.is_some_and(|caller| self.edits(caller, doc)))
     }
 }
