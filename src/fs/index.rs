@@ -151,6 +151,11 @@ impl Fs {
     /// Takes in what has changed, and makes sure that this queue is known.
     pub(super) fn load(&self, state: &mut State, dir: DirId) -> Result<()> {
         self.take_changes(state);
+        self.list_unknown(state, dir)
+    }
+
+    /// Lists a queue that is not kept in step.
+    fn list_unknown(&self, state: &mut State, dir: DirId) -> Result<()> {
         match state.index.queues.get(&dir) {
             Some(queue) if queue.watch.is_some() => return Ok(()),
             _ => {}
@@ -174,7 +179,7 @@ impl Fs {
         }
         let Some(queue) = state.index.queues.get(&dir) else {
             // More changes than were kept.
-            return self.load(state, dir);
+            return self.list_unknown(state, dir);
         };
         let finished: Vec<(OsString, Known)> = queue
             .names
@@ -379,10 +384,12 @@ impl Fs {
 
     /// The queue itself and every queue below it, all of them loaded.
     pub(super) fn queues_below(&self, state: &mut State, top: DirId) -> Result<Vec<DirId>> {
+        // Once for all of them.
+        self.take_changes(state);
         let mut found = Vec::new();
         let mut left = vec![top];
         while let Some(dir) = left.pop() {
-            match self.load(state, dir) {
+            match self.list_unknown(state, dir) {
                 Ok(()) => {}
                 // Removed from outside while we walked.
                 Err(Error::NotFound | Error::NotDirectory) if dir != top => continue,
