@@ -46,6 +46,7 @@ pub use types::{
 
 mod aliases;
 mod attrs;
+mod callers;
 mod commit;
 mod consume;
 mod dirs;
@@ -71,6 +72,7 @@ mod turns;
 mod types;
 
 use aliases::Aliases;
+use callers::LookedUp;
 use dirs::{DirId, Dirs};
 use docs::{DocId, Docs};
 use handles::Handles;
@@ -158,6 +160,7 @@ struct State {
     single_file: SingleFile,
     /// What a caller is about to do next, in the words of the request that promised it.
     promised: Promises,
+    looked_up: LookedUp,
 }
 
 /// Short-lived notes about what one thread does next. A kernel that is answered ESTALE looks the name up and opens
@@ -178,6 +181,7 @@ struct Fork {
     dir: DirId,
     name: OsString,
     doc: DocId,
+    caller: Caller,
     at: Instant,
     /// Looked up once. Callers outside our PID namespace are all thread 0: each look-up takes another promise of theirs.
     taken: bool,
@@ -261,25 +265,6 @@ impl Fs {
         self.state.lock()
     }
 
-    /// The session of a request. Reads `/proc`: never called with the state locked.
-    fn caller(&self, request: Request) -> Caller {
-        self.resolver.caller(request.tid, request.uid)
-    }
-
-    /// The caller, if `needed` says so of the state.
-    fn caller_if(&self, request: Request, needed: impl FnOnce(&State) -> bool) -> Option<Caller> {
-        let needed = needed(&self.lock());
-        needed.then(|| self.caller(request))
-    }
-
-    /// The caller, if anybody has an alias of this name: only then does it matter who asks.
-    fn caller_of_alias(&self, request: Request, parent: NodeId, name: &OsStr) -> Option<Caller> {
-        self.caller_if(request, |state| {
-            let dir = state.dir(parent);
-            dir.is_ok_and(|dir| state.aliases.any(dir, name))
-        })
-    }
-
     fn plays(&self, caller: &Caller, role: Role) -> bool {
         caller.program.plays(&self.programs, role)
     }
@@ -313,8 +298,8 @@ impl State {
         left
     }
 
-    /// Takes the fork that this thread was promised under this name, for a look-up.
-    fn take_fork(&mut self, tid: u32, dir: DirId, name: &OsStr) -> Option<DocId> {
+    /// Takes the fork that this thread was promised under this name, for a look-up, and who the thread is.
+    fn take_fork(&mut self, tid: u32, dir: DirId, name: &OsStr) -> Option<(DocId, Caller)> {
         let of_thread = self
             .promised
             .forks
@@ -323,7 +308,7 @@ impl State {
         // The kernel looks up twice: the second look-up, with nothing left to take, means what the first one did.
         let fork = of_thread.max_by_key(|fork| (!fork.taken, fork.at))?;
         fork.taken = true;
-        Some(fork.doc)
+        Some((fork.doc, fork.caller.clone()))
     }
 
     /// Was this thread promised this very draft?

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::docs::Doc;
 use super::snapshot::{Consumer, Item, Reading, Snapshot};
@@ -46,28 +47,33 @@ impl Fs {
         reading: &Reading,
         seen: ReadSeen,
     ) -> Option<Receipt> {
-        if reading.consumer.is_none()
-            || !seen.cached && self.reads_in_passing(&self.caller(request))
-        {
+        let consumer = reading.consumer.as_ref()?;
+        let size = reading.snapshot.plan.size();
+        let in_passing = || !seen.cached && self.reads_in_passing(&self.caller(request));
+        // What a known reader is given on the way is not asked about: what counts is who meets the end.
+        let known = reading.reader.load(Ordering::Relaxed) == request.tid;
+        let ends = reading.delivered.lock().clone().record(seen, size);
+        if (ends || !known) && in_passing() {
             return None;
         }
-        let complete = reading
-            .delivered
-            .lock()
-            .record(seen, reading.snapshot.plan.size());
-        if let (true, Some(consumer)) = (complete, &reading.consumer) {
-            let single_file = |process| self.lock().single_file.contains(process);
-            if consumer.process.is_some_and(single_file) {
-                // It has written since it opened.
-                return None;
-            }
-            // A reader that is answered with no byte has had them all before.
-            let receipt = (seen.returned > 0).then(|| self.receipt(&reading.snapshot));
-            self.consume(&reading.snapshot, consumer);
-            self.changed.notify_all();
-            return receipt.flatten();
+        if !seen.cached {
+            reading.reader.store(request.tid, Ordering::Relaxed);
         }
-        None
+        let complete = reading.delivered.lock().record(seen, size);
+        if complete && !ends && in_passing() {
+            // Another read of the same file was answered meanwhile.
+            return None;
+        }
+        let single_file = |process| self.lock().single_file.contains(process);
+        if !complete || consumer.process.is_some_and(single_file) {
+            // There is more to come, or its reader has written since it opened.
+            return None;
+        }
+        // A reader that is answered with no byte has had them all before.
+        let receipt = (seen.returned > 0).then(|| self.receipt(&reading.snapshot));
+        self.consume(&reading.snapshot, consumer);
+        self.changed.notify_all();
+        receipt.flatten()
     }
 
     /// Notes what is about to be consumed until its reader has the answer.

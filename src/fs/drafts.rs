@@ -200,12 +200,14 @@ impl Fs {
         dir: DirId,
         name: &OsStr,
         doc: DocId,
+        caller: &Caller,
     ) {
         state.promised.forks.push(Fork {
             tid: request.tid,
             dir,
             name: name.to_owned(),
             doc,
+            caller: caller.clone(),
             at: Instant::now(),
             taken: false,
         });

@@ -65,7 +65,7 @@ impl Fs {
     ) -> Result<Created> {
         check_name(name)?;
         let flags = Flags::new(flags);
-        let caller = self.caller_if(request, |state| {
+        let caller = self.caller_if(request, &[(parent, name)], |state| {
             let class = names::classify(name);
             let exact =
                 matches!(&class, NameClass::Stamped(stamped) if stamped.to_os_string() == name);

@@ -48,7 +48,8 @@ impl Fs {
         if flags & !libc::RENAME_NOREPLACE != 0 {
             return Err(Error::Invalid);
         }
-        let caller = self.caller_if(request, |state| {
+        let names = [(parent, name), (new_parent, new_name)];
+        let caller = self.caller_if(request, &names, |state| {
             let (Ok(dir), Ok(new_dir)) = (state.dir(parent), state.dir(new_parent)) else {
                 return false;
             };

@@ -46,14 +46,25 @@ impl Fs {
     /// Finds a name and counts the look-up.
     pub fn lookup(&self, request: Request, parent: NodeId, name: &OsStr) -> Result<Entry> {
         check_name(name)?;
+        {
+            let mut guard = self.lock();
+            let state = &mut *guard;
+            let dir = state.dir(parent)?;
+            self.drop_expired_forks(state);
+            if let Some((doc, caller)) = state.take_fork(request.tid, dir, name) {
+                state.looked_up.note(request.tid, dir, name, Some(&caller));
+                return self.enter_doc(state, doc, Some((dir, name)));
+            }
+            // What this thread looked up before is over.
+            state.looked_up.note(request.tid, dir, name, None);
+        }
         let caller = self.caller_of_alias(request, parent, name);
         let mut guard = self.lock();
         let state = &mut *guard;
         let dir = state.dir(parent)?;
-        self.drop_expired_forks(state);
-        if let Some(doc) = state.take_fork(request.tid, dir, name) {
-            return self.enter_doc(state, doc, Some((dir, name)));
-        }
+        state
+            .looked_up
+            .note(request.tid, dir, name, caller.as_ref());
         let object = self.resolve(state, dir, name, caller.as_ref())?;
         if object == Object::Pending {
             if state.take_unlinked_pending(request.tid, dir) {

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::SystemTime;
 
 use chrono::{DateTime, FixedOffset};
@@ -157,6 +158,8 @@ pub(super) struct Reading {
     /// Whom it is consumed by; `None` where reading consumes nothing.
     pub(super) consumer: Option<Consumer>,
     pub(super) delivered: Mutex<Delivered>,
+    /// The thread that was last seen to run a program that does not read in passing.
+    pub(super) reader: AtomicU32,
 }
 
 /// Who consumes.

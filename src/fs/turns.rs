@@ -169,6 +169,12 @@ impl Fs {
             let mut state = self.lock();
             return Outcome::Ready(Ok(self.open_passive(&mut state, node, plan)));
         }
+        {
+            let mut state = self.lock();
+            if self.has_nothing(&mut state, request, plan) {
+                return Outcome::Ready(Ok(self.open_passive(&mut state, node, plan)));
+            }
+        }
         let caller = self.caller(request);
         let passive = self.reads_in_passing(&caller);
         let mut state = self.lock();
@@ -202,6 +208,20 @@ impl Fs {
     /// Does this program search, save or show a part (spec 6.3, 6.5)?
     pub(super) fn reads_in_passing(&self, caller: &Caller) -> bool {
         self.plays(caller, Role::Searcher) || self.plays(caller, Role::PartReader)
+    }
+
+    /// Is there nothing to take turns about? Then it does not matter who asks.
+    fn has_nothing(&self, state: &mut State, request: Request, plan: &Plan) -> bool {
+        let now = Instant::now();
+        plan.items.is_empty()
+            && state
+                .turns
+                .reserved_at(request.tid, plan.queue, now)
+                .is_none()
+            && self.writers_closing(state, plan.queue, now, now).is_none()
+            && self
+                .settled_plan(state, plan.queue)
+                .is_ok_and(|current| current.items.is_empty())
     }
 
     /// Opens, or says until when to wait at most.
@@ -324,7 +344,7 @@ impl Fs {
             Some(snapshot) => snapshot,
             None => state.new_snapshot(plan),
         };
-        self.open_reading(state, node, snapshot, None)
+        self.open_reading(state, node, snapshot, 0, None)
     }
 
     fn open_snapshot(
@@ -357,7 +377,7 @@ impl Fs {
             process: caller.process,
             agent: self.plays(caller, Role::Agent),
         };
-        self.open_reading(state, opening.node, snapshot, Some(consumer))
+        self.open_reading(state, opening.node, snapshot, request.tid, Some(consumer))
     }
 
     fn open_reading(
@@ -365,12 +385,14 @@ impl Fs {
         state: &mut State,
         node: NodeId,
         snapshot: Arc<Snapshot>,
+        tid: u32,
         consumer: Option<Consumer>,
     ) -> Opened {
         let reading = Reading {
             snapshot,
             consumer,
             delivered: Default::default(),
+            reader: tid.into(),
         };
         state.nodes.opened(node, None);
         let handle = state.handles.insert(node, Open::Merge(Arc::new(reading)));

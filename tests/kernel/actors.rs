@@ -91,6 +91,17 @@ impl Actor {
         Actor::start(command, disguise)
     }
 
+    /// A program that is known for nothing, with this working directory; its session is its own.
+    pub fn alone(dir: &Path) -> Actor {
+        let disguise = Disguise::of(&PYTHON, "python3");
+        let mut command = Command::new("setsid");
+        command
+            .arg(disguise.path())
+            .current_dir(dir)
+            .env_remove("HANDOFF_SESSION");
+        Actor::start(command, disguise)
+    }
+
     fn start(mut command: Command, disguise: Disguise) -> Actor {
         let mut child = command
             .args(["-c", LOOP])

@@ -19,6 +19,7 @@ mod failures;
 mod first_mount;
 mod memory;
 mod names;
+mod proc_reads;
 mod queues;
 mod reading;
 mod recovery;

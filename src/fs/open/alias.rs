@@ -28,7 +28,7 @@ impl Fs {
         flags: Flags,
     ) -> Result<Opened> {
         let (dir, name) = (alias.0, alias.1.as_os_str());
-        let caller = self.caller(request);
+        let caller = self.caller_of(request, dir, name);
         let mut guard = self.lock();
         let state = &mut *guard;
         if state.is_promised(request.tid, doc) {
@@ -58,7 +58,7 @@ impl Fs {
             self.keep_promise(state, request, dir, name, &caller, target);
             return self.open_draft(state, request, node, target, flags);
         }
-        self.promise(state, request, dir, name, target);
+        self.promise(state, request, dir, name, target, &caller);
         Err(Error::Stale)
     }
 
@@ -159,7 +159,7 @@ impl Fs {
         flags: Flags,
     ) -> Result<Opened> {
         let name = OsStr::new(names::PENDING);
-        let caller = self.caller(request);
+        let caller = self.caller_of(request, dir, name);
         let mut guard = self.lock();
         let state = &mut *guard;
         self.note_pending_written(state, Some(&caller));
@@ -188,7 +188,7 @@ impl Fs {
             self.keep_promise(state, request, dir, name, &caller, doc);
             return self.open_draft(state, request, node, doc, flags);
         }
-        self.promise(state, request, dir, name, doc);
+        self.promise(state, request, dir, name, doc, &caller);
         Err(Error::Stale)
     }
 }

@@ -1,0 +1,140 @@
+//! What telling callers apart costs: which files of `/proc` the daemon reads for what (spec 5).
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use crate::actors::Actor;
+use crate::daemon_process::Daemon;
+
+/// What a process does that was seen before, and which of its files in `/proc` are read for that.
+///
+/// `status` tells whether who closes what he wrote is being killed (4.9), whatever its name. Of a read of `pending.md` the
+/// OPEN must know whose turn it is (6.4), and the READ that meets the end what program runs there by then (6.3, 6.5).
+const COSTS: &[(&str, &str, &[&str])] = &[
+    (
+        "a stamped name is written",
+        "put('2026-11-22_120000_b.md')",
+        &["status"],
+    ),
+    (
+        "a stamped name is appended to",
+        "put('2026-11-22_120000_b.md', 'a')",
+        &["status"],
+    ),
+    (
+        "a stamped name is read",
+        "open('2026-11-22_120000_b.md').read()",
+        &[],
+    ),
+    (
+        "an unstamped name is made",
+        "put('new.md')",
+        &["stat", "status"],
+    ),
+    (
+        "an own alias is made again",
+        "put('new.md')",
+        &["stat", "status"],
+    ),
+    (
+        "an own alias is appended to",
+        "put('new.md', 'a')",
+        &["stat", "status"],
+    ),
+    ("an own alias is read", "open('new.md').read()", &["stat"]),
+    ("an own alias is looked at", "os.stat('new.md')", &["stat"]),
+    (
+        "a name that nobody wrote is looked for",
+        "os.path.exists('other.md')",
+        &[],
+    ),
+    ("a scratch file is written", "put('a.tmp')", &[]),
+    (
+        "a scratch file is renamed to an own alias",
+        "os.rename('a.tmp', 'new.md')",
+        &["stat"],
+    ),
+    (
+        "a scratch file is renamed to a new name",
+        "put('b.tmp'); os.rename('b.tmp', 'newer.md')",
+        &["stat"],
+    ),
+    ("the directory is listed", "os.listdir('.')", &[]),
+    ("pending.md is looked at", "os.stat('pending.md')", &[]),
+    (".peek.md is read", "open('.peek.md').read()", &[]),
+    (
+        "pending.md is read",
+        "open('pending.md').read()",
+        &["stat", "stat"],
+    ),
+    (
+        "pending.md is read and has nothing",
+        "open('pending.md').read()",
+        &[],
+    ),
+    (
+        "a big pending.md is read in many pieces",
+        "put('big.md', size=1000000); open('pending.md').read()",
+        // Two of them for the write.
+        &["stat", "status", "stat", "stat"],
+    ),
+];
+
+const PUT: &str = "
+def put(name, mode='w', size=2000):
+    with open(name, mode) as f:
+        f.write('x' * size)";
+
+/// spec 5: a process that was seen before is asked for once in a system call, and only where it matters.
+#[test]
+fn what_a_known_process_costs() {
+    let outside = tempfile::tempdir().unwrap();
+    let log = outside.path().join("strace");
+    let wrapper = [
+        "strace",
+        "-D",
+        "-f",
+        "-qq",
+        "-e",
+        "trace=open,openat,openat2,stat,newfstatat,statx",
+        "-o",
+        log.to_str().unwrap(),
+    ];
+    let daemon = Daemon::over(tempfile::tempdir().unwrap(), &wrapper);
+    let mut actor = Actor::alone(&daemon.at(""));
+    let process = format!("\"/proc/{}/", actor.run("os.getpid()"));
+    actor.run(PUT);
+    // Now it was seen.
+    actor.run("put('seen.md')");
+    actor.run("open('pending.md').read()");
+    for (i, (_, source, _)) in COSTS.iter().enumerate() {
+        actor.run(&format!("os.path.exists('mark-{i}')"));
+        actor.run(source);
+    }
+    actor.run("os.path.exists('mark-end')");
+    drop(actor);
+    drop(daemon);
+    // The tracer ends after the daemon.
+    let text = loop {
+        let text = fs::read_to_string(&log).unwrap();
+        if text.contains("mark-end") {
+            break text;
+        }
+        thread::sleep(Duration::from_millis(10));
+    };
+
+    let mut read = vec![Vec::new(); COSTS.len()];
+    for part in text.split("\"mark-").skip(1) {
+        let (mark, calls) = part.split_once('"').unwrap();
+        let files = calls
+            .lines()
+            .filter_map(|line| line.split_once(process.as_str())?.1.split('"').next());
+        if let Ok(i) = mark.parse::<usize>() {
+            read[i].extend(files);
+        }
+    }
+    for ((what, source, expected), read) in COSTS.iter().zip(read) {
+        assert_eq!(read, *expected, "{what}: {source}");
+    }
+}
