@@ -20,6 +20,7 @@ mod first_mount;
 mod memory;
 mod names;
 mod queues;
+mod races_kill;
 mod reading;
 mod recovery;
 mod renames;
