@@ -19,6 +19,7 @@ mod failures;
 mod first_mount;
 mod memory;
 mod names;
+mod processes;
 mod queues;
 mod races;
 mod races_kill;
