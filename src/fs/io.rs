@@ -191,19 +191,19 @@ impl Fs {
         // A shell that redirects closes a first time before anything is written. Nothing of an edit is to be made safe
         // yet, and who dies before there is leaves the old content; if nothing follows it is published at the RELEASE.
         let dirty = dirty.filter(|_| killed || !self.lock().is_emptied_edit(id, &file));
-        if dirty.is_some() {
-            if let Err(error) = self.commit(id, &file, killed) {
-                // The next close tries again.
-                if let Some(Open::Doc(open)) = self
-                    .lock()
-                    .handles
-                    .get_mut(handle)
-                    .map(|handle| &mut handle.open)
-                {
-                    open.flushed = false;
-                }
-                return Err(error);
+        if dirty.is_some()
+            && let Err(error) = self.commit(id, &file, killed)
+        {
+            // The next close tries again.
+            if let Some(Open::Doc(open)) = self
+                .lock()
+                .handles
+                .get_mut(handle)
+                .map(|handle| &mut handle.open)
+            {
+                open.flushed = false;
             }
+            return Err(error);
         }
         let mut guard = self.lock();
         let state = &mut *guard;

@@ -14,16 +14,16 @@ const CALLS: &str = "openat,write,dup2,close,ftruncate,fsync,fchmod,fchown,renam
 const OLD: &str = "the old text, first half\nthe old text, second half\n";
 const NEW: &str = "the new text, first half\nthe new text, second half\n";
 
-/// What is found after a program was killed half-way.
+/// What is found after a program was killed half-way, if it is neither the old content nor the new one.
 #[derive(Clone, Copy)]
 enum Leaves {
-    /// The old content or the new one, under the handoff's name.
-    OldOrNew,
+    /// It always is one of these, under the handoff's name.
+    NothingElse,
     /// A rewrite in place begins with the loss of the old content, which is kept (spec 3.9); what is not finished is
     /// partial.
-    OldOrNewOrPartial,
+    Partial,
     /// A program that renames the old file away before it writes the new one leaves it there.
-    OldOrNewOrBackup,
+    Backup,
 }
 
 /// A program that edits `n.md`.
@@ -97,8 +97,8 @@ impl Edit<'_> {
         match (whole.as_deref(), self.leaves) {
             (Some(NEW), _) => {}
             (Some(OLD), _) => assert!(killed, "{case}"),
-            (Some("") | None, Leaves::OldOrNewOrPartial) => assert!(killed && kept(), "{case}"),
-            (Some("") | None, Leaves::OldOrNewOrBackup) => {
+            (Some("") | None, Leaves::Partial) => assert!(killed && kept(), "{case}"),
+            (Some("") | None, Leaves::Backup) => {
                 assert_eq!(
                     fs::read_to_string(mount.at("n.md~")).unwrap(),
                     OLD,
@@ -137,7 +137,7 @@ fn sed_in_place() {
             stamped,
             calls: CALLS,
             here: false,
-            leaves: Leaves::OldOrNew,
+            leaves: Leaves::NothingElse,
         };
         edit.killed_at_every_call();
     }
@@ -152,7 +152,7 @@ fn perl_in_place() {
         stamped: false,
         calls: CALLS,
         here: false,
-        leaves: Leaves::OldOrNew,
+        leaves: Leaves::NothingElse,
     };
     edit.killed_at_every_call();
 }
@@ -171,7 +171,7 @@ fn an_agents_rewrite() {
         stamped: false,
         calls: CALLS,
         here: true,
-        leaves: Leaves::OldOrNew,
+        leaves: Leaves::NothingElse,
     };
     edit.killed_at_every_call();
 }
@@ -186,7 +186,7 @@ fn a_rewrite_in_place() {
         stamped: true,
         calls: CALLS,
         here: true,
-        leaves: Leaves::OldOrNewOrPartial,
+        leaves: Leaves::Partial,
     };
     edit.killed_at_every_call();
 }
@@ -194,7 +194,7 @@ fn a_rewrite_in_place() {
 /// spec 4.4, 4.9: vim, which opens without O_TRUNC and then truncates; or renames the old file away and writes a new one.
 #[test]
 fn vim() {
-    for (copy, leaves) in [("yes", Leaves::OldOrNew), ("no", Leaves::OldOrNewOrBackup)] {
+    for (copy, leaves) in [("yes", Leaves::NothingElse), ("no", Leaves::Backup)] {
         let set = format!("set backupskip= backupcopy={copy}");
         let edit = Edit {
             program: "vim",
