@@ -8,7 +8,10 @@ use crate::actors::Actor;
 use crate::harness::{Mount, slug};
 
 const WRITERS: usize = 3;
-const REMOVALS: usize = 60;
+/// How often it is removed at least.
+const REMOVALS: usize = 40;
+/// And how many files rm must have come upon by then, in the midst of the writers.
+const FILES: usize = 200;
 
 /// Writes until it is told to stop; answers what was acknowledged. That the queue, or the temporary file, was gone before
 /// it was done is what it must expect; anything else is not.
@@ -53,7 +56,9 @@ fn removed_while_it_is_written_to() {
             read
         });
         let (mut removed, mut complaints) = (HashSet::new(), Vec::new());
-        for _ in 0..REMOVALS {
+        let mut removals = 0;
+        while removals < REMOVALS || removed.len() < FILES {
+            removals += 1;
             let output = mount.run("rm", "LC_ALL=C rm -rfv q");
             let errors = String::from_utf8(output.stderr).unwrap();
             complaints.extend(errors.lines().map(str::to_owned));
@@ -65,7 +70,9 @@ fn removed_while_it_is_written_to() {
             }
         }
         fs::write(&stop, "").unwrap();
-        complaints.retain(|line| !line.ends_with(": Directory not empty"));
+        // The latter when it was not there for the first look, and made just then: rm takes it for a file.
+        let usual = [": Directory not empty", "'q': Is a directory"];
+        complaints.retain(|line| !usual.iter().any(|it| line.ends_with(it)));
         assert!(complaints.is_empty(), "{complaints:?}");
         let acknowledged: Vec<String> = writers
             .into_iter()
@@ -97,7 +104,6 @@ fn removed_while_it_is_written_to() {
         .filter(|body| !delivered.contains(body.as_str()) && !removed.contains(*body))
         .collect();
     assert!(lost.is_empty(), "{lost:?}");
-    assert!(!acknowledged.is_empty() && !removed.is_empty());
 
     mount.sh("rm", "rm -rf q; test ! -e q; mkdir q");
     mount.sh("w", "echo after > q/after.md");
