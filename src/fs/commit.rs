@@ -67,8 +67,11 @@ impl Fs {
         if let Some(draft) = doc.draft_mut() {
             draft.damaged = true;
         } else if doc.unfinished && doc.is_stored() {
-            // Published at an earlier close, and added to since.
+            // Published at an earlier close, and added to since; or begun to be written anew in place.
             let (dir, name) = (doc.dir, doc.name.clone());
+            if self.is_empty(state, id) {
+                return Ok(());
+            }
             let partial = name.with_slug(name.slug().partial());
             let partial = self.move_free(state, dir, &name.to_os_string(), &partial)?;
             self.touch(state, dir, &name.to_os_string());
@@ -184,6 +187,7 @@ impl Fs {
             doc.content = Content::Stored;
             if !damaged {
                 doc.ino = ino;
+                doc.unfinished = doc.writers > 0;
             }
             doc.read_by.clear();
         }

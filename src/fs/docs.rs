@@ -76,7 +76,7 @@ pub(super) struct Doc {
     pub(super) from_pending: bool,
     /// Its alias was unlinked before it was published: published as consumed (spec 4.5).
     pub(super) retracted: bool,
-    /// Published while its first writers still have it open: not finished before they close it.
+    /// Published, or begun to be rewritten in place, by writers who still have it open: not finished before they close it.
     pub(super) unfinished: bool,
     /// What the last close left, and the present writers replaced, has been kept (spec 3.9).
     pub(super) version_kept: bool,

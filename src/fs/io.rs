@@ -128,9 +128,18 @@ impl Fs {
                 Ok(())
             }
             // What is no longer under the name was kept when it was replaced.
-            None if destroys && stat_file(&**file)?.ino == stored => self.keep_version(state, id),
+            None if destroys && stat_file(&**file)?.ino == stored => self.begin_rewrite(state, id),
             None => Ok(()),
         }
+    }
+
+    /// What is in place is about to be written anew: who dies over it leaves a part only (spec 4.9).
+    pub(super) fn begin_rewrite(&self, state: &mut State, id: DocId) -> Result<()> {
+        self.keep_version(state, id)?;
+        if let Some(doc) = state.docs.get_mut(id) {
+            doc.unfinished |= doc.writers > 0;
+        }
+        Ok(())
     }
 
     /// Keeps what a write in place is about to destroy, once between two closes (spec 3.9); readers of a
@@ -174,27 +183,33 @@ impl Fs {
             // meanwhile, and must not be answered before that either.
             (open.doc, open.file.clone(), open.dirty, open.writes)
         };
-        if let Some(by) = dirty {
-            // The writer is being killed: it has not finished what it wrote (spec 4.9).
-            let killed = self.resolver.dying_by_signal(request.tid)
-                && (by == request.tid || self.resolver.same_process(by, request.tid));
-            if let Err(error) = self.commit(id, &file, killed) {
-                // The next close tries again.
-                if let Some(Open::Doc(open)) = self
-                    .lock()
-                    .handles
-                    .get_mut(handle)
-                    .map(|handle| &mut handle.open)
-                {
-                    open.flushed = false;
-                }
-                return Err(error);
+        // The writer is being killed: it has not finished what it wrote (spec 4.9).
+        let killed = dirty.is_some_and(|by| {
+            self.resolver.dying_by_signal(request.tid)
+                && (by == request.tid || self.resolver.same_process(by, request.tid))
+        });
+        // A shell that redirects closes a first time before anything is written. Nothing of an edit is to be made safe
+        // yet, and who dies before there is leaves the old content; if nothing follows it is published at the RELEASE.
+        let dirty = dirty.filter(|_| killed || !self.lock().is_emptied_edit(id, &file));
+        if dirty.is_some()
+            && let Err(error) = self.commit(id, &file, killed)
+        {
+            // The next close tries again.
+            if let Some(Open::Doc(open)) = self
+                .lock()
+                .handles
+                .get_mut(handle)
+                .map(|handle| &mut handle.open)
+            {
+                open.flushed = false;
             }
+            return Err(error);
         }
         let mut guard = self.lock();
         let state = &mut *guard;
         if let Some(Open::Doc(open)) = state.handles.get_mut(handle).map(|handle| &mut handle.open)
             && open.writes == writes
+            && dirty.is_some()
         {
             open.dirty = None;
         }
@@ -339,6 +354,14 @@ impl State {
             Open::Plain { file, .. } => Ok((file.clone(), None)),
             _ => Err(Error::BadHandle),
         }
+    }
+
+    /// Is this the draft of an edit that has not a byte as yet?
+    fn is_emptied_edit(&self, id: DocId, file: &Arc<File>) -> bool {
+        let doc = self.docs.get(id);
+        doc.is_some_and(
+            |doc| matches!(&doc.content, Content::Editing(draft) if Arc::ptr_eq(&draft.file, file)),
+        ) && stat_file(&**file).is_ok_and(|meta| meta.size == 0)
     }
 
     pub(super) fn mark_dirty(&mut self, handle: Handle, tid: u32) {

@@ -334,6 +334,7 @@ impl Fs {
         };
         let doc = state.docs.get_mut(id).ok_or(Error::Stale)?;
         let gone = doc.is_gone();
+        let mut rewrite = false;
         let file = match doc.draft_mut().filter(|draft| draft.ino == ino) {
             Some(draft) => {
                 if flags.truncate {
@@ -361,6 +362,7 @@ impl Fs {
                     self.keep_version(state, id)?;
                     file.set_len(0)?;
                     self.touch(state, dir, &name);
+                    rewrite = true;
                 }
                 Arc::new(file)
             }
@@ -375,6 +377,8 @@ impl Fs {
                 draft.writers += 1;
             }
             doc.flushed = None;
+            // Who dies over it leaves a part only (spec 4.9).
+            doc.unfinished |= rewrite;
             if flags.truncate {
                 doc.read_by.clear();
             }

@@ -137,7 +137,8 @@ impl Actor {
         }
     }
 
-    fn ask(&mut self, source: &str) -> (String, String) {
+    /// Runs one piece of Python, and answers what came of it: `value`, `errno` or `error`, and that.
+    pub fn ask(&mut self, source: &str) -> (String, String) {
         let input = self.input.as_mut().unwrap();
         let line = serde_json::to_string(source).unwrap();
         writeln!(input, "{line}").unwrap();

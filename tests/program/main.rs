@@ -11,6 +11,7 @@ mod sandbox;
 
 mod bad_input;
 mod crash;
+mod crash_edits;
 mod lifecycle;
 mod status;
 mod strangers;

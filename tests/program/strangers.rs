@@ -2,15 +2,13 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
+use crate::kernel::bodies;
 use crate::sandbox::Sandbox;
 
-/// spec 5, 4.1, 4.3, 6.3: they are one session, whose writers and readers get in each other's way no more than others':
-/// each write a handoff of its own, every one delivered, whole, and no error for anybody.
-#[test]
-fn strangers_are_one_session() {
-    let sandbox = Sandbox::new();
+/// A daemon in a PID namespace of its own, mounted at `m`.
+fn among_strangers(sandbox: &Sandbox) -> Child {
     let mut command = sandbox.command("unshare");
     command.args(["--pid", "--fork", "--kill-child"]);
     command.arg(env!("CARGO_BIN_EXE_handoff-fs"));
@@ -24,6 +22,15 @@ fn strangers_are_one_session() {
         ready, "ready 1\n",
         "the daemon is the first of its namespace"
     );
+    daemon
+}
+
+/// spec 5, 4.1, 4.3, 6.3: they are one session, whose writers and readers get in each other's way no more than others':
+/// each write a handoff of its own, every one delivered, whole, and no error for anybody.
+#[test]
+fn strangers_are_one_session() {
+    let sandbox = Sandbox::new();
+    let mut daemon = among_strangers(&sandbox);
 
     let seen = sandbox
         .sh("cd m; echo 1 > n.md; cat n.md; echo 2 > n.md; echo 3 >> n.md; cat n.md; ls | wc -l");
@@ -61,6 +68,97 @@ fn strangers_are_one_session() {
             got.contains(&format!("body {writer} {n}\n")),
             "{writer} {n}"
         );
+    }
+    drop(sandbox);
+    assert!(daemon.wait().unwrap().success());
+}
+
+/// spec 5, 4.3, 4.5: what they do by name, one after the other: append, move, remove, edit. None of them is known to edit,
+/// so `sed -i` makes another handoff.
+#[test]
+fn strangers_use_names() {
+    let sandbox = Sandbox::new();
+    let mut daemon = among_strangers(&sandbox);
+    let taken =
+        |script: &str| bodies(&sandbox.sh(&format!("set -e; cd m; {script}; cat pending.md")));
+    assert_eq!(
+        taken("echo a > n.md; echo b >> n.md; echo c | tee -a n.md > ../out"),
+        ["a\nb\nc"]
+    );
+    assert_eq!(
+        taken("echo d >> n.md; cat n.md > ../seen"),
+        ["d"],
+        "it was consumed"
+    );
+    assert_eq!(sandbox.sh("cat seen"), "d\n");
+    assert_eq!(
+        taken("echo a > n.md; mv n.md m.md; test ! -e n.md; echo b >> m.md"),
+        ["a\nb"]
+    );
+    assert_eq!(
+        taken("echo a > n.md; rm n.md; test ! -e n.md"),
+        [""; 0],
+        "retracted"
+    );
+    assert_eq!(
+        taken("echo old > n.md; sed -i s/old/new/ n.md; test $(cat n.md) = new"),
+        ["old", "new"]
+    );
+    assert_eq!(
+        taken("echo one > x.tmp; mv x.tmp n.md; stat n.md > ../out; chmod 600 n.md"),
+        ["one"]
+    );
+    assert_eq!(
+        taken("mkdir q; echo in > q/n.md; mv q/n.md n.md; rmdir q"),
+        ["in"]
+    );
+    assert_eq!(
+        taken(
+            "echo a > n.md; f=$(ls | grep -v _done | grep _n); sed -i s/a/b/ $f; mv $f ${f%.md}_done.md"
+        ),
+        [""; 0]
+    );
+    assert_eq!(taken("rm *_done.md"), [""; 0]);
+    assert_eq!(sandbox.sh("ls m"), "pending.md\n");
+    drop(sandbox);
+    assert!(daemon.wait().unwrap().success());
+}
+
+/// What one caller does, with names of its own and one that both use; `$1` is who it is.
+const CALLER: &str = "
+    set -e; cd m
+    for i in $(seq 40); do
+        echo $1-$i-shared > n.md
+        echo $1-$i-own > $1.md; echo $1-$i-more >> $1.md; mv $1.md $1-$i.md
+        echo $1-$i-renamed > $1.tmp; mv $1.tmp n.md
+        echo $1-$i-old > $1-e.md; sed -i s/old/new/ $1-e.md
+        echo $1-$i-gone > $1-g.md; rm $1-g.md
+        cat pending.md >> ../got-$1
+    done";
+
+/// spec 5, 4.1, 6.3: two of them at the same time: no error for either, and everything that was not retracted is delivered.
+#[test]
+fn two_strangers_at_once() {
+    let sandbox = Sandbox::new();
+    let mut daemon = among_strangers(&sandbox);
+    let callers = ["a", "b"].map(|who| {
+        let mut bash = sandbox.command("bash");
+        bash.args(["-c", CALLER, "bash", who]).spawn().unwrap()
+    });
+    for mut caller in callers {
+        assert!(caller.wait().unwrap().success());
+    }
+    let got = sandbox.sh("cat got-a got-b m/pending.md");
+    let got: Vec<&str> = got.lines().collect();
+    let kinds = ["shared", "own", "more", "renamed", "old", "new"];
+    for (who, kind) in ["a", "b"]
+        .iter()
+        .flat_map(|who| kinds.map(|kind| (who, kind)))
+    {
+        for i in 1..=40 {
+            let body = format!("{who}-{i}-{kind}");
+            assert!(got.contains(&body.as_str()), "{body}");
+        }
     }
     drop(sandbox);
     assert!(daemon.wait().unwrap().success());

@@ -1,0 +1,221 @@
+//! A program that edits is killed at each of its system calls in turn (spec 4.4, 4.9).
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+
+use crate::actors::{Disguise, replaced};
+use crate::harness::{Mount, list};
+
+/// The calls that change something, or that let go of what was changed.
+const CALLS: &str = "openat,write,dup2,close,ftruncate,fsync,fchmod,fchown,rename,renameat,renameat2,unlink,unlinkat";
+
+const OLD: &str = "the old text, first half\nthe old text, second half\n";
+const NEW: &str = "the new text, first half\nthe new text, second half\n";
+
+/// What is found after a program was killed half-way, if it is neither the old content nor the new one.
+#[derive(Clone, Copy)]
+enum Leaves {
+    /// It always is one of these, under the handoff's name.
+    NothingElse,
+    /// A rewrite in place begins with the loss of the old content, which is kept (spec 3.9); what is not finished is
+    /// partial.
+    Partial,
+    /// A program that renames the old file away before it writes the new one leaves it there.
+    Backup,
+}
+
+/// A program that edits `n.md`.
+struct Edit<'a> {
+    program: &'a str,
+    /// `$f` is the name that it is given.
+    arguments: &'a [&'a str],
+    /// It is given the stamped name and not the alias.
+    stamped: bool,
+    /// Which of its calls it is killed at, and with `here` only those on that very file.
+    calls: &'a str,
+    here: bool,
+    leaves: Leaves,
+}
+
+impl Edit<'_> {
+    /// Runs it on a new handoff under strace, with these options; answers how that ended, and the calls it made.
+    fn run(&self, mount: &Mount, options: &[String]) -> (ExitStatus, Vec<String>) {
+        mount.write("a", "n.md", OLD.as_bytes());
+        let file = match self.stamped {
+            true => mount.stamped("n"),
+            false => "n.md".to_owned(),
+        };
+        let log = mount.outside("calls");
+        let mut strace = mount.command("a", "strace");
+        strace.args(["-qqq", "-e", &format!("trace={}", self.calls), "-o"]);
+        strace.arg(&log).args(options);
+        if self.here {
+            strace.args(["-P", &file]);
+        }
+        let arguments = self.arguments.iter().map(|it| it.replace("$f", &file));
+        let status = strace.arg(self.program).args(arguments).env("f", &file);
+        let status = status.stderr(Stdio::null()).status().unwrap();
+        let log = fs::read_to_string(log).unwrap();
+        let calls = log.lines().filter_map(|line| line.split_once('('));
+        (status, calls.map(|(call, _)| call.to_owned()).collect())
+    }
+
+    /// Kills it at the beginning of every call that it makes, one after the other; that call is not made any more.
+    fn killed_at_every_call(&self) {
+        let mount = Mount::new();
+        let (status, calls) = self.run(&mount, &[]);
+        assert!(status.success(), "{}: {status}", self.program);
+        self.check(&mount, "not killed", false);
+        assert!(calls.len() > 2, "{}: {calls:?} cannot be all", self.program);
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        for call in &calls {
+            let nth = counts.entry(call).or_default();
+            *nth += 1;
+            let inject = format!("inject={call}:signal=KILL:when={nth}");
+            let (status, _) = self.run(&mount, &["-e".to_owned(), inject]);
+            let case = format!("{} killed at {call} {nth}", self.program);
+            assert_eq!(status.signal(), Some(9), "{case}: {status}");
+            self.check(&mount, &case, true);
+        }
+    }
+
+    /// What readers find then.
+    fn check(&self, mount: &Mount, case: &str, killed: bool) {
+        let case = format!("{case}: {:?}", mount.names());
+        let found = |slug: &str| {
+            let is = mount.slugs().iter().any(|it| it == slug);
+            is.then(|| fs::read_to_string(mount.at(mount.stamped(slug))).unwrap())
+        };
+        let (whole, partial) = (found("n"), found("n-partial"));
+        if let Some(partial) = &partial {
+            assert!(killed && NEW.starts_with(partial), "{case}: {partial:?}");
+            assert!(!partial.is_empty(), "{case}");
+        }
+        let kept = || replaced(mount).iter().any(|kept| kept == OLD);
+        match (whole.as_deref(), self.leaves) {
+            (Some(NEW), _) => {}
+            (Some(OLD), _) => assert!(killed, "{case}"),
+            (Some("") | None, Leaves::Partial) => assert!(killed && kept(), "{case}"),
+            (Some("") | None, Leaves::Backup) => {
+                assert_eq!(
+                    fs::read_to_string(mount.at("n.md~")).unwrap(),
+                    OLD,
+                    "{case}"
+                );
+            }
+            (whole, _) => panic!("{case}: {whole:?}"),
+        }
+        let mut expected: Vec<String> = [whole, partial].into_iter().flatten().collect();
+        expected.retain(|content| !content.is_empty());
+        let mut taken = mount.take("r");
+        taken.sort();
+        expected.sort();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|it| it.trim_end_matches('\n'))
+            .collect();
+        assert_eq!(taken, expected, "{case}");
+        mount.sh(
+            "a",
+            "rm -f * .n*; test -z \"$(ls -A | grep -v pending.md)\"",
+        );
+        for kept in list(&mount.below(".handoff-fs/replaced")) {
+            fs::remove_file(mount.below(".handoff-fs/replaced").join(kept)).unwrap();
+        }
+    }
+}
+
+/// spec 4.4, 4.9: `sed -i`, through the alias and under the stamped name.
+#[test]
+fn sed_in_place() {
+    for stamped in [false, true] {
+        let edit = Edit {
+            program: "sed",
+            arguments: &["-i", "s/old/new/", "$f"],
+            stamped,
+            calls: CALLS,
+            here: false,
+            leaves: Leaves::NothingElse,
+        };
+        edit.killed_at_every_call();
+    }
+}
+
+/// spec 4.4, 4.9: `perl -i`.
+#[test]
+fn perl_in_place() {
+    let edit = Edit {
+        program: "perl",
+        arguments: &["-pi", "-e", "s/old/new/", "$f"],
+        stamped: false,
+        calls: CALLS,
+        here: false,
+        leaves: Leaves::NothingElse,
+    };
+    edit.killed_at_every_call();
+}
+
+/// It has read the file, empties it and writes it in two writes.
+const REWRITE: &str = r#"mapfile -t lines < "$f"; { printf '%s\n' "${lines[0]/old/new}"; printf '%s\n' "${lines[1]/old/new}"; } > "$f""#;
+
+/// spec 4.4, 4.9: an agent that opens with O_TRUNC what it has read.
+#[test]
+fn an_agents_rewrite() {
+    let claude = Disguise::bash("claude");
+    let claude = claude.path();
+    let edit = Edit {
+        program: claude.to_str().unwrap(),
+        arguments: &["-c", REWRITE],
+        stamped: false,
+        calls: CALLS,
+        here: true,
+        leaves: Leaves::NothingElse,
+    };
+    edit.killed_at_every_call();
+}
+
+/// spec 4.5, 3.9, 4.9: a rewrite in place, by the stamped name: what it replaced is kept, and what it did not finish is
+/// partial.
+#[test]
+fn a_rewrite_in_place() {
+    let edit = Edit {
+        program: "bash",
+        arguments: &["-c", REWRITE],
+        stamped: true,
+        calls: CALLS,
+        here: true,
+        leaves: Leaves::Partial,
+    };
+    edit.killed_at_every_call();
+}
+
+/// spec 4.4, 4.9: vim, which opens without O_TRUNC and then truncates; or renames the old file away and writes a new one.
+#[test]
+fn vim() {
+    for (copy, leaves) in [("yes", Leaves::NothingElse), ("no", Leaves::Backup)] {
+        let set = format!("set backupskip= backupcopy={copy}");
+        let edit = Edit {
+            program: "vim",
+            arguments: &[
+                "-u",
+                "NONE",
+                "-n",
+                "--cmd",
+                &set,
+                "-es",
+                "-c",
+                "%s/old/new/",
+                "-c",
+                "wq",
+                "$f",
+            ],
+            stamped: false,
+            calls: "write,ftruncate,fsync,chmod,fchmod,fchown,rename,unlink",
+            here: false,
+            leaves,
+        };
+        edit.killed_at_every_call();
+    }
+}
