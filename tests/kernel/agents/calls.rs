@@ -159,8 +159,12 @@ impl Calls {
     }
 
     pub fn open(&self, path: &Path, flags: OFlags) -> Seen<Fd> {
-        let call = format!("open {flags:?}");
-        self.on_path(&call, path, move |path| {
+        let how = match flags {
+            _ if flags.contains(OFlags::PATH) => "path",
+            _ if flags.contains(OFlags::WRONLY) => "write",
+            _ => "read",
+        };
+        self.on_path(&format!("open to {how}"), path, move |path| {
             let fd = fs::open(path, flags | OFlags::CLOEXEC, Mode::from(0o666))?;
             Ok(Fd(Arc::new(fd)))
         })
@@ -239,6 +243,11 @@ impl Calls {
     /// open, everything, and the read that meets the end.
     pub fn read_all(&self, path: &Path) -> String {
         let fd = self.open(path, OFlags::RDONLY).ok();
+        self.read_to_end(fd)
+    }
+
+    /// Everything, the read that meets the end, and close.
+    pub fn read_to_end(&self, fd: Fd) -> String {
         let size = self.fstat(&fd).ok().size;
         let mut all = Vec::new();
         loop {
@@ -249,7 +258,7 @@ impl Calls {
             all.extend(some);
         }
         self.close(fd).ok();
-        assert_eq!(all.len() as u64, size, "{}: st_size", path.display());
+        assert_eq!(all.len() as u64, size, "st_size");
         String::from_utf8(all).unwrap()
     }
 

@@ -10,9 +10,10 @@ use super::calls::Calls;
 /// `*** Add File`.
 pub fn add(calls: &Calls, f: &Path, text: &str) {
     let there = calls.lstat(f).if_there().is_some();
+    // What it overwrites it shows as a change.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK;
     if let Some(old) = calls.open(f, flags).ok_if(there) {
-        calls.close(old).ok();
+        calls.read_to_end(old);
     }
     replace(calls, f, text);
 }

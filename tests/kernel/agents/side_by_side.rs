@@ -80,7 +80,7 @@ fn children_of_two_agents() {
             b.begins(child("m.md", "b's child\n")),
         ]);
         b.bash("test ! -e n.md; echo b >> n.md");
-        a.bash("echo a, too >> n.md; setsid bash -c 'cat m.md >> n.md'");
+        a.bash("echo a, too >> n.md; setsid -w bash -c 'cat m.md >> n.md'");
         b.bash("sh -c 'cat m.md >> n.md'");
         let a_edit = Order::Child(Box::new(edit("n.md", "too", "three")));
         match profile.comm {
