@@ -79,6 +79,20 @@ fn only_the_reader_edits() {
     assert_eq!(mount.peek(), ["one", "two"]);
 }
 
+/// spec 4.4: to open it is not to read it; nor is to read what has been replaced since.
+#[test]
+fn an_open_is_no_reading() {
+    let mount = Mount::new();
+    let mut agent = Actor::agent(&mount, "claude");
+    agent.run("open('n.md', 'w').write('one')");
+    agent.run("f = open('n.md'); open('n.md', 'w').write('two')");
+    assert_eq!(mount.peek(), ["one", "two"]);
+    agent.run("open('n.md').read(); old = open('n.md'); open('n.md', 'w').write('edited')");
+    assert_eq!(agent.run("old.read()"), "two");
+    agent.run("open('n.md', 'w').write('three')");
+    assert_eq!(mount.take("r"), ["one", "edited", "three"]);
+}
+
 /// spec 4.4: any other program makes a new handoff each time, whatever it has read.
 #[test]
 fn other_programs_do_not_edit() {
