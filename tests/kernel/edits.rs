@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use handoff_fs::error::Error;
+use handoff_fs::fs::{NodeId, Outcome, Request};
 use handoff_fs::programs::Role;
 
 use crate::actors::{Actor, Disguise, replaced};
@@ -315,23 +317,34 @@ fn killed_before_it_opened() {
     let mount = Mount::new();
     let mut editor = Actor::called(&mount, "a", "vim");
     editor.run("open('n.md', 'w').write('old')");
-    let who = handoff_fs::fs::Request {
+    begins_an_edit(&mount, &editor);
+    mount.fs().sweep();
+    assert_eq!(mount.peek(), ["old"]);
+}
+
+/// spec 3.9, 4.4: nor by the RELEASE of the handle that wrote the old text, which may come as late as this.
+#[test]
+fn released_before_it_opened() {
+    let mount = Mount::new();
+    let mut editor = Actor::called(&mount, "a", "vim");
+    editor.run("f = open('n.md', 'w'); f.write('old'); g = os.dup(f.fileno()); f.close()");
+    begins_an_edit(&mount, &editor);
+    editor.run("os.close(g)");
+    // Waits for the RELEASE.
+    assert_eq!(mount.take("r"), ["old"]);
+}
+
+/// Looks up and opens, as the kernel does before it hears that it must look the name up again.
+fn begins_an_edit(mount: &Mount, editor: &Actor) {
+    let who = Request {
         tid: editor.pid(),
         uid: 0,
     };
-    let (root, name) = (handoff_fs::fs::NodeId::ROOT, std::ffi::OsStr::new("n.md"));
-    let found = mount.fs().lookup(who, root, name).unwrap();
-    let opened = mount
-        .fs()
-        .open_node(who, found.node, libc::O_WRONLY | libc::O_TRUNC);
-    // The kernel would look the name up again.
-    assert!(matches!(
-        opened,
-        handoff_fs::fs::Outcome::Ready(Err(handoff_fs::error::Error::Stale))
-    ));
-    mount.fs().sweep();
-    assert_eq!(mount.peek(), ["old"]);
-    mount.fs().forget(found.node, 1);
+    let fs = mount.fs();
+    let found = fs.lookup(who, NodeId::ROOT, "n.md".as_ref()).unwrap();
+    let opened = fs.open_node(who, found.node, libc::O_WRONLY | libc::O_TRUNC);
+    assert!(matches!(opened, Outcome::Ready(Err(Error::Stale))));
+    fs.forget(found.node, 1);
 }
 
 /// spec 4.4: emptied through a second descriptor, while a first one that wrote nothing is open.
