@@ -111,7 +111,7 @@ fn consumed_before_its_edit() {
     mount.clock.advance(Duration::from_secs(60));
     assert_eq!(mount.take("r"), ["one"]);
     assert_eq!(agent.mention("n.md"), "4");
-    let why = agent.begins(edit("n.md", "one", "two")).is_refused();
+    let why = agent.begins(&edit("n.md", "one", "two")).refused();
     assert!(why.contains("modified since read"), "{why}");
     assert_eq!(agent.read("n.md"), "one\n");
     agent.edit("n.md", "one", "two");
@@ -125,7 +125,7 @@ fn permissions() {
         for (mask, expected) in [(0o022, 0o644), (0o077, 0o600)] {
             let mount = Mount::new();
             let mut agent = Agent::start(&mount, profile);
-            agent.does(Order::Umask { mask });
+            agent.does(&Order::Umask { mask });
             agent.write("n.md", "one\n");
             agent.read("n.md");
             agent.edit("n.md", "one", "two");
@@ -145,7 +145,7 @@ fn codex_deletes() {
     let mount = Mount::new();
     let mut agent = Agent::start(&mount, &CODEX);
     agent.write("n.md", "one\n");
-    agent.does(Order::Delete {
+    agent.does(&Order::Delete {
         path: "n.md".into(),
     });
     assert_eq!(mount.slugs(), ["n_done"]);

@@ -53,47 +53,47 @@ impl Agent {
 
     #[track_caller]
     pub fn write(&mut self, path: &str, text: &str) {
-        self.does(write(path, text));
+        self.does(&write(path, text));
     }
 
     #[track_caller]
     pub fn read(&mut self, path: &str) -> String {
-        self.does(Order::Read { path: path.into() })
+        self.does(&Order::Read { path: path.into() })
     }
 
     #[track_caller]
     pub fn edit(&mut self, path: &str, old: &str, new: &str) {
-        self.does(edit(path, old, new));
+        self.does(&edit(path, old, new));
     }
 
     /// Has its user mention a path. Answers the size of what is there.
     #[track_caller]
     pub fn mention(&mut self, path: &str) -> String {
-        self.does(Order::Mention { path: path.into() })
+        self.does(&Order::Mention { path: path.into() })
     }
 
     #[track_caller]
     pub fn bash(&mut self, command: impl Into<String>) -> String {
         let command = command.into();
-        self.does(Order::Bash { command })
+        self.does(&Order::Bash { command })
     }
 
     #[track_caller]
     pub fn hook(&mut self, command: impl Into<String>) -> String {
         let command = command.into();
-        self.does(Order::Hook { command })
+        self.does(&Order::Hook { command })
     }
 
     /// Carries out an order from its first call to its last one.
     #[track_caller]
-    pub fn does(&mut self, order: Order) -> String {
+    pub fn does(&mut self, order: &Order) -> String {
         self.begins(order).finish()
     }
 
     /// Has it begin to carry out an order, and wait before its first call.
     #[track_caller]
-    pub fn begins(&mut self, order: Order) -> Steps<'_> {
-        self.say(&order);
+    pub fn begins(&mut self, order: &Order) -> Steps<'_> {
+        self.say(order);
         let at = self.hear();
         Steps { agent: self, at }
     }
@@ -175,7 +175,7 @@ impl Steps<'_> {
 
     /// Makes every call that is left, the last of which must show the tool that it cannot go on. Answers why.
     #[track_caller]
-    pub fn is_refused(mut self) -> String {
+    pub fn refused(mut self) -> String {
         while self.step() {}
         match self.at {
             Event::Done(Err(why)) => why,
@@ -197,7 +197,12 @@ impl Steps<'_> {
 /// Leads several agents through their calls, one call each at a time.
 #[track_caller]
 pub fn in_step(mut all: Vec<Steps<'_>>) -> Vec<String> {
-    while all.iter_mut().fold(false, |more, one| one.step() || more) {}
+    while all
+        .iter_mut()
+        .filter_map(|one| one.step().then_some(()))
+        .count()
+        > 0
+    {}
     all.into_iter().map(Steps::finish).collect()
 }
 

@@ -36,7 +36,7 @@ fn a_command_in_the_background() {
         step; step; step"#;
     let script = script.replace("$mount", &mount.at("").display().to_string());
     mount.sh("", &format!("mkfifo '{outside}/go' '{outside}/done'"));
-    agent.does(Order::Background {
+    agent.does(&Order::Background {
         command: script.replace("$outside", &outside),
     });
     let step = || {
@@ -63,7 +63,7 @@ fn killed_before_its_rename() {
         for made in ["open", "write", "fsync", "fstat", "close"] {
             let mount = Mount::new();
             let mut agent = Agent::start(&mount, profile);
-            let mut steps = agent.begins(write("n.md", "lost\n"));
+            let mut steps = agent.begins(&write("n.md", "lost\n"));
             // Not one of those that only look.
             steps.until("open to write");
             steps.until(made);
@@ -88,7 +88,7 @@ fn killed_before_the_rename_of_an_edit() {
     let mut agent = Agent::start(&mount, &CLAUDE_CODE);
     agent.write("n.md", "one\n");
     agent.read("n.md");
-    let mut steps = agent.begins(edit("n.md", "one", "two"));
+    let mut steps = agent.begins(&edit("n.md", "one", "two"));
     steps.until("rename");
     steps.kill();
     assert_eq!(mount.take("r"), ["one"]);
@@ -100,7 +100,7 @@ fn killed_in_the_middle() {
     for profile in [&OPENCODE, &GEMINI, &PI, &AIDER, &CODEX] {
         let mount = Mount::new();
         let mut agent = Agent::start(&mount, profile);
-        let mut steps = agent.begins(write("n.md", "a part"));
+        let mut steps = agent.begins(&write("n.md", "a part"));
         steps.until("write");
         steps.step();
         steps.kill();
@@ -111,7 +111,7 @@ fn killed_in_the_middle() {
         let mut agent = Agent::start(&mount, profile);
         agent.write("n.md", "the old text\n");
         agent.read("n.md");
-        let mut steps = agent.begins(edit("n.md", "old", "new"));
+        let mut steps = agent.begins(&edit("n.md", "old", "new"));
         steps.until("write");
         steps.step();
         steps.kill();

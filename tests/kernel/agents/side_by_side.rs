@@ -18,16 +18,16 @@ fn two_in_step() {
             let both = format!("{} and {}", one.name, two.name);
             let (mut a, mut b) = (Agent::start(&mount, one), Agent::start(&mount, two));
             let writing = [
-                a.begins(write("n.md", "a one\n")),
-                b.begins(write("n.md", "b one\n")),
+                a.begins(&write("n.md", "a one\n")),
+                b.begins(&write("n.md", "b one\n")),
             ];
             in_step(writing.into());
             assert_eq!(mount.peek().len(), 2, "{both}");
             assert_eq!(a.read("n.md"), "a one\n", "{both}");
             assert_eq!(b.read("n.md"), "b one\n", "{both}");
             in_step(vec![
-                a.begins(edit("n.md", "one", "two")),
-                b.begins(edit("n.md", "one", "two")),
+                a.begins(&edit("n.md", "one", "two")),
+                b.begins(&edit("n.md", "one", "two")),
             ]);
             let mut all = mount.take("r");
             all.sort();
@@ -48,7 +48,7 @@ fn one_within_each_step_of_another() {
     let mut expected = Vec::new();
     for i in 0.. {
         let (path, a_text, b_text) = (format!("n{i}.md"), format!("a{i}"), format!("b{i}"));
-        let mut steps = a.begins(write(&path, &a_text));
+        let mut steps = a.begins(&write(&path, &a_text));
         let more = (0..i).all(|_| steps.step());
         b.write(&path, &b_text);
         steps.finish();
@@ -76,8 +76,8 @@ fn children_of_two_agents() {
         a.write("n.md", "a\n");
         let child = |path: &str, text: &str| Order::Child(Box::new(write(path, text)));
         in_step(vec![
-            a.begins(child("m.md", "a's child\n")),
-            b.begins(child("m.md", "b's child\n")),
+            a.begins(&child("m.md", "a's child\n")),
+            b.begins(&child("m.md", "b's child\n")),
         ]);
         b.bash("test ! -e n.md; echo b >> n.md");
         a.bash("echo a, too >> n.md; setsid -w bash -c 'cat m.md >> n.md'");
@@ -85,10 +85,10 @@ fn children_of_two_agents() {
         let a_edit = Order::Child(Box::new(edit("n.md", "too", "three")));
         match profile.comm {
             // It knows what it has read itself.
-            "claude" => drop(a.does(Order::Child(Box::new(Order::Read {
+            "claude" => drop(a.does(&Order::Child(Box::new(Order::Read {
                 path: "n.md".into(),
             })))),
-            _ => drop(a.does(a_edit)),
+            _ => drop(a.does(&a_edit)),
         }
         let mut all = mount.take("r");
         all.sort();

@@ -17,11 +17,11 @@ fn claude_code() {
     mount.sh("w", "echo old > old.md");
     let mut agent = Agent::start(&mount, &CLAUDE_CODE);
     // Its rule: no Write over what it has not read.
-    let why = agent.begins(write("pending.md", "mine\n")).is_refused();
+    let why = agent.begins(&write("pending.md", "mine\n")).refused();
     assert!(why.contains("not been read"), "{why}");
     assert_eq!(bodies(&agent.read("pending.md")), ["old"]);
     // Its other rule. The file has changed, for it has been read (6.2, 6.3).
-    let why = agent.begins(write("pending.md", "mine\n")).is_refused();
+    let why = agent.begins(&write("pending.md", "mine\n")).refused();
     assert!(why.contains("modified since read"), "{why}");
     assert_eq!(agent.read("pending.md"), "");
     agent.write("pending.md", "mine\n");
@@ -94,7 +94,7 @@ fn two_with_one_file() {
             a.read("pending.md");
             b.read("pending.md");
         }
-        let mut steps = a.begins(write("pending.md", "a\n"));
+        let mut steps = a.begins(&write("pending.md", "a\n"));
         let before = ["rename", "close"][usize::from(profile.comm != "claude")];
         steps.until(before);
         b.write("pending.md", "b\n");
