@@ -9,6 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 use rustix::fs::Mode;
 use serde::de::DeserializeOwned;
@@ -26,6 +27,9 @@ const ORDER: &str = "HANDOFF_TEST_ORDER";
 /// What executes [`play`] alone.
 pub const ARGS: [&str; 3] = ["agents::play::play", "--exact", "--nocapture"];
 
+/// The first panic of an order, in whichever thread.
+static PANIC: Mutex<Option<String>> = Mutex::new(None);
+
 /// Not a test but the agents' `main`: see the module above.
 #[test]
 fn play() {
@@ -40,6 +44,11 @@ fn play() {
         claude_code: ClaudeCode::new(profile.tools == Tools::OlderClaudeCode),
         calls: Calls::new(Wire::new(), profile.threads),
     };
+    // The test is told, and says so if that is not what it expects.
+    panic::set_hook(Box::new(|info| {
+        let mut first = PANIC.lock().unwrap();
+        first.get_or_insert_with(|| info.to_string());
+    }));
     match order {
         Some(order) => player.carry_out(serde_json::from_str(&order).unwrap()),
         None => loop {
@@ -108,7 +117,7 @@ impl Player {
             // The child has said so itself.
             Ok(None) => return,
             Ok(Some(answer)) => Ok(answer),
-            Err(panic) => Err(message(&*panic)),
+            Err(_) => Err(PANIC.lock().unwrap().take().unwrap_or_default()),
         };
         self.calls.wire().say(&Event::Done(done));
     }
@@ -220,10 +229,4 @@ fn output(mut command: Command) -> String {
     let output = command.stderr(Stdio::inherit()).output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", output.status);
     String::from_utf8(output.stdout).unwrap()
-}
-
-fn message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("a panic without a message").to_owned()
 }
