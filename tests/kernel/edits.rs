@@ -38,37 +38,6 @@ fn agent_writes_by_rename() {
     assert_eq!(mount.take("r"), ["one, edited", "two, edited"]);
 }
 
-/// spec 4.4: agents that rewrite in place, with O_TRUNC or by ftruncate.
-#[test]
-fn agent_writes_in_place() {
-    let mount = Mount::new();
-    for (agent, flags) in [
-        ("codex", "os.O_CREAT | os.O_TRUNC"),
-        ("opencode", "os.O_CREAT"),
-        ("gemini", "os.O_TRUNC"),
-    ] {
-        let mut agent = Actor::agent(&mount, agent);
-        let write = |text: &str| {
-            format!(
-                "f = os.open('n.md', os.O_WRONLY | {flags}); os.write(f, b'{text}'); os.ftruncate(f, {}); os.close(f)",
-                text.len()
-            )
-        };
-        agent.run("open('n.md', 'w').write('the first text')");
-        let name = mount.stamped("n");
-        agent.run("open('n.md').read()");
-        agent.run(&write("edited"));
-        assert_eq!(mount.names(), [name.as_str()]);
-        assert_eq!(mount.peek(), ["edited"]);
-        assert_eq!(agent.run("open('n.md').read()"), "edited");
-        agent.run(&write("edited once more"));
-        agent.run(&write("unread"));
-        assert_eq!(mount.take("r"), ["edited once more", "unread"]);
-        agent.run("os.unlink('n.md')");
-        mount.sh("r", "rm 2*");
-    }
-}
-
 /// spec 4.4: its process must have read it; a reading by another one of its session does not count.
 #[test]
 fn only_the_reader_edits() {

@@ -203,12 +203,17 @@ fn the_search_that_claude_code_brings() {
     fs::create_dir(mount.outside("bin")).unwrap();
     symlink("/usr/bin/grep", mount.outside("bin/claude")).unwrap();
     let mut agent = Agent::start(&mount, &CLAUDE_CODE);
-    let found = agent.bash(format!(
-        "grep() {{ (exec -a ugrep '{}' \"$@\"); }}; grep -rc token . | sort; grep -c token pending.md",
+    agent.write("mine.md", "token\n");
+    let grep = format!(
+        "grep() {{ (exec -a ugrep '{}' \"$@\"); }}; grep",
         mount.outside("bin/claude").display()
-    ));
+    );
+    let found = agent.bash(format!("{grep} -rc token ."));
     let found: Vec<&str> = found.lines().collect();
-    assert!(found.contains(&"./pending.md:2"), "{found:?}");
+    assert!(found.contains(&"./pending.md:3"), "{found:?}");
     assert!(found.contains(&"./q/r/pending.md:1"), "{found:?}");
-    assert_eq!(mount.take("r"), ["token", "token"]);
+    assert_eq!(agent.bash(format!("{grep} -c token pending.md")), "3\n");
+    // It works for the agent, and is not another agent.
+    assert_eq!(agent.bash(format!("{grep} token mine.md")), "token\n");
+    assert_eq!(mount.take("r"), ["token", "token", "token"]);
 }
