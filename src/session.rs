@@ -173,14 +173,20 @@ impl Resolver {
         exiting && self.stat(tid).is_some_and(|stat| stat.is_dying_by_signal())
     }
 
-    /// Whether two threads belong to one process: what one writes another may close. A thread that has ended is
-    /// known if it called before.
-    pub fn same_process(&self, a_tid: u32, b_tid: u32) -> bool {
-        if a_tid == b_tid {
-            return a_tid != 0;
+    /// Whether two threads belong to one process: what `writer` wrote `closer` may close.
+    ///
+    /// Of a killed process the other threads may be gone by the time that the last one closes its files. A writer that has
+    /// ended is known if it ever called; one that only wrote is taken for a thread of the closer's process: a process that
+    /// ends closes what it wrote, which is no news then. (Of one that goes on without that thread, while another that shares
+    /// its file is killed, the handoff is called partial that may yet be whole.)
+    pub fn same_process(&self, writer: u32, closer: u32) -> bool {
+        if writer == closer {
+            return writer != 0;
         }
-        let a = self.process_of(a_tid);
-        a.is_some() && a == self.process_of(b_tid)
+        match (self.process_of(writer), self.process_of(closer)) {
+            (Some(writer), closer) => Some(writer) == closer,
+            (None, closer) => closer.is_some() && writer != 0,
+        }
     }
 
     /// Forgets the processes that have ended, and their threads. Costs one read of `/proc` for each that is known.

@@ -246,6 +246,7 @@ impl Fs {
     /// The last handle that may write a doc is closed: it is finished, and deliverable.
     pub(super) fn last_writer_gone(&self, state: &mut State, id: DocId) {
         state.index.generation += 1;
+        let promised = state.promised.forks.iter().any(|fork| fork.doc == id);
         let Some(doc) = state.docs.get_mut(id) else {
             return;
         };
@@ -256,6 +257,8 @@ impl Fs {
         let times = doc.times.take();
         let nothing = doc.is_new() && (doc.from_pending || doc.retracted || doc.copy_of.is_some());
         match &doc.content {
+            // Begun for an open that is to come (spec 4.4): it was not this writer's.
+            Content::Editing(draft) if draft.writers == 0 && promised => {}
             Content::New(draft) | Content::Editing(draft) if draft.modified => {
                 // Already done at its FLUSH, unless that failed.
                 self.publish_or_leave(state, id);

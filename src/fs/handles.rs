@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::docs::{DocId, PlainId};
 use super::snapshot::Reading;
 use super::types::{Handle as HandleId, Listed, NodeId};
+use crate::session::Process;
 
 /// What is open, and what is known of its use.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(super) struct OpenDoc {
     pub(super) doc: DocId,
     pub(super) file: Arc<File>,
     pub(super) write: bool,
+    /// Whose reading of it counts for an edit (spec 4.4).
+    pub(super) reader: Option<Process>,
     /// Written since it was last made durable; by this thread.
     pub(super) dirty: Option<u32>,
     /// How often it was written: what comes while a FLUSH makes durable what was there is not meant by it.

@@ -9,7 +9,8 @@ use rustix::fs::FallocateFlags;
 use rustix::io::ReadWriteFlags;
 
 use super::docs::{Content, DocId};
-use super::handles::{Open, OpenDoc};
+use super::handles::Open;
+use super::nodes::What;
 use super::types::{Answer, Handle};
 use super::{Fs, Request, State};
 use crate::delivery::ReadSeen;
@@ -28,14 +29,22 @@ impl Fs {
         size: u32,
         cached: bool,
     ) -> Result<Answer> {
-        let reading = match &self
-            .lock()
-            .handles
-            .get(handle)
-            .ok_or(Error::BadHandle)?
-            .open
-        {
-            Open::Doc(OpenDoc { file, .. }) | Open::Plain { file, .. } => Err(file.clone()),
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let at = state.handles.get(handle).ok_or(Error::BadHandle)?;
+        let reading = match &at.open {
+            Open::Doc(open) => {
+                if let Some(reader) = open.reader
+                    && let Some(doc) = state.docs.get_mut(open.doc)
+                    && let Some(What::Doc { ino, .. }) = state.nodes.get(at.node).map(|it| &it.what)
+                    // What it was before somebody replaced it does not count.
+                    && *ino == doc.ino_seen(true)
+                {
+                    doc.read_by.insert(reader);
+                }
+                Err(open.file.clone())
+            }
+            Open::Plain { file, .. } => Err(file.clone()),
             Open::Merge(reading) => Ok(reading.clone()),
             Open::Bytes(bytes) => {
                 let start = usize::try_from(offset)
@@ -46,6 +55,7 @@ impl Fs {
             }
             Open::Dir(_) => return Err(Error::IsDirectory),
         };
+        drop(guard);
         let reading = match reading {
             Ok(reading) => reading,
             Err(file) => return read_at(&file, offset, size).map(Answer::from),

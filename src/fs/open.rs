@@ -393,6 +393,7 @@ impl Fs {
             doc: id,
             file,
             write: flags.write,
+            reader: None,
             dirty,
             writes: 0,
             flushed: false,

@@ -253,6 +253,7 @@ impl State {
                 doc,
                 file: file.clone(),
                 write: *write,
+                reader: None,
                 dirty: write.then_some(tid),
                 writes: 0,
                 flushed: false,

@@ -354,20 +354,6 @@ fn ends_with_the_daemon() {
     assert_eq!(mount.peek(), ["x", "y"]);
 }
 
-/// spec 4.3, 5: an agent and its shells, each in a kernel session of its own, are one session.
-#[test]
-fn an_agent_and_its_shells() {
-    let mount = Mount::new();
-    let mut agent = Actor::agent(&mount, "claude");
-    let mut other = Actor::agent(&mount, "claude");
-    agent.run("import subprocess");
-    agent.run("open('n.md', 'w').write('from the agent\\n')");
-    agent
-        .run("subprocess.run(['setsid', 'bash', '-c', 'echo from its shell >> n.md'], check=True)");
-    assert_eq!(other.fails("open('n.md')"), "ENOENT");
-    assert_eq!(mount.take("r"), ["from the agent\nfrom its shell"]);
-}
-
 /// spec 4.1, 4.3: what holds in the root holds in every queue, and one name in two queues is two aliases.
 #[test]
 fn in_a_queue() {

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use handoff_fs::error::Error;
+use handoff_fs::fs::{NodeId, Outcome, Request};
 use handoff_fs::programs::Role;
 
 use crate::actors::{Actor, Disguise, replaced};
@@ -36,37 +38,6 @@ fn agent_writes_by_rename() {
     assert_eq!(mount.take("r"), ["one, edited", "two, edited"]);
 }
 
-/// spec 4.4: agents that rewrite in place, with O_TRUNC or by ftruncate.
-#[test]
-fn agent_writes_in_place() {
-    let mount = Mount::new();
-    for (agent, flags) in [
-        ("codex", "os.O_CREAT | os.O_TRUNC"),
-        ("opencode", "os.O_CREAT"),
-        ("gemini", "os.O_TRUNC"),
-    ] {
-        let mut agent = Actor::agent(&mount, agent);
-        let write = |text: &str| {
-            format!(
-                "f = os.open('n.md', os.O_WRONLY | {flags}); os.write(f, b'{text}'); os.ftruncate(f, {}); os.close(f)",
-                text.len()
-            )
-        };
-        agent.run("open('n.md', 'w').write('the first text')");
-        let name = mount.stamped("n");
-        agent.run("open('n.md').read()");
-        agent.run(&write("edited"));
-        assert_eq!(mount.names(), [name.as_str()]);
-        assert_eq!(mount.peek(), ["edited"]);
-        assert_eq!(agent.run("open('n.md').read()"), "edited");
-        agent.run(&write("edited once more"));
-        agent.run(&write("unread"));
-        assert_eq!(mount.take("r"), ["edited once more", "unread"]);
-        agent.run("os.unlink('n.md')");
-        mount.sh("r", "rm 2*");
-    }
-}
-
 /// spec 4.4: its process must have read it; a reading by another one of its session does not count.
 #[test]
 fn only_the_reader_edits() {
@@ -77,6 +48,20 @@ fn only_the_reader_edits() {
     agent.run("subprocess.run(['cat', 'n.md'], check=True, stdout=subprocess.DEVNULL)");
     agent.run("open('n.md', 'w').write('two')");
     assert_eq!(mount.peek(), ["one", "two"]);
+}
+
+/// spec 4.4: to open it is not to read it; nor is to read what has been replaced since.
+#[test]
+fn an_open_is_no_reading() {
+    let mount = Mount::new();
+    let mut agent = Actor::agent(&mount, "claude");
+    agent.run("open('n.md', 'w').write('one')");
+    agent.run("f = open('n.md'); open('n.md', 'w').write('two')");
+    assert_eq!(mount.peek(), ["one", "two"]);
+    agent.run("open('n.md').read(); old = open('n.md'); open('n.md', 'w').write('edited')");
+    assert_eq!(agent.run("old.read()"), "two");
+    agent.run("open('n.md', 'w').write('three')");
+    assert_eq!(mount.take("r"), ["one", "edited", "three"]);
 }
 
 /// spec 4.4: any other program makes a new handoff each time, whatever it has read.
@@ -301,23 +286,34 @@ fn killed_before_it_opened() {
     let mount = Mount::new();
     let mut editor = Actor::called(&mount, "a", "vim");
     editor.run("open('n.md', 'w').write('old')");
-    let who = handoff_fs::fs::Request {
+    begins_an_edit(&mount, &editor);
+    mount.fs().sweep();
+    assert_eq!(mount.peek(), ["old"]);
+}
+
+/// spec 3.9, 4.4: nor by the RELEASE of the handle that wrote the old text, which may come as late as this.
+#[test]
+fn released_before_it_opened() {
+    let mount = Mount::new();
+    let mut editor = Actor::called(&mount, "a", "vim");
+    editor.run("f = open('n.md', 'w'); f.write('old'); g = os.dup(f.fileno()); f.close()");
+    begins_an_edit(&mount, &editor);
+    editor.run("os.close(g)");
+    // Waits for the RELEASE.
+    assert_eq!(mount.take("r"), ["old"]);
+}
+
+/// Looks up and opens, as the kernel does before it hears that it must look the name up again.
+fn begins_an_edit(mount: &Mount, editor: &Actor) {
+    let who = Request {
         tid: editor.pid(),
         uid: 0,
     };
-    let (root, name) = (handoff_fs::fs::NodeId::ROOT, std::ffi::OsStr::new("n.md"));
-    let found = mount.fs().lookup(who, root, name).unwrap();
-    let opened = mount
-        .fs()
-        .open_node(who, found.node, libc::O_WRONLY | libc::O_TRUNC);
-    // The kernel would look the name up again.
-    assert!(matches!(
-        opened,
-        handoff_fs::fs::Outcome::Ready(Err(handoff_fs::error::Error::Stale))
-    ));
-    mount.fs().sweep();
-    assert_eq!(mount.peek(), ["old"]);
-    mount.fs().forget(found.node, 1);
+    let fs = mount.fs();
+    let found = fs.lookup(who, NodeId::ROOT, "n.md".as_ref()).unwrap();
+    let opened = fs.open_node(who, found.node, libc::O_WRONLY | libc::O_TRUNC);
+    assert!(matches!(opened, Outcome::Ready(Err(Error::Stale))));
+    fs.forget(found.node, 1);
 }
 
 /// spec 4.4: emptied through a second descriptor, while a first one that wrote nothing is open.

@@ -7,6 +7,7 @@ mod actors;
 mod daemon_process;
 mod harness;
 
+mod agents;
 mod aliases;
 mod basics;
 mod copies;

@@ -85,26 +85,6 @@ fn the_variable_comes_first() {
     assert_eq!(mount.peek(), ["one", "two", "mine"]);
 }
 
-/// spec 5: an agent is a session with all that works for it, though each of its shell commands is a kernel session of its
-/// own (`setsid`), has no terminal, and may outlive the shell that started it; another run of it is another session.
-#[test]
-fn an_agent_and_its_commands_are_one_session() {
-    let mount = mount();
-    let claude = mount.agent("claude");
-    let script = "echo one > n.md
-        setsid -w bash -c \"echo two >> n.md; (cat n.md > seen.tmp)\"
-        setsid -w bash -c \"setsid -w sh -c \\\"echo three >> n.md\\\"\"
-        cat n.md; cat seen.tmp";
-    assert_eq!(
-        mount.alone_ok(&claude, script),
-        "one\ntwo\nthree\none\ntwo\n"
-    );
-    assert_eq!(mount.slugs(), ["n", "seen.tmp"]);
-    assert!(!mount.alone(&claude, "cat n.md").status.success());
-    mount.alone_ok(&claude, "echo other >> n.md");
-    assert_eq!(mount.take("r"), ["one\ntwo\nthree", "other"]);
-}
-
 /// spec 5: of the same program in an unbroken line of parents it is the outermost: Codex patches files in a child `codex`.
 /// Another agent that is started by the first is a session of its own, and so is the same one started through a shell.
 #[test]
@@ -117,19 +97,6 @@ fn nested_agents() {
     assert_eq!(mount.alone_ok(&codex, script), "x\n");
     let script = "echo z > again.md; sh -c \"$codex -c \\\"cat again.md; true\\\"; true\"; true";
     assert_eq!(mount.alone_ok(&codex, script), "");
-}
-
-/// spec 5: an agent that is a script is known by the script's name, which its interpreter was told.
-#[test]
-fn an_agent_that_is_a_script() {
-    let mount = mount();
-    let gemini = mount.outside("gemini.py");
-    let script = "import subprocess\n\
-        open('n.md', 'w').write('one\\n')\n\
-        subprocess.run(['setsid', '-w', 'sh', '-c', 'cat n.md'], check=True)\n";
-    std::fs::write(&gemini, script).unwrap();
-    let run = format!("/usr/bin/python3 '{}'; true", gemini.display());
-    assert_eq!(mount.alone_ok("bash", &run), "one\n");
 }
 
 /// spec 5: without an agent it is the terminal: two have two sessions, and what runs on one of them in a kernel session of
@@ -183,30 +150,6 @@ fn an_orphan_belongs_to_the_agent_that_left_it() {
         echo > $dir/go; read -r _ < $dir/done; cat $dir/out; true"#;
     let script = script.replace("$dir", &mount.outside("").display().to_string());
     assert_eq!(mount.alone_ok(&claude, &script), "one\none\n");
-}
-
-/// spec 4.3, 5: an agent's threads are one session: what one wrote another finds.
-#[test]
-fn threads_are_their_process() {
-    let mount = mount();
-    let gemini = mount.outside("gemini.py");
-    let script = "
-import threading
-def run(what):
-    thread = threading.Thread(target=what)
-    thread.start()
-    thread.join()
-seen = []
-run(lambda: open('n.md', 'w').write('one\\n'))
-run(lambda: seen.append(open('n.md').read()))
-run(lambda: open('n.md', 'a').write('two\\n'))
-seen.append(open('n.md').read())
-print(seen)
-";
-    std::fs::write(&gemini, script).unwrap();
-    let run = format!("/usr/bin/python3 '{}'; true", gemini.display());
-    assert_eq!(mount.alone_ok("bash", &run), "['one\\n', 'one\\ntwo\\n']\n");
-    assert_eq!(mount.slugs(), ["n"]);
 }
 
 /// spec 4.3, 5: a session that the user named does not end with a process, and no other one before it does.

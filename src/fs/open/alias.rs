@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::super::dirs::DirId;
 use super::super::docs::{Content, DocId};
 use super::super::drafts::Naming;
+use super::super::handles::Open;
 use super::super::nodes::{AliasName, What};
 use super::super::types::{NodeId, Opened};
 use super::super::{Fs, Request, State};
@@ -36,12 +37,17 @@ impl Fs {
             return self.open_draft(state, request, node, doc, flags);
         }
         if !flags.write {
-            let process = caller.process;
+            let opened = self.open_draft(state, request, node, doc, flags)?;
             let agent = self.plays(&caller, Role::Agent) || self.plays(&caller, Role::StreamEditor);
-            if let (Some(process), true, Some(doc)) = (process, agent, state.docs.get_mut(doc)) {
-                doc.read_by.insert(process);
+            if agent
+                && let Some(Open::Doc(open)) = state
+                    .handles
+                    .get_mut(opened.handle)
+                    .map(|handle| &mut handle.open)
+            {
+                open.reader = caller.process;
             }
-            return self.open_draft(state, request, node, doc, flags);
+            return Ok(opened);
         }
         let target = match self.decide(state, request, doc, (dir, name), &caller, flags)? {
             Decision::AsItIs => return self.open_draft(state, request, node, doc, flags),

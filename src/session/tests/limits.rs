@@ -96,6 +96,18 @@ fn an_ended_thread_is_still_of_its_process() {
     assert!(resolver.same_process(11, 12));
 }
 
+/// spec 4.9: so is one that never did anything but write; one that lives in another process is not.
+#[test]
+fn a_thread_that_only_wrote_and_ended_is_of_the_process_that_closes() {
+    let table = Table::new();
+    table.thread(10, 12, "closer");
+    table.spawn(10, 20, &["sh"]);
+    let resolver = table.resolver();
+    assert!(resolver.same_process(11, 12));
+    assert!(!resolver.same_process(20, 12));
+    assert!(!resolver.same_process(0, 12));
+}
+
 /// spec 5: no name that a program gives itself hides the fields after it.
 #[test]
 fn a_name_may_be_anything() {

@@ -1,0 +1,41 @@
+//! Codex: `apply_patch`, in a child process `codex` of `codex`.
+
+use std::path::Path;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::calls::Calls;
+
+/// `*** Add File`.
+pub fn add(calls: &Calls, f: &Path, text: &str) {
+    let there = calls.lstat(f).if_there().is_some();
+    // What it overwrites it shows as a change.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+    if let Some(old) = calls.open(f, flags).ok_if(there) {
+        calls.read_to_end(old);
+    }
+    replace(calls, f, text);
+}
+
+/// `*** Update File`.
+pub fn update(calls: &Calls, f: &Path, old: &str, new: &str) {
+    assert!(calls.lstat(f).ok().is_file);
+    let text = calls.read_all(f);
+    assert!(text.contains(old), "Failed to find expected lines");
+    replace(calls, f, &text.replacen(old, new, 1));
+}
+
+/// `*** Delete File`.
+pub fn delete(calls: &Calls, f: &Path) {
+    assert!(calls.lstat(f).ok().is_file);
+    calls.unlink(f).ok();
+    calls.lstat(f).fails(Errno::NOENT);
+}
+
+fn replace(calls: &Calls, f: &Path, text: &str) {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
+    let fd = calls.open(f, flags).ok();
+    calls.write(&fd, text).ok();
+    calls.close(fd).ok();
+}

@@ -1,0 +1,122 @@
+//! An agent that ends, and one that is ended.
+
+use std::fs;
+
+use super::director::{Agent, edit, write};
+use super::{AIDER, ALL, CLAUDE_CODE, CODEX, GEMINI, OLDER_CLAUDE_CODE, OPENCODE, Order, PI};
+use crate::harness::Mount;
+
+/// spec 4.3: its aliases end with it; the next one of its name has a handoff of its own.
+#[test]
+fn the_next_one_starts_anew() {
+    for profile in ALL {
+        let mount = Mount::new();
+        let mut first = Agent::start(&mount, profile);
+        first.write("n.md", "first\n");
+        first.end();
+        let mut second = Agent::start(&mount, profile);
+        second.bash("test ! -e n.md");
+        second.write("n.md", "second\n");
+        assert_eq!(second.read("n.md"), "second\n");
+        assert_eq!(mount.take("r"), ["first", "second"], "{}", profile.name);
+        second.end();
+    }
+}
+
+/// spec 4.3, 5: what it left in the background is its own as long as it lives, and no longer.
+#[test]
+fn a_command_in_the_background() {
+    let mount = Mount::new();
+    let mut agent = Agent::start(&mount, &CLAUDE_CODE);
+    agent.write("n.md", "one\n");
+    let outside = mount.outside("").display().to_string();
+    let script = r#"
+        cd $outside
+        step() { read -r _ < go; { cat $mount/n.md 2> /dev/null || echo none; } > seen; echo > done; }
+        step; step; step"#;
+    let script = script.replace("$mount", &mount.at("").display().to_string());
+    mount.sh("", &format!("mkfifo '{outside}/go' '{outside}/done'"));
+    agent.does(&Order::Background {
+        command: script.replace("$outside", &outside),
+    });
+    let step = || {
+        mount.sh(
+            "",
+            &format!("cd '{outside}'; echo > go; read -r _ < done; cat seen"),
+        )
+    };
+    assert_eq!(step(), "one\n");
+    agent.read("n.md");
+    agent.edit("n.md", "one", "two");
+    mount.fs().sweep();
+    assert_eq!(step(), "two\n");
+    agent.end();
+    mount.fs().sweep();
+    assert_eq!(step(), "none\n");
+    assert_eq!(mount.take("r"), ["two"]);
+}
+
+/// spec 4.6: killed before it gave its file the name that was meant: no handoff, and nothing that is in anybody's way.
+#[test]
+fn killed_before_its_rename() {
+    for profile in [&CLAUDE_CODE, &OLDER_CLAUDE_CODE] {
+        for made in ["open", "write", "fsync", "fstat", "close"] {
+            let mount = Mount::new();
+            let mut agent = Agent::start(&mount, profile);
+            let mut steps = agent.begins(&write("n.md", "lost\n"));
+            // Not one of those that only look.
+            steps.until("open to write");
+            steps.until(made);
+            steps.step();
+            steps.kill();
+            let names = mount.names();
+            assert_eq!(names.len(), 1, "{made}");
+            assert!(names[0].starts_with("n.md.tmp."), "{names:?}");
+            assert_eq!(mount.take("r"), [""; 0], "{made}");
+            assert!(mount.names_below().is_empty(), "{made}");
+            let mut next = Agent::start(&mount, profile);
+            next.write("n.md", "one\n");
+            assert_eq!(mount.take("r"), ["one"], "{made}");
+        }
+    }
+}
+
+/// spec 4.4, 4.6: an edit that is killed so has changed nothing.
+#[test]
+fn killed_before_the_rename_of_an_edit() {
+    let mount = Mount::new();
+    let mut agent = Agent::start(&mount, &CLAUDE_CODE);
+    agent.write("n.md", "one\n");
+    agent.read("n.md");
+    let mut steps = agent.begins(&edit("n.md", "one", "two"));
+    steps.until("rename");
+    steps.kill();
+    assert_eq!(mount.take("r"), ["one"]);
+}
+
+/// spec 4.9: killed in the middle of writing in place: a part, and called so; an edit leaves the old text as well (4.4).
+#[test]
+fn killed_in_the_middle() {
+    for profile in [&OPENCODE, &GEMINI, &PI, &AIDER, &CODEX] {
+        let mount = Mount::new();
+        let mut agent = Agent::start(&mount, profile);
+        let mut steps = agent.begins(&write("n.md", "a part"));
+        steps.until("write");
+        steps.step();
+        steps.kill();
+        assert_eq!(mount.peek(), ["a part"], "{}", profile.name);
+        assert_eq!(mount.slugs(), ["n-partial"], "{}", profile.name);
+        fs::remove_file(mount.at(mount.stamped("n-partial"))).unwrap();
+
+        let mut agent = Agent::start(&mount, profile);
+        agent.write("n.md", "the old text\n");
+        agent.read("n.md");
+        let mut steps = agent.begins(&edit("n.md", "old", "new"));
+        steps.until("write");
+        steps.step();
+        steps.kill();
+        let both = ["the old text", "the new text"];
+        assert_eq!(mount.peek(), both, "{}", profile.name);
+        assert_eq!(mount.slugs(), ["n", "n-partial"], "{}", profile.name);
+    }
+}
