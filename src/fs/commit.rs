@@ -250,7 +250,8 @@ impl Fs {
         doc.flushed = None;
         let (dir, name) = (doc.dir, doc.name.clone());
         let times = doc.times.take();
-        let nothing = doc.is_new() && (doc.from_pending || doc.retracted || doc.copy_of.is_some());
+        let nothing = doc.is_new()
+            && (doc.from_pending || doc.retracted || doc.superseded || doc.copy_of.is_some());
         match &doc.content {
             Content::New(draft) | Content::Editing(draft) if draft.modified => {
                 // Already done at its FLUSH, unless that failed.

@@ -194,7 +194,12 @@ impl Fs {
         caller: &Caller,
         doc: DocId,
     ) {
-        state.aliases.write(dir, name, &caller.session, doc);
+        let before = state.aliases.write(dir, name, &caller.session, doc);
+        if let Some(before) = before.filter(|before| *before != doc)
+            && let Some(before) = state.docs.get_mut(before)
+        {
+            before.superseded = true;
+        }
         if let Some(doc) = state.docs.get_mut(doc) {
             doc.aliased = true;
         }
