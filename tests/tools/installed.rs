@@ -8,7 +8,7 @@ use std::path::Path;
 #[rustfmt::skip]
 const PROGRAMS: &[&str] = &[
     "awk", "bash", "busybox", "cat", "cmp", "coreutils", "cp", "dash", "dd", "diff", "du", "ed", "emacs", "file", "find",
-    "git", "grep", "head", "install", "less", "ln", "ls", "md5sum", "mktemp", "more", "mv", "nano", "node", "perl", "rg",
+    "git", "grep", "head", "install", "less", "ln", "ls", "mawk", "md5sum", "mktemp", "more", "mv", "nano", "node", "perl", "rg",
     "rsync", "sed", "stat", "tail", "tar", "tee", "timeout", "ugrep", "vim", "wc", "zip",
 ];
 

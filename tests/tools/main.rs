@@ -20,7 +20,14 @@ mod writing;
 #[test]
 fn writers() {
     installed::check();
-    let mut table = table::Table::new(&["what is done", "with", "once", "twice", "consumed", "bytes equal"]);
+    let mut table = table::Table::new(&[
+        "what is done",
+        "with",
+        "once",
+        "twice",
+        "consumed",
+        "bytes equal",
+    ]);
     let mut faults = Vec::new();
     for case in writers::CASES {
         for tool in case.tools {
@@ -37,7 +44,11 @@ fn writers() {
 fn readers() {
     installed::check();
     let mut head = vec!["how it reads".to_owned(), "with".to_owned()];
-    head.extend(reading::sizes().iter().map(|size| format!("{} B", table::digits(*size))));
+    head.extend(
+        reading::sizes()
+            .iter()
+            .map(|size| format!("{} B", table::digits(*size))),
+    );
     head.push("bytes equal".to_owned());
     let head: Vec<&str> = head.iter().map(String::as_str).collect();
     let mut table = table::Table::new(&head);

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use crate::harness::Mount;
 use crate::installed::PYTHON;
@@ -43,6 +43,11 @@ impl Place {
 
     /// Runs a script; one that hangs is ended, and has then failed.
     pub fn run(&self, script: &str, variables: &[(&str, &Path)]) -> Ran {
+        self.start(script, variables).end()
+    }
+
+    /// Starts a script, so that another one may run beside it.
+    pub fn start(&self, script: &str, variables: &[(&str, &Path)]) -> Running {
         let mut command = Command::new("timeout");
         command
             .args(["-k", "5", "30", "bash", "-ec", script])
@@ -55,11 +60,23 @@ impl Place {
             .env("terminal", TERMINAL)
             .env("TERM", "xterm")
             .env("LC_ALL", "C.UTF-8")
-            .stdin(Stdio::null());
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         for (name, value) in variables {
             command.env(name, value);
         }
-        Ran(command.output().unwrap())
+        Running(command.spawn().unwrap())
+    }
+}
+
+/// A script that has been started.
+pub struct Running(Child);
+
+impl Running {
+    /// Waits for it.
+    pub fn end(self) -> Ran {
+        Ran(self.0.wait_with_output().unwrap())
     }
 }
 
@@ -67,6 +84,11 @@ impl Place {
 pub struct Ran(Output);
 
 impl Ran {
+    /// Whether it hung, so that going on makes no sense.
+    pub fn hung(&self) -> bool {
+        matches!(self.0.status.code(), Some(124 | 137) | None)
+    }
+
     /// What differs between the two, if anything.
     pub fn differs(&self, plain: &Ran) -> Option<String> {
         let Ran(seen) = self;

@@ -20,10 +20,20 @@ pub struct Kind {
 pub struct Reader {
     pub name: &'static str,
     pub script: &'static str,
+    /// The longest file that it can be made to read in a reasonable time, in bytes.
+    pub most: u64,
 }
 
 const fn reader(name: &'static str, script: &'static str) -> Reader {
-    Reader { name, script }
+    let most = u64::MAX;
+    Reader { name, script, most }
+}
+
+impl Reader {
+    const fn up_to(mut self, most: u64) -> Reader {
+        self.most = most;
+        self
+    }
 }
 
 #[rustfmt::skip]
@@ -40,9 +50,9 @@ pub const KINDS: &[Kind] = &[
         reader("bash `$(<)`", "printf '%s\\n' \"$(< pending.md)\""),
         reader("bash while read", "while IFS= read -r line; do printf '%s\\n' \"$line\"; done < pending.md"),
         reader("bash mapfile", "mapfile -t lines < pending.md; test ${#lines[@]} = 0 || printf '%s\\n' \"${lines[@]}\""),
-        reader("dash while read", "dash -ec 'while IFS= read -r line; do printf \"%s\\n\" \"$line\"; done < pending.md'"),
+        reader("dash while read", "dash -ec 'while IFS= read -r line; do printf \"%s\\n\" \"$line\"; done < pending.md'").up_to(10_001),
         reader("`exec 3<` and cat twice", "exec 3< pending.md; cat <&3; cat <&3"),
-        reader("awk", "awk 1 pending.md"),
+        reader("mawk", "mawk 1 pending.md"),
         reader("sed", "sed '' pending.md"),
         reader("perl", "perl -pe 1 pending.md"),
         reader("python3 read", "$python -c 'import sys; sys.stdout.write(open(\"pending.md\").read())'"),
@@ -51,10 +61,10 @@ pub const KINDS: &[Kind] = &[
         reader("node readFile", "node -e 'fs.promises.readFile(\"pending.md\").then(text => fs.writeSync(1, text))' | cat"),
         reader("node createReadStream", "node -e 'fs.createReadStream(\"pending.md\").pipe(process.stdout)' | cat"),
         reader("vim", "vim -u NONE -es -c %print -c q pending.md"),
-        reader("vim at a terminal", "$python $terminal handoff ':q\\r' -- vim -u NONE -R pending.md"),
+        reader("vim at a terminal", "$python $terminal pending.md ':q\\r' -- vim -u NONE -R pending.md"),
         reader("nano", "$python $terminal Exit '\\x18' -- nano --ignorercfiles -v pending.md"),
         reader("emacs", "emacs --batch -Q --eval '(progn (find-file \"pending.md\") (princ (buffer-string)))'"),
-        reader("emacs at a terminal", "$python $terminal 'F1  pending.md' '\\x18\\x03' -- emacs -nw -Q pending.md"),
+        reader("emacs at a terminal", "$python $terminal pending.md '\\x18\\x03' -- env TERM=vt100 emacs -nw -Q pending.md"),
     ]},
     Kind { kind: "shows all, in as many bytes as fstat told", consumes: Consumes::Always, readers: &[
         reader("node readFileSync", "node -e 'process.stdout.write(fs.readFileSync(\"pending.md\"))' | cat"),
@@ -75,7 +85,7 @@ pub const KINDS: &[Kind] = &[
     Kind { kind: "searches, indexes or saves", consumes: Consumes::Never, readers: &[
         reader("grep", "grep -n . pending.md || test $? = 1"),
         reader("grep -q", "grep -q handoff pending.md || test $? = 1"),
-        reader("grep -r", "grep -rh handoff . | sort | uniq -c || test $? = 1"),
+        reader("grep -r", "grep -rh --include=pending.md . || test $? = 1"),
         reader("rg", "rg --no-config -n . pending.md || test $? = 1"),
         reader("rg -q", "rg --no-config -q handoff pending.md || test $? = 1"),
         reader("rg -l", "rg --no-config -l handoff pending.md || test $? = 1"),
@@ -96,9 +106,8 @@ pub const KINDS: &[Kind] = &[
         reader("wc", "wc pending.md"),
         reader("wc -c", "wc -c < pending.md"),
         reader("less", "less pending.md | cat"),
-        reader("less at a terminal", "$python $terminal handoff q -- less pending.md"),
+        reader("less at a terminal", "$python $terminal pending.md q -- less pending.md"),
         reader("more", "more pending.md | cat"),
-        reader("more at a terminal", "$python $terminal handoff q -- more pending.md"),
         reader("busybox head", "busybox head -n1 pending.md"),
         reader("busybox tail", "busybox tail -n1 pending.md"),
         reader("busybox wc", "busybox wc pending.md"),
@@ -110,7 +119,6 @@ pub const KINDS: &[Kind] = &[
         reader("bash read", "read -r line < pending.md || test ! -s pending.md; echo \"$line\""),
         reader("dash read", "dash -ec 'read -r line < pending.md || test ! -s pending.md; echo \"$line\"'"),
         reader("sed 1q", "sed 1q pending.md"),
-        reader("awk exit", "awk '{ print; exit }' pending.md"),
         reader("perl exit", "perl -ne 'print; exit' pending.md"),
         reader("python3 readline", "$python -c 'import sys; sys.stdout.write(open(\"pending.md\").readline())'"),
         reader("dd count=1", "dd if=pending.md bs=4096 count=1 status=none"),
@@ -124,6 +132,9 @@ pub const KINDS: &[Kind] = &[
         reader("du", "du -b pending.md"),
         reader("busybox stat", "busybox stat -c %s pending.md"),
         reader("uutils ls", "coreutils ls pending.md"),
+    ]},
+    Kind { kind: "fills a buffer of 4,096 bytes, and shows a part", consumes: Consumes::UpTo(4095), readers: &[
+        reader("mawk exit", "mawk '{ print; exit }' pending.md"),
     ]},
     // What fits the pipe is all handed on before `head` has seen its line.
     Kind { kind: "hands all to one that shows a part", consumes: Consumes::UpTo(65_536), readers: &[

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::harness::Mount;
-use crate::place::Place;
+use crate::place::{Place, Ran, Running};
 use crate::readers::{Consumes, Kind, Reader};
 
 /// The sizes that `pending.md` is given: that of a handoff of ten bytes; one more than the buffers that tools read
@@ -32,20 +32,31 @@ pub fn run(kind: &Kind, reader: &Reader, faults: &mut Vec<String>) -> Vec<String
     // And with nothing there, which the table does not show.
     for (i, size) in SIZES.into_iter().chain([0]).enumerate() {
         let mut fault = |what: String| {
-            faults.push(format!("{}, {}, {size} bytes: {what}", reader.name, kind.kind));
+            faults.push(format!(
+                "{}, {}, {size} bytes: {what}",
+                reader.name, kind.kind
+            ));
         };
+        if size > reader.most {
+            row.push("–".to_owned());
+            continue;
+        }
         fill(&mount, size);
         let peek = fs::read(mount.at(".peek.md")).unwrap();
         fs::write(&copy, &peek).unwrap();
 
         let mounted = Place::mounted(&mount, &format!("reader {i}"));
         let variables = [("same", copy.as_path())];
-        let ran = [&mounted, &plain].map(|place| place.run(reader.script, &variables));
-        if size > 0 {
-            if let Err(how) = ran[0].ended(false) {
+        let ran = [&mounted, &plain].map(|place| place.start(reader.script, &variables));
+        let ran = ran.map(Running::end);
+        if ran.iter().any(Ran::hung) {
+            fault("hangs".to_owned());
+            return vec!["hangs".to_owned(); SIZES.len() + 1];
+        }
+        if size > 0
+            && let Err(how) = ran[0].ended(false) {
                 fault(how);
             }
-        }
         if let Some(what) = ran[0].differs(&ran[1]) {
             equal = false;
             fault(what);
@@ -95,9 +106,9 @@ fn fill(mount: &Mount, size: u64) {
     for _ in 0..2 {
         let body = usize::try_from(size - header).unwrap();
         let line = format!("{}\n", "handoff – ".repeat(8));
-        let mut text = line.repeat(body / line.len() + 1).into_bytes();
-        text.truncate(body);
-        text[body - 1] = b'\n';
+        let mut text = line.repeat((body - 1) / line.len());
+        text.push_str(&".".repeat(body - 1 - text.len()));
+        text.push('\n');
         fs::write(mount.at(NAME), text).unwrap();
         let seen = fs::metadata(mount.at(".peek.md")).unwrap().len();
         if seen == size {

@@ -60,14 +60,20 @@ impl Table {
         for (key, seen) in outcomes_of(self) {
             match outcomes.get(&key) {
                 Some(shown) if *shown == seen => {}
-                Some(shown) => faults.push(format!("{key}: the README shows {shown}, seen is {seen}")),
-                None => faults.push(format!("{key}: the README does not show it; seen is {seen}")),
+                Some(shown) => {
+                    faults.push(format!("{key}: the README shows {shown}, seen is {seen}"));
+                }
+                None => faults.push(format!(
+                    "{key}: the README does not show it; seen is {seen}"
+                )),
             }
         }
         if shown != seen {
             let lines = |sign, lines: &[String], others: &[String]| {
                 let lines = lines.iter().filter(|line| !others.contains(line));
-                lines.map(|line| format!("{sign} {line}\n")).collect::<String>()
+                lines
+                    .map(|line| format!("{sign} {line}\n"))
+                    .collect::<String>()
             };
             faults.push(format!(
                 "the README's table between <!-- {name} --> and <!-- /{name} --> (-) is not what was seen (+):\n{}{}",

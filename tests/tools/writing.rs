@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use handoff_fs::names::StampedName;
 
 use crate::harness::{Mount, list};
-use crate::place::Place;
+use crate::place::{Place, Ran, Running};
 use crate::writers::{Case, Does, Tool};
 
 /// The name that is written, over and over.
@@ -55,8 +55,13 @@ pub fn run(case: &Case, tool: &Tool, faults: &mut Vec<String>) -> Vec<String> {
                 ("old", Path::new(WORDS[round])),
                 ("new", Path::new(WORDS[round + 1])),
             ];
-            place.run(tool.script, &variables)
+            place.start(tool.script, &variables)
         });
+        let ran = ran.map(Running::end);
+        if ran.iter().any(Ran::hung) {
+            fault(round, "hangs".to_owned());
+            return vec!["hangs".to_owned(); 4];
+        }
         let refused = case.does == Does::Refuses && round == 1;
         if let Err(how) = ran[0].ended(refused) {
             fault(round, how);
@@ -68,8 +73,9 @@ pub fn run(case: &Case, tool: &Tool, faults: &mut Vec<String>) -> Vec<String> {
         // Under its own name it finds what it wrote, with the same mode.
         let again = [&mounted, &plain].map(|place| {
             let script = format!("cat {FILE}; stat -c '%a %s' {FILE}");
-            place.run(&script, &[])
+            place.start(&script, &[])
         });
+        let again = again.map(Running::end);
         let taken = case.does == Does::Takes;
         if let Err(how) = again[0].ended(taken) {
             fault(round, format!("by its own name: {how}"));
@@ -85,6 +91,9 @@ pub fn run(case: &Case, tool: &Tool, faults: &mut Vec<String>) -> Vec<String> {
             Does::Takes => Vec::new(),
         };
         expected.sort();
+        // Whatever is being closed just now has been waited for when this has been opened.
+        let mut delivered = delivered(&fs::read(mount.at(".peek.md")).unwrap());
+        delivered.sort();
         let seen = look(&mount);
         let sizes = |bodies: &[Vec<u8>]| bodies.iter().map(Vec::len).collect::<Vec<_>>();
         if seen.pending != expected {
@@ -104,8 +113,6 @@ pub fn run(case: &Case, tool: &Tool, faults: &mut Vec<String>) -> Vec<String> {
         if seen.done != done {
             fault(round, format!("{} consumed, not {done}", seen.done));
         }
-        let mut delivered = delivered(&fs::read(mount.at(".peek.md")).unwrap());
-        delivered.sort();
         if delivered != seen.pending {
             equal = false;
             let sizes = sizes(&delivered);
@@ -113,7 +120,8 @@ pub fn run(case: &Case, tool: &Tool, faults: &mut Vec<String>) -> Vec<String> {
         }
         let others = others(&plain);
         if seen.others != others {
-            let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+            let names =
+                |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
             let (left, others) = (names(&seen.others), names(&others));
             fault(round, format!("leaves {left:?}, not {others:?}"));
         }
@@ -196,7 +204,11 @@ fn delivered(mut merge: &[u8]) -> Vec<Vec<u8>> {
         let (body, rest) = merge.split_at(size);
         bodies.push(body.to_vec());
         // A newline is put where one is missing.
-        merge = if body.ends_with(b"\n") { rest } else { &rest[1..] };
+        merge = if body.ends_with(b"\n") {
+            rest
+        } else {
+            &rest[1..]
+        };
     }
     bodies
 }
