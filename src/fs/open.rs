@@ -195,7 +195,9 @@ impl Fs {
         doc: DocId,
     ) {
         let before = state.aliases.write(dir, name, &caller.session, doc);
-        if let Some(before) = before.filter(|before| *before != doc)
+        // The alias of what began as a copy may yet go back.
+        let copied = state.docs.get(doc).and_then(|doc| doc.copy_of);
+        if let Some(before) = before.filter(|before| *before != doc && Some(*before) != copied)
             && let Some(before) = state.docs.get_mut(before)
         {
             before.superseded = true;

@@ -264,4 +264,8 @@ fn opened_again_before_it_was_written() {
     let mut both = mount.take("b");
     both.sort();
     assert_eq!(both, ["three", "two"]);
+    // Nothing was written through either: it is there, and empty.
+    writer.run("f = os.open('e.md', os.O_WRONLY | os.O_CREAT); g = os.open('e.md', os.O_WRONLY)");
+    writer.run("os.close(f); os.close(g)");
+    assert_eq!(writer.run("os.stat('e.md').st_size"), "0");
 }
