@@ -54,9 +54,10 @@ pub fn run(kind: &Kind, reader: &Reader, faults: &mut Vec<String>) -> Vec<String
             return vec!["hangs".to_owned(); SIZES.len() + 1];
         }
         if size > 0
-            && let Err(how) = ran[0].ended(false) {
-                fault(how);
-            }
+            && let Err(how) = ran[0].ended(false)
+        {
+            fault(how);
+        }
         if let Some(what) = ran[0].differs(&ran[1]) {
             equal = false;
             fault(what);
