@@ -46,10 +46,19 @@ impl Aliases {
             .map(|(_, done)| done)
     }
 
-    pub(super) fn write(&mut self, dir: DirId, name: &OsStr, session: &Session, doc: DocId) {
+    /// Answers what the name led to before.
+    pub(super) fn write(
+        &mut self,
+        dir: DirId,
+        name: &OsStr,
+        session: &Session,
+        doc: DocId,
+    ) -> Option<DocId> {
+        let before = self.written(dir, name, session);
         let of_name = self.written.entry((dir, name.to_owned())).or_default();
         of_name.retain(|(of, _)| of != session);
         of_name.push((session.clone(), doc));
+        before
     }
 
     pub(super) fn consume(

@@ -255,7 +255,8 @@ impl Fs {
         doc.flushed = None;
         let (dir, name) = (doc.dir, doc.name.clone());
         let times = doc.times.take();
-        let nothing = doc.is_new() && (doc.from_pending || doc.retracted || doc.copy_of.is_some());
+        let nothing = doc.is_new()
+            && (doc.from_pending || doc.retracted || doc.superseded || doc.copy_of.is_some());
         match &doc.content {
             // Begun for an open that is to come (spec 4.4): it was not this writer's.
             Content::Editing(draft) if draft.writers == 0 && promised => {}

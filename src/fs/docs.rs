@@ -74,6 +74,8 @@ pub(super) struct Doc {
     pub(super) promised: bool,
     /// Made by a write to `pending.md`, so that an empty one is nothing (spec 4.7).
     pub(super) from_pending: bool,
+    /// Its session has opened another handoff under its alias while this one was open: an empty one is nothing.
+    pub(super) superseded: bool,
     /// Its alias was unlinked before it was published: published as consumed (spec 4.5).
     pub(super) retracted: bool,
     /// Published, or begun to be rewritten in place, by writers who still have it open: not finished before they close it.
@@ -217,6 +219,7 @@ impl Docs {
                 copy_of: None,
                 promised: false,
                 from_pending: false,
+                superseded: false,
                 retracted: false,
                 unfinished: false,
                 version_kept: false,

@@ -194,7 +194,14 @@ impl Fs {
         caller: &Caller,
         doc: DocId,
     ) {
-        state.aliases.write(dir, name, &caller.session, doc);
+        let before = state.aliases.write(dir, name, &caller.session, doc);
+        // The alias of what began as a copy may yet go back.
+        let copied = state.docs.get(doc).and_then(|doc| doc.copy_of);
+        if let Some(before) = before.filter(|before| *before != doc && Some(*before) != copied)
+            && let Some(before) = state.docs.get_mut(before)
+        {
+            before.superseded = true;
+        }
         if let Some(doc) = state.docs.get_mut(doc) {
             doc.aliased = true;
         }

@@ -296,7 +296,7 @@ impl Syntax {
             b"bun" => Some(&BUN),
             b"deno" => Some(&DENO),
             // One executable of many programs: `busybox sed`.
-            b"busybox" | b"toybox" => Some(&PLAIN),
+            b"busybox" | b"toybox" | b"coreutils" => Some(&PLAIN),
             _ => None,
         }
     }
@@ -403,6 +403,7 @@ mod tests {
             (&["bash", "claude"], None),
             (&["busybox", "sed", "-i", "s/a/b/"], Some("sed")),
             (&["toybox", "grep", "-q", "x"], Some("grep")),
+            (&["coreutils", "wc", "-c"], Some("wc")),
         ];
         for (argv, expected) in cases {
             assert_eq!(runs(argv).as_deref(), *expected, "{argv:?}");

@@ -242,3 +242,30 @@ fn written_in_pieces() {
     writer.run("os.close(f)");
     assert_eq!(mount.take("b"), ["abcde"]);
 }
+
+/// spec 4.1, 4.8: a program that opens its new file a second time before it has written anything (uutils cp does, to
+/// clone it) writes one handoff; what it does write is never dropped.
+#[test]
+fn opened_again_before_it_was_written() {
+    let mount = Mount::new();
+    let mut writer = Actor::new(&mount, "a");
+    let flags = "os.O_WRONLY | os.O_CREAT | os.O_TRUNC";
+    writer.run(&format!(
+        "f = os.open('n.md', {flags}); g = os.open('n.md', {flags})"
+    ));
+    writer.run("os.write(g, b'one'); os.close(g); os.close(f)");
+    assert_eq!(writer.run("open('n.md').read()"), "one");
+    assert_eq!(mount.take("b"), ["one"]);
+    assert_eq!(mount.names().len(), 1, "{:?}", mount.names());
+    writer.run(&format!(
+        "f = os.open('m.md', {flags}); g = os.open('m.md', {flags})"
+    ));
+    writer.run("os.write(g, b'two'); os.close(g); os.write(f, b'three'); os.close(f)");
+    let mut both = mount.take("b");
+    both.sort();
+    assert_eq!(both, ["three", "two"]);
+    // Nothing was written through either: it is there, and empty.
+    writer.run("f = os.open('e.md', os.O_WRONLY | os.O_CREAT); g = os.open('e.md', os.O_WRONLY)");
+    writer.run("os.close(f); os.close(g)");
+    assert_eq!(writer.run("os.stat('e.md').st_size"), "0");
+}

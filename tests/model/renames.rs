@@ -44,7 +44,7 @@ impl Model {
 
     fn alias_for(&mut self, who: Who, at: &At, id: Id) {
         if self.handoffs[id].unsettled || self.handoffs[id].name.to_string() != at.1 {
-            self.written.insert((who.session(), at.clone()), id);
+            self.set_alias(who, at, id);
         }
     }
 

@@ -35,6 +35,7 @@ impl Model {
             copy_of: None,
             from_pending: false,
             retracted: false,
+            superseded: false,
             flushed: false,
         });
         self.handoffs.len() - 1
@@ -149,7 +150,7 @@ impl Model {
                 self.new_draft(queue, stamped, exactly)
             }
         };
-        self.written.insert((who.session(), at.clone()), id);
+        self.set_alias(who, at, id);
         Some(id)
     }
 
@@ -194,7 +195,7 @@ impl Model {
         }
         let id = self.new_draft(&at.0, self.stamped_now(Slug::pending()), false);
         self.handoffs[id].from_pending = true;
-        self.written.insert(key, id);
+        self.set_alias(who, at, id);
         id
     }
 
@@ -253,8 +254,17 @@ impl Model {
             self.inodes[self.handoffs[new].ino].bytes = seen;
             self.handoffs[new].copy_of = Some(id);
         }
-        self.written.insert((who.session(), at.clone()), new);
+        self.set_alias(who, at, new);
         new
+    }
+
+    /// A name of a session leads to this one; what it led to, and is open still, comes to nothing if it stays empty.
+    pub fn set_alias(&mut self, who: Who, at: &At, id: Id) {
+        let before = self.written.insert((who.session(), at.clone()), id);
+        let before = before.filter(|before| *before != id);
+        if let Some(before) = before.filter(|_| self.handoffs[id].copy_of != before) {
+            self.handoffs[before].superseded = true;
+        }
     }
 
     pub fn resize(&mut self, ino: Ino, len: usize) {
@@ -398,7 +408,10 @@ impl Model {
 
     fn last_writer_gone(&mut self, id: Id) {
         let handoff = &self.handoffs[id];
-        let nothing = handoff.from_pending || handoff.retracted || handoff.copy_of.is_some();
+        let nothing = handoff.from_pending
+            || handoff.retracted
+            || handoff.superseded
+            || handoff.copy_of.is_some();
         match handoff.content {
             Content::New { modified: false } if nothing => {
                 if let Some(old) = handoff.copy_of {
