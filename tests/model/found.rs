@@ -149,5 +149,12 @@ pub fn cases() -> Vec<(&'static str, Vec<Op>)> {
                 Op::Rename(Who::Shell, fixed(6), fixed(8)),
             ],
         ),
+        (
+            "spec 6.6: what was consumed comes back under the name where its reader finds it all the time",
+            vec![
+                Op::EchoTake(Who::Shell, NOTES, Who::Agent),
+                Op::Rename(Who::Agent, STAMPED, FLIPPED),
+            ],
+        ),
     ]
 }

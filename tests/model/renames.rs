@@ -22,6 +22,13 @@ impl Model {
             (Object::Pending, _) => {}
             (Object::Plain, _) => self.rename_plain(who, from, to, target),
             (Object::Handoff { id, own }, Object::Handoff { id: other, .. }) if id == other => {
+                let handoff = &self.handoffs[id];
+                let is_another =
+                    |name: StampedName| (&handoff.queue, &handoff.name) != (&to.0, &name);
+                if StampedName::parse(OsStr::new(&to.1)).is_some_and(is_another) {
+                    // `mv X_done.md X.md`, where it was found all the time (6.6).
+                    self.rename_handoff(who, id, from, to, Object::Missing);
+                }
                 if own {
                     self.drop_alias(who, from);
                 }

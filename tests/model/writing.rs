@@ -372,6 +372,9 @@ impl Model {
     }
 
     fn publish(&mut self, id: Id, by: Ino) {
+        if self.comes_to_nothing(id) {
+            return;
+        }
         let handoff = &mut self.handoffs[id];
         match handoff.content {
             Content::New { .. } => {
@@ -406,6 +409,14 @@ impl Model {
         }
     }
 
+    /// `pending.md` was truncated, and nothing else.
+    fn comes_to_nothing(&self, id: Id) -> bool {
+        let handoff = &self.handoffs[id];
+        matches!(handoff.content, Content::New { .. })
+            && handoff.from_pending
+            && self.inodes[handoff.ino].bytes.is_empty()
+    }
+
     fn last_writer_gone(&mut self, id: Id) {
         let handoff = &self.handoffs[id];
         let nothing = handoff.from_pending
@@ -413,7 +424,7 @@ impl Model {
             || handoff.superseded
             || handoff.copy_of.is_some();
         match handoff.content {
-            Content::New { modified: false } if nothing => {
+            Content::New { modified } if !modified && nothing || self.comes_to_nothing(id) => {
                 if let Some(old) = handoff.copy_of {
                     self.retarget(id, old);
                 }
