@@ -33,6 +33,7 @@ const MOMENT: Timespec = Timespec {
 #[derive(Debug, Deserialize)]
 struct Status {
     pid: Option<i32>,
+    supervisor: Option<Supervisor>,
     backing: Option<PathBuf>,
     uptime_seconds: Option<u64>,
     pending: Option<u64>,
@@ -40,6 +41,14 @@ struct Status {
     oldest_pending: Option<Aged>,
     #[serde(default)]
     drafts: Vec<Aged>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Supervisor {
+    pid: i32,
+    #[serde(default)]
+    restarts: u64,
+    last_death: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,38 +90,45 @@ pub fn status(mountpoint: &Path, json: bool) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Unmounts; with files open lazily, naming who holds them. Returns when the daemon has ended, or when it waits
-/// only for those files.
+/// Unmounts; with files open lazily, naming who holds them. Returns when the daemon and its supervisor have ended, or
+/// when they wait only for those files.
 ///
 /// # Errors
 /// Nothing is mounted there, it is another user's, or the daemon does not end.
 pub fn unmount(mountpoint: &Path) -> Result<(), Failed> {
     let mountpoint = checks::resolve(mountpoint);
     let mount = mounted(&mountpoint)?;
-    let pid = match mounts::probe(&mountpoint) {
-        State::Usable => pid(&mountpoint),
+    let status = match mounts::probe(&mountpoint) {
+        State::Usable => read(&mountpoint).and_then(|text| parse(&mountpoint, &text)),
         State::Dead => return checks::clear_dead(&mountpoint),
-        State::Denied | State::Silent => None,
-    };
-    // Opened while the daemon is surely alive, so that it names no later process with the same number.
-    let daemon = pid.and_then(|pid| {
+        State::Denied | State::Silent => Err(silent(&mountpoint)),
+    }
+    .ok();
+    let pid = status.as_ref().and_then(|status| status.pid);
+    let supervisor = status.and_then(|status| Some(status.supervisor?.pid));
+    // Opened while they are surely alive, so that none names a later process with the same number.
+    let process = |pid: Option<i32>| {
         let descriptor =
-            rustix::process::pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
-        Some((pid, descriptor))
-    });
+            rustix::process::pidfd_open(Pid::from_raw(pid?)?, PidfdFlags::empty()).ok()?;
+        Some((pid?, descriptor))
+    };
+    let daemon = process(pid);
+    let supervisor = process(supervisor);
 
     match mounts::unmount(&mountpoint, Manner::Plain) {
-        Ok(()) => match daemon {
-            Some((pid, descriptor)) if !ended(&descriptor, &ENDING) => {
-                let cause = format_args!("is unmounted, but its daemon (pid {pid}) has not ended");
-                Err(Failed::new(
-                    &mountpoint,
-                    cause,
-                    format_args!("see its log, or end it: kill {pid}"),
-                ))
+        Ok(()) => {
+            for (what, process) in [("daemon", daemon), ("supervisor", supervisor)] {
+                if let Some((pid, descriptor)) = process
+                    && !ended(&descriptor, &ENDING)
+                {
+                    let cause =
+                        format_args!("is unmounted, but its {what} (pid {pid}) has not ended");
+                    let cure = format_args!("see its log, or end it: kill {pid}");
+                    return Err(Failed::new(&mountpoint, cause, cure));
+                }
             }
-            _ => Ok(()),
-        },
+            Ok(())
+        }
         Err(NotUnmounted::Busy) => {
             let holders = holders(&mountpoint, pid);
             mounts::unmount(&mountpoint, Manner::Lazy)
@@ -219,6 +235,17 @@ fn describe(mountpoint: &Path, status: &Status) -> String {
     if let Some(seconds) = status.uptime_seconds {
         let _ = write!(text, ", up {}", age(seconds));
     }
+    if let Some(supervisor) = &status.supervisor {
+        let _ = write!(text, "\nsupervisor pid {}", supervisor.pid);
+        if supervisor.restarts > 0 {
+            let death = supervisor.last_death.as_deref().unwrap_or("not known how");
+            let _ = write!(
+                text,
+                ", has mounted again {} times (last death: {death})",
+                supervisor.restarts
+            );
+        }
+    }
     if let Some(backing) = &status.backing {
         let _ = write!(text, "\nbacking   {}", shown(backing));
     }
@@ -303,7 +330,7 @@ fn holders(mountpoint: &Path, daemon: Option<i32>) -> String {
 mod tests {
     use super::*;
 
-    const JSON: &str = r#"{"pid":7,"backing":"/b","mountpoint":"/m","uptime_seconds":3700,"pending":2,
+    const JSON: &str = r#"{"pid":7,"supervisor":{"pid":8,"restarts":2,"last_death":"pid 6, signal: 9 (SIGKILL)"},"backing":"/b","mountpoint":"/m","uptime_seconds":3700,"pending":2,
         "consumed":1,"oldest_pending":{"name":"2026-11-22_142301_a.md","age_seconds":60},
         "drafts":[{"name":"2026-11-22_142302_b.md","pid":9,"age_seconds":61}],"later":[]}"#;
 
@@ -312,7 +339,7 @@ mod tests {
         let status = parse(Path::new("/m"), JSON).unwrap();
         assert_eq!(
             describe(Path::new("/m"), &status),
-            "/m: mounted, pid 7, up 1h 1m 40s\nbacking   /b\npending   2 (oldest: 2026-11-22_142301_a.md, 1m old)\nconsumed  1\nwriting   2026-11-22_142302_b.md, open for 1m 1s by pid 9"
+            "/m: mounted, pid 7, up 1h 1m 40s\nsupervisor pid 8, has mounted again 2 times (last death: pid 6, signal: 9 (SIGKILL))\nbacking   /b\npending   2 (oldest: 2026-11-22_142301_a.md, 1m old)\nconsumed  1\nwriting   2026-11-22_142302_b.md, open for 1m 1s by pid 9"
         );
     }
 

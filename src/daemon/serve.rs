@@ -19,9 +19,9 @@ use signal_hook::iterator::Signals;
 
 use super::checks::{self, Place};
 use super::mounts::{self, Manner, NotUnmounted, OwnMount};
-use super::{Failed, logging, report, shown};
+use super::{Failed, logging, report, shown, supervised};
 use crate::clock::SystemClock;
-use crate::config::Config;
+use crate::config::{Config, Part};
 use crate::fs::{Fs, Options};
 use crate::fuse::Adapter;
 
@@ -75,18 +75,23 @@ pub(super) fn serve(config: &Config) -> Result<(), Failed> {
             "raise the limit on processes: ulimit -u",
         )
     })?;
-    let sweeper = Sweeper::start(fs);
 
     log::info!(
         "mounted at {}, pid {}",
         shown(&mountpoint),
         std::process::id()
     );
-    if config.report_ready && report(&format!("ready {}", std::process::id())).is_err() {
+    if let Part::Daemon(supervisor) = config.part {
+        supervised::watch_supervisor(config, supervisor, fs.clone());
+    }
+    let reported = !config.report_ready || report(&format!("ready {}", std::process::id())).is_ok();
+    // A daemon that came after another is wanted by whoever uses the mount, also when its supervisor died meanwhile.
+    if !reported && config.past.restarts == 0 {
         log::warn!("whoever asked for the mount is gone; unmounting");
         unmount(&own, &mountpoint);
     }
-    let result = wait(&events, &own, &mountpoint);
+    let sweeper = Sweeper::start(fs);
+    let result = wait(&events, &own, &mountpoint, config.part);
     sweeper.stop();
     log::info!("ended: {}", shown(&mountpoint));
     result
@@ -94,7 +99,7 @@ pub(super) fn serve(config: &Config) -> Result<(), Failed> {
 
 /// Closes what was not opened for this process: a pipe or a lock that the caller's shell happened to have open
 /// would else stay open as long as the mount. To be called before anything is opened here.
-fn close_inherited() {
+pub(super) fn close_inherited() {
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else {
         return;
     };
@@ -215,8 +220,18 @@ fn start(session: Session<Adapter>, mut signals: Signals) -> io::Result<Receiver
 }
 
 /// Waits for the end of the mount; the first signal brings it about, a second one does not wait.
-fn wait(events: &Receiver<Event>, own: &OwnMount, mountpoint: &Path) -> Result<(), Failed> {
+fn wait(
+    events: &Receiver<Event>,
+    own: &OwnMount,
+    mountpoint: &Path,
+    part: Part,
+) -> Result<(), Failed> {
     let mut unmounted = false;
+    // A supervisor takes the dead mount for the sign that it is to mount again.
+    let give_way = || match part {
+        Part::Daemon(_) => {}
+        Part::Alone | Part::Supervisor(_) => drop(unmount(own, mountpoint)),
+    };
     loop {
         match events.recv() {
             Ok(Event::Signal(signal)) if unmounted => {
@@ -243,7 +258,7 @@ fn wait(events: &Receiver<Event>, own: &OwnMount, mountpoint: &Path) -> Result<(
                 return Ok(());
             }
             Ok(Event::Ended(Err(error))) => {
-                unmount(own, mountpoint);
+                give_way();
                 let cause = format_args!("serving the mount failed ({error})");
                 return Err(Failed::new(
                     mountpoint,
@@ -252,7 +267,7 @@ fn wait(events: &Receiver<Event>, own: &OwnMount, mountpoint: &Path) -> Result<(
                 ));
             }
             Err(_) => {
-                unmount(own, mountpoint);
+                give_way();
                 return Err(Failed::new(
                     mountpoint,
                     "the serving threads are gone",
