@@ -184,15 +184,24 @@ fn clear(mountpoint: &Path) -> Result<(), Failed> {
 
 /// Clears one dead mount of ours.
 pub(super) fn clear_dead(mountpoint: &Path) -> Result<(), Failed> {
-    mounts::unmount(mountpoint, Manner::Lazy).map_err(|error| {
-        let text = match error {
-            NotUnmounted::Busy => "busy".to_owned(),
-            NotUnmounted::Other(text) => text,
-        };
-        let cause = format_args!("a dead mount is here and cannot be cleared ({text})");
-        let cure = format_args!("as root: umount -l {}", shown(mountpoint));
-        Failed::new(mountpoint, cause, cure)
-    })
+    let text = match mounts::unmount(mountpoint, Manner::Lazy) {
+        Ok(()) => return Ok(()),
+        Err(NotUnmounted::Busy) => "busy".to_owned(),
+        Err(NotUnmounted::Other(text)) => text,
+    };
+    if !is_dead(mountpoint) {
+        // A supervisor, or another `mount`, was faster.
+        return Ok(());
+    }
+    let cause = format_args!("a dead mount is here and cannot be cleared ({text})");
+    let cure = format_args!("as root: umount -l {}", shown(mountpoint));
+    Err(Failed::new(mountpoint, cause, cure))
+}
+
+/// Whether a mount of ours is here whose daemon has died.
+pub(super) fn is_dead(mountpoint: &Path) -> bool {
+    matches!(mounts::at(mountpoint), Ok(Some(mount)) if mount.is_ours())
+        && mounts::probe(mountpoint) == State::Dead
 }
 
 fn foreign(mountpoint: &Path, mount: &Mount) -> Failed {

@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{Pid, PidfdFlags};
+use rustix::process::{Pid, PidfdFlags, Signal};
 use serde::Deserialize;
 
 use super::mounts::{self, Manner, Mount, NotUnmounted, State};
 use super::{Failed, checks, shown};
+use crate::names::PRIVATE;
 
 /// The virtual file in the root of every mount.
 const STATUS: &str = ".status.json";
@@ -28,6 +30,9 @@ const MOMENT: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 300_000_000,
 };
+
+/// How often a mount may come back while it is being ended.
+const BETWEEN: usize = 3;
 
 /// What [`STATUS`] says. A field that an older daemon does not write is left out of what is shown.
 #[derive(Debug, Deserialize)]
@@ -97,11 +102,67 @@ pub fn status(mountpoint: &Path, json: bool) -> Result<(), Failed> {
 /// Nothing is mounted there, it is another user's, or the daemon does not end.
 pub fn unmount(mountpoint: &Path) -> Result<(), Failed> {
     let mountpoint = checks::resolve(mountpoint);
-    let mount = mounted(&mountpoint)?;
-    let status = match mounts::probe(&mountpoint) {
-        State::Usable => read(&mountpoint).and_then(|text| parse(&mountpoint, &text)),
-        State::Dead => return checks::clear_dead(&mountpoint),
-        State::Denied | State::Silent => Err(silent(&mountpoint)),
+    let mut done = false;
+    for _ in 0..BETWEEN {
+        let nothing = match mounted(&mountpoint) {
+            Ok(_) if mounts::probe(&mountpoint) != State::Dead => break,
+            Ok(_) => {
+                checks::clear_dead(&mountpoint)?;
+                done = true;
+                None
+            }
+            Err(failed) => Some(failed),
+        };
+        // It may be about to mount again, or have done so just now.
+        let ended = end_supervisor_without_daemon(&mountpoint)?;
+        done |= ended;
+        match nothing {
+            Some(failed) if !done => return Err(failed),
+            Some(_) if !ended => return Ok(()),
+            _ => {}
+        }
+    }
+    unmount_live(&mountpoint)
+}
+
+/// Ends the supervisor that was this mount's, if it lives on while nothing is mounted; says whether it did. It stands in
+/// the lock of the last daemon; with `--backing` elsewhere nothing here says where that is.
+fn end_supervisor_without_daemon(mountpoint: &Path) -> Result<bool, Failed> {
+    let Some((pid, descriptor)) = supervisor_without_daemon(mountpoint) else {
+        return Ok(false);
+    };
+    let _ = rustix::process::pidfd_send_signal(&descriptor, Signal::TERM);
+    match ended(&descriptor, &ENDING) {
+        true => Ok(true),
+        false => Err(lasting(mountpoint, "supervisor", pid)),
+    }
+}
+
+fn supervisor_without_daemon(mountpoint: &Path) -> Option<(i32, OwnedFd)> {
+    let lock = mountpoint.join(PRIVATE).join("lock");
+    let text = mounts::patiently(move || std::fs::read_to_string(lock))?.ok()?;
+    let pid = text.lines().nth(1)?.parse().ok()?;
+    let descriptor = rustix::process::pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+    // The number may have become another process's.
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let words: Vec<_> = line.split(|byte| *byte == 0).collect();
+    let is_it = words.contains(&b"--supervise".as_slice())
+        && words.contains(&mountpoint.as_os_str().as_bytes());
+    is_it.then_some((pid, descriptor))
+}
+
+fn lasting(mountpoint: &Path, what: &str, pid: i32) -> Failed {
+    let cause = format_args!("is unmounted, but its {what} (pid {pid}) has not ended");
+    let cure = format_args!("see its log, or end it: kill {pid}");
+    Failed::new(mountpoint, cause, cure)
+}
+
+fn unmount_live(mountpoint: &Path) -> Result<(), Failed> {
+    let mount = mounted(mountpoint)?;
+    let status = match mounts::probe(mountpoint) {
+        State::Usable => read(mountpoint).and_then(|text| parse(mountpoint, &text)),
+        State::Dead => return checks::clear_dead(mountpoint),
+        State::Denied | State::Silent => Err(silent(mountpoint)),
     }
     .ok();
     let pid = status.as_ref().and_then(|status| status.pid);
@@ -115,36 +176,33 @@ pub fn unmount(mountpoint: &Path) -> Result<(), Failed> {
     let daemon = process(pid);
     let supervisor = process(supervisor);
 
-    match mounts::unmount(&mountpoint, Manner::Plain) {
+    match mounts::unmount(mountpoint, Manner::Plain) {
         Ok(()) => {
             for (what, process) in [("daemon", daemon), ("supervisor", supervisor)] {
                 if let Some((pid, descriptor)) = process
                     && !ended(&descriptor, &ENDING)
                 {
-                    let cause =
-                        format_args!("is unmounted, but its {what} (pid {pid}) has not ended");
-                    let cure = format_args!("see its log, or end it: kill {pid}");
-                    return Err(Failed::new(&mountpoint, cause, cure));
+                    return Err(lasting(mountpoint, what, pid));
                 }
             }
             Ok(())
         }
         Err(NotUnmounted::Busy) => {
-            let holders = holders(&mountpoint, pid);
-            mounts::unmount(&mountpoint, Manner::Lazy)
-                .map_err(|error| not_unmounted(&mountpoint, &mount, error))?;
+            let holders = holders(mountpoint, pid);
+            mounts::unmount(mountpoint, Manner::Lazy)
+                .map_err(|error| not_unmounted(mountpoint, &mount, error))?;
             if let Some((pid, descriptor)) = daemon
                 && !ended(&descriptor, &MOMENT)
             {
                 let _ = writeln!(
                     io::stderr(),
                     "handoff-fs: {}: unmounted, but still in use by {holders}; the daemon (pid {pid}) ends when they are done",
-                    shown(&mountpoint)
+                    shown(mountpoint)
                 );
             }
             Ok(())
         }
-        Err(error) => Err(not_unmounted(&mountpoint, &mount, error)),
+        Err(error) => Err(not_unmounted(mountpoint, &mount, error)),
     }
 }
 
@@ -237,13 +295,13 @@ fn describe(mountpoint: &Path, status: &Status) -> String {
     }
     if let Some(supervisor) = &status.supervisor {
         let _ = write!(text, "\nsupervisor pid {}", supervisor.pid);
-        if supervisor.restarts > 0 {
-            let death = supervisor.last_death.as_deref().unwrap_or("not known how");
-            let _ = write!(
+        match (supervisor.restarts, &supervisor.last_death) {
+            (0, _) => {}
+            (restarts, None) => drop(write!(text, ", restarts: {restarts}")),
+            (restarts, Some(death)) => drop(write!(
                 text,
-                ", has mounted again {} times (last death: {death})",
-                supervisor.restarts
-            );
+                ", restarts: {restarts} (the last one for {death})"
+            )),
         }
     }
     if let Some(backing) = &status.backing {
@@ -339,7 +397,7 @@ mod tests {
         let status = parse(Path::new("/m"), JSON).unwrap();
         assert_eq!(
             describe(Path::new("/m"), &status),
-            "/m: mounted, pid 7, up 1h 1m 40s\nsupervisor pid 8, has mounted again 2 times (last death: pid 6, signal: 9 (SIGKILL))\nbacking   /b\npending   2 (oldest: 2026-11-22_142301_a.md, 1m old)\nconsumed  1\nwriting   2026-11-22_142302_b.md, open for 1m 1s by pid 9"
+            "/m: mounted, pid 7, up 1h 1m 40s\nsupervisor pid 8, restarts: 2 (the last one for pid 6, signal: 9 (SIGKILL))\nbacking   /b\npending   2 (oldest: 2026-11-22_142301_a.md, 1m old)\nconsumed  1\nwriting   2026-11-22_142302_b.md, open for 1m 1s by pid 9"
         );
     }
 

@@ -81,9 +81,6 @@ pub(super) fn serve(config: &Config) -> Result<(), Failed> {
         shown(&mountpoint),
         std::process::id()
     );
-    if let Part::Daemon(supervisor) = config.part {
-        supervised::watch_supervisor(config, supervisor, fs.clone());
-    }
     let reported = !config.report_ready || report(&format!("ready {}", std::process::id())).is_ok();
     // A daemon that came after another is wanted by whoever uses the mount, also when its supervisor died meanwhile.
     if !reported && config.past.restarts == 0 {
@@ -151,6 +148,10 @@ fn open(config: &Config, place: Place) -> Result<(Arc<Fs>, Session<Adapter>), Fa
     };
     let fs = Fs::open(directory, options, Arc::new(SystemClock))
         .map_err(|error| Failed::from_text(&format!("{}: {error}", shown(&backing))))?;
+    // Before anybody can ask the mount who its supervisor is.
+    if let Part::Daemon(supervisor) = config.part {
+        supervised::watch_supervisor(config, supervisor, fs.clone());
+    }
     let session = Session::new(Adapter::new(fs.clone()), &mountpoint, &fuse_config())
         .map_err(|error| not_mounted(&mountpoint, &error))?;
     Ok((fs, session))

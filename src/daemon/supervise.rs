@@ -392,7 +392,7 @@ impl Supervisor {
     fn clear(&self) -> bool {
         let mountpoint = &self.config.mountpoint;
         let mut found = false;
-        while self.finds(State::Dead) {
+        while checks::is_dead(mountpoint) {
             found = true;
             if let Err(error) = checks::clear_dead(mountpoint) {
                 log::error!("{error}");
@@ -403,13 +403,9 @@ impl Supervisor {
     }
 
     fn is_served(&self) -> bool {
-        self.finds(State::Usable)
-    }
-
-    fn finds(&self, state: State) -> bool {
         let mountpoint = &self.config.mountpoint;
         matches!(mounts::at(mountpoint), Ok(Some(mount)) if mount.is_ours())
-            && mounts::probe(mountpoint) == state
+            && mounts::probe(mountpoint) == State::Usable
     }
 
     fn failed(&self, cause: &str) -> Failed {

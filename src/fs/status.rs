@@ -118,8 +118,12 @@ impl Fs {
         Ok(json)
     }
 
-    /// Says who supervises this daemon, for `status`.
+    /// Says who supervises this daemon, for `status` and `unmount`.
     pub fn set_supervision(&self, supervision: Option<Supervision>) {
+        let pid = supervision.as_ref().map(|supervision| supervision.pid);
+        if let Err(error) = self.local.note_supervisor(pid) {
+            log::warn!("the lock cannot be written ({error})");
+        }
         *self.supervision.lock() = supervision;
     }
 

@@ -14,5 +14,6 @@ mod crash;
 mod lifecycle;
 mod status;
 mod strangers;
+mod supervision;
 mod time;
 mod user;
