@@ -46,8 +46,15 @@ pub(super) fn prepare(config: &Config) -> Result<Place, Failed> {
         Some(backing) => check_backing(&resolve(backing), &mountpoint)?,
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = rustix::fs::open(&backing, flags, Mode::empty())
-        .map_err(|error| cannot("be opened", &backing, &error.into()))?;
+    let directory = loop {
+        let directory = rustix::fs::open(&backing, flags, Mode::empty())
+            .map_err(|error| cannot("be opened", &backing, &error.into()))?;
+        if !is_ours(&mountpoint) {
+            break directory;
+        }
+        // Somebody has mounted here meanwhile, so this may be that mount's directory.
+        clear(&mountpoint)?;
+    };
     Ok(Place {
         mountpoint,
         backing,
@@ -200,8 +207,12 @@ pub(super) fn clear_dead(mountpoint: &Path) -> Result<(), Failed> {
 
 /// Whether a mount of ours is here whose daemon has died.
 pub(super) fn is_dead(mountpoint: &Path) -> bool {
-    matches!(mounts::at(mountpoint), Ok(Some(mount)) if mount.is_ours())
-        && mounts::probe(mountpoint) == State::Dead
+    is_ours(mountpoint) && mounts::probe(mountpoint) == State::Dead
+}
+
+/// Whether the mount on top here is ours, dead or alive.
+pub(super) fn is_ours(mountpoint: &Path) -> bool {
+    mounts::at(mountpoint).is_ok_and(|mount| mount.is_some_and(|mount| mount.is_ours()))
 }
 
 fn foreign(mountpoint: &Path, mount: &Mount) -> Failed {

@@ -32,7 +32,7 @@ const MOMENT: Timespec = Timespec {
 };
 
 /// How often a mount may come back while it is being ended.
-const BETWEEN: usize = 3;
+const BETWEEN: usize = 10;
 
 /// What [`STATUS`] says. A field that an older daemon does not write is left out of what is shown.
 #[derive(Debug, Deserialize)]
@@ -103,26 +103,30 @@ pub fn status(mountpoint: &Path, json: bool) -> Result<(), Failed> {
 pub fn unmount(mountpoint: &Path) -> Result<(), Failed> {
     let mountpoint = checks::resolve(mountpoint);
     let mut done = false;
+    // A supervisor may mount again between any two looks.
     for _ in 0..BETWEEN {
         let nothing = match mounted(&mountpoint) {
-            Ok(_) if mounts::probe(&mountpoint) != State::Dead => break,
-            Ok(_) => {
+            Err(failed) => Some(failed),
+            Ok(_) if checks::is_dead(&mountpoint) => {
                 checks::clear_dead(&mountpoint)?;
                 done = true;
                 None
             }
-            Err(failed) => Some(failed),
+            Ok(mount) => match unmount_live(&mountpoint, &mount) {
+                Err(_) if mounted(&mountpoint).is_err() => None,
+                result => return result,
+            },
         };
-        // It may be about to mount again, or have done so just now.
-        let ended = end_supervisor_without_daemon(&mountpoint)?;
-        done |= ended;
+        done |= end_supervisor_without_daemon(&mountpoint)?;
         match nothing {
-            Some(failed) if !done => return Err(failed),
-            Some(_) if !ended => return Ok(()),
-            _ => {}
+            Some(_) if mounted(&mountpoint).is_ok() => {}
+            Some(_) if done => return Ok(()),
+            Some(failed) => return Err(failed),
+            None => {}
         }
     }
-    unmount_live(&mountpoint)
+    let cure = "see the log, and end what mounts it: handoff-fs status names it";
+    Err(Failed::new(&mountpoint, "is mounted again and again", cure))
 }
 
 /// Ends the supervisor that was this mount's, if it lives on while nothing is mounted; says whether it did. It stands in
@@ -157,12 +161,10 @@ fn lasting(mountpoint: &Path, what: &str, pid: i32) -> Failed {
     Failed::new(mountpoint, cause, cure)
 }
 
-fn unmount_live(mountpoint: &Path) -> Result<(), Failed> {
-    let mount = mounted(mountpoint)?;
+fn unmount_live(mountpoint: &Path, mount: &Mount) -> Result<(), Failed> {
     let status = match mounts::probe(mountpoint) {
         State::Usable => read(mountpoint).and_then(|text| parse(mountpoint, &text)),
-        State::Dead => return checks::clear_dead(mountpoint),
-        State::Denied | State::Silent => Err(silent(mountpoint)),
+        _ => Err(silent(mountpoint)),
     }
     .ok();
     let pid = status.as_ref().and_then(|status| status.pid);
@@ -178,6 +180,10 @@ fn unmount_live(mountpoint: &Path) -> Result<(), Failed> {
 
     match mounts::unmount(mountpoint, Manner::Plain) {
         Ok(()) => {
+            if let Some((_, descriptor)) = &supervisor {
+                // It ends with its daemon, unless that has died just now and it has begun to mount again.
+                let _ = rustix::process::pidfd_send_signal(descriptor, Signal::TERM);
+            }
             for (what, process) in [("daemon", daemon), ("supervisor", supervisor)] {
                 if let Some((pid, descriptor)) = process
                     && !ended(&descriptor, &ENDING)
@@ -190,7 +196,7 @@ fn unmount_live(mountpoint: &Path) -> Result<(), Failed> {
         Err(NotUnmounted::Busy) => {
             let holders = holders(mountpoint, pid);
             mounts::unmount(mountpoint, Manner::Lazy)
-                .map_err(|error| not_unmounted(mountpoint, &mount, error))?;
+                .map_err(|error| not_unmounted(mountpoint, mount, error))?;
             if let Some((pid, descriptor)) = daemon
                 && !ended(&descriptor, &MOMENT)
             {
@@ -202,7 +208,7 @@ fn unmount_live(mountpoint: &Path) -> Result<(), Failed> {
             }
             Ok(())
         }
-        Err(error) => Err(not_unmounted(mountpoint, &mount, error)),
+        Err(error) => Err(not_unmounted(mountpoint, mount, error)),
     }
 }
 

@@ -404,8 +404,7 @@ impl Supervisor {
 
     fn is_served(&self) -> bool {
         let mountpoint = &self.config.mountpoint;
-        matches!(mounts::at(mountpoint), Ok(Some(mount)) if mount.is_ours())
-            && mounts::probe(mountpoint) == State::Usable
+        checks::is_ours(mountpoint) && mounts::probe(mountpoint) == State::Usable
     }
 
     fn failed(&self, cause: &str) -> Failed {
