@@ -54,7 +54,7 @@ pub struct MountArgs {
     /// calls it: SOURCE MOUNTPOINT, where a SOURCE with a slash is --backing
     #[arg(value_name = "MOUNTPOINT", num_args = 0..=2)]
     pub paths: Vec<PathBuf>,
-    /// Stay in the foreground, log to the terminal
+    /// Stay in the foreground, log to the terminal, without a supervisor: for a service manager, which restarts it
     #[arg(short, long)]
     pub foreground: bool,
     /// Keep the files in DIR [default: in the directory that is mounted over]

@@ -13,12 +13,13 @@ mod checks;
 mod control;
 mod logging;
 mod mounts;
+mod patience;
 mod serve;
 mod supervise;
 mod supervised;
 
 pub use control::{status, unmount};
-pub use supervise::supervision;
+pub use patience::supervision;
 
 /// What was asked for could not be done: one line with the path, the cause and the cure. Ends the program
 /// with 1.

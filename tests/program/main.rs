@@ -7,6 +7,7 @@
 #[allow(dead_code)]
 mod kernel;
 
+mod background;
 mod sandbox;
 
 mod bad_input;
