@@ -22,11 +22,15 @@ use super::mounts::{self, Manner, NotUnmounted, OwnMount};
 use super::{Failed, logging, report, shown, supervised};
 use crate::clock::SystemClock;
 use crate::config::{Config, Part};
-use crate::fs::{Fs, Options};
+use crate::fs::{Fs, OpenError, Options};
 use crate::fuse::Adapter;
 
 /// Half of what the contract allows, so that a pass that takes long is still in time (spec 7.1).
 const SWEEP_EVERY: Duration = Duration::from_secs(30 * 60);
+
+/// How long to wait for the lock of a daemon that is just ending: so often, and so long each time.
+const ATTEMPTS: u32 = 20;
+const ATTEMPT_EVERY: Duration = Duration::from_millis(25);
 
 /// What the main thread waits for.
 enum Event {
@@ -146,8 +150,24 @@ fn open(config: &Config, place: Place) -> Result<(Arc<Fs>, Session<Adapter>), Fa
         backing_name: backing.clone(),
         mountpoint: mountpoint.clone(),
     };
-    let fs = Fs::open(directory, options, Arc::new(SystemClock))
-        .map_err(|error| Failed::from_text(&format!("{}: {error}", shown(&backing))))?;
+    let failed = |error: OpenError| Failed::from_text(&format!("{}: {error}", shown(&backing)));
+    let mut attempts = 0;
+    let fs = loop {
+        let directory = directory.try_clone().map_err(|error| {
+            let cause = format_args!("cannot be opened ({error})");
+            Failed::new(&backing, cause, "raise the limit on open files: ulimit -n")
+        })?;
+        match Fs::open(directory, options.clone(), Arc::new(SystemClock)) {
+            // A daemon whose mount has gone holds the lock until it has ended.
+            Err(OpenError::Locked { .. })
+                if attempts < ATTEMPTS && !checks::is_ours(&mountpoint) =>
+            {
+                attempts += 1;
+                thread::sleep(ATTEMPT_EVERY);
+            }
+            opened => break opened.map_err(failed)?,
+        }
+    };
     // Before anybody can ask the mount who its supervisor is.
     if let Part::Daemon(supervisor) = config.part {
         supervised::watch_supervisor(config, supervisor, fs.clone());

@@ -99,7 +99,11 @@ fn twenty_kills_in_a_row() {
         .into_iter()
         .collect();
     let lost: Vec<_> = written.difference(&found).collect();
-    assert!(lost.is_empty(), "lost: {lost:?}");
+    assert!(
+        lost.is_empty(),
+        "lost: {lost:?}; {}",
+        sandbox.sh("ls -lt m; grep -r . m; cat .local/state/handoff-fs/*.log")
+    );
     assert_eq!(mounted.status().unwrap()["supervisor"]["restarts"], 20);
     mounted.unmount();
 }
