@@ -54,7 +54,7 @@ pub struct MountArgs {
     /// calls it: SOURCE MOUNTPOINT, where a SOURCE with a slash is --backing
     #[arg(value_name = "MOUNTPOINT", num_args = 0..=2)]
     pub paths: Vec<PathBuf>,
-    /// Stay in the foreground, log to the terminal
+    /// Stay in the foreground, log to the terminal, without a supervisor: for a service manager, which restarts it
     #[arg(short, long)]
     pub foreground: bool,
     /// Keep the files in DIR [default: in the directory that is mounted over]
@@ -106,6 +106,27 @@ pub struct MountArgs {
     /// On standard output, one line: `ready PID` when the mount is usable, or `error TEXT`
     #[arg(long, hide = true)]
     pub report_ready: bool,
+    /// Be the supervisor (spec 8.3) ...
+    #[arg(long, hide = true)]
+    pub supervise: bool,
+    /// ... of this daemon, which started it; without, of one that it starts itself
+    #[arg(long, hide = true, value_name = "PID", requires = "supervise")]
+    pub daemon: Option<i32>,
+    /// Be the daemon of this supervisor
+    #[arg(
+        long,
+        hide = true,
+        value_name = "PID",
+        conflicts_with = "supervise",
+        requires = "foreground"
+    )]
+    pub supervised: Option<i32>,
+    /// How many daemons of this mount have died before
+    #[arg(long, hide = true, value_name = "N", default_value_t = 0)]
+    pub restarts: u64,
+    /// How the last of them died
+    #[arg(long, hide = true, value_name = "TEXT")]
+    pub last_death: Option<String>,
 }
 
 /// Why the program did not do what it was asked, by exit code.
@@ -204,7 +225,9 @@ fn program_lists() -> String {
         let names = programs.names(list.role()).join(" ");
         let _ = writeln!(text, "  --{:<14} {names}", list.option());
     }
-    text.push_str("\nExit codes: 0 done, 1 failed, 2 wrong usage.");
+    text.push('\n');
+    text.push_str(&daemon::supervision());
+    text.push_str("\n\nExit codes: 0 done, 1 failed, 2 wrong usage.");
     text
 }
 

@@ -96,6 +96,27 @@ impl ProgramList {
     }
 }
 
+/// What this process is to the mount. A mount in the background has two: the daemon serves it, and the supervisor
+/// mounts again when the daemon has died (spec 8.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Whoever runs it looks after it: a person, or a service manager.
+    Alone,
+    /// Of this daemon; none: of one that it starts itself.
+    Supervisor(Option<i32>),
+    /// The daemon of the supervisor with this pid.
+    Daemon(i32),
+}
+
+/// What became of the daemons that a mount had before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Past {
+    /// How many have died.
+    pub restarts: u64,
+    /// How the last of them did.
+    pub last_death: Option<String>,
+}
+
 /// Everything `mount` needs, resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -125,6 +146,10 @@ pub struct Config {
     pub verbosity: u8,
     /// Somebody waits on standard output for `ready PID` or `error TEXT`.
     pub report_ready: bool,
+    /// What this process is to the mount.
+    pub part: Part,
+    /// What a supervisor and its daemon tell each other.
+    pub past: Past,
 }
 
 impl Config {
@@ -136,18 +161,36 @@ impl Config {
         amended(&self.amendments)
     }
 
-    /// The command line of the same mount in the foreground with `--report-ready`, which is what stays in the
-    /// background. In full and absolute, so that it says in `ps` what it does, wherever it was started.
+    /// The command line of the process that plays this part for the same mount. In full and absolute, so that it says
+    /// in `ps` what it does, wherever it was started.
     #[must_use]
-    pub fn background_arguments(&self) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> = vec!["mount".into(), "--foreground".into()];
-        arguments.push("--report-ready".into());
+    pub fn arguments_as(&self, part: Part) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = vec!["mount".into()];
+        match part {
+            Part::Alone => {}
+            Part::Supervisor(None) => {
+                arguments.extend(["--supervise".into(), "--report-ready".into()]);
+            }
+            Part::Supervisor(Some(daemon)) => {
+                arguments.extend(["--supervise".into(), format!("--daemon={daemon}").into()]);
+            }
+            Part::Daemon(supervisor) => {
+                arguments.extend(["--foreground".into(), "--report-ready".into()]);
+                arguments.push(format!("--supervised={supervisor}").into());
+            }
+        }
         // One argument for name and value: a value may begin with a dash.
         let mut with_value = |name: &str, value: &OsStr| {
             let mut argument = OsString::from(format!("--{name}="));
             argument.push(value);
             arguments.push(argument);
         };
+        if self.past.restarts > 0 {
+            with_value("restarts", self.past.restarts.to_string().as_ref());
+        }
+        if let Some(death) = &self.past.last_death {
+            with_value("last-death", death.as_ref());
+        }
         with_value("retention", self.retention_text().as_ref());
         if let Some(backing) = &self.backing {
             with_value("backing", backing.as_os_str());
@@ -227,6 +270,15 @@ pub fn resolve(arguments: &MountArgs) -> Result<Config, Usage> {
             .transpose()?,
         verbosity: arguments.verbose,
         report_ready: arguments.report_ready,
+        part: match (arguments.supervise, arguments.supervised) {
+            (true, _) => Part::Supervisor(arguments.daemon),
+            (false, Some(supervisor)) => Part::Daemon(supervisor),
+            (false, None) => Part::Alone,
+        },
+        past: Past {
+            restarts: arguments.restarts,
+            last_death: arguments.last_death,
+        },
     })
 }
 

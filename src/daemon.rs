@@ -6,16 +6,20 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use crate::config::Config;
+use crate::config::{Config, Part};
 
 mod background;
 mod checks;
 mod control;
 mod logging;
 mod mounts;
+mod patience;
 mod serve;
+mod supervise;
+mod supervised;
 
 pub use control::{status, unmount};
+pub use patience::supervision;
 
 /// What was asked for could not be done: one line with the path, the cause and the cure. Ends the program
 /// with 1.
@@ -55,10 +59,10 @@ fn shown(path: &Path) -> String {
 /// # Errors
 /// Whatever stands in the way; nothing is left mounted then.
 pub fn mount(config: &Config) -> Result<(), Failed> {
-    if config.foreground {
-        serve::serve(config)
-    } else {
-        background::start(config)
+    match config.part {
+        Part::Supervisor(daemon) => supervise::supervise(config, daemon),
+        Part::Alone if !config.foreground => background::start(config),
+        Part::Alone | Part::Daemon(_) => serve::serve(config),
     }
 }
 

@@ -39,6 +39,7 @@ use crate::store::dir::DirStore;
 use crate::store::local::Local;
 
 pub use crate::store::open_error::OpenError;
+pub use status::Supervision;
 pub use turns::Waiting;
 pub use types::{
     Answer, Attr, Created, Entry, Handle as HandleId, Listed, NodeId, Opened, Outcome, SetAttr,
@@ -142,6 +143,8 @@ pub struct Fs {
     retention: Retention,
     started: SystemTime,
     state: Mutex<State>,
+    /// For `status`. Locked after the state, and nothing after it.
+    supervision: Mutex<Option<Supervision>>,
     /// Rung when a reader's turn ends or a writer has let go: what a waiting open waits for.
     changed: Condvar,
 }
@@ -247,6 +250,7 @@ impl Fs {
             clock,
             options,
             state: Mutex::default(),
+            supervision: Mutex::default(),
             changed: Condvar::new(),
         };
         fs.recover()?;

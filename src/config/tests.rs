@@ -159,13 +159,24 @@ fn what_stays_in_the_background_has_the_same_settings() {
         "vi2",
         "-vv",
     ]);
-    let line = config.background_arguments();
-    let mut words = vec![OsString::from("handoff-fs")];
-    words.extend(line.into_iter().skip(1));
-    let again = resolve(&Line::try_parse_from(words).unwrap().mount).unwrap();
-    config.foreground = true;
-    config.report_ready = true;
-    assert_eq!(again, config);
+    config.past = Past {
+        restarts: 3,
+        last_death: Some("pid 7, signal: 9 (SIGKILL)".to_owned()),
+    };
+    for (part, foreground, reports) in [
+        (Part::Supervisor(None), false, true),
+        (Part::Supervisor(Some(7)), false, false),
+        (Part::Daemon(8), true, true),
+    ] {
+        let line = config.arguments_as(part);
+        let mut words = vec![OsString::from("handoff-fs")];
+        words.extend(line.into_iter().skip(1));
+        let again = resolve(&Line::try_parse_from(words).unwrap().mount).unwrap();
+        config.foreground = foreground;
+        config.report_ready = reports;
+        config.part = part;
+        assert_eq!(again, config);
+    }
 }
 
 #[test]

@@ -1,27 +1,31 @@
 //! Starting what stays in the background.
 //!
-//! A fork without exec would need `unsafe`, so the program starts itself again in the foreground form, with a
-//! pipe as its standard output. One line comes back on it: `ready PID`, or `error TEXT`.
+//! A fork without exec would need `unsafe`, so the program starts itself again as the supervisor, and that once more as
+//! the daemon, each with a pipe as its standard output. One line comes back on it: `ready PID`, or `error TEXT`.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::{Failed, checks, logging, shown};
-use crate::config::Config;
+use crate::config::{Config, Part};
 
-/// Starts the daemon and waits until the mount is usable.
+/// Starts the supervisor, which starts the daemon, and waits until the mount is usable.
 pub(super) fn start(config: &Config) -> Result<(), Failed> {
     // The daemon checks again for itself. Checking here first keeps a second `mount` from rotating the log
     // of the daemon that is running.
     let place = checks::prepare(config)?;
     let log = logging::for_background(config, &place.mountpoint)?;
+    // As it is now: a symbolic link that changes later must not lead a restart to another place.
+    let mut config = config.clone();
+    config.mountpoint.clone_from(&place.mountpoint);
+    config.backing = config.backing.map(|_| place.backing.clone());
     let mountpoint = place.mountpoint.clone();
     drop(place);
 
     let program = own_program();
     let mut child = Command::new(&program)
-        .args(config.background_arguments())
+        .args(config.arguments_as(Part::Supervisor(None)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log.output)
@@ -58,7 +62,7 @@ pub(super) fn start(config: &Config) -> Result<(), Failed> {
 }
 
 /// This program's own file; or, when an update has replaced that meanwhile, the very one that is running.
-fn own_program() -> PathBuf {
+pub(super) fn own_program() -> PathBuf {
     match std::env::current_exe() {
         Ok(path) if path.exists() => path,
         _ => PathBuf::from("/proc/self/exe"),

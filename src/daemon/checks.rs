@@ -46,8 +46,15 @@ pub(super) fn prepare(config: &Config) -> Result<Place, Failed> {
         Some(backing) => check_backing(&resolve(backing), &mountpoint)?,
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = rustix::fs::open(&backing, flags, Mode::empty())
-        .map_err(|error| cannot("be opened", &backing, &error.into()))?;
+    let directory = loop {
+        let directory = rustix::fs::open(&backing, flags, Mode::empty())
+            .map_err(|error| cannot("be opened", &backing, &error.into()))?;
+        if !is_ours(&mountpoint) {
+            break directory;
+        }
+        // Somebody has mounted here meanwhile, so this may be that mount's directory.
+        clear(&mountpoint)?;
+    };
     Ok(Place {
         mountpoint,
         backing,
@@ -184,15 +191,28 @@ fn clear(mountpoint: &Path) -> Result<(), Failed> {
 
 /// Clears one dead mount of ours.
 pub(super) fn clear_dead(mountpoint: &Path) -> Result<(), Failed> {
-    mounts::unmount(mountpoint, Manner::Lazy).map_err(|error| {
-        let text = match error {
-            NotUnmounted::Busy => "busy".to_owned(),
-            NotUnmounted::Other(text) => text,
-        };
-        let cause = format_args!("a dead mount is here and cannot be cleared ({text})");
-        let cure = format_args!("as root: umount -l {}", shown(mountpoint));
-        Failed::new(mountpoint, cause, cure)
-    })
+    let text = match mounts::unmount(mountpoint, Manner::Lazy) {
+        Ok(()) => return Ok(()),
+        Err(NotUnmounted::Busy) => "busy".to_owned(),
+        Err(NotUnmounted::Other(text)) => text,
+    };
+    if !is_dead(mountpoint) {
+        // A supervisor, or another `mount`, was faster.
+        return Ok(());
+    }
+    let cause = format_args!("a dead mount is here and cannot be cleared ({text})");
+    let cure = format_args!("as root: umount -l {}", shown(mountpoint));
+    Err(Failed::new(mountpoint, cause, cure))
+}
+
+/// Whether a mount of ours is here whose daemon has died.
+pub(super) fn is_dead(mountpoint: &Path) -> bool {
+    is_ours(mountpoint) && mounts::probe(mountpoint) == State::Dead
+}
+
+/// Whether the mount on top here is ours, dead or alive.
+pub(super) fn is_ours(mountpoint: &Path) -> bool {
+    mounts::at(mountpoint).is_ok_and(|mount| mount.is_some_and(|mount| mount.is_ours()))
 }
 
 fn foreign(mountpoint: &Path, mount: &Mount) -> Failed {

@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{Pid, PidfdFlags};
+use rustix::process::{Pid, PidfdFlags, Signal};
 use serde::Deserialize;
 
 use super::mounts::{self, Manner, Mount, NotUnmounted, State};
 use super::{Failed, checks, shown};
+use crate::names::PRIVATE;
 
 /// The virtual file in the root of every mount.
 const STATUS: &str = ".status.json";
@@ -29,10 +31,14 @@ const MOMENT: Timespec = Timespec {
     tv_nsec: 300_000_000,
 };
 
+/// How often a mount may come back while it is being ended.
+const BETWEEN: usize = 10;
+
 /// What [`STATUS`] says. A field that an older daemon does not write is left out of what is shown.
 #[derive(Debug, Deserialize)]
 struct Status {
     pid: Option<i32>,
+    supervisor: Option<Supervisor>,
     backing: Option<PathBuf>,
     uptime_seconds: Option<u64>,
     pending: Option<u64>,
@@ -40,6 +46,14 @@ struct Status {
     oldest_pending: Option<Aged>,
     #[serde(default)]
     drafts: Vec<Aged>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Supervisor {
+    pid: i32,
+    #[serde(default)]
+    restarts: u64,
+    last_death: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,54 +95,120 @@ pub fn status(mountpoint: &Path, json: bool) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Unmounts; with files open lazily, naming who holds them. Returns when the daemon has ended, or when it waits
-/// only for those files.
+/// Unmounts; with files open lazily, naming who holds them. Returns when the daemon and its supervisor have ended, or
+/// when they wait only for those files.
 ///
 /// # Errors
 /// Nothing is mounted there, it is another user's, or the daemon does not end.
 pub fn unmount(mountpoint: &Path) -> Result<(), Failed> {
     let mountpoint = checks::resolve(mountpoint);
-    let mount = mounted(&mountpoint)?;
-    let pid = match mounts::probe(&mountpoint) {
-        State::Usable => pid(&mountpoint),
-        State::Dead => return checks::clear_dead(&mountpoint),
-        State::Denied | State::Silent => None,
-    };
-    // Opened while the daemon is surely alive, so that it names no later process with the same number.
-    let daemon = pid.and_then(|pid| {
-        let descriptor =
-            rustix::process::pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
-        Some((pid, descriptor))
-    });
-
-    match mounts::unmount(&mountpoint, Manner::Plain) {
-        Ok(()) => match daemon {
-            Some((pid, descriptor)) if !ended(&descriptor, &ENDING) => {
-                let cause = format_args!("is unmounted, but its daemon (pid {pid}) has not ended");
-                Err(Failed::new(
-                    &mountpoint,
-                    cause,
-                    format_args!("see its log, or end it: kill {pid}"),
-                ))
+    let mut done = false;
+    // A supervisor may mount again between any two looks.
+    for _ in 0..BETWEEN {
+        let nothing = match mounted(&mountpoint) {
+            Err(failed) => Some(failed),
+            Ok(_) if checks::is_dead(&mountpoint) => {
+                checks::clear_dead(&mountpoint)?;
+                done = true;
+                None
             }
-            _ => Ok(()),
-        },
+            Ok(mount) => match unmount_live(&mountpoint, &mount) {
+                Err(_) if mounted(&mountpoint).is_err() => None,
+                result => return result,
+            },
+        };
+        done |= end_supervisor_without_daemon(&mountpoint)?;
+        match nothing {
+            Some(_) if mounted(&mountpoint).is_ok() => {}
+            Some(_) if done => return Ok(()),
+            Some(failed) => return Err(failed),
+            None => {}
+        }
+    }
+    let cure = "see the log, and end what mounts it: handoff-fs status names it";
+    Err(Failed::new(&mountpoint, "is mounted again and again", cure))
+}
+
+/// Ends the supervisor that was this mount's, if it lives on while nothing is mounted; says whether it did. It stands in
+/// the lock of the last daemon; with `--backing` elsewhere nothing here says where that is.
+fn end_supervisor_without_daemon(mountpoint: &Path) -> Result<bool, Failed> {
+    let Some((pid, descriptor)) = supervisor_without_daemon(mountpoint) else {
+        return Ok(false);
+    };
+    let _ = rustix::process::pidfd_send_signal(&descriptor, Signal::TERM);
+    match ended(&descriptor, &ENDING) {
+        true => Ok(true),
+        false => Err(lasting(mountpoint, "supervisor", pid)),
+    }
+}
+
+fn supervisor_without_daemon(mountpoint: &Path) -> Option<(i32, OwnedFd)> {
+    let lock = mountpoint.join(PRIVATE).join("lock");
+    let text = mounts::patiently(move || std::fs::read_to_string(lock))?.ok()?;
+    let pid = text.lines().nth(1)?.parse().ok()?;
+    let descriptor = rustix::process::pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+    // The number may have become another process's.
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let words: Vec<_> = line.split(|byte| *byte == 0).collect();
+    let is_it = words.contains(&b"--supervise".as_slice())
+        && words.contains(&mountpoint.as_os_str().as_bytes());
+    is_it.then_some((pid, descriptor))
+}
+
+fn lasting(mountpoint: &Path, what: &str, pid: i32) -> Failed {
+    let cause = format_args!("is unmounted, but its {what} (pid {pid}) has not ended");
+    let cure = format_args!("see its log, or end it: kill {pid}");
+    Failed::new(mountpoint, cause, cure)
+}
+
+fn unmount_live(mountpoint: &Path, mount: &Mount) -> Result<(), Failed> {
+    let status = match mounts::probe(mountpoint) {
+        State::Usable => read(mountpoint).and_then(|text| parse(mountpoint, &text)),
+        _ => Err(silent(mountpoint)),
+    }
+    .ok();
+    let pid = status.as_ref().and_then(|status| status.pid);
+    let supervisor = status.and_then(|status| Some(status.supervisor?.pid));
+    // Opened while they are surely alive, so that none names a later process with the same number.
+    let process = |pid: Option<i32>| {
+        let descriptor =
+            rustix::process::pidfd_open(Pid::from_raw(pid?)?, PidfdFlags::empty()).ok()?;
+        Some((pid?, descriptor))
+    };
+    let daemon = process(pid);
+    let supervisor = process(supervisor);
+
+    match mounts::unmount(mountpoint, Manner::Plain) {
+        Ok(()) => {
+            if let Some((_, descriptor)) = &supervisor {
+                // It ends with its daemon, unless that has died just now and it has begun to mount again.
+                let _ = rustix::process::pidfd_send_signal(descriptor, Signal::TERM);
+            }
+            for (what, process) in [("daemon", daemon), ("supervisor", supervisor)] {
+                if let Some((pid, descriptor)) = process
+                    && !ended(&descriptor, &ENDING)
+                {
+                    return Err(lasting(mountpoint, what, pid));
+                }
+            }
+            Ok(())
+        }
         Err(NotUnmounted::Busy) => {
-            let holders = holders(&mountpoint, pid);
-            mounts::unmount(&mountpoint, Manner::Lazy)
-                .map_err(|error| not_unmounted(&mountpoint, &mount, error))?;
+            let holders = holders(mountpoint, pid);
+            mounts::unmount(mountpoint, Manner::Lazy)
+                .map_err(|error| not_unmounted(mountpoint, mount, error))?;
             if let Some((pid, descriptor)) = daemon
                 && !ended(&descriptor, &MOMENT)
             {
                 let _ = writeln!(
                     io::stderr(),
                     "handoff-fs: {}: unmounted, but still in use by {holders}; the daemon (pid {pid}) ends when they are done",
-                    shown(&mountpoint)
+                    shown(mountpoint)
                 );
             }
             Ok(())
         }
-        Err(error) => Err(not_unmounted(&mountpoint, &mount, error)),
+        Err(error) => Err(not_unmounted(mountpoint, mount, error)),
     }
 }
 
@@ -219,6 +299,17 @@ fn describe(mountpoint: &Path, status: &Status) -> String {
     if let Some(seconds) = status.uptime_seconds {
         let _ = write!(text, ", up {}", age(seconds));
     }
+    if let Some(supervisor) = &status.supervisor {
+        let _ = write!(text, "\nsupervisor pid {}", supervisor.pid);
+        match (supervisor.restarts, &supervisor.last_death) {
+            (0, _) => {}
+            (restarts, None) => drop(write!(text, ", restarts: {restarts}")),
+            (restarts, Some(death)) => drop(write!(
+                text,
+                ", restarts: {restarts} (the last one for {death})"
+            )),
+        }
+    }
     if let Some(backing) = &status.backing {
         let _ = write!(text, "\nbacking   {}", shown(backing));
     }
@@ -303,7 +394,7 @@ fn holders(mountpoint: &Path, daemon: Option<i32>) -> String {
 mod tests {
     use super::*;
 
-    const JSON: &str = r#"{"pid":7,"backing":"/b","mountpoint":"/m","uptime_seconds":3700,"pending":2,
+    const JSON: &str = r#"{"pid":7,"supervisor":{"pid":8,"restarts":2,"last_death":"pid 6, signal: 9 (SIGKILL)"},"backing":"/b","mountpoint":"/m","uptime_seconds":3700,"pending":2,
         "consumed":1,"oldest_pending":{"name":"2026-11-22_142301_a.md","age_seconds":60},
         "drafts":[{"name":"2026-11-22_142302_b.md","pid":9,"age_seconds":61}],"later":[]}"#;
 
@@ -312,7 +403,7 @@ mod tests {
         let status = parse(Path::new("/m"), JSON).unwrap();
         assert_eq!(
             describe(Path::new("/m"), &status),
-            "/m: mounted, pid 7, up 1h 1m 40s\nbacking   /b\npending   2 (oldest: 2026-11-22_142301_a.md, 1m old)\nconsumed  1\nwriting   2026-11-22_142302_b.md, open for 1m 1s by pid 9"
+            "/m: mounted, pid 7, up 1h 1m 40s\nsupervisor pid 8, restarts: 2 (the last one for pid 6, signal: 9 (SIGKILL))\nbacking   /b\npending   2 (oldest: 2026-11-22_142301_a.md, 1m old)\nconsumed  1\nwriting   2026-11-22_142302_b.md, open for 1m 1s by pid 9"
         );
     }
 

@@ -19,14 +19,18 @@ use signal_hook::iterator::Signals;
 
 use super::checks::{self, Place};
 use super::mounts::{self, Manner, NotUnmounted, OwnMount};
-use super::{Failed, logging, report, shown};
+use super::{Failed, logging, report, shown, supervised};
 use crate::clock::SystemClock;
-use crate::config::Config;
-use crate::fs::{Fs, Options};
+use crate::config::{Config, Part};
+use crate::fs::{Fs, OpenError, Options};
 use crate::fuse::Adapter;
 
 /// Half of what the contract allows, so that a pass that takes long is still in time (spec 7.1).
 const SWEEP_EVERY: Duration = Duration::from_secs(30 * 60);
+
+/// How long to wait for the lock of a daemon that is just ending: so often, and so long each time.
+const ATTEMPTS: u32 = 20;
+const ATTEMPT_EVERY: Duration = Duration::from_millis(25);
 
 /// What the main thread waits for.
 enum Event {
@@ -75,18 +79,20 @@ pub(super) fn serve(config: &Config) -> Result<(), Failed> {
             "raise the limit on processes: ulimit -u",
         )
     })?;
-    let sweeper = Sweeper::start(fs);
 
     log::info!(
         "mounted at {}, pid {}",
         shown(&mountpoint),
         std::process::id()
     );
-    if config.report_ready && report(&format!("ready {}", std::process::id())).is_err() {
+    let reported = !config.report_ready || report(&format!("ready {}", std::process::id())).is_ok();
+    // A daemon that came after another is wanted by whoever uses the mount, also when its supervisor died meanwhile.
+    if !reported && config.past.restarts == 0 {
         log::warn!("whoever asked for the mount is gone; unmounting");
         unmount(&own, &mountpoint);
     }
-    let result = wait(&events, &own, &mountpoint);
+    let sweeper = Sweeper::start(fs);
+    let result = wait(&events, &own, &mountpoint, config.part);
     sweeper.stop();
     log::info!("ended: {}", shown(&mountpoint));
     result
@@ -94,7 +100,7 @@ pub(super) fn serve(config: &Config) -> Result<(), Failed> {
 
 /// Closes what was not opened for this process: a pipe or a lock that the caller's shell happened to have open
 /// would else stay open as long as the mount. To be called before anything is opened here.
-fn close_inherited() {
+pub(super) fn close_inherited() {
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else {
         return;
     };
@@ -144,8 +150,28 @@ fn open(config: &Config, place: Place) -> Result<(Arc<Fs>, Session<Adapter>), Fa
         backing_name: backing.clone(),
         mountpoint: mountpoint.clone(),
     };
-    let fs = Fs::open(directory, options, Arc::new(SystemClock))
-        .map_err(|error| Failed::from_text(&format!("{}: {error}", shown(&backing))))?;
+    let failed = |error: OpenError| Failed::from_text(&format!("{}: {error}", shown(&backing)));
+    let mut attempts = 0;
+    let fs = loop {
+        let directory = directory.try_clone().map_err(|error| {
+            let cause = format_args!("cannot be opened ({error})");
+            Failed::new(&backing, cause, "raise the limit on open files: ulimit -n")
+        })?;
+        match Fs::open(directory, options.clone(), Arc::new(SystemClock)) {
+            // A daemon whose mount has gone holds the lock until it has ended.
+            Err(OpenError::Locked { .. })
+                if attempts < ATTEMPTS && !checks::is_ours(&mountpoint) =>
+            {
+                attempts += 1;
+                thread::sleep(ATTEMPT_EVERY);
+            }
+            opened => break opened.map_err(failed)?,
+        }
+    };
+    // Before anybody can ask the mount who its supervisor is.
+    if let Part::Daemon(supervisor) = config.part {
+        supervised::watch_supervisor(config, supervisor, fs.clone());
+    }
     let session = Session::new(Adapter::new(fs.clone()), &mountpoint, &fuse_config())
         .map_err(|error| not_mounted(&mountpoint, &error))?;
     Ok((fs, session))
@@ -215,8 +241,18 @@ fn start(session: Session<Adapter>, mut signals: Signals) -> io::Result<Receiver
 }
 
 /// Waits for the end of the mount; the first signal brings it about, a second one does not wait.
-fn wait(events: &Receiver<Event>, own: &OwnMount, mountpoint: &Path) -> Result<(), Failed> {
+fn wait(
+    events: &Receiver<Event>,
+    own: &OwnMount,
+    mountpoint: &Path,
+    part: Part,
+) -> Result<(), Failed> {
     let mut unmounted = false;
+    // A supervisor takes the dead mount for the sign that it is to mount again.
+    let give_way = || match part {
+        Part::Daemon(_) => {}
+        Part::Alone | Part::Supervisor(_) => drop(unmount(own, mountpoint)),
+    };
     loop {
         match events.recv() {
             Ok(Event::Signal(signal)) if unmounted => {
@@ -243,7 +279,7 @@ fn wait(events: &Receiver<Event>, own: &OwnMount, mountpoint: &Path) -> Result<(
                 return Ok(());
             }
             Ok(Event::Ended(Err(error))) => {
-                unmount(own, mountpoint);
+                give_way();
                 let cause = format_args!("serving the mount failed ({error})");
                 return Err(Failed::new(
                     mountpoint,
@@ -252,7 +288,7 @@ fn wait(events: &Receiver<Event>, own: &OwnMount, mountpoint: &Path) -> Result<(
                 ));
             }
             Err(_) => {
-                unmount(own, mountpoint);
+                give_way();
                 return Err(Failed::new(
                     mountpoint,
                     "the serving threads are gone",

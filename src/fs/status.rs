@@ -11,10 +11,22 @@ use crate::error::{Error, Result};
 use crate::names::StampedName;
 use crate::store::Kind;
 
+/// Who mounts again when this daemon dies (spec 8.3).
+#[derive(Clone, Debug, Serialize)]
+pub struct Supervision {
+    /// Of the supervisor.
+    pub pid: u32,
+    /// How many daemons of this mount have died so far.
+    pub restarts: u64,
+    /// How the last of them did.
+    pub last_death: Option<String>,
+}
+
 /// The whole of it. Names that are not UTF-8 are shown lossily.
 #[derive(Debug, Serialize)]
 struct Status {
     pid: u32,
+    supervisor: Option<Supervision>,
     version: &'static str,
     backing: String,
     mountpoint: String,
@@ -88,6 +100,7 @@ impl Fs {
         drafts.sort_by(|a, b| a.name.cmp(&b.name));
         let status = Status {
             pid: std::process::id(),
+            supervisor: self.supervision.lock().clone(),
             version: env!("CARGO_PKG_VERSION"),
             backing: shown(&self.options.backing_name),
             mountpoint: shown(&self.options.mountpoint),
@@ -103,6 +116,15 @@ impl Fs {
         let mut json = serde_json::to_vec_pretty(&status).map_err(|_| Error::Os(libc::EIO))?;
         json.push(b'\n');
         Ok(json)
+    }
+
+    /// Says who supervises this daemon, for `status` and `unmount`.
+    pub fn set_supervision(&self, supervision: Option<Supervision>) {
+        let pid = supervision.as_ref().map(|supervision| supervision.pid);
+        if let Err(error) = self.local.note_supervisor(pid) {
+            log::warn!("the lock cannot be written ({error})");
+        }
+        *self.supervision.lock() = supervision;
     }
 
     /// Room and inodes of the filesystem below.

@@ -1,7 +1,7 @@
 //! What is always local: the private directory `.handoff-fs/`, and files that are no handoffs.
 //!
 //! ```text
-//! .handoff-fs/lock           held with flock(2) by the one daemon; holds its pid
+//! .handoff-fs/lock           held with flock(2) by the one daemon; holds its pid, and in a second line its supervisor's
 //! .handoff-fs/first-mount    see first_mount
 //! .handoff-fs/drafts/…       new handoffs that are not published yet, under their queue's path and stamped name
 //! .handoff-fs/edits/…        new content of a published handoff, likewise
@@ -15,6 +15,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
@@ -72,7 +73,7 @@ pub struct Local {
     root: Arc<Beneath>,
     durable: bool,
     record: Mutex<FirstMount>,
-    _lock: File,
+    lock: File,
 }
 
 impl Local {
@@ -111,12 +112,18 @@ impl Local {
             root,
             durable,
             record: Mutex::new(record),
-            _lock: lock,
+            lock,
         };
         if changed {
             local.write_record(&local.record.lock())?;
         }
         Ok(local)
+    }
+
+    /// Writes into the lock who supervises this daemon: who ends a mount must find the supervisor also while there is
+    /// no daemon to ask.
+    pub fn note_supervisor(&self, pid: Option<u32>) -> Result<()> {
+        write_pids(&self.lock, pid)
     }
 
     /// Was this path there before the first mount, and is it ordinary (spec 3.6)?
@@ -491,14 +498,26 @@ fn lock(private: &Dir<'_>) -> std::result::Result<File, OpenError> {
             let mut pid = String::new();
             let _ = file.read_to_string(&mut pid);
             return Err(OpenError::Locked {
-                pid: pid.trim().parse().ok(),
+                pid: pid.lines().next().and_then(|line| line.parse().ok()),
             });
         }
         Err(errno) => return Err(OpenError::Private(errno.into())),
     }
-    file.set_len(0).map_err(Error::from)?;
-    writeln!(file, "{}", process::id()).map_err(Error::from)?;
+    // A daemon that does not get as far as its mount leaves its supervisor to be found.
+    let mut last = String::new();
+    let _ = file.read_to_string(&mut last);
+    let supervisor = last.lines().nth(1).and_then(|line| line.parse().ok());
+    write_pids(&file, supervisor)?;
     Ok(file)
+}
+
+fn write_pids(lock: &File, supervisor: Option<u32>) -> Result<()> {
+    let mut text = format!("{}\n", process::id());
+    if let Some(pid) = supervisor {
+        text.push_str(&format!("{pid}\n"));
+    }
+    lock.write_all_at(text.as_bytes(), 0)?;
+    Ok(lock.set_len(text.len() as u64)?)
 }
 
 fn read_file(dir: &Dir<'_>, name: &OsStr) -> Result<Option<Vec<u8>>> {

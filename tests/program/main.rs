@@ -7,6 +7,7 @@
 #[allow(dead_code)]
 mod kernel;
 
+mod background;
 mod sandbox;
 
 mod bad_input;
@@ -15,5 +16,6 @@ mod crash_edits;
 mod lifecycle;
 mod status;
 mod strangers;
+mod supervision;
 mod time;
 mod user;

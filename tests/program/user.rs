@@ -14,13 +14,13 @@ use crate::sandbox::{Sandbox, complaint, start};
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A user of this machine for as long as the test runs.
-struct User {
+pub struct User {
     name: String,
-    uid: u32,
+    pub uid: u32,
 }
 
 impl User {
-    fn new() -> User {
+    pub fn new() -> User {
         static LAST: AtomicU32 = AtomicU32::new(0);
         let number = LAST.fetch_add(1, Ordering::Relaxed);
         let name = format!("hfs{}-{number}", std::process::id());

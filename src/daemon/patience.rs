@@ -1,0 +1,99 @@
+//! How often a supervisor mounts again, and when it gives up (spec 8.3).
+
+use std::time::Duration;
+
+/// A daemon that lived shorter than this died early: perhaps something kills every one of them.
+pub(super) const EARLY: Duration = Duration::from_secs(1);
+
+/// So many early deaths in a row are mounted again at once; after the others, [`PAUSE`] comes first.
+const EARLY_AT_ONCE: u32 = 25;
+
+/// After so many early deaths in a row no other daemon is started.
+pub(super) const MOST_EARLY: u32 = 50;
+
+/// Still well below the second in which there is to be a mount again.
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
+
+/// After so many starts in a row that failed there is no other one. Each pause is twice as long as the one before, beginning
+/// with [`PAUSE`]: 6.3 s in all.
+pub(super) const MOST_FAILED: u32 = 7;
+
+/// For `--help`.
+#[must_use]
+pub fn supervision() -> String {
+    format!(
+        "In the background a second process, the supervisor, mounts again when the daemon has died. It gives up, says why in \
+         the log, and leaves the plain directory, after {MOST_EARLY} daemons in a row that died within {} s each, or after \
+         {MOST_FAILED} in a row that could not mount.",
+        EARLY.as_secs()
+    )
+}
+
+/// How many failures in a row there were, by their kind, and what is to be done about the last one.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    early_deaths: u32,
+    failed_starts: u32,
+}
+
+impl Patience {
+    /// A daemon has died after serving for so long. How long to wait before the next; none: no next.
+    pub(super) fn died(&mut self, lived: Duration) -> Option<Duration> {
+        self.failed_starts = 0;
+        self.early_deaths = match lived < EARLY {
+            true => self.early_deaths + 1,
+            false => 0,
+        };
+        match self.early_deaths {
+            0..=EARLY_AT_ONCE => Some(Duration::ZERO),
+            MOST_EARLY.. => None,
+            _ => Some(PAUSE),
+        }
+    }
+
+    /// One could not be started. The same answer.
+    pub(super) fn start_failed(&mut self) -> Option<Duration> {
+        self.failed_starts += 1;
+        (self.failed_starts < MOST_FAILED).then(|| PAUSE * (1 << (self.failed_starts - 1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// spec 8.3: whoever dies after a while is replaced at once, however often.
+    #[test]
+    fn late_deaths_are_no_failures() {
+        let mut patience = Patience::default();
+        for _ in 0..1000 {
+            assert_eq!(patience.died(EARLY), Some(Duration::ZERO));
+        }
+    }
+
+    /// spec 8.3: within a second there is a mount again, until there have been too many deaths in a row.
+    #[test]
+    fn early_deaths_are_replaced_until_there_are_too_many() {
+        let mut patience = Patience::default();
+        for n in 1..MOST_EARLY {
+            let pause = patience.died(Duration::ZERO).unwrap();
+            assert_eq!(pause.is_zero(), n <= EARLY_AT_ONCE, "{n}");
+            assert!(pause <= PAUSE);
+        }
+        assert_eq!(patience.died(Duration::ZERO), None);
+        assert_eq!(patience.died(EARLY), Some(Duration::ZERO));
+        assert_eq!(patience.died(Duration::ZERO), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn failed_starts_have_longer_and_longer_pauses() {
+        let mut patience = Patience::default();
+        let pauses: Vec<_> = std::iter::from_fn(|| patience.start_failed()).collect();
+        assert_eq!(pauses.len(), 6);
+        assert!(pauses.windows(2).all(|two| two[1] == two[0] * 2));
+        assert_eq!(pauses.iter().sum::<Duration>(), Duration::from_millis(6300));
+        // One that has served is a success.
+        assert!(patience.died(Duration::ZERO).is_some());
+        assert_eq!(patience.start_failed(), Some(PAUSE));
+    }
+}
