@@ -241,6 +241,7 @@ impl State {
                 plain: of,
                 file,
                 write,
+                flushed,
             } = &handle.open
             else {
                 continue;
@@ -255,11 +256,15 @@ impl State {
                 write: *write,
                 dirty: write.then_some(tid),
                 writes: 0,
-                flushed: false,
+                flushed: *flushed,
             });
         }
         if let Some(doc) = self.docs.get_mut(doc) {
             doc.writers += writers;
+        }
+        if writers > 0 {
+            // What was closed just before it was renamed is let go of any moment.
+            self.closing(doc);
         }
     }
 }
