@@ -76,7 +76,7 @@ use callers::LookedUp;
 use dirs::{DirId, Dirs};
 use docs::{DocId, Docs};
 use handles::Handles;
-use index::Index;
+use index::{Index, Suffixes};
 use nodes::Nodes;
 use plan::Plans;
 use single_file::SingleFile;
@@ -142,6 +142,7 @@ pub struct Fs {
     retention: Retention,
     started: SystemTime,
     state: Mutex<State>,
+    suffixes: Mutex<Suffixes>,
     /// Rung when a reader's turn ends or a writer has let go: what a waiting open waits for.
     changed: Condvar,
 }
@@ -247,6 +248,7 @@ impl Fs {
             clock,
             options,
             state: Mutex::default(),
+            suffixes: Mutex::default(),
             changed: Condvar::new(),
         };
         fs.recover()?;

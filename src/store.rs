@@ -196,17 +196,32 @@ pub trait Store: Send + Sync {
 /// How often a taken name is tried again with the next suffix before we give up.
 const SUFFIXES: u32 = 100_000;
 
+/// Where many names have been taken, how many are tried before the search goes on where the last one ended.
+const TRIED_FIRST: u32 = 16;
+
 /// Runs `attempt` with `name` and then with its suffixes `_2`, `_3`, … until one is free (spec 3.3).
 pub(crate) fn first_free(
     name: &StampedName,
-    mut attempt: impl FnMut(&StampedName) -> Result<()>,
+    attempt: impl FnMut(&StampedName) -> Result<()>,
 ) -> Result<StampedName> {
-    for n in 1..SUFFIXES {
+    first_free_after(name, 0, attempt).map(|(name, _)| name)
+}
+
+/// As [`first_free`], where names up to the `last`th were taken when somebody looked: those are not all tried again, or
+/// ten thousand files that want one name would take fifty million attempts. Answers which of them it got, too.
+pub(crate) fn first_free_after(
+    name: &StampedName,
+    last: u32,
+    mut attempt: impl FnMut(&StampedName) -> Result<()>,
+) -> Result<(StampedName, u32)> {
+    let skipped = TRIED_FIRST.max(last);
+    let rest = skipped.saturating_add(1)..skipped.saturating_add(SUFFIXES);
+    for n in (1..=TRIED_FIRST).chain(rest) {
         let candidate = name.with_suffix(n);
         match attempt(&candidate) {
             Err(Error::Exists) => {}
             Err(error) => return Err(error),
-            Ok(()) => return Ok(candidate),
+            Ok(()) => return Ok((candidate, n)),
         }
     }
     Err(Error::Exists)
