@@ -50,6 +50,15 @@ pub enum Area {
 }
 
 impl Area {
+    /// Those in the private directory.
+    const PRIVATE: [Area; 5] = [
+        Area::Drafts,
+        Area::Edits,
+        Area::Scratch,
+        Area::Replaced,
+        Area::Consuming,
+    ];
+
     /// The areas whose directories follow when a queue is renamed. Replaced versions stay where they were kept.
     const FOLLOWING: [Area; 3] = [Area::Drafts, Area::Edits, Area::Scratch];
 
@@ -86,8 +95,16 @@ impl Local {
         now: SystemTime,
     ) -> std::result::Result<Local, OpenError> {
         let private = root.make_dirs(Path::new(PRIVATE), durable)?;
+        check_private(&root, &private)?;
         let lock = lock(&private)?;
-        let (record, changed) = match read_file(&private, OsStr::new("first-mount"))? {
+        let first_mount = OsStr::new("first-mount");
+        match beneath::stat(&private, first_mount) {
+            Ok(meta) if meta.kind != Kind::File => {
+                return Err(OpenError::Part(first_mount.to_owned()));
+            }
+            _ => {}
+        }
+        let (record, changed) = match read_file(&private, first_mount)? {
             Some(bytes) => {
                 let mut record = FirstMount::from_bytes(&bytes).ok_or(OpenError::Record)?;
                 let gone = record.retain(|path| is_there(&root, path));
@@ -205,8 +222,8 @@ impl Local {
     }
 
     /// Reads a small file.
-    pub fn read_note(&self, area: Area, name: &OsStr) -> Result<Vec<u8>> {
-        let dir = self.dir(area, Path::new(""))?;
+    pub fn read_note(&self, area: Area, queue: &Path, name: &OsStr) -> Result<Vec<u8>> {
+        let dir = self.dir(area, queue)?;
         read_file(&dir, name)?.ok_or(Error::NotFound)
     }
 
@@ -432,7 +449,18 @@ fn note_expired(
 ) -> Result<()> {
     let mut left = vec![PathBuf::new()];
     while let Some(queue) = left.pop() {
-        for (name, meta) in beneath::list(root.dir(&queue)?)? {
+        let entries = match root.dir(&queue).and_then(beneath::list) {
+            // It must not shut the others.
+            Err(error) if !queue.as_os_str().is_empty() => {
+                log::warn!(
+                    "{}: cannot be read ({error}); what has expired in it is not noted",
+                    queue.display()
+                );
+                continue;
+            }
+            entries => entries?,
+        };
+        for (name, meta) in entries {
             let path = queue.join(&name);
             match meta.kind {
                 Kind::Directory if !is_hidden(&name) => left.push(path),
@@ -479,10 +507,45 @@ fn unique_nanos(now: SystemTime) -> u128 {
     *last
 }
 
+/// The private directory and its parts must be directories, and nobody else's: whoever owns one, or may write to it, could
+/// put in it what is published next.
+fn check_private(root: &Beneath, private: &Dir<'_>) -> std::result::Result<(), OpenError> {
+    let backing = beneath::stat_file(root.dir(Path::new(""))?)?;
+    let me = rustix::process::geteuid().as_raw();
+    let meta = beneath::stat_file(private)?;
+    if meta.uid != me && meta.uid != backing.uid {
+        return Err(OpenError::Foreign { uid: meta.uid });
+    }
+    if meta.mode & 0o077 != 0 {
+        // Somebody has opened it to others since it was made.
+        rustix::fs::fchmod(private, Mode::RWXU).map_err(Error::from)?;
+    }
+    for area in Area::PRIVATE {
+        let part = area.path(Path::new(""));
+        let name = part.file_name().unwrap_or_default();
+        match beneath::stat(private, name) {
+            Ok(meta) if meta.kind == Kind::Directory => {}
+            Err(Error::NotFound) => {}
+            Ok(_) => return Err(OpenError::Part(name.to_owned())),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
 fn lock(private: &Dir<'_>) -> std::result::Result<File, OpenError> {
+    let name = OsStr::new("lock");
+    // Looked at before it is opened: that alone would do something to a device.
+    match beneath::stat(private, name) {
+        Ok(meta) if meta.kind != Kind::File => {
+            return Err(OpenError::Part(name.to_owned()));
+        }
+        Ok(_) | Err(Error::NotFound) => {}
+        Err(error) => return Err(error.into()),
+    }
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = Mode::RUSR | Mode::WUSR;
-    let fd: OwnedFd = rustix::fs::openat(private, "lock", flags, mode)
+    let fd: OwnedFd = rustix::fs::openat(private, name, flags, mode)
         .map_err(|errno| OpenError::Private(errno.into()))?;
     let mut file = File::from(fd);
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
