@@ -8,6 +8,8 @@
 mod kernel;
 
 mod sandbox;
+#[path = "../common/users.rs"]
+mod users;
 
 mod bad_input;
 mod crash;
