@@ -20,6 +20,7 @@ pub mod dir;
 pub mod first_mount;
 pub mod local;
 pub mod open_error;
+mod private;
 
 /// What a directory entry is; symbolic links and special files are `Other` and never shown (spec 3.6, 4.10).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -225,4 +226,41 @@ pub(crate) fn first_free_after(
         }
     }
     Err(Error::Exists)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::ffi::OsStr;
+
+    use super::*;
+
+    /// spec 3.3: names stay different, and the ten-thousandth costs hardly more to find than the twentieth.
+    #[test]
+    fn many_that_want_one_name() {
+        let name = StampedName::parse(OsStr::new("2026-01-02_030405_x.md")).unwrap();
+        let mut taken = HashSet::new();
+        let mut last = 0;
+        for wanted in 1..10_000 {
+            let mut attempts = 0;
+            let (got, n) = first_free_after(&name, last, |candidate| {
+                attempts += 1;
+                match taken.insert(candidate.clone()) {
+                    true => Ok(()),
+                    false => Err(Error::Exists),
+                }
+            })
+            .unwrap();
+            last = n;
+            assert_eq!((got, n), (name.with_suffix(wanted), wanted));
+            assert!(attempts <= TRIED_FIRST + 1, "{attempts}");
+        }
+        taken.remove(&name.with_suffix(2));
+        assert_eq!(first_free_after(&name, last, |_| Ok(())).unwrap().1, 1);
+        let reused = |candidate: &StampedName| match taken.insert(candidate.clone()) {
+            true => Ok(()),
+            false => Err(Error::Exists),
+        };
+        assert_eq!(first_free_after(&name, last, reused).unwrap().1, 2);
+    }
 }

@@ -13,21 +13,18 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::fs::{AtFlags, Mode};
 
 use super::beneath::{self, Beneath, Dir};
 use super::first_mount::{FirstMount, is_hidden};
 use super::open_error::OpenError;
-use super::{Access, Kind, Meta};
+use super::{Access, Kind, Meta, private};
 use crate::error::{Error, Result};
 use crate::names::{PRIVATE, StampedName};
 use crate::retention::Retention;
@@ -51,7 +48,7 @@ pub enum Area {
 
 impl Area {
     /// Those in the private directory.
-    const PRIVATE: [Area; 5] = [
+    pub(super) const PRIVATE: [Area; 5] = [
         Area::Drafts,
         Area::Edits,
         Area::Scratch,
@@ -62,7 +59,7 @@ impl Area {
     /// The areas whose directories follow when a queue is renamed. Replaced versions stay where they were kept.
     const FOLLOWING: [Area; 3] = [Area::Drafts, Area::Edits, Area::Scratch];
 
-    fn path(self, queue: &Path) -> PathBuf {
+    pub(super) fn path(self, queue: &Path) -> PathBuf {
         let part = match self {
             Area::Backing => return queue.to_owned(),
             Area::Drafts => "drafts",
@@ -95,8 +92,8 @@ impl Local {
         now: SystemTime,
     ) -> std::result::Result<Local, OpenError> {
         let private = root.make_dirs(Path::new(PRIVATE), durable)?;
-        check_private(&root, &private)?;
-        let lock = lock(&private)?;
+        private::check(&root, &private)?;
+        let lock = private::lock(&private)?;
         let first_mount = OsStr::new("first-mount");
         match beneath::stat(&private, first_mount) {
             Ok(meta) if meta.kind != Kind::File => {
@@ -505,63 +502,6 @@ fn unique_nanos(now: SystemTime) -> u128 {
         now
     };
     *last
-}
-
-/// The private directory and its parts must be directories, and nobody else's: whoever owns one, or may write to it, could
-/// put in it what is published next.
-fn check_private(root: &Beneath, private: &Dir<'_>) -> std::result::Result<(), OpenError> {
-    let backing = beneath::stat_file(root.dir(Path::new(""))?)?;
-    let me = rustix::process::geteuid().as_raw();
-    let meta = beneath::stat_file(private)?;
-    if meta.uid != me && meta.uid != backing.uid {
-        return Err(OpenError::Foreign { uid: meta.uid });
-    }
-    if meta.mode & 0o077 != 0 {
-        // Somebody has opened it to others since it was made.
-        rustix::fs::fchmod(private, Mode::RWXU).map_err(Error::from)?;
-    }
-    for area in Area::PRIVATE {
-        let part = area.path(Path::new(""));
-        let name = part.file_name().unwrap_or_default();
-        match beneath::stat(private, name) {
-            Ok(meta) if meta.kind == Kind::Directory => {}
-            Err(Error::NotFound) => {}
-            Ok(_) => return Err(OpenError::Part(name.to_owned())),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
-fn lock(private: &Dir<'_>) -> std::result::Result<File, OpenError> {
-    let name = OsStr::new("lock");
-    // Looked at before it is opened: that alone would do something to a device.
-    match beneath::stat(private, name) {
-        Ok(meta) if meta.kind != Kind::File => {
-            return Err(OpenError::Part(name.to_owned()));
-        }
-        Ok(_) | Err(Error::NotFound) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mode = Mode::RUSR | Mode::WUSR;
-    let fd: OwnedFd = rustix::fs::openat(private, name, flags, mode)
-        .map_err(|errno| OpenError::Private(errno.into()))?;
-    let mut file = File::from(fd);
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => {
-            let mut pid = String::new();
-            let _ = file.read_to_string(&mut pid);
-            return Err(OpenError::Locked {
-                pid: pid.trim().parse().ok(),
-            });
-        }
-        Err(errno) => return Err(OpenError::Private(errno.into())),
-    }
-    file.set_len(0).map_err(Error::from)?;
-    writeln!(file, "{}", process::id()).map_err(Error::from)?;
-    Ok(file)
 }
 
 fn read_file(dir: &Dir<'_>, name: &OsStr) -> Result<Option<Vec<u8>>> {
