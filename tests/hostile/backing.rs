@@ -116,6 +116,7 @@ fn contents_of(dir: &Path) -> BTreeMap<Vec<u8>, u64> {
 /// nobody opens anything outside.
 #[test]
 fn anything_in_the_backing_directory() {
+    let _alone = crate::alone();
     let user = User::new();
     let mut random = torture::random();
     let cases = torture::count(5, 400);
@@ -189,6 +190,7 @@ fn anything_in_the_backing_directory() {
 /// spec 6.1, 8.4: a pending handoff that its reader may not read keeps the others from nobody, and is merged once it may be.
 #[test]
 fn a_handoff_without_rights() {
+    let _alone = crate::alone();
     let user = User::new();
     let mut sandbox = Sandbox::new();
     sandbox.become_user(user.uid);
@@ -222,6 +224,7 @@ fn a_handoff_without_rights() {
 /// spec 3.6, 6.1: a directory that may not be read keeps nothing from being adopted.
 #[test]
 fn a_directory_without_rights_is_left_out_of_an_adoption() {
+    let _alone = crate::alone();
     let user = User::new();
     let mut sandbox = Sandbox::new();
     sandbox.become_user(user.uid);

@@ -35,7 +35,9 @@ impl Canary {
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).unwrap();
         chown(&dir, owner, owner).unwrap();
         let events = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
-        inotify::add_watch(&events, &dir, WatchFlags::ALL_EVENTS).unwrap();
+        // Not what is closed: a child of this process may have a copy of what was open above.
+        let closed = WatchFlags::CLOSE_WRITE | WatchFlags::CLOSE_NOWRITE;
+        inotify::add_watch(&events, &dir, WatchFlags::ALL_EVENTS - closed).unwrap();
         Canary { dir, events }
     }
 

@@ -13,6 +13,7 @@ const FORGED: &[u8] =
 /// none of them reaches a terminal as more than letters.
 #[test]
 fn names_are_only_names() {
+    let _alone = crate::alone();
     let sandbox = Sandbox::new();
     sandbox.mount().stop();
     let name = OsStr::from_bytes(FORGED);

@@ -63,6 +63,7 @@ fn modes(dir: &Path, found: &mut Vec<(String, u32)>) {
 /// private directory, is nobody else's to look at either.
 #[test]
 fn another_user_gets_nothing() {
+    let _alone = crate::alone();
     let (owner, other) = (User::new(), User::new());
     let sandbox = shared(&owner, &other);
     let daemon = mounted(&sandbox);
@@ -121,6 +122,7 @@ fn another_user_gets_nothing() {
 /// keeps nothing from being delivered, and takes over nothing.
 #[test]
 fn planted_by_another_user() {
+    let _alone = crate::alone();
     let (owner, other) = (User::new(), User::new());
     let sandbox = shared(&owner, &other);
     let at = sandbox.path("m");
