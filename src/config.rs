@@ -24,7 +24,13 @@ pub struct Usage(String);
 
 impl Usage {
     fn new(message: impl Into<String>) -> Usage {
-        Usage(message.into())
+        let message: String = message.into();
+        // What was asked for stands in it, whatever it was.
+        let shown = |c: char| match c.is_control() {
+            true => c.escape_default().to_string(),
+            false => c.to_string(),
+        };
+        Usage(message.chars().map(shown).collect())
     }
 }
 

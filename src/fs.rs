@@ -77,7 +77,7 @@ use callers::LookedUp;
 use dirs::{DirId, Dirs};
 use docs::{DocId, Docs};
 use handles::Handles;
-use index::Index;
+use index::{Index, Suffixes};
 use nodes::Nodes;
 use plan::Plans;
 use single_file::SingleFile;
@@ -145,6 +145,7 @@ pub struct Fs {
     state: Mutex<State>,
     /// For `status`. Locked after the state, and nothing after it.
     supervision: Mutex<Option<Supervision>>,
+    suffixes: Mutex<Suffixes>,
     /// Rung when a reader's turn ends or a writer has let go: what a waiting open waits for.
     changed: Condvar,
 }
@@ -251,6 +252,7 @@ impl Fs {
             options,
             state: Mutex::default(),
             supervision: Mutex::default(),
+            suffixes: Mutex::default(),
             changed: Condvar::new(),
         };
         fs.recover()?;

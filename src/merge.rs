@@ -253,7 +253,8 @@ fn close(line: &mut String, pad: bool) {
 
 /// Appends a name such that it can neither end the line or the comment it stands in nor look like another
 /// field of it, and can be read back: as itself, but `\\` for a backslash and `\xNN` for each byte of what
-/// ends lines, of other control characters, of `|` and `>`, and of what is not UTF-8.
+/// ends lines, of other control characters, of what makes a terminal show the fields in another order, of `|` and `>`,
+/// and of what is not UTF-8.
 fn escape(line: &mut String, name: &OsStr) {
     let hex = |line: &mut String, bytes: &[u8]| {
         for byte in bytes {
@@ -268,10 +269,17 @@ fn escape(line: &mut String, name: &OsStr) {
                 '|' | '>' | '\u{2028}' | '\u{2029}' => {
                     hex(line, c.encode_utf8(&mut [0; 4]).as_bytes());
                 }
-                _ if c.is_control() => hex(line, c.encode_utf8(&mut [0; 4]).as_bytes()),
+                _ if c.is_control() || reorders(c) => {
+                    hex(line, c.encode_utf8(&mut [0; 4]).as_bytes());
+                }
                 _ => line.push(c),
             }
         }
         hex(line, chunk.invalid());
     }
+}
+
+/// The marks, embeddings, overrides and isolates of the Unicode bidirectional algorithm.
+fn reorders(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -120,7 +120,9 @@ impl StampedName {
     pub fn parse(name: &OsStr) -> Option<StampedName> {
         let name = name.as_bytes();
         let stem = name.strip_suffix(EXTENSION.as_bytes())?;
-        if name.len() > NAME_MAX {
+        // Neither is in a name that is one component of a path; what reads names out of a file relies on it.
+        let one_name = !name.contains(&b'/') && !name.contains(&0);
+        if name.len() > NAME_MAX || !one_name {
             return None;
         }
         StampedName::from_stem(stem)

@@ -20,6 +20,7 @@ pub mod dir;
 pub mod first_mount;
 pub mod local;
 pub mod open_error;
+mod private;
 
 /// What a directory entry is; symbolic links and special files are `Other` and never shown (spec 3.6, 4.10).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -196,18 +197,70 @@ pub trait Store: Send + Sync {
 /// How often a taken name is tried again with the next suffix before we give up.
 const SUFFIXES: u32 = 100_000;
 
+/// Where many names have been taken, how many are tried before the search goes on where the last one ended.
+const TRIED_FIRST: u32 = 16;
+
 /// Runs `attempt` with `name` and then with its suffixes `_2`, `_3`, … until one is free (spec 3.3).
 pub(crate) fn first_free(
     name: &StampedName,
-    mut attempt: impl FnMut(&StampedName) -> Result<()>,
+    attempt: impl FnMut(&StampedName) -> Result<()>,
 ) -> Result<StampedName> {
-    for n in 1..SUFFIXES {
+    first_free_after(name, 0, attempt).map(|(name, _)| name)
+}
+
+/// As [`first_free`], where names up to the `last`th were taken when somebody looked: those are not all tried again, or
+/// ten thousand files that want one name would take fifty million attempts. Answers which of them it got, too.
+pub(crate) fn first_free_after(
+    name: &StampedName,
+    last: u32,
+    mut attempt: impl FnMut(&StampedName) -> Result<()>,
+) -> Result<(StampedName, u32)> {
+    let skipped = TRIED_FIRST.max(last);
+    let rest = skipped.saturating_add(1)..skipped.saturating_add(SUFFIXES);
+    for n in (1..=TRIED_FIRST).chain(rest) {
         let candidate = name.with_suffix(n);
         match attempt(&candidate) {
             Err(Error::Exists) => {}
             Err(error) => return Err(error),
-            Ok(()) => return Ok(candidate),
+            Ok(()) => return Ok((candidate, n)),
         }
     }
     Err(Error::Exists)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::ffi::OsStr;
+
+    use super::*;
+
+    /// spec 3.3: names stay different, and the ten-thousandth costs hardly more to find than the twentieth.
+    #[test]
+    fn many_that_want_one_name() {
+        let name = StampedName::parse(OsStr::new("2026-01-02_030405_x.md")).unwrap();
+        let mut taken = HashSet::new();
+        let mut last = 0;
+        for wanted in 1..10_000 {
+            let mut attempts = 0;
+            let (got, n) = first_free_after(&name, last, |candidate| {
+                attempts += 1;
+                match taken.insert(candidate.clone()) {
+                    true => Ok(()),
+                    false => Err(Error::Exists),
+                }
+            })
+            .unwrap();
+            last = n;
+            assert_eq!((got, n), (name.with_suffix(wanted), wanted));
+            assert!(attempts <= TRIED_FIRST + 1, "{attempts}");
+        }
+        taken.remove(&name.with_suffix(2));
+        assert_eq!(first_free_after(&name, last, |_| Ok(())).unwrap().1, 1);
+        let reused = |candidate: &StampedName| match taken.insert(candidate.clone()) {
+            true => Ok(()),
+            false => Err(Error::Exists),
+        };
+        assert_eq!(first_free_after(&name, last, reused).unwrap().1, 2);
+    }
 }

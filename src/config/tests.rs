@@ -1,4 +1,5 @@
 use clap::Parser;
+use proptest::prelude::*;
 
 use super::*;
 
@@ -186,4 +187,74 @@ fn a_mistyped_command_makes_no_directory() {
     assert!(refuse_stray_word(&["src".into()]).is_ok());
     assert!(refuse_stray_word(&["none".into(), "/m".into()]).is_ok());
     assert!(refuse_stray_word(&[]).is_ok());
+}
+
+/// Words that options are made of, and what nobody would put there.
+fn hostile() -> impl Strategy<Value = OsString> {
+    let words = [
+        "retention",
+        "max-size",
+        "backing",
+        "log-file",
+        "utc",
+        "agent",
+        "=",
+        "=",
+        ",",
+        "\\",
+        "7d",
+        "1s",
+        "0",
+        "-1",
+        "100years",
+        "99999999999999999999",
+        "512K",
+        "1.5M",
+        "E",
+        "G",
+        "½",
+        " ",
+        "\n",
+        "\u{1b}[2J",
+        "\u{9b}",
+        "..",
+        "/",
+        "-",
+        "--",
+        "x-",
+        "!",
+        "ro",
+    ];
+    let piece = prop_oneof![
+        6 => prop::sample::select(words.to_vec()).prop_map(|word| word.as_bytes().to_vec()),
+        1 => prop::collection::vec(1..=255u8, 0..6),
+    ];
+    prop::collection::vec(piece, 0..8).prop_map(|pieces| OsString::from_vec(pieces.concat()))
+}
+
+proptest! {
+    /// spec 8.1: any words in any place are either understood or refused in one line without anything that a terminal obeys;
+    /// none of them stops the program.
+    #[test]
+    fn any_words_are_answered(
+        option in prop::sample::select(vec!["--retention", "--max-size", "-o", "--backing", "--log-file", "--agent", "--searcher"]),
+        value in hostile(),
+        mountpoint in hostile(),
+    ) {
+        let words = [OsString::from("handoff-fs"), option.into(), value, "--".into(), mountpoint];
+        let Ok(line) = Line::try_parse_from(words) else {
+            return Ok(());
+        };
+        match resolve(&line.mount) {
+            Ok(config) => {
+                prop_assert!(config.mountpoint.is_absolute());
+                prop_assert!(config.retention >= Duration::from_secs(1) && config.retention <= LONGEST_RETENTION);
+                prop_assert!(config.max_size != Some(0));
+            }
+            Err(error) => {
+                let error = error.to_string();
+                prop_assert!(!error.contains(char::is_control), "{error:?}");
+            }
+        }
+    }
 }

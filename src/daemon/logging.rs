@@ -78,9 +78,31 @@ pub(super) fn init(config: &Config) -> Result<(), Failed> {
     if let Some(path) = &config.log_file {
         builder.target(Target::Pipe(Box::new(open_asked_for(path)?)));
     }
+    builder.format(|out, record| {
+        let (time, level, target) = (out.timestamp(), record.level(), record.target());
+        let message = one_line(&record.args().to_string());
+        writeln!(out, "[{time} {level:<5} {target}] {message}")
+    });
     // A second logger in one process is a test's, and stays.
     let _ = builder.try_init();
     Ok(())
+}
+
+/// A message with nothing in it that could pass for another line, or that a terminal would obey: the names in it are
+/// whatever somebody called a file.
+fn one_line(message: &str) -> String {
+    let mut line = String::with_capacity(message.len());
+    for c in message.chars() {
+        match c {
+            _ if c.is_control()
+                || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}') =>
+            {
+                line.extend(c.escape_default());
+            }
+            _ => line.push(c),
+        }
+    }
+    line
 }
 
 fn open_asked_for(path: &Path) -> Result<File, Failed> {
@@ -162,6 +184,15 @@ mod tests {
         let long = |first| name(&format!("/{first}/{}", "x".repeat(4000)));
         assert_eq!(long("a").len(), LONGEST_STEM + 4);
         assert_ne!(long("a"), long("b"));
+    }
+
+    #[test]
+    fn a_message_is_one_line() {
+        let name = "a\n[2026-01-02T03:04:05Z ERROR handoff_fs] forged\x1b[2J\u{9b}\u{202e}é";
+        assert_eq!(
+            one_line(name),
+            r"a\n[2026-01-02T03:04:05Z ERROR handoff_fs] forged\u{1b}[2J\u{9b}\u{202e}é"
+        );
     }
 
     #[test]

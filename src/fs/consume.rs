@@ -109,27 +109,42 @@ impl Fs {
     /// Makes pending again what the last daemon consumed for readers that it did not answer any more: a duplicate
     /// beats a hole.
     pub(super) fn recover_unanswered(&self) -> Result<()> {
-        for (_, note, _) in self.local.list_all(Area::Consuming)? {
-            let bytes = self.local.read_note(Area::Consuming, &note)?;
-            let fields: Vec<&OsStr> = bytes
-                .split(|byte| *byte == 0)
-                .map(OsStr::from_bytes)
-                .collect();
-            for item in fields.chunks_exact(3) {
-                let queue = Path::new(item[0]);
-                match self.store.rename((queue, item[2]), (queue, item[1])) {
-                    Ok(()) => log::warn!(
-                        "{}: was being read when the last daemon ended; it is delivered again",
-                        queue.join(item[1]).display()
-                    ),
-                    // Not consumed by then, or renamed since.
-                    Err(Error::NotFound | Error::Exists) => {}
-                    Err(error) => return Err(error),
-                }
+        for (queue, note, _) in self.local.list_all(Area::Consuming)? {
+            if let Err(error) = self.recover_note(&queue, &note) {
+                log::error!(
+                    "the note {} of a read that was not answered cannot be followed ({error}); what was read stays \
+                     consumed, and the next mount tries again",
+                    queue.join(&note).display()
+                );
             }
-            self.local.remove(Area::Consuming, Path::new(""), &note)?;
         }
         Ok(())
+    }
+
+    fn recover_note(&self, queue: &Path, note: &OsStr) -> Result<()> {
+        let bytes = self.local.read_note(Area::Consuming, queue, note)?;
+        let fields: Vec<&OsStr> = bytes
+            .split(|byte| *byte == 0)
+            .map(OsStr::from_bytes)
+            .collect();
+        for item in fields.chunks_exact(3) {
+            // Only what this program writes is followed: anything else in a name could lead out of the directory.
+            let queue = Path::new(item[0]);
+            match [item[1], item[2]].map(StampedName::parse) {
+                [Some(name), Some(done)] if name.is_pending() && !done.is_pending() => {}
+                _ => return Err(Error::Invalid),
+            }
+            match self.store.rename((queue, item[2]), (queue, item[1])) {
+                Ok(()) => log::warn!(
+                    "{}: was being read when the last daemon ended; it is delivered again",
+                    queue.join(item[1]).display()
+                ),
+                // Not consumed by then, or renamed since.
+                Err(Error::NotFound | Error::Exists) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.local.remove(Area::Consuming, queue, note)
     }
 
     fn consume(&self, snapshot: &Arc<Snapshot>, consumer: &Consumer) {

@@ -22,6 +22,8 @@ pub(super) enum Open {
         file: Arc<File>,
         /// Whether it may be written.
         write: bool,
+        /// Closed once since it was last written: see [`OpenDoc::flushed`].
+        flushed: bool,
     },
     /// `pending.md` or `.peek.md`.
     Merge(Arc<Reading>),

@@ -14,7 +14,13 @@ use super::{Fs, State};
 use crate::error::{Error, Result};
 use crate::names::{self, StampedName};
 use crate::store::first_mount::{is_hidden, is_stray};
-use crate::store::{Changes, Kind, Meta, Watch, What, first_free};
+use crate::store::{Changes, Kind, Meta, Watch, What, first_free_after};
+
+/// The last suffix that was given to a name, where many wanted the same.
+pub(super) type Suffixes = HashMap<(DirId, StampedName), u32>;
+
+/// Of how many names that is remembered.
+const MAX_SUFFIXES: usize = 1024;
 
 /// One name of a queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -358,13 +364,23 @@ impl Fs {
         to: &StampedName,
     ) -> Result<StampedName> {
         let queue = state.dirs.path(dir).ok_or(Error::NotFound)?;
-        first_free(to, |candidate| {
+        let key = (dir, to.clone());
+        let last = self.suffixes.lock().get(&key).copied().unwrap_or(0);
+        let (got, n) = first_free_after(to, last, |candidate| {
             if state.is_reserved(dir, candidate) {
                 return Err(Error::Exists);
             }
             let candidate = candidate.to_os_string();
             self.store.rename((&queue, name), (&queue, &candidate))
-        })
+        })?;
+        let mut suffixes = self.suffixes.lock();
+        if suffixes.len() >= MAX_SUFFIXES {
+            suffixes.clear();
+        }
+        if n > 1 {
+            suffixes.insert(key, n.max(last));
+        }
+        Ok(got)
     }
 
     /// What a directory of this name in `parent` is to us.

@@ -99,8 +99,8 @@ impl Fs {
             }
             if let Some(id) = doc {
                 self.before_change(state, id, &file, from < size)?;
-                state.mark_dirty(handle, request.tid);
             }
+            state.mark_dirty(handle, request.tid);
             (file, doc)
         };
         let written = if append {
@@ -180,14 +180,14 @@ impl Fs {
     pub fn flush(&self, request: Request, handle: Handle) -> Result<()> {
         let (id, file, dirty, writes) = {
             let mut guard = self.lock();
-            let Some(Open::Doc(open)) =
-                guard.handles.get_mut(handle).map(|handle| &mut handle.open)
-            else {
-                return Ok(());
+            let open = match guard.handles.get_mut(handle).map(|handle| &mut handle.open) {
+                Some(Open::Doc(open)) if open.write => open,
+                Some(Open::Plain { flushed, .. }) => {
+                    *flushed = true;
+                    return Ok(());
+                }
+                _ => return Ok(()),
             };
-            if !open.write {
-                return Ok(());
-            }
             open.flushed = true;
             // It stays dirty until it is durable: another close of the same file, by a child of the caller, may come
             // meanwhile, and must not be answered before that either.
@@ -315,8 +315,8 @@ impl Fs {
         }
         if let Some(id) = doc {
             self.before_change(state, id, &file, flags != FallocateFlags::empty())?;
-            state.mark_dirty(handle, request.tid);
         }
+        state.mark_dirty(handle, request.tid);
         drop(guard);
         Ok(rustix::fs::fallocate(&*file, flags, offset, len)?)
     }
@@ -375,15 +375,19 @@ impl State {
     }
 
     pub(super) fn mark_dirty(&mut self, handle: Handle, tid: u32) {
-        if let Some(Open::Doc(open)) = self.handles.get_mut(handle).map(|handle| &mut handle.open) {
-            open.dirty = Some(tid);
-            open.writes += 1;
-            open.flushed = false;
+        match self.handles.get_mut(handle).map(|handle| &mut handle.open) {
+            Some(Open::Doc(open)) => {
+                open.dirty = Some(tid);
+                open.writes += 1;
+                open.flushed = false;
+            }
+            Some(Open::Plain { flushed, .. }) => *flushed = false,
+            _ => {}
         }
     }
 
     /// A writer has closed a descriptor: if all have, the RELEASE of the last one is probably on its way.
-    fn closing(&mut self, id: DocId) {
+    pub(super) fn closing(&mut self, id: DocId) {
         let open = self.handles.iter().any(|other| {
             matches!(&other.open, Open::Doc(open) if open.doc == id && open.write && !open.flushed)
         });

@@ -317,6 +317,7 @@ impl Fs {
             plain: id,
             file,
             write: flags.write,
+            flushed: false,
         };
         let handle = state.handles.insert(node, open);
         Ok(Opened {

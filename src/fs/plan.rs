@@ -83,9 +83,19 @@ impl Fs {
                 });
             }
         }
-        for i in unread {
+        for i in unread.into_iter().rev() {
             let item = &mut items[i];
-            item.newline = self.ends_with_newline(state, item);
+            match self.last_byte(state, item) {
+                Err(Error::AccessDenied) => {
+                    // Its mode, or another owner, keeps us out: blanks in its place would tell nobody anything. It is
+                    // merged once it can be read, which nothing tells us.
+                    log::debug!("{}: may not be read; it is left out", item.shown.display());
+                    items.remove(i);
+                    provisional = true;
+                    continue;
+                }
+                last => item.newline = last.is_ok_and(|last| last == b'\n'),
+            }
             state
                 .index
                 .note_newline(item.dir, item.file_name(), item.newline);
@@ -129,19 +139,12 @@ impl Fs {
             .unwrap_or(done.clone())
     }
 
-    fn ends_with_newline(&self, state: &State, item: &Item) -> bool {
-        let last_byte = || {
-            let path = state.dirs.path(item.dir)?;
-            let file = self
-                .store
-                .open(&path, item.file_name(), Access::READ)
-                .ok()?;
-            let mut last = [0];
-            file.read_exact_at(&mut last, item.size.checked_sub(1)?)
-                .ok()?;
-            Some(last[0])
-        };
-        last_byte() == Some(b'\n')
+    fn last_byte(&self, state: &State, item: &Item) -> Result<u8> {
+        let path = state.dirs.path(item.dir).ok_or(Error::NotFound)?;
+        let file = self.store.open(&path, item.file_name(), Access::READ)?;
+        let mut last = [0];
+        file.read_exact_at(&mut last, item.size.saturating_sub(1))?;
+        Ok(last[0])
     }
 
     /// A look-up of `pending.md`: a node of its own, with the content as it stands now.

@@ -241,6 +241,7 @@ impl State {
                 plain: of,
                 file,
                 write,
+                flushed,
             } = &handle.open
             else {
                 continue;
@@ -256,11 +257,15 @@ impl State {
                 reader: None,
                 dirty: write.then_some(tid),
                 writes: 0,
-                flushed: false,
+                flushed: *flushed,
             });
         }
         if let Some(doc) = self.docs.get_mut(doc) {
             doc.writers += writers;
+        }
+        if writers > 0 {
+            // What was closed just before it was renamed is let go of any moment.
+            self.closing(doc);
         }
     }
 }

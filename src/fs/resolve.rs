@@ -101,7 +101,8 @@ impl Fs {
             NameClass::Peek => Ok(Object::Peek),
             NameClass::Status if dir == DirId::ROOT => Ok(Object::Status),
             NameClass::Private => Err(Error::NotFound),
-            NameClass::Stamped(stamped) => self
+            // Stamped but for its extension it is an alias, or what was there before, or a directory.
+            NameClass::Stamped(stamped) if stamped.to_os_string() == name => self
                 .resolve_stamped(state, dir, name, &stamped)
                 .or_else(|error| self.resolve_alias(state, dir, name, caller).ok_or(error)),
             class => {
@@ -138,10 +139,6 @@ impl Fs {
         stamped: &StampedName,
     ) -> Result<Object> {
         let known = state.docs.named(dir, stamped);
-        // Written without `.md`, it is an alias at most.
-        if stamped.to_os_string() != name {
-            return Err(Error::NotFound);
-        }
         if let Some(doc) = known.and_then(|id| state.docs.get(id))
             && doc.is_new()
             && !doc.promised

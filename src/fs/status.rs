@@ -113,9 +113,18 @@ impl Fs {
             }),
             drafts,
         };
-        let mut json = serde_json::to_vec_pretty(&status).map_err(|_| Error::Os(libc::EIO))?;
-        json.push(b'\n');
-        Ok(json)
+        let json = serde_json::to_string_pretty(&status).map_err(|_| Error::Os(libc::EIO))?;
+        let mut printable = String::with_capacity(json.len() + 1);
+        for c in json.chars() {
+            // JSON lets DEL and what follows it stand, and some terminals obey them. Only names hold any.
+            if matches!(c, '\u{7f}'..='\u{9f}') {
+                printable.push_str(&format!("\\u{:04x}", u32::from(c)));
+            } else {
+                printable.push(c);
+            }
+        }
+        printable.push('\n');
+        Ok(printable.into_bytes())
     }
 
     /// Says who supervises this daemon, for `status` and `unmount`.

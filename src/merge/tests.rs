@@ -187,6 +187,12 @@ fn names_are_escaped() {
             "\u{85}\u{2028}\u{2029}".as_bytes(),
             r"\xc2\x85\xe2\x80\xa8\xe2\x80\xa9",
         ),
+        // Shown from right to left it would end in another size.
+        (
+            "a\u{202e}b\u{200f}".as_bytes(),
+            r"a\xe2\x80\xaeb\xe2\x80\x8f",
+        ),
+        ("\u{2067}".as_bytes(), r"\xe2\x81\xa7"),
     ] {
         let mut line = String::new();
         escape(&mut line, OsStr::from_bytes(name));

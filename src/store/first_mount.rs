@@ -141,9 +141,9 @@ impl FirstMount {
         bytes
     }
 
-    /// Reads what [`FirstMount::to_bytes`] wrote; `None` for anything else.
+    /// Reads what [`FirstMount::to_bytes`] wrote; `None` for anything else, such as a part of it.
     pub fn from_bytes(bytes: &[u8]) -> Option<FirstMount> {
-        let mut fields = bytes.split(|byte| *byte == 0);
+        let mut fields = bytes.strip_suffix(b"\0")?.split(|byte| *byte == 0);
         if fields.next() != Some(MAGIC) {
             return None;
         }
@@ -195,8 +195,10 @@ mod tests {
             .into(),
             expired: [PathBuf::from("2020-01-01_000000_x_done.md")].into(),
         };
-        assert_eq!(FirstMount::from_bytes(&record.to_bytes()), Some(record));
+        let bytes = record.to_bytes();
+        assert_eq!(FirstMount::from_bytes(&bytes), Some(record));
         assert_eq!(FirstMount::from_bytes(b"something else"), None);
+        assert_eq!(FirstMount::from_bytes(&bytes[..bytes.len() - 3]), None);
     }
 
     /// spec 3.6: what was ordinary stays so under its new name.

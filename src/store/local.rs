@@ -13,22 +13,18 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::fs::{AtFlags, Mode};
 
 use super::beneath::{self, Beneath, Dir};
 use super::first_mount::{FirstMount, is_hidden};
 use super::open_error::OpenError;
-use super::{Access, Kind, Meta};
+use super::{Access, Kind, Meta, private};
 use crate::error::{Error, Result};
 use crate::names::{PRIVATE, StampedName};
 use crate::retention::Retention;
@@ -51,10 +47,19 @@ pub enum Area {
 }
 
 impl Area {
+    /// Those in the private directory.
+    pub(super) const PRIVATE: [Area; 5] = [
+        Area::Drafts,
+        Area::Edits,
+        Area::Scratch,
+        Area::Replaced,
+        Area::Consuming,
+    ];
+
     /// The areas whose directories follow when a queue is renamed. Replaced versions stay where they were kept.
     const FOLLOWING: [Area; 3] = [Area::Drafts, Area::Edits, Area::Scratch];
 
-    fn path(self, queue: &Path) -> PathBuf {
+    pub(super) fn path(self, queue: &Path) -> PathBuf {
         let part = match self {
             Area::Backing => return queue.to_owned(),
             Area::Drafts => "drafts",
@@ -87,8 +92,16 @@ impl Local {
         now: SystemTime,
     ) -> std::result::Result<Local, OpenError> {
         let private = root.make_dirs(Path::new(PRIVATE), durable)?;
-        let lock = lock(&private)?;
-        let (record, changed) = match read_file(&private, OsStr::new("first-mount"))? {
+        private::check(&root, &private)?;
+        let lock = private::lock(&private)?;
+        let first_mount = OsStr::new("first-mount");
+        match beneath::stat(&private, first_mount) {
+            Ok(meta) if meta.kind != Kind::File => {
+                return Err(OpenError::Part(first_mount.to_owned()));
+            }
+            _ => {}
+        }
+        let (record, changed) = match read_file(&private, first_mount)? {
             Some(bytes) => {
                 let mut record = FirstMount::from_bytes(&bytes).ok_or(OpenError::Record)?;
                 let gone = record.retain(|path| is_there(&root, path));
@@ -123,7 +136,7 @@ impl Local {
     /// Writes into the lock who supervises this daemon: who ends a mount must find the supervisor also while there is
     /// no daemon to ask.
     pub fn note_supervisor(&self, pid: Option<u32>) -> Result<()> {
-        write_pids(&self.lock, pid)
+        private::write_pids(&self.lock, pid)
     }
 
     /// Was this path there before the first mount, and is it ordinary (spec 3.6)?
@@ -212,8 +225,8 @@ impl Local {
     }
 
     /// Reads a small file.
-    pub fn read_note(&self, area: Area, name: &OsStr) -> Result<Vec<u8>> {
-        let dir = self.dir(area, Path::new(""))?;
+    pub fn read_note(&self, area: Area, queue: &Path, name: &OsStr) -> Result<Vec<u8>> {
+        let dir = self.dir(area, queue)?;
         read_file(&dir, name)?.ok_or(Error::NotFound)
     }
 
@@ -439,7 +452,18 @@ fn note_expired(
 ) -> Result<()> {
     let mut left = vec![PathBuf::new()];
     while let Some(queue) = left.pop() {
-        for (name, meta) in beneath::list(root.dir(&queue)?)? {
+        let entries = match root.dir(&queue).and_then(beneath::list) {
+            // It must not shut the others.
+            Err(error) if !queue.as_os_str().is_empty() => {
+                log::warn!(
+                    "{}: cannot be read ({error}); what has expired in it is not noted",
+                    queue.display()
+                );
+                continue;
+            }
+            entries => entries?,
+        };
+        for (name, meta) in entries {
             let path = queue.join(&name);
             match meta.kind {
                 Kind::Directory if !is_hidden(&name) => left.push(path),
@@ -484,40 +508,6 @@ fn unique_nanos(now: SystemTime) -> u128 {
         now
     };
     *last
-}
-
-fn lock(private: &Dir<'_>) -> std::result::Result<File, OpenError> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mode = Mode::RUSR | Mode::WUSR;
-    let fd: OwnedFd = rustix::fs::openat(private, "lock", flags, mode)
-        .map_err(|errno| OpenError::Private(errno.into()))?;
-    let mut file = File::from(fd);
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => {
-            let mut pid = String::new();
-            let _ = file.read_to_string(&mut pid);
-            return Err(OpenError::Locked {
-                pid: pid.lines().next().and_then(|line| line.parse().ok()),
-            });
-        }
-        Err(errno) => return Err(OpenError::Private(errno.into())),
-    }
-    // A daemon that does not get as far as its mount leaves its supervisor to be found.
-    let mut last = String::new();
-    let _ = file.read_to_string(&mut last);
-    let supervisor = last.lines().nth(1).and_then(|line| line.parse().ok());
-    write_pids(&file, supervisor)?;
-    Ok(file)
-}
-
-fn write_pids(lock: &File, supervisor: Option<u32>) -> Result<()> {
-    let mut text = format!("{}\n", process::id());
-    if let Some(pid) = supervisor {
-        text.push_str(&format!("{pid}\n"));
-    }
-    lock.write_all_at(text.as_bytes(), 0)?;
-    Ok(lock.set_len(text.len() as u64)?)
 }
 
 fn read_file(dir: &Dir<'_>, name: &OsStr) -> Result<Option<Vec<u8>>> {

@@ -1,5 +1,6 @@
 //! Why a backing directory cannot be served, in words for a person.
 
+use std::ffi::OsString;
 use std::fmt;
 
 use crate::error::Error;
@@ -15,6 +16,13 @@ pub enum OpenError {
     },
     /// The private directory cannot be made or used.
     Private(Error),
+    /// A part of the private directory is not what this program made it: a link, a fifo, a file for a directory.
+    Part(OsString),
+    /// The private directory is another user's.
+    Foreign {
+        /// Whose.
+        uid: u32,
+    },
     /// The record of the first mount is damaged.
     Record,
 }
@@ -49,6 +57,15 @@ impl fmt::Display for OpenError {
             OpenError::Private(error) => write!(
                 f,
                 "{PRIVATE}/ in it cannot be used ({error}); see that it is a directory of yours, or move it aside"
+            ),
+            OpenError::Part(name) => write!(
+                f,
+                "{PRIVATE}/{} in it is not what handoff-fs makes there; move it aside, and mount again",
+                name.display()
+            ),
+            OpenError::Foreign { uid } => write!(
+                f,
+                "{PRIVATE}/ in it belongs to uid {uid}, who could change what is written; move it aside, and mount again"
             ),
             OpenError::Record => write!(
                 f,

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, XattrFlags};
 use rustix::io::Errno;
@@ -282,4 +283,29 @@ fn modes_are_the_writers() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o644);
+}
+
+/// spec 4.10, 3.6: a directory whose name is stamped but for its extension is made, found and removed like any other; so is
+/// an ordinary file that was there before.
+#[test]
+fn a_directory_of_a_stamped_name() {
+    let names = [
+        "2026-01-02_030405_x",
+        "2026-01-02_030405_y.txt",
+        "2026-01-02_030405_z.md",
+    ];
+    let prepare = |dir: &Path| fs::write(dir.join("2026-01-02_030405_old.txt"), "old\n").unwrap();
+    let mount = Mount::over(prepare, |_| {});
+    let old = mount.at("2026-01-02_030405_old.txt");
+    assert_eq!(fs::read_to_string(&old).unwrap(), "old\n");
+    fs::remove_file(old).unwrap();
+    for name in names {
+        mount.sh("a", &format!("mkdir {name} && echo {name} > {name}/n.md"));
+        assert_eq!(mount.take("b"), [name]);
+        mount.sh(
+            "a",
+            &format!("cd {name} && rm *.md && cd .. && rmdir {name}"),
+        );
+    }
+    assert_eq!(mount.names(), [""; 0]);
 }

@@ -1,6 +1,7 @@
 //! Temporary files of tools (spec 4.6).
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::time::Duration;
 
 use crate::actors::Actor;
@@ -201,4 +202,23 @@ fn linked_while_open() {
     writer.run("f.write('e'); f.close(); os.unlink('n.tmp')");
     assert_eq!(mount.take("b"), ["one"]);
     assert_eq!(mount.slugs(), ["n_done"]);
+}
+
+/// spec 4.2, 4.6: what a scratch file's writer closed before it was renamed to a handoff is about to be let go of: its
+/// readers wait for that.
+#[test]
+fn closed_before_it_was_renamed() {
+    let mount = Mount::new();
+    let expected = |n: u32| {
+        let queue = mount.at(format!("{n}"));
+        fs::create_dir(&queue).unwrap();
+        let mut file = File::create(queue.join("x.tmp")).unwrap();
+        file.write_all(b"x").unwrap();
+        // The close that its writer waited for; what comes later is another descriptor's RELEASE.
+        drop(file.try_clone().unwrap());
+        fs::rename(queue.join("x.tmp"), queue.join("x.md")).unwrap();
+        fs::metadata(queue.join(".peek.md")).unwrap().len() > 0
+    };
+    // It is expected for 100 ms only, and this machine may be busy.
+    assert!((0..100).any(expected));
 }

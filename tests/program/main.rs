@@ -9,6 +9,8 @@ mod kernel;
 
 mod background;
 mod sandbox;
+#[path = "../common/users.rs"]
+mod users;
 
 mod bad_input;
 mod crash;

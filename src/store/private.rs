@@ -1,0 +1,89 @@
+//! The private directory as it is found: whose it is, what its parts are, and whether another daemon has it.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process;
+
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::Kind;
+use super::beneath::{self, Beneath, Dir};
+use super::local::Area;
+use super::open_error::OpenError;
+use crate::error::{Error, Result};
+
+/// The private directory and its parts must be directories, and nobody else's: whoever owns one, or may write to it, could
+/// put in it what is published next.
+pub(super) fn check(root: &Beneath, private: &Dir<'_>) -> std::result::Result<(), OpenError> {
+    let backing = beneath::stat_file(root.dir(Path::new(""))?)?;
+    let me = rustix::process::geteuid().as_raw();
+    let meta = beneath::stat_file(private)?;
+    if meta.uid != me && meta.uid != backing.uid {
+        return Err(OpenError::Foreign { uid: meta.uid });
+    }
+    if meta.mode & 0o077 != 0 {
+        // Somebody has opened it to others since it was made.
+        rustix::fs::fchmod(private, Mode::RWXU).map_err(Error::from)?;
+    }
+    for area in Area::PRIVATE {
+        let part = area.path(Path::new(""));
+        let name = part.file_name().unwrap_or_default();
+        match beneath::stat(private, name) {
+            Ok(meta) if meta.kind == Kind::Directory => {}
+            Err(Error::NotFound) => {}
+            Ok(_) => return Err(OpenError::Part(name.to_owned())),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Takes the lock of the one daemon, and says in it which process that is.
+pub(super) fn lock(private: &Dir<'_>) -> std::result::Result<File, OpenError> {
+    let name = OsStr::new("lock");
+    // Looked at before it is opened: that alone would do something to a device.
+    match beneath::stat(private, name) {
+        Ok(meta) if meta.kind != Kind::File => {
+            return Err(OpenError::Part(name.to_owned()));
+        }
+        Ok(_) | Err(Error::NotFound) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mode = Mode::RUSR | Mode::WUSR;
+    let fd: OwnedFd = rustix::fs::openat(private, name, flags, mode)
+        .map_err(|errno| OpenError::Private(errno.into()))?;
+    let mut file = File::from(fd);
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => {
+            let mut pid = String::new();
+            let _ = file.read_to_string(&mut pid);
+            return Err(OpenError::Locked {
+                pid: pid.lines().next().and_then(|line| line.parse().ok()),
+            });
+        }
+        Err(errno) => return Err(OpenError::Private(errno.into())),
+    }
+    // A daemon that does not get as far as its mount leaves its supervisor to be found.
+    let mut last = String::new();
+    let _ = file.read_to_string(&mut last);
+    let supervisor = last.lines().nth(1).and_then(|line| line.parse().ok());
+    write_pids(&file, supervisor)?;
+    Ok(file)
+}
+
+/// Writes into the lock which process this is, and who supervises it.
+pub(super) fn write_pids(lock: &File, supervisor: Option<u32>) -> Result<()> {
+    let mut text = format!("{}\n", process::id());
+    if let Some(pid) = supervisor {
+        text.push_str(&format!("{pid}\n"));
+    }
+    lock.write_all_at(text.as_bytes(), 0)?;
+    Ok(lock.set_len(text.len() as u64)?)
+}

@@ -1,0 +1,235 @@
+//! Whatever is found in the backing directory.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, lchown, symlink};
+use std::path::Path;
+
+use fastrand::Rng;
+use rustix::fs::{CWD, FileType, Mode, makedev};
+
+use crate::canary::Canary;
+use crate::merge::parse;
+use crate::sandbox::{Sandbox, start};
+use crate::users::User;
+use crate::{draw, torture};
+
+/// How many of each kind there were.
+type Kinds = BTreeMap<&'static str, u64>;
+
+/// Fills a directory with what nobody would put there.
+fn fill(dir: &Path, depth: u32, random: &mut Rng, canary: &Path, owner: u32, kinds: &mut Kinds) {
+    for _ in 0..random.usize(1..9) {
+        let name = match random.u8(0..8) {
+            0 => OsString::from("2026-01-02_030405_x.md"),
+            1 => OsString::from(*draw::choose(
+                random,
+                &["pending.md", ".peek.md", ".status.json", ".git"],
+            )),
+            _ => draw::name(random),
+        };
+        let path = dir.join(&name);
+        if name == ".handoff-fs" || name.len() > 255 || fs::symlink_metadata(&path).is_ok() {
+            continue;
+        }
+        let special =
+            |kind, device| rustix::fs::mknodat(CWD, &path, kind, Mode::RWXU, device).is_ok();
+        let (kind, made) = match random.u8(0..12) {
+            0 => {
+                let targets = [
+                    canary.join("file"),
+                    canary.to_owned(),
+                    "../canary/file".into(),
+                    ".".into(),
+                    "loop".into(),
+                ];
+                (
+                    "links",
+                    symlink(draw::choose(random, &targets), &path).is_ok(),
+                )
+            }
+            1 => ("fifos", special(FileType::Fifo, 0)),
+            2 => ("sockets", special(FileType::Socket, 0)),
+            // /dev/null's number, and one that nothing has.
+            3 => (
+                "devices",
+                special(
+                    FileType::CharacterDevice,
+                    makedev(*draw::choose(random, &[1, 240]), 3),
+                ),
+            ),
+            4 | 5 if depth < 3 => {
+                fs::create_dir(&path).unwrap();
+                fill(&path, depth + 1, random, canary, owner, kinds);
+                ("directories", true)
+            }
+            _ => {
+                let token = format!("token {:016x}\n", random.u64(..)).repeat(random.usize(1..40));
+                ("files", fs::write(&path, token).is_ok())
+            }
+        };
+        assert!(made || kind == "devices", "{kind}: {}", path.display());
+        if !made {
+            continue;
+        }
+        *kinds.entry(kind).or_default() += 1;
+        let owner = if random.u8(0..6) == 0 { 0 } else { owner };
+        lchown(&path, Some(owner), Some(owner)).unwrap();
+        if kind != "links" {
+            let mode = *draw::choose(
+                random,
+                &[
+                    0, 0o200, 0o400, 0o444, 0o600, 0o644, 0o755, 0o700, 0o777, 0o4755,
+                ],
+            );
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+    }
+}
+
+/// How often each content lies there.
+fn contents(dir: &Path, found: &mut BTreeMap<Vec<u8>, u64>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            contents(&entry.path(), found);
+        } else if kind.is_file() {
+            let content = fs::read(entry.path()).unwrap();
+            if content.starts_with(b"token ") {
+                *found.entry(content).or_default() += 1;
+            }
+        }
+    }
+}
+
+fn contents_of(dir: &Path) -> BTreeMap<Vec<u8>, u64> {
+    let mut found = BTreeMap::new();
+    contents(dir, &mut found);
+    found
+}
+
+/// spec 3.1, 3.6, 3.7, 6.1, 6.2, 8.3, 8.4: a directory full of links out of it, fifos, sockets, devices, directories named like
+/// handoffs and files without rights is mounted by an ordinary user, looked at, read, written, renamed and removed through the
+/// mount, and mounted again: nothing blocks, no answer is not POSIX's, the merge is one, no content is lost by reading, and
+/// nobody opens anything outside.
+#[test]
+fn anything_in_the_backing_directory() {
+    let _alone = crate::alone();
+    let user = User::new();
+    let mut random = torture::random();
+    let cases = torture::count(5, 400);
+    let mut kinds = Kinds::new();
+    for case in 0..cases {
+        let mut sandbox = Sandbox::new();
+        sandbox.become_user(user.uid);
+        let top = sandbox.path("m");
+        let canary = Canary::new(sandbox.path("canary"), Some(user.uid));
+        fs::create_dir(&top).unwrap();
+        lchown(&top, Some(user.uid), Some(user.uid)).unwrap();
+        let mount = |options: &[&str]| {
+            let mut command =
+                sandbox.handoff(["mount", "--foreground", "--report-ready", "--no-sync"]);
+            command.args(options).arg("--").arg(&top);
+            start(&mut command).unwrap_or_else(|error| panic!("case {case}: {error:?}"))
+        };
+        let options: &[&str] = match random.u8(0..3) {
+            0 => &[],
+            1 => &["--adopt"],
+            _ => {
+                // So that what comes now are strays.
+                mount(&[]).stop();
+                &[]
+            }
+        };
+        fill(&top, 0, &mut random, canary.path(), user.uid, &mut kinds);
+        let before = contents_of(&top);
+        let exercise = |what: &str| {
+            let mut python = sandbox.command("/usr/bin/python3");
+            python
+                .args(["-c", include_str!("exercise.py"), what])
+                .arg(&top)
+                .arg(case.to_string());
+            let output = python.output().unwrap();
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(
+                output.status.success(),
+                "case {case}: {what}: {} {errors}",
+                output.status
+            );
+            output.stdout
+        };
+        let daemon = mount(options);
+        let twice = exercise("look");
+        let (peek, taken) = twice.split_at(twice.len() / 2);
+        assert!(peek == taken, "case {case}: the two differ");
+        parse(peek).unwrap_or_else(|error| panic!("case {case}: {error}"));
+        daemon.stop();
+        assert!(
+            contents_of(&top) == before,
+            "case {case}: a content is lost, or there twice"
+        );
+        let daemon = mount(options);
+        exercise("change");
+        exercise("look");
+        daemon.stop();
+        let daemon = mount(&[]);
+        exercise("look");
+        daemon.stop();
+        canary.check(&format!("case {case}"));
+    }
+    torture::figure(
+        "hostile",
+        format_args!(
+            "{cases} backing directories with {kinds:?} were mounted, used and mounted again"
+        ),
+    );
+}
+
+/// spec 6.1, 8.4: a pending handoff that its reader may not read keeps the others from nobody, and is merged once it may be.
+#[test]
+fn a_handoff_without_rights() {
+    let _alone = crate::alone();
+    let user = User::new();
+    let mut sandbox = Sandbox::new();
+    sandbox.become_user(user.uid);
+    sandbox.run(["mount", "m"]);
+    sandbox.sh("cd m; echo shut > shut.md; echo open > open.md; chmod 0 *_shut.md");
+    sandbox.run(["unmount", "m"]);
+    sandbox.run(["mount", "m"]);
+    let merge = |name: &str| parse(sandbox.sh(&format!("cat m/{name}")).as_bytes()).unwrap();
+    let bodies: Vec<_> = merge("pending.md")
+        .into_iter()
+        .map(|found| found.body)
+        .collect();
+    assert_eq!(bodies, [b"open\n"]);
+    assert_eq!(sandbox.sh("stat -c %s m/pending.md"), "0\n");
+    sandbox.run(["unmount", "m"]);
+    sandbox.sh("chmod 600 m/*_shut.md");
+    sandbox.run(["mount", "m"]);
+    let bodies: Vec<_> = merge("pending.md")
+        .into_iter()
+        .map(|found| found.body)
+        .collect();
+    assert_eq!(bodies, [b"shut\n"]);
+    assert!(
+        !sandbox
+            .sh("ls m")
+            .contains(OsStr::new("shut.md").to_str().unwrap())
+    );
+    sandbox.run(["unmount", "m"]);
+}
+
+/// spec 3.6, 6.1: a directory that may not be read keeps nothing from being adopted.
+#[test]
+fn a_directory_without_rights_is_left_out_of_an_adoption() {
+    let _alone = crate::alone();
+    let user = User::new();
+    let mut sandbox = Sandbox::new();
+    sandbox.become_user(user.uid);
+    sandbox.sh("mkdir -p m/shut; echo old > m/old.md; chmod 0 m/shut");
+    sandbox.run(["mount", "m", "--adopt"]);
+    assert!(sandbox.sh("cat m/pending.md").ends_with("\nold\n"));
+    sandbox.run(["unmount", "m"]);
+}
