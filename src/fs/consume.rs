@@ -1,5 +1,6 @@
 //! Consuming what was read to its end (spec 6.3, 6.4).
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -109,16 +110,26 @@ impl Fs {
                 .split(|byte| *byte == 0)
                 .map(OsStr::from_bytes)
                 .collect();
+            let mut renamed = BTreeSet::new();
             for item in fields.chunks_exact(3) {
                 let queue = Path::new(item[0]);
                 match self.store.rename((queue, item[2]), (queue, item[1])) {
-                    Ok(()) => log::warn!(
-                        "{}: was being read when the last daemon ended; it is delivered again",
-                        queue.join(item[1]).display()
-                    ),
+                    Ok(()) => {
+                        log::warn!(
+                            "{}: was being read when the last daemon ended; it is delivered again",
+                            queue.join(item[1]).display()
+                        );
+                        renamed.insert(queue);
+                    }
                     // Not consumed by then, or renamed since.
                     Err(Error::NotFound | Error::Exists) => {}
                     Err(error) => return Err(error),
+                }
+            }
+            if self.options.sync {
+                // A power cut must not leave what was consumed and take the note.
+                for queue in renamed {
+                    self.store.sync(queue)?;
                 }
             }
             self.local.remove(Area::Consuming, Path::new(""), &note)?;

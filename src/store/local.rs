@@ -186,17 +186,25 @@ impl Local {
         self.root.make_dirs(queue, self.durable).map(drop)
     }
 
-    /// Writes a small file of a name that no other has.
+    /// Writes a small file of a name that no other has. It survives a power cut before anything that is done after it
+    /// can.
     pub fn note(&self, area: Area, content: &[u8], now: SystemTime) -> Result<OsString> {
         loop {
             let name = OsString::from(unique_nanos(now).to_string());
             match self.create(area, Path::new(""), &name, 0o600) {
                 Err(Error::Exists) => {}
                 file => {
-                    if let Err(error) = file?.write_all(content) {
+                    let mut file = file?;
+                    let mut written = file.write_all(content).map_err(Error::from);
+                    if self.durable {
+                        written = written
+                            .and_then(|()| Ok(file.sync_all()?))
+                            .and_then(|()| self.sync(area, Path::new("")));
+                    }
+                    if let Err(error) = written {
                         // Half a note says what is not so.
                         self.remove(area, Path::new(""), &name)?;
-                        return Err(error.into());
+                        return Err(error);
                     }
                     return Ok(name);
                 }
