@@ -185,7 +185,9 @@ impl Fs {
         let file_name = item.file_name();
         let meta = self.store.stat(&path, file_name).ok()?;
         if (meta.ino, meta.size, meta.mtime) != (item.ino, item.size, item.mtime) {
-            // Changed since it was read: delivered again (spec 6.4).
+            // Changed since it was read: delivered again (spec 6.4). Who changes a file that has another name elsewhere
+            // changes it under that name, and the store does not tell.
+            self.touch(state, item.dir, file_name);
             return None;
         }
         // A draft may have taken the promised name since.
