@@ -12,6 +12,8 @@ use super::{Fs, Request, State};
 use crate::delivery::ReadSeen;
 use crate::error::{Error, Result};
 use crate::names::StampedName;
+use crate::store::Access;
+use crate::store::beneath::{self, stat_file};
 use crate::store::local::Area;
 
 /// Kept until a read that consumed what it delivers has been answered. If this program is killed before that, the reader
@@ -194,7 +196,7 @@ impl Fs {
         let done = StampedName::parse(&item.stays_as)
             .filter(|done| !state.is_reserved(item.dir, done))
             .unwrap_or_else(|| self.stays_as(state, item.dir, &name));
-        let done = match self.store.consume(&path, &name, &done, self.clock.now()) {
+        let done = match self.consume_as(&path, &name, &done) {
             Ok(done) => done,
             Err(error) => {
                 log::warn!(
@@ -216,5 +218,33 @@ impl Fs {
             done.clone(),
         );
         Some(done)
+    }
+
+    /// Gives a pending handoff its consumed name, for seven days from now (spec 3.5).
+    pub(super) fn consume_as(
+        &self,
+        queue: &Path,
+        name: &StampedName,
+        done: &StampedName,
+    ) -> Result<StampedName> {
+        let file_name = name.to_os_string();
+        let mtime = self.store.stat(queue, &file_name)?.mtime;
+        if self.options.sync && self.retention.expired(mtime, self.clock.now()) {
+            self.seven_days_from_now(queue, &file_name)?;
+        }
+        self.store.consume(queue, name, done, self.clock.now())
+    }
+
+    /// Before a pending handoff gets a consumed name: an old mtime would have it expire at once. Nor may it after a power
+    /// cut that has left the new name without the new mtime; what is younger would at worst go some days too early.
+    pub(super) fn seven_days_from_now(&self, queue: &Path, name: &OsStr) -> Result<()> {
+        let now = self.clock.now();
+        let file = self.store.open(queue, name, Access::READ)?;
+        let late = self.retention.expired(stat_file(&file)?.mtime, now);
+        beneath::set_times(&file, None, Some(now))?;
+        if late && self.options.sync {
+            file.sync_all()?;
+        }
+        Ok(())
     }
 }
