@@ -17,8 +17,9 @@
 //!
 //! There is one lock, `Fs::state`. It is never held while `/proc` is read, which can wait for a request of ours, nor
 //! while what a writer has written is made durable, which takes long. What is made durable under it is small or rare: a
-//! directory that is made, the record of the first mount, the copy of what a write in place is about to destroy. Locks inside the store and the session resolver are leaves:
-//! they are taken under the state lock and take no other.
+//! directory that is made, the record of the first mount, the copy of what a write in place is about to destroy, the mtime of
+//! what is consumed so late that its old one has it expire. Locks inside the store and the session resolver are
+//! leaves: they are taken under the state lock and take no other.
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::{OsStr, OsString};

@@ -1,5 +1,6 @@
 //! Consuming what was read to its end (spec 6.3, 6.4).
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -12,6 +13,8 @@ use super::{Fs, Request, State};
 use crate::delivery::ReadSeen;
 use crate::error::{Error, Result};
 use crate::names::StampedName;
+use crate::store::Access;
+use crate::store::beneath::{self, stat_file};
 use crate::store::local::Area;
 
 /// Kept until a read that consumed what it delivers has been answered. If this program is killed before that, the reader
@@ -127,6 +130,7 @@ impl Fs {
             .split(|byte| *byte == 0)
             .map(OsStr::from_bytes)
             .collect();
+        let mut renamed = BTreeSet::new();
         for item in fields.chunks_exact(3) {
             // Only what this program writes is followed: anything else in a name could lead out of the directory.
             let queue = Path::new(item[0]);
@@ -135,13 +139,22 @@ impl Fs {
                 _ => return Err(Error::Invalid),
             }
             match self.store.rename((queue, item[2]), (queue, item[1])) {
-                Ok(()) => log::warn!(
-                    "{}: was being read when the last daemon ended; it is delivered again",
-                    queue.join(item[1]).display()
-                ),
+                Ok(()) => {
+                    log::warn!(
+                        "{}: was being read when the last daemon ended; it is delivered again",
+                        queue.join(item[1]).display()
+                    );
+                    renamed.insert(queue);
+                }
                 // Not consumed by then, or renamed since.
                 Err(Error::NotFound | Error::Exists) => {}
                 Err(error) => return Err(error),
+            }
+        }
+        if self.options.sync {
+            // A power cut must not leave what was consumed and take the note.
+            for queue in renamed {
+                self.store.sync(queue)?;
             }
         }
         self.local.remove(Area::Consuming, queue, note)
@@ -195,14 +208,16 @@ impl Fs {
         let file_name = item.file_name();
         let meta = self.store.stat(&path, file_name).ok()?;
         if (meta.ino, meta.size, meta.mtime) != (item.ino, item.size, item.mtime) {
-            // Changed since it was read: delivered again (spec 6.4).
+            // Changed since it was read: delivered again (spec 6.4). Who changes a file that has another name elsewhere
+            // changes it under that name, and the store does not tell.
+            self.touch(state, item.dir, file_name);
             return None;
         }
         // A draft may have taken the promised name since.
         let done = StampedName::parse(&item.stays_as)
             .filter(|done| !state.is_reserved(item.dir, done))
             .unwrap_or_else(|| self.stays_as(state, item.dir, &name));
-        let done = match self.store.consume(&path, &name, &done, self.clock.now()) {
+        let done = match self.consume_as(&path, &name, &done) {
             Ok(done) => done,
             Err(error) => {
                 log::warn!(
@@ -224,5 +239,33 @@ impl Fs {
             done.clone(),
         );
         Some(done)
+    }
+
+    /// Gives a pending handoff its consumed name, for seven days from now (spec 3.5).
+    pub(super) fn consume_as(
+        &self,
+        queue: &Path,
+        name: &StampedName,
+        done: &StampedName,
+    ) -> Result<StampedName> {
+        let file_name = name.to_os_string();
+        let mtime = self.store.stat(queue, &file_name)?.mtime;
+        if self.options.sync && self.retention.expired(mtime, self.clock.now()) {
+            self.seven_days_from_now(queue, &file_name)?;
+        }
+        self.store.consume(queue, name, done, self.clock.now())
+    }
+
+    /// Before a pending handoff gets a consumed name: an old mtime would have it expire at once. Nor may it after a power
+    /// cut that has left the new name without the new mtime; what is younger would at worst go some days too early.
+    pub(super) fn seven_days_from_now(&self, queue: &Path, name: &OsStr) -> Result<()> {
+        let now = self.clock.now();
+        let file = self.store.open(queue, name, Access::READ)?;
+        let late = self.retention.expired(stat_file(&file)?.mtime, now);
+        beneath::set_times(&file, None, Some(now))?;
+        if late && self.options.sync {
+            file.sync_all()?;
+        }
+        Ok(())
     }
 }

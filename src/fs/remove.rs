@@ -93,9 +93,8 @@ impl Fs {
                     return self.delete(state, id);
                 }
                 self.pin_doc(state, id)?;
-                let now = self.clock.now();
                 let done = self.stays_as(state, dir, &name);
-                let done = self.store.consume(&path, &name, &done, now)?;
+                let done = self.consume_as(&path, &name, &done)?;
                 self.touch(state, dir, &file_name);
                 self.touch(state, dir, &done.to_os_string());
                 self.doc_renamed(state, id, dir, done);

@@ -69,24 +69,19 @@ impl FirstMount {
         !self.expired.contains(path) || retention.expired(self.at, now)
     }
 
-    /// Notes that a file or directory was renamed; true when that changed the record.
-    pub fn renamed(&mut self, from: &Path, to: &Path) -> bool {
-        let moved: Vec<PathBuf> = self
-            .ordinary
-            .iter()
-            .filter(|path| path.starts_with(from))
-            .cloned()
-            .collect();
-        for path in &moved {
-            self.ordinary.remove(path);
-            let rest = path.strip_prefix(from).unwrap_or(Path::new(""));
-            self.ordinary.insert(if rest.as_os_str().is_empty() {
-                to.to_owned()
-            } else {
-                to.join(rest)
-            });
-        }
-        !moved.is_empty()
+    /// Notes that a file or directory is about to be renamed: it is ordinary under either name, until [`forget`] is told
+    /// which of them is gone. True when that changed the record.
+    ///
+    /// [`forget`]: FirstMount::forget
+    pub fn renaming(&mut self, from: &Path, to: &Path) -> bool {
+        let moved = self.ordinary.iter().filter_map(|path| {
+            let rest = path.strip_prefix(from).ok()?;
+            Some(to.components().chain(rest.components()).collect())
+        });
+        let moved: Vec<PathBuf> = moved.collect();
+        let before = self.ordinary.len();
+        self.ordinary.extend(moved);
+        before != self.ordinary.len()
     }
 
     /// Notes that a name is ordinary from now on; true when that changed the record.
@@ -108,9 +103,14 @@ impl FirstMount {
         before != self.ordinary.len() + self.expired.len()
     }
 
-    /// Notes that a name is ordinary no longer; true when that changed the record.
-    pub fn forget(&mut self, path: &Path) -> bool {
-        self.ordinary.remove(path)
+    /// Is there anything to forget of a name?
+    pub fn knows(&self, path: &Path) -> bool {
+        self.ordinary.iter().any(|known| known.starts_with(path))
+    }
+
+    /// Notes that a name is ordinary no longer, nor anything below it.
+    pub fn forget(&mut self, path: &Path) {
+        self.ordinary.retain(|known| !known.starts_with(path));
     }
 
     /// Makes everything that was there before a handoff or a queue (`--adopt`); true when that changed the record.
@@ -209,7 +209,9 @@ mod tests {
             ordinary: ["old", "old/keep", "older"].map(PathBuf::from).into(),
             expired: BTreeSet::new(),
         };
-        assert!(record.renamed(Path::new("old"), Path::new("q/new")));
+        assert!(record.renaming(Path::new("old"), Path::new("q/new")));
+        assert!(record.is_ordinary(Path::new("old/keep")));
+        record.forget(Path::new("old"));
         assert!(record.is_ordinary(Path::new("q/new")));
         assert!(record.is_ordinary(Path::new("q/new/keep")));
         assert!(record.is_ordinary(Path::new("older")));

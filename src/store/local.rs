@@ -154,14 +154,37 @@ impl Local {
         self.change_record(|record| record.make_ordinary(path))
     }
 
-    /// An ordinary directory is renamed, or a file.
-    pub fn ordinary_renamed(&self, from: &Path, to: &Path) -> Result<()> {
-        self.change_record(|record| record.renamed(from, to))
+    /// A name is ordinary no longer: what had it is gone. After a power cut it must not be there again and the record
+    /// not know it: it would be taken for a stray.
+    pub fn ordinary_gone(&self, path: &Path) -> Result<()> {
+        let mut record = self.record.lock();
+        if !record.knows(path) {
+            return Ok(());
+        }
+        self.sync_name(path)?;
+        record.forget(path);
+        self.write_record(&record)
     }
 
-    /// A name is ordinary no longer.
-    pub fn ordinary_gone(&self, path: &Path) -> Result<()> {
-        self.change_record(|record| record.forget(path))
+    /// As [`Local::ordinary_gone`], of what has another name now.
+    pub fn ordinary_moved(&self, from: &Path, to: &Path) -> Result<()> {
+        if self.record.lock().knows(from) {
+            self.sync_name(to)?;
+        }
+        self.ordinary_gone(from)
+    }
+
+    /// Makes durable what a path means.
+    fn sync_name(&self, path: &Path) -> Result<()> {
+        let parent = path.parent().unwrap_or(Path::new(""));
+        if !self.durable {
+            return Ok(());
+        }
+        match self.sync(Area::Backing, parent) {
+            // It is gone with all that was in it.
+            Err(Error::NotFound) => Ok(()),
+            synced => synced,
+        }
     }
 
     fn change_record(&self, change: impl FnOnce(&mut FirstMount) -> bool) -> Result<()> {
@@ -206,17 +229,25 @@ impl Local {
         self.root.make_dirs(queue, self.durable).map(drop)
     }
 
-    /// Writes a small file of a name that no other has.
+    /// Writes a small file of a name that no other has. It survives a power cut before anything that is done after it
+    /// can.
     pub fn note(&self, area: Area, content: &[u8], now: SystemTime) -> Result<OsString> {
         loop {
             let name = OsString::from(unique_nanos(now).to_string());
             match self.create(area, Path::new(""), &name, 0o600) {
                 Err(Error::Exists) => {}
                 file => {
-                    if let Err(error) = file?.write_all(content) {
+                    let mut file = file?;
+                    let mut written = file.write_all(content).map_err(Error::from);
+                    if self.durable {
+                        written = written
+                            .and_then(|()| Ok(file.sync_all()?))
+                            .and_then(|()| self.sync(area, Path::new("")));
+                    }
+                    if let Err(error) = written {
                         // Half a note says what is not so.
                         self.remove(area, Path::new(""), &name)?;
-                        return Err(error.into());
+                        return Err(error);
                     }
                     return Ok(name);
                 }
@@ -344,21 +375,29 @@ impl Local {
             self.dir(Area::Backing, from.0)?,
             self.dir(Area::Backing, to.0)?,
         );
-        if replace {
-            beneath::rename(&old, from.1, &new, to.1)?;
+        let (from_path, to_path) = (from.0.join(from.1), to.0.join(to.1));
+        // First, or a crash would leave what was ordinary under a name that is not.
+        let before = self.record.lock().clone();
+        self.change_record(|record| record.renaming(&from_path, &to_path))?;
+        let renamed = if replace {
+            beneath::rename(&old, from.1, &new, to.1)
         } else {
-            beneath::rename_new(&old, from.1, &new, to.1)?;
+            beneath::rename_new(&old, from.1, &new, to.1)
+        };
+        if let Err(error) = renamed {
+            self.change_record(|record| std::mem::replace(record, before.clone()) != before)?;
+            return Err(error);
         }
         for area in Area::FOLLOWING {
             match self.rename((area, from.0, from.1), (area, to.0, to.1)) {
                 Ok(()) | Err(Error::NotFound) => {}
                 Err(error) => log::warn!(
                     "{}: its {area:?} could not follow the rename ({error}); they are recovered at the next mount",
-                    from.0.join(from.1).display()
+                    from_path.display()
                 ),
             }
         }
-        self.ordinary_renamed(&from.0.join(from.1), &to.0.join(to.1))
+        self.ordinary_moved(&from_path, &to_path)
     }
 
     /// Keeps what a write is about to replace: a copy of `file`.

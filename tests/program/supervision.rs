@@ -10,7 +10,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use crate::background::{Mounted, Process, until, write};
 use crate::kernel::{bodies, list};
 use crate::sandbox::Sandbox;
-use crate::user::User;
+use crate::users::User;
 
 /// spec 8.3, 3.8, 4.2: after `kill -9` there is a working mount again without anybody's help: what was acknowledged is
 /// pending, what was open is partial, who has a file open gets an error and does not hang.

@@ -1,7 +1,5 @@
 //! Renaming a handoff: to another stamped name, to another slug, over another one, or away (spec 4.5).
 
-use std::ffi::OsStr;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::super::dirs::DirId;
@@ -13,8 +11,8 @@ use super::{Place, Renaming, drop_own};
 use crate::error::{Error, Result};
 use crate::names::{self, NameClass, Slug, StampedName};
 use crate::session::Caller;
+use crate::store::Access;
 use crate::store::local::Area;
-use crate::store::{Access, beneath};
 
 impl Fs {
     pub(super) fn rename_doc(
@@ -142,7 +140,7 @@ impl Fs {
             let consumes = old.is_pending() && !name.is_pending();
             if consumes && dir == old_dir {
                 // The seven days count from now (spec 3.5).
-                let done = self.store.consume(&path, &old, &name, self.clock.now())?;
+                let done = self.consume_as(&path, &old, &name)?;
                 if done != name {
                     log::warn!("{old}: became {done}, because {name} was there already");
                     name = done;
@@ -163,12 +161,6 @@ impl Fs {
         self.doc_renamed(state, id, dir, name);
         state.index.generation += 1;
         Ok(())
-    }
-
-    /// Before a pending handoff gets a consumed name: an old mtime would have it expire at once (spec 3.5).
-    fn seven_days_from_now(&self, queue: &Path, name: &OsStr) -> Result<()> {
-        let file = self.store.open(queue, name, Access::READ)?;
-        beneath::set_times(&file, None, Some(self.clock.now()))
     }
 
     /// A doc takes the place of another; the other's content is kept with the replaced versions (spec 3.9).

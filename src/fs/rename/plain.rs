@@ -84,7 +84,7 @@ impl Fs {
             }
             return Err(error);
         }
-        self.local.ordinary_gone(old)
+        self.local.ordinary_moved(old, new)
     }
 
     /// Moves a plain file, over the plain file that is there if it `replaces` one.

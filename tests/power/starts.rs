@@ -1,0 +1,136 @@
+//! What the program finds when it starts, and the power goes meanwhile.
+
+use crate::ledger::Span;
+use crate::scenarios::{From, Scenario, body, put, put_doc};
+use crate::world::SHELL;
+
+pub const ADOPTION: Scenario = Scenario {
+    from: From::Mount,
+    again: false,
+    prepare: |disk, ledger| {
+        for name in ["stray.md", "other", "was-read_done.md"] {
+            put_doc(disk, ledger, name, 1);
+        }
+        put(disk, "q/deep.txt", &body("deep"), 1);
+        ledger.old(&body("deep"));
+        ledger.once = true;
+    },
+    act: |world| assert!(!world.has("stray.md")),
+};
+
+pub const FIRST_MOUNT: Scenario = Scenario {
+    from: From::FirstMount,
+    again: false,
+    prepare: |disk, ledger| {
+        put_doc(disk, ledger, "2026-01-01_000000_waits.md", 1);
+        put_doc(disk, ledger, "2026-01-02_000000_read_done.md", 1);
+        for path in ["README.md", "old/notes.md", "2020-01-01_000000_old_done.md"] {
+            put(disk, path, &body(path), 30);
+        }
+        for path in ["README.md", "old/notes.md", "2020-01-01_000000_old_done.md"] {
+            ledger.ordinary.push((vec![path.into()], body(path)));
+        }
+    },
+    act: |world| {
+        let doc = world.ledger.doc();
+        world.save(SHELL, "new.md", doc, &body("new"));
+        assert!(world.has("2020-01-01_000000_old_done.md"));
+    },
+};
+
+/// What was there before the first mount is renamed and removed.
+pub const ORDINARY: Scenario = Scenario {
+    from: From::FirstMount,
+    again: false,
+    prepare: |disk, ledger| {
+        for path in ["README.md", "old/notes.md", "bye.md"] {
+            put(disk, path, &body(path), 1);
+        }
+        for paths in [["README.md", "READ.md"], ["old/notes.md", "new/notes.md"]] {
+            let paths = paths.map(String::from).to_vec();
+            let body = body(&paths[0]);
+            ledger.ordinary.push((paths, body));
+        }
+        // Deleted, so it may be gone; but then it is no handoff.
+        ledger.deleted.push(("bye.md".into(), body("bye.md")));
+        ledger.once = true;
+    },
+    act: |world| {
+        world.rename(SHELL, "README.md", "READ.md");
+        world.rename(SHELL, "old", "new");
+        world.unlink(SHELL, "bye.md");
+    },
+};
+
+/// What another power cut or a `kill -9` left: drafts, half an edit, what was being read.
+pub const RECOVERY: Scenario = Scenario {
+    from: From::Mount,
+    again: true,
+    prepare: |disk, ledger| {
+        let edited = put_doc(disk, ledger, "2026-01-01_000000_edited.md", 1);
+        ledger.docs[edited].versions[0].at = Span::LONG_AGO;
+        let draft = body("a draft");
+        put(
+            disk,
+            ".handoff-fs/drafts/2026-01-02_000000_draft.md",
+            &draft[..40],
+            1,
+        );
+        put(
+            disk,
+            ".handoff-fs/drafts/q/2026-01-03_000000_deep.md",
+            &body("deep"),
+            1,
+        );
+        put(
+            disk,
+            ".handoff-fs/drafts/2026-01-04_000000_empty.md",
+            b"",
+            1,
+        );
+        put(
+            disk,
+            ".handoff-fs/edits/2026-01-01_000000_edited.md",
+            &body("half an edit"),
+            1,
+        );
+        ledger.old(&draft[..40]);
+        ledger.old(&body("deep"));
+        put(disk, "2026-01-05_000000_unread_done.md", &body("unread"), 1);
+        ledger.old(&body("unread"));
+        let note = b"\x002026-01-05_000000_unread.md\x002026-01-05_000000_unread_done.md\x00";
+        put(disk, ".handoff-fs/consuming/1", note, 1);
+    },
+    act: |world| assert!(world.has("2026-01-05_000000_unread.md")),
+};
+
+/// What a `kill -9` left, recovered; and then the power goes.
+pub const KILLED: Scenario = Scenario {
+    from: From::Killed,
+    again: false,
+    prepare: |disk, ledger| {
+        // Its directories were made durable when they were made.
+        put(
+            disk,
+            ".handoff-fs/drafts/q/2026-01-01_000000_empty.md",
+            b"",
+            1,
+        );
+        put(disk, "q/2026-01-01_000000_x.md", &body("x"), 1);
+        ledger.old(&body("x"));
+        disk.settle();
+        for path in [
+            "drafts/2026-01-02_000000_a.md",
+            "drafts/q/2026-01-03_000000_b.md",
+        ] {
+            put(disk, &format!(".handoff-fs/{path}"), &body(path), 0);
+            let doc = ledger.doc();
+            ledger.begin(doc, &body(path), 0);
+        }
+    },
+    act: |world| {
+        for doc in [1, 2] {
+            world.ledger.answered(doc, 0, world.now());
+        }
+    },
+};
