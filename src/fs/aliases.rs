@@ -85,6 +85,13 @@ impl Aliases {
         }
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        let written = self.written.values().map(Vec::len);
+        let consumed = self.consumed.values().map(Vec::len);
+        written.chain(consumed).sum()
+    }
+
     /// Every doc that an alias leads to.
     pub(super) fn docs(&self) -> HashSet<DocId> {
         self.written

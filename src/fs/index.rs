@@ -56,6 +56,11 @@ impl Index {
             .flat_map(|queue| &queue.names)
     }
 
+    /// How many names there are.
+    pub(super) fn len(&self) -> usize {
+        self.queues.values().map(|queue| queue.names.len()).sum()
+    }
+
     pub(super) fn get(&self, dir: DirId, name: &OsStr) -> Option<&Known> {
         self.queues.get(&dir)?.names.get(name)
     }

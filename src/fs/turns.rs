@@ -66,6 +66,11 @@ impl Turns {
         });
     }
 
+    /// How many readers there are, in whatever state.
+    pub(super) fn len(&self) -> usize {
+        self.holders.len() + self.waiting.len() + self.reserved.len()
+    }
+
     /// Does anybody read a snapshot?
     pub(super) fn is_read(&self) -> bool {
         self.live.iter().any(|snapshot| snapshot.strong_count() > 0)

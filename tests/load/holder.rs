@@ -1,0 +1,1 @@
+//! A reader that holds `pending.md` open for ever.
