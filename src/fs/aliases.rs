@@ -106,13 +106,14 @@ impl Aliases {
         &mut self,
         alive: impl Fn(&Session) -> bool,
         leads: impl Fn(DocId) -> bool,
+        is_there: impl Fn(DirId, &StampedName) -> bool,
     ) {
         self.written.retain(|_, of_name| {
             of_name.retain(|(session, doc)| alive(session) && leads(*doc));
             !of_name.is_empty()
         });
-        self.consumed.retain(|_, of_name| {
-            of_name.retain(|(session, _)| alive(session));
+        self.consumed.retain(|(dir, _), of_name| {
+            of_name.retain(|(session, done)| alive(session) && is_there(*dir, done));
             !of_name.is_empty()
         });
     }

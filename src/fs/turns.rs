@@ -86,9 +86,14 @@ impl Turns {
         self.reserved.get(at)
     }
 
-    fn reserved_at(&mut self, tid: u32, queue: DirId, now: Instant) -> Option<usize> {
+    /// Forgets who did not come back.
+    pub(super) fn forget_missing(&mut self, now: Instant) {
         self.reserved
             .retain(|it| now.duration_since(it.since) < EXPECTED);
+    }
+
+    fn reserved_at(&mut self, tid: u32, queue: DirId, now: Instant) -> Option<usize> {
+        self.forget_missing(now);
         self.reserved
             .iter()
             .position(|it| it.tid == tid && it.queue == queue)

@@ -102,6 +102,7 @@ impl Mount {
     }
 
     /// Aborts the mount only after this time, counted from now.
+    #[allow(dead_code, reason = "for the programs that run longer")]
     pub fn allow(&mut self, time: Duration) {
         self.watchdog = Some(watch(self.dir.path().to_owned(), time));
     }

@@ -263,11 +263,10 @@ pub fn check_forgotten(mount: &Mount) {
     mount.sh("last", "cat pending.md > /dev/null");
     mount.clock.advance(Duration::from_secs(8 * 86400));
     mount.fs().sweep();
-    // Listed once, so that what is gone below is known.
     let left = mount.names();
-    mount.fs().sweep();
     let deadline = Instant::now() + Duration::from_secs(30);
     let remembered = loop {
+        mount.fs().sweep();
         // Makes the kernel drop all names of this mount that nobody uses.
         rustix::mount::mount_remount(mount.at(""), MountFlags::NOSUID | MountFlags::NODEV, "")
             .unwrap();
