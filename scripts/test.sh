@@ -18,8 +18,9 @@ source scripts/common.sh
 need fusermount3:fuse3 cc:gcc /usr/include/stdlib.h:libc6-dev busybox:busybox setpriv:util-linux script:bsdutils flock:util-linux \
     setsid:util-linux unshare:util-linux useradd:passwd /usr/bin/python3:python3 rsync:rsync git:git \
     faketime:faketime vim:vim nano:nano ed:ed perl:perl less:less file:file tar:tar cmp:diffutils \
-    chattr:e2fsprogs strace:strace timeout:coreutils awk:mawk
+    chattr:e2fsprogs strace:strace timeout:coreutils awk:mawk stress-ng:stress-ng cksum:coreutils dd:coreutils
 need_cargo
+need_fsx
 need_fuse_device
 
 # Every mount and every daemon of handoff-fs, one a line, as it looks now.

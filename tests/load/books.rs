@@ -276,7 +276,10 @@ pub fn check_forgotten(mount: &Mount) {
             break remembered;
         }
     };
-    torture::figure("forgotten", format_args!("{remembered:?}; listed: {left:?}"));
+    torture::figure(
+        "forgotten",
+        format_args!("{remembered:?}; listed: {left:?}"),
+    );
     for (what, count) in remembered {
         let queues = 3;
         let limit = match what {

@@ -52,7 +52,10 @@ pub fn documents(read: &[u8]) -> Vec<(String, Vec<u8>)> {
         }
         if line.starts_with(b"<!-- handoff ") {
             let text = String::from_utf8_lossy(line);
-            let name = text.split(": ").nth(1).and_then(|it| it.split(" | ").next());
+            let name = text
+                .split(": ")
+                .nth(1)
+                .and_then(|it| it.split(" | ").next());
             documents.push((name.unwrap_or("?").to_owned(), Vec::new()));
             continue;
         }
@@ -96,13 +99,15 @@ pub fn kind(record: &str) -> &str {
 /// The records of this ledger that were acknowledged; and everything else in it, which should be nothing.
 pub fn ledger(text: &str) -> (HashSet<String>, Vec<String>) {
     let mut other = Vec::new();
-    let acknowledged = text.lines().filter_map(|line| match line.strip_prefix("ok ") {
-        Some(record) => Some(record.to_owned()),
-        None => {
-            other.push(line.to_owned());
-            None
-        }
-    });
+    let acknowledged = text
+        .lines()
+        .filter_map(|line| match line.strip_prefix("ok ") {
+            Some(record) => Some(record.to_owned()),
+            None => {
+                other.push(line.to_owned());
+                None
+            }
+        });
     (acknowledged.collect(), other)
 }
 
