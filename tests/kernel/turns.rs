@@ -495,3 +495,15 @@ fn a_turn_is_kept_for_who_comes_late() {
     fs.forget(second, 1);
     assert_eq!(mount.take("other"), ["c"]);
 }
+
+/// spec 4.5, 6.3: what was delivered is not pending again because its writer removes its name and makes it anew.
+#[test]
+fn what_was_delivered_is_not_taken_back() {
+    let mount = Mount::new();
+    let mut writer = crate::actors::Actor::new(&mount, "w");
+    writer.run("open('n.md', 'w').write('one')");
+    assert_eq!(mount.take("r"), ["one"]);
+    writer.run("os.unlink('n.md')");
+    writer.run("open('n.md', 'w').write('two')");
+    assert_eq!(mount.take("r"), ["two"]);
+}
