@@ -51,3 +51,11 @@ need_fuse_device() {
     # Everybody may open it: that is what Debian's udev rule says, but where there is no udev nobody made it so.
     [[ $(stat -c %a /dev/fuse) == 666 ]] || as_root chmod 0666 /dev/fuse
 }
+
+# The file system exerciser, which the tests call; built once, beside what cargo builds. Call it in the project's directory.
+need_fsx() {
+    local tools=${CARGO_TARGET_DIR:-target}/tools version=0.3.2
+    [[ $("$tools/bin/fsx" --version 2>/dev/null) == "fsx $version" ]] ||
+        cargo install --quiet --locked --force --version "$version" --root "$tools" --target-dir "$tools/build" fsx ||
+        fail "fsx $version could not be built; see above, then run this again"
+}

@@ -22,8 +22,9 @@ need fusermount3:fuse3 cc:gcc /usr/include/stdlib.h:libc6-dev busybox:busybox se
     bash:bash dash:dash emacs:emacs-nox node:nodejs coreutils:rust-coreutils rg:ripgrep ugrep:ugrep zip:zip mawk:mawk \
     grep:grep sed:sed find:findutils diff:diffutils more:util-linux cat:coreutils cp:coreutils dd:coreutils du:coreutils \
     head:coreutils install:coreutils ln:coreutils ls:coreutils md5sum:coreutils mktemp:coreutils mv:coreutils \
-    stat:coreutils tail:coreutils tee:coreutils wc:coreutils
+    stat:coreutils tail:coreutils tee:coreutils wc:coreutils stress-ng:stress-ng cksum:coreutils
 need_cargo
+need_fsx
 need_fuse_device
 
 # Every mount and every daemon of handoff-fs, one a line, as it looks now.

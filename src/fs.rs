@@ -15,11 +15,23 @@
 //!
 //! # Locks
 //!
-//! There is one lock, `Fs::state`. It is never held while `/proc` is read, which can wait for a request of ours, nor
-//! while what a writer has written is made durable, which takes long. What is made durable under it is small or rare: a
-//! directory that is made, the record of the first mount, the copy of what a write in place is about to destroy, the mtime of
-//! what is consumed so late that its old one has it expire. Locks inside the store and the session resolver are
-//! leaves: they are taken under the state lock and take no other.
+//! There is one lock for what is not on disk, `Fs::state`. It is never held while `/proc` is read, which can wait for a
+//! request of ours, nor while what a writer has written is made durable, which takes long. What is made durable under it is
+//! small or rare: a directory that is made, the record of the first mount, the copy of what a write in place is about to
+//! destroy, the mtime of what is consumed so late that its old one has it expire.
+//!
+//! All locks, in the order in which they are taken. A thread that holds one takes only later ones:
+//!
+//! | lock | of what | held with |
+//! |---|---|---|
+//! | `Fs::state` | everything else of `fs` | all below but the resolver's |
+//! | `Snapshot::files` | the files of one snapshot | the state, when a file is pinned or consumed; alone, when it is read |
+//! | `Local::record` | the record of the first mount | the state; it is written to disk meanwhile |
+//! | `Reading::delivered` | what one reader was given | nothing: it is let go before anything else is done |
+//! | the resolver's cache | who is who | nothing: it is never held while `/proc` is read, nor taken under the state |
+//! | the store's watches, the last of the unique times, the suffixes last given, the supervisor, the clock a test has set | a number or two | whatever its caller holds; it takes none |
+//!
+//! `Fs::changed` is waited on with the state alone. The tests under load run with parking_lot's detection of deadlocks.
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::{OsStr, OsString};

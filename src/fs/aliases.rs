@@ -94,6 +94,13 @@ impl Aliases {
         }
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        let written = self.written.values().map(Vec::len);
+        let consumed = self.consumed.values().map(Vec::len);
+        written.chain(consumed).sum()
+    }
+
     /// Every doc that an alias leads to.
     pub(super) fn docs(&self) -> HashSet<DocId> {
         self.written
@@ -108,13 +115,14 @@ impl Aliases {
         &mut self,
         alive: impl Fn(&Session) -> bool,
         leads: impl Fn(DocId) -> bool,
+        is_there: impl Fn(DirId, &StampedName) -> bool,
     ) {
         self.written.retain(|_, of_name| {
             of_name.retain(|(session, doc)| alive(session) && leads(*doc));
             !of_name.is_empty()
         });
-        self.consumed.retain(|_, of_name| {
-            of_name.retain(|(session, _)| alive(session));
+        self.consumed.retain(|(dir, _), of_name| {
+            of_name.retain(|(session, done)| alive(session) && is_there(*dir, done));
             !of_name.is_empty()
         });
     }

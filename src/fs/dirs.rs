@@ -39,6 +39,11 @@ pub(super) struct Dirs {
 }
 
 impl Dirs {
+    /// How many are known.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     pub(super) fn kind(&self, dir: DirId) -> DirKind {
         self.entries
             .get(&dir)

@@ -189,6 +189,11 @@ impl Docs {
         self.by_name.get(&(dir, name.clone())).copied()
     }
 
+    /// How many there are, plain files among them.
+    pub(super) fn len(&self) -> usize {
+        self.docs.len() + self.plain.len()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (DocId, &Doc)> {
         self.docs.iter().map(|(id, doc)| (*id, doc))
     }

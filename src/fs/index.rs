@@ -62,6 +62,17 @@ impl Index {
             .flat_map(|queue| &queue.names)
     }
 
+    /// Is it known that there is no such name?
+    pub(super) fn lacks(&self, dir: DirId, name: &StampedName) -> bool {
+        let queue = self.queues.get(&dir);
+        queue.is_some_and(|queue| !queue.names.contains_key(&name.to_os_string()))
+    }
+
+    /// How many names there are.
+    pub(super) fn len(&self) -> usize {
+        self.queues.values().map(|queue| queue.names.len()).sum()
+    }
+
     pub(super) fn get(&self, dir: DirId, name: &OsStr) -> Option<&Known> {
         self.queues.get(&dir)?.names.get(name)
     }
@@ -204,7 +215,7 @@ impl Fs {
         Ok(())
     }
 
-    fn take_changes(&self, state: &mut State) {
+    pub(super) fn take_changes(&self, state: &mut State) {
         let changes = match self.store.changes() {
             Changes::These(changes) => changes,
             Changes::Overflow => {

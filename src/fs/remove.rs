@@ -99,7 +99,11 @@ impl Fs {
                 self.touch(state, dir, &done.to_os_string());
                 self.doc_renamed(state, id, dir, done);
             }
-            _ => {}
+            // It was consumed before, and so has been delivered: there is nothing to retract, and nothing to take back.
+            _ => {
+                state.aliases.remove(alias.dir, alias.name, &caller.session);
+                return Ok(());
+            }
         }
         state.aliases.remove(alias.dir, alias.name, &caller.session);
         state.vacate(caller, alias.dir, alias.name, Vacation::Retracted(id));

@@ -146,6 +146,21 @@ impl Fs {
         self.lock().nodes.len()
     }
 
+    /// How much is remembered of each kind, likewise.
+    pub fn remembered(&self) -> [(&'static str, usize); 8] {
+        let state = self.lock();
+        [
+            ("nodes", state.nodes.len()),
+            ("handles", state.handles.iter().count()),
+            ("docs", state.docs.len()),
+            ("aliases", state.aliases.len()),
+            ("turns", state.turns.len()),
+            ("promises", state.promised.forks.len()),
+            ("names", state.index.len()),
+            ("queues", state.dirs.len()),
+        ]
+    }
+
     /// How many files and directories are open, likewise.
     pub fn handles(&self) -> usize {
         self.lock().handles.iter().count()

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use super::dirs::DirId;
 use super::docs::{Content, DocId};
@@ -116,10 +116,24 @@ impl Fs {
         self.resolver.forget_dead();
         let mut guard = self.lock();
         let state = &mut *guard;
-        let docs = &state.docs;
+        self.take_changes(state);
+        state.turns.forget_missing(Instant::now());
+        // A session that has a name of its own never ends; but what has expired no alias leads to.
+        let gone: Vec<DocId> = state
+            .docs
+            .iter()
+            .filter(|(_, doc)| matches!(doc.content, Content::Stored) && doc.writers == 0)
+            .filter(|(_, doc)| state.index.lacks(doc.dir, &doc.name))
+            .map(|(id, _)| id)
+            .collect();
+        for id in gone {
+            self.doc_gone(state, id);
+        }
+        let (docs, index) = (&state.docs, &state.index);
         state.aliases.sweep(
             |session| !ended.contains(session),
             |doc| docs.get(doc).is_some_and(|doc| !doc.is_gone()),
+            |dir, done| !index.lacks(dir, done),
         );
         state.single_file.forget(&dead);
         let idle: Vec<DocId> = state

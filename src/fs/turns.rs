@@ -9,7 +9,7 @@ use super::docs::Doc;
 use super::handles::Open;
 use super::snapshot::{Consumer, Plan, Reading, Snapshot};
 use super::types::{NodeId, Opened, Outcome};
-use super::{Fs, Request, State};
+use super::{Fs, PROMISE, Request, State};
 use crate::error::{Error, Result};
 use crate::programs::Role;
 use crate::session::{Caller, Process};
@@ -20,8 +20,12 @@ const TURN: Duration = Duration::from_secs(2);
 /// How long a reader waits for the RELEASE of a writer that has closed (spec 4.2).
 const RELEASE: Duration = Duration::from_millis(100);
 
-/// How long a turn that was waited for stays reserved while the kernel looks the name up again.
+/// How long a turn that was waited for keeps others waiting while the kernel looks the name up again.
 const RESERVED: Duration = Duration::from_secs(1);
+
+/// How long a thread that was answered ESTALE is expected back. It comes at once, but on a machine with much to do that
+/// may take seconds, and a second ESTALE would reach the reader.
+const EXPECTED: Duration = PROMISE;
 
 /// Who reads, and who waits.
 #[derive(Debug, Default)]
@@ -48,7 +52,7 @@ struct Holder {
 pub(super) struct Reserved {
     tid: u32,
     queue: DirId,
-    until: Instant,
+    since: Instant,
     pub(super) snapshot: Arc<Snapshot>,
     /// A turn of one's own, for which others wait; else a share in the holder's.
     turn: bool,
@@ -66,6 +70,11 @@ impl Turns {
         });
     }
 
+    /// How many readers there are, in whatever state.
+    pub(super) fn len(&self) -> usize {
+        self.holders.len() + self.waiting.len() + self.reserved.len()
+    }
+
     /// Does anybody read a snapshot?
     pub(super) fn is_read(&self) -> bool {
         self.live.iter().any(|snapshot| snapshot.strong_count() > 0)
@@ -77,8 +86,14 @@ impl Turns {
         self.reserved.get(at)
     }
 
+    /// Forgets who did not come back.
+    pub(super) fn forget_missing(&mut self, now: Instant) {
+        self.reserved
+            .retain(|it| now.duration_since(it.since) < EXPECTED);
+    }
+
     fn reserved_at(&mut self, tid: u32, queue: DirId, now: Instant) -> Option<usize> {
-        self.reserved.retain(|it| now < it.until);
+        self.forget_missing(now);
         self.reserved
             .iter()
             .position(|it| it.tid == tid && it.queue == queue)
@@ -292,7 +307,7 @@ impl Fs {
         state.turns.reserved.push(Reserved {
             tid: opening.request.tid,
             queue: opening.plan.queue,
-            until: Instant::now() + RESERVED,
+            since: Instant::now(),
             snapshot,
             turn,
         });
@@ -310,7 +325,10 @@ impl Fs {
             .iter()
             .any(|holder| overlaps(holder.snapshot.plan.queue) && !own(&holder));
         let reserved = state.turns.reserved.iter().any(|it| {
-            it.turn && now < it.until && it.tid != opening.request.tid && overlaps(it.queue)
+            it.turn
+                && now.duration_since(it.since) < RESERVED
+                && it.tid != opening.request.tid
+                && overlaps(it.queue)
         });
         let earlier = state
             .turns

@@ -98,7 +98,13 @@ impl Mount {
         let session = Session::new(Adapter::new(fs.clone()), self.dir.path(), &config).unwrap();
         self.session = Some(session.spawn().unwrap());
         self.fs = Some(fs);
-        self.watchdog = Some(watch(self.dir.path().to_owned()));
+        self.watchdog = Some(watch(self.dir.path().to_owned(), WATCHDOG));
+    }
+
+    /// Aborts the mount only after this time, counted from now.
+    #[allow(dead_code, reason = "for the programs that run longer")]
+    pub fn allow(&mut self, time: Duration) {
+        self.watchdog = Some(watch(self.dir.path().to_owned(), time));
     }
 
     /// Unmounts and waits for the workers. Panics when files are left open.
@@ -272,10 +278,10 @@ pub fn list(dir: &Path) -> Vec<String> {
 }
 
 /// Aborts the connection of a mount whose test takes too long: everybody who hangs in it gets an error.
-fn watch(mountpoint: PathBuf) -> Sender<()> {
+fn watch(mountpoint: PathBuf, limit: Duration) -> Sender<()> {
     let (done, wait) = mpsc::channel();
     thread::spawn(move || {
-        if wait.recv_timeout(WATCHDOG) == Err(RecvTimeoutError::Timeout) {
+        if wait.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
             eprintln!("watchdog: {} is aborted", mountpoint.display());
             let _ = rustix::mount::unmount(&mountpoint, UnmountFlags::FORCE);
         }

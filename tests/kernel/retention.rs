@@ -1,5 +1,6 @@
 //! What time does: replaced versions, expiry, and clocks that step.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -293,4 +294,22 @@ fn one_that_cannot_be_deleted() {
     assert!(immutable("-i"));
     assert_eq!(left, ["2026-01-01_000002_x_done.md", "q"]);
     assert_eq!(left_below, [""; 0]);
+}
+
+/// spec 7.1, 4.3: of a handoff that has expired nothing is remembered, not even by a session that has a name of its own and
+/// so never ends.
+#[test]
+fn what_has_expired_is_forgotten() {
+    let mount = Mount::new();
+    mount.sh("w", "for i in 1 2 3; do echo $i > n$i.md; done");
+    assert_eq!(mount.take("r").len(), 3);
+    mount.clock.advance(8 * DAY);
+    mount.fs().sweep();
+    assert_eq!(mount.names(), [""; 0]);
+    mount.fs().sweep();
+    let remembered: HashMap<_, _> = mount.fs().remembered().into();
+    assert_eq!(remembered["aliases"], 0);
+    // What the kernel still has a node of is kept for it.
+    assert!(remembered["docs"] <= remembered["nodes"]);
+    assert_eq!(mount.run("w", "cat n1.md").status.code(), Some(1));
 }

@@ -1,10 +1,13 @@
 //! Readers take turns, writers that let go are waited for, and what stays behind for those that have read.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
+
+use handoff_fs::fs::{NodeId, Outcome, Request};
 
 use crate::harness::{Mount, bodies, list};
 
@@ -453,4 +456,54 @@ assert m[:] == before and head == before[:100]
         .current_dir(Path::new(&mount.at("")))
         .status();
     assert!(status.unwrap().success());
+}
+
+/// spec 6.4: whoever waited for a turn, and then does not come to look the name up again for a while, because the machine
+/// has much else to do, gets what was reserved for him, and no error; meanwhile others had their turns.
+#[test]
+fn a_turn_is_kept_for_who_comes_late() {
+    let mount = Mount::new();
+    mount.sh("w", "echo a > a.md");
+    let fs = mount.fs();
+    let late = Request {
+        tid: std::process::id(),
+        uid: 0,
+    };
+    let look_up = || {
+        let name = OsStr::new("pending.md");
+        fs.lookup(late, NodeId::ROOT, name).unwrap().node
+    };
+    let open = |node| match fs.open_node(late, node, libc::O_RDONLY) {
+        Outcome::Ready(answer) => answer,
+        Outcome::Later(waiting) => waiting.finish(),
+    };
+    let first = look_up();
+    mount.sh("w", "echo b > b.md");
+    assert!(
+        open(first).is_err(),
+        "what was looked up is no longer what there is"
+    );
+    // Others wait for one second, not longer.
+    assert_eq!(mount.take("other"), ["a", "b"]);
+    mount.sh("w", "echo c > c.md");
+    let second = look_up();
+    let opened = open(second).unwrap();
+    let answer = fs.read(late, opened.handle, 0, 1 << 20, false).unwrap();
+    assert_eq!(bodies(str::from_utf8(&answer.bytes).unwrap()), ["a", "b"]);
+    fs.release(opened.handle);
+    fs.forget(first, 1);
+    fs.forget(second, 1);
+    assert_eq!(mount.take("other"), ["c"]);
+}
+
+/// spec 4.5, 6.3: what was delivered is not pending again because its writer removes its name and makes it anew.
+#[test]
+fn what_was_delivered_is_not_taken_back() {
+    let mount = Mount::new();
+    let mut writer = crate::actors::Actor::new(&mount, "w");
+    writer.run("open('n.md', 'w').write('one')");
+    assert_eq!(mount.take("r"), ["one"]);
+    writer.run("os.unlink('n.md')");
+    writer.run("open('n.md', 'w').write('two')");
+    assert_eq!(mount.take("r"), ["two"]);
 }

@@ -1,0 +1,115 @@
+//! A reader that holds `pending.md` open for ever.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::books::Books;
+use crate::clients::{Clients, Kind, Role, Session};
+use crate::watch::Watch;
+use crate::{mount, readers, torture, writers};
+
+/// Opens, reads one byte, says so, and never ends.
+const HOLD: &str = "
+import time
+file = open('pending.md', 'rb', buffering=0)
+print(len(file.read(1)), flush=True)
+while True: time.sleep(1000)
+";
+
+const SOME: &[Kind] = &[
+    writers("named", 4, 1, "tsxnaq", Session::Named),
+    Kind {
+        prefix: "shell",
+        role: Role::Shell,
+        count: 2,
+        pause: 300,
+        mortal: true,
+    },
+    readers("cat", 2, true),
+    readers("busybox", 1, false),
+    readers("exactly", 1, false),
+];
+
+/// For ever ends with the test, however that ends.
+struct Holder(Child);
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// How much all ledgers hold.
+fn written(mount: &crate::harness::Mount) -> u64 {
+    let ledgers = fs::read_dir(mount.outside("ledgers")).unwrap();
+    ledgers
+        .map(|ledger| ledger.unwrap().metadata().unwrap().len())
+        .sum()
+}
+
+/// spec 6.4: one reader holds an unfinished snapshot for ever. Every other one gets what is pending after a wait that has
+/// a bound, and writers go on all the while.
+#[test]
+fn one_that_holds_on_for_ever_keeps_nobody() {
+    let mut random = torture::random();
+    let time = torture::time(Duration::from_secs(6), 5);
+    let mut mount = mount();
+    mount.allow(time + Duration::from_secs(300));
+    let _watch = Watch::start();
+    mount.sh("first", "echo first > first.md");
+    let mut command = mount.command("holder", "python3");
+    let command = command.args(["-c", HOLD]).stdout(Stdio::piped());
+    let mut holder = Holder(command.spawn().unwrap());
+    let mut line = String::new();
+    let mut said = BufReader::new(holder.0.stdout.take().unwrap());
+    said.read_line(&mut line).unwrap();
+    assert_eq!(line, "1\n");
+    // Not even who asks for it in vain keeps what it holds.
+    let first = mount.take("second");
+    assert_eq!(first, ["first"]);
+    mount.sh("second", "rm *_first_done.md");
+
+    let mut clients = Clients::start(&mount, SOME, random.fork());
+    let began = Instant::now();
+    let (mut waited, mut taken) = (Vec::new(), Vec::new());
+    while began.elapsed() < time {
+        let before = written(&mount);
+        let from = Instant::now();
+        let read = mount.sh("patient", "cat pending.md");
+        waited.push(from.elapsed());
+        taken.push(read);
+        // Whoever writes goes on while others wait.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while written(&mount) == before {
+            assert!(Instant::now() < deadline, "the writers stand still");
+            thread::yield_now();
+        }
+    }
+    let hanging = clients.stop();
+    assert!(hanging.is_empty(), "do not come to an end: {hanging:?}");
+    drop(clients);
+    let out = mount.outside("read/patient-0");
+    fs::create_dir(&out).unwrap();
+    for (i, read) in taken.iter().enumerate() {
+        fs::write(out.join(format!("{i}.0.0.{}.0.whole", u32::MAX)), read).unwrap();
+    }
+    let books = Books::close(&mount, std::collections::HashSet::new());
+    books.print("one reader holds on for ever", time);
+    waited.sort();
+    torture::figure(
+        "one reader holds on for ever",
+        format_args!(
+            "another one's `cat` took {:?} at most, {:?} in the middle, of {} times",
+            waited.last().unwrap(),
+            waited[waited.len() / 2],
+            waited.len()
+        ),
+    );
+    books.check();
+    // Two seconds, and whatever the machine needs for the rest.
+    assert!(waited[0] < Duration::from_secs(10), "{waited:?}");
+}

@@ -1,0 +1,75 @@
+# Reads until it is told to stop: directory for what it read, stop file, kind of reader, pause in milliseconds,
+# seed.
+#
+# What one read gave is in a file of its own, called by when it began and ended; until then it is called *.part.
+out=$1 stop=$2 kind=$3 pause=$4 RANDOM=$5
+count=0
+exec {nothing}<> <(:)
+
+# keep COMMAND...: what it prints.
+keep() {
+    local began=$EPOCHREALTIME
+    count=$((count + 1))
+    "$@" >"$out/$count.part" || {
+        echo "error $kind: $*: status $?" >>"$out/errors"
+        return 1
+    }
+    mv "$out/$count.part" "$out/$count.$began.$EPOCHREALTIME.whole"
+}
+
+exactly() {
+    python3 -c '
+import os
+fd = os.open("pending.md", os.O_RDONLY)
+left = os.fstat(fd).st_size
+while left:
+    data = os.read(fd, min(left, 50000))
+    assert data, f"{left} bytes less than its size"
+    left -= len(data)
+    while data:
+        data = data[os.write(1, data):]
+os.close(fd)'
+}
+
+# What the old protocol says: read all that are not done, then rename each.
+by_hand() {
+    local name
+    for name in [0-9]*_old-*.md; do
+        [[ $name != *_done.md && -e $name ]] || continue
+        count=$((count + 1))
+        began=$EPOCHREALTIME
+        # Another reader may be first.
+        cat "$name" >"$out/$count.part" 2>"$out/stderr" || { missing; continue; }
+        mv "$name" "${name%.md}_done.md" 2>"$out/stderr" || { missing; continue; }
+        mv "$out/$count.part" "$out/$count.$began.$EPOCHREALTIME.whole"
+    done
+}
+
+missing() {
+    grep -qF 'No such file or directory' "$out/stderr" || cat "$out/stderr" >>"$out/errors"
+}
+
+while [[ ! -e $stop ]]; do
+    case $kind in
+    cat) keep cat pending.md ;;
+    busybox) keep busybox cat pending.md ;;
+    exactly) keep exactly ;;
+    queue) [[ ! -d q1 ]] || keep cat q1/pending.md ;;
+    by-hand) by_hand ;;
+    part)
+        head -n 3 pending.md >/dev/null
+        read -r _ <pending.md
+        dd if=pending.md bs=100 count=1 status=none of=/dev/null
+        ;;
+    peek) cat .peek.md >/dev/null && grep -c . pending.md >/dev/null ;;
+    list)
+        # What is listed may be gone when it is looked at.
+        ls -lR . 2>&1 >/dev/null | grep -v 'No such file or directory' >>"$out/errors"
+        [[ $(stat -c %s pending.md) -ge 0 ]] && find . -name '*.md' -newer pending.md 2>&1 >/dev/null |
+            grep -v 'No such file or directory' >>"$out/errors"
+        ;;
+    esac
+    # A pause without a process.
+    printf -v time '%d.%03d' $((RANDOM % (2 * pause + 1) / 1000)) $((RANDOM % (2 * pause + 1) % 1000))
+    read -rt "$time" -u "$nothing"
+done 2>>"$out/errors"

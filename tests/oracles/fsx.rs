@@ -1,0 +1,67 @@
+//! fsx, the file system exerciser: random operations on one file, each read compared with what was written.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::harness::Mount;
+use crate::torture;
+
+/// Where `scripts/test.sh` installs it.
+fn program() -> std::path::PathBuf {
+    let target = env!("CARGO_TARGET_TMPDIR");
+    let target = Path::new(target).parent().unwrap();
+    let program = target.join("tools/bin/fsx");
+    assert!(
+        program.exists(),
+        "{}: missing; scripts/test.sh installs it",
+        program.display()
+    );
+    program
+}
+
+/// spec 4.5: a stamped name is an ordinary file: reads, writes, mappings, truncation, holes, copies, syncs and reopening
+/// in any order give what they give on any file system.
+#[test]
+fn a_stamped_file_behaves_as_any_file() {
+    let mut mount = Mount::new();
+    // As many as there are in an ordinary run take a second; a whole one has a limit all the same.
+    let operations = torture::count(4000, 1_000_000);
+    let limit = Duration::from_secs(torture::count(100, 3600));
+    mount.allow(limit + Duration::from_secs(60));
+    fs::write(mount.outside("fsx.toml"), include_str!("fsx.toml")).unwrap();
+    let seed = torture::random().u32(1..).to_string();
+    let began = Instant::now();
+    let output = Command::new("timeout")
+        .args(["--kill-after=5", &limit.as_secs().to_string()])
+        .arg(program())
+        .args(["-N", &operations.to_string(), "-S", &seed, "-P"])
+        .arg(mount.outside(""))
+        .arg("-f")
+        .arg(mount.outside("fsx.toml"))
+        .arg(mount.at("2026-01-02_030405_fsx.md"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    let last: Vec<&str> = text.lines().rev().take(40).collect();
+    assert!(
+        output.status.success(),
+        "seed {seed}: {}; {}; the last first:\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        last.join("\n")
+    );
+    torture::figure(
+        "fsx",
+        format_args!(
+            "{operations} operations on a stamped file, {} s, seed {seed}: no difference",
+            began.elapsed().as_secs()
+        ),
+    );
+    // Still one handoff, whole.
+    assert_eq!(mount.names(), ["2026-01-02_030405_fsx.md"]);
+    let above = fs::read(mount.at("2026-01-02_030405_fsx.md")).unwrap();
+    let below = fs::read(mount.below("2026-01-02_030405_fsx.md")).unwrap();
+    assert!(above == below);
+}
