@@ -13,7 +13,6 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process;
@@ -71,8 +70,16 @@ impl Area {
 pub struct Local {
     root: Arc<Beneath>,
     durable: bool,
-    record: Mutex<FirstMount>,
+    record: Mutex<Record>,
     _lock: File,
+}
+
+/// The record of the first mount.
+#[derive(Debug)]
+struct Record {
+    now: FirstMount,
+    /// What is on disk is older, because writing it failed.
+    unwritten: bool,
 }
 
 impl Local {
@@ -110,23 +117,26 @@ impl Local {
         let local = Local {
             root,
             durable,
-            record: Mutex::new(record),
+            record: Mutex::new(Record {
+                now: record,
+                unwritten: false,
+            }),
             _lock: lock,
         };
         if changed {
-            local.write_record(&local.record.lock())?;
+            local.write_record(&local.record.lock().now)?;
         }
         Ok(local)
     }
 
     /// Was this path there before the first mount, and is it ordinary (spec 3.6)?
     pub fn is_ordinary(&self, path: &Path) -> bool {
-        self.record.lock().is_ordinary(path)
+        self.record.lock().now.is_ordinary(path)
     }
 
     /// See [`FirstMount::may_delete`].
     pub fn may_delete(&self, path: &Path, retention: Retention, now: SystemTime) -> bool {
-        self.record.lock().may_delete(path, retention, now)
+        self.record.lock().now.may_delete(path, retention, now)
     }
 
     /// A name is ordinary from now on.
@@ -144,10 +154,15 @@ impl Local {
         self.change_record(|record| record.forget(path))
     }
 
+    /// Changes the record, and writes it. Where writing fails the change counts all the same, for as long as this program
+    /// runs, and the next change or sweep writes it.
     fn change_record(&self, change: impl FnOnce(&mut FirstMount) -> bool) -> Result<()> {
         let mut record = self.record.lock();
-        if change(&mut record) {
-            self.write_record(&record)?;
+        let changed = change(&mut record.now);
+        if changed || record.unwritten {
+            record.unwritten = true;
+            self.write_record(&record.now)?;
+            record.unwritten = false;
         }
         Ok(())
     }
@@ -294,8 +309,12 @@ impl Local {
     pub fn make_queue(&self, parent: &Path, name: &OsStr, mode: u32) -> Result<()> {
         let dir = self.dir(Area::Backing, parent)?;
         rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(mode & 0o7777))?;
-        if self.durable {
-            rustix::fs::fsync(&dir)?;
+        if self.durable
+            && let Err(error) = rustix::fs::fsync(&dir)
+        {
+            // Who is told that it failed may try again.
+            let _ = rustix::fs::unlinkat(&dir, name, AtFlags::REMOVEDIR);
+            return Err(error.into());
         }
         Ok(())
     }
@@ -350,19 +369,28 @@ impl Local {
         now: SystemTime,
     ) -> Result<File> {
         let dir = self.make_dir(Area::Replaced, queue)?;
-        let kept = loop {
-            let nanos = unique_nanos(now);
-            match beneath::create(&dir, &replaced_name(name, nanos), 0o600) {
+        let (kept, name) = loop {
+            let name = replaced_name(name, unique_nanos(now));
+            match beneath::create(&dir, &name, 0o600) {
                 Err(Error::Exists) => {}
-                kept => break kept?,
+                kept => break (kept?, name),
             }
         };
-        beneath::copy(file, &kept)?;
-        if self.durable {
-            kept.sync_all()?;
-            rustix::fs::fsync(&dir)?;
+        let copied = beneath::copy(file, &kept).and_then(|()| {
+            if self.durable {
+                kept.sync_all()?;
+                rustix::fs::fsync(&dir)?;
+            }
+            Ok(())
+        });
+        match copied {
+            Ok(()) => Ok(kept),
+            Err(error) => {
+                // Half a version is none, and takes room that is wanted.
+                let _ = beneath::unlink(&dir, &name);
+                Err(error)
+            }
         }
-        Ok(kept)
     }
 
     /// Keeps a left-over of an area, of which nobody knows any more.
@@ -392,6 +420,7 @@ impl Local {
 
     /// Removes replaced versions and scratch files past the retention time.
     pub fn sweep(&self, retention: Retention, now: SystemTime) -> Result<()> {
+        self.change_record(|_| false)?;
         for (queue, name, _) in self.list_all(Area::Replaced)? {
             if replaced_at(&name).is_some_and(|at| retention.expired(at, now)) {
                 self.remove(Area::Replaced, &queue, &name)?;
@@ -480,12 +509,22 @@ fn unique_nanos(now: SystemTime) -> u128 {
 }
 
 fn lock(private: &Dir<'_>) -> std::result::Result<File, OpenError> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mode = Mode::RUSR | Mode::WUSR;
-    let fd: OwnedFd = rustix::fs::openat(private, "lock", flags, mode)
-        .map_err(|errno| OpenError::Private(errno.into()))?;
-    let mut file = File::from(fd);
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    let open = |access: OFlags| {
+        let flags = access | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(private, "lock", flags, Mode::RUSR | Mode::WUSR)
+            .map(File::from)
+            .map_err(|errno| OpenError::Private(errno.into()))
+    };
+    let exclusive = FlockOperation::NonBlockingLockExclusive;
+    // What is held for as long as the mount lives is open for reading only: a file open for writing would keep the disk from
+    // being made read-only. Network filesystems that know other locks only want it otherwise.
+    let mut file = open(OFlags::RDONLY)?;
+    let mut locked = rustix::fs::flock(&file, exclusive);
+    if locked == Err(Errno::BADF) {
+        file = open(OFlags::RDWR)?;
+        locked = rustix::fs::flock(&file, exclusive);
+    }
+    match locked {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => {
             let mut pid = String::new();
@@ -496,8 +535,9 @@ fn lock(private: &Dir<'_>) -> std::result::Result<File, OpenError> {
         }
         Err(errno) => return Err(OpenError::Private(errno.into())),
     }
-    file.set_len(0).map_err(Error::from)?;
-    writeln!(file, "{}", process::id()).map_err(Error::from)?;
+    let mut written = open(OFlags::RDWR)?;
+    written.set_len(0).map_err(Error::from)?;
+    writeln!(written, "{}", process::id()).map_err(Error::from)?;
     Ok(file)
 }
 
