@@ -190,6 +190,7 @@ impl Fs {
         let done = match self.store.consume(&path, &name, &done, self.clock.now()) {
             Ok(done) => done,
             Err(error) => {
+                self.look_for_trouble();
                 log::warn!(
                     "{}: was read but cannot be renamed to {done} ({error}); it stays pending and is delivered again",
                     path.join(file_name).display()

@@ -14,6 +14,9 @@ use crate::error::{Error, Result};
 use crate::names::StampedName;
 use crate::store::{Access, Kind};
 
+/// How soon what could not be published is tried again.
+const LEFT: Duration = Duration::from_secs(1);
+
 /// The last plan of each queue, and the state of the index it was made from.
 #[derive(Debug, Default)]
 pub(super) struct Plans(HashMap<DirId, (u64, Arc<Plan>)>);
@@ -31,7 +34,11 @@ impl Fs {
     }
 
     fn plan_with(&self, state: &mut State, queue: DirId, closing: bool) -> Result<Arc<Plan>> {
-        let queues = self.queues_below(state, queue)?;
+        if state.left.is_some_and(|at| at.elapsed() >= LEFT) {
+            state.left = None;
+            self.publish_left(state);
+        }
+        let queues = self.noticed(self.queues_below(state, queue))?;
         let generation = state.index.generation;
         let old = state.plans.0.get(&queue);
         if let Some((of, plan)) = old
@@ -85,10 +92,15 @@ impl Fs {
         }
         for i in unread {
             let item = &mut items[i];
-            item.newline = self.ends_with_newline(state, item);
-            state
-                .index
-                .note_newline(item.dir, item.file_name(), item.newline);
+            // Not to be told just now: one more does no harm, and the next look asks again.
+            let newline = self.ends_with_newline(state, item);
+            provisional |= newline.is_none();
+            item.newline = newline.unwrap_or(false);
+            if let Some(newline) = newline {
+                state
+                    .index
+                    .note_newline(item.dir, item.file_name(), newline);
+            }
         }
         items.sort_by_cached_key(|item| {
             (
@@ -129,19 +141,16 @@ impl Fs {
             .unwrap_or(done.clone())
     }
 
-    fn ends_with_newline(&self, state: &State, item: &Item) -> bool {
-        let last_byte = || {
-            let path = state.dirs.path(item.dir)?;
-            let file = self
-                .store
-                .open(&path, item.file_name(), Access::READ)
-                .ok()?;
-            let mut last = [0];
-            file.read_exact_at(&mut last, item.size.checked_sub(1)?)
-                .ok()?;
-            Some(last[0])
-        };
-        last_byte() == Some(b'\n')
+    fn ends_with_newline(&self, state: &State, item: &Item) -> Option<bool> {
+        let path = state.dirs.path(item.dir)?;
+        let file = self
+            .store
+            .open(&path, item.file_name(), Access::READ)
+            .ok()?;
+        let mut last = [0];
+        file.read_exact_at(&mut last, item.size.checked_sub(1)?)
+            .ok()?;
+        Some(last[0] == b'\n')
     }
 
     /// A look-up of `pending.md`: a node of its own, with the content as it stands now.

@@ -61,7 +61,7 @@ impl Fs {
             self.move_plain(state, id, Area::Backing, *to, onto_plain, *caller)?;
         } else {
             self.publish_plain(state, id, renaming)?;
-            self.local.ordinary_gone(&old)?;
+            self.ordinary_removed(state, from.dir, from.name);
         }
         Ok(())
     }
@@ -77,14 +77,20 @@ impl Fs {
         replaces: bool,
         caller: Option<&Caller>,
     ) -> Result<()> {
-        self.local.ordinary_made(new)?;
-        if let Err(error) = self.move_plain(state, id, Area::Backing, to, replaces, caller) {
-            if !replaces {
-                self.local.ordinary_gone(new)?;
-            }
-            return Err(error);
+        let moved = self
+            .local
+            .ordinary_made(new)
+            .and_then(|()| self.move_plain(state, id, Area::Backing, to, replaces, caller));
+        let gone = if moved.is_ok() { old } else { new };
+        if (moved.is_ok() || !replaces)
+            && let Err(error) = self.local.ordinary_gone(gone)
+        {
+            log::warn!(
+                "{}: it cannot be noted that it is not there ({error}); the next sweep tries again",
+                gone.display()
+            );
         }
-        self.local.ordinary_gone(old)
+        moved
     }
 
     /// Moves a plain file, over the plain file that is there if it `replaces` one.
