@@ -177,7 +177,7 @@ fn not_writable() {
     for script in [
         "echo new > new; cp new m/new.md",
         "mkdir m/q",
-        "mv m/2* m/2026-01-02_030405_x_done.md",
+        "mv m/*_kept.md m/2026-01-02_030405_x_done.md",
     ] {
         let output = sandbox
             .command("bash")

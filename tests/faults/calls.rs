@@ -272,7 +272,7 @@ fn every_call_of_the_daemon() {
     let (dir, below) = (sandbox.path("m"), sandbox.path("b"));
     let mut random = torture::random();
     // Of all cases an ordinary run takes one in so many.
-    let one_in = torture::count(25, 1);
+    let one_in = torture::count(15, 1);
     let (mut id, mut cases, mut faults, mut told) = (0, 0, 0, 0);
     for operation in &OPERATIONS {
         for call in CALLS {
@@ -281,7 +281,7 @@ fn every_call_of_the_daemon() {
                     let (errno, number) = ERRNOS[random.usize(..ERRNOS.len())];
                     if random.u64(..one_in) != 0 {
                         // As far as any operation goes.
-                        if n < 12 { continue } else { break }
+                        if n < 4 { continue } else { break }
                     }
                     id += 1;
                     let id = format!("c{id}");
