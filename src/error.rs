@@ -65,6 +65,12 @@ impl Error {
         }
     }
 
+    /// Does it say that there is no such file? Any other answer says only that it cannot be told just now: a disk with
+    /// errors, no descriptor left.
+    pub fn is_absence(self) -> bool {
+        matches!(self, Error::NotFound | Error::NotDirectory)
+    }
+
     fn from_errno(errno: i32) -> Error {
         match errno {
             libc::ENOENT => Error::NotFound,

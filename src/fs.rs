@@ -36,7 +36,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -49,7 +49,7 @@ use crate::session::{Caller, Proc, Process, Resolver, Session, SystemProc};
 use crate::store::Store;
 use crate::store::beneath::Beneath;
 use crate::store::dir::DirStore;
-use crate::store::local::Local;
+use crate::store::local::{Area, Local};
 
 pub use crate::store::open_error::OpenError;
 pub use status::Supervision;
@@ -63,6 +63,7 @@ mod attrs;
 mod callers;
 mod commit;
 mod consume;
+mod descriptors;
 mod dirs;
 mod docs;
 mod drafts;
@@ -82,6 +83,7 @@ mod single_file;
 mod snapshot;
 mod status;
 mod sweep;
+mod trouble;
 mod turns;
 mod types;
 
@@ -151,6 +153,8 @@ pub struct Fs {
     clock: Arc<dyn Clock>,
     resolver: Resolver,
     options: Options,
+    descriptors: descriptors::Descriptors,
+    trouble: trouble::Watcher,
     programs: Arc<Programs>,
     zone: Zone,
     retention: Retention,
@@ -178,6 +182,8 @@ struct State {
     /// What a caller is about to do next, in the words of the request that promised it.
     promised: Promises,
     looked_up: LookedUp,
+    /// When a draft was last left unpublished because publishing it failed.
+    left: Option<Instant>,
 }
 
 /// Short-lived notes about what one thread does next. A kernel that is answered ESTALE looks the name up and opens
@@ -253,6 +259,7 @@ impl Fs {
         let now = clock.now();
         let local = Local::open(root, options.sync, options.adopt, retention, now)?;
         let programs = Arc::new(options.programs.clone());
+        let trouble = trouble::Watcher::new(local.dir(Area::Backing, Path::new(""))?);
         let fs = Fs {
             store,
             local,
@@ -263,6 +270,8 @@ impl Fs {
             started: now,
             clock,
             options,
+            descriptors: descriptors::Descriptors::default(),
+            trouble,
             state: Mutex::default(),
             supervision: Mutex::default(),
             suffixes: Mutex::default(),

@@ -139,8 +139,9 @@ impl Resolver {
 
     /// Whether this very process, not another with its pid, still runs.
     pub fn is_alive(&self, process: Process) -> bool {
-        let stat = self.stat(process.pid);
-        stat.is_some_and(|stat| stat.start == process.start && !stat.is_dead())
+        let mut sure = true;
+        let stat = self.stat_if(process.pid, &mut sure);
+        stat.map_or(!sure, |stat| stat.start == process.start && !stat.is_dead())
     }
 
     /// Whether anything of the session is left that could ask for its aliases (spec 4.3). What the user named, and
@@ -197,10 +198,16 @@ impl Resolver {
     }
 
     fn stat(&self, pid: u32) -> Option<Stat> {
+        self.stat_if(pid, &mut true)
+    }
+
+    /// The same; `sure` becomes false where only just now it cannot be told.
+    fn stat_if(&self, pid: u32, sure: &mut bool) -> Option<Stat> {
         // Pid 0 is no process, but whoever the daemon's PID namespace does not show.
-        (pid != 0)
-            .then(|| Stat::parse(&self.proc.stat(pid).ok()?))
-            .flatten()
+        if pid == 0 {
+            return None;
+        }
+        Stat::parse(&told(self.proc.stat(pid), sure)?)
     }
 
     fn process_of(&self, tid: u32) -> Option<Process> {
@@ -249,8 +256,9 @@ impl Resolver {
             return caller;
         }
         let known = self.cache.lock().known(process, &stat.comm);
-        let (program, line) = known.unwrap_or_else(|| self.trace(process, stat));
-        let environ = self.proc.environ(process.pid).unwrap_or_default();
+        let mut sure = true;
+        let (program, line) = known.unwrap_or_else(|| self.trace(process, stat, &mut sure));
+        let environ = told(self.proc.environ(process.pid), &mut sure).unwrap_or_default();
         let session = match proc::variable(&environ, SESSION_VARIABLE) {
             Some(name) => Session::Named(name.into()),
             None => line.session().unwrap_or(Session::Anonymous { uid }),
@@ -260,18 +268,20 @@ impl Resolver {
             session,
             program,
         };
-        self.cache.lock().add_caller(process, &caller);
+        if sure {
+            self.cache.lock().add_caller(process, &caller);
+        }
         caller
     }
 
-    /// Goes up from a process until an ancestor is known, and remembers all on the way.
-    fn trace(&self, process: Process, stat: Stat) -> (Program, Line) {
+    /// Goes up from a process until an ancestor is known, and remembers all on the way that could be told for `sure`.
+    fn trace(&self, process: Process, stat: Stat, sure: &mut bool) -> (Program, Line) {
         let mut above = self.cache.lock().above(process);
         let mut parent = stat.parent;
         let mut youngest = process.start;
         let mut unknown = vec![(process, stat)];
         while above.is_none() && unknown.len() < MAX_DEPTH {
-            let Some(stat) = self.stat(parent) else {
+            let Some(stat) = self.stat_if(parent, sure) else {
                 // It may have ended since its child said who it was.
                 above = self.cache.lock().line_of_ended(parent, youngest);
                 break;
@@ -298,7 +308,7 @@ impl Resolver {
         let mut traced = (Program::default(), Line::default());
         let mut full = false;
         for (process, stat) in unknown.into_iter().rev() {
-            let cmdline = self.proc.cmdline(process.pid).unwrap_or_default();
+            let cmdline = told(self.proc.cmdline(process.pid), sure).unwrap_or_default();
             let program = Program::of(&stat.comm, &cmdline, &self.programs);
             let line = self.line(process, &stat, &program, above.as_ref());
             let known = Known {
@@ -310,7 +320,7 @@ impl Resolver {
                 caller: None,
                 used: 0,
             };
-            full = self.cache.lock().add(known);
+            full = *sure && self.cache.lock().add(known);
             traced = (program, line);
         }
         self.trim_if(full);
@@ -362,6 +372,19 @@ impl Resolver {
             self.cache.lock().trim();
         }
     }
+}
+
+/// What `/proc` says, if anything; `sure` becomes false where it only just now says nothing: no descriptor or memory was
+/// left. A process that has ended, or is hidden, is another matter.
+fn told(content: std::io::Result<Vec<u8>>, sure: &mut bool) -> Option<Vec<u8>> {
+    use std::io::ErrorKind::{NotFound, PermissionDenied};
+    content
+        .inspect_err(|error| {
+            let for_good = matches!(error.kind(), NotFound | PermissionDenied)
+                || error.raw_os_error() == Some(libc::ESRCH);
+            *sure &= for_good;
+        })
+        .ok()
 }
 
 /// What a process has from its ancestors and itself: all of spec 5 but the environment, which each has of its own.

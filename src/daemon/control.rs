@@ -46,6 +46,7 @@ struct Status {
     oldest_pending: Option<Aged>,
     #[serde(default)]
     drafts: Vec<Aged>,
+    trouble: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -326,6 +327,9 @@ fn describe(mountpoint: &Path, status: &Status) -> String {
     }
     if let Some(consumed) = status.consumed {
         let _ = write!(text, "\nconsumed  {consumed}");
+    }
+    if let Some(trouble) = &status.trouble {
+        let _ = write!(text, "\ntrouble   {trouble}");
     }
     for draft in &status.drafts {
         let name = shown(Path::new(&draft.name));

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::docs::{Content, Doc, DocId, Draft};
 use super::handles::Open;
@@ -60,7 +61,7 @@ impl Fs {
         Ok(())
     }
 
-    fn unfinished(&self, state: &mut State, id: DocId) -> Result<()> {
+    pub(super) fn unfinished(&self, state: &mut State, id: DocId) -> Result<()> {
         let Some(doc) = state.docs.get_mut(id) else {
             return Ok(());
         };
@@ -115,7 +116,7 @@ impl Fs {
             name = self.stays_as(state, dir, &name);
             beneath::set_times(&*draft.file, None, Some(self.clock.now()))?;
         }
-        let name = self.move_draft(Area::Drafts, path, &reserved, &name)?;
+        let name = self.move_draft((Area::Drafts, path), &reserved, ino, &name)?;
         state.docs.rename(id, dir, name.clone());
         if let Some(doc) = state.docs.get_mut(id) {
             doc.content = Content::Stored;
@@ -127,12 +128,12 @@ impl Fs {
         Ok(())
     }
 
-    /// Moves a draft into its queue.
+    /// Moves a draft, the file with this inode number, into its queue.
     pub(super) fn move_draft(
         &self,
-        area: Area,
-        path: &Path,
+        (area, path): (Area, &Path),
         reserved: &StampedName,
+        ino: u64,
         name: &StampedName,
     ) -> Result<StampedName> {
         let file_name = reserved.to_os_string();
@@ -141,7 +142,13 @@ impl Fs {
             dir: &drafts,
             name: &file_name,
         };
+        // It has been done, and that was not heard of (a server's answer got lost), or the old name could not be removed.
+        let is_there = || {
+            let found = self.store.stat(path, &name.to_os_string());
+            found.is_ok_and(|meta| meta.ino == ino)
+        };
         match self.store.publish(draft, path, name) {
+            Err(_) if is_there() => Ok(name.clone()),
             // Somebody removed the queue below the mount. What is written is kept all the same.
             Err(Error::NotFound) => {
                 self.local.restore_queue(path)?;
@@ -162,14 +169,17 @@ impl Fs {
             // Not a byte of it was written: it is dropped when its writer has let go.
             return Ok(());
         }
-        let stored = self.store.stat(path, &reserved.to_os_string());
+        let stored = match self.store.stat(path, &reserved.to_os_string()) {
+            Err(error) if !error.is_absence() => return Err(error),
+            stored => stored.is_ok(),
+        };
         let name = if damaged {
             // The old content stays; what was written of the new one is another handoff.
             let partial = reserved.pending().with_slug(reserved.slug().partial());
-            let partial = self.move_draft(Area::Edits, path, &reserved, &partial)?;
+            let partial = self.move_draft((Area::Edits, path), &reserved, ino, &partial)?;
             self.touch(state, dir, &partial.to_os_string());
             reserved
-        } else if reserved.is_pending() && stored.is_ok() {
+        } else if reserved.is_pending() && stored {
             self.replace(
                 state,
                 path,
@@ -180,7 +190,7 @@ impl Fs {
         } else {
             // Consumed or removed while it was edited: its readers have had the old content, so the new one is a
             // handoff of its own.
-            self.move_draft(Area::Edits, path, &reserved, &reserved.pending())?
+            self.move_draft((Area::Edits, path), &reserved, ino, &reserved.pending())?
         };
         state.docs.rename(id, dir, name.clone());
         if let Some(doc) = state.docs.get_mut(id) {
@@ -206,7 +216,11 @@ impl Fs {
         new: (Area, &Path, &std::ffi::OsStr),
     ) -> Result<()> {
         let file_name = name.to_os_string();
-        let old = self.store.open(queue, &file_name, Access::READ);
+        let old = match self.store.open(queue, &file_name, Access::READ) {
+            // Its owner took the right to read it away, and so nobody does.
+            Err(Error::AccessDenied) => None,
+            old => Some(old?),
+        };
         let new_dir = self.local.dir(new.0, new.1)?;
         let draft = DraftFile {
             dir: &new_dir,
@@ -214,8 +228,10 @@ impl Fs {
         };
         // Whoever has the old version open goes on writing to it: that shall be kept too, but not be all that is left.
         let (mut copy, mut nothing) = (None, false);
-        if let Ok(old) = &old {
+        let mut ino = 0;
+        if let Some(old) = &old {
             let meta = stat_file(old)?;
+            ino = meta.ino;
             let written = state.is_written(&meta);
             nothing = meta.size == 0 && !written;
             if meta.size > 0 && written {
@@ -224,8 +240,8 @@ impl Fs {
             }
         }
         self.store.replace(draft, queue, &file_name)?;
-        if let Ok(old) = old {
-            let ino = stat_file(&old)?.ino;
+        // It is done: from here on nothing is that replace's error.
+        if let Some(old) = old {
             state.turns.pin(ino, &Arc::new(copy.unwrap_or(old)));
         }
         let kept = if nothing {
@@ -294,9 +310,11 @@ impl Fs {
         if let Err(error) = self.publish(state, id) {
             let name = state.docs.get(id).map(|doc| doc.name.to_string());
             log::error!(
-                "{}: cannot be published ({error}); it stays with the drafts and is tried again at the next sweep",
+                "{}: cannot be published ({error}); it stays with the drafts and is tried again when pending.md is \
+                 looked at, and at the next sweep",
                 name.unwrap_or_default()
             );
+            state.left = Some(Instant::now());
         }
     }
 

@@ -220,6 +220,7 @@ impl Fs {
         let done = match self.consume_as(&path, &name, &done) {
             Ok(done) => done,
             Err(error) => {
+                self.look_for_trouble();
                 log::warn!(
                     "{}: was read but cannot be renamed to {done} ({error}); it stays pending and is delivered again",
                     path.join(file_name).display()

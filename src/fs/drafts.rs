@@ -41,7 +41,7 @@ impl Fs {
         for n in 1.. {
             let name = base.with_suffix(n);
             let file_name = name.to_os_string();
-            if !self.is_free(state, dir, &path, &name, exactly) {
+            if !self.is_free(state, dir, &path, &name, exactly)? {
                 if exactly {
                     return Err(Error::Exists);
                 }
@@ -51,7 +51,13 @@ impl Fs {
                 Err(Error::Exists) => continue,
                 file => Arc::new(file?),
             };
-            let ino = stat_file(&*file)?.ino;
+            let ino = match self.admit(&file).and_then(|()| stat_file(&*file)) {
+                Ok(meta) => meta.ino,
+                Err(error) => {
+                    let _ = self.local.remove(Area::Drafts, &path, &file_name);
+                    return Err(error);
+                }
+            };
             let draft = Draft {
                 file,
                 ino,
@@ -80,10 +86,12 @@ impl Fs {
     ) -> Result<StampedName> {
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
         let (base, exactly) = self.base_name(naming);
-        (1..)
-            .map(|n| base.with_suffix(n))
-            .find(|name| self.is_free(state, dir, &path, name, exactly))
-            .ok_or(Error::Exists)
+        for name in (1..).map(|n| base.with_suffix(n)) {
+            if self.is_free(state, dir, &path, &name, exactly)? {
+                return Ok(name);
+            }
+        }
+        Err(Error::Exists)
     }
 
     /// The name without a suffix, and whether it was written exactly so.
@@ -107,12 +115,18 @@ impl Fs {
         queue: &Path,
         name: &StampedName,
         exactly: bool,
-    ) -> bool {
+    ) -> Result<bool> {
         let taken = |name: &StampedName| {
-            state.docs.named(dir, name).is_some()
-                || self.store.stat(queue, &name.to_os_string()).is_ok()
+            if state.docs.named(dir, name).is_some() {
+                return Ok(true);
+            }
+            match self.store.stat(queue, &name.to_os_string()) {
+                Ok(_) => Ok(true),
+                Err(error) if error.is_absence() => Ok(false),
+                Err(error) => Err(error),
+            }
         };
-        !taken(name) && (exactly || !taken(&name.consumed()))
+        Ok(!taken(name)? && (exactly || !taken(&name.consumed())?))
     }
 
     /// A new handoff under an alias that this session has already, for the open that follows (spec 4.1). With
@@ -176,11 +190,21 @@ impl Fs {
             }
             file => file?,
         };
-        if copy {
-            beneath::copy(&stored, &file)?;
-        }
+        let admitted = self.admit(&file);
+        let copied = admitted.and_then(|()| match copy {
+            true => beneath::copy(&stored, &file),
+            false => Ok(()),
+        });
+        let ino = match copied.and_then(|()| stat_file(&file)) {
+            Ok(meta) => meta.ino,
+            Err(error) => {
+                // Half a copy is no edit, and takes room that is wanted.
+                let _ = self.local.remove(Area::Edits, &path, &name);
+                return Err(error);
+            }
+        };
         let draft = Draft {
-            ino: stat_file(&file)?.ino,
+            ino,
             file: Arc::new(file),
             modified: !copy,
             damaged: false,
@@ -277,8 +301,8 @@ impl Fs {
             }
             Some(Vacation::BackedUp(stamped)) => {
                 let path = state.dirs.path(dir);
-                let free = path.is_some_and(|path| self.is_free(state, dir, &path, &stamped, true));
-                if free && stamped.is_pending() {
+                let free = path.map(|path| self.is_free(state, dir, &path, &stamped, true));
+                if matches!(free, Some(Ok(true))) && stamped.is_pending() {
                     Naming::Exactly(stamped)
                 } else {
                     Naming::Stamp(slug)

@@ -22,6 +22,10 @@ pub(super) type Suffixes = HashMap<(DirId, StampedName), u32>;
 /// Of how many names that is remembered.
 const MAX_SUFFIXES: usize = 1024;
 
+mod doubts;
+
+use doubts::{Doubt, Ours, Seen, Settled};
+
 /// One name of a queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Known {
@@ -49,6 +53,8 @@ struct QueueIndex {
 pub(super) struct Index {
     queues: HashMap<DirId, QueueIndex>,
     by_watch: HashMap<Watch, DirId>,
+    /// What has changed and could not be looked at, or not be adopted: it is tried again before the next use.
+    doubts: Vec<Doubt>,
     /// Moves whenever anything in it changes, so that what was derived from it can be kept while it stands still.
     pub(super) generation: u64,
 }
@@ -205,7 +211,12 @@ impl Fs {
             .map(|(name, known)| (name.clone(), *known))
             .collect();
         for (name, known) in finished {
-            self.settle_known(state, dir, &path, &name, known);
+            let seen = Seen {
+                in_the_making: false,
+                ours: Ours::Only(None),
+                tried: false,
+            };
+            self.settle_known(state, dir, &path, &name, known, seen);
         }
         let new = state.index.queues.get_mut(&dir).ok_or(Error::NotFound)?;
         match old {
@@ -222,9 +233,17 @@ impl Fs {
                 for dir in state.index.queues.keys().copied().collect::<Vec<_>>() {
                     state.index.drop_queue(dir);
                 }
+                state.index.doubts.clear();
                 return;
             }
         };
+        for doubt in std::mem::take(&mut state.index.doubts) {
+            let seen = Seen {
+                tried: true,
+                ..doubt.seen
+            };
+            self.look_again(state, doubt.dir, &doubt.name, seen);
+        }
         for change in changes {
             let Some(dir) = state.index.by_watch.get(&change.watch).copied() else {
                 continue;
@@ -243,22 +262,25 @@ impl Fs {
                 What::Closed | What::Removed => false,
                 What::Touched => known.is_some_and(|known| known.in_the_making),
             };
-            self.look_again(state, dir, &change.name, in_the_making, |ino| {
-                ours == Some(ino)
-            });
+            let seen = Seen {
+                in_the_making,
+                ours: Ours::Only(ours),
+                tried: false,
+            };
+            self.look_again(state, dir, &change.name, seen);
             if change.what == What::Removed && state.index.get(dir, &change.name).is_none() {
                 self.ordinary_removed(state, dir, &change.name);
             }
         }
     }
 
-    /// Somebody removed a file below: if it was an ordinary one, the next of its name is not.
-    fn ordinary_removed(&self, state: &State, dir: DirId, name: &OsStr) {
+    /// A file was removed: if it was an ordinary one, the next of its name is not.
+    pub(super) fn ordinary_removed(&self, state: &State, dir: DirId, name: &OsStr) {
         if let Some(path) = state.dirs.join(dir, name)
             && let Err(error) = self.local.ordinary_gone(&path)
         {
             log::warn!(
-                "{}: it cannot be noted that it was removed ({error}); the next file of this name stays ordinary",
+                "{}: it cannot be noted that it was removed ({error}); the next sweep tries again",
                 path.display()
             );
         }
@@ -275,46 +297,70 @@ impl Fs {
 
     /// Something of ours has changed this name: look at it now.
     pub(super) fn touch(&self, state: &mut State, dir: DirId, name: &OsStr) {
-        self.look_again(state, dir, name, false, |_| true);
+        let seen = Seen {
+            in_the_making: false,
+            ours: Ours::Any,
+            tried: false,
+        };
+        self.look_again(state, dir, name, seen);
     }
 
-    fn look_again(
-        &self,
-        state: &mut State,
-        dir: DirId,
-        name: &OsStr,
-        in_the_making: bool,
-        is_ours: impl FnOnce(u64) -> bool,
-    ) {
+    fn look_again(&self, state: &mut State, dir: DirId, name: &OsStr, seen: Seen) {
         if !state.index.queues.contains_key(&dir) {
             return;
         }
         let Some(path) = state.dirs.path(dir) else {
             return;
         };
-        let Ok(meta) = self.store.stat(&path, name) else {
-            state.index.set(dir, name, None);
-            return;
+        let meta = match self.store.stat(&path, name) {
+            Ok(meta) => meta,
+            Err(error) if error.is_absence() => {
+                state.index.set(dir, name, None);
+                return;
+            }
+            Err(error) => {
+                log::debug!(
+                    "{}: cannot be looked at ({error}); it is tried again",
+                    path.join(name).display()
+                );
+                state.index.doubt(dir, name, seen);
+                return;
+            }
+        };
+        let ours = match seen.ours {
+            Ours::Any => true,
+            Ours::Only(ino) => ino == Some(meta.ino),
         };
         // A second name of an existing file is made without being opened: nobody will close it.
-        let ours = is_ours(meta.ino);
-        let in_the_making = in_the_making && meta.nlink == 1 && !ours;
+        let in_the_making = seen.in_the_making && meta.nlink == 1 && !ours;
         let known = Known {
             ours,
             ..known(&meta, in_the_making)
         };
-        self.settle_known(state, dir, &path, name, known);
+        self.settle_known(state, dir, &path, name, known, seen);
     }
 
-    fn settle_known(&self, state: &mut State, dir: DirId, path: &Path, name: &OsStr, known: Known) {
-        match self.settle(state, dir, path, name.to_owned(), known) {
-            Some((settled, known)) => {
+    fn settle_known(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        path: &Path,
+        name: &OsStr,
+        known: Known,
+        seen: Seen,
+    ) {
+        match self.settle(state, dir, path, name, known, seen) {
+            Settled::As(settled) => {
                 if settled != name {
                     state.index.set(dir, name, None);
                 }
                 state.index.set(dir, &settled, Some(known));
             }
-            None => state.index.set(dir, name, None),
+            Settled::NotYet => {
+                state.index.set(dir, name, Some(known));
+                state.index.doubt(dir, name, seen);
+            }
+            Settled::NeverShown => state.index.set(dir, name, None),
         }
     }
 
@@ -324,34 +370,34 @@ impl Fs {
         state: &State,
         dir: DirId,
         queue: &Path,
-        name: OsString,
+        name: &OsStr,
         known: Known,
-    ) -> Option<(OsString, Known)> {
-        if is_never_shown(&name, known.kind) {
-            return None;
+        seen: Seen,
+    ) -> Settled {
+        if is_never_shown(name, known.kind) {
+            return Settled::NeverShown;
         }
         let stray = known.kind == Kind::File
-            && is_stray(&name)
-            && !self.local.is_ordinary(&queue.join(&name));
-        if !stray {
-            return Some((name, known));
+            && is_stray(name)
+            && !self.local.is_ordinary(&queue.join(name));
+        // One in the making is not shown before it is finished and adopted; its close is another change.
+        if !stray || known.in_the_making {
+            return Settled::As(name.to_owned());
         }
-        if known.in_the_making {
-            // Not shown before it is finished and adopted; its close is another change.
-            return Some((name, known));
-        }
-        let adopted = names::adopted(&name, self.zone.stamp(known.mtime));
-        match self.move_free(state, dir, &name, &adopted) {
+        let adopted = names::adopted(name, self.zone.stamp(known.mtime));
+        match self.move_free(state, dir, name, &adopted) {
             Ok(adopted) => {
-                log::info!("adopted {} as {adopted}", queue.join(&name).display());
-                Some((adopted.to_os_string(), known))
+                log::info!("adopted {} as {adopted}", queue.join(name).display());
+                Settled::As(adopted.to_os_string())
             }
             Err(error) => {
-                log::warn!(
-                    "{}: cannot be adopted as {adopted} ({error}); it stays an ordinary file",
-                    queue.join(&name).display()
-                );
-                Some((name, known))
+                if !seen.tried {
+                    log::warn!(
+                        "{}: cannot be adopted as {adopted} ({error}); it is tried again",
+                        queue.join(name).display()
+                    );
+                }
+                Settled::NotYet
             }
         }
     }

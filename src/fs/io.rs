@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,6 +18,7 @@ use crate::delivery::ReadSeen;
 use crate::error::{Error, Result};
 use crate::store::Access;
 use crate::store::beneath::stat_file;
+use crate::store::local::Area;
 
 impl Fs {
     /// Reads at most `size` bytes. `cached` tells that the kernel reads ahead for its page cache: such a read carries no
@@ -60,7 +62,7 @@ impl Fs {
             Ok(reading) => reading,
             Err(file) => return read_at(&file, offset, size).map(Answer::from),
         };
-        let bytes = self.read_snapshot(&reading.snapshot, offset, u64::from(size));
+        let bytes = self.read_snapshot(&reading.snapshot, offset, u64::from(size))?;
         let seen = ReadSeen {
             offset,
             requested: u64::from(size),
@@ -87,18 +89,10 @@ impl Fs {
             let mut guard = self.lock();
             let state = &mut *guard;
             let (file, doc) = state.writable(handle)?;
-            let size = stat_file(&*file)?.size;
-            let (from, past) = if append {
-                (size, size.saturating_add(data.len() as u64))
-            } else {
-                (offset, offset.saturating_add(data.len() as u64))
-            };
-            if self.options.max_size.is_some_and(|max| past > max) {
-                state.damage(doc, &file);
-                return Err(Error::TooLarge);
-            }
-            if let Some(id) = doc {
-                self.before_change(state, id, &file, from < size)?;
+            let at = (!append).then_some(offset);
+            if let Err(error) = self.before_write(state, (doc, &file), at, data.len() as u64) {
+                self.write_failed(state, doc, &file);
+                return Err(error);
             }
             state.mark_dirty(handle, request.tid);
             (file, doc)
@@ -109,10 +103,49 @@ impl Fs {
             file.write_all_at(data, offset).map_err(Error::from)
         };
         if let Err(error) = written {
-            self.lock().damage(doc, &file);
-            return Err(error);
+            self.write_failed(&mut self.lock(), doc, &file);
+            return self.noticed(Err(error));
         }
         Ok(data.len() as u32)
+    }
+
+    /// So many bytes are about to be written, `at` an offset or else at the end.
+    fn before_write(
+        &self,
+        state: &mut State,
+        (doc, file): (Option<DocId>, &Arc<File>),
+        at: Option<u64>,
+        len: u64,
+    ) -> Result<()> {
+        let size = stat_file(&**file)?.size;
+        let from = at.unwrap_or(size);
+        if (self.options.max_size).is_some_and(|max| from.saturating_add(len) > max) {
+            return Err(Error::TooLarge);
+        }
+        match doc {
+            Some(id) => self.before_change(state, id, file, from < size),
+            None => Ok(()),
+        }
+    }
+
+    /// A write failed: what is there is not what its writer meant, and no whole handoff (spec 4.9).
+    fn write_failed(&self, state: &mut State, doc: Option<DocId>, file: &Arc<File>) {
+        state.damage(doc, file);
+        // One that an earlier close has published, and that its writers have not finished.
+        let stored = |id: &DocId| state.docs.get(*id).is_some_and(|doc| doc.draft().is_none());
+        let Some(id) = doc.filter(stored) else {
+            return;
+        };
+        match self.unfinished(state, id) {
+            Ok(()) => {
+                if let Some(doc) = state.docs.get_mut(id) {
+                    doc.unfinished = false;
+                }
+            }
+            Err(error) => {
+                log::warn!("what was not written whole keeps the name of a whole one ({error})");
+            }
+        }
     }
 
     /// A doc's file is about to change through a handle; `destroys` tells whether bytes of it are lost by that.
@@ -202,7 +235,7 @@ impl Fs {
         // yet, and who dies before there is leaves the old content; if nothing follows it is published at the RELEASE.
         let dirty = dirty.filter(|_| killed || !self.lock().is_emptied_edit(id, &file));
         if dirty.is_some()
-            && let Err(error) = self.commit(id, &file, killed)
+            && let Err(error) = self.noticed(self.commit(id, &file, killed))
         {
             // The next close tries again.
             if let Some(Open::Doc(open)) = self
@@ -233,23 +266,26 @@ impl Fs {
 
     /// Makes what was written so far durable and recoverable (spec 4.2).
     pub fn fsync(&self, handle: Handle) -> Result<()> {
-        let (file, draft_at) = {
+        let (file, doc) = {
             let state = self.lock();
             match &state.handles.get(handle).ok_or(Error::BadHandle)?.open {
-                Open::Doc(open) => {
-                    let doc = state.docs.get(open.doc).filter(|doc| doc.draft().is_some());
-                    let at =
-                        doc.and_then(|doc| Some((doc.draft_area(), state.dirs.path(doc.dir)?)));
-                    (open.file.clone(), at)
-                }
+                Open::Doc(open) => (open.file.clone(), open.write.then_some(open.doc)),
                 Open::Plain { file, .. } => (file.clone(), None),
                 Open::Merge(_) | Open::Bytes(_) | Open::Dir(_) => return Ok(()),
             }
         };
         if self.options.sync {
             file.sync_all()?;
-            if let Some((area, path)) = draft_at {
-                self.local.sync(area, &path)?;
+            // Another close may just have moved it to its queue, and not made that durable yet.
+            let mut last = None;
+            while let Some((area, path)) = doc.and_then(|id| self.lock().place_of(id))
+                && last != Some(area)
+            {
+                match area {
+                    Area::Backing => self.store.sync(&path)?,
+                    _ => self.local.sync(area, &path)?,
+                }
+                last = Some(area);
             }
         }
         Ok(())
@@ -372,6 +408,16 @@ impl State {
         doc.is_some_and(
             |doc| matches!(&doc.content, Content::Editing(draft) if Arc::ptr_eq(&draft.file, file)),
         ) && stat_file(&**file).is_ok_and(|meta| meta.size == 0)
+    }
+
+    /// Where the file of a doc is that is being written, and its name to be made durable.
+    fn place_of(&self, id: DocId) -> Option<(Area, PathBuf)> {
+        let doc = self.docs.get(id).filter(|doc| !doc.is_gone())?;
+        let area = match doc.draft() {
+            Some(_) => doc.draft_area(),
+            None => Area::Backing,
+        };
+        Some((area, self.dirs.path(doc.dir)?))
     }
 
     pub(super) fn mark_dirty(&mut self, handle: Handle, tid: u32) {

@@ -97,26 +97,42 @@ impl Fs {
                 );
             }
         }
-        match self.make(state, request, dir, name, mode, caller.as_ref())? {
-            Object::Doc { doc, own } => {
-                let entry = self.enter_doc(state, doc, own.then_some((dir, name)))?;
+        let object = self.noticed(self.make(state, request, dir, name, mode, caller.as_ref()))?;
+        let created = self.open_made(state, request, (dir, name), &object, flags);
+        if let (Err(_), Object::Doc { doc, .. }) = (&created, object) {
+            self.drop_draft(state, doc);
+        }
+        created
+    }
+
+    /// Opens what was made just now.
+    fn open_made(
+        &self,
+        state: &mut State,
+        request: Request,
+        (dir, name): (DirId, &OsStr),
+        object: &Object,
+        flags: Flags,
+    ) -> Result<Created> {
+        let entry = self.enter(state, dir, name, object)?;
+        let opened = match object {
+            Object::Doc { doc, .. } => {
                 // Its maker is its first writer, also one that means only to read it: with its close it is published.
                 let flags = Flags {
                     write: true,
                     ..flags
                 };
-                let opened = self.open_draft(state, request, entry.node, doc, flags)?;
-                Ok(Created { entry, opened })
+                self.open_draft(state, request, entry.node, *doc, flags)
             }
-            object => {
-                let entry = self.enter(state, dir, name, &object)?;
-                let Object::Plain(plain) = object else {
-                    return Err(Error::NotPermitted);
-                };
-                let opened = self.open_plain(state, entry.node, plain, flags)?;
-                Ok(Created { entry, opened })
-            }
+            Object::Plain(plain) => self.open_plain(state, entry.node, *plain, flags),
+            _ => Err(Error::NotPermitted),
+        };
+        if opened.is_err() {
+            // The kernel is not told of it.
+            let gone = state.nodes.forget(entry.node, 1);
+            self.let_go(state, gone.as_ref());
         }
+        opened.map(|opened| Created { entry, opened })
     }
 
     /// mknod(2) of a regular file: create without open.
@@ -303,10 +319,10 @@ impl Fs {
             _ if plain.gone => return Err(Error::Stale),
             _ => {
                 let path = state.dirs.path(plain.dir).ok_or(Error::Stale)?;
-                Arc::new(
-                    self.local
-                        .open_file(plain.area, &path, &plain.name, flags.access())?,
-                )
+                let (area, name) = (plain.area, &plain.name);
+                let file = self.local.open_file(area, &path, name, flags.access())?;
+                self.admit(&file)?;
+                Arc::new(file)
             }
         };
         if flags.truncate {
@@ -362,6 +378,7 @@ impl Fs {
                 let (dir, name) = (doc.dir, doc.name.to_os_string());
                 let path = state.dirs.path(dir).ok_or(Error::Stale)?;
                 let file = self.store.open(&path, &name, flags.access())?;
+                self.admit(&file)?;
                 if stat_file(&file)?.ino != ino {
                     // Replaced since the look-up: by us, or below the mount.
                     return Err(Error::Stale);

@@ -14,6 +14,9 @@ use crate::error::{Error, Result};
 use crate::names::StampedName;
 use crate::store::{Access, Kind};
 
+/// How soon what could not be published is tried again.
+const LEFT: Duration = Duration::from_secs(1);
+
 /// The last plan of each queue, and the state of the index it was made from.
 #[derive(Debug, Default)]
 pub(super) struct Plans(HashMap<DirId, (u64, Arc<Plan>)>);
@@ -31,7 +34,11 @@ impl Fs {
     }
 
     fn plan_with(&self, state: &mut State, queue: DirId, closing: bool) -> Result<Arc<Plan>> {
-        let queues = self.queues_below(state, queue)?;
+        if state.left.is_some_and(|at| at.elapsed() >= LEFT) {
+            state.left = None;
+            self.publish_left(state);
+        }
+        let queues = self.noticed(self.queues_below(state, queue))?;
         let generation = state.index.generation;
         let old = state.plans.0.get(&queue);
         if let Some((of, plan)) = old
@@ -86,19 +93,25 @@ impl Fs {
         for i in unread.into_iter().rev() {
             let item = &mut items[i];
             match self.last_byte(state, item) {
+                Ok(last) => {
+                    item.newline = last == b'\n';
+                    state
+                        .index
+                        .note_newline(item.dir, item.file_name(), item.newline);
+                }
                 Err(Error::AccessDenied) => {
                     // Its mode, or another owner, keeps us out: blanks in its place would tell nobody anything. It is
                     // merged once it can be read, which nothing tells us.
                     log::debug!("{}: may not be read; it is left out", item.shown.display());
                     items.remove(i);
                     provisional = true;
-                    continue;
                 }
-                last => item.newline = last.is_ok_and(|last| last == b'\n'),
+                Err(_) => {
+                    // Not to be told just now: one more does no harm, and the next look asks again.
+                    item.newline = false;
+                    provisional = true;
+                }
             }
-            state
-                .index
-                .note_newline(item.dir, item.file_name(), item.newline);
         }
         items.sort_by_cached_key(|item| {
             (

@@ -42,7 +42,11 @@ impl Fs {
             self.local.remove(area, queue, name)?;
             return Ok(None);
         }
-        let stored = self.store.stat(queue, name);
+        let stored = match self.store.stat(queue, name) {
+            // What it replaces cannot be told just now.
+            Err(error) if !error.is_absence() => return Err(error),
+            stored => stored,
+        };
         if stored.is_ok_and(|stored| stored.ino == meta.ino) {
             // Two names of one file: the power went between making the new one durable and the old one's removal.
             self.local.remove(area, queue, name)?;
@@ -62,7 +66,7 @@ impl Fs {
                 .sync_all()?;
         }
         let partial = stamped.pending().with_slug(stamped.slug().partial());
-        let partial = self.move_draft(area, queue, &stamped, &partial)?;
+        let partial = self.move_draft((area, queue), &stamped, meta.ino, &partial)?;
         if self.options.sync {
             self.store.sync(queue)?;
         }

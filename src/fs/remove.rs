@@ -36,7 +36,7 @@ impl Fs {
                 let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
                 self.local.remove(plain.area, &path, name)?;
                 if plain.area == Area::Backing && state.is_queue(dir) {
-                    self.local.ordinary_gone(&path.join(name))?;
+                    self.ordinary_removed(state, dir, name);
                 }
                 state.docs.plain_gone(id);
                 state.nodes.detach_plain(id);
@@ -133,7 +133,7 @@ impl Fs {
             Ok(_) => return Err(Error::Exists),
         }
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-        self.local.make_queue(&path, name, mode)?;
+        self.noticed(self.local.make_queue(&path, name, mode))?;
         self.touch(state, dir, name);
         let object = self.resolve(state, dir, name, caller.as_ref())?;
         self.enter(state, dir, name, &object)
@@ -180,7 +180,7 @@ impl Fs {
         }
         let above = state.dirs.path(parent).ok_or(Error::NotFound)?;
         self.local.remove_queue(&above, name)?;
-        self.local.ordinary_gone(&above.join(name))?;
+        self.ordinary_removed(state, parent, name);
         state.index.drop_queue(dir);
         state.dirs.removed(dir);
         self.touch(state, parent, name);
@@ -247,7 +247,16 @@ impl Fs {
                         let stamped = self.free_name(state, dir, &naming)?;
                         let reserved = stamped.to_os_string();
                         self.local.link(from, (Area::Drafts, &path, &reserved))?;
-                        let stamped = self.move_draft(Area::Drafts, &path, &stamped, &stamped)?;
+                        let published =
+                            self.move_draft((Area::Drafts, &path), &stamped, ino, &stamped);
+                        let stamped = match published {
+                            Ok(stamped) => stamped,
+                            Err(error) => {
+                                // The scratch file has all of it still.
+                                let _ = self.local.remove(Area::Drafts, &path, &reserved);
+                                return Err(error);
+                            }
+                        };
                         self.touch(state, dir, &stamped.to_os_string());
                         let own = stamped.to_os_string() != name;
                         let (tid, now) = (request.tid, self.clock.now());

@@ -102,11 +102,16 @@ impl Fs {
             NameClass::Status if dir == DirId::ROOT => Ok(Object::Status),
             NameClass::Private => Err(Error::NotFound),
             // Stamped but for its extension it is an alias, or what was there before, or a directory.
-            NameClass::Stamped(stamped) if stamped.to_os_string() == name => self
-                .resolve_stamped(state, dir, name, &stamped)
-                .or_else(|error| self.resolve_alias(state, dir, name, caller).ok_or(error)),
+            NameClass::Stamped(stamped) if stamped.to_os_string() == name => {
+                match self.resolve_stamped(state, dir, name, &stamped) {
+                    Err(error) if error.is_absence() => {
+                        self.resolve_alias(state, dir, name, caller)?.ok_or(error)
+                    }
+                    found => found,
+                }
+            }
             class => {
-                if let Some(object) = self.resolve_alias(state, dir, name, caller) {
+                if let Some(object) = self.resolve_alias(state, dir, name, caller)? {
                     return Ok(object);
                 }
                 match self.resolve_backing(state, dir, name) {
@@ -152,12 +157,11 @@ impl Fs {
         let meta = match self.store.stat(&path, name) {
             Ok(meta) => meta,
             Err(error) => {
-                if let Some(id) = known
-                    && state
-                        .docs
-                        .get(id)
-                        .is_some_and(|doc| matches!(doc.content, Content::Stored))
-                {
+                let stored = |id| {
+                    let doc = state.docs.get(id);
+                    doc.is_some_and(|doc| matches!(doc.content, Content::Stored))
+                };
+                if let Some(id) = known.filter(|id| error.is_absence() && stored(*id)) {
                     self.doc_gone(state, id);
                 }
                 return Err(error);
@@ -212,33 +216,35 @@ impl Fs {
         dir: DirId,
         name: &OsStr,
         caller: Option<&Caller>,
-    ) -> Option<Object> {
-        let session = &caller?.session;
-        if let Some(doc) = state.aliases.written(dir, name, session)
-            && self.is_there(state, doc)
-        {
-            return Some(Object::Doc { doc, own: true });
-        }
-        let done = state.aliases.consumed(dir, name, session)?.clone();
-        let Object::Doc { doc, .. } = self
-            .resolve_stamped(state, dir, &done.to_os_string(), &done)
-            .ok()?
-        else {
-            return None;
+    ) -> Result<Option<Object>> {
+        let Some(session) = caller.map(|caller| &caller.session) else {
+            return Ok(None);
         };
-        Some(Object::Doc { doc, own: true })
+        if let Some(doc) = state.aliases.written(dir, name, session)
+            && self.is_there(state, doc)?
+        {
+            return Ok(Some(Object::Doc { doc, own: true }));
+        }
+        let Some(done) = state.aliases.consumed(dir, name, session).cloned() else {
+            return Ok(None);
+        };
+        match self.resolve_stamped(state, dir, &done.to_os_string(), &done) {
+            Ok(Object::Doc { doc, .. }) => Ok(Some(Object::Doc { doc, own: true })),
+            Err(error) if !error.is_absence() => Err(error),
+            _ => Ok(None),
+        }
     }
 
     /// Does this doc still have a file? It may have been removed, renamed or consumed below the mount.
-    fn is_there(&self, state: &mut State, id: DocId) -> bool {
+    fn is_there(&self, state: &mut State, id: DocId) -> Result<bool> {
         let Some(doc) = state.docs.get(id) else {
-            return false;
+            return Ok(false);
         };
         if !matches!(doc.content, Content::Stored) {
-            return !doc.is_gone();
+            return Ok(!doc.is_gone());
         }
         let Some(path) = state.dirs.path(doc.dir) else {
-            return false;
+            return Ok(false);
         };
         let (dir, name) = (doc.dir, doc.name.clone());
         for name in [name.clone(), name.consumed(), name.pending()] {
@@ -252,13 +258,14 @@ impl Fs {
                     if let Some(doc) = state.docs.get_mut(id) {
                         doc.ino = meta.ino;
                     }
-                    return true;
+                    return Ok(true);
                 }
+                Err(error) if !error.is_absence() => return Err(error),
                 _ => {}
             }
         }
         self.doc_gone(state, id);
-        false
+        Ok(false)
     }
 
     fn resolve_backing(&self, state: &mut State, dir: DirId, name: &OsStr) -> Result<Object> {

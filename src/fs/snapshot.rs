@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use super::Fs;
 use super::dirs::DirId;
 use crate::delivery::Delivered;
+use crate::error::{Error, Result};
 use crate::merge::{self, Layout, Piece};
 use crate::names::StampedName;
 use crate::session::{Process, Session};
@@ -173,30 +174,44 @@ pub(super) struct Consumer {
 
 impl Fs {
     /// The bytes of a snapshot, short only at its end.
-    pub(super) fn read_snapshot(&self, snapshot: &Snapshot, offset: u64, len: u64) -> Vec<u8> {
+    pub(super) fn read_snapshot(
+        &self,
+        snapshot: &Snapshot,
+        offset: u64,
+        len: u64,
+    ) -> Result<Vec<u8>> {
         let items = Items(&snapshot.plan.items);
         let mut bytes = Vec::new();
         for piece in snapshot.plan.layout.pieces(&items, offset, len) {
             match piece {
                 Piece::Text(text) => bytes.extend_from_slice(&text),
                 Piece::Body { entry, offset, len } => {
-                    self.read_body(snapshot, entry, offset, len, &mut bytes);
+                    self.read_body(snapshot, entry, offset, len, &mut bytes)?;
                 }
             }
         }
-        bytes
+        Ok(bytes)
     }
 
-    fn read_body(&self, snapshot: &Snapshot, i: usize, offset: u64, len: u64, bytes: &mut Vec<u8>) {
+    fn read_body(
+        &self,
+        snapshot: &Snapshot,
+        i: usize,
+        offset: u64,
+        len: u64,
+        bytes: &mut Vec<u8>,
+    ) -> Result<()> {
         let start = bytes.len();
         let end = start + usize::try_from(len).unwrap_or(0);
         // The size was promised: what cannot be read any more is made up for, and the handoff stays pending.
         bytes.resize(end, b' ');
         let read = loop {
-            let Some(file) = self.body(snapshot, i) else {
-                break None;
+            let file = match self.body(snapshot, i) {
+                Ok(file) => file,
+                Err(error) => break Err(error),
             };
-            let read = file.read_exact_at(&mut bytes[start..end], offset).ok();
+            let read = file.read_exact_at(&mut bytes[start..end], offset);
+            let read = read.map_err(Error::from);
             // A writer pins what it is about to destroy before it does: what was read before that is whole.
             if snapshot
                 .files
@@ -208,37 +223,56 @@ impl Fs {
                 break read;
             }
         };
-        if read.is_none() {
-            log::warn!(
-                "{}: changed below the mount while it was read; it stays pending",
-                snapshot.plan.items[i].shown.display()
-            );
-            bytes[start..end].fill(b' ');
-            snapshot.files.lock().spoiled.insert(i);
+        match read {
+            Ok(()) => {}
+            // Nothing is wrong with this one: its reader tries again.
+            Err(error @ Error::Os(libc::EMFILE | libc::ENFILE | libc::ENOMEM)) => {
+                return Err(error);
+            }
+            Err(error) => {
+                let shown = snapshot.plan.items[i].shown.display();
+                if error == Error::NotFound {
+                    log::warn!(
+                        "{shown}: changed below the mount while it was read; it stays pending"
+                    );
+                } else {
+                    log::error!(
+                        "{shown}: cannot be read ({error}); its reader got blanks, and it stays pending"
+                    );
+                }
+                bytes[start..end].fill(b' ');
+                snapshot.files.lock().spoiled.insert(i);
+            }
         }
+        Ok(())
     }
 
     /// The file of an item, wherever it is by now.
-    fn body(&self, snapshot: &Snapshot, i: usize) -> Option<Arc<File>> {
+    fn body(&self, snapshot: &Snapshot, i: usize) -> Result<Arc<File>> {
         if let Some(file) = snapshot.files.lock().held(i) {
-            return Some(file);
+            return Ok(file);
         }
         let item = &snapshot.plan.items[i];
-        let path = self.lock().dirs.path(item.dir)?;
-        let found = [item.file_name(), &item.stays_as]
-            .into_iter()
-            .find_map(|name| {
-                let file = self.store.open(&path, name, Access::READ).ok()?;
-                (stat_file(&file).ok()?.ino == item.ino).then_some(file)
-            });
+        let path = self.lock().dirs.path(item.dir).ok_or(Error::NotFound)?;
+        let mut found = Err(Error::NotFound);
+        for name in [item.file_name(), &item.stays_as] {
+            match self.store.open(&path, name, Access::READ) {
+                Ok(file) if stat_file(&file)?.ino == item.ino => {
+                    found = Ok(file);
+                    break;
+                }
+                Err(error) if !error.is_absence() => found = Err(error),
+                _ => {}
+            }
+        }
         let mut files = snapshot.files.lock();
         // It may have been pinned since we looked.
         if let Some(file) = files.held(i) {
-            return Some(file);
+            return Ok(file);
         }
         let file = Arc::new(found?);
         files.last = Some((i, file.clone()));
-        Some(file)
+        Ok(file)
     }
 }
 

@@ -35,6 +35,9 @@ struct Status {
     consumed: u64,
     oldest_pending: Option<Aged>,
     drafts: Vec<Draft>,
+    /// What is wrong with the backing directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -57,7 +60,13 @@ impl Fs {
         let age = |since: SystemTime| now.duration_since(since).unwrap_or_default().as_secs();
         let (mut pending, mut consumed) = (0, 0);
         let mut oldest: Option<(SystemTime, String)> = None;
-        for dir in self.queues_below(state, DirId::ROOT)? {
+        // It says what is wrong also where nothing else can be said any more.
+        let queues = self.queues_below(state, DirId::ROOT);
+        let unreadable = queues.as_ref().err().map(|error| {
+            let name = self.options.backing_name.display();
+            format!("{name}: the backing directory cannot be read ({error}); see the log")
+        });
+        for dir in queues.unwrap_or_default() {
             let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
             for (name, known) in state.index.names(dir) {
                 match StampedName::parse(name) {
@@ -112,6 +121,7 @@ impl Fs {
                 age_seconds: age(mtime),
             }),
             drafts,
+            trouble: self.trouble().or(unreadable),
         };
         let json = serde_json::to_string_pretty(&status).map_err(|_| Error::Os(libc::EIO))?;
         let mut printable = String::with_capacity(json.len() + 1);

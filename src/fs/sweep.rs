@@ -84,7 +84,7 @@ impl Fs {
     }
 
     /// Drafts that could not be published when they were closed: the disk may have room by now.
-    fn publish_left(&self, state: &mut State) {
+    pub(super) fn publish_left(&self, state: &mut State) {
         self.drop_expired_forks(state);
         let left: Vec<DocId> = state
             .docs

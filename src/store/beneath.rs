@@ -96,7 +96,13 @@ impl Beneath {
         let name = path.file_name().ok_or(Error::Invalid)?;
         let above = self.make_dirs(parent, durable)?;
         match rustix::fs::mkdirat(&above, name, Mode::RWXU) {
-            Ok(()) if durable => rustix::fs::fsync(&above)?,
+            Ok(()) if durable => {
+                if let Err(error) = rustix::fs::fsync(&above) {
+                    // Found the next time, it would be taken for durable.
+                    let _ = rustix::fs::unlinkat(&above, name, AtFlags::REMOVEDIR);
+                    return Err(error.into());
+                }
+            }
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(errno.into()),
         }

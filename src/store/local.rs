@@ -77,8 +77,16 @@ impl Area {
 pub struct Local {
     root: Arc<Beneath>,
     durable: bool,
-    record: Mutex<FirstMount>,
-    lock: File,
+    record: Mutex<Record>,
+    _lock: File,
+}
+
+/// The record of the first mount.
+#[derive(Debug)]
+struct Record {
+    now: FirstMount,
+    /// What is on disk is older, because writing it failed.
+    unwritten: bool,
 }
 
 impl Local {
@@ -124,11 +132,14 @@ impl Local {
         let local = Local {
             root,
             durable,
-            record: Mutex::new(record),
-            lock,
+            record: Mutex::new(Record {
+                now: record,
+                unwritten: false,
+            }),
+            _lock: lock,
         };
         if changed {
-            local.write_record(&local.record.lock())?;
+            local.write_record(&local.record.lock().now)?;
         }
         Ok(local)
     }
@@ -136,17 +147,17 @@ impl Local {
     /// Writes into the lock who supervises this daemon: who ends a mount must find the supervisor also while there is
     /// no daemon to ask.
     pub fn note_supervisor(&self, pid: Option<u32>) -> Result<()> {
-        private::write_pids(&self.lock, pid)
+        private::write_pids(&self.root.dir(Path::new(PRIVATE))?, pid)
     }
 
     /// Was this path there before the first mount, and is it ordinary (spec 3.6)?
     pub fn is_ordinary(&self, path: &Path) -> bool {
-        self.record.lock().is_ordinary(path)
+        self.record.lock().now.is_ordinary(path)
     }
 
     /// See [`FirstMount::may_delete`].
     pub fn may_delete(&self, path: &Path, retention: Retention, now: SystemTime) -> bool {
-        self.record.lock().may_delete(path, retention, now)
+        self.record.lock().now.may_delete(path, retention, now)
     }
 
     /// A name is ordinary from now on.
@@ -157,18 +168,19 @@ impl Local {
     /// A name is ordinary no longer: what had it is gone. After a power cut it must not be there again and the record
     /// not know it: it would be taken for a stray.
     pub fn ordinary_gone(&self, path: &Path) -> Result<()> {
-        let mut record = self.record.lock();
-        if !record.knows(path) {
-            return Ok(());
+        if self.record.lock().now.knows(path) {
+            self.sync_name(path)?;
         }
-        self.sync_name(path)?;
-        record.forget(path);
-        self.write_record(&record)
+        self.change_record(|record| {
+            let known = record.knows(path);
+            record.forget(path);
+            known
+        })
     }
 
     /// As [`Local::ordinary_gone`], of what has another name now.
     pub fn ordinary_moved(&self, from: &Path, to: &Path) -> Result<()> {
-        if self.record.lock().knows(from) {
+        if self.record.lock().now.knows(from) {
             self.sync_name(to)?;
         }
         self.ordinary_gone(from)
@@ -187,10 +199,15 @@ impl Local {
         }
     }
 
+    /// Changes the record, and writes it. Where writing fails the change counts all the same, for as long as this program
+    /// runs, and the next change or sweep writes it.
     fn change_record(&self, change: impl FnOnce(&mut FirstMount) -> bool) -> Result<()> {
         let mut record = self.record.lock();
-        if change(&mut record) {
-            self.write_record(&record)?;
+        let changed = change(&mut record.now);
+        if changed || record.unwritten {
+            record.unwritten = true;
+            self.write_record(&record.now)?;
+            record.unwritten = false;
         }
         Ok(())
     }
@@ -345,8 +362,12 @@ impl Local {
     pub fn make_queue(&self, parent: &Path, name: &OsStr, mode: u32) -> Result<()> {
         let dir = self.dir(Area::Backing, parent)?;
         rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(mode & 0o7777))?;
-        if self.durable {
-            rustix::fs::fsync(&dir)?;
+        if self.durable
+            && let Err(error) = rustix::fs::fsync(&dir)
+        {
+            // Who is told that it failed may try again.
+            let _ = rustix::fs::unlinkat(&dir, name, AtFlags::REMOVEDIR);
+            return Err(error.into());
         }
         Ok(())
     }
@@ -377,15 +398,19 @@ impl Local {
         );
         let (from_path, to_path) = (from.0.join(from.1), to.0.join(to.1));
         // First, or a crash would leave what was ordinary under a name that is not.
-        let before = self.record.lock().clone();
-        self.change_record(|record| record.renaming(&from_path, &to_path))?;
+        let before = self.record.lock().now.clone();
+        let undo = |record: &mut FirstMount| std::mem::replace(record, before.clone()) != before;
+        if let Err(error) = self.change_record(|record| record.renaming(&from_path, &to_path)) {
+            let _ = self.change_record(undo);
+            return Err(error);
+        }
         let renamed = if replace {
             beneath::rename(&old, from.1, &new, to.1)
         } else {
             beneath::rename_new(&old, from.1, &new, to.1)
         };
         if let Err(error) = renamed {
-            self.change_record(|record| std::mem::replace(record, before.clone()) != before)?;
+            self.change_record(undo)?;
             return Err(error);
         }
         for area in Area::FOLLOWING {
@@ -397,7 +422,13 @@ impl Local {
                 ),
             }
         }
-        self.ordinary_moved(&from_path, &to_path)
+        if let Err(error) = self.ordinary_moved(&from_path, &to_path) {
+            log::warn!(
+                "{}: it cannot be noted that it is not there ({error}); the next sweep tries again",
+                from_path.display()
+            );
+        }
+        Ok(())
     }
 
     /// Keeps what a write is about to replace: a copy of `file`.
@@ -409,19 +440,28 @@ impl Local {
         now: SystemTime,
     ) -> Result<File> {
         let dir = self.make_dir(Area::Replaced, queue)?;
-        let kept = loop {
-            let nanos = unique_nanos(now);
-            match beneath::create(&dir, &replaced_name(name, nanos), 0o600) {
+        let (kept, name) = loop {
+            let name = replaced_name(name, unique_nanos(now));
+            match beneath::create(&dir, &name, 0o600) {
                 Err(Error::Exists) => {}
-                kept => break kept?,
+                kept => break (kept?, name),
             }
         };
-        beneath::copy(file, &kept)?;
-        if self.durable {
-            kept.sync_all()?;
-            rustix::fs::fsync(&dir)?;
+        let copied = beneath::copy(file, &kept).and_then(|()| {
+            if self.durable {
+                kept.sync_all()?;
+                rustix::fs::fsync(&dir)?;
+            }
+            Ok(())
+        });
+        match copied {
+            Ok(()) => Ok(kept),
+            Err(error) => {
+                // Half a version is none, and takes room that is wanted.
+                let _ = beneath::unlink(&dir, &name);
+                Err(error)
+            }
         }
-        Ok(kept)
     }
 
     /// Keeps a left-over of an area, of which nobody knows any more.
@@ -451,6 +491,7 @@ impl Local {
 
     /// Removes replaced versions and scratch files past the retention time.
     pub fn sweep(&self, retention: Retention, now: SystemTime) -> Result<()> {
+        self.change_record(|_| false)?;
         for (queue, name, _) in self.list_all(Area::Replaced)? {
             if replaced_at(&name).is_some_and(|at| retention.expired(at, now)) {
                 self.remove(Area::Replaced, &queue, &name)?;

@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process;
@@ -43,9 +42,12 @@ pub(super) fn check(root: &Beneath, private: &Dir<'_>) -> std::result::Result<()
     Ok(())
 }
 
+/// The file that the one daemon has locked.
+const LOCK: &str = "lock";
+
 /// Takes the lock of the one daemon, and says in it which process that is.
 pub(super) fn lock(private: &Dir<'_>) -> std::result::Result<File, OpenError> {
-    let name = OsStr::new("lock");
+    let name = OsStr::new(LOCK);
     // Looked at before it is opened: that alone would do something to a device.
     match beneath::stat(private, name) {
         Ok(meta) if meta.kind != Kind::File => {
@@ -54,36 +56,46 @@ pub(super) fn lock(private: &Dir<'_>) -> std::result::Result<File, OpenError> {
         Ok(_) | Err(Error::NotFound) => {}
         Err(error) => return Err(error.into()),
     }
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mode = Mode::RUSR | Mode::WUSR;
-    let fd: OwnedFd = rustix::fs::openat(private, name, flags, mode)
-        .map_err(|errno| OpenError::Private(errno.into()))?;
-    let mut file = File::from(fd);
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    // What is held for as long as the mount lives is open for reading only: a file open for writing would keep the disk from
+    // being made read-only. Network filesystems that know other locks only want it otherwise.
+    let mut file = open(private, name, OFlags::RDONLY)?;
+    let exclusive = FlockOperation::NonBlockingLockExclusive;
+    let mut locked = rustix::fs::flock(&file, exclusive);
+    if locked == Err(Errno::BADF) {
+        file = open(private, name, OFlags::RDWR)?;
+        locked = rustix::fs::flock(&file, exclusive);
+    }
+    let mut last = String::new();
+    let _ = file.read_to_string(&mut last);
+    let mut pids = last.lines().map(|line| line.parse().ok());
+    match locked {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => {
-            let mut pid = String::new();
-            let _ = file.read_to_string(&mut pid);
-            return Err(OpenError::Locked {
-                pid: pid.lines().next().and_then(|line| line.parse().ok()),
-            });
+            let pid = pids.next().flatten();
+            return Err(OpenError::Locked { pid });
         }
         Err(errno) => return Err(OpenError::Private(errno.into())),
     }
     // A daemon that does not get as far as its mount leaves its supervisor to be found.
-    let mut last = String::new();
-    let _ = file.read_to_string(&mut last);
-    let supervisor = last.lines().nth(1).and_then(|line| line.parse().ok());
-    write_pids(&file, supervisor)?;
+    write_pids(private, pids.nth(1).flatten())?;
     Ok(file)
 }
 
+fn open(private: &Dir<'_>, name: &OsStr, access: OFlags) -> std::result::Result<File, OpenError> {
+    let flags = access | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(private, name, flags, Mode::RUSR | Mode::WUSR)
+        .map(File::from)
+        .map_err(|errno| OpenError::Private(errno.into()))
+}
+
 /// Writes into the lock which process this is, and who supervises it.
-pub(super) fn write_pids(lock: &File, supervisor: Option<u32>) -> Result<()> {
+pub(super) fn write_pids(private: &Dir<'_>, supervisor: Option<u32>) -> Result<()> {
     let mut text = format!("{}\n", process::id());
     if let Some(pid) = supervisor {
         text.push_str(&format!("{pid}\n"));
     }
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let lock = File::from(rustix::fs::openat(private, LOCK, flags, Mode::empty())?);
     lock.write_all_at(text.as_bytes(), 0)?;
     Ok(lock.set_len(text.len() as u64)?)
 }

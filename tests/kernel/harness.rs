@@ -14,8 +14,12 @@ use std::time::Duration;
 
 use fuser::{BackgroundSession, Config, MountOption, Session};
 use handoff_fs::clock::ShiftedClock;
-use handoff_fs::fs::{Fs, Options};
+use handoff_fs::fs::{Fs, OpenError, Options};
 use handoff_fs::fuse::Adapter;
+use handoff_fs::session::SystemProc;
+use handoff_fs::store::Store;
+use handoff_fs::store::beneath::Beneath;
+use handoff_fs::store::dir::DirStore;
 use rustix::mount::UnmountFlags;
 use tempfile::TempDir;
 
@@ -26,6 +30,9 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 /// How long a test may take before its mount is aborted, so that a hang is a failure and not a hang.
 const WATCHDOG: Duration = Duration::from_secs(120);
 
+/// Makes the store of a mount.
+type MakeStore = Box<dyn Fn(Arc<Beneath>) -> Box<dyn Store> + Send + Sync>;
+
 /// A mounted filesystem. Fields are dropped in order: unmounted first.
 pub struct Mount {
     session: Option<BackgroundSession>,
@@ -33,6 +40,7 @@ pub struct Mount {
     watchdog: Option<Sender<()>>,
     below: OwnedFd,
     pub clock: ShiftedClock,
+    store: MakeStore,
     options: Options,
     dir: TempDir,
     outside: TempDir,
@@ -52,6 +60,19 @@ impl Mount {
 
     /// Mounts over a directory that `prepare` has filled.
     pub fn over(prepare: impl FnOnce(&Path), change: impl FnOnce(&mut Options)) -> Mount {
+        Mount::stored(
+            prepare,
+            change,
+            Box::new(|root| Box::new(DirStore::new(root))),
+        )
+    }
+
+    /// The same with another store.
+    pub fn stored(
+        prepare: impl FnOnce(&Path),
+        change: impl FnOnce(&mut Options),
+        store: MakeStore,
+    ) -> Mount {
         let serial = ONE_AT_A_TIME
             .lock()
             .unwrap_or_else(|broken| broken.into_inner());
@@ -75,6 +96,7 @@ impl Mount {
             watchdog: None,
             below,
             clock: ShiftedClock::default(),
+            store,
             options,
             dir,
             outside: tempfile::tempdir().unwrap(),
@@ -85,9 +107,21 @@ impl Mount {
     }
 
     fn mount(&mut self) {
-        let backing = self.below.try_clone().unwrap();
+        self.try_mount().unwrap();
+    }
+
+    /// Mounts after [`Mount::unmount`], unless the backing directory cannot be opened.
+    pub fn try_mount(&mut self) -> Result<(), OpenError> {
+        let root = Arc::new(Beneath::new(self.below.try_clone().unwrap()));
         let clock = Arc::new(self.clock.clone());
-        let fs = Fs::open(backing, self.options.clone(), clock).unwrap();
+        let store = (self.store)(root.clone());
+        let fs = Fs::with(
+            root,
+            store,
+            self.options.clone(),
+            clock,
+            Box::new(SystemProc),
+        )?;
         let mut config = Config::default();
         config.mount_options = vec![
             MountOption::FSName("handoff-fs-test".into()),
@@ -99,6 +133,7 @@ impl Mount {
         self.session = Some(session.spawn().unwrap());
         self.fs = Some(fs);
         self.watchdog = Some(watch(self.dir.path().to_owned(), WATCHDOG));
+        Ok(())
     }
 
     /// Aborts the mount only after this time, counted from now.

@@ -61,7 +61,7 @@ impl Fs {
             self.move_plain(state, id, Area::Backing, *to, onto_plain, *caller)?;
         } else {
             self.publish_plain(state, id, renaming)?;
-            self.local.ordinary_gone(&old)?;
+            self.ordinary_removed(state, from.dir, from.name);
         }
         Ok(())
     }
@@ -77,14 +77,22 @@ impl Fs {
         replaces: bool,
         caller: Option<&Caller>,
     ) -> Result<()> {
-        self.local.ordinary_made(new)?;
-        if let Err(error) = self.move_plain(state, id, Area::Backing, to, replaces, caller) {
-            if !replaces {
-                self.local.ordinary_gone(new)?;
-            }
-            return Err(error);
+        let moved = self
+            .local
+            .ordinary_made(new)
+            .and_then(|()| self.move_plain(state, id, Area::Backing, to, replaces, caller));
+        let (gone, noted) = match &moved {
+            Ok(()) => (old, self.local.ordinary_moved(old, new)),
+            Err(_) if !replaces => (new, self.local.ordinary_gone(new)),
+            Err(_) => (new, Ok(())),
+        };
+        if let Err(error) = noted {
+            log::warn!(
+                "{}: it cannot be noted that it is not there ({error}); the next sweep tries again",
+                gone.display()
+            );
         }
-        self.local.ordinary_moved(old, new)
+        moved
     }
 
     /// Moves a plain file, over the plain file that is there if it `replaces` one.

@@ -37,6 +37,20 @@ fn known_threads_cost_one_read() {
     assert_eq!(table.reads(|| resolver.same_process(40, 99)), 2);
 }
 
+/// spec 5: what could not be read for want of a descriptor is asked again, and nobody is taken for ended by it.
+#[test]
+fn no_descriptor_left() {
+    let table = Table::new();
+    table.spawn(10, 20, &["node", "/usr/bin/gemini"]);
+    let resolver = table.resolver();
+    table.exhaust(true);
+    resolver.caller(20, 0);
+    table.exhaust(false);
+    let caller = resolver.caller(20, 0);
+    assert!(caller.program.plays(&Programs::builtin(), Role::Agent));
+    assert_eq!(caller.session, Session::Agent(table.process(20)));
+}
+
 /// spec 5: the cache is bounded, and forgetting changes no answer.
 #[test]
 fn the_cache_stays_small() {

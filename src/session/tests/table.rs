@@ -10,6 +10,8 @@ pub(super) struct Table(pub(super) Arc<Mutex<Tasks>>);
 pub(super) struct Tasks {
     pub(super) tasks: HashMap<u32, Task>,
     pub(super) hidden: HashSet<(u32, &'static str)>,
+    /// No descriptor is left to read with.
+    exhausted: bool,
     pub(super) clock: u64,
     pub(super) reads: usize,
 }
@@ -112,6 +114,10 @@ impl Table {
         self.0.lock().hidden.insert((pid, file));
     }
 
+    pub(super) fn exhaust(&self, exhausted: bool) {
+        self.0.lock().exhausted = exhausted;
+    }
+
     pub(super) fn process(&self, pid: u32) -> Process {
         Process {
             pid,
@@ -138,6 +144,9 @@ impl Table {
     ) -> io::Result<Vec<u8>> {
         let mut tasks = self.0.lock();
         tasks.reads += 1;
+        if tasks.exhausted && file != "stat" {
+            return Err(io::Error::from_raw_os_error(libc::EMFILE));
+        }
         if tasks.hidden.contains(&(pid, file)) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }

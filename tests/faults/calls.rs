@@ -1,0 +1,352 @@
+//! System calls of the real daemon that fail, one after the other, whatever they are for: drafts, edits, scratch files, notes.
+//!
+//! strace(1) makes them fail. It is attached to a daemon that runs, for one case, and detached again.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::cases::{Outcome, read, write};
+use crate::harness::{bodies, list};
+use crate::sandbox::{Daemon, Sandbox};
+use crate::torture;
+
+/// The calls by which the daemon reaches the backing directory. `write` and `read` are those to the kernel's device, too.
+const CALLS: [&str; 16] = [
+    "openat",
+    "openat2",
+    "pwrite64",
+    "pwritev2",
+    "pread64",
+    "fsync",
+    "renameat2",
+    "renameat",
+    "linkat",
+    "unlinkat",
+    "mkdirat",
+    "statx",
+    "getdents64",
+    "utimensat",
+    "ftruncate",
+    "ioctl",
+];
+
+const ERRNOS: [(&str, i32); 5] = [
+    ("EIO", libc::EIO),
+    ("ENOSPC", libc::ENOSPC),
+    ("EDQUOT", libc::EDQUOT),
+    ("EROFS", libc::EROFS),
+    ("EMFILE", libc::EMFILE),
+];
+
+/// strace, attached to a daemon.
+struct Injection {
+    strace: Child,
+    log: PathBuf,
+}
+
+impl Injection {
+    /// The Nth such call of each thread of the daemon fails; with `+`, and all that follow.
+    fn start(daemon: &Daemon, log: PathBuf, call: &str, errno: &str, when: &str) -> Injection {
+        let pid = daemon.pid().as_raw_nonzero().to_string();
+        let mut strace = Command::new("strace")
+            .args(["-f", "-p", &pid, "-e", &format!("trace={call}")])
+            .arg("-e")
+            .arg(format!("inject={call}:error={errno}:when={when}"))
+            .arg("-o")
+            .arg(&log)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(strace.stderr.take().unwrap()).lines();
+        // `Process 1 attached with 7 threads`: all of them are.
+        let attached = said.find(|line| line.as_ref().unwrap().contains("attached"));
+        assert!(attached.is_some(), "strace could not attach");
+        std::thread::spawn(move || said.for_each(drop));
+        Injection { strace, log }
+    }
+
+    /// Detaches; answers how many calls failed.
+    fn end(mut self) -> usize {
+        kill_process(Pid::from_child(&self.strace), Signal::INT).unwrap();
+        self.strace.wait().unwrap();
+        let text = fs::read(&self.log).unwrap();
+        String::from_utf8_lossy(&text).matches("(INJECTED)").count()
+    }
+}
+
+struct Operation {
+    name: &'static str,
+    prepare: fn(&Path, &str),
+    run: fn(&Path, &str) -> Outcome,
+    /// Both bodies of the case, the old and the new one, in what must be found: (acknowledged, found).
+    check: fn(&Outcome, &Found, &str),
+}
+
+/// What lies below: bodies by name.
+type Found = BTreeMap<String, String>;
+
+fn over(path: &Path, body: &str) -> Outcome {
+    let mut over = File::options();
+    over.write(true).create(true).truncate(true);
+    write(path, &over, body)
+}
+
+fn old(dir: &Path, id: &str) {
+    over(
+        &dir.join(format!("{id}.md")),
+        &format!("old {id}\nand more\n"),
+    )
+    .unwrap();
+}
+
+fn stamped(dir: &Path, id: &str) -> std::io::Result<PathBuf> {
+    let ending = format!("_{id}.md");
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.to_str().unwrap().ends_with(&ending) {
+            return Ok(path);
+        }
+    }
+    panic!("{ending} is not listed");
+}
+
+fn has(found: &Found, body: &str, pending: bool) -> bool {
+    let mut all = found.iter();
+    all.any(|(name, it)| it == body && name.contains("_done") != pending)
+}
+
+fn new_if_said(outcome: &Outcome, found: &Found, id: &str) {
+    let new = format!("new {id}\nand more\n");
+    assert!(outcome.is_err() || has(found, &new, true), "{found:?}");
+    for (name, body) in found {
+        let part = body.contains(&format!("new {id}")) && *body != new;
+        assert!(!part || name.contains("-partial"), "{name}: {body}");
+    }
+}
+
+fn old_or_new(outcome: &Outcome, found: &Found, id: &str) {
+    new_if_said(outcome, found, id);
+    let bodies = ["old", "new"].map(|age| format!("{age} {id}\nand more\n"));
+    assert!(
+        bodies.iter().any(|body| has(found, body, true)),
+        "{found:?}"
+    );
+}
+
+const OPERATIONS: [Operation; 7] = [
+    Operation {
+        name: "write",
+        prepare: |_, _| {},
+        run: |dir, id| {
+            over(
+                &dir.join(format!("{id}.md")),
+                &format!("new {id}\nand more\n"),
+            )
+        },
+        check: new_if_said,
+    },
+    Operation {
+        name: "edit",
+        prepare: old,
+        run: |dir, id| {
+            over(
+                &dir.join(format!("{id}.md")),
+                &format!("new {id}\nand more\n"),
+            )
+        },
+        check: old_or_new,
+    },
+    Operation {
+        name: "append",
+        prepare: old,
+        run: |dir, id| {
+            let path = dir.join(format!("{id}.md"));
+            write(&path, File::options().append(true), "appended\n")
+        },
+        check: |outcome, found, id| {
+            let old = format!("old {id}\nand more\n");
+            let starts = |body: &&String| body.starts_with(&old);
+            let body = found
+                .values()
+                .find(starts)
+                .unwrap_or_else(|| panic!("{found:?}"));
+            assert!(
+                outcome.is_err() || body.ends_with("appended\n"),
+                "{found:?}"
+            );
+        },
+    },
+    Operation {
+        name: "rename a scratch file onto its own",
+        prepare: |dir, id| {
+            old(dir, id);
+            over(
+                &dir.join(format!("{id}.tmp")),
+                &format!("new {id}\nand more\n"),
+            )
+            .unwrap();
+        },
+        run: |dir, id| {
+            let (from, to) = (format!("{id}.tmp"), format!("{id}.md"));
+            fs::rename(dir.join(from), dir.join(to)).map(|()| Vec::new())
+        },
+        check: old_or_new,
+    },
+    Operation {
+        name: "rename X to X_done",
+        prepare: old,
+        run: |dir, id| {
+            let name = stamped(dir, id)?;
+            let to = name.to_str().unwrap().replace(".md", "_done.md");
+            fs::rename(name, to).map(|()| Vec::new())
+        },
+        check: |outcome, found, id| {
+            let old = format!("old {id}\nand more\n");
+            assert!(
+                has(found, &old, false) || has(found, &old, true),
+                "{found:?}"
+            );
+            assert!(outcome.is_err() || has(found, &old, false), "{found:?}");
+        },
+    },
+    Operation {
+        name: "read to the end",
+        prepare: old,
+        run: |dir, _| read(&dir.join("pending.md")),
+        check: |outcome, found, id| {
+            let old = format!("old {id}\nand more\n");
+            let given = outcome.as_ref().map_or(&[][..], |bytes| bytes);
+            let given = String::from_utf8_lossy(given).contains(&old);
+            let consumed = has(found, &old, false);
+            assert!(consumed || has(found, &old, true), "{found:?}");
+            assert!(given || !consumed, "consumed and not read: {found:?}");
+        },
+    },
+    Operation {
+        name: "mkdir and write in it",
+        prepare: |_, _| {},
+        run: |dir, id| {
+            let queue = dir.join(format!("q-{id}"));
+            fs::create_dir(&queue)?;
+            over(&queue.join("x.md"), &format!("new {id}\nand more\n"))
+        },
+        check: new_if_said,
+    },
+];
+
+fn found(dir: &Path) -> Found {
+    let mut all = Found::new();
+    for name in list(dir) {
+        let path = dir.join(&name);
+        if path.is_dir() && name != ".handoff-fs" {
+            all.extend(found(&path));
+        } else if path.is_file() && name.starts_with("20") {
+            all.insert(name, fs::read_to_string(path).unwrap());
+        }
+    }
+    all
+}
+
+/// spec 4.2, 4.9, 6.3, 8.3: whichever system call of the daemon fails, once or from then on.
+#[test]
+fn every_call_of_the_daemon() {
+    let _alone = crate::alone();
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("b")).unwrap();
+    let _disk = crate::disks::Disk::over(&sandbox.path("b"), "size=64m");
+    let own = std::env::current_exe().unwrap();
+    let editor = own.file_name().unwrap().to_str().unwrap().to_owned();
+    let mount = || {
+        sandbox.mount_with(|command| {
+            command.arg("--backing").arg(sandbox.path("b"));
+            command.args(["--editor", &editor]);
+        })
+    };
+    let mut daemon = mount();
+    let (dir, below) = (sandbox.path("m"), sandbox.path("b"));
+    let mut random = torture::random();
+    // Of all cases an ordinary run takes one in so many.
+    let one_in = torture::count(15, 1);
+    let (mut id, mut cases, mut faults, mut told) = (0, 0, 0, 0);
+    for operation in &OPERATIONS {
+        for call in CALLS {
+            for when in ["", "+"] {
+                for n in 1.. {
+                    let (errno, number) = ERRNOS[random.usize(..ERRNOS.len())];
+                    if random.u64(..one_in) != 0 {
+                        // As far as any operation goes.
+                        if n < 4 { continue } else { break }
+                    }
+                    id += 1;
+                    let id = format!("c{id}");
+                    let what = format!("{}: {call} {n}{when} {errno}", operation.name);
+                    (operation.prepare)(&dir, &id);
+                    let log = sandbox.path("strace");
+                    let injection =
+                        Injection::start(&daemon, log, call, errno, &format!("{n}{when}"));
+                    let outcome = (operation.run)(&dir, &id);
+                    let failed = injection.end();
+                    cases += 1;
+                    faults += u64::from(failed > 0);
+                    if let Err(error) = &outcome {
+                        told += 1;
+                        let said = error.raw_os_error().unwrap();
+                        assert!(failed > 0, "{what}: {error} without a fault");
+                        // Without /proc nobody knows whose the alias is.
+                        let unknown = call == "openat" && said == libc::ENOENT;
+                        assert!(said == number || unknown, "{what}: {error}");
+                    }
+                    assert!(daemon.is_running(), "{what}");
+                    let peek = fs::read_to_string(dir.join(".peek.md"));
+                    let peek = peek.unwrap_or_else(|error| panic!("{what}: {error}"));
+                    println!("{what}: {outcome:?}");
+                    let mut of_case = found(&below);
+                    of_case.retain(|_, body| body.contains(&id));
+                    (operation.check)(&outcome, &of_case, &id);
+                    drop(bodies(&peek));
+                    // It works again, at once.
+                    over(
+                        &dir.join(format!("{id}-after.md")),
+                        &format!("after {id}\n"),
+                    )
+                    .unwrap();
+                    let given = String::from_utf8(read(&dir.join("pending.md")).unwrap()).unwrap();
+                    assert!(
+                        given.contains(&format!("\nafter {id}\n")),
+                        "{what}: {given}"
+                    );
+                    if failed > 0 && random.u64(..10) == 0 {
+                        let before = found(&below);
+                        sandbox.run(["unmount", "m"]);
+                        daemon.wait();
+                        daemon = mount();
+                        let after = found(&below);
+                        for (name, body) in before {
+                            // Made pending again, if the note of its reading could not be removed.
+                            let here = after.values().any(|it| *it == body);
+                            assert!(here, "{what}: {name} is gone with a restart");
+                        }
+                    }
+                    if failed == 0 && n > 1 || n >= 12 {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    torture::figure(
+        "system calls",
+        format_args!(
+            "{} operations x {} calls x Nth, once and from then on: {cases} cases, {faults} with a fault, {told} told to the \
+             caller, 0 lost",
+            OPERATIONS.len(),
+            CALLS.len()
+        ),
+    );
+}

@@ -1,0 +1,141 @@
+//! What must hold after a case.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+
+use handoff_fs::names::StampedName;
+
+use crate::cases::{Case, Outcome, World};
+use crate::harness::{Mount, bodies, list};
+
+/// What lies in the backing directory.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub pending: Vec<(String, String)>,
+    pub consumed: Vec<(String, String)>,
+}
+
+impl Found {
+    fn below(mount: &Mount) -> Found {
+        let mut found = Found::default();
+        found.in_dir(&mount.below(""));
+        found
+    }
+
+    fn in_dir(&mut self, dir: &Path) {
+        for name in list(dir) {
+            let path = dir.join(&name);
+            if name == ".handoff-fs" {
+                continue;
+            }
+            if path.is_dir() {
+                self.in_dir(&path);
+            } else if let Some(stamped) = StampedName::parse(OsStr::new(&name)) {
+                let body = fs::read_to_string(&path).unwrap();
+                let files = if stamped.is_pending() {
+                    &mut self.pending
+                } else {
+                    &mut self.consumed
+                };
+                files.push((name, body));
+            }
+        }
+    }
+
+    pub fn is_pending(&self, body: &str) -> bool {
+        self.pending.iter().any(|(_, it)| it == body)
+    }
+
+    pub fn is_consumed(&self, body: &str) -> bool {
+        self.consumed.iter().any(|(_, it)| it == body)
+    }
+
+    pub fn is_anywhere(&self, body: &str) -> bool {
+        self.is_pending(body) || self.is_consumed(body)
+    }
+
+    /// Whatever has a part of this body has all of it, or says that it has not.
+    pub fn whole_or_partial(&self, body: &str, what: &str) {
+        let mark = body.split('\n').next().unwrap();
+        for (name, it) in self.pending.iter().chain(&self.consumed) {
+            if it.contains(mark) && it != body {
+                assert!(name.contains("-partial"), "{what}: {name} is {it:?}");
+            }
+        }
+    }
+}
+
+/// Judges what is left after a fault has ended, or after there was none.
+pub fn judge(world: &mut World<'_>, case: &Case, outcome: &Outcome, fault: Option<i32>) {
+    if let Err(error) = outcome {
+        let what = &world.what;
+        let errno = fault.unwrap_or_else(|| panic!("{what}: failed without a fault: {error}"));
+        if let Some(told) = error.raw_os_error() {
+            assert_eq!(
+                told, errno,
+                "{what}: another error than the disk's: {error}"
+            );
+        }
+    }
+    if case.name == "recovery" && outcome.is_err() {
+        world.mount.try_mount().unwrap();
+    }
+    world.settle();
+    let peek = fs::read_to_string(world.mount.at(".peek.md"));
+    let peek = peek.unwrap_or_else(|error| panic!("{}: {error}", world.what));
+    let found = Found::below(world.mount);
+    (case.check)(world, &found, outcome);
+    // What is pending below is what a reader would get.
+    let pending = found.pending.iter().filter(|(_, body)| !body.is_empty());
+    let pending: BTreeSet<&str> = pending.map(|(_, body)| body.trim_end()).collect();
+    let shown = bodies(&peek);
+    let shown: BTreeSet<&str> = shown.iter().map(|body| body.trim_end()).collect();
+    assert_eq!(shown, pending, "{}", world.what);
+    let listed = list(&world.mount.at(""));
+    for (name, _) in &found.pending {
+        let in_queue = list(&world.mount.below("")).contains(name);
+        assert!(!in_queue || listed.contains(name), "{}: {name}", world.what);
+    }
+    // The same again, without a fault.
+    if fault.is_some() && !case.once {
+        let again = (case.run)(world);
+        assert!(again.is_ok(), "{}: again: {again:?}", world.what);
+        world.settle();
+        let _ = fs::read(world.mount.at(".peek.md")).unwrap();
+        (case.check)(world, &Found::below(world.mount), &again);
+    }
+    if fault.is_some() {
+        world.mount.remount();
+        let found = Found::below(world.mount);
+        let _ = fs::read(world.mount.at(".peek.md")).unwrap();
+        if case.once {
+            (case.check)(world, &found, outcome);
+        }
+    }
+    clear(world.mount);
+}
+
+/// Takes everything away, for the next case.
+fn clear(mount: &Mount) {
+    for name in list(&mount.below("")) {
+        let path = mount.below(&name);
+        if name == ".handoff-fs" {
+            continue;
+        }
+        if path.is_dir() {
+            fs::remove_dir_all(path).unwrap();
+        } else {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    for part in ["drafts", "edits", "scratch", "consuming", "replaced"] {
+        let path = mount.below(".handoff-fs").join(part);
+        if path.exists() {
+            fs::remove_dir_all(path).unwrap();
+        }
+    }
+    // Taken note of.
+    let _ = fs::read(mount.at(".peek.md")).unwrap();
+}
