@@ -273,8 +273,8 @@ fn wait(
                 own.unmount_if_dead();
                 return Ok(());
             }
-            Ok(Event::Ended(Err(error))) if unmounted => {
-                // It was to end, and how the kernel says so depends on who lets go last.
+            Ok(Event::Ended(Err(error))) if unmounted || !own.is_there() => {
+                // It was to end, and how the kernel says so depends on who lets go last: ENODEV mostly, or ECONNABORTED.
                 log::info!("the connection ended with: {error}");
                 return Ok(());
             }
