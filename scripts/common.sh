@@ -59,3 +59,18 @@ need_fsx() {
         cargo install --quiet --locked --force --version "$version" --root "$tools" --target-dir "$tools/build" fsx ||
         fail "fsx $version could not be built; see above, then run this again"
 }
+
+# Whatever the tests call: a program, and the package that has it.
+need_tests() {
+    need fusermount3:fuse3 cc:gcc /usr/include/stdlib.h:libc6-dev busybox:busybox setpriv:util-linux script:bsdutils flock:util-linux \
+        setsid:util-linux unshare:util-linux useradd:passwd /usr/bin/python3:python3 rsync:rsync git:git \
+        faketime:faketime vim:vim nano:nano ed:ed perl:perl less:less file:file tar:tar cmp:diffutils \
+        chattr:e2fsprogs strace:strace timeout:coreutils awk:mawk \
+        bash:bash dash:dash emacs:emacs-nox node:nodejs coreutils:rust-coreutils rg:ripgrep ugrep:ugrep zip:zip mawk:mawk \
+        grep:grep sed:sed find:findutils diff:diffutils more:util-linux cat:coreutils cp:coreutils dd:coreutils du:coreutils \
+        head:coreutils install:coreutils ln:coreutils ls:coreutils md5sum:coreutils mktemp:coreutils mv:coreutils \
+        stat:coreutils tail:coreutils tee:coreutils wc:coreutils stress-ng:stress-ng cksum:coreutils
+    need_cargo
+    need_fsx
+    need_fuse_device
+}

@@ -4,7 +4,7 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
-/// Every program that a case runs. `scripts/test.sh` installs them.
+/// Every program that a case runs. `scripts/common.sh` installs them.
 #[rustfmt::skip]
 const PROGRAMS: &[&str] = &[
     "awk", "bash", "busybox", "cat", "cmp", "coreutils", "cp", "dash", "dd", "diff", "du", "ed", "emacs", "file", "find",
@@ -29,10 +29,10 @@ pub fn check() {
     );
 }
 
-/// What the tests run is what `scripts/test.sh` installs.
+/// What the tests run is what `scripts/common.sh` installs.
 #[test]
 fn the_script_installs_them() {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/test.sh");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/common.sh");
     let script = fs::read_to_string(script).unwrap();
     let needs = |program: &str| {
         let words = script.split_whitespace();
@@ -45,5 +45,5 @@ fn the_script_installs_them() {
         .chain(&[PYTHON])
         .filter(|program| !needs(program))
         .collect();
-    assert!(missing.is_empty(), "not in scripts/test.sh: {missing:?}");
+    assert!(missing.is_empty(), "not in scripts/common.sh: {missing:?}");
 }

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# The proofs that nothing acknowledged is ever lost, at their whole size; `scripts/test.sh` runs a short fixed share of each.
+# Prints their figures at the end.
+#
+#   scripts/torture.sh [MINUTES [PROOF...]]       PROOF: kill power faults hostile load oracles
+#
+# MINUTES (10 unless told) is what those take, all together, that have no end of their own. The others take as long as they
+# take: about half an hour on two cores. What is drawn at random comes from a seed, which is printed;
+# HANDOFF_TORTURE_SEED=N repeats from it. Needs root, as some of the proofs mount disks of their own.
+set -euo pipefail
+
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+
+# shellcheck source=scripts/common.sh
+source scripts/common.sh
+
+minutes=${1:-10}
+[[ $minutes =~ ^[1-9][0-9]*$ ]] || {
+    printf 'usage: %s [MINUTES [PROOF...]]\n' "$0" >&2
+    exit 2
+}
+shift $(($# > 0))
+proofs=("$@")
+[[ ${#proofs[@]} -gt 0 ]] || proofs=(kill power faults hostile load oracles)
+
+[[ $(id -u) -eq 0 ]] || fail "some of the proofs mount disks of their own; run this as root"
+need_tests
+
+export HANDOFF_TORTURE_MINUTES=$minutes
+export HANDOFF_TORTURE_SEED=${HANDOFF_TORTURE_SEED:-$((RANDOM * 32768 + RANDOM))}
+printf 'HANDOFF_TORTURE_SEED=%s\n' "$HANDOFF_TORTURE_SEED"
+
+cargo test --quiet --locked --no-run
+
+log=$(mktemp)
+trap 'rm -f -- "$log"' EXIT
+# An hour is more than the longest of them takes by itself.
+limit=$((3600 + minutes * 60))
+failed=()
+for proof in "${proofs[@]}"; do
+    case $proof in
+    kill) what=(--test program kill_loop) ;;
+    power | faults | hostile | load | oracles) what=(--test "$proof") ;;
+    *) fail "$proof: no such proof; there are kill, power, faults, hostile, load and oracles" ;;
+    esac
+    printf '\n== %s\n' "$proof"
+    timeout --kill-after=30 "$limit" \
+        cargo test --quiet --locked "${what[@]}" -- --nocapture --test-threads=1 </dev/null 2>&1 | tee -a "$log" ||
+        failed+=("$proof")
+done
+
+printf '\n== figures (%s minutes, seed %s)\n' "$minutes" "$HANDOFF_TORTURE_SEED"
+grep -a '^figure | ' "$log" | cut -d '|' -f 2- | sed 's/^ //' || true
+[[ ${#failed[@]} -eq 0 ]] || fail "failed: ${failed[*]}; HANDOFF_TORTURE_SEED=$HANDOFF_TORTURE_SEED repeats it"
+printf 'torture.sh: all held\n'
