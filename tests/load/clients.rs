@@ -182,6 +182,8 @@ impl<'a> Clients<'a> {
             Session::Shared => {
                 command.env("HANDOFF_SESSION", format!("{}{}", kind.prefix, slot % 2))
             }
+            // Who runs the tests at a terminal is the session of whatever they start.
+            Session::Kernel if at_a_terminal() => command.env("HANDOFF_SESSION", &name),
             Session::Agent | Session::Kernel => command.env_remove("HANDOFF_SESSION"),
         };
         command.stdin(Stdio::null()).stdout(Stdio::null());
@@ -263,4 +265,22 @@ pub fn lines(dir: &Path) -> Vec<(String, String)> {
         }
     }
     lines
+}
+
+/// Has this process, or one that it descends from, a controlling terminal?
+fn at_a_terminal() -> bool {
+    let mut pid = std::process::id();
+    while pid > 1 {
+        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+            return false;
+        };
+        // Numbered from the state on, which follows the name; see proc_pid_stat(5).
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
+        if fields[4] != "0" {
+            return true;
+        }
+        pid = fields[1].parse().unwrap();
+    }
+    false
 }
