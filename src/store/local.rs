@@ -13,21 +13,26 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use rustix::fs::{AtFlags, Mode};
 
 use super::beneath::{self, Beneath, Dir};
-use super::first_mount::{FirstMount, is_hidden};
+use super::first_mount::FirstMount;
 use super::open_error::OpenError;
 use super::{Access, Kind, Meta, private};
 use crate::error::{Error, Result};
-use crate::names::{PRIVATE, StampedName};
+use crate::names::PRIVATE;
 use crate::retention::Retention;
+
+mod record;
+mod replaced;
+
+use record::Record;
+use replaced::unique_nanos;
 
 /// A part of the backing directory.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -81,14 +86,6 @@ pub struct Local {
     _lock: File,
 }
 
-/// The record of the first mount.
-#[derive(Debug)]
-struct Record {
-    now: FirstMount,
-    /// What is on disk is older, because writing it failed.
-    unwritten: bool,
-}
-
 impl Local {
     /// Takes the lock, prepares the private directory, and reads or makes the record of the first mount. With
     /// `durable`, names made here survive a power cut once [`Local::sync`] has returned.
@@ -102,44 +99,16 @@ impl Local {
         let private = root.make_dirs(Path::new(PRIVATE), durable)?;
         private::check(&root, &private)?;
         let lock = private::lock(&private)?;
-        let first_mount = OsStr::new("first-mount");
-        match beneath::stat(&private, first_mount) {
-            Ok(meta) if meta.kind != Kind::File => {
-                return Err(OpenError::Part(first_mount.to_owned()));
-            }
-            _ => {}
-        }
-        let (record, changed) = match read_file(&private, first_mount)? {
-            Some(bytes) => {
-                let mut record = FirstMount::from_bytes(&bytes).ok_or(OpenError::Record)?;
-                let gone = record.retain(|path| is_there(&root, path));
-                let adopted = adopt && record.adopt_all();
-                if adopted {
-                    note_expired(&root, &mut record, retention, now)?;
-                }
-                (record, gone || adopted)
-            }
-            None => {
-                let entries = beneath::list(root.dir(Path::new(""))?)?;
-                let mut record = FirstMount::over(&entries, adopt, retention, now);
-                if adopt {
-                    note_expired(&root, &mut record, retention, now)?;
-                }
-                (record, true)
-            }
-        };
+        let (record, changed) = record::read(&root, &private, adopt, retention, now)?;
         drop(private);
         let local = Local {
             root,
             durable,
-            record: Mutex::new(Record {
-                now: record,
-                unwritten: false,
-            }),
+            record: Mutex::new(record),
             _lock: lock,
         };
         if changed {
-            local.write_record(&local.record.lock().now)?;
+            local.write_record(&local.record.lock())?;
         }
         Ok(local)
     }
@@ -148,84 +117,6 @@ impl Local {
     /// no daemon to ask.
     pub fn note_supervisor(&self, pid: Option<u32>) -> Result<()> {
         private::write_pids(&self.root.dir(Path::new(PRIVATE))?, pid)
-    }
-
-    /// Was this path there before the first mount, and is it ordinary (spec 3.6)?
-    pub fn is_ordinary(&self, path: &Path) -> bool {
-        self.record.lock().now.is_ordinary(path)
-    }
-
-    /// See [`FirstMount::may_delete`].
-    pub fn may_delete(&self, path: &Path, retention: Retention, now: SystemTime) -> bool {
-        self.record.lock().now.may_delete(path, retention, now)
-    }
-
-    /// A name is ordinary from now on.
-    pub fn ordinary_made(&self, path: &Path) -> Result<()> {
-        self.change_record(|record| record.make_ordinary(path))
-    }
-
-    /// A name is ordinary no longer: what had it is gone. After a power cut it must not be there again and the record
-    /// not know it: it would be taken for a stray.
-    pub fn ordinary_gone(&self, path: &Path) -> Result<()> {
-        if self.record.lock().now.knows(path) {
-            self.sync_name(path)?;
-        }
-        self.change_record(|record| {
-            let known = record.knows(path);
-            record.forget(path);
-            known
-        })
-    }
-
-    /// As [`Local::ordinary_gone`], of what has another name now.
-    pub fn ordinary_moved(&self, from: &Path, to: &Path) -> Result<()> {
-        if self.record.lock().now.knows(from) {
-            self.sync_name(to)?;
-        }
-        self.ordinary_gone(from)
-    }
-
-    /// Makes durable what a path means.
-    fn sync_name(&self, path: &Path) -> Result<()> {
-        let parent = path.parent().unwrap_or(Path::new(""));
-        if !self.durable {
-            return Ok(());
-        }
-        match self.sync(Area::Backing, parent) {
-            // It is gone with all that was in it.
-            Err(Error::NotFound) => Ok(()),
-            synced => synced,
-        }
-    }
-
-    /// Changes the record, and writes it. Where writing fails the change counts all the same, for as long as this program
-    /// runs, and the next change or sweep writes it.
-    fn change_record(&self, change: impl FnOnce(&mut FirstMount) -> bool) -> Result<()> {
-        let mut record = self.record.lock();
-        let changed = change(&mut record.now);
-        if changed || record.unwritten {
-            record.unwritten = true;
-            self.write_record(&record.now)?;
-            record.unwritten = false;
-        }
-        Ok(())
-    }
-
-    fn write_record(&self, record: &FirstMount) -> Result<()> {
-        let private = self.root.dir(Path::new(PRIVATE))?;
-        let temporary = OsStr::new("first-mount.new");
-        let _ = beneath::unlink(&private, temporary);
-        let mut file = beneath::create(&private, temporary, 0o600)?;
-        file.write_all(&record.to_bytes())?;
-        if self.durable {
-            file.sync_all()?;
-        }
-        beneath::rename(&private, temporary, &private, OsStr::new("first-mount"))?;
-        if self.durable {
-            rustix::fs::fsync(&private)?;
-        }
-        Ok(())
     }
 
     /// An area's directory of a queue, which must exist.
@@ -431,163 +322,12 @@ impl Local {
         Ok(())
     }
 
-    /// Keeps what a write is about to replace: a copy of `file`.
-    pub fn keep_copy(
-        &self,
-        file: &File,
-        queue: &Path,
-        name: &OsStr,
-        now: SystemTime,
-    ) -> Result<File> {
-        let dir = self.make_dir(Area::Replaced, queue)?;
-        let (kept, name) = loop {
-            let name = replaced_name(name, unique_nanos(now));
-            match beneath::create(&dir, &name, 0o600) {
-                Err(Error::Exists) => {}
-                kept => break (kept?, name),
-            }
-        };
-        let copied = beneath::copy(file, &kept).and_then(|()| {
-            if self.durable {
-                kept.sync_all()?;
-                rustix::fs::fsync(&dir)?;
-            }
-            Ok(())
-        });
-        match copied {
-            Ok(()) => Ok(kept),
-            Err(error) => {
-                // Half a version is none, and takes room that is wanted.
-                let _ = beneath::unlink(&dir, &name);
-                Err(error)
-            }
-        }
-    }
-
-    /// Keeps a left-over of an area, of which nobody knows any more.
-    pub fn keep(&self, area: Area, queue: &Path, name: &OsStr, now: SystemTime) -> Result<()> {
-        self.keep_as((area, queue, name), queue, name, now)
-    }
-
-    /// Keeps what a write has replaced, the file itself, as a version of `name` in `queue`.
-    pub fn keep_as(
-        &self,
-        file: (Area, &Path, &OsStr),
-        queue: &Path,
-        name: &OsStr,
-        now: SystemTime,
-    ) -> Result<()> {
-        let (old, new) = (
-            self.dir(file.0, file.1)?,
-            self.make_dir(Area::Replaced, queue)?,
-        );
-        loop {
-            match beneath::rename_new(&old, file.2, &new, &replaced_name(name, unique_nanos(now))) {
-                Err(Error::Exists) => {}
-                done => return done,
-            }
-        }
-    }
-
-    /// Removes replaced versions and scratch files past the retention time.
-    pub fn sweep(&self, retention: Retention, now: SystemTime) -> Result<()> {
-        self.change_record(|_| false)?;
-        for (queue, name, _) in self.list_all(Area::Replaced)? {
-            if replaced_at(&name).is_some_and(|at| retention.expired(at, now)) {
-                self.remove(Area::Replaced, &queue, &name)?;
-            }
-        }
-        for (queue, name, meta) in self.list_all(Area::Scratch)? {
-            // Reading a file does not touch it; writing, renaming or changing it does.
-            if retention.expired(meta.mtime.max(meta.ctime), now) {
-                self.remove(Area::Scratch, &queue, &name)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Room and inodes of the filesystem below.
     pub fn statvfs(&self) -> Result<rustix::fs::StatVfs> {
         Ok(rustix::fs::fstatvfs(
             self.dir(Area::Backing, Path::new(""))?,
         )?)
     }
-}
-
-/// Is anything called so? Where that cannot be told, it is.
-fn is_there(root: &Beneath, path: &Path) -> bool {
-    let found = match (path.parent(), path.file_name()) {
-        (Some(parent), Some(name)) => root.dir(parent).and_then(|dir| beneath::stat(dir, name)),
-        _ => return true,
-    };
-    !matches!(found, Err(Error::NotFound | Error::NotDirectory))
-}
-
-/// Notes the expired files in the directories that `--adopt` makes queues (spec 3.6).
-fn note_expired(
-    root: &Beneath,
-    record: &mut FirstMount,
-    retention: Retention,
-    now: SystemTime,
-) -> Result<()> {
-    let mut left = vec![PathBuf::new()];
-    while let Some(queue) = left.pop() {
-        let entries = match root.dir(&queue).and_then(beneath::list) {
-            // It must not shut the others.
-            Err(error) if !queue.as_os_str().is_empty() => {
-                log::warn!(
-                    "{}: cannot be read ({error}); what has expired in it is not noted",
-                    queue.display()
-                );
-                continue;
-            }
-            entries => entries?,
-        };
-        for (name, meta) in entries {
-            let path = queue.join(&name);
-            match meta.kind {
-                Kind::Directory if !is_hidden(&name) => left.push(path),
-                Kind::File => {
-                    let done = StampedName::parse(&name).is_some_and(|name| !name.is_pending());
-                    if done && retention.expired(meta.mtime, now) {
-                        record.found_expired(&path);
-                    }
-                }
-                Kind::Directory | Kind::Other => {}
-            }
-        }
-    }
-    Ok(())
-}
-
-fn replaced_name(name: &OsStr, nanos: u128) -> OsString {
-    // 20 digits are enough until the year 5000; a dot and they must fit 255 bytes.
-    let bytes = name.as_bytes();
-    let mut kept = OsStr::from_bytes(&bytes[..bytes.len().min(230)]).to_owned();
-    kept.push(format!(".{nanos}"));
-    kept
-}
-
-fn replaced_at(name: &OsStr) -> Option<SystemTime> {
-    let digits = name.as_bytes().rsplit(|byte| *byte == b'.').next()?;
-    let nanos: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(nanos))
-}
-
-/// Nanoseconds since 1970, never the same twice in one process, whatever the clock does.
-fn unique_nanos(now: SystemTime) -> u128 {
-    static LAST: Mutex<u128> = Mutex::new(0);
-    let now = now
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_nanos();
-    let mut last = LAST.lock();
-    *last = if *last >= now && *last - now < 1_000_000 {
-        *last + 1
-    } else {
-        now
-    };
-    *last
 }
 
 fn read_file(dir: &Dir<'_>, name: &OsStr) -> Result<Option<Vec<u8>>> {
