@@ -79,9 +79,7 @@ fn record(rack: &Arc<Rack>, scenario: &Scenario, sync: bool) -> Recorded {
 struct Effort {
     /// Disks for a cut.
     disks: usize,
-    /// Of those, so many are cut once more during their recovery. That makes ten out of one.
-    twice: usize,
-    /// Disks for a cut during a recovery.
+    /// Disks for a cut during a recovery; none: it is not cut.
     again: usize,
 }
 
@@ -89,8 +87,7 @@ impl Effort {
     fn usual() -> Effort {
         Effort {
             disks: torture::count(40, 1024) as usize,
-            twice: torture::count(0, 40) as usize,
-            again: 12,
+            again: torture::count(0, 12) as usize,
         }
     }
 }
@@ -116,30 +113,19 @@ fn cut_everywhere(name: &str, scenario: &Scenario, sync: bool, effort: Effort) -
     };
     let mut cuts = Vec::new();
     let mut different = HashMap::new();
-    let mut twice = HashSet::new();
     for n in 0..=recorded.steps.len() {
         let disk = match n.checked_sub(1) {
             None => &recorded.before,
             Some(i) => &recorded.steps[i].after,
         };
-        if effort.twice > 0 {
-            // What fewer disks are drawn from the same seed is the first of those that more are.
-            let left = cut::left_of(disk, effort.twice, n as u64);
-            twice.extend(left.iter().map(cut::fingerprint));
-        }
         for left in cut::left_of(disk, effort.disks, n as u64) {
             let fingerprint = cut::fingerprint(&left);
             cuts.push((n, fingerprint.clone()));
             different.entry(fingerprint).or_insert(left);
         }
     }
-    let found = start_all(different, |fingerprint, left| {
-        let again = if twice.contains(fingerprint) {
-            effort.again
-        } else {
-            0
-        };
-        start_over(&rack, left, &recorded.clock, sync, again)
+    let found = start_all(different, |left| {
+        start_over(&rack, left, &recorded.clock, sync, effort)
     });
     tally.disks = cuts.len();
     tally.starts = found.values().map(Vec::len).sum();
@@ -181,7 +167,7 @@ fn cut_everywhere(name: &str, scenario: &Scenario, sync: bool, effort: Effort) -
 /// Starts the program over each of these disks, a few at a time: it is mostly waiting.
 fn start_all<T: Send>(
     disks: HashMap<Vec<u8>, Disk>,
-    start: impl Fn(&[u8], Disk) -> T + Sync,
+    start: impl Fn(Disk) -> T + Sync,
 ) -> HashMap<Vec<u8>, T> {
     let left = Mutex::new(disks.into_iter());
     let found = Mutex::new(HashMap::new());
@@ -192,7 +178,7 @@ fn start_all<T: Send>(
                     let Some((fingerprint, disk)) = left.lock().next() else {
                         return;
                     };
-                    let started = start(&fingerprint, disk);
+                    let started = start(disk);
                     found.lock().insert(fingerprint, started);
                 }
             });
@@ -201,23 +187,22 @@ fn start_all<T: Send>(
     found.into_inner()
 }
 
-/// Starts the program over what is left, and once more over what is left when the power goes during that: over so many
-/// disks for each cut.
+/// Starts the program over what is left, and once more over what is left when the power goes during that.
 fn start_over(
     rack: &Arc<Rack>,
     left: Disk,
     clock: &StoppedClock,
     sync: bool,
-    again: usize,
+    effort: Effort,
 ) -> Vec<Found> {
     let (found, steps) = check::recover(rack, left, clock, sync);
     let mut all = vec![found];
-    if again == 0 {
+    if effort.again == 0 {
         return all;
     }
     let mut seen = HashSet::new();
     for (n, step) in steps.iter().enumerate() {
-        for left in cut::left_of(&step.after, again, n as u64) {
+        for left in cut::left_of(&step.after, effort.again, n as u64) {
             if seen.insert(cut::fingerprint(&left)) {
                 all.push(check::recover(rack, left, clock, sync).0);
             }
@@ -229,12 +214,8 @@ fn start_over(
 /// Nothing of what was promised is lost, and there is something to lose: without fsyncs it is.
 fn survives(name: &str, scenario: &Scenario) {
     let mut effort = Effort::usual();
-    if scenario.again && effort.twice == 0 {
-        effort = Effort {
-            disks: 8,
-            twice: 8,
-            again: 1,
-        };
+    if scenario.again && effort.again == 0 {
+        (effort.disks, effort.again) = (8, 1);
     }
     let broken = cut_everywhere(name, scenario, true, effort).broken;
     assert!(
@@ -310,7 +291,6 @@ scenarios! {
 fn without_fsyncs_handoffs_are_lost() {
     let effort = Effort {
         disks: 16,
-        twice: 0,
         again: 0,
     };
     for (name, act) in [
