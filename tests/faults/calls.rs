@@ -291,25 +291,26 @@ fn is_delivered(dir: &Path, line: &str, what: &str) {
 #[test]
 fn every_call_of_the_daemon() {
     let _alone = crate::alone();
-    let sandbox = Sandbox::new();
-    fs::create_dir(sandbox.path("b")).unwrap();
-    let _disk = crate::disks::Disk::over(&sandbox.path("b"), "size=64m");
-    let own = std::env::current_exe().unwrap();
-    let editor = own.file_name().unwrap().to_str().unwrap().to_owned();
-    let mount = || {
-        sandbox.mount_with(|command| {
-            command.arg("--backing").arg(sandbox.path("b"));
-            command.args(["--editor", &editor]);
-        })
-    };
-    let mut daemon = mount();
-    let (dir, below) = (sandbox.path("m"), sandbox.path("b"));
     let mut random = torture::random();
     // Of all cases an ordinary run takes one in so many.
     let one_in = torture::count(15, 1);
     let errnos = torture::count(1, ERRNOS.len() as u64) as usize;
     let (mut id, mut cases, mut faults, mut told) = (0, 0, 0, 0);
     for operation in &OPERATIONS {
+        // A sandbox each: it has a watchdog.
+        let sandbox = Sandbox::new();
+        fs::create_dir(sandbox.path("b")).unwrap();
+        let _disk = crate::disks::Disk::over(&sandbox.path("b"), "size=64m");
+        let own = std::env::current_exe().unwrap();
+        let editor = own.file_name().unwrap().to_str().unwrap().to_owned();
+        let mount = || {
+            sandbox.mount_with(|command| {
+                command.arg("--backing").arg(sandbox.path("b"));
+                command.args(["--editor", &editor]);
+            })
+        };
+        let mut daemon = mount();
+        let (dir, below) = (sandbox.path("m"), sandbox.path("b"));
         for call in CALLS {
             for when in ["", "+"] {
                 for n in 1..=12 {
