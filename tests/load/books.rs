@@ -133,20 +133,27 @@ impl Books {
         }
     }
 
+    /// Is this a record of a writer that was killed? Its name itself may be cut.
+    fn is_by_killed(&self, record: &str) -> bool {
+        let cut = !record.contains('.');
+        let begins = |killed: &String| killed.starts_with(record);
+        self.killed.contains(client(record))
+            || cut && (record == "?" || self.killed.iter().any(begins))
+    }
+
     /// Only what a killed writer left may be torn, and is called so.
     fn note_torn(&mut self, name: &str, found: &Found, place: &str) {
         for record in &found.torn {
-            let by_killed = self.killed.contains(client(record));
-            if !(name.contains("-partial") && by_killed) {
+            if !(name.contains("-partial") && self.is_by_killed(record)) {
                 self.torn.push(format!("{place}: {name}: {record}"));
             }
         }
         if name.contains("-partial") {
             let of = found.torn.iter().chain(&found.whole);
-            for record in of.filter(|it| !self.killed.contains(client(it))) {
-                self.torn
-                    .push(format!("{place}: {name}: {record}, whose writer lives"));
-            }
+            let living = of.filter(|record| !self.is_by_killed(record));
+            let said = |record| format!("{place}: {name}: {record}, whose writer lives");
+            let said: Vec<String> = living.map(said).collect();
+            self.torn.extend(said);
         }
     }
 
