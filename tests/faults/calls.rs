@@ -275,6 +275,25 @@ fn found(dir: &Path) -> Found {
     all
 }
 
+/// A daemon says that it is ready before all of its workers have opened the device for themselves: what they open, and die for
+/// want of, is none of an operation's calls.
+fn wait_for_workers(daemon: &Daemon) {
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let dir = format!("/proc/{}/fd", daemon.pid().as_raw_nonzero());
+    let is_device =
+        |path: PathBuf| fs::read_link(path).is_ok_and(|to| to == Path::new("/dev/fuse"));
+    let devices = || {
+        let all = fs::read_dir(&dir).unwrap();
+        all.filter(|entry| is_device(entry.as_ref().unwrap().path()))
+            .count()
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while devices() < cores.clamp(2, 4) {
+        assert!(Instant::now() < deadline, "{} workers", devices());
+        std::thread::yield_now();
+    }
+}
+
 /// What was written just now is given to a reader. A reader waits 100 ms at most for a close (spec 4.2), which a busy machine
 /// may need longer for.
 fn is_delivered(dir: &Path, line: &str, what: &str) {
@@ -304,10 +323,12 @@ fn every_call_of_the_daemon() {
         let own = std::env::current_exe().unwrap();
         let editor = own.file_name().unwrap().to_str().unwrap().to_owned();
         let mount = || {
-            sandbox.mount_with(|command| {
+            let daemon = sandbox.mount_with(|command| {
                 command.arg("--backing").arg(sandbox.path("b"));
                 command.args(["--editor", &editor]);
-            })
+            });
+            wait_for_workers(&daemon);
+            daemon
         };
         let mut daemon = mount();
         let (dir, below) = (sandbox.path("m"), sandbox.path("b"));
