@@ -95,8 +95,9 @@ impl Fs {
         for (name, known) in state.index.names(dir) {
             let expired = self.retention.expired(known.mtime, now);
             let gone = expired && StampedName::parse(name).is_some_and(|name| !name.is_pending());
-            let unfinished = known.in_the_making && self.is_stray(state, dir, name);
-            if known.kind == Kind::Directory || !(gone || unfinished) {
+            // In the making, or one that cannot be adopted just now: no look-up finds it either.
+            let stray = known.kind == Kind::File && self.is_stray(state, dir, name);
+            if known.kind == Kind::Directory || !(gone || stray) {
                 found.insert(name.clone(), (known.ino, known.kind));
             }
         }

@@ -233,3 +233,47 @@ fn a_directory_without_rights_is_left_out_of_an_adoption() {
     assert!(sandbox.sh("cat m/pending.md").ends_with("\nold\n"));
     sandbox.run(["unmount", "m"]);
 }
+
+/// spec 3.7: a stray that cannot be adopted, because its directory may not be written, is not listed either where no look-up
+/// finds it, does not go with its directory, and is adopted once it can be.
+#[test]
+fn a_stray_that_cannot_be_adopted() {
+    let _alone = crate::alone();
+    let user = User::new();
+    let mut sandbox = Sandbox::new();
+    sandbox.become_user(user.uid);
+    sandbox.run(["mount", "m"]);
+    sandbox.run(["unmount", "m"]);
+    let shut = sandbox.path("m/shut");
+    fs::create_dir(&shut).unwrap();
+    fs::write(shut.join("stray.md"), "stray\n").unwrap();
+    fs::write(shut.join("image.png"), "image\n").unwrap();
+    sandbox.run(["mount", "m"]);
+    assert_eq!(sandbox.sh("ls -l m/shut | wc -l"), "3\n");
+    assert_eq!(sandbox.sh("ls m/shut"), "image.png\npending.md\n");
+    assert_eq!(
+        sandbox
+            .sh("cat m/shut/stray.md 2>&1 || true")
+            .lines()
+            .count(),
+        1
+    );
+    assert!(
+        sandbox
+            .sh("rmdir m/shut 2>&1 || true")
+            .contains("not empty")
+    );
+    sandbox.run(["unmount", "m"]);
+    fs::remove_file(shut.join("image.png")).unwrap();
+    sandbox.run(["mount", "m"]);
+    assert!(
+        sandbox
+            .sh("rmdir m/shut 2>&1 || true")
+            .contains("not empty")
+    );
+    sandbox.run(["unmount", "m"]);
+    lchown(&shut, Some(user.uid), Some(user.uid)).unwrap();
+    sandbox.run(["mount", "m"]);
+    assert!(sandbox.sh("cat m/pending.md").ends_with("\nstray\n"));
+    sandbox.run(["unmount", "m"]);
+}

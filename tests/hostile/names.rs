@@ -6,6 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use handoff_fs::names::{NameClass, StampedName, classify};
 use rustix::fs::{CWD, FileType, Mode};
@@ -116,7 +117,8 @@ fn every_name_every_operation() {
     let _alone = crate::alone();
     let mut random = torture::random();
     let cases = torture::count(400, 40_000);
-    let mount = Mount::new();
+    let mut mount = Mount::new();
+    mount.allow(Duration::from_secs(torture::count(120, 3600)));
     let canary = mount.outside("canary");
     fs::write(&canary, "canary").unwrap();
     let mut ended: BTreeMap<(&str, String), u64> = BTreeMap::new();

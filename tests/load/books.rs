@@ -133,20 +133,27 @@ impl Books {
         }
     }
 
+    /// Is this a record of a writer that was killed? Its name itself may be cut.
+    fn is_by_killed(&self, record: &str) -> bool {
+        let cut = !record.contains('.');
+        let begins = |killed: &String| killed.starts_with(record);
+        self.killed.contains(client(record))
+            || cut && (record == "?" || self.killed.iter().any(begins))
+    }
+
     /// Only what a killed writer left may be torn, and is called so.
     fn note_torn(&mut self, name: &str, found: &Found, place: &str) {
         for record in &found.torn {
-            let by_killed = self.killed.contains(client(record));
-            if !(name.contains("-partial") && by_killed) {
+            if !(name.contains("-partial") && self.is_by_killed(record)) {
                 self.torn.push(format!("{place}: {name}: {record}"));
             }
         }
         if name.contains("-partial") {
             let of = found.torn.iter().chain(&found.whole);
-            for record in of.filter(|it| !self.killed.contains(client(it))) {
-                self.torn
-                    .push(format!("{place}: {name}: {record}, whose writer lives"));
-            }
+            let living = of.filter(|record| !self.is_by_killed(record));
+            let said = |record| format!("{place}: {name}: {record}, whose writer lives");
+            let said: Vec<String> = living.map(said).collect();
+            self.torn.extend(said);
         }
     }
 
@@ -155,9 +162,10 @@ impl Books {
     }
 
     /// What was written again has a reason to be delivered again: each version of an edit has all of the last; a log
-    /// that grew is delivered whole.
+    /// that grew is delivered whole; what its writer has removed while it was read is pending again when the same process
+    /// makes that name anew (spec 4.5), which may be long after.
     fn is_rewritten(record: &str) -> bool {
-        ["a", "e"].contains(&kind(record))
+        ["a", "e", "r"].contains(&kind(record))
     }
 
     fn unexplained(&self) -> Vec<String> {

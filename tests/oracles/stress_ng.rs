@@ -59,7 +59,7 @@ fn class() -> BTreeSet<String> {
 
 /// Runs these at the same time, and kills them all should they not come to an end.
 fn stress(mount: &Mount, names: &[&str], time: Duration) -> Output {
-    let seconds = time.as_secs().max(1);
+    let seconds = time.as_secs();
     let mut command = mount.command("stress", "timeout");
     command
         // timeout leads a process group of its own, and its signals go to all of it.
@@ -119,7 +119,7 @@ fn its_stressors_go_through() {
         }
     };
     if whole {
-        let each = time / u32::try_from(all.len()).unwrap();
+        let each = (time / u32::try_from(all.len()).unwrap()).max(Duration::from_secs(1));
         for name in &all {
             run(&[name], each);
         }

@@ -6,7 +6,7 @@
 //! That the run itself is not cut short loses nothing: whatever the program would have done or said after the cut, it
 //! would have done to a disk without power, and said to nobody.
 //!
-//! `HANDOFF_POWER=full` tries many more disks for each cut, and cuts the power once more during each recovery.
+//! A whole run (`HANDOFF_TORTURE_MINUTES`) tries many more disks for each cut, and cuts the power once more during each recovery.
 
 #![allow(unreachable_pub, reason = "nothing of a test is reachable")]
 
@@ -19,6 +19,9 @@ mod mount;
 mod scenarios;
 mod starts;
 mod world;
+
+#[path = "../common/torture.rs"]
+mod torture;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -82,15 +85,9 @@ struct Effort {
 
 impl Effort {
     fn usual() -> Effort {
-        match std::env::var("HANDOFF_POWER").as_deref() {
-            Ok("full") => Effort {
-                disks: 1024,
-                again: 12,
-            },
-            _ => Effort {
-                disks: 40,
-                again: 0,
-            },
+        Effort {
+            disks: torture::count(40, 1024) as usize,
+            again: torture::count(0, 12) as usize,
         }
     }
 }
@@ -152,14 +149,17 @@ fn cut_everywhere(name: &str, scenario: &Scenario, sync: bool, effort: Effort) -
             ));
         }
     }
-    eprintln!(
-        "{name}{}: {} operations; {} disks left by {} cuts; {} starts; {} broken",
-        if sync { "" } else { " --no-sync" },
-        tally.operations,
-        tally.disks,
-        tally.operations + 1,
-        tally.starts,
-        tally.broken.len(),
+    torture::figure(
+        "power",
+        format_args!(
+            "{name}{}: {} operations; {} disks left by {} cuts; {} starts; {} broken",
+            if sync { "" } else { " --no-sync" },
+            tally.operations,
+            tally.disks,
+            tally.operations + 1,
+            tally.starts,
+            tally.broken.len(),
+        ),
     );
     tally
 }
