@@ -4,7 +4,7 @@
 //! others change below the mount is seen at once (spec 3.1). Where the store cannot watch a queue, it is listed anew
 //! at every use. Taking in a change is also where strays are adopted (spec 3.7).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::time::SystemTime;
@@ -23,8 +23,10 @@ pub(super) type Suffixes = HashMap<(DirId, StampedName), u32>;
 const MAX_SUFFIXES: usize = 1024;
 
 mod doubts;
+mod undecided;
 
 use doubts::{Doubt, Ours, Seen, Settled};
+use undecided::Listed;
 
 /// One name of a queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,6 +48,8 @@ pub(super) struct Known {
 struct QueueIndex {
     names: BTreeMap<OsString, Known>,
     watch: Option<Watch>,
+    /// Of which it is not known yet whether somebody is writing them; see [`Listed`].
+    undecided: HashSet<OsString>,
 }
 
 /// See the [module](self).
@@ -174,56 +178,50 @@ impl Fs {
     /// Takes in what has changed, and makes sure that this queue is known.
     pub(super) fn load(&self, state: &mut State, dir: DirId) -> Result<()> {
         self.take_changes(state);
-        self.list_unknown(state, dir)
+        let listed = self.list_unknown(state, dir)?;
+        self.settle_listed(state, listed.into_iter().collect());
+        Ok(())
     }
 
     /// Lists a queue that is not kept in step.
-    fn list_unknown(&self, state: &mut State, dir: DirId) -> Result<()> {
+    fn list_unknown(&self, state: &mut State, dir: DirId) -> Result<Option<Listed>> {
         match state.index.queues.get(&dir) {
-            Some(queue) if queue.watch.is_some() => return Ok(()),
+            Some(queue) if queue.watch.is_some() => return Ok(None),
             _ => {}
         }
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
         // Watched first, listed then: a change in between is seen twice rather than not at all.
         let watch = self.store.watch(&path);
-        let names: BTreeMap<OsString, Known> = self
-            .store
-            .list(&path)?
-            .into_iter()
-            .filter(|(name, meta)| !is_never_shown(name, meta.kind))
-            .map(|(name, meta)| (name, known(&meta, false)))
-            .collect();
-        let queue = QueueIndex { names, watch };
+        let mut names = BTreeMap::new();
+        let mut undecided = HashSet::new();
+        for (name, meta) in self.store.list(&path)? {
+            if is_never_shown(&name, meta.kind) {
+                continue;
+            }
+            let may_be_written = undecided::may_be_written(&name, meta.kind, watch.is_some())
+                && !self.local.is_ordinary(&path.join(&name));
+            names.insert(name.clone(), known(&meta, may_be_written));
+            if may_be_written {
+                undecided.insert(name);
+            }
+        }
+        let queue = QueueIndex {
+            names,
+            watch,
+            undecided,
+        };
         let old = state.index.queues.insert(dir, queue);
         if let Some(watch) = watch {
             state.index.by_watch.insert(watch, dir);
             // A file that somebody has begun since it is watched must not be taken for a finished stray.
             self.take_changes(state);
         }
-        let Some(queue) = state.index.queues.get(&dir) else {
+        if !state.index.queues.contains_key(&dir) {
             // More changes than were kept.
             return self.list_unknown(state, dir);
-        };
-        let finished: Vec<(OsString, Known)> = queue
-            .names
-            .iter()
-            .filter(|(_, known)| !known.in_the_making)
-            .map(|(name, known)| (name.clone(), *known))
-            .collect();
-        for (name, known) in finished {
-            let seen = Seen {
-                in_the_making: false,
-                ours: Ours::Only(None),
-                tried: false,
-            };
-            self.settle_known(state, dir, &path, &name, known, seen);
         }
-        let new = state.index.queues.get_mut(&dir).ok_or(Error::NotFound)?;
-        match old {
-            Some(old) if same_names(&old.names, &new.names) => new.names = old.names,
-            _ => state.index.generation += 1,
-        }
-        Ok(())
+        let old = old.map(|old| old.names);
+        Ok(Some(Listed { dir, path, old }))
     }
 
     pub(super) fn take_changes(&self, state: &mut State) {
@@ -253,6 +251,12 @@ impl Fs {
                     state.index.drop_queue(dir);
                 }
                 continue;
+            }
+            if change.what != What::Touched
+                && let Some(queue) = state.index.queues.get_mut(&dir)
+            {
+                // The store has told.
+                queue.undecided.remove(&change.name);
             }
             let known = state.index.get(dir, &change.name);
             let ours = known.filter(|known| known.ours && change.what != What::Removed);
@@ -459,11 +463,18 @@ impl Fs {
     pub(super) fn queues_below(&self, state: &mut State, top: DirId) -> Result<Vec<DirId>> {
         // Once for all of them.
         self.take_changes(state);
+        let mut listed = Vec::new();
+        let found = self.walk(state, top, &mut listed);
+        self.settle_listed(state, listed);
+        found
+    }
+
+    fn walk(&self, state: &mut State, top: DirId, listed: &mut Vec<Listed>) -> Result<Vec<DirId>> {
         let mut found = Vec::new();
         let mut left = vec![top];
         while let Some(dir) = left.pop() {
             match self.list_unknown(state, dir) {
-                Ok(()) => {}
+                Ok(new) => listed.extend(new),
                 // Removed from outside while we walked.
                 Err(Error::NotFound | Error::NotDirectory) if dir != top => continue,
                 // One that cannot be read must not shut the others.
