@@ -297,6 +297,15 @@ fn account(sandbox: &Sandbox, mounted: &Mounted<'_>, seen: &mut Seen) {
             println!("delivered twice: {id}");
         }
     }
+    let wrong = [&seen.lost, &seen.torn, &seen.unread];
+    assert!(
+        wrong.iter().all(|it| it.is_empty()),
+        "lost: {:?}\ntorn: {:?}\nconsumed unread: {:?}\n{}",
+        seen.lost,
+        seen.torn,
+        seen.unread,
+        sandbox.sh("ls -lR m; ls -lR acks; find m/.. -maxdepth 1; tail -300 .local/state/handoff-fs/*.log; tail -40 errors")
+    );
     // What is over is taken away, as time does, so that the directory stays small.
     seen.delivered
         .retain(|id, _| found.get(id).is_some_and(|it| it.pending));
@@ -309,15 +318,6 @@ fn account(sandbox: &Sandbox, mounted: &Mounted<'_>, seen: &mut Seen) {
     for path in consumed {
         fs::remove_file(path).unwrap();
     }
-    let wrong = [&seen.lost, &seen.torn, &seen.unread];
-    assert!(
-        wrong.iter().all(|it| it.is_empty()),
-        "lost: {:?}\ntorn: {:?}\nconsumed unread: {:?}\n{}",
-        seen.lost,
-        seen.torn,
-        seen.unread,
-        sandbox.sh("ls -lR m; ls -lR acks; find m/.. -maxdepth 1; tail -300 .local/state/handoff-fs/*.log; tail -40 errors")
-    );
 }
 
 /// spec 8.3, 4.2, 3.7, 3.8, 6.3: whichever process is killed, and whenever: what was acknowledged, also while nothing was
