@@ -24,6 +24,7 @@ const MAX_SUFFIXES: usize = 1024;
 
 mod doubts;
 mod undecided;
+mod walk;
 
 use doubts::{Doubt, Ours, Seen, Settled};
 use undecided::Listed;
@@ -50,6 +51,8 @@ struct QueueIndex {
     watch: Option<Watch>,
     /// Of which it is not known yet whether somebody is writing them; see [`Listed`].
     undecided: HashSet<OsString>,
+    /// Which somebody was seen to write.
+    held: HashSet<OsString>,
 }
 
 /// See the [module](self).
@@ -59,6 +62,8 @@ pub(super) struct Index {
     by_watch: HashMap<Watch, DirId>,
     /// What has changed and could not be looked at, or not be adopted: it is tried again before the next use.
     doubts: Vec<Doubt>,
+    /// Where there is something undecided.
+    unsettled: Vec<Listed>,
     /// Moves whenever anything in it changes, so that what was derived from it can be kept while it stands still.
     pub(super) generation: u64,
 }
@@ -178,15 +183,15 @@ impl Fs {
     /// Takes in what has changed, and makes sure that this queue is known.
     pub(super) fn load(&self, state: &mut State, dir: DirId) -> Result<()> {
         self.take_changes(state);
-        let listed = self.list_unknown(state, dir)?;
-        self.settle_listed(state, listed.into_iter().collect());
-        Ok(())
+        let listed = self.list_unknown(state, dir);
+        self.settle_listed(state);
+        listed
     }
 
     /// Lists a queue that is not kept in step.
-    fn list_unknown(&self, state: &mut State, dir: DirId) -> Result<Option<Listed>> {
+    fn list_unknown(&self, state: &mut State, dir: DirId) -> Result<()> {
         match state.index.queues.get(&dir) {
-            Some(queue) if queue.watch.is_some() => return Ok(None),
+            Some(queue) if queue.watch.is_some() => return Ok(()),
             _ => {}
         }
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
@@ -209,6 +214,7 @@ impl Fs {
             names,
             watch,
             undecided,
+            held: HashSet::new(),
         };
         let old = state.index.queues.insert(dir, queue);
         if let Some(watch) = watch {
@@ -221,7 +227,8 @@ impl Fs {
             return self.list_unknown(state, dir);
         }
         let old = old.map(|old| old.names);
-        Ok(Some(Listed { dir, path, old }))
+        state.index.unsettled.push(Listed { dir, path, old });
+        Ok(())
     }
 
     pub(super) fn take_changes(&self, state: &mut State) {
@@ -252,16 +259,21 @@ impl Fs {
                 }
                 continue;
             }
-            if change.what != What::Touched
-                && let Some(queue) = state.index.queues.get_mut(&dir)
-            {
-                // The store has told.
-                queue.undecided.remove(&change.name);
+            let mut what = change.what;
+            if let Some(queue) = state.index.queues.get_mut(&dir) {
+                if what == What::Closed && queue.held.remove(&change.name) {
+                    // By one of those who wrote it, perhaps not the last one.
+                    what = What::Touched;
+                    self.undecided(state, dir, &change.name);
+                } else if what != What::Touched {
+                    // The store has told.
+                    queue.undecided.remove(&change.name);
+                }
             }
             let known = state.index.get(dir, &change.name);
             let ours = known.filter(|known| known.ours && change.what != What::Removed);
             let ours = ours.map(|known| known.ino);
-            let in_the_making = match change.what {
+            let in_the_making = match what {
                 What::Created => true,
                 What::Closed | What::Removed => false,
                 What::Touched => known.is_some_and(|known| known.in_the_making),
@@ -355,10 +367,19 @@ impl Fs {
     ) {
         match self.settle(state, dir, path, name, known, seen) {
             Settled::As(settled) => {
-                if settled != name {
-                    state.index.set(dir, name, None);
+                if settled == name {
+                    state.index.set(dir, name, Some(known));
+                    return;
                 }
+                state.index.set(dir, name, None);
+                let in_the_making = true;
+                let known = Known {
+                    in_the_making,
+                    ..known
+                };
                 state.index.set(dir, &settled, Some(known));
+                // Who had opened it before it was renamed may be writing it; from now on nobody opens it unseen.
+                self.undecided(state, dir, &settled);
             }
             Settled::NotYet => {
                 state.index.set(dir, name, Some(known));
@@ -457,51 +478,5 @@ impl Fs {
         } else {
             DirKind::Queue
         }
-    }
-
-    /// The queue itself and every queue below it, all of them loaded.
-    pub(super) fn queues_below(&self, state: &mut State, top: DirId) -> Result<Vec<DirId>> {
-        // Once for all of them.
-        self.take_changes(state);
-        let mut listed = Vec::new();
-        let found = self.walk(state, top, &mut listed);
-        self.settle_listed(state, listed);
-        found
-    }
-
-    fn walk(&self, state: &mut State, top: DirId, listed: &mut Vec<Listed>) -> Result<Vec<DirId>> {
-        let mut found = Vec::new();
-        let mut left = vec![top];
-        while let Some(dir) = left.pop() {
-            match self.list_unknown(state, dir) {
-                Ok(new) => listed.extend(new),
-                // Removed from outside while we walked.
-                Err(Error::NotFound | Error::NotDirectory) if dir != top => continue,
-                // One that cannot be read must not shut the others.
-                Err(error) if dir != top => {
-                    let path = state.dirs.path(dir).unwrap_or_default();
-                    log::warn!(
-                        "{}: cannot be read ({error}); it is left out",
-                        path.display()
-                    );
-                    continue;
-                }
-                Err(error) => return Err(error),
-            }
-            found.push(dir);
-            let children: Vec<(OsString, u64)> = state
-                .index
-                .names(dir)
-                .filter(|(_, known)| known.kind == Kind::Directory)
-                .map(|(name, known)| (name.clone(), known.ino))
-                .collect();
-            for (name, ino) in children {
-                let kind = self.kind_of_dir(state, dir, &name);
-                if kind == DirKind::Queue {
-                    left.push(state.dirs.enter(dir, &name, ino, kind));
-                }
-            }
-        }
-        Ok(found)
     }
 }

@@ -11,8 +11,9 @@ use super::{Known, is_stray, same_names};
 use crate::names::StampedName;
 use crate::store::{Access, Kind, writers};
 
-/// A queue that was just listed. What may still be written in it is taken for being in the making, until it is known who
+/// A queue that was just listed, or where something was adopted. What may still be written in it is taken for being in the making, until it is known who
 /// has it open: an adopted stray could else be read, and so consumed, before it is whole.
+#[derive(Debug)]
 pub(super) struct Listed {
     pub(super) dir: DirId,
     pub(super) path: PathBuf,
@@ -28,8 +29,26 @@ pub(super) fn may_be_written(name: &OsStr, kind: Kind, watched: bool) -> bool {
 }
 
 impl Fs {
-    /// Decides for all of them, by one look at who has what open, and adopts what is finished.
-    pub(super) fn settle_listed(&self, state: &mut State, listed: Vec<Listed>) {
+    /// Somebody may be writing this file: it is in the making until that is known.
+    pub(super) fn undecided(&self, state: &mut State, dir: DirId, name: &OsStr) {
+        if let (Some(queue), Some(path)) = (state.index.queues.get_mut(&dir), state.dirs.path(dir))
+        {
+            queue.undecided.insert(name.to_owned());
+            let old = None;
+            state.index.unsettled.push(Listed { dir, path, old });
+        }
+    }
+
+    /// Decides of all that is undecided, by one look at who has what open, and adopts what is finished. What that renames is
+    /// looked at once more: a writer may have come in between.
+    pub(super) fn settle_listed(&self, state: &mut State) {
+        while !state.index.unsettled.is_empty() {
+            let listed = std::mem::take(&mut state.index.unsettled);
+            self.settle_these(state, listed);
+        }
+    }
+
+    fn settle_these(&self, state: &mut State, listed: Vec<Listed>) {
         let undecided: HashSet<OsString> = listed
             .iter()
             .filter_map(|it| state.index.queues.get(&it.dir))
@@ -50,6 +69,7 @@ impl Fs {
                     self.store.open(&path, &name, Access::READ).ok()
                 });
                 if is_open {
+                    queue.held.insert(name.clone());
                     log::info!(
                         "{}: somebody is writing it; it is delivered when it is closed",
                         path.join(&name).display()
