@@ -137,6 +137,35 @@ fn begun_while_nothing_was_mounted() {
     }
 }
 
+/// spec 3.7: who adds to a file that was closed, and not adopted by then, is waited for too.
+#[test]
+fn added_to_before_it_was_adopted() {
+    let mount = Mount::new();
+    assert_eq!(mount.peek(), [""; 0]);
+    fs::write(mount.below("log.md"), "one\n").unwrap();
+    let script =
+        "exec 3>> \"$0\"; echo; read -r line; echo \"$line\" >&3; exec 3>&-; echo; read -r end";
+    // As its own descriptors would be numbered otherwise.
+    let below = mount.below("log.md").to_str().unwrap().to_owned();
+    let mut writer = Command::new("bash")
+        .args(["-c", script])
+        .arg(below.replace("self", &std::process::id().to_string()))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = writer.stdin.take().unwrap();
+    let mut output = BufReader::new(writer.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    assert_eq!(mount.take("reader"), [""; 0]);
+    input.write_all(b"two\n").unwrap();
+    output.read_line(&mut line).unwrap();
+    assert_eq!(mount.take("reader"), ["one\ntwo"]);
+    drop(input);
+    writer.wait().unwrap();
+}
+
 /// spec 3.7: moved in, linked in, and copied in with an old mtime.
 #[test]
 fn moved_and_linked_in() {
