@@ -280,7 +280,7 @@ impl Fs {
         fs.recover()?;
         // From now on every queue is watched, so that what somebody begins to write below is known to be unfinished
         // before its first reader comes (spec 3.7).
-        fs.queues_below(&mut fs.lock(), DirId::ROOT)?;
+        fs.watch_all()?;
         Ok(Arc::new(fs))
     }
 

@@ -21,6 +21,7 @@ pub mod first_mount;
 pub mod local;
 pub mod open_error;
 mod private;
+pub mod writers;
 
 /// What a directory entry is; symbolic links and special files are `Other` and never shown (spec 3.6, 4.10).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

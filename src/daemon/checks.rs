@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::mounts::{self, Manner, Mount, NotUnmounted, State};
+use super::mounts::{self, Mount, NotUnmounted, State};
 use super::{Failed, control, shown};
 use crate::config::Config;
 use crate::names::PRIVATE;
@@ -191,7 +191,7 @@ fn clear(mountpoint: &Path) -> Result<(), Failed> {
 
 /// Clears one dead mount of ours.
 pub(super) fn clear_dead(mountpoint: &Path) -> Result<(), Failed> {
-    let text = match mounts::unmount(mountpoint, Manner::Lazy) {
+    let text = match mounts::unmount_dead(mountpoint) {
         Ok(()) => return Ok(()),
         Err(NotUnmounted::Busy) => "busy".to_owned(),
         Err(NotUnmounted::Other(text)) => text,

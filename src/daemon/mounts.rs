@@ -2,12 +2,14 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
@@ -165,6 +167,48 @@ pub(super) fn unmount(point: &Path, manner: Manner) -> Result<(), NotUnmounted> 
     }
 }
 
+/// Takes a dead mount of ours away from this place, lazily; does nothing if what is on top is none.
+///
+/// A supervisor and another `mount` may come at the same time, and whoever is second must not take what the first has mounted
+/// meanwhile. So the mount is held by a descriptor, and what is unmounted is what was seen to be dead. The helper knows only
+/// paths: there, a moment is left.
+pub(super) fn unmount_dead(point: &Path) -> Result<(), NotUnmounted> {
+    let other = |error: Errno| NotUnmounted::Other(error.to_string());
+    // Asks the file system nothing.
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let root = rustix::fs::open(point, flags, Mode::empty()).map_err(other)?;
+    let failed = |error: io::Error| NotUnmounted::Other(error.to_string());
+    let Some(dead) = seen_dead(&root).map_err(failed)? else {
+        return Ok(());
+    };
+    let path = format!("/proc/self/fd/{}", root.as_raw_fd());
+    match rustix::mount::unmount(&path, UnmountFlags::DETACH) {
+        Ok(()) => Ok(()),
+        // Somebody else was faster.
+        Err(Errno::INVAL) if !table().map_err(failed)?.contains(&dead) => Ok(()),
+        Err(Errno::PERM) => {
+            drop(root);
+            unmount_with_helper(point, Manner::Lazy)
+        }
+        Err(error) => Err(other(error)),
+    }
+}
+
+/// The mount whose root this is, if it is one of ours whose daemon is gone.
+fn seen_dead(root: &OwnedFd) -> io::Result<Option<Mount>> {
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", root.as_raw_fd()))?;
+    let mut lines = info.lines();
+    let id = lines.find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok());
+    let mut table = table()?.into_iter();
+    let Some(mount) = table.find(|mount| Some(mount.id) == id && mount.is_ours()) else {
+        return Ok(None);
+    };
+    let root = root.try_clone()?;
+    let answer = patiently(move || rustix::fs::statat(&root, "", AtFlags::EMPTY_PATH).map(drop));
+    let dead = matches!(answer, Some(Err(Errno::NOTCONN | Errno::CONNABORTED)));
+    Ok(dead.then_some(mount))
+}
+
 fn unmount_with_helper(point: &Path, manner: Manner) -> Result<(), NotUnmounted> {
     let Some(helper) = helper() else {
         let text = "fusermount3 is not installed; apt-get install fuse3";
@@ -246,8 +290,8 @@ impl OwnMount {
     /// Takes away what a connection that was cut from outside (`umount -f`, or `abort` in sysfs) leaves: a dead
     /// mount. Its numbers may be a new mount's by now, so only a dead one is taken.
     pub(super) fn unmount_if_dead(&self) {
-        if self.is_there() && probe(&self.0.point) == State::Dead {
-            let _ = unmount(&self.0.point, Manner::Lazy);
+        if self.is_there() {
+            let _ = unmount_dead(&self.0.point);
         }
     }
 }

@@ -13,9 +13,9 @@ use super::{Fs, Request, State};
 use crate::delivery::ReadSeen;
 use crate::error::{Error, Result};
 use crate::names::StampedName;
-use crate::store::Access;
 use crate::store::beneath::{self, stat_file};
 use crate::store::local::Area;
+use crate::store::{Access, first_free};
 
 /// Kept until a read that consumed what it delivers has been answered. If this program is killed before that, the reader
 /// never had the end of it, and the next mount makes it pending again.
@@ -134,20 +134,25 @@ impl Fs {
         for item in fields.chunks_exact(3) {
             // Only what this program writes is followed: anything else in a name could lead out of the directory.
             let queue = Path::new(item[0]);
-            match [item[1], item[2]].map(StampedName::parse) {
-                [Some(name), Some(done)] if name.is_pending() && !done.is_pending() => {}
+            let name = match [item[1], item[2]].map(StampedName::parse) {
+                [Some(name), Some(done)] if name.is_pending() && !done.is_pending() => name,
                 _ => return Err(Error::Invalid),
-            }
-            match self.store.rename((queue, item[2]), (queue, item[1])) {
-                Ok(()) => {
+            };
+            // Since it was consumed its name may have become another handoff's.
+            let renamed_to = first_free(&name, |name| {
+                let name = name.to_os_string();
+                self.store.rename((queue, item[2]), (queue, &name))
+            });
+            match renamed_to {
+                Ok(name) => {
                     log::warn!(
                         "{}: was being read when the last daemon ended; it is delivered again",
-                        queue.join(item[1]).display()
+                        queue.join(name.to_os_string()).display()
                     );
                     renamed.insert(queue);
                 }
                 // Not consumed by then, or renamed since.
-                Err(Error::NotFound | Error::Exists) => {}
+                Err(Error::NotFound) => {}
                 Err(error) => return Err(error),
             }
         }

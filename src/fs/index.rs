@@ -4,7 +4,7 @@
 //! others change below the mount is seen at once (spec 3.1). Where the store cannot watch a queue, it is listed anew
 //! at every use. Taking in a change is also where strays are adopted (spec 3.7).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::time::SystemTime;
@@ -23,8 +23,11 @@ pub(super) type Suffixes = HashMap<(DirId, StampedName), u32>;
 const MAX_SUFFIXES: usize = 1024;
 
 mod doubts;
+mod undecided;
+mod walk;
 
 use doubts::{Doubt, Ours, Seen, Settled};
+use undecided::Listed;
 
 /// One name of a queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,6 +49,10 @@ pub(super) struct Known {
 struct QueueIndex {
     names: BTreeMap<OsString, Known>,
     watch: Option<Watch>,
+    /// Of which it is not known yet whether somebody is writing them; see [`Listed`].
+    undecided: HashSet<OsString>,
+    /// Which somebody was seen to write.
+    held: HashSet<OsString>,
 }
 
 /// See the [module](self).
@@ -55,6 +62,8 @@ pub(super) struct Index {
     by_watch: HashMap<Watch, DirId>,
     /// What has changed and could not be looked at, or not be adopted: it is tried again before the next use.
     doubts: Vec<Doubt>,
+    /// Where there is something undecided.
+    unsettled: Vec<Listed>,
     /// Moves whenever anything in it changes, so that what was derived from it can be kept while it stands still.
     pub(super) generation: u64,
 }
@@ -174,7 +183,9 @@ impl Fs {
     /// Takes in what has changed, and makes sure that this queue is known.
     pub(super) fn load(&self, state: &mut State, dir: DirId) -> Result<()> {
         self.take_changes(state);
-        self.list_unknown(state, dir)
+        let listed = self.list_unknown(state, dir);
+        self.settle_listed(state);
+        listed
     }
 
     /// Lists a queue that is not kept in step.
@@ -186,43 +197,37 @@ impl Fs {
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
         // Watched first, listed then: a change in between is seen twice rather than not at all.
         let watch = self.store.watch(&path);
-        let names: BTreeMap<OsString, Known> = self
-            .store
-            .list(&path)?
-            .into_iter()
-            .filter(|(name, meta)| !is_never_shown(name, meta.kind))
-            .map(|(name, meta)| (name, known(&meta, false)))
-            .collect();
-        let queue = QueueIndex { names, watch };
+        let mut names = BTreeMap::new();
+        let mut undecided = HashSet::new();
+        for (name, meta) in self.store.list(&path)? {
+            if is_never_shown(&name, meta.kind) {
+                continue;
+            }
+            let may_be_written = undecided::may_be_written(&name, meta.kind, watch.is_some())
+                && !self.local.is_ordinary(&path.join(&name));
+            names.insert(name.clone(), known(&meta, may_be_written));
+            if may_be_written {
+                undecided.insert(name);
+            }
+        }
+        let queue = QueueIndex {
+            names,
+            watch,
+            undecided,
+            held: HashSet::new(),
+        };
         let old = state.index.queues.insert(dir, queue);
         if let Some(watch) = watch {
             state.index.by_watch.insert(watch, dir);
             // A file that somebody has begun since it is watched must not be taken for a finished stray.
             self.take_changes(state);
         }
-        let Some(queue) = state.index.queues.get(&dir) else {
+        if !state.index.queues.contains_key(&dir) {
             // More changes than were kept.
             return self.list_unknown(state, dir);
-        };
-        let finished: Vec<(OsString, Known)> = queue
-            .names
-            .iter()
-            .filter(|(_, known)| !known.in_the_making)
-            .map(|(name, known)| (name.clone(), *known))
-            .collect();
-        for (name, known) in finished {
-            let seen = Seen {
-                in_the_making: false,
-                ours: Ours::Only(None),
-                tried: false,
-            };
-            self.settle_known(state, dir, &path, &name, known, seen);
         }
-        let new = state.index.queues.get_mut(&dir).ok_or(Error::NotFound)?;
-        match old {
-            Some(old) if same_names(&old.names, &new.names) => new.names = old.names,
-            _ => state.index.generation += 1,
-        }
+        let old = old.map(|old| old.names);
+        state.index.unsettled.push(Listed { dir, path, old });
         Ok(())
     }
 
@@ -254,10 +259,21 @@ impl Fs {
                 }
                 continue;
             }
+            let mut what = change.what;
+            if let Some(queue) = state.index.queues.get_mut(&dir) {
+                if what == What::Closed && queue.held.remove(&change.name) {
+                    // By one of those who wrote it, perhaps not the last one.
+                    what = What::Touched;
+                    self.undecided(state, dir, &change.name);
+                } else if what != What::Touched {
+                    // The store has told.
+                    queue.undecided.remove(&change.name);
+                }
+            }
             let known = state.index.get(dir, &change.name);
             let ours = known.filter(|known| known.ours && change.what != What::Removed);
             let ours = ours.map(|known| known.ino);
-            let in_the_making = match change.what {
+            let in_the_making = match what {
                 What::Created => true,
                 What::Closed | What::Removed => false,
                 What::Touched => known.is_some_and(|known| known.in_the_making),
@@ -351,10 +367,19 @@ impl Fs {
     ) {
         match self.settle(state, dir, path, name, known, seen) {
             Settled::As(settled) => {
-                if settled != name {
-                    state.index.set(dir, name, None);
+                if settled == name {
+                    state.index.set(dir, name, Some(known));
+                    return;
                 }
+                state.index.set(dir, name, None);
+                let in_the_making = true;
+                let known = Known {
+                    in_the_making,
+                    ..known
+                };
                 state.index.set(dir, &settled, Some(known));
+                // Who had opened it before it was renamed may be writing it; from now on nobody opens it unseen.
+                self.undecided(state, dir, &settled);
             }
             Settled::NotYet => {
                 state.index.set(dir, name, Some(known));
@@ -453,44 +478,5 @@ impl Fs {
         } else {
             DirKind::Queue
         }
-    }
-
-    /// The queue itself and every queue below it, all of them loaded.
-    pub(super) fn queues_below(&self, state: &mut State, top: DirId) -> Result<Vec<DirId>> {
-        // Once for all of them.
-        self.take_changes(state);
-        let mut found = Vec::new();
-        let mut left = vec![top];
-        while let Some(dir) = left.pop() {
-            match self.list_unknown(state, dir) {
-                Ok(()) => {}
-                // Removed from outside while we walked.
-                Err(Error::NotFound | Error::NotDirectory) if dir != top => continue,
-                // One that cannot be read must not shut the others.
-                Err(error) if dir != top => {
-                    let path = state.dirs.path(dir).unwrap_or_default();
-                    log::warn!(
-                        "{}: cannot be read ({error}); it is left out",
-                        path.display()
-                    );
-                    continue;
-                }
-                Err(error) => return Err(error),
-            }
-            found.push(dir);
-            let children: Vec<(OsString, u64)> = state
-                .index
-                .names(dir)
-                .filter(|(_, known)| known.kind == Kind::Directory)
-                .map(|(name, known)| (name.clone(), known.ino))
-                .collect();
-            for (name, ino) in children {
-                let kind = self.kind_of_dir(state, dir, &name);
-                if kind == DirKind::Queue {
-                    left.push(state.dirs.enter(dir, &name, ino, kind));
-                }
-            }
-        }
-        Ok(found)
     }
 }

@@ -143,3 +143,23 @@ fn scratch_files_stay() {
     mount.sh("b", "mv x.md.tmp x.md");
     assert_eq!(mount.peek(), ["tmp"]);
 }
+
+/// spec 3.8, 6.3: what was consumed by a read that was not answered any more is pending again, also when another handoff has
+/// been given its name since.
+#[test]
+fn an_unanswered_read_of_a_name_that_is_taken() {
+    let mut mount = Mount::new();
+    mount.unmount();
+    let (name, done) = ("2026-01-02_030405_x.md", "2026-01-02_030405_x_done.md");
+    fs::write(mount.below(done), "consumed, and not answered\n").unwrap();
+    fs::write(mount.below(name), "the next\n").unwrap();
+    fs::create_dir_all(mount.below(".handoff-fs/consuming")).unwrap();
+    let note = format!("\0{name}\0{done}\0");
+    fs::write(mount.below(".handoff-fs/consuming/1"), note).unwrap();
+    mount.remount();
+    let mut bodies = mount.peek();
+    bodies.sort();
+    assert_eq!(bodies, ["consumed, and not answered", "the next"]);
+    assert_eq!(mount.slugs(), ["x", "x_2"]);
+    assert!(!mount.below(".handoff-fs/consuming/1").exists());
+}

@@ -1,8 +1,9 @@
 //! Files that turn up below, and what others change there.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use crate::first_mount::age;
@@ -101,6 +102,68 @@ fn not_before_it_is_closed() {
         assert_eq!(mount.take("reader"), ["first half, second half"], "{name}");
         assert_eq!(mount.slugs(), ["one_done", "slow_done"]);
     }
+}
+
+/// spec 3.7, 3.1: what somebody began while nothing was mounted, and is still writing when it is mounted again, is not
+/// delivered in part: neither what is adopted, nor what has its stamped name already.
+#[test]
+fn begun_while_nothing_was_mounted() {
+    for name in ["slow.md", "2026-11-20_101500_slow.md", "q/slow.md"] {
+        let mut mount = Mount::new();
+        mount.sh("a", "mkdir q; echo one > one.md; echo two > q/two.md");
+        mount.unmount();
+        fs::write(mount.below("closed.md"), "closed\n").unwrap();
+        let script = "exec 3>> $0; printf 'first half, ' >&3; echo; read -r line; echo \"$line\" >&3; exec 3>&-; echo; read -r end";
+        let mut writer = Command::new("bash")
+            .args(["-c", script])
+            .arg(mount.at(name))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = writer.stdin.take().unwrap();
+        let mut output = BufReader::new(writer.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        mount.remount();
+        let mut taken = mount.take("reader");
+        taken.sort();
+        assert_eq!(taken, ["closed", "one", "two"], "{name}");
+        input.write_all(b"second half\n").unwrap();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(mount.take("reader"), ["first half, second half"], "{name}");
+        drop(input);
+        writer.wait().unwrap();
+    }
+}
+
+/// spec 3.7: who adds to a file that was closed, and not adopted by then, is waited for too.
+#[test]
+fn added_to_before_it_was_adopted() {
+    let mount = Mount::new();
+    assert_eq!(mount.peek(), [""; 0]);
+    fs::write(mount.below("log.md"), "one\n").unwrap();
+    let script =
+        "exec 3>> \"$0\"; echo; read -r line; echo \"$line\" >&3; exec 3>&-; echo; read -r end";
+    // As its own descriptors would be numbered otherwise.
+    let below = mount.below("log.md").to_str().unwrap().to_owned();
+    let mut writer = Command::new("bash")
+        .args(["-c", script])
+        .arg(below.replace("self", &std::process::id().to_string()))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = writer.stdin.take().unwrap();
+    let mut output = BufReader::new(writer.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    assert_eq!(mount.take("reader"), [""; 0]);
+    input.write_all(b"two\n").unwrap();
+    output.read_line(&mut line).unwrap();
+    assert_eq!(mount.take("reader"), ["one\ntwo"]);
+    drop(input);
+    writer.wait().unwrap();
 }
 
 /// spec 3.7: moved in, linked in, and copied in with an old mtime.

@@ -9,12 +9,15 @@ mod kernel;
 
 mod background;
 mod sandbox;
+#[path = "../common/torture.rs"]
+mod torture;
 #[path = "../common/users.rs"]
 mod users;
 
 mod bad_input;
 mod crash;
 mod crash_edits;
+mod kill_loop;
 mod lifecycle;
 mod status;
 mod strangers;

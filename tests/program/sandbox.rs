@@ -41,7 +41,7 @@ impl Sandbox {
         Sandbox {
             program: env!("CARGO_BIN_EXE_handoff-fs").into(),
             prefix: Vec::new(),
-            _watchdog: watch(dir.path().to_owned()),
+            _watchdog: watch(dir.path().to_owned(), WATCHDOG),
             dir,
             _serial: serial,
         }
@@ -59,6 +59,11 @@ impl Sandbox {
         self.prefix = vec!["setpriv".into()];
         self.prefix.extend(ids);
         self.prefix.extend(["--clear-groups".into(), "--".into()]);
+    }
+
+    /// Aborts the mounts only after this time, counted from now.
+    pub fn allow(&mut self, time: Duration) {
+        self._watchdog = watch(self.dir.path().to_owned(), time);
     }
 
     /// A path in the sandbox.
@@ -226,10 +231,10 @@ fn mounts_in(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Aborts the connections of a test that takes too long: everybody who hangs in them gets an error.
-fn watch(dir: PathBuf) -> Sender<()> {
+fn watch(dir: PathBuf, patience: Duration) -> Sender<()> {
     let (done, wait) = mpsc::channel();
     thread::spawn(move || {
-        if wait.recv_timeout(WATCHDOG) == Err(RecvTimeoutError::Timeout) {
+        if wait.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
             for mount in mounts_in(&dir) {
                 eprintln!("watchdog: {} is aborted", mount.display());
                 let _ = rustix::mount::unmount(&mount, UnmountFlags::FORCE);

@@ -1,0 +1,61 @@
+//! All queues below one.
+
+use std::ffi::OsString;
+
+use super::super::dirs::{DirId, DirKind};
+use super::super::{Fs, State};
+use crate::error::{Error, Result};
+use crate::store::Kind;
+
+impl Fs {
+    /// The queue itself and every queue below it, all of them loaded.
+    pub(in crate::fs) fn queues_below(&self, state: &mut State, top: DirId) -> Result<Vec<DirId>> {
+        // Once for all of them.
+        self.take_changes(state);
+        let found = self.walk(state, top);
+        self.settle_listed(state);
+        found
+    }
+
+    /// Lists and watches all queues. Nothing is decided of what they hold before the first use: until this is mounted,
+    /// anybody may still open a file in the plain directory.
+    pub(in crate::fs) fn watch_all(&self) -> Result<()> {
+        self.walk(&mut self.lock(), DirId::ROOT).map(drop)
+    }
+
+    fn walk(&self, state: &mut State, top: DirId) -> Result<Vec<DirId>> {
+        let mut found = Vec::new();
+        let mut left = vec![top];
+        while let Some(dir) = left.pop() {
+            match self.list_unknown(state, dir) {
+                Ok(()) => {}
+                // Removed from outside while we walked.
+                Err(Error::NotFound | Error::NotDirectory) if dir != top => continue,
+                // One that cannot be read must not shut the others.
+                Err(error) if dir != top => {
+                    let path = state.dirs.path(dir).unwrap_or_default();
+                    log::warn!(
+                        "{}: cannot be read ({error}); it is left out",
+                        path.display()
+                    );
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            found.push(dir);
+            let children: Vec<(OsString, u64)> = state
+                .index
+                .names(dir)
+                .filter(|(_, known)| known.kind == Kind::Directory)
+                .map(|(name, known)| (name.clone(), known.ino))
+                .collect();
+            for (name, ino) in children {
+                let kind = self.kind_of_dir(state, dir, &name);
+                if kind == DirKind::Queue {
+                    left.push(state.dirs.enter(dir, &name, ino, kind));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
