@@ -5,7 +5,8 @@
 //! but cannot be asked for without `unsafe`.
 //!
 //! Nothing here waits for a file system: links are read and never followed, for one of them may lead into a mount that
-//! hangs. What cannot be seen is taken for closed: processes of other users and of other PID namespaces, and files that were
+//! hangs. But a process that is just running another program lets nobody look before it has closed its files, and one of them
+//! may be here: the look has a time limit. What cannot be seen is taken for closed: processes of other users and of other PID namespaces, and files that were
 //! opened in another mount namespace.
 
 use std::collections::HashSet;
@@ -13,6 +14,9 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 /// An open file, as every process that has it open sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,12 +52,31 @@ fn may_write(info: &str) -> bool {
     flags.is_some_and(|flags| flags & libc::O_ACCMODE != libc::O_RDONLY)
 }
 
-/// The files of these names, in whatever directory, that other processes have open for writing.
+/// How long looking at every process may take.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// The files of these names, in whatever directory, that other processes have open for writing. Those that cannot be had in
+/// time are taken for closed.
 pub fn of(names: &HashSet<OsString>) -> Vec<(OsString, Identity)> {
-    let mut found = Vec::new();
     if names.is_empty() {
-        return found;
+        return Vec::new();
     }
+    let (found, look) = mpsc::sync_channel(1);
+    let names = names.clone();
+    let looking = thread::Builder::new().spawn(move || {
+        let _ = found.send(look_for(&names));
+    });
+    let found = looking.ok().and_then(|_| look.recv_timeout(PATIENCE).ok());
+    found.unwrap_or_else(|| {
+        log::warn!(
+            "who is writing what turned up cannot be told just now; it is taken for finished"
+        );
+        Vec::new()
+    })
+}
+
+fn look_for(names: &HashSet<OsString>) -> Vec<(OsString, Identity)> {
+    let mut found = Vec::new();
     let own = std::process::id().to_string();
     for process in entries(Path::new("/proc")) {
         let is_number = process

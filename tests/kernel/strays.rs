@@ -166,6 +166,28 @@ fn added_to_before_it_was_adopted() {
     writer.wait().unwrap();
 }
 
+/// spec 3.7: who runs another program just when it is looked who writes what is not waited for: closing its files, it waits
+/// for the mount.
+#[test]
+fn adopted_while_programs_are_replaced() {
+    let mount = Mount::new();
+    // Opened by perl, it is closed by the execve.
+    let script = "for i in {1..150}; do perl -e 'open F, \">\", \"n$ARGV[0].md\"; print F \"x\"; exec \"true\"' $i; done";
+    let mut writers = mount
+        .command("writers", "bash")
+        .args(["-c", script])
+        .spawn()
+        .unwrap();
+    let mut strays = 0;
+    while writers.try_wait().unwrap().is_none() {
+        fs::write(mount.below(format!("s{strays}.md")), "stray\n").unwrap();
+        strays += 1;
+        mount.peek();
+    }
+    assert!(writers.wait().unwrap().success());
+    assert_eq!(mount.take("reader").len(), 150 + strays);
+}
+
 /// spec 3.7: moved in, linked in, and copied in with an old mtime.
 #[test]
 fn moved_and_linked_in() {
