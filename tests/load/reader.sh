@@ -49,7 +49,8 @@ missing() {
     grep -qF 'No such file or directory' "$out/stderr" || cat "$out/stderr" >>"$out/errors"
 }
 
-while [[ ! -e $stop ]]; do
+# Nor without the test, should that be killed.
+while [[ ! -e $stop ]] && kill -0 $PPID; do
     case $kind in
     cat) keep cat pending.md ;;
     busybox) keep busybox cat pending.md ;;

@@ -14,6 +14,7 @@ import time
 import zlib
 
 ledger_path, stop, client, kinds, pause, seed, threads = sys.argv[1:]
+parent = os.getppid()
 ledger = os.open(ledger_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -163,7 +164,8 @@ class Writer:
             self.acknowledged()
 
     def run(self):
-        while not os.path.exists(stop):
+        # Nor without the test, should that be killed.
+        while not os.path.exists(stop) and os.getppid() == parent:
             kind = self.random.choice(kinds)
             try:
                 getattr(self, kind)()

@@ -12,7 +12,8 @@ record() {
     data+="END $id $(printf '%s' "$data" | cksum | cut -d ' ' -f 1)"
 }
 
-while [[ ! -e $stop ]]; do
+# Nor without the test, should that be killed.
+while [[ ! -e $stop ]] && kill -0 $PPID; do
     case $((RANDOM % 8)) in
     0) record t && echo "$data" >trunc0.md ;;
     1) record t && { echo "${data%$'\n'*}"; echo "${data##*$'\n'}"; } >trunc1.md ;;
