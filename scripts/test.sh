@@ -3,7 +3,7 @@
 #
 #   scripts/test.sh [ARGUMENT OF cargo test...]
 #
-# As root everything is tested. As another user the tests that need a second user are the ones that fail.
+# Needs root, or sudo: some of the tests have users and disks of their own. What is built is the caller's all the same.
 set -euo pipefail
 
 # The longest that the tests may take, in seconds. A hanging mount must not hang whoever waits for this.
@@ -39,6 +39,14 @@ everything() {
     } | sort
 }
 
+# cargo runs the test programs, not itself, as root.
+if [[ $(id -u) -ne 0 ]]; then
+    command -v sudo >/dev/null || fail "the tests need root, and there is no sudo; run this as root"
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    host=${host^^}
+    export "CARGO_TARGET_${host//-/_}_RUNNER=sudo --preserve-env --"
+fi
+
 # Building is outside the limit: it depends on the network, and cannot hang on a mount.
 cargo test --locked --workspace --all-targets --no-run
 
@@ -60,9 +68,9 @@ if [[ -n $left ]]; then
     printf 'test.sh: left behind by the tests, and ended now:\n%s\n' "$left" >&2
     while read -r kind what _; do
         case $kind in
-        process) kill "${what%:}" || true ;;
+        process) as_root kill "${what%:}" || true ;;
         # The table writes a blank as \040, which %b undoes.
-        mount) fusermount3 -u -z -- "$(printf '%b' "${what//\\/\\0}")" || true ;;
+        mount) as_root umount -l -- "$(printf '%b' "${what//\\/\\0}")" || true ;;
         esac
     done <<<"$left"
     exit 1

@@ -89,7 +89,7 @@ fn cases(count: u32, length: usize, case: impl Fn(&[Op])) {
     }
 }
 
-/// Issue 2, part 3: the logic itself.
+/// The logic itself.
 #[test]
 fn domain() {
     let _alone = alone();
@@ -119,7 +119,7 @@ fn mounted(ops: &[Op]) {
     Run::new(&mut kernel, clock).case(&ops);
 }
 
-/// Issue 2, part 3: through the kernel.
+/// Through the kernel.
 #[test]
 fn kernel() {
     let _alone = alone();

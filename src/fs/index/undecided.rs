@@ -12,8 +12,7 @@ use crate::names::StampedName;
 use crate::store::{Access, Kind, writers};
 
 /// A queue that was just listed, or where something was adopted. What may still be written in it is taken for being in the
-/// making, until it is known who
-/// has it open: an adopted stray could else be read, and so consumed, before it is whole.
+/// making, until it is known who has it open: an adopted stray could else be read, and so consumed, before it is whole.
 #[derive(Debug)]
 pub(super) struct Listed {
     pub(super) dir: DirId,
