@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 use super::docs::Doc;
 use super::snapshot::{Consumer, Item, Reading, Snapshot};
@@ -222,7 +223,7 @@ impl Fs {
         let done = StampedName::parse(&item.stays_as)
             .filter(|done| !state.is_reserved(item.dir, done))
             .unwrap_or_else(|| self.stays_as(state, item.dir, &name));
-        let done = match self.consume_as(&path, &name, &done) {
+        let done = match self.consume_as(&path, &name, &done, meta.mtime) {
             Ok(done) => done,
             Err(error) => {
                 self.look_for_trouble();
@@ -247,17 +248,16 @@ impl Fs {
         Some(done)
     }
 
-    /// Gives a pending handoff its consumed name, for seven days from now (spec 3.5).
+    /// Gives a pending handoff, last changed at `mtime`, its consumed name, for seven days from now (spec 3.5).
     pub(super) fn consume_as(
         &self,
         queue: &Path,
         name: &StampedName,
         done: &StampedName,
+        mtime: SystemTime,
     ) -> Result<StampedName> {
-        let file_name = name.to_os_string();
-        let mtime = self.store.stat(queue, &file_name)?.mtime;
         if self.options.sync && self.retention.expired(mtime, self.clock.now()) {
-            self.seven_days_from_now(queue, &file_name)?;
+            self.seven_days_from_now(queue, &name.to_os_string())?;
         }
         self.store.consume(queue, name, done, self.clock.now())
     }

@@ -87,14 +87,15 @@ impl Fs {
             Content::Stored | Content::Editing(_) if name.is_pending() => {
                 let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
                 let file_name = name.to_os_string();
-                if self.store.stat(&path, &file_name)?.size == 0 {
+                let meta = self.store.stat(&path, &file_name)?;
+                if meta.size == 0 {
                     // Not a byte is lost by deleting it.
                     state.aliases.remove(alias.dir, alias.name, &caller.session);
                     return self.delete(state, id);
                 }
                 self.pin_doc(state, id)?;
                 let done = self.stays_as(state, dir, &name);
-                let done = self.consume_as(&path, &name, &done)?;
+                let done = self.consume_as(&path, &name, &done, meta.mtime)?;
                 self.touch(state, dir, &file_name);
                 self.touch(state, dir, &done.to_os_string());
                 self.doc_renamed(state, id, dir, done);

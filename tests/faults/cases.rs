@@ -129,6 +129,17 @@ fn new_is_there(world: &World<'_>, found: &Found, outcome: &Outcome) {
     found.whole_or_partial(&new, &world.what);
 }
 
+/// What was to be published from a scratch file is there still, or pending.
+fn scratch_or_new_is_there(world: &World<'_>, found: &Found) {
+    let scratch = fs::read_to_string(world.scratch()).unwrap_or_default();
+    let new = world.new_body();
+    assert!(
+        scratch == new || found.is_pending(&new),
+        "{}: {found:?}",
+        world.what
+    );
+}
+
 /// The new content if that was said, else the old one or the new one.
 fn new_or_old(world: &World<'_>, found: &Found, outcome: &Outcome) {
     let (old, new) = (world.old(), world.new_body());
@@ -221,13 +232,7 @@ pub const CASES: &[Case] = &[
         run: |world| unit(fs::rename(world.scratch(), world.file())),
         check: |world, found, outcome| {
             new_is_there(world, found, outcome);
-            let scratch = fs::read_to_string(world.scratch()).unwrap_or_default();
-            let new = world.new_body();
-            assert!(
-                scratch == new || found.is_pending(&new),
-                "{}: {found:?}",
-                world.what
-            );
+            scratch_or_new_is_there(world, found);
         },
         once: true,
     },
@@ -241,13 +246,7 @@ pub const CASES: &[Case] = &[
         run: |world| unit(fs::rename(world.scratch(), world.file())),
         check: |world, found, outcome| {
             new_or_old(world, found, outcome);
-            let scratch = fs::read_to_string(world.scratch()).unwrap_or_default();
-            let new = world.new_body();
-            assert!(
-                scratch == new || found.is_pending(&new),
-                "{}: {found:?}",
-                world.what
-            );
+            scratch_or_new_is_there(world, found);
         },
         once: true,
     },

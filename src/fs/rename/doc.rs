@@ -140,7 +140,8 @@ impl Fs {
             let consumes = old.is_pending() && !name.is_pending();
             if consumes && dir == old_dir {
                 // The seven days count from now (spec 3.5).
-                let done = self.consume_as(&path, &old, &name)?;
+                let mtime = self.store.stat(&path, &old.to_os_string())?.mtime;
+                let done = self.consume_as(&path, &old, &name, mtime)?;
                 if done != name {
                     log::warn!("{old}: became {done}, because {name} was there already");
                     name = done;
