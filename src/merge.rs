@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use chrono::{DateTime, FixedOffset};
+use chrono::{DateTime, Datelike, FixedOffset, Timelike};
 use std::ffi::OsStr;
 use std::fmt::Write;
 use std::ops::Range;
@@ -39,16 +39,15 @@ impl Entry<'_> {
         self.size.saturating_add(self.newline_len())
     }
 
-    /// One comment line about the `i`th of `count`, which is called a `word`.
-    fn line(&self, word: &str, i: usize, count: usize, pad: bool) -> String {
-        let mut line = format!("<!-- {word} {}/{count}: ", i + 1);
-        escape(&mut line, self.path);
-        let written = self.written.format("%Y-%m-%d %H:%M:%S %z");
-        let _ = write!(line, " | {} bytes | written {written}", self.size);
+    /// Appends one comment line about the `i`th of `count`, which is called a `word`.
+    fn line(&self, line: &mut String, word: &str, i: usize, count: usize, pad: bool) {
+        let _ = write!(line, "<!-- {word} {}/{count}: ", i + 1);
+        escape(line, self.path);
+        let _ = write!(line, " | {} bytes | written ", self.size);
+        time(line, self.written);
         line.push_str(" | stays as ");
-        escape(&mut line, self.stays_as);
-        close(&mut line, pad);
-        line
+        escape(line, self.stays_as);
+        close(line, pad);
     }
 }
 
@@ -115,15 +114,18 @@ impl Layout {
             bodies: sizes.fold(0, u64::saturating_add),
             pad: false,
         };
+        let mut line = String::new();
         for k in 0..layout.blocks() {
             let block = layout.block(k);
             let body = match block {
                 Block::Handoff(i) => e.entry(i).body_len(),
                 Block::Summary | Block::Index(_) => 0,
             };
-            let line = layout.line(block, e).len() as u64;
+            line.clear();
+            layout.line(&mut line, block, e);
             layout.starts.push(layout.size);
-            layout.size = layout.size.saturating_add(line).saturating_add(body);
+            let len = (line.len() as u64).saturating_add(body);
+            layout.size = layout.size.saturating_add(len);
         }
         if layout.size > 0 && layout.size.is_multiple_of(512) {
             layout.pad = true;
@@ -155,16 +157,16 @@ impl Layout {
             let block_end = self.starts.get(k + 1).copied().unwrap_or(self.size);
             let block = self.block(k);
             let Block::Handoff(i) = block else {
-                window.text(block_start..block_end, || self.line(block, e));
+                window.text(block_start..block_end, |line| self.line(line, block, e));
                 continue;
             };
             // Counted from the end, so that a read within a body need not write its header.
             let entry = e.entry(i);
             let body_end = block_end.saturating_sub(entry.newline_len());
             let body_start = body_end.saturating_sub(entry.size).max(block_start);
-            window.text(block_start..body_start, || self.line(block, e));
+            window.text(block_start..body_start, |line| self.line(line, block, e));
             window.body(body_start..body_end, i);
-            window.text(body_end..block_end, || "\n".into());
+            window.text(body_end..block_end, |line| line.push('\n'));
         }
         window.pieces
     }
@@ -186,17 +188,16 @@ impl Layout {
         }
     }
 
-    /// The line that `block` is or, for a handoff, begins with.
-    fn line<E: Entries + ?Sized>(&self, block: Block, e: &E) -> String {
+    /// Appends the line that `block` is or, for a handoff, begins with.
+    fn line<E: Entries + ?Sized>(&self, line: &mut String, block: Block, e: &E) {
         let n = self.count;
         match block {
             Block::Summary => {
-                let mut line = format!("<!-- handoffs: {n} | {} bytes", self.bodies);
-                close(&mut line, self.pad);
-                line
+                let _ = write!(line, "<!-- handoffs: {n} | {} bytes", self.bodies);
+                close(line, self.pad);
             }
-            Block::Index(i) => e.entry(i).line("index", i, n, false),
-            Block::Handoff(i) => e.entry(i).line("handoff", i, n, self.pad && n == 1),
+            Block::Index(i) => e.entry(i).line(line, "index", i, n, false),
+            Block::Handoff(i) => e.entry(i).line(line, "handoff", i, n, self.pad && n == 1),
         }
     }
 }
@@ -205,12 +206,17 @@ impl Layout {
 struct Window {
     range: Range<u64>,
     pieces: Vec<Piece>,
+    /// The line that is looked at; kept for its memory.
+    line: String,
 }
 
 impl Window {
     fn new(range: Range<u64>) -> Window {
-        let pieces = Vec::new();
-        Window { range, pieces }
+        Window {
+            range,
+            pieces: Vec::new(),
+            line: String::new(),
+        }
     }
 
     /// The part of `at` that is wanted, counted from its start; `None` if that is nothing.
@@ -221,11 +227,13 @@ impl Window {
     }
 
     /// Text that stands at `at`; made only if it is wanted.
-    fn text(&mut self, at: Range<u64>, make: impl FnOnce() -> String) {
+    fn text(&mut self, at: Range<u64>, make: impl FnOnce(&mut String)) {
         let Some(wanted) = self.wanted(&at) else {
             return;
         };
-        let text = make();
+        self.line.clear();
+        make(&mut self.line);
+        let text = &self.line;
         let within = |offset| {
             usize::try_from(offset)
                 .unwrap_or(usize::MAX)
@@ -247,6 +255,35 @@ impl Window {
     }
 }
 
+/// Appends a time as `%Y-%m-%d %H:%M:%S %z`. A merge of ten thousand writes forty thousand of them, so those that every
+/// clock shows are put together here.
+fn time(line: &mut String, time: DateTime<FixedOffset>) {
+    let offset = time.offset().local_minus_utc();
+    let usual = (0..=9999).contains(&time.year()) && offset % 60 == 0;
+    if !usual {
+        let _ = write!(line, "{}", time.format("%Y-%m-%d %H:%M:%S %z"));
+        return;
+    }
+    let mut put = |before: &str, number: u32| {
+        line.push_str(before);
+        line.extend(
+            [number / 10, number % 10].map(|digit| char::from_digit(digit, 10).unwrap_or('0')),
+        );
+    };
+    let local = time.naive_local();
+    let year = local.year().unsigned_abs();
+    put("", year / 100);
+    put("", year % 100);
+    put("-", local.month());
+    put("-", local.day());
+    put(" ", local.hour());
+    put(":", local.minute());
+    put(":", local.second());
+    let minutes = offset.unsigned_abs() / 60;
+    put(if offset < 0 { " -" } else { " +" }, minutes / 60);
+    put("", minutes % 60);
+}
+
 fn close(line: &mut String, pad: bool) {
     line.push_str(if pad { "  -->\n" } else { " -->\n" });
 }
@@ -261,7 +298,13 @@ fn escape(line: &mut String, name: &OsStr) {
             let _ = write!(line, "\\x{byte:02x}");
         }
     };
+    let plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'\\' | b'|' | b'>');
     for chunk in name.as_bytes().utf8_chunks() {
+        if chunk.valid().bytes().all(plain) {
+            line.push_str(chunk.valid());
+            hex(line, chunk.invalid());
+            continue;
+        }
         for c in chunk.valid().chars() {
             match c {
                 '\\' => line.push_str("\\\\"),

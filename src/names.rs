@@ -58,6 +58,25 @@ impl Stamp {
         self.0
     }
 
+    /// The written form. Every name of a queue is written again and again, so not by way of a formatter.
+    fn written(self) -> [u8; Stamp::LEN] {
+        let t = self.0;
+        let mut written = *b"0000-00-00_000000";
+        let mut put = |at: usize, digits: usize, mut number: u32| {
+            for digit in written[at..at + digits].iter_mut().rev() {
+                *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
+                number /= 10;
+            }
+        };
+        put(0, 4, t.year().unsigned_abs());
+        put(5, 2, t.month());
+        put(8, 2, t.day());
+        put(11, 2, t.hour());
+        put(13, 2, t.minute());
+        put(15, 2, t.second());
+        written
+    }
+
     /// Reads exactly the written form. `None` unless it is a real calendar time; leap seconds, which no
     /// Unix clock shows, are not.
     pub fn parse(text: &[u8]) -> Option<Stamp> {
@@ -83,9 +102,7 @@ impl Stamp {
 
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let t = self.0;
-        write!(f, "{:04}-{:02}-{:02}_", t.year(), t.month(), t.day())?;
-        write!(f, "{:02}{:02}{:02}", t.hour(), t.minute(), t.second())
+        f.write_str(&String::from_utf8_lossy(&self.written()))
     }
 }
 
@@ -206,9 +223,12 @@ impl StampedName {
 
     /// The file name, at most 255 bytes.
     pub fn to_os_string(&self) -> OsString {
-        let mut name = self.stamp.to_string().into_bytes();
+        let slug = self.slug.as_os_str().as_bytes();
+        let marks = usize::from(self.marks) * DONE.len();
+        let mut name = Vec::with_capacity(Stamp::LEN + 1 + slug.len() + marks + EXTENSION.len());
+        name.extend_from_slice(&self.stamp.written());
         name.push(b'_');
-        name.extend_from_slice(self.slug.as_os_str().as_bytes());
+        name.extend_from_slice(slug);
         for _ in 0..self.marks {
             name.extend_from_slice(DONE.as_bytes());
         }

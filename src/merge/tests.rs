@@ -374,7 +374,8 @@ proptest! {
     fn names_cannot_forge(path in any_name(), stays_as in any_name()) {
         let written = DateTime::UNIX_EPOCH.fixed_offset();
         let entry = Entry { path: &path, size: 1, written, stays_as: &stays_as, ends_with_newline: true };
-        let line = entry.line("handoff", 0, 1, false);
+        let mut line = String::new();
+        entry.line(&mut line, "handoff", 0, 1, false);
         let inner = line.strip_prefix("<!-- handoff 1/1: ").and_then(|l| l.strip_suffix(" -->\n"));
         let inner = inner.expect("one comment");
         prop_assert!(!inner.contains('>') && !inner.contains(char::is_control), "{inner}");
