@@ -155,6 +155,13 @@ pub trait Store: Send + Sync {
     /// Opens a stored file.
     fn open(&self, queue: &Path, name: &OsStr, access: Access) -> Result<File>;
 
+    /// As [`Store::open`], with what is known of the file that was opened.
+    fn open_known(&self, queue: &Path, name: &OsStr, access: Access) -> Result<(File, Meta)> {
+        let file = self.open(queue, name, access)?;
+        let meta = beneath::stat_file(&file)?;
+        Ok((file, meta))
+    }
+
     /// Moves a draft under `name`, or under the next free suffix of it, never over another file; answers the
     /// name it got (spec 3.3, 4.2). The name is durable once [`Store::sync`] has returned.
     fn publish(

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::names::StampedName;
 use crate::store::beneath::{self, stat_file};
 use crate::store::local::Area;
-use crate::store::{Access, first_free};
+use crate::store::{Access, Meta, first_free};
 
 /// Kept until a read that consumed what it delivers has been answered. If this program is killed before that, the reader
 /// never had the end of it, and the next mount makes it pending again.
@@ -202,9 +202,9 @@ impl Fs {
         item: &Item,
         consumer: &Consumer,
     ) -> Option<StampedName> {
-        let name = item.name()?;
+        let name = &item.name;
         let path = state.dirs.path(item.dir)?;
-        let id = state.docs.named(item.dir, &name);
+        let id = state.docs.named(item.dir, name);
         if id
             .and_then(|id| state.docs.get(id))
             .is_some_and(Doc::is_being_written)
@@ -222,8 +222,9 @@ impl Fs {
         // A draft may have taken the promised name since.
         let done = StampedName::parse(&item.stays_as)
             .filter(|done| !state.is_reserved(item.dir, done))
-            .unwrap_or_else(|| self.stays_as(state, item.dir, &name));
-        let done = match self.consume_as(&path, &name, &done, meta.mtime) {
+            .unwrap_or_else(|| self.stays_as(state, item.dir, name));
+        let now = self.clock.now();
+        let done = match self.consume_as(&path, name, &done, meta.mtime, now) {
             Ok(done) => done,
             Err(error) => {
                 self.look_for_trouble();
@@ -234,8 +235,14 @@ impl Fs {
                 return None;
             }
         };
-        self.touch(state, item.dir, file_name);
-        self.touch(state, item.dir, &done.to_os_string());
+        let known = Meta { mtime: now, ..meta };
+        let moved = state
+            .index
+            .moved(item.dir, file_name, &done.to_os_string(), &known);
+        if !moved {
+            self.touch(state, item.dir, file_name);
+            self.touch(state, item.dir, &done.to_os_string());
+        }
         if let Some(id) = id {
             self.doc_renamed(state, id, item.dir, done.clone());
         }
@@ -248,18 +255,19 @@ impl Fs {
         Some(done)
     }
 
-    /// Gives a pending handoff, last changed at `mtime`, its consumed name, for seven days from now (spec 3.5).
+    /// Gives a pending handoff, last changed at `mtime`, its consumed name, for seven days from `now` on (spec 3.5).
     pub(super) fn consume_as(
         &self,
         queue: &Path,
         name: &StampedName,
         done: &StampedName,
         mtime: SystemTime,
+        now: SystemTime,
     ) -> Result<StampedName> {
-        if self.options.sync && self.retention.expired(mtime, self.clock.now()) {
+        if self.options.sync && self.retention.expired(mtime, now) {
             self.seven_days_from_now(queue, &name.to_os_string())?;
         }
-        self.store.consume(queue, name, done, self.clock.now())
+        self.store.consume(queue, name, done, now)
     }
 
     /// Before a pending handoff gets a consumed name: an old mtime would have it expire at once. Nor may it after a power

@@ -114,6 +114,27 @@ impl Index {
         }
     }
 
+    /// A file that was known as `meta` says, but for its mtime, was renamed by us. False if something else is known of it,
+    /// so that both names are to be looked at. What somebody else did to them meanwhile the store will tell.
+    pub(super) fn moved(&mut self, dir: DirId, from: &OsStr, to: &OsStr, meta: &Meta) -> bool {
+        let Some(queue) = self.queues.get_mut(&dir) else {
+            return true;
+        };
+        let is_it = |old: &Known| (old.kind, old.ino, old.size) == (meta.kind, meta.ino, meta.size);
+        let Some(old) = queue.names.get(from).copied().filter(is_it) else {
+            return false;
+        };
+        queue.names.remove(from);
+        let known = Known {
+            newline: old.newline,
+            ours: true,
+            ..known(meta, false)
+        };
+        queue.names.insert(to.to_owned(), known);
+        self.generation += 1;
+        true
+    }
+
     fn set(&mut self, dir: DirId, name: &OsStr, known: Option<Known>) {
         let Some(queue) = self.queues.get_mut(&dir) else {
             return;

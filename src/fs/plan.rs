@@ -82,6 +82,7 @@ impl Fs {
                     dir,
                     shown: prefix.join(name).into_os_string(),
                     stays_as: self.stays_as(state, dir, &stamped).to_os_string(),
+                    name: stamped,
                     ino: known.ino,
                     size: known.size,
                     mtime: known.mtime,
@@ -113,12 +114,10 @@ impl Fs {
                 }
             }
         }
-        items.sort_by_cached_key(|item| {
-            (
-                item.name().map(|name| name.stamp()),
-                item.mtime,
-                item.shown.clone(),
-            )
+        // They come by name, so mostly in order.
+        items.sort_by(|a, b| {
+            let key = |item: &Item| (item.name.stamp(), item.mtime);
+            key(a).cmp(&key(b)).then_with(|| a.shown.cmp(&b.shown))
         });
         let old = state.plans.0.get(&queue).map(|(_, plan)| plan.clone());
         let plan = match old {

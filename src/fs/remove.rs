@@ -95,7 +95,7 @@ impl Fs {
                 }
                 self.pin_doc(state, id)?;
                 let done = self.stays_as(state, dir, &name);
-                let done = self.consume_as(&path, &name, &done, meta.mtime)?;
+                let done = self.consume_as(&path, &name, &done, meta.mtime, self.clock.now())?;
                 self.touch(state, dir, &file_name);
                 self.touch(state, dir, &done.to_os_string());
                 self.doc_renamed(state, id, dir, done);

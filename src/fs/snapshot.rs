@@ -20,7 +20,6 @@ use crate::merge::{self, Layout, Piece};
 use crate::names::StampedName;
 use crate::session::{Process, Session};
 use crate::store::Access;
-use crate::store::beneath::stat_file;
 
 /// The inode number of every `pending.md`.
 pub(super) const PENDING_INO: u64 = (1 << 63) - 1;
@@ -29,6 +28,7 @@ pub(super) const PENDING_INO: u64 = (1 << 63) - 1;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Item {
     pub(super) dir: DirId,
+    pub(super) name: StampedName,
     /// Its path from the queue that is read.
     pub(super) shown: OsString,
     /// What it is called once it is consumed.
@@ -43,10 +43,6 @@ pub(super) struct Item {
 impl Item {
     pub(super) fn file_name(&self) -> &OsStr {
         Path::new(&self.shown).file_name().unwrap_or_default()
-    }
-
-    pub(super) fn name(&self) -> Option<StampedName> {
-        StampedName::parse(self.file_name())
     }
 }
 
@@ -181,7 +177,8 @@ impl Fs {
         len: u64,
     ) -> Result<Vec<u8>> {
         let items = Items(&snapshot.plan.items);
-        let mut bytes = Vec::new();
+        let left = snapshot.plan.size().saturating_sub(offset).min(len);
+        let mut bytes = Vec::with_capacity(usize::try_from(left).unwrap_or(0));
         for piece in snapshot.plan.layout.pieces(&items, offset, len) {
             match piece {
                 Piece::Text(text) => bytes.extend_from_slice(&text),
@@ -256,8 +253,8 @@ impl Fs {
         let path = self.lock().dirs.path(item.dir).ok_or(Error::NotFound)?;
         let mut found = Err(Error::NotFound);
         for name in [item.file_name(), &item.stays_as] {
-            match self.store.open(&path, name, Access::READ) {
-                Ok(file) if stat_file(&file)?.ino == item.ino => {
+            match self.store.open_known(&path, name, Access::READ) {
+                Ok((file, meta)) if meta.ino == item.ino => {
                     found = Ok(file);
                     break;
                 }

@@ -185,6 +185,11 @@ fn system_time(time: &StatxTimestamp) -> SystemTime {
 
 /// Opens an existing regular file.
 pub fn open(dir: impl AsFd, name: &OsStr, access: Access) -> Result<File> {
+    open_known(dir, name, access).map(|(file, _)| file)
+}
+
+/// Opens an existing regular file, and answers what is known of it.
+pub fn open_known(dir: impl AsFd, name: &OsStr, access: Access) -> Result<(File, Meta)> {
     let mode = match (access.read, access.write) {
         (_, false) => OFlags::RDONLY,
         (false, true) => OFlags::WRONLY,
@@ -193,8 +198,9 @@ pub fn open(dir: impl AsFd, name: &OsStr, access: Access) -> Result<File> {
     // NONBLOCK: a fifo that was put here meanwhile must not hold us up. It says nothing to a regular file.
     let flags = mode | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = File::from(rustix::fs::openat(dir, name, flags, Mode::empty())?);
-    match stat_file(&file)?.kind {
-        Kind::File => Ok(file),
+    let meta = stat_file(&file)?;
+    match meta.kind {
+        Kind::File => Ok((file, meta)),
         Kind::Directory => Err(Error::IsDirectory),
         Kind::Other => Err(Error::NotFound),
     }

@@ -57,6 +57,10 @@ impl Store for DirStore {
         beneath::open(self.root.dir(queue)?, name, access)
     }
 
+    fn open_known(&self, queue: &Path, name: &OsStr, access: Access) -> Result<(File, Meta)> {
+        beneath::open_known(self.root.dir(queue)?, name, access)
+    }
+
     fn publish(
         &self,
         draft: DraftFile<'_>,

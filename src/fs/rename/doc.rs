@@ -141,7 +141,7 @@ impl Fs {
             if consumes && dir == old_dir {
                 // The seven days count from now (spec 3.5).
                 let mtime = self.store.stat(&path, &old.to_os_string())?.mtime;
-                let done = self.consume_as(&path, &old, &name, mtime)?;
+                let done = self.consume_as(&path, &old, &name, mtime, self.clock.now())?;
                 if done != name {
                     log::warn!("{old}: became {done}, because {name} was there already");
                     name = done;
