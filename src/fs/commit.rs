@@ -123,9 +123,23 @@ impl Fs {
             doc.ino = ino;
             doc.unfinished = doc.writers > 0;
         }
-        self.touch(state, dir, &name.to_os_string());
-        state.index.generation += 1;
+        self.touch_published(state, id, &name);
         Ok(())
+    }
+
+    /// A draft was published: looks at it, and notes what its last write told of its last byte.
+    fn touch_published(&self, state: &mut State, id: DocId, name: &StampedName) {
+        let Some(doc) = state.docs.get_mut(id) else {
+            return;
+        };
+        let (dir, last, name) = (doc.dir, doc.last.take(), name.to_os_string());
+        self.touch(state, dir, &name);
+        if let Some((end, newline)) = last
+            && state.index.get(dir, &name).is_some_and(|it| it.size == end)
+        {
+            state.index.note_newline(dir, &name, newline);
+        }
+        state.index.generation += 1;
     }
 
     /// Moves a draft, the file with this inode number, into its queue.
@@ -195,14 +209,16 @@ impl Fs {
         state.docs.rename(id, dir, name.clone());
         if let Some(doc) = state.docs.get_mut(id) {
             doc.content = Content::Stored;
-            if !damaged {
+            if damaged {
+                // What is under the name was not written now.
+                doc.last = None;
+            } else {
                 doc.ino = ino;
                 doc.unfinished = doc.writers > 0;
             }
             doc.read_by.clear();
         }
-        self.touch(state, dir, &name.to_os_string());
-        state.index.generation += 1;
+        self.touch_published(state, id, &name);
         Ok(())
     }
 

@@ -82,6 +82,9 @@ pub(super) struct Doc {
     pub(super) unfinished: bool,
     /// What the last close left, and the present writers replaced, has been kept (spec 3.9).
     pub(super) version_kept: bool,
+    /// Where the last write to the draft has ended, and whether with a newline, if it was the end of the file and nobody
+    /// else could write meanwhile.
+    pub(super) last: Option<(u64, bool)>,
     /// Times that were set on a draft that turned out to be a mere copy.
     pub(super) times: Option<Times>,
     /// Since when no writer has anything unpublished: a RELEASE is probably on its way (spec 4.2).
@@ -104,6 +107,12 @@ impl Doc {
             Content::New(draft) | Content::Editing(draft) => Some(draft),
             Content::Stored | Content::Gone => None,
         }
+    }
+
+    /// Is this open file its draft?
+    pub(super) fn is_draft(&self, file: &Arc<File>) -> bool {
+        self.draft()
+            .is_some_and(|draft| Arc::ptr_eq(&draft.file, file))
     }
 
     pub(super) fn is_new(&self) -> bool {
@@ -228,6 +237,7 @@ impl Docs {
                 retracted: false,
                 unfinished: false,
                 version_kept: false,
+                last: None,
                 times: None,
                 flushed: None,
                 pid,

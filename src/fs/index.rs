@@ -102,6 +102,14 @@ impl Index {
         }
     }
 
+    /// Its last byte may be about to change.
+    pub(super) fn forget_newline(&mut self, dir: DirId, name: &StampedName) {
+        let names = self.queues.get_mut(&dir).map(|queue| &mut queue.names);
+        if let Some(known) = names.and_then(|names| names.get_mut(&name.to_os_string())) {
+            known.newline = None;
+        }
+    }
+
     /// Drops what is known of a queue: it is listed at its next use.
     pub(super) fn drop_queue(&mut self, dir: DirId) {
         if let Some(queue) = self.queues.remove(&dir) {

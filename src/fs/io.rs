@@ -90,7 +90,7 @@ impl Fs {
             let state = &mut *guard;
             let (file, doc) = state.writable(handle)?;
             let at = (!append).then_some(offset);
-            if let Err(error) = self.before_write(state, (doc, &file), at, data.len() as u64) {
+            if let Err(error) = self.before_write(state, (doc, &file), at, data) {
                 self.write_failed(state, doc, &file);
                 return Err(error);
             }
@@ -109,23 +109,31 @@ impl Fs {
         Ok(data.len() as u32)
     }
 
-    /// So many bytes are about to be written, `at` an offset or else at the end.
+    /// These bytes are about to be written, `at` an offset or else at the end.
     fn before_write(
         &self,
         state: &mut State,
         (doc, file): (Option<DocId>, &Arc<File>),
         at: Option<u64>,
-        len: u64,
+        data: &[u8],
     ) -> Result<()> {
         let size = stat_file(&**file)?.size;
         let from = at.unwrap_or(size);
-        if (self.options.max_size).is_some_and(|max| from.saturating_add(len) > max) {
+        let end = from.saturating_add(data.len() as u64);
+        if self.options.max_size.is_some_and(|max| end > max) {
             return Err(Error::TooLarge);
         }
-        match doc {
-            Some(id) => self.before_change(state, id, file, from < size),
-            None => Ok(()),
+        let Some(id) = doc else {
+            return Ok(());
+        };
+        self.before_change(state, id, file, from < size)?;
+        if let Some(doc) = state.docs.get_mut(id)
+            && let Some(last) = data.last()
+            && (doc.is_draft(file) && doc.writers == 1 && end >= size)
+        {
+            doc.last = Some((end, *last == b'\n'));
         }
+        Ok(())
     }
 
     /// A write failed: what is there is not what its writer meant, and no whole handoff (spec 4.9).
@@ -158,6 +166,10 @@ impl Fs {
     ) -> Result<()> {
         let doc = state.docs.get_mut(id).ok_or(Error::Stale)?;
         doc.read_by.clear();
+        doc.last = None;
+        if !doc.is_draft(file) {
+            state.index.forget_newline(doc.dir, &doc.name);
+        }
         if doc.flushed.take().is_some() {
             state.index.generation += 1;
         }
@@ -445,9 +457,11 @@ impl State {
 
     /// A write failed: what is in the draft is not what its writer meant (spec 4.9).
     pub(super) fn damage(&mut self, doc: Option<DocId>, file: &Arc<File>) {
-        let draft = doc
-            .and_then(|id| self.docs.get_mut(id))
-            .and_then(|doc| doc.draft_mut());
+        let doc = doc.and_then(|id| self.docs.get_mut(id));
+        let draft = doc.and_then(|doc| {
+            doc.last = None;
+            doc.draft_mut()
+        });
         if let Some(draft) = draft.filter(|draft| Arc::ptr_eq(&draft.file, file)) {
             draft.damaged = true;
         }
