@@ -299,12 +299,11 @@ fn escape(line: &mut String, name: &OsStr) {
         }
     };
     let plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'\\' | b'|' | b'>');
+    if let Some(name) = name.to_str().filter(|name| name.bytes().all(plain)) {
+        line.push_str(name);
+        return;
+    }
     for chunk in name.as_bytes().utf8_chunks() {
-        if chunk.valid().bytes().all(plain) {
-            line.push_str(chunk.valid());
-            hex(line, chunk.invalid());
-            continue;
-        }
         for c in chunk.valid().chars() {
             match c {
                 '\\' => line.push_str("\\\\"),

@@ -128,11 +128,13 @@ impl Index {
         let Some(queue) = self.queues.get_mut(&dir) else {
             return true;
         };
-        let is_it = |old: &Known| (old.kind, old.ino, old.size) == (meta.kind, meta.ino, meta.size);
-        let Some(old) = queue.names.get(from).copied().filter(is_it) else {
+        let Some(old) = queue.names.remove(from) else {
             return false;
         };
-        queue.names.remove(from);
+        if (old.kind, old.ino, old.size) != (meta.kind, meta.ino, meta.size) {
+            queue.names.insert(from.to_owned(), old);
+            return false;
+        }
         let known = Known {
             newline: old.newline,
             ours: true,
