@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use self::cache::{Cache, Known, Thread};
 use self::proc::Stat;
 pub use self::proc::{Proc, Program, SystemProc};
+use crate::nearby;
 use crate::programs::{Programs, Role};
 
 /// The variable by which the user says what a session is.
@@ -113,6 +114,9 @@ impl Resolver {
         let Some(stat) = self.stat(tid) else {
             return Caller::anonymous(uid);
         };
+        if let Some(processor) = stat.processor {
+            nearby::note(processor);
+        }
         if let Some(caller) = self.cache.lock().caller(tid, &stat) {
             return caller;
         }
