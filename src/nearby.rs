@@ -9,32 +9,46 @@
 //! anywhere at any time.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
 thread_local! {
-    static CALLERS: Cell<Option<usize>> = const { Cell::new(None) };
+    /// The caller whom this thread serves; 0 if it is nobody in particular.
+    static SERVED: Cell<u32> = const { Cell::new(0) };
 }
 
 /// How many requests are being served.
 static SERVING: AtomicU32 = AtomicU32::new(0);
 
-/// The caller whose request this thread serves last ran on this processor.
-pub fn note(processor: usize) {
-    CALLERS.set(Some(processor));
-}
+/// The caller of whom it was last seen where he runs, and that processor.
+static SEEN: AtomicU64 = AtomicU64::new(0);
 
 /// Serves one request on this thread, and then goes where its caller is if nobody else calls: where many do, every
 /// processor is busy, and moving would only cost.
 pub fn serve(request: impl FnOnce()) {
-    CALLERS.set(None);
+    SERVED.set(0);
     SERVING.fetch_add(1, Ordering::Relaxed);
     request();
     let others = SERVING.fetch_sub(1, Ordering::Relaxed) - 1;
-    if let (0, Some(processor)) = (others, CALLERS.get()) {
-        move_to(processor);
+    let seen = SEEN.load(Ordering::Relaxed);
+    let (caller, processor) = ((seen >> 32) as u32, seen as u32);
+    if others == 0 && caller != 0 && caller == SERVED.get() {
+        move_to(processor as usize);
     }
+}
+
+/// The request that this thread serves is of this caller, a thread id.
+pub fn serves(caller: u32) {
+    SERVED.set(caller);
+}
+
+/// This caller last ran on this processor.
+pub fn seen(caller: u32, processor: u32) {
+    SEEN.store(
+        u64::from(caller) << 32 | u64::from(processor),
+        Ordering::Relaxed,
+    );
 }
 
 /// Moves this thread to a processor, and leaves it free to be moved again. Where that is not allowed all stays as it is.

@@ -115,7 +115,7 @@ impl Resolver {
             return Caller::anonymous(uid);
         };
         if let Some(processor) = stat.processor {
-            nearby::note(processor);
+            nearby::seen(tid, processor);
         }
         if let Some(caller) = self.cache.lock().caller(tid, &stat) {
             return caller;

@@ -83,7 +83,7 @@ pub(super) struct Stat {
     pub(super) start: u64,
     exit_code: u64,
     /// The processor that it last ran on.
-    pub(super) processor: Option<usize>,
+    pub(super) processor: Option<u32>,
 }
 
 impl Stat {
@@ -109,7 +109,7 @@ impl Stat {
             start: number(22)?,
             // Shown as 0 to those who may not trace the process, and absent before Linux 3.5.
             exit_code: number(52).unwrap_or(0),
-            processor: number(39).and_then(|n| usize::try_from(n).ok()),
+            processor: id(39),
         })
     }
 
