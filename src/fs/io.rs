@@ -333,6 +333,8 @@ impl Fs {
         if let Open::Doc(open) = &closed.open {
             self.let_go_doc(state, open.doc);
         }
+        // Closing the file below may take a while: others need not wait for that.
+        drop(guard);
     }
 
     /// fallocate(2); `mode` as there.
