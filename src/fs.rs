@@ -30,7 +30,7 @@
 //! | `Local::record` | the record of the first mount | the state; it is written to disk meanwhile |
 //! | `Reading::delivered` | what one reader was given | nothing: it is let go before anything else is done |
 //! | the resolver's cache | who is who | nothing: it is never held while `/proc` is read, nor taken under the state |
-//! | the store's watches, the last of the unique times, the suffixes last given, the supervisor, the clock a test has set | a number or two | whatever its caller holds; it takes none |
+//! | the drafts' directory that is kept open, the store's watches, the last of the unique times, the suffixes last given, the supervisor, the clock a test has set | a number or two | whatever its caller holds; it takes none |
 //!
 //! `Fs::changed` is waited on with the state alone. The tests under load run with parking_lot's detection of deadlocks.
 

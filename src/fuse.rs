@@ -20,6 +20,7 @@ use self::convert::{
 };
 use crate::error::Error;
 use crate::fs::{Created, Fs, Outcome, SetAttr};
+use crate::nearby;
 
 mod convert;
 
@@ -37,11 +38,13 @@ impl Adapter {
 
 /// Runs one request. A panic ends that request and no other: the reply, dropped unsent, answers EIO.
 fn guarded(what: &str, serve: impl FnOnce()) {
-    if catch_unwind(AssertUnwindSafe(serve)).is_err() {
-        log::error!(
-            "a {what} request panicked and was answered with an I/O error; please report this"
-        );
-    }
+    nearby::serve(|| {
+        if catch_unwind(AssertUnwindSafe(serve)).is_err() {
+            log::error!(
+                "a {what} request panicked and was answered with an I/O error; please report this"
+            );
+        }
+    });
 }
 
 impl Filesystem for Adapter {
