@@ -82,8 +82,8 @@ pub(super) struct Doc {
     pub(super) unfinished: bool,
     /// What the last close left, and the present writers replaced, has been kept (spec 3.9).
     pub(super) version_kept: bool,
-    /// Where the last write to the draft has ended, and whether with a newline, if it was the end of the file and nobody
-    /// else could write meanwhile.
+    /// Where the last change of the draft has ended, and whether with a newline, if it was a write and nobody else could
+    /// write meanwhile. If that is its size, so does the file.
     pub(super) last: Option<(u64, bool)>,
     /// Times that were set on a draft that turned out to be a mere copy.
     pub(super) times: Option<Times>,

@@ -117,13 +117,16 @@ impl Fs {
         at: Option<u64>,
         data: &[u8],
     ) -> Result<()> {
-        let is_draft = |id| {
-            let draft = state.docs.get(id).and_then(|doc| doc.draft());
-            draft.is_some_and(|draft| Arc::ptr_eq(&draft.file, file))
-        };
-        if self.options.max_size.is_none() && doc.is_some_and(is_draft) {
+        let draft = doc.filter(|id| state.docs.get(*id).is_some_and(|doc| doc.is_draft(file)));
+        if let (Some(id), None) = (draft, self.options.max_size) {
             // Nobody has it but those who write it: nothing of it needs to be kept.
-            return doc.map_or(Ok(()), |id| self.before_change(state, id, file, false));
+            self.before_change(state, id, file, false)?;
+            if let (Some(doc), Some(at), Some(last)) = (state.docs.get_mut(id), at, data.last())
+                && doc.writers == 1
+            {
+                doc.last = Some((at.saturating_add(data.len() as u64), *last == b'\n'));
+            }
+            return Ok(());
         }
         let size = stat_file(&**file)?.size;
         let from = at.unwrap_or(size);
@@ -131,17 +134,10 @@ impl Fs {
         if self.options.max_size.is_some_and(|max| end > max) {
             return Err(Error::TooLarge);
         }
-        let Some(id) = doc else {
-            return Ok(());
-        };
-        self.before_change(state, id, file, from < size)?;
-        if let Some(doc) = state.docs.get_mut(id)
-            && let Some(last) = data.last()
-            && (doc.is_draft(file) && doc.writers == 1 && end >= size)
-        {
-            doc.last = Some((end, *last == b'\n'));
+        match doc {
+            Some(id) => self.before_change(state, id, file, from < size),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// A write failed: what is there is not what its writer meant, and no whole handoff (spec 4.9).
