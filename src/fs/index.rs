@@ -36,6 +36,8 @@ pub(super) struct Known {
     pub(super) ino: u64,
     pub(super) size: u64,
     pub(super) mtime: SystemTime,
+    /// Moves with whatever happens to it, also when its mtime is put back.
+    ctime: SystemTime,
     /// Whether its last byte is a newline, once somebody asked.
     pub(super) newline: Option<bool>,
     /// Made below the mount and not closed yet: somebody is writing it.
@@ -143,7 +145,6 @@ impl Index {
             return false;
         }
         let known = Known {
-            newline: old.newline,
             ours: true,
             ..known(meta, false)
         };
@@ -194,6 +195,7 @@ fn known(meta: &Meta, in_the_making: bool) -> Known {
         ino: meta.ino,
         size: meta.size,
         mtime: meta.mtime,
+        ctime: meta.ctime,
         newline: None,
         in_the_making,
         ours: false,
