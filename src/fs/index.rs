@@ -111,7 +111,7 @@ impl Index {
         }
     }
 
-    /// Its last byte may be about to change.
+    /// Its last byte may be about to change, and its times need not tell: on many kernels they move in ticks.
     pub(super) fn forget_newline(&mut self, dir: DirId, name: &StampedName) {
         let names = self.queues.get_mut(&dir).map(|queue| &mut queue.names);
         if let Some(known) = names.and_then(|names| names.get_mut(&name.to_os_string())) {
