@@ -39,6 +39,13 @@ impl Entry<'_> {
         self.size.saturating_add(self.newline_len())
     }
 
+    /// How long the lines about it are, in bytes, but for the word and for the digits of the two numbers.
+    pub fn line_len(&self) -> u64 {
+        let mut line = String::new();
+        self.line(&mut line, "", 0, 1, false);
+        (line.len() as u64).saturating_sub(2)
+    }
+
     /// Appends one comment line about the `i`th of `count`, which is called a `word`.
     fn line(&self, line: &mut String, word: &str, i: usize, count: usize, pad: bool) {
         let _ = write!(line, "<!-- {word} {}/{count}: ", i + 1);
@@ -57,6 +64,10 @@ pub trait Entries {
     fn count(&self) -> usize;
     /// The `i`th, counted from 0.
     fn entry(&self, i: usize) -> Entry<'_>;
+    /// [`Entry::line_len`] of the `i`th, for who knows it already.
+    fn line_len(&self, i: usize) -> u64 {
+        self.entry(i).line_len()
+    }
 }
 
 /// A part of what a read returns.
@@ -101,6 +112,10 @@ enum Block {
     Handoff(usize),
 }
 
+/// What the two lines about a handoff are called.
+const INDEX: &str = "index";
+const HANDOFF: &str = "handoff";
+
 impl Layout {
     /// The layout of the merged `e`. Sizes are added saturating: sparse files can pretend to more than a
     /// file may hold, and must not stop the program.
@@ -114,18 +129,19 @@ impl Layout {
             bodies: sizes.fold(0, u64::saturating_add),
             pad: false,
         };
-        let mut line = String::new();
+        let mut summary = String::new();
         for k in 0..layout.blocks() {
             let block = layout.block(k);
-            let body = match block {
-                Block::Handoff(i) => e.entry(i).body_len(),
-                Block::Summary | Block::Index(_) => 0,
+            let (line, body) = match block {
+                Block::Summary => {
+                    layout.line(&mut summary, block, e);
+                    (summary.len() as u64, 0)
+                }
+                Block::Index(i) => (layout.line_len(INDEX, i, e), 0),
+                Block::Handoff(i) => (layout.line_len(HANDOFF, i, e), e.entry(i).body_len()),
             };
-            line.clear();
-            layout.line(&mut line, block, e);
             layout.starts.push(layout.size);
-            let len = (line.len() as u64).saturating_add(body);
-            layout.size = layout.size.saturating_add(len);
+            layout.size = layout.size.saturating_add(line.saturating_add(body));
         }
         if layout.size > 0 && layout.size.is_multiple_of(512) {
             layout.pad = true;
@@ -188,6 +204,11 @@ impl Layout {
         }
     }
 
+    fn line_len<E: Entries + ?Sized>(&self, word: &str, i: usize, e: &E) -> u64 {
+        let numbers = digits(i + 1) + digits(self.count);
+        e.line_len(i) + word.len() as u64 + numbers
+    }
+
     /// Appends the line that `block` is or, for a handoff, begins with.
     fn line<E: Entries + ?Sized>(&self, line: &mut String, block: Block, e: &E) {
         let n = self.count;
@@ -196,10 +217,15 @@ impl Layout {
                 let _ = write!(line, "<!-- handoffs: {n} | {} bytes", self.bodies);
                 close(line, self.pad);
             }
-            Block::Index(i) => e.entry(i).line(line, "index", i, n, false),
-            Block::Handoff(i) => e.entry(i).line(line, "handoff", i, n, self.pad && n == 1),
+            Block::Index(i) => e.entry(i).line(line, INDEX, i, n, false),
+            Block::Handoff(i) => e.entry(i).line(line, HANDOFF, i, n, self.pad && n == 1),
         }
     }
+}
+
+/// How many decimal digits a number has that is not 0.
+fn digits(number: usize) -> u64 {
+    u64::from(number.checked_ilog10().unwrap_or(0)) + 1
 }
 
 /// Collects what of the blocks lies within a range.

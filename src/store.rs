@@ -61,6 +61,17 @@ pub struct Meta {
     pub ctime: SystemTime,
 }
 
+/// What a listing tells of a name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// The name.
+    pub name: OsString,
+    /// What has it.
+    pub kind: Kind,
+    /// What stat(2) says, where that was to be had without asking for each name.
+    pub meta: Option<Meta>,
+}
+
 /// How a stored file is opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Access {
@@ -147,7 +158,7 @@ impl<T: AsFd + Send + Sync> AsFdDyn for T {
 /// [`Error::Exists`] mean what they say.
 pub trait Store: Send + Sync {
     /// Everything in a queue, in no order.
-    fn list(&self, queue: &Path) -> Result<Vec<(OsString, Meta)>>;
+    fn list(&self, queue: &Path) -> Result<Vec<Entry>>;
 
     /// What is known of one file.
     fn stat(&self, queue: &Path, name: &OsStr) -> Result<Meta>;

@@ -180,6 +180,8 @@ pub(super) struct Plain {
 pub(super) struct Docs {
     docs: HashMap<DocId, Doc>,
     by_name: HashMap<(DirId, StampedName), DocId>,
+    /// At least those that somebody writes, and those with a draft: whatever may have been changed since it was last asked.
+    maybe_busy: HashSet<DocId>,
     plain: HashMap<PlainId, Plain>,
     plain_by_name: HashMap<(Area, DirId, OsString), PlainId>,
     last: u64,
@@ -191,7 +193,18 @@ impl Docs {
     }
 
     pub(super) fn get_mut(&mut self, id: DocId) -> Option<&mut Doc> {
+        self.maybe_busy.insert(id);
         self.docs.get_mut(&id)
+    }
+
+    /// Those that somebody has open for writing, and those with a draft. Every doc that ever had an alias may be there
+    /// besides.
+    pub(super) fn busy(&mut self) -> impl Iterator<Item = &Doc> {
+        let docs = &self.docs;
+        let is_busy = |doc: &Doc| doc.writers > 0 || doc.draft().is_some();
+        self.maybe_busy
+            .retain(|id| docs.get(id).is_some_and(is_busy));
+        self.maybe_busy.iter().filter_map(|id| docs.get(id))
     }
 
     pub(super) fn named(&self, dir: DirId, name: &StampedName) -> Option<DocId> {
@@ -219,6 +232,7 @@ impl Docs {
         self.last += 1;
         let id = DocId(self.last);
         self.by_name.insert((dir, name.clone()), id);
+        self.maybe_busy.insert(id);
         self.docs.insert(
             id,
             Doc {

@@ -4,17 +4,16 @@
 //! others change below the mount is seen at once (spec 3.1). Where the store cannot watch a queue, it is listed anew
 //! at every use. Taking in a change is also where strays are adopted (spec 3.7).
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ffi::{OsStr, OsString};
+use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::path::Path;
-use std::time::SystemTime;
 
 use super::dirs::{DirId, DirKind};
 use super::{Fs, State};
 use crate::error::{Error, Result};
 use crate::names::{self, StampedName};
 use crate::store::first_mount::{is_hidden, is_stray};
-use crate::store::{Changes, Kind, Meta, Watch, What, first_free_after};
+use crate::store::{Changes, Kind, What, first_free_after};
 
 /// The last suffix that was given to a name, where many wanted the same.
 pub(super) type Suffixes = HashMap<(DirId, StampedName), u32>;
@@ -23,192 +22,29 @@ pub(super) type Suffixes = HashMap<(DirId, StampedName), u32>;
 const MAX_SUFFIXES: usize = 1024;
 
 mod doubts;
+mod facts;
+mod memory;
+mod queue;
 mod undecided;
 mod walk;
 
-use doubts::{Doubt, Ours, Seen, Settled};
+pub(super) use facts::Unread;
+use doubts::{Ours, Seen, Settled};
+use memory::known;
+pub(super) use memory::{Index, Known};
+use queue::Queue;
 use undecided::Listed;
-
-/// One name of a queue.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Known {
-    pub(super) kind: Kind,
-    pub(super) ino: u64,
-    pub(super) size: u64,
-    pub(super) mtime: SystemTime,
-    /// Moves with whatever happens to it, also when its mtime is put back.
-    ctime: SystemTime,
-    /// Whether its last byte is a newline, once somebody asked.
-    pub(super) newline: Option<bool>,
-    /// Made below the mount and not closed yet: somebody is writing it.
-    pub(super) in_the_making: bool,
-    /// Put there by us, finished: that it turned up, which the store may still tell, does not mean that somebody has
-    /// begun to write it.
-    ours: bool,
-}
-
-#[derive(Debug, Default)]
-struct QueueIndex {
-    names: BTreeMap<OsString, Known>,
-    watch: Option<Watch>,
-    /// Of which it is not known yet whether somebody is writing them; see [`Listed`].
-    undecided: HashSet<OsString>,
-    /// Which somebody was seen to write.
-    held: HashSet<OsString>,
-}
-
-/// See the [module](self).
-#[derive(Debug, Default)]
-pub(super) struct Index {
-    queues: HashMap<DirId, QueueIndex>,
-    by_watch: HashMap<Watch, DirId>,
-    /// What has changed and could not be looked at, or not be adopted: it is tried again before the next use.
-    doubts: Vec<Doubt>,
-    /// Where there is something undecided.
-    unsettled: Vec<Listed>,
-    /// Moves whenever anything in it changes, so that what was derived from it can be kept while it stands still.
-    pub(super) generation: u64,
-}
-
-impl Index {
-    /// The names of a loaded queue.
-    pub(super) fn names(&self, dir: DirId) -> impl Iterator<Item = (&OsString, &Known)> {
-        self.queues
-            .get(&dir)
-            .into_iter()
-            .flat_map(|queue| &queue.names)
-    }
-
-    /// Is it known that there is no such name?
-    pub(super) fn lacks(&self, dir: DirId, name: &StampedName) -> bool {
-        let queue = self.queues.get(&dir);
-        queue.is_some_and(|queue| !queue.names.contains_key(&name.to_os_string()))
-    }
-
-    /// The same, of a queue that is kept in step by itself: what is about to happen anyway may go by it, where something
-    /// else decides.
-    pub(super) fn seems_to_lack(&self, dir: DirId, name: &StampedName) -> bool {
-        let queue = self.queues.get(&dir);
-        queue.is_some_and(|queue| queue.watch.is_some()) && self.lacks(dir, name)
-    }
-
-    /// How many names there are.
-    pub(super) fn len(&self) -> usize {
-        self.queues.values().map(|queue| queue.names.len()).sum()
-    }
-
-    pub(super) fn get(&self, dir: DirId, name: &OsStr) -> Option<&Known> {
-        self.queues.get(&dir)?.names.get(name)
-    }
-
-    pub(super) fn note_newline(&mut self, dir: DirId, name: &OsStr, newline: bool) {
-        if let Some(known) = self
-            .queues
-            .get_mut(&dir)
-            .and_then(|queue| queue.names.get_mut(name))
-        {
-            known.newline = Some(newline);
-        }
-    }
-
-    /// Its last byte may be about to change, and its times need not tell: on many kernels they move in ticks.
-    pub(super) fn forget_newline(&mut self, dir: DirId, name: &StampedName) {
-        let names = self.queues.get_mut(&dir).map(|queue| &mut queue.names);
-        if let Some(known) = names.and_then(|names| names.get_mut(&name.to_os_string())) {
-            known.newline = None;
-        }
-    }
-
-    /// Drops what is known of a queue: it is listed at its next use.
-    pub(super) fn drop_queue(&mut self, dir: DirId) {
-        if let Some(queue) = self.queues.remove(&dir) {
-            self.generation += 1;
-            if let Some(watch) = queue.watch
-                && self.by_watch.get(&watch) == Some(&dir)
-            {
-                self.by_watch.remove(&watch);
-            }
-        }
-    }
-
-    /// A file that was known as `meta` says, but for its mtime, was renamed by us. False if something else is known of it,
-    /// so that both names are to be looked at. What somebody else did to them meanwhile the store will tell.
-    pub(super) fn moved(&mut self, dir: DirId, from: &OsStr, to: &OsStr, meta: &Meta) -> bool {
-        let Some(queue) = self.queues.get_mut(&dir) else {
-            return true;
-        };
-        let Some(old) = queue.names.remove(from) else {
-            return false;
-        };
-        if (old.kind, old.ino, old.size) != (meta.kind, meta.ino, meta.size) {
-            queue.names.insert(from.to_owned(), old);
-            return false;
-        }
-        let known = Known {
-            ours: true,
-            ..known(meta, false)
-        };
-        queue.names.insert(to.to_owned(), known);
-        self.generation += 1;
-        true
-    }
-
-    fn set(&mut self, dir: DirId, name: &OsStr, known: Option<Known>) {
-        let Some(queue) = self.queues.get_mut(&dir) else {
-            return;
-        };
-        let changed = match known {
-            None => queue.names.remove(name).is_some(),
-            Some(known) => match queue.names.get_mut(name) {
-                Some(old) if same(old, &known) => {
-                    old.ours = known.ours;
-                    false
-                }
-                Some(old) => {
-                    *old = known;
-                    true
-                }
-                None => {
-                    queue.names.insert(name.to_owned(), known);
-                    true
-                }
-            },
-        };
-        if changed {
-            self.generation += 1;
-        }
-    }
-}
-
-fn same(old: &Known, new: &Known) -> bool {
-    let of = |known: &Known| Known {
-        newline: None,
-        ours: false,
-        ..*known
-    };
-    of(old) == of(new)
-}
-
-fn known(meta: &Meta, in_the_making: bool) -> Known {
-    Known {
-        kind: meta.kind,
-        ino: meta.ino,
-        size: meta.size,
-        mtime: meta.mtime,
-        ctime: meta.ctime,
-        newline: None,
-        in_the_making,
-        ours: false,
-    }
-}
-
-fn same_names(old: &BTreeMap<OsString, Known>, new: &BTreeMap<OsString, Known>) -> bool {
-    let mut both = old.iter().zip(new);
-    old.len() == new.len() && both.all(|(a, b)| a.0 == b.0 && same(a.1, b.1))
-}
 
 fn is_never_shown(name: &OsStr, kind: Kind) -> bool {
     kind == Kind::Other || name == names::PRIVATE
+}
+
+/// What the changes of a name that are not looked at yet come to.
+struct SoFar {
+    in_the_making: bool,
+    /// The number of the file that was put there by us.
+    ours: Option<u64>,
+    removed: bool,
 }
 
 impl State {
@@ -220,8 +56,14 @@ impl State {
 }
 
 impl Fs {
-    /// Takes in what has changed, and makes sure that this queue is known.
+    /// Takes in what has changed, and makes sure that this queue is known, with the facts of each name.
     pub(super) fn load(&self, state: &mut State, dir: DirId) -> Result<()> {
+        self.load_names(state, dir)?;
+        self.look_at_all(state, dir)
+    }
+
+    /// As [`Fs::load`]; of most names it is only known that they are there.
+    pub(super) fn load_names(&self, state: &mut State, dir: DirId) -> Result<()> {
         self.take_changes(state);
         let listed = self.list_unknown(state, dir);
         self.settle_listed(state);
@@ -237,25 +79,42 @@ impl Fs {
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
         // Watched first, listed then: a change in between is seen twice rather than not at all.
         let watch = self.store.watch(&path);
-        let mut names = BTreeMap::new();
-        let mut undecided = HashSet::new();
-        for (name, meta) in self.store.list(&path)? {
-            if is_never_shown(&name, meta.kind) {
+        let mut queue = Queue::new(watch);
+        for entry in self.store.list(&path)? {
+            let (name, kind) = (entry.name, entry.kind);
+            if is_never_shown(&name, kind) {
                 continue;
             }
-            let may_be_written = undecided::may_be_written(&name, meta.kind, watch.is_some())
+            let stamped = StampedName::parse(&name);
+            let stray = kind == Kind::File
+                && stamped.is_none()
+                && is_stray(&name)
                 && !self.local.is_ordinary(&path.join(&name));
-            names.insert(name.clone(), known(&meta, may_be_written));
-            if may_be_written {
-                undecided.insert(name);
+            // The number of a directory tells which it is, and a stray is adopted by its mtime. Of the others it is asked
+            // when somebody wants to know, for there may be very many of them. What is not watched is listed each time to
+            // see what is different, so of that everything is asked.
+            let asked = stray || stamped.is_none() && kind != Kind::File || watch.is_none();
+            let meta = match entry.meta {
+                None if asked => match self.store.stat(&path, &name) {
+                    Ok(meta) if is_never_shown(&name, meta.kind) => continue,
+                    Ok(meta) => Some(meta),
+                    // Removed while we looked.
+                    Err(Error::NotFound) => continue,
+                    Err(error) => return Err(error),
+                },
+                meta => meta,
+            };
+            let known = match meta {
+                Some(meta) => known(&meta, stray),
+                None => Known::unlooked(kind),
+            };
+            if stray {
+                queue.undecided.insert(name.clone());
             }
+            let pending = stamped.is_some_and(|name| name.is_pending());
+            queue.add_listed(name, pending, known);
         }
-        let queue = QueueIndex {
-            names,
-            watch,
-            undecided,
-            held: HashSet::new(),
-        };
+        queue.listed();
         let old = state.index.queues.insert(dir, queue);
         if let Some(watch) = watch {
             state.index.by_watch.insert(watch, dir);
@@ -266,7 +125,6 @@ impl Fs {
             // More changes than were kept.
             return self.list_unknown(state, dir);
         }
-        let old = old.map(|old| old.names);
         state.index.unsettled.push(Listed { dir, path, old });
         Ok(())
     }
@@ -289,11 +147,18 @@ impl Fs {
             };
             self.look_again(state, doubt.dir, &doubt.name, seen);
         }
-        for change in changes {
+        // What several changes of a name have left is looked at once, after the last of them.
+        let mut last = HashMap::new();
+        for (i, change) in changes.iter().enumerate() {
+            last.insert((change.watch, &change.name), i);
+        }
+        let mut so_far: HashMap<(DirId, &OsStr), SoFar> = HashMap::new();
+        for (i, change) in changes.iter().enumerate() {
             let Some(dir) = state.index.by_watch.get(&change.watch).copied() else {
                 continue;
             };
-            if change.name.is_empty() {
+            let name = change.name.as_os_str();
+            if name.is_empty() {
                 if self.is_gone(state, dir) {
                     state.index.drop_queue(dir);
                 }
@@ -301,31 +166,43 @@ impl Fs {
             }
             let mut what = change.what;
             if let Some(queue) = state.index.queues.get_mut(&dir) {
-                if what == What::Closed && queue.held.remove(&change.name) {
+                if what == What::Closed && queue.held.remove(name) {
                     // By one of those who wrote it, perhaps not the last one.
                     what = What::Touched;
-                    self.undecided(state, dir, &change.name);
+                    self.undecided(state, dir, name);
                 } else if what != What::Touched {
-                    // The store has told.
-                    queue.undecided.remove(&change.name);
+                    queue.told(name);
                 }
             }
-            let known = state.index.get(dir, &change.name);
-            let ours = known.filter(|known| known.ours && change.what != What::Removed);
-            let ours = ours.map(|known| known.ino);
-            let in_the_making = match what {
-                What::Created => true,
-                What::Closed | What::Removed => false,
-                What::Touched => known.is_some_and(|known| known.in_the_making),
-            };
+            let mut now = so_far.remove(&(dir, name)).unwrap_or_else(|| {
+                let known = state.index.get(dir, name);
+                SoFar {
+                    in_the_making: known.is_some_and(|known| known.in_the_making),
+                    ours: known.filter(|known| known.ours).map(|known| known.ino),
+                    removed: false,
+                }
+            });
+            match what {
+                What::Created => now.in_the_making = true,
+                What::Closed | What::Removed => now.in_the_making = false,
+                What::Touched => {}
+            }
+            if change.what == What::Removed {
+                now.ours = None;
+                now.removed = true;
+            }
+            if last.get(&(change.watch, &change.name)) != Some(&i) {
+                so_far.insert((dir, name), now);
+                continue;
+            }
             let seen = Seen {
-                in_the_making,
-                ours: Ours::Only(ours),
+                in_the_making: now.in_the_making,
+                ours: Ours::Only(now.ours),
                 tried: false,
             };
-            self.look_again(state, dir, &change.name, seen);
-            if change.what == What::Removed && state.index.get(dir, &change.name).is_none() {
-                self.ordinary_removed(state, dir, &change.name);
+            self.look_again(state, dir, name, seen);
+            if now.removed && state.index.get(dir, name).is_none() {
+                self.ordinary_removed(state, dir, name);
             }
         }
     }

@@ -1,18 +1,18 @@
 //! Planning the merge of a queue: what `pending.md` holds as things stand (spec 6.1, 6.2).
 
-use std::collections::HashMap;
-use std::os::unix::fs::FileExt;
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::dirs::DirId;
+use super::index::{Known, Unread};
 use super::nodes::What;
 use super::snapshot::{Item, Plan};
 use super::types::Entry;
 use super::{Fs, Request, State};
 use crate::error::{Error, Result};
 use crate::names::StampedName;
-use crate::store::{Access, Kind};
 
 /// How soon what could not be published is tried again.
 const LEFT: Duration = Duration::from_secs(1);
@@ -47,76 +47,32 @@ impl Fs {
         {
             return Ok(plan.clone());
         }
-        let top = state.dirs.path(queue).ok_or(Error::NotFound)?;
         let now = Instant::now();
-        let mut items = Vec::new();
-        let mut unread = Vec::new();
         let mut provisional = false;
-        for dir in queues {
-            let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-            let prefix = path.strip_prefix(&top).unwrap_or(&path);
-            for (name, known) in state.index.names(dir) {
-                if known.kind != Kind::File || known.size == 0 || known.in_the_making {
-                    continue;
+        let mut left_out = HashSet::new();
+        let mut renamed = Vec::new();
+        for doc in state.docs.busy() {
+            if doc.is_being_written() {
+                provisional |= doc.is_closing(now);
+                if !(closing && doc.is_closing(now)) {
+                    left_out.insert((doc.dir, doc.name.to_os_string()));
                 }
-                let Some(stamped) = StampedName::parse(name).filter(StampedName::is_pending) else {
-                    continue;
-                };
-                let doc = state
-                    .docs
-                    .named(dir, &stamped)
-                    .and_then(|id| state.docs.get(id));
-                if let Some(doc) = doc.filter(|doc| doc.is_being_written()) {
-                    if !doc.is_closing(now) {
-                        continue;
-                    }
-                    provisional = true;
-                    if !closing {
-                        continue;
-                    }
-                }
-                if known.newline.is_none() {
-                    unread.push(items.len());
-                }
-                items.push(Item {
-                    dir,
-                    shown: prefix.join(name).into_os_string(),
-                    stays_as: self.stays_as(state, dir, &stamped).to_os_string(),
-                    name: stamped,
-                    ino: known.ino,
-                    size: known.size,
-                    mtime: known.mtime,
-                    newline: known.newline.unwrap_or(true),
-                    written: self.zone.at(known.mtime),
-                });
+            }
+            // A draft has the name that a pending one would get.
+            if doc.is_new() && !doc.name.is_pending() {
+                renamed.push((doc.dir, doc.name.clone()));
             }
         }
-        for i in unread.into_iter().rev() {
-            let item = &mut items[i];
-            match self.last_byte(state, item) {
-                Ok(last) => {
-                    item.newline = last == b'\n';
-                    state
-                        .index
-                        .note_newline(item.dir, item.file_name(), item.newline);
-                }
-                Err(Error::AccessDenied) => {
-                    // Its mode, or another owner, keeps us out: blanks in its place would tell nobody anything. It is
-                    // merged once it can be read, which nothing tells us.
-                    log::debug!("{}: may not be read; it is left out", item.shown.display());
-                    items.remove(i);
-                    provisional = true;
-                }
-                Err(_) => {
-                    // Not to be told just now: one more does no harm, and the next look asks again.
-                    item.newline = false;
-                    provisional = true;
-                }
-            }
+        for (dir, name) in renamed {
+            state.index.taken(dir, &name);
+        }
+        let mut items = Vec::new();
+        for dir in queues {
+            provisional |= self.merge_queue(state, (queue, dir), &left_out, &mut items)?;
         }
         // They come by name, so mostly in order.
         items.sort_by(|a, b| {
-            let key = |item: &Item| (item.name.stamp(), item.mtime);
+            let key = |item: &Arc<Item>| (item.name.stamp(), item.mtime);
             key(a).cmp(&key(b)).then_with(|| a.shown.cmp(&b.shown))
         });
         let old = state.plans.0.get(&queue).map(|(_, plan)| plan.clone());
@@ -137,6 +93,74 @@ impl Fs {
         Ok(plan)
     }
 
+    /// Adds what is pending in one queue to the merge of `top`; true if the next look may find it otherwise, and nothing
+    /// tells.
+    fn merge_queue(
+        &self,
+        state: &mut State,
+        (top, dir): (DirId, DirId),
+        left_out: &HashSet<(DirId, OsString)>,
+        items: &mut Vec<Arc<Item>>,
+    ) -> Result<bool> {
+        let above = state.dirs.path(top).ok_or(Error::NotFound)?;
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let prefix = path.strip_prefix(&above).unwrap_or(&path);
+        state.index.seen_from(top, dir, prefix);
+        let left_out: HashSet<&OsStr> = left_out
+            .iter()
+            .filter(|(of, _)| *of == dir)
+            .map(|(_, name)| name.as_os_str())
+            .collect();
+        let wanted = |state: &State, wants: fn(&Known) -> bool| -> Vec<OsString> {
+            let pending = state.index.pending(dir);
+            let pending = pending.filter(|(_, it)| !it.is_left_out() && wants(&it.known));
+            let names = pending.map(|(name, _)| name);
+            let names = names.filter(|name| !left_out.contains(name.as_os_str()));
+            names.cloned().collect()
+        };
+        let unasked = wanted(state, |known| known.newline.is_none());
+        let unread = self.noticed(self.look_at_pending(state, dir, &path, &unasked))?;
+        let mut missing = Vec::new();
+        for (name, pending) in state.index.pending(dir) {
+            if pending.is_left_out() || left_out.contains(name.as_os_str()) {
+                continue;
+            }
+            match pending.item(top) {
+                Some(item) => items.push(item.clone()),
+                None => missing.push((name.clone(), pending.known)),
+            }
+        }
+        for (name, known) in missing {
+            let Some(stamped) = StampedName::parse(&name) else {
+                continue;
+            };
+            if unread.get(&name) == Some(&Unread::Forbidden) {
+                // Blanks in its place would tell nobody anything. It is merged once it can be read, which nothing tells us.
+                log::debug!(
+                    "{}: may not be read; it is left out",
+                    path.join(&name).display()
+                );
+                continue;
+            }
+            let stays_as = self.stays_as(state, dir, &stamped);
+            // Then it is so until that name is taken.
+            let settled = stays_as == stamped.consumed() && stays_as.pending() == stamped;
+            let item = Arc::new(Item::new(
+                dir,
+                stamped,
+                prefix.join(&name).into_os_string(),
+                stays_as.to_os_string(),
+                &known,
+                self.zone.at(known.mtime),
+            ));
+            if settled && known.newline.is_some() {
+                state.index.keep_item(top, &name, &item);
+            }
+            items.push(item);
+        }
+        Ok(!unread.is_empty())
+    }
+
     /// What a handoff is called once it is consumed: no file nor draft has that name, nor will another pending handoff
     /// want it.
     pub(super) fn stays_as(&self, state: &State, dir: DirId, name: &StampedName) -> StampedName {
@@ -149,14 +173,6 @@ impl Fs {
             .map(|n| done.with_suffix(n))
             .find(|other| !taken(other) && (*other == done || !taken(&other.pending())))
             .unwrap_or(done.clone())
-    }
-
-    fn last_byte(&self, state: &State, item: &Item) -> Result<u8> {
-        let path = state.dirs.path(item.dir).ok_or(Error::NotFound)?;
-        let file = self.store.open(&path, item.file_name(), Access::READ)?;
-        let mut last = [0];
-        file.read_exact_at(&mut last, item.size.saturating_sub(1))?;
-        Ok(last[0])
     }
 
     /// A look-up of `pending.md`: a node of its own, with the content as it stands now.

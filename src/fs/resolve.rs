@@ -283,7 +283,7 @@ impl Fs {
         let mut found = self.local.stat(Area::Backing, &path, name)?;
         if found.kind == Kind::File && self.is_stray(state, dir, name) {
             // Adopted now, if it is finished; until then it is nobody's under this name, so that nobody overwrites it.
-            self.load(state, dir)?;
+            self.load_names(state, dir)?;
             found = self.local.stat(Area::Backing, &path, name)?;
             if found.kind == Kind::File && self.is_stray(state, dir, name) {
                 return Err(Error::NotFound);

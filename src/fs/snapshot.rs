@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 use super::Fs;
 use super::dirs::DirId;
+use super::index::Known;
 use crate::delivery::Delivered;
 use crate::error::{Error, Result};
 use crate::merge::{self, Layout, Piece};
@@ -38,9 +39,46 @@ pub(super) struct Item {
     pub(super) mtime: SystemTime,
     pub(super) newline: bool,
     pub(super) written: DateTime<FixedOffset>,
+    /// How long the lines about it are but for its number, in bytes.
+    line: u64,
 }
 
 impl Item {
+    pub(super) fn new(
+        dir: DirId,
+        name: StampedName,
+        shown: OsString,
+        stays_as: OsString,
+        known: &Known,
+        written: DateTime<FixedOffset>,
+    ) -> Item {
+        let mut item = Item {
+            dir,
+            name,
+            shown,
+            stays_as,
+            ino: known.ino,
+            size: known.size,
+            mtime: known.mtime,
+            // Where that cannot be told, one more does no harm.
+            newline: known.newline.unwrap_or(false),
+            written,
+            line: 0,
+        };
+        item.line = item.entry().line_len();
+        item
+    }
+
+    fn entry(&self) -> merge::Entry<'_> {
+        merge::Entry {
+            path: &self.shown,
+            size: self.size,
+            written: self.written,
+            stays_as: &self.stays_as,
+            ends_with_newline: self.newline,
+        }
+    }
+
     pub(super) fn file_name(&self) -> &OsStr {
         Path::new(&self.shown).file_name().unwrap_or_default()
     }
@@ -50,7 +88,7 @@ impl Item {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) queue: DirId,
-    pub(super) items: Vec<Item>,
+    pub(super) items: Vec<Arc<Item>>,
     layout: Layout,
     /// Changes exactly when the content does.
     pub(super) mtime: SystemTime,
@@ -58,7 +96,7 @@ pub(super) struct Plan {
     pub(super) provisional: bool,
 }
 
-struct Items<'a>(&'a [Item]);
+struct Items<'a>(&'a [Arc<Item>]);
 
 impl merge::Entries for Items<'_> {
     fn count(&self) -> usize {
@@ -66,21 +104,18 @@ impl merge::Entries for Items<'_> {
     }
 
     fn entry(&self, i: usize) -> merge::Entry<'_> {
-        let item = &self.0[i];
-        merge::Entry {
-            path: &item.shown,
-            size: item.size,
-            written: item.written,
-            stays_as: &item.stays_as,
-            ends_with_newline: item.newline,
-        }
+        self.0[i].entry()
+    }
+
+    fn line_len(&self, i: usize) -> u64 {
+        self.0[i].line
     }
 }
 
 impl Plan {
     pub(super) fn new(
         queue: DirId,
-        items: Vec<Item>,
+        items: Vec<Arc<Item>>,
         mtime: SystemTime,
         provisional: bool,
     ) -> Plan {

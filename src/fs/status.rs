@@ -68,6 +68,7 @@ impl Fs {
         });
         for dir in queues.unwrap_or_default() {
             let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+            self.noticed(self.load(state, dir))?;
             for (name, known) in state.index.names(dir) {
                 match StampedName::parse(name) {
                     Some(stamped) if known.kind == Kind::File && stamped.is_pending() => {

@@ -1,6 +1,7 @@
 //! What time does: expiry, and forgetting sessions that have ended (spec 7.1, 4.3).
 
 use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::time::{Instant, SystemTime};
 
@@ -11,6 +12,9 @@ use crate::error::{Error, Result};
 use crate::names::StampedName;
 use crate::session::{Process, Session};
 use crate::store::{Kind, Meta};
+
+/// How many names are looked at in one go.
+const BATCH: usize = 256;
 
 impl Fs {
     /// Deletes what has expired and forgets what nobody can ask for any more. Called at mount and hourly.
@@ -31,52 +35,73 @@ impl Fs {
     fn expire(&self) -> Result<()> {
         let queues = self.queues_below(&mut self.lock(), DirId::ROOT)?;
         for dir in queues {
-            let mut guard = self.lock();
-            let state = &mut *guard;
-            let Some(path) = state.dirs.path(dir) else {
-                continue;
-            };
-            let now = self.clock.now();
-            let expired: Vec<_> = state
-                .index
-                .names(dir)
-                .filter(|(name, known)| {
-                    known.kind == Kind::File
-                        && self.retention.expired(known.mtime, now)
-                        && StampedName::parse(name).is_some_and(|name| {
-                            let unused = |id| state.docs.get(id).is_none_or(|doc| doc.writers == 0);
-                            if name.is_pending() {
-                                // Not a byte was ever written to it (spec 4.8).
-                                known.size == 0 && state.docs.named(dir, &name).is_none_or(unused)
-                            } else {
-                                true
-                            }
-                        })
-                })
-                .map(|(name, _)| name.clone())
-                .collect();
-            for name in expired {
-                // What is deleted was looked at just now: its mtime may have been set meanwhile.
-                let due = |meta: Meta| self.retention.expired(meta.mtime, now);
-                let deleted = match self.store.stat(&path, &name) {
-                    Ok(meta) if due(meta) && self.may_delete(&path.join(&name), now) => {
-                        self.store.remove(&path, &name)
-                    }
-                    stat => stat.map(drop),
+            // A hundred thousand are looked at a few at a time, so that nobody waits for that.
+            let mut last: Option<OsString> = None;
+            loop {
+                let (path, batch) = {
+                    let state = self.lock();
+                    let path = state.dirs.path(dir);
+                    (path, state.index.after(dir, last.as_deref(), BATCH))
                 };
-                match deleted {
-                    Ok(()) | Err(Error::NotFound) => {}
-                    // One that cannot be deleted must not keep the others from it.
-                    Err(error) => log::warn!(
-                        "{}: has expired and cannot be deleted ({error}); the next sweep tries again",
-                        path.join(&name).display()
-                    ),
+                let (Some(path), Some((end, _))) = (path, batch.last()) else {
+                    break;
+                };
+                last = Some(end.clone());
+                for (name, known) in batch {
+                    let Some(stamped) = StampedName::parse(&name) else {
+                        continue;
+                    };
+                    let (mtime, size) = match known {
+                        Some(known) => (known.mtime, known.size),
+                        None => match self.store.stat(&path, &name) {
+                            Ok(meta) => (meta.mtime, meta.size),
+                            Err(_) => continue,
+                        },
+                    };
+                    let may_go = !stamped.is_pending() || size == 0;
+                    if may_go && self.retention.expired(mtime, self.clock.now()) {
+                        self.expire_one(&mut self.lock(), dir, &name);
+                    }
                 }
-                self.touch(state, dir, &name);
             }
         }
         self.publish_left(&mut self.lock());
         Ok(())
+    }
+
+    /// Deletes a handoff that has expired, if it may go.
+    fn expire_one(&self, state: &mut State, dir: DirId, name: &OsStr) {
+        let (Some(path), Some(stamped)) = (state.dirs.path(dir), StampedName::parse(name)) else {
+            return;
+        };
+        let used = |id| state.docs.get(id).is_some_and(|doc| doc.writers > 0);
+        // Not a byte was ever written to it (spec 4.8).
+        let may_go = |meta: &Meta| {
+            !stamped.is_pending()
+                || meta.size == 0 && !state.docs.named(dir, &stamped).is_some_and(used)
+        };
+        let now = self.clock.now();
+        // What is deleted was looked at just now: its mtime may have been set meanwhile.
+        let deleted = match self.store.stat(&path, name) {
+            Ok(meta)
+                if meta.kind == Kind::File
+                    && may_go(&meta)
+                    && self.retention.expired(meta.mtime, now)
+                    && self.may_delete(&path.join(name), now) =>
+            {
+                self.store.remove(&path, name)
+            }
+            stat => stat.map(drop),
+        };
+        match deleted {
+            Ok(()) | Err(Error::NotFound) => {}
+            // One that cannot be deleted must not keep the others from it.
+            Err(error) => log::warn!(
+                "{}: has expired and cannot be deleted ({error}); the next sweep tries again",
+                path.join(name).display()
+            ),
+        }
+        self.touch(state, dir, name);
     }
 
     fn may_delete(&self, path: &Path, now: SystemTime) -> bool {

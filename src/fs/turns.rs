@@ -342,19 +342,20 @@ impl Fs {
     /// Others may go on closing for ever.
     fn writers_closing(
         &self,
-        state: &State,
+        state: &mut State,
         queue: DirId,
         since: Instant,
         now: Instant,
     ) -> Option<Instant> {
         let until = since + RELEASE;
+        let State { docs, dirs, .. } = state;
         let closing = |doc: &Doc| {
             doc.writers > 0
                 && doc.is_closing(now)
                 && doc.flushed.is_some_and(|at| at <= since)
-                && state.dirs.is_within(doc.dir, queue)
+                && dirs.is_within(doc.dir, queue)
         };
-        (now < until && state.docs.iter().any(|(_, doc)| closing(doc))).then_some(until)
+        (now < until && docs.busy().any(closing)).then_some(until)
     }
 
     fn open_passive(&self, state: &mut State, node: NodeId, plan: &Arc<Plan>) -> Opened {

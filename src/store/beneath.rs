@@ -19,7 +19,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::{Access, Kind, Meta};
+use super::{Access, Entry, Kind, Meta};
 use crate::error::{Error, Result};
 
 /// The descriptor under which everything lives.
@@ -114,8 +114,8 @@ impl Beneath {
     }
 }
 
-/// Everything in a directory but `.` and `..`.
-pub fn list(dir: impl AsFd) -> Result<Vec<(OsString, Meta)>> {
+/// Everything in a directory but `.` and `..`; what a directory entry does not tell is not asked.
+pub fn names(dir: impl AsFd) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for entry in rustix::fs::Dir::read_from(&dir)? {
         let entry = entry?;
@@ -123,14 +123,42 @@ pub fn list(dir: impl AsFd) -> Result<Vec<(OsString, Meta)>> {
         if name == "." || name == ".." {
             continue;
         }
-        match stat(&dir, name) {
-            Ok(meta) => entries.push((name.to_owned(), meta)),
+        let (kind, meta) = match entry.file_type() {
+            // Some filesystems do not tell.
+            FileType::Unknown => match stat(&dir, name) {
+                Ok(meta) => (meta.kind, Some(meta)),
+                // Removed while we looked.
+                Err(Error::NotFound) => continue,
+                Err(error) => return Err(error),
+            },
+            file_type => (kind(file_type), None),
+        };
+        let name = name.to_owned();
+        entries.push(Entry { name, kind, meta });
+    }
+    Ok(entries)
+}
+
+/// The same, with what stat(2) says of each.
+pub fn list(dir: impl AsFd) -> Result<Vec<(OsString, Meta)>> {
+    let mut entries = Vec::new();
+    for Entry { name, meta, .. } in names(&dir)? {
+        match meta.map_or_else(|| stat(&dir, &name), Ok) {
+            Ok(meta) => entries.push((name, meta)),
             // Removed while we looked.
             Err(Error::NotFound) => {}
             Err(error) => return Err(error),
         }
     }
     Ok(entries)
+}
+
+fn kind(file_type: FileType) -> Kind {
+    match file_type {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Directory,
+        _ => Kind::Other,
+    }
 }
 
 /// stat(2) of one name, not following a symbolic link.
@@ -159,11 +187,7 @@ fn meta(stat: &Statx) -> Meta {
     let mode = u32::from(stat.stx_mode);
     Meta {
         ino: stat.stx_ino,
-        kind: match FileType::from_raw_mode(mode) {
-            FileType::RegularFile => Kind::File,
-            FileType::Directory => Kind::Directory,
-            _ => Kind::Other,
-        },
+        kind: kind(FileType::from_raw_mode(mode)),
         size: stat.stx_size,
         blocks: stat.stx_blocks,
         mode: mode & 0o7777,

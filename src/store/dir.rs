@@ -15,7 +15,7 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
 use super::beneath::{self, Beneath};
-use super::{Access, Change, Changes, DraftFile, Meta, Store, Watch, What, first_free};
+use super::{Access, Change, Changes, DraftFile, Entry, Meta, Store, Watch, What, first_free};
 use crate::error::Result;
 use crate::names::StampedName;
 
@@ -45,8 +45,8 @@ impl DirStore {
 }
 
 impl Store for DirStore {
-    fn list(&self, queue: &Path) -> Result<Vec<(OsString, Meta)>> {
-        beneath::list(self.root.dir(queue)?)
+    fn list(&self, queue: &Path) -> Result<Vec<Entry>> {
+        beneath::names(self.root.dir(queue)?)
     }
 
     fn stat(&self, queue: &Path, name: &OsStr) -> Result<Meta> {

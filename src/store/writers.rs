@@ -18,6 +18,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use crate::names::StampedName;
+
 /// An open file, as every process that has it open sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Identity {
@@ -55,16 +57,19 @@ fn may_write(info: &str) -> bool {
 /// How long looking at every process may take.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// The files of these names, in whatever directory, that other processes have open for writing. Those that cannot be had in
-/// time are taken for closed.
-pub fn of(names: &HashSet<OsString>) -> Vec<(OsString, Identity)> {
-    if names.is_empty() {
+/// The files of these names and, if `pending`, with the name of a pending handoff, in whatever directory, that other
+/// processes have open for writing. Those that cannot be had in time are taken for closed.
+pub fn of(names: HashSet<OsString>, pending: bool) -> Vec<(OsString, Identity)> {
+    if names.is_empty() && !pending {
         return Vec::new();
     }
     let (found, look) = mpsc::sync_channel(1);
-    let names = names.clone();
     let looking = thread::Builder::new().spawn(move || {
-        let _ = found.send(look_for(&names));
+        let is_pending = |name: &OsStr| {
+            pending && StampedName::parse(name).is_some_and(|name| name.is_pending())
+        };
+        let wanted = |name: &OsStr| names.contains(name) || is_pending(name);
+        let _ = found.send(look_for(wanted));
     });
     let found = looking.ok().and_then(|_| look.recv_timeout(PATIENCE).ok());
     found.unwrap_or_else(|| {
@@ -75,7 +80,7 @@ pub fn of(names: &HashSet<OsString>) -> Vec<(OsString, Identity)> {
     })
 }
 
-fn look_for(names: &HashSet<OsString>) -> Vec<(OsString, Identity)> {
+fn look_for(wanted: impl Fn(&OsStr) -> bool) -> Vec<(OsString, Identity)> {
     let mut found = Vec::new();
     let own = std::process::id().to_string();
     for process in entries(Path::new("/proc")) {
@@ -90,7 +95,7 @@ fn look_for(names: &HashSet<OsString>) -> Vec<(OsString, Identity)> {
             let Ok(link) = fs::read_link(process.join("fd").join(&descriptor)) else {
                 continue;
             };
-            let Some(name) = link.file_name().filter(|name| names.contains(*name)) else {
+            let Some(name) = link.file_name().filter(|name| wanted(name)) else {
                 continue;
             };
             let Ok(info) = fs::read_to_string(process.join("fdinfo").join(&descriptor)) else {
@@ -164,7 +169,7 @@ mod tests {
         let mut output = BufReader::new(child.stdout.take().unwrap());
         output.read_line(&mut line).unwrap();
         let names = ["written", "added", "read", "twin"];
-        let found = of(&names.iter().map(OsString::from).collect());
+        let found = of(names.iter().map(OsString::from).collect(), false);
         let seen: Vec<&str> = names
             .into_iter()
             .filter(|name| has(&found, OsStr::new(name), || File::open(at(name)).ok()))
@@ -172,7 +177,7 @@ mod tests {
         assert_eq!(seen, ["written", "added"]);
         drop(child.stdin.take());
         child.wait().unwrap();
-        let found = of(&names.iter().map(OsString::from).collect());
+        let found = of(names.iter().map(OsString::from).collect(), false);
         assert!(!has(&found, OsStr::new("written"), || File::open(at(
             "written"
         ))

@@ -95,7 +95,7 @@ struct Failing {
 }
 
 impl Store for Failing {
-    fn list(&self, queue: &Path) -> Result<Vec<(OsString, Meta)>> {
+    fn list(&self, queue: &Path) -> Result<Vec<Entry>> {
         self.faults.call(|| self.store.list(queue))
     }
     fn stat(&self, queue: &Path, name: &OsStr) -> Result<Meta> {

@@ -265,7 +265,7 @@ impl Store for Slow {
         let _ = self.go.lock().recv();
         self.store.sync(queue)
     }
-    fn list(&self, queue: &Path) -> Result<Vec<(std::ffi::OsString, Meta)>> {
+    fn list(&self, queue: &Path) -> Result<Vec<Entry>> {
         self.store.list(queue)
     }
     fn stat(&self, queue: &Path, name: &OsStr) -> Result<Meta> {

@@ -1,15 +1,14 @@
 //! What a listing finds that may still be written: by somebody who began before the queue was watched (spec 3.7).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use super::super::dirs::DirId;
 use super::super::{Fs, State};
 use super::doubts::{Ours, Seen};
-use super::{Known, is_stray, same_names};
-use crate::names::StampedName;
-use crate::store::{Access, Kind, writers};
+use super::queue::Queue;
+use crate::store::{Access, writers};
 
 /// A queue that was just listed, or where something was adopted. What may still be written in it is taken for being in the
 /// making, until it is known who has it open: an adopted stray could else be read, and so consumed, before it is whole.
@@ -18,14 +17,7 @@ pub(super) struct Listed {
     pub(super) dir: DirId,
     pub(super) path: PathBuf,
     /// What was known of it before.
-    pub(super) old: Option<BTreeMap<OsString, Known>>,
-}
-
-/// Is this a file that a reader might be given? Where the store does not tell of a close, only strays are asked about: they
-/// are so no more once they are adopted, and all the others would be asked about at every use.
-pub(super) fn may_be_written(name: &OsStr, kind: Kind, watched: bool) -> bool {
-    let pending = || StampedName::parse(name).is_some_and(|name| name.is_pending());
-    kind == Kind::File && (is_stray(name) || watched && pending())
+    pub(super) old: Option<Queue>,
 }
 
 impl Fs {
@@ -49,33 +41,41 @@ impl Fs {
     }
 
     fn settle_these(&self, state: &mut State, listed: Vec<Listed>) {
-        let undecided: HashSet<OsString> = listed
-            .iter()
-            .filter_map(|it| state.index.queues.get(&it.dir))
-            .flat_map(|queue| queue.undecided.iter().cloned())
-            .collect();
-        let open = writers::of(&undecided);
+        let mut undecided = HashSet::new();
+        let mut pending = false;
+        for queue in listed.iter().filter_map(|it| state.index.queues.get(&it.dir)) {
+            undecided.extend(queue.undecided.iter().cloned());
+            pending |= queue.decided.is_some() && !queue.pending().is_empty();
+        }
+        let open = writers::of(undecided, pending);
         for Listed { dir, path, old } in listed {
             // Gone when there were more changes than are kept: it is listed again.
             let Some(queue) = state.index.queues.get_mut(&dir) else {
                 continue;
             };
+            let undecided = std::mem::take(&mut queue.undecided);
+            let pending = open.iter().map(|(name, _)| name);
+            let pending: HashSet<OsString> = pending
+                .filter(|name| queue.is_undecided(name) && !undecided.contains(*name))
+                .cloned()
+                .collect();
+            queue.decided = None;
             let mut finished = Vec::new();
-            for name in std::mem::take(&mut queue.undecided) {
-                let Some(known) = queue.names.get_mut(&name) else {
-                    continue;
-                };
+            for name in undecided.into_iter().chain(pending) {
                 let is_open = writers::has(&open, &name, || {
                     self.store.open(&path, &name, Access::READ).ok()
                 });
+                let Some(known) = queue.get_mut(&name) else {
+                    continue;
+                };
+                known.in_the_making = is_open;
                 if is_open {
-                    queue.held.insert(name.clone());
                     log::info!(
                         "{}: somebody is writing it; it is delivered when it is closed",
                         path.join(&name).display()
                     );
-                } else {
-                    known.in_the_making = false;
+                    queue.held.insert(name);
+                } else if known.looked {
                     finished.push((name, *known));
                 }
             }
@@ -90,9 +90,8 @@ impl Fs {
             let Some(new) = state.index.queues.get_mut(&dir) else {
                 continue;
             };
-            match old {
-                Some(old) if same_names(&old, &new.names) => new.names = old,
-                _ => state.index.generation += 1,
+            if !old.is_some_and(|old| new.keep_if_same(old)) {
+                state.index.generation += 1;
             }
         }
     }

@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use super::super::dirs::{DirId, DirKind};
 use super::super::{Fs, State};
 use crate::error::{Error, Result};
-use crate::store::Kind;
 
 impl Fs {
     /// The queue itself and every queue below it, all of them loaded.
@@ -45,8 +44,7 @@ impl Fs {
             found.push(dir);
             let children: Vec<(OsString, u64)> = state
                 .index
-                .names(dir)
-                .filter(|(_, known)| known.kind == Kind::Directory)
+                .dirs(dir)
                 .map(|(name, known)| (name.clone(), known.ino))
                 .collect();
             for (name, ino) in children {

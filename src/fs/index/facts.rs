@@ -1,0 +1,140 @@
+//! Number, size, times and last byte of what is known by its name only.
+//!
+//! A listing gives names. With a hundred thousand of them, asking for the rest takes longer than listing, and most of it
+//! nobody wants to know: it is asked of what is pending when it is merged, and of everything when it is listed.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::thread;
+
+use super::super::dirs::DirId;
+use super::super::{Fs, State};
+use super::memory::known;
+use super::{Known, is_never_shown};
+use crate::error::{Error, Result};
+use crate::store::{Access, Meta};
+
+/// From how many files on it is worth it to read with two threads.
+const MANY: usize = 256;
+
+/// What could not be read of a file that is to be merged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::fs) enum Unread {
+    /// Its mode, or another owner, keeps us out.
+    Forbidden,
+    /// Its last byte, just now.
+    LastByte,
+}
+
+impl Fs {
+    /// Asks for the facts of every name of a queue.
+    pub(super) fn look_at_all(&self, state: &mut State, dir: DirId) -> Result<()> {
+        let unlooked: Vec<OsString> = {
+            let names = state.index.names(dir);
+            let names = names.filter(|(_, known)| !known.looked);
+            names.map(|(name, _)| name.clone()).collect()
+        };
+        if unlooked.is_empty() {
+            return Ok(());
+        }
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let found = in_two(&unlooked, |name| self.store.stat(&path, name));
+        for (name, meta) in unlooked.iter().zip(found) {
+            self.note_meta(state, dir, name, meta)?;
+        }
+        Ok(())
+    }
+
+    /// Asks for what a merge must know of these pending files, and answers of which that could not be had. What is gone is
+    /// forgotten.
+    pub(in crate::fs) fn look_at_pending(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        path: &Path,
+        names: &[OsString],
+    ) -> Result<HashMap<OsString, Unread>> {
+        let mut unread = HashMap::new();
+        let found = in_two(names, |name| self.last_byte(path, name));
+        for (name, found) in names.iter().zip(found) {
+            let error = match found {
+                Ok((meta, last)) => {
+                    self.note_meta(state, dir, name, Ok(meta))?;
+                    if let Some(last) = last {
+                        state.index.note_newline(dir, name, last == b'\n');
+                    }
+                    continue;
+                }
+                Err(error) => error,
+            };
+            let is_known = state.index.get(dir, name).is_some_and(|it| it.looked);
+            if !is_known {
+                self.note_meta(state, dir, name, self.store.stat(path, name))?;
+            }
+            unread.insert(
+                name.clone(),
+                match error {
+                    Error::AccessDenied => Unread::Forbidden,
+                    _ => Unread::LastByte,
+                },
+            );
+        }
+        Ok(unread)
+    }
+
+    /// What is known of a file, and the last byte of its content, if it has any.
+    fn last_byte(&self, path: &Path, name: &OsString) -> Result<(Meta, Option<u8>)> {
+        let (file, meta) = self.store.open_known(path, name, Access::READ)?;
+        let Some(end) = meta.size.checked_sub(1) else {
+            return Ok((meta, None));
+        };
+        let mut last = [0];
+        file.read_exact_at(&mut last, end)?;
+        Ok((meta, Some(last[0])))
+    }
+
+    fn note_meta(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        name: &OsString,
+        meta: Result<Meta>,
+    ) -> Result<()> {
+        match meta {
+            Ok(meta) if is_never_shown(name, meta.kind) => state.index.set(dir, name, None),
+            Ok(meta) => {
+                let Some(old) = state.index.get_mut(dir, name) else {
+                    return Ok(());
+                };
+                let new = known(&meta, old.in_the_making);
+                if old.kind == new.kind {
+                    let ours = old.ours && old.ino == new.ino;
+                    *old = Known { ours, ..new };
+                } else {
+                    state.index.set(dir, name, Some(new));
+                }
+            }
+            Err(error) if error.is_absence() => state.index.set(dir, name, None),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+/// Asks for each of these, with two threads where they are many.
+fn in_two<T: Send>(names: &[OsString], ask: impl Fn(&OsString) -> T + Sync) -> Vec<T> {
+    let all = |names: &[OsString]| names.iter().map(&ask).collect::<Vec<T>>();
+    if names.len() < MANY {
+        return all(names);
+    }
+    let (mine, others) = names.split_at(names.len() / 2);
+    thread::scope(|scope| {
+        let helper = thread::Builder::new().spawn_scoped(scope, || all(others));
+        let mut found = all(mine);
+        let rest = helper.ok().and_then(|helper| helper.join().ok());
+        found.extend(rest.unwrap_or_else(|| all(others)));
+        found
+    })
+}
