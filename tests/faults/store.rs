@@ -11,7 +11,7 @@ use handoff_fs::names::StampedName;
 use handoff_fs::programs::Role;
 use handoff_fs::store::beneath::Beneath;
 use handoff_fs::store::dir::DirStore;
-use handoff_fs::store::{Access, Changes, DraftFile, Meta, Store, Watch};
+use handoff_fs::store::{Access, Changes, DraftFile, Entry, Meta, Store, Watch};
 use parking_lot::Mutex;
 
 use crate::cases::{CASES, World};

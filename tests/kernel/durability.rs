@@ -16,7 +16,7 @@ use handoff_fs::names::StampedName;
 use handoff_fs::session::SystemProc;
 use handoff_fs::store::beneath::Beneath;
 use handoff_fs::store::dir::DirStore;
-use handoff_fs::store::{Access, Changes, DraftFile, Meta, Store, Watch};
+use handoff_fs::store::{Access, Changes, DraftFile, Entry, Meta, Store, Watch};
 use parking_lot::Mutex;
 
 use crate::actors::Disguise;
