@@ -28,6 +28,9 @@ use crate::fuse::Adapter;
 /// Half of what the contract allows, so that a pass that takes long is still in time (spec 7.1).
 const SWEEP_EVERY: Duration = Duration::from_secs(30 * 60);
 
+/// How long after the mount the first one is.
+const FIRST_SWEEP: Duration = Duration::from_millis(300);
+
 /// How long to wait for the lock of a daemon that is just ending: so often, and so long each time.
 const ATTEMPTS: u32 = 20;
 const ATTEMPT_EVERY: Duration = Duration::from_millis(25);
@@ -331,14 +334,13 @@ impl Sweeper {
     fn start(fs: Arc<Fs>) -> Sweeper {
         let (stop, stopped) = mpsc::channel();
         let work = move || {
-            loop {
+            // Who mounts wants to use it first.
+            let mut wait = FIRST_SWEEP;
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
+                wait = SWEEP_EVERY;
                 // One pass that panics must not be the last one.
                 if catch_unwind(AssertUnwindSafe(|| fs.sweep())).is_err() {
                     log::error!("a sweep panicked; the next one is in half an hour");
-                }
-                match stopped.recv_timeout(SWEEP_EVERY) {
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
                 }
             }
         };

@@ -28,8 +28,8 @@ mod queue;
 mod undecided;
 mod walk;
 
-pub(super) use facts::Unread;
 use doubts::{Ours, Seen, Settled};
+pub(super) use facts::Unread;
 use memory::known;
 pub(super) use memory::{Index, Known};
 use queue::Queue;

@@ -168,7 +168,11 @@ impl Queue {
     }
 
     /// So many names that may expire, from the one after `last` on, with the facts of those that were looked at.
-    pub(super) fn after(&self, last: Option<&OsStr>, count: usize) -> Vec<(OsString, Option<Known>)> {
+    pub(super) fn after(
+        &self,
+        last: Option<&OsStr>,
+        count: usize,
+    ) -> Vec<(OsString, Option<Known>)> {
         let from = last.map_or(Bound::Unbounded, Bound::Excluded);
         let range = (from, Bound::Unbounded);
         let others = self.others.range::<OsStr, _>(range).take(count);

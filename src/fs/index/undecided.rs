@@ -43,7 +43,10 @@ impl Fs {
     fn settle_these(&self, state: &mut State, listed: Vec<Listed>) {
         let mut undecided = HashSet::new();
         let mut pending = false;
-        for queue in listed.iter().filter_map(|it| state.index.queues.get(&it.dir)) {
+        for queue in listed
+            .iter()
+            .filter_map(|it| state.index.queues.get(&it.dir))
+        {
             undecided.extend(queue.undecided.iter().cloned());
             pending |= queue.decided.is_some() && !queue.pending().is_empty();
         }
