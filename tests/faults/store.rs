@@ -1,6 +1,6 @@
 //! A store that fails on its Nth call.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
