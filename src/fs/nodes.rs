@@ -1,13 +1,14 @@
 //! Nodes: what the kernel knows under a number, until it forgets it.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::sync::Arc;
 
 use super::dirs::DirId;
 use super::docs::{DocId, PlainId};
-use super::snapshot::Plan;
+use super::primed::Primed;
+use super::snapshot::{PENDING_INO, Plan};
 use super::types::NodeId;
 
 /// A name under which a session finds a doc.
@@ -24,6 +25,15 @@ pub(super) enum What {
         alias: Option<Arc<AliasName>>,
         ino: u64,
     },
+    /// A stored handoff that was only listed so far, and perhaps looked at. It becomes a doc when anything is done with
+    /// it. There may be a hundred thousand of them.
+    Listed {
+        dir: DirId,
+        name: Box<OsStr>,
+        ino: u64,
+    },
+    /// `pending.md` as a listing names it: looked up anew before anything is done with it.
+    ListedPending,
     /// An ordinary or a scratch file.
     Plain(PlainId),
     /// `pending.md` or `.peek.md` as one look-up found it.
@@ -66,8 +76,12 @@ pub(super) struct Nodes {
     nodes: HashMap<NodeId, Node>,
     by_key: HashMap<Key, NodeId>,
     by_doc: HashMap<DocId, Vec<NodeId>>,
+    pub(super) primed: Primed,
     last: u64,
 }
+
+/// Nodes that are not called by their inode number are numbered from here on.
+const FIRST: u64 = 1 << 63;
 
 impl Nodes {
     pub(super) fn get(&self, id: NodeId) -> Option<&Node> {
@@ -76,6 +90,25 @@ impl Nodes {
 
     /// The node of what a look-up found, counted once more.
     pub(super) fn look_up(&mut self, what: What) -> NodeId {
+        self.look_up_as(what, None)
+    }
+
+    /// The same, for a file below that was found under this name: its node is called by its inode number, unless that is
+    /// another's node.
+    pub(super) fn look_up_file(&mut self, what: What, ino: u64, name: (DirId, &OsStr)) -> NodeId {
+        let id = NodeId::of_file(ino).filter(|id| match self.nodes.get(id).map(|it| &it.what) {
+            None => true,
+            // While the kernel may use a name without asking, its node is what that name means.
+            Some(What::Listed { dir, name: old, .. }) => {
+                !matches!(what, What::Dir(_))
+                    && ((*dir, &**old) == name || !self.primed.has(*dir, old))
+            }
+            Some(_) => false,
+        });
+        self.look_up_as(what, id)
+    }
+
+    fn look_up_as(&mut self, what: What, wanted: Option<NodeId>) -> NodeId {
         let key = key_of(&what);
         if let Some(id) = key.as_ref().and_then(|key| self.by_key.get(key))
             && let Some(node) = self.nodes.get_mut(id)
@@ -83,17 +116,106 @@ impl Nodes {
             node.lookups += 1;
             return *id;
         }
-        let id = self.look_up_alone(what);
+        if let Some(id) = wanted
+            && let Some(node) = self.nodes.get_mut(&id)
+        {
+            node.lookups += 1;
+            self.become_known(id, what);
+            return id;
+        }
+        let id = match wanted {
+            Some(id) => self.insert(id, what),
+            None => self.look_up_alone(what),
+        };
         if let Some(key) = key {
             self.by_key.insert(key, id);
         }
         id
     }
 
+    /// The node of a listed handoff, counted once more; `doc` is what is known of it. `None` if its look-up would answer
+    /// another node than the one that has its inode number.
+    pub(super) fn list(
+        &mut self,
+        dir: DirId,
+        name: &OsStr,
+        ino: u64,
+        doc: Option<DocId>,
+    ) -> Option<NodeId> {
+        let id = NodeId::of_file(ino)?;
+        let known = doc.and_then(|doc| self.by_key.get(&Key::Doc(doc, None, ino)));
+        if known.is_some_and(|known| *known != id) {
+            return None;
+        }
+        match self.nodes.get_mut(&id) {
+            Some(node) => {
+                match &mut node.what {
+                    What::Doc { .. } if known.is_some() => {}
+                    What::Listed {
+                        dir: old_dir,
+                        name: old,
+                        ..
+                    } => {
+                        if (*old_dir, &**old) != (dir, name) {
+                            if self.primed.has(*old_dir, old) {
+                                return None;
+                            }
+                            (*old_dir, *old) = (dir, name.into());
+                        }
+                    }
+                    _ => return None,
+                }
+                node.lookups += 1;
+            }
+            None => {
+                let name = name.into();
+                self.insert(id, What::Listed { dir, name, ino });
+            }
+        }
+        self.primed.note(dir, name);
+        Some(id)
+    }
+
+    /// The node of `pending.md` for a listing, called by the inode number that everybody sees; counted once more.
+    pub(super) fn list_pending(&mut self) -> NodeId {
+        let id = NodeId(PENDING_INO);
+        match self.nodes.get_mut(&id) {
+            Some(node) => node.lookups += 1,
+            None => {
+                self.insert(id, What::ListedPending);
+            }
+        }
+        id
+    }
+
+    /// What was only listed is known to be this.
+    pub(super) fn become_known(&mut self, id: NodeId, what: What) {
+        if let Some(key) = key_of(&what) {
+            self.by_key.insert(key, id);
+        }
+        if let What::Doc { doc, .. } = &what {
+            self.by_doc.entry(*doc).or_default().push(id);
+        }
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.what = what;
+        }
+    }
+
+    /// The node of a directory, if the kernel knows it.
+    pub(super) fn of_dir(&self, dir: DirId) -> Option<NodeId> {
+        if dir == DirId::ROOT {
+            return Some(NodeId::ROOT);
+        }
+        self.by_key.get(&Key::Dir(dir)).copied()
+    }
+
     /// A node that no other look-up of the same thing finds.
     pub(super) fn look_up_alone(&mut self, what: What) -> NodeId {
         self.last += 1;
-        let id = NodeId(NodeId::ROOT.0 + self.last);
+        self.insert(NodeId(FIRST + self.last), what)
+    }
+
+    fn insert(&mut self, id: NodeId, what: What) -> NodeId {
         if let What::Doc { doc, .. } = &what {
             self.by_doc.entry(*doc).or_default().push(id);
         }
@@ -208,6 +330,6 @@ fn key_of(what: &What) -> Option<Key> {
         What::Dir(dir) => Some(Key::Dir(*dir)),
         What::Doc { doc, alias, ino } => Some(Key::Doc(*doc, alias.clone(), *ino)),
         What::Plain(plain) => Some(Key::Plain(*plain)),
-        What::Merge { .. } | What::Status(_) => None,
+        What::Listed { .. } | What::ListedPending | What::Merge { .. } | What::Status(_) => None,
     }
 }

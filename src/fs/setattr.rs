@@ -9,7 +9,7 @@ use rustix::fs::XattrFlags;
 
 use super::docs::DocId;
 use super::handles::Open;
-use super::nodes::What;
+use super::nodes::{Node, What};
 use super::types::{Attr, Handle, NodeId, SetAttr};
 use super::{Fs, Request, State};
 use crate::error::{Error, Result};
@@ -29,14 +29,14 @@ impl Fs {
         {
             let mut guard = self.lock();
             let state = &mut *guard;
-            let what = match state.nodes.get(node) {
-                Some(node) => node.what.clone(),
-                None if node == NodeId::ROOT => What::Dir(super::dirs::DirId::ROOT),
-                None => return Err(Error::Stale),
+            let what = match node {
+                NodeId::ROOT => What::Dir(super::dirs::DirId::ROOT),
+                node => self.known(state, node)?,
             };
             match what {
                 // Whatever is done to the virtual files succeeds and changes nothing (spec 4.7).
                 What::Merge { .. } | What::Status(_) => {}
+                What::Listed { .. } | What::ListedPending => return Err(Error::Stale),
                 What::Dir(dir) => {
                     let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
                     let dir = self.local.dir(Area::Backing, &path)?;
@@ -44,6 +44,11 @@ impl Fs {
                     change(&file, &set)?;
                 }
                 What::Doc { doc, ino, .. } => {
+                    if state.is_primed(node, doc) {
+                        // Times may have it expire: the kernel looks it up, and so does not believe any more what it
+                        // was told, and comes back.
+                        return Err(Error::Stale);
+                    }
                     self.set_doc(state, request, (doc, ino), node, handle, &set)?;
                 }
                 What::Plain(plain) => {
@@ -147,15 +152,15 @@ impl Fs {
 
     /// A file to read or change the extended attributes of; `None` for what has none.
     fn xattr_file(&self, node: NodeId) -> Result<Option<Arc<File>>> {
-        let guard = self.lock();
-        let state = &*guard;
+        let mut guard = self.lock();
+        let state = &mut *guard;
         let Some(known) = state.nodes.get(node) else {
             return Ok(None);
         };
         if let Some(file) = known.file() {
             return Ok(Some(file.clone()));
         }
-        match &known.what {
+        match &self.known(state, node)? {
             What::Doc { doc, ino, .. } => self.doc_file(state, *doc, *ino, Access::READ).map(Some),
             What::Plain(plain) => {
                 let plain = state
@@ -169,6 +174,7 @@ impl Fs {
                     .open_file(plain.area, &path, &plain.name, Access::READ)?;
                 Ok(Some(Arc::new(file)))
             }
+            What::Listed { .. } | What::ListedPending => Err(Error::Stale),
             What::Dir(_) | What::Merge { .. } | What::Status(_) => Ok(None),
         }
     }
@@ -228,6 +234,19 @@ impl Fs {
 }
 
 impl State {
+    /// May the kernel have come by a name of this doc that it did not ask for? Not if it is open, as it has to be for
+    /// what is asked of a descriptor.
+    fn is_primed(&mut self, node: NodeId, id: DocId) -> bool {
+        let open = self.nodes.get(node).is_some_and(Node::is_open);
+        match self.docs.get(id).filter(|_| !open) {
+            Some(doc) => {
+                let name = doc.name.to_os_string();
+                self.nodes.primed.unasked(doc.dir, &name)
+            }
+            None => false,
+        }
+    }
+
     /// The open file behind a handle; or behind a node, where any will do: fchmod(2) and futimens(3) come without their
     /// handle, and the file may be under no name any more.
     fn file_of(&self, node: NodeId, handle: Option<Handle>, set: &SetAttr) -> Option<Arc<File>> {
@@ -268,12 +287,9 @@ fn change(file: &File, set: &SetAttr) -> Result<()> {
 /// Lists of access would have to be kept in step with modes and aliases; nobody here needs them.
 fn check_xattr(name: &OsStr) -> Result<()> {
     let name = name.as_encoded_bytes();
-    if name.starts_with(b"system.posix_acl") {
+    // Nor labels, which `ls -l` asks for of every file, until it hears that there are none.
+    if name.starts_with(b"system.posix_acl") || name.starts_with(b"security.") {
         return Err(Error::NotSupported);
-    }
-    // Asked before every write, and never set on a handoff.
-    if name == b"security.capability" {
-        return Err(Error::NoAttribute);
     }
     Ok(())
 }
