@@ -45,22 +45,21 @@ impl Fs {
 
     /// What a node stands for, when something is done with it: what was only listed so far becomes a doc.
     pub(super) fn known(&self, state: &mut State, id: NodeId) -> Result<What> {
-        let (dir, listed, ino) = match &state.nodes.get(id).ok_or(Error::Stale)?.what {
-            What::Listed { dir, name, ino } => (*dir, StampedName::parse(name), *ino),
-            What::ListedPending => return Err(Error::Stale),
-            what => return Ok(what.clone()),
-        };
-        // Who holds on to it without having opened it (O_PATH) holds the file, whatever became of it.
-        let listed = listed.ok_or(Error::Stale)?;
-        for name in [listed.clone(), listed.consumed(), listed.pending()] {
+        if let Some(node) = state.nodes.get(id) {
+            return Ok(node.what.clone());
+        }
+        let (dir, name) = state.nodes.listed(id).ok_or(Error::Stale)?;
+        let name = StampedName::parse(name).ok_or(Error::Stale)?;
+        // Who holds on to it without having opened it (O_PATH) holds the file, also when it was consumed since.
+        for name in [name.clone(), name.consumed(), name.pending()] {
             let found = self.resolve(state, dir, &name.to_os_string(), None);
             let Ok(Object::Doc { doc, .. }) = found else {
                 continue;
             };
             let what = self.view(state, doc, None)?;
             match what {
-                What::Doc { ino: found, .. } if found == ino => {
-                    state.nodes.become_known(id, what.clone());
+                What::Doc { ino, .. } if NodeId::of_file(ino) == Some(id) => {
+                    state.nodes.known_as(id, what.clone());
                     return Ok(what);
                 }
                 _ => self.let_go_doc(state, doc),
@@ -86,7 +85,6 @@ impl Fs {
                 None => return Err(Error::NotFound),
             },
             What::Doc { doc, ino, .. } => self.doc_meta(state, *doc, *ino)?,
-            What::Listed { .. } | What::ListedPending => return Err(Error::Stale),
             What::Plain(plain) => {
                 let plain = state.docs.plain(*plain).ok_or(Error::NotFound)?;
                 if plain.gone {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::dirs::DirId;
 use super::docs::{DocId, PlainId};
 use super::primed::Primed;
-use super::snapshot::{PENDING_INO, Plan};
+use super::snapshot::Plan;
 use super::types::NodeId;
 
 /// A name under which a session finds a doc.
@@ -25,15 +25,6 @@ pub(super) enum What {
         alias: Option<Arc<AliasName>>,
         ino: u64,
     },
-    /// A stored handoff that was only listed so far, and perhaps looked at. It becomes a doc when anything is done with
-    /// it. There may be a hundred thousand of them.
-    Listed {
-        dir: DirId,
-        name: Box<OsStr>,
-        ino: u64,
-    },
-    /// `pending.md` as a listing names it: looked up anew before anything is done with it.
-    ListedPending,
     /// An ordinary or a scratch file.
     Plain(PlainId),
     /// `pending.md` or `.peek.md` as one look-up found it.
@@ -70,10 +61,20 @@ impl Node {
     }
 }
 
-/// INVARIANT: a key leads to the one node that a look-up of it answers; nodes whose file is gone have no key.
+/// A stored handoff that was listed, and perhaps looked at, and nothing else. It becomes a doc when anything is done with
+/// it. There may be a hundred thousand of them.
+#[derive(Debug)]
+struct Listed {
+    dir: DirId,
+    lookups: u32,
+    name: Box<OsStr>,
+}
+
+/// INVARIANT: no number is both a node's and a listed handoff's. A key leads to the one node that a look-up of it answers; nodes whose file is gone have no key.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
     nodes: HashMap<NodeId, Node>,
+    listed: HashMap<NodeId, Listed>,
     by_key: HashMap<Key, NodeId>,
     by_doc: HashMap<DocId, Vec<NodeId>>,
     pub(super) primed: Primed,
@@ -96,14 +97,13 @@ impl Nodes {
     /// The same, for a file below that was found under this name: its node is called by its inode number, unless that is
     /// another's node.
     pub(super) fn look_up_file(&mut self, what: What, ino: u64, name: (DirId, &OsStr)) -> NodeId {
-        let id = NodeId::of_file(ino).filter(|id| match self.nodes.get(id).map(|it| &it.what) {
-            None => true,
+        let id = NodeId::of_file(ino).filter(|id| match self.listed.get(id) {
             // While the kernel may use a name without asking, its node is what that name means.
-            Some(What::Listed { dir, name: old, .. }) => {
+            Some(old) => {
                 !matches!(what, What::Dir(_))
-                    && ((*dir, &**old) == name || !self.primed.has(*dir, old))
+                    && ((old.dir, &*old.name) == name || !self.primed.has(old.dir, &old.name))
             }
-            Some(_) => false,
+            None => !self.nodes.contains_key(id),
         });
         self.look_up_as(what, id)
     }
@@ -116,17 +116,8 @@ impl Nodes {
             node.lookups += 1;
             return *id;
         }
-        if let Some(id) = wanted
-            && let Some(node) = self.nodes.get_mut(&id)
-        {
-            node.lookups += 1;
-            self.become_known(id, what);
-            return id;
-        }
-        let id = match wanted {
-            Some(id) => self.insert(id, what),
-            None => self.look_up_alone(what),
-        };
+        let id = wanted.unwrap_or_else(|| self.next_id());
+        self.insert(id, what);
         if let Some(key) = key {
             self.by_key.insert(key, id);
         }
@@ -144,60 +135,49 @@ impl Nodes {
     ) -> Option<NodeId> {
         let id = NodeId::of_file(ino)?;
         let known = doc.and_then(|doc| self.by_key.get(&Key::Doc(doc, None, ino)));
-        if known.is_some_and(|known| *known != id) {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            if known != Some(&id) {
+                return None;
+            }
+            node.lookups += 1;
+        } else if known.is_some() {
             return None;
-        }
-        match self.nodes.get_mut(&id) {
-            Some(node) => {
-                match &mut node.what {
-                    What::Doc { .. } if known.is_some() => {}
-                    What::Listed {
-                        dir: old_dir,
-                        name: old,
-                        ..
-                    } => {
-                        if (*old_dir, &**old) != (dir, name) {
-                            if self.primed.has(*old_dir, old) {
-                                return None;
-                            }
-                            (*old_dir, *old) = (dir, name.into());
-                        }
-                    }
-                    _ => return None,
+        } else if let Some(listed) = self.listed.get_mut(&id) {
+            if (listed.dir, &*listed.name) != (dir, name) {
+                if self.primed.has(listed.dir, &listed.name) {
+                    return None;
                 }
-                node.lookups += 1;
+                (listed.dir, listed.name) = (dir, name.into());
             }
-            None => {
-                let name = name.into();
-                self.insert(id, What::Listed { dir, name, ino });
-            }
+            listed.lookups += 1;
+        } else {
+            let listed = Listed {
+                dir,
+                lookups: 1,
+                name: name.into(),
+            };
+            self.listed.insert(id, listed);
         }
         self.primed.note(dir, name);
         Some(id)
     }
 
-    /// The node of `pending.md` for a listing, called by the inode number that everybody sees; counted once more.
-    pub(super) fn list_pending(&mut self) -> NodeId {
-        let id = NodeId(PENDING_INO);
-        match self.nodes.get_mut(&id) {
-            Some(node) => node.lookups += 1,
-            None => {
-                self.insert(id, What::ListedPending);
-            }
-        }
-        id
+    /// Where a handoff is, or was, that was only listed so far.
+    pub(super) fn listed(&self, id: NodeId) -> Option<(DirId, &OsStr)> {
+        let listed = self.listed.get(&id)?;
+        Some((listed.dir, &listed.name))
     }
 
-    /// What was only listed is known to be this.
-    pub(super) fn become_known(&mut self, id: NodeId, what: What) {
-        if let Some(key) = key_of(&what) {
-            self.by_key.insert(key, id);
-        }
-        if let What::Doc { doc, .. } = &what {
-            self.by_doc.entry(*doc).or_default().push(id);
-        }
+    /// What was only listed so far is known to be this.
+    pub(super) fn known_as(&mut self, id: NodeId, what: What) {
+        let key = key_of(&what);
+        self.insert(id, what);
         if let Some(node) = self.nodes.get_mut(&id) {
-            node.what = what;
+            // This was none.
+            node.lookups -= 1;
+        }
+        if let Some(key) = key {
+            self.by_key.entry(key).or_insert(id);
         }
     }
 
@@ -211,11 +191,19 @@ impl Nodes {
 
     /// A node that no other look-up of the same thing finds.
     pub(super) fn look_up_alone(&mut self, what: What) -> NodeId {
-        self.last += 1;
-        self.insert(NodeId(FIRST + self.last), what)
+        let id = self.next_id();
+        self.insert(id, what);
+        id
     }
 
-    fn insert(&mut self, id: NodeId, what: What) -> NodeId {
+    fn next_id(&mut self) -> NodeId {
+        self.last += 1;
+        NodeId(FIRST + self.last)
+    }
+
+    /// A node that was looked up once; besides as often as it was listed before.
+    fn insert(&mut self, id: NodeId, what: What) {
+        let listed = self.listed.remove(&id).map_or(0, |listed| listed.lookups);
         if let What::Doc { doc, .. } = &what {
             self.by_doc.entry(*doc).or_default().push(id);
         }
@@ -223,19 +211,34 @@ impl Nodes {
             id,
             Node {
                 what,
-                lookups: 1,
+                lookups: 1 + u64::from(listed),
                 opens: 0,
                 file: None,
             },
         );
-        id
     }
 
     /// The kernel forgets `count` look-ups; answers what the node stood for if it is gone now.
     pub(super) fn forget(&mut self, id: NodeId, count: u64) -> Option<What> {
+        if let Some(listed) = self.listed.get_mut(&id) {
+            let count = u32::try_from(count).unwrap_or(u32::MAX);
+            listed.lookups = listed.lookups.saturating_sub(count);
+            if listed.lookups == 0 {
+                self.drop_listed(id);
+            }
+            return None;
+        }
         let node = self.nodes.get_mut(&id)?;
         node.lookups = node.lookups.saturating_sub(count);
         self.drop_unused(id)
+    }
+
+    fn drop_listed(&mut self, id: NodeId) {
+        self.listed.remove(&id);
+        // They come and go by the ten thousand.
+        if self.listed.len() < self.listed.capacity() / 4 {
+            self.listed.shrink_to_fit();
+        }
     }
 
     pub(super) fn opened(&mut self, id: NodeId, file: Option<&Arc<File>>) {
@@ -321,7 +324,7 @@ impl Nodes {
 
     /// How many nodes there are besides the root, for tests of leaks.
     pub(super) fn len(&self) -> usize {
-        self.nodes.len()
+        self.nodes.len() + self.listed.len()
     }
 }
 
@@ -330,6 +333,6 @@ fn key_of(what: &What) -> Option<Key> {
         What::Dir(dir) => Some(Key::Dir(*dir)),
         What::Doc { doc, alias, ino } => Some(Key::Doc(*doc, alias.clone(), *ino)),
         What::Plain(plain) => Some(Key::Plain(*plain)),
-        What::Listed { .. } | What::ListedPending | What::Merge { .. } | What::Status(_) => None,
+        What::Merge { .. } | What::Status(_) => None,
     }
 }

@@ -281,7 +281,6 @@ impl Fs {
     ) -> Result<Opened> {
         match what {
             What::Dir(_) => Err(Error::IsDirectory),
-            What::Listed { .. } | What::ListedPending => Err(Error::Stale),
             What::Plain(plain) => self.open_plain(&mut self.lock(), node, *plain, flags),
             What::Doc {
                 doc, alias: None, ..

@@ -33,9 +33,9 @@ const REMEMBERED: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(super) struct Primed {
     /// Primed since `since`; and whether it was looked up after that, which ends it.
-    young: HashMap<u64, bool>,
+    young: HashMap<u32, bool>,
     /// Primed before, and not long ago.
-    old: HashMap<u64, bool>,
+    old: HashMap<u32, bool>,
     since: Option<Instant>,
     hasher: RandomState,
 }
@@ -44,7 +44,7 @@ impl Primed {
     pub(super) fn note(&mut self, dir: DirId, name: &OsStr) {
         self.grow_old();
         self.since.get_or_insert_with(Instant::now);
-        let hash = self.hasher.hash_one((dir, name));
+        let hash = self.hash(dir, name);
         self.young.insert(hash, false);
     }
 
@@ -53,7 +53,7 @@ impl Primed {
         if self.is_empty() {
             return false;
         }
-        let hash = self.hasher.hash_one((dir, name));
+        let hash = self.hash(dir, name);
         self.young.contains_key(&hash) || self.old.contains_key(&hash)
     }
 
@@ -74,7 +74,7 @@ impl Primed {
         if self.is_empty() {
             return false;
         }
-        let hash = self.hasher.hash_one((dir, name));
+        let hash = self.hash(dir, name);
         let young = self.young.remove(&hash).is_some();
         self.old.remove(&hash).is_some() || young
     }
@@ -84,12 +84,17 @@ impl Primed {
             return None;
         }
         self.grow_old();
-        let hash = self.hasher.hash_one((dir, name));
+        let hash = self.hash(dir, name);
         self.young.get_mut(&hash).or(self.old.get_mut(&hash))
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.since.is_none()
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "half a hash is one too")]
+    fn hash(&self, dir: DirId, name: &OsStr) -> u32 {
+        self.hasher.hash_one((dir, name)) as u32
     }
 
     fn grow_old(&mut self) {

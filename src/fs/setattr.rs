@@ -36,7 +36,6 @@ impl Fs {
             match what {
                 // Whatever is done to the virtual files succeeds and changes nothing (spec 4.7).
                 What::Merge { .. } | What::Status(_) => {}
-                What::Listed { .. } | What::ListedPending => return Err(Error::Stale),
                 What::Dir(dir) => {
                     let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
                     let dir = self.local.dir(Area::Backing, &path)?;
@@ -154,10 +153,10 @@ impl Fs {
     fn xattr_file(&self, node: NodeId) -> Result<Option<Arc<File>>> {
         let mut guard = self.lock();
         let state = &mut *guard;
-        let Some(known) = state.nodes.get(node) else {
+        if node == NodeId::ROOT {
             return Ok(None);
-        };
-        if let Some(file) = known.file() {
+        }
+        if let Some(file) = state.nodes.get(node).and_then(|node| node.file()) {
             return Ok(Some(file.clone()));
         }
         match &self.known(state, node)? {
@@ -174,7 +173,6 @@ impl Fs {
                     .open_file(plain.area, &path, &plain.name, Access::READ)?;
                 Ok(Some(Arc::new(file)))
             }
-            What::Listed { .. } | What::ListedPending => Err(Error::Stale),
             What::Dir(_) | What::Merge { .. } | What::Status(_) => Ok(None),
         }
     }

@@ -110,8 +110,9 @@ impl Fs {
             }
         }
         let entry = match self.resolve(state, dir, listed.name, None).ok()? {
+            // A node of which nothing is known: it is looked up before anything is done with it.
             Object::Pending => Entry {
-                node: state.nodes.list_pending(),
+                node: NodeId(listed.ino),
                 attr: Attr::made_up(listed.ino, 0, 0o600, self.clock.now()),
             },
             object => self.enter(state, dir, listed.name, &object).ok()?,
