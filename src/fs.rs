@@ -55,7 +55,7 @@ use crate::store::local::{Area, Local};
 
 pub use crate::store::open_error::OpenError;
 pub use list::Listing;
-pub use primed::Stale;
+pub use primed::{Stale, Untold};
 pub use status::Supervision;
 pub use turns::Waiting;
 pub use types::{
@@ -169,7 +169,7 @@ pub struct Fs {
     /// For `status`. Locked after the state, and nothing after it.
     supervision: Mutex<Option<Supervision>>,
     suffixes: Mutex<Suffixes>,
-    untold: primed::Untold,
+    untold: Arc<Untold>,
     /// Rung when a reader's turn ends or a writer has let go: what a waiting open waits for.
     changed: Condvar,
 }
@@ -282,7 +282,7 @@ impl Fs {
             state: Mutex::default(),
             supervision: Mutex::default(),
             suffixes: Mutex::default(),
-            untold: primed::Untold::default(),
+            untold: Arc::default(),
             changed: Condvar::new(),
         };
         fs.recover()?;

@@ -35,7 +35,7 @@ pub struct Adapter {
 impl Adapter {
     /// Serves this filesystem.
     pub fn new(fs: Arc<Fs>) -> Adapter {
-        let kernel = Arc::new(ToKernel::new(fs.clone()));
+        let kernel = Arc::new(ToKernel::new(fs.untold().clone()));
         Adapter { fs, kernel }
     }
 

@@ -162,6 +162,17 @@ impl Nodes {
         Some(id)
     }
 
+    /// The node that is called by this inode number counted once more, if that is another one than `not`.
+    pub(super) fn count(&mut self, not: NodeId, ino: u64) -> Option<NodeId> {
+        let id = NodeId::of_file(ino).filter(|id| *id != not)?;
+        if let Some(listed) = self.listed.get_mut(&id) {
+            listed.lookups += 1;
+        } else {
+            self.nodes.get_mut(&id)?.lookups += 1;
+        }
+        Some(id)
+    }
+
     /// Where a handoff is, or was, that was only listed so far.
     pub(super) fn listed(&self, id: NodeId) -> Option<(DirId, &OsStr)> {
         let listed = self.listed.get(&id)?;

@@ -13,6 +13,7 @@ use std::collections::hash_map::RandomState;
 use std::ffi::{OsStr, OsString};
 use std::hash::BuildHasher;
 use std::mem;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -57,9 +58,11 @@ impl Primed {
         self.young.contains_key(&hash) || self.old.contains_key(&hash)
     }
 
-    /// The same, and it has not asked since.
-    pub(super) fn unasked(&mut self, dir: DirId, name: &OsStr) -> bool {
-        self.get(dir, name).is_some_and(|asked| !*asked)
+    /// Is the kernel to be answered ESTALE, on which it asks for the name and does again what it was about to do? Once
+    /// only: who holds the file by a descriptor that is not open (O_PATH) has no name to ask for.
+    pub(super) fn must_ask(&mut self, dir: DirId, name: &OsStr) -> bool {
+        self.get(dir, name)
+            .is_some_and(|asked| !mem::replace(asked, true))
     }
 
     /// The kernel asks for this name. It stays here: its answer and that of a listing may cross on their way.
@@ -121,23 +124,23 @@ pub struct Stale {
     pub node: Option<NodeId>,
 }
 
-/// What the kernel is still to be told. Its lock is taken with the state's, and takes none.
+/// What the kernel is still to be told.
 #[derive(Debug, Default)]
-pub(super) struct Untold {
+pub struct Untold {
     names: Mutex<Vec<Stale>>,
     count: AtomicUsize,
 }
 
-impl Fs {
-    /// Is there anything that the kernel must be told, or is being told just now?
-    pub fn has_stale(&self) -> bool {
-        self.untold.count.load(Ordering::Acquire) > 0
+impl Untold {
+    /// Is there nothing that the kernel must be told, or is being told just now?
+    pub fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
     }
 
-    /// Hands over what the kernel must be told; who calls next, only when `tell` is done. Each name counts until it is
-    /// [`Fs::told`].
-    pub fn tell_stale(&self, tell: impl FnOnce(Vec<Stale>)) {
-        let mut names = self.untold.names.lock();
+    /// Hands over what the kernel must be told; who else asks waits until `tell` is done. Each name counts until it is
+    /// [`Untold::told`].
+    pub fn take(&self, tell: impl FnOnce(Vec<Stale>)) {
+        let mut names = self.names.lock();
         if !names.is_empty() {
             tell(mem::take(&mut *names));
         }
@@ -145,7 +148,19 @@ impl Fs {
 
     /// So many names are dealt with.
     pub fn told(&self, count: usize) {
-        self.untold.count.fetch_sub(count, Ordering::AcqRel);
+        self.count.fetch_sub(count, Ordering::AcqRel);
+    }
+
+    fn push(&self, stale: Stale) {
+        self.count.fetch_add(1, Ordering::AcqRel);
+        self.names.lock().push(stale);
+    }
+}
+
+impl Fs {
+    /// What the kernel is to be told. To be asked for after every request.
+    pub fn untold(&self) -> &Arc<Untold> {
+        &self.untold
     }
 
     /// What this name means, or what stat(2) says of it, has changed or is about to. `ino` is that of the file that it was.
@@ -157,12 +172,10 @@ impl Fs {
         let Some(parent) = state.nodes.of_dir(dir) else {
             return;
         };
-        let stale = Stale {
+        self.untold.push(Stale {
             parent,
             name: name.to_owned(),
             node: ino.and_then(NodeId::of_file),
-        };
-        self.untold.count.fetch_add(1, Ordering::AcqRel);
-        self.untold.names.lock().push(stale);
+        });
     }
 }

@@ -60,7 +60,7 @@ impl Fs {
         let (dir, new_dir) = {
             let mut state = self.lock();
             let dir = state.dir(parent)?;
-            if state.nodes.primed.unasked(dir, name) {
+            if state.nodes.primed.must_ask(dir, name) {
                 // What the kernel was told of it would go with it to its new name. It looks it up, and comes back.
                 return Err(Error::Stale);
             }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{File, Permissions};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
@@ -42,10 +43,10 @@ impl Fs {
                     let file = File::from(rustix::io::fcntl_dupfd_cloexec(&dir, 0)?);
                     change(&file, &set)?;
                 }
-                What::Doc { doc, ino, .. } => {
-                    if state.is_primed(node, doc) {
-                        // Times may have it expire: the kernel looks it up, and so does not believe any more what it
-                        // was told, and comes back.
+                What::Doc { doc, ino, alias } => {
+                    if alias.is_none() && state.must_ask(node, doc) {
+                        // Times may have it expire: the kernel looks it up, does not believe any more what it was told,
+                        // and comes back.
                         return Err(Error::Stale);
                     }
                     self.set_doc(state, request, (doc, ino), node, handle, &set)?;
@@ -195,7 +196,10 @@ impl Fs {
         let mut names = vec![0; 1 << 16];
         let n = rustix::fs::flistxattr(&*file, &mut names[..])?;
         names.truncate(n);
-        Ok(names)
+        let known = names
+            .split_inclusive(|byte| *byte == 0)
+            .filter(|name| check_xattr(OsStr::from_bytes(name)).is_ok());
+        Ok(known.flatten().copied().collect())
     }
 
     /// Sets an extended attribute; `flags` as in setxattr(2).
@@ -232,14 +236,14 @@ impl Fs {
 }
 
 impl State {
-    /// May the kernel have come by a name of this doc that it did not ask for? Not if it is open, as it has to be for
-    /// what is asked of a descriptor.
-    fn is_primed(&mut self, node: NodeId, id: DocId) -> bool {
+    /// Must the kernel ask for the name of this doc first? Not if it is open, as it has to be for what is asked of a
+    /// descriptor.
+    fn must_ask(&mut self, node: NodeId, id: DocId) -> bool {
         let open = self.nodes.get(node).is_some_and(Node::is_open);
         match self.docs.get(id).filter(|_| !open) {
             Some(doc) => {
                 let name = doc.name.to_os_string();
-                self.nodes.primed.unasked(doc.dir, &name)
+                self.nodes.primed.must_ask(doc.dir, &name)
             }
             None => false,
         }

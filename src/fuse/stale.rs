@@ -8,7 +8,7 @@ use std::time::Duration;
 use fuser::{INodeNo, Notifier};
 use parking_lot::Mutex;
 
-use crate::fs::{Fs, Stale};
+use crate::fs::{Stale, Untold};
 
 /// How long an answer waits for the kernel to have heard. It takes microseconds, unless whoever lists the directory waits
 /// for that very answer: it may have mapped the file into the memory that it lists into.
@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The way to the kernel, once there is one.
 pub struct ToKernel {
-    fs: Arc<Fs>,
+    untold: Arc<Untold>,
     sending: OnceLock<Sending>,
 }
 
@@ -33,9 +33,9 @@ enum Job {
 }
 
 impl ToKernel {
-    pub(super) fn new(fs: Arc<Fs>) -> ToKernel {
+    pub(super) fn new(untold: Arc<Untold>) -> ToKernel {
         ToKernel {
-            fs,
+            untold,
             sending: OnceLock::new(),
         }
     }
@@ -47,7 +47,7 @@ impl ToKernel {
     /// No thread can be started.
     pub fn open(&self, notifier: Notifier) -> std::io::Result<()> {
         let (jobs, todo) = mpsc::channel();
-        let (fs, telling) = (self.fs.clone(), notifier.clone());
+        let (untold, telling) = (self.untold.clone(), notifier.clone());
         // Never on a thread that serves requests: the kernel waits for the lock of the directory, and who holds that may be
         // waiting for an answer.
         thread::Builder::new()
@@ -60,7 +60,7 @@ impl ToKernel {
                             for stale in &names {
                                 tell(&telling, stale);
                             }
-                            fs.told(names.len());
+                            untold.told(names.len());
                         }
                         Job::Then(done) => drop(done.send(())),
                     }
@@ -77,10 +77,10 @@ impl ToKernel {
 
     /// Has the kernel told of what has changed: attributes at once, names soon.
     pub(super) fn update(&self) {
-        let Some(sending) = self.sending.get().filter(|_| self.fs.has_stale()) else {
+        let Some(sending) = self.sending.get().filter(|_| !self.untold.is_empty()) else {
             return;
         };
-        self.fs.tell_stale(|names| {
+        self.untold.take(|names| {
             for node in names.iter().filter_map(|stale| stale.node) {
                 // Attributes only: that never waits.
                 let _ = sending.notifier.inval_inode(INodeNo(node.0), -1, 0);
@@ -92,7 +92,7 @@ impl ToKernel {
     /// Runs `reply` when the kernel has been told of all that has changed so far.
     pub(super) fn updated(&self, reply: impl FnOnce() + Send + 'static) {
         self.update();
-        let sending = self.sending.get().filter(|_| self.fs.has_stale());
+        let sending = self.sending.get().filter(|_| !self.untold.is_empty());
         let Some(sending) = sending else {
             return reply();
         };

@@ -115,7 +115,19 @@ impl Fs {
                 node: NodeId(listed.ino),
                 attr: Attr::made_up(listed.ino, 0, 0o600, self.clock.now()),
             },
-            object => self.enter(state, dir, listed.name, &object).ok()?,
+            object => {
+                let found = self.enter(state, dir, listed.name, &object).ok()?;
+                // It has the number that is listed, of which a look-up will tell that it is another's node. Not so a
+                // directory, which would be lost to who works in it.
+                let of_file = (found.attr.meta.kind == Kind::File)
+                    .then(|| state.nodes.count(found.node, found.attr.meta.ino));
+                let node = of_file.flatten().unwrap_or(found.node);
+                if node != found.node {
+                    let gone = state.nodes.forget(found.node, 1);
+                    self.let_go(state, gone.as_ref());
+                }
+                Entry { node, ..found }
+            }
         };
         Some((entry, Duration::ZERO))
     }
