@@ -22,6 +22,7 @@ use self::convert::{
 use self::stale::ToKernel;
 use crate::error::Error;
 use crate::fs::{Created, Fs, LookedAt, Outcome, SetAttr};
+use crate::nearby;
 
 mod convert;
 mod stale;
@@ -53,7 +54,7 @@ impl Adapter {
         Ok(session)
     }
 
-    /// What a request is answered with, once the kernel has been told of what that changed.
+    /// What a request is answered with. The kernel hears of what that changed: of attributes first, of names soon.
     fn told<T>(&self, answer: T) -> T {
         self.kernel.update();
         answer
@@ -62,11 +63,13 @@ impl Adapter {
 
 /// Runs one request. A panic ends that request and no other: the reply, dropped unsent, answers EIO.
 fn guarded(what: &str, serve: impl FnOnce()) {
-    if catch_unwind(AssertUnwindSafe(serve)).is_err() {
-        log::error!(
-            "a {what} request panicked and was answered with an I/O error; please report this"
-        );
-    }
+    nearby::serve(|| {
+        if catch_unwind(AssertUnwindSafe(serve)).is_err() {
+            log::error!(
+                "a {what} request panicked and was answered with an I/O error; please report this"
+            );
+        }
+    });
 }
 
 impl Filesystem for Adapter {

@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use self::cache::{Cache, Known, Thread};
 use self::proc::Stat;
 pub use self::proc::{Proc, Program, SystemProc};
+use crate::nearby;
 use crate::programs::{Programs, Role};
 
 /// The variable by which the user says what a session is.
@@ -113,6 +114,9 @@ impl Resolver {
         let Some(stat) = self.stat(tid) else {
             return Caller::anonymous(uid);
         };
+        if let Some(processor) = stat.processor {
+            nearby::seen(tid, processor);
+        }
         if let Some(caller) = self.cache.lock().caller(tid, &stat) {
             return caller;
         }
@@ -163,14 +167,15 @@ impl Resolver {
     /// Whether the thread is being killed by a signal just now (spec 4.9). Asked at the FLUSH of a process that closes
     /// nothing itself any more.
     ///
-    /// `status` is asked first, and for most callers it is all: a process that closes files because it runs another
-    /// program holds the lock that a reader of its `stat` waits for, and waits for us.
+    /// `statm` is asked first, and for most callers it is all: a process that closes files because it runs another
+    /// program holds the lock that a reader of its `stat` waits for, and waits for us. `statm` asks for no such lock, and is
+    /// the cheapest to read of all that tells.
     pub fn dying_by_signal(&self, tid: u32) -> bool {
         let exiting = tid != 0
             && self
                 .proc
-                .status(tid)
-                .is_ok_and(|status| proc::has_no_files(&status));
+                .statm(tid)
+                .is_ok_and(|statm| proc::has_no_memory(&statm));
         exiting && self.stat(tid).is_some_and(|stat| stat.is_dying_by_signal())
     }
 

@@ -41,40 +41,73 @@ pub(super) struct LookedUp {
 struct Looked {
     dir: DirId,
     name: OsString,
-    caller: Caller,
+    /// Where it mattered who it was.
+    caller: Option<Caller>,
+    /// There was nothing of that name.
+    absent: bool,
     at: Instant,
 }
 
 impl LookedUp {
-    /// The thread has looked this name up; `None` if it did not matter who it was.
+    /// The thread looks this name up; the caller is `None` if it does not matter who it is.
     pub(super) fn note(&mut self, tid: u32, dir: DirId, name: &OsStr, caller: Option<&Caller>) {
-        match caller {
-            // Thread 0 is everybody outside our PID namespace.
-            Some(caller) if tid != 0 => {
-                if self.by_thread.len() >= MANY {
-                    self.by_thread
-                        .retain(|_, looked| looked.at.elapsed() < FOLLOWS);
-                }
-                let looked = Looked {
-                    dir,
-                    name: name.to_owned(),
-                    caller: caller.clone(),
-                    at: Instant::now(),
-                };
-                self.by_thread.insert(tid, looked);
-            }
-            _ => {
-                self.by_thread.remove(&tid);
-            }
+        self.insert(tid, dir, name, caller, false);
+    }
+
+    /// The thread has looked this name up, and there is nothing.
+    pub(super) fn note_absent(
+        &mut self,
+        tid: u32,
+        dir: DirId,
+        name: &OsStr,
+        caller: Option<&Caller>,
+    ) {
+        self.insert(tid, dir, name, caller, true);
+    }
+
+    fn insert(
+        &mut self,
+        tid: u32,
+        dir: DirId,
+        name: &OsStr,
+        caller: Option<&Caller>,
+        absent: bool,
+    ) {
+        // Thread 0 is everybody outside our PID namespace.
+        if tid == 0 || (caller.is_none() && !absent) {
+            self.by_thread.remove(&tid);
+            return;
         }
+        if self.by_thread.len() >= MANY {
+            self.by_thread
+                .retain(|_, looked| looked.at.elapsed() < FOLLOWS);
+        }
+        let looked = Looked {
+            dir,
+            name: name.to_owned(),
+            caller: caller.cloned(),
+            absent,
+            at: Instant::now(),
+        };
+        self.by_thread.insert(tid, looked);
     }
 
     /// Who the thread is, if this is what it looked up last.
     fn take(&mut self, tid: u32, dir: DirId, name: &OsStr) -> Option<Caller> {
-        let looked = self.by_thread.get(&tid)?;
+        self.last(tid, dir, name)?.caller.take()
+    }
+
+    /// Has the thread just found that there is no such name? The kernel holds the directory's lock from then until it has
+    /// made the name, so that no name comes in between through the mount.
+    pub(super) fn is_absent(&mut self, tid: u32, dir: DirId, name: &OsStr) -> bool {
+        let last = self.last(tid, dir, name);
+        last.is_some_and(|looked| std::mem::take(&mut looked.absent))
+    }
+
+    fn last(&mut self, tid: u32, dir: DirId, name: &OsStr) -> Option<&mut Looked> {
+        let looked = self.by_thread.get_mut(&tid)?;
         let same = looked.dir == dir && looked.name == name && looked.at.elapsed() < FOLLOWS;
-        same.then(|| self.by_thread.remove(&tid))?
-            .map(|looked| looked.caller)
+        same.then_some(looked)
     }
 }
 

@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 /// whether a writer is being killed, and would take a search for a reading.
 const KEPT: u64 = 64;
 
+/// No limit that this program can live with is below this: a descriptor under it need not be compared with the limit.
+const ALWAYS: u64 = 48;
+
 /// Whether clients hold as many files open as they may.
 #[derive(Debug, Default)]
 pub(super) struct Descriptors {
@@ -22,12 +25,17 @@ pub(super) struct Descriptors {
 impl Fs {
     /// May a client hold this file open, which has just been opened for it?
     pub(super) fn admit(&self, file: &File) -> Result<()> {
+        // A new descriptor has the lowest number that is free.
+        let descriptor = u64::from(file.as_raw_fd().unsigned_abs());
+        if descriptor < ALWAYS && !self.descriptors.exhausted.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        // Asked anew each time: prlimit(2) may change it while we run.
         let Some(limit) = getrlimit(Resource::Nofile).current else {
             return Ok(());
         };
         let most = limit - KEPT.min(limit / 4);
-        // A new descriptor has the lowest number that is free.
-        let exhausted = file.as_raw_fd().unsigned_abs() as u64 >= most;
+        let exhausted = descriptor >= most;
         let before = self
             .descriptors
             .exhausted

@@ -120,6 +120,10 @@ impl Fs {
             if state.docs.named(dir, name).is_some() {
                 return Ok(true);
             }
+            // Publishing decides, atomically, where somebody has been quicker below the mount.
+            if !exactly && state.index.seems_to_lack(dir, name) {
+                return Ok(false);
+            }
             match self.store.stat(queue, &name.to_os_string()) {
                 Ok(_) => Ok(true),
                 Err(error) if error.is_absence() => Ok(false),

@@ -83,6 +83,13 @@ impl Index {
         queue.is_some_and(|queue| !queue.names.contains_key(&name.to_os_string()))
     }
 
+    /// The same, of a queue that is kept in step by itself: what is about to happen anyway may go by it, where something
+    /// else decides.
+    pub(super) fn seems_to_lack(&self, dir: DirId, name: &StampedName) -> bool {
+        let queue = self.queues.get(&dir);
+        queue.is_some_and(|queue| queue.watch.is_some()) && self.lacks(dir, name)
+    }
+
     /// How many names there are.
     pub(super) fn len(&self) -> usize {
         self.queues.values().map(|queue| queue.names.len()).sum()

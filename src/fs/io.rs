@@ -117,6 +117,14 @@ impl Fs {
         at: Option<u64>,
         len: u64,
     ) -> Result<()> {
+        let is_draft = |id| {
+            let draft = state.docs.get(id).and_then(|doc| doc.draft());
+            draft.is_some_and(|draft| Arc::ptr_eq(&draft.file, file))
+        };
+        if self.options.max_size.is_none() && doc.is_some_and(is_draft) {
+            // Nobody has it but those who write it: nothing of it needs to be kept.
+            return doc.map_or(Ok(()), |id| self.before_change(state, id, file, false));
+        }
         let size = stat_file(&**file)?.size;
         let from = at.unwrap_or(size);
         if (self.options.max_size).is_some_and(|max| from.saturating_add(len) > max) {
@@ -330,6 +338,8 @@ impl Fs {
         if let Open::Doc(open) = &closed.open {
             self.let_go_doc(state, open.doc);
         }
+        // Closing the file below may take a while: others need not wait for that.
+        drop(guard);
     }
 
     /// fallocate(2); `mode` as there.

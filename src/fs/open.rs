@@ -79,7 +79,19 @@ impl Fs {
         let state = &mut *guard;
         let dir = state.dir(parent)?;
         self.make_way(state, dir, name);
-        match self.resolve(state, dir, name, caller.as_ref()) {
+        // A name that becomes an alias: the file is called otherwise, and whatever somebody puts there below the mount in
+        // the meantime does not meet it.
+        let absent = caller.is_some()
+            && matches!(
+                names::classify(name),
+                NameClass::Unstamped | NameClass::Backup
+            )
+            && state.looked_up.is_absent(request.tid, dir, name);
+        let found = match absent {
+            true => Err(Error::NotFound),
+            false => self.resolve(state, dir, name, caller.as_ref()),
+        };
+        match found {
             // To this thread it is gone: it has unlinked it.
             Err(Error::NotFound) | Ok(Object::Pending) => {}
             Err(error) => return Err(error),

@@ -66,7 +66,14 @@ impl Fs {
         state
             .looked_up
             .note(request.tid, dir, name, caller.as_ref());
-        let object = self.resolve(state, dir, name, caller.as_ref())?;
+        let object = match self.resolve(state, dir, name, caller.as_ref()) {
+            Err(Error::NotFound) => {
+                let looked_up = &mut state.looked_up;
+                looked_up.note_absent(request.tid, dir, name, caller.as_ref());
+                return Err(Error::NotFound);
+            }
+            object => object?,
+        };
         if object == Object::Pending {
             if state.take_unlinked_pending(request.tid, dir) {
                 return Err(Error::NotFound);

@@ -9,6 +9,7 @@ use fuser::{
 
 use crate::error::{Error, Result};
 use crate::fs::{self, Attr, Entry, HandleId, NodeId, Opened};
+use crate::nearby;
 use crate::store::Kind;
 
 /// Nothing is cached by the kernel, but what it is given in listings ([`Untold`](crate::fs::Untold)): one name means
@@ -16,6 +17,7 @@ use crate::store::Kind;
 pub(super) const TTL: Duration = Duration::ZERO;
 
 pub(super) fn who(request: &Request) -> fs::Request {
+    nearby::serves(request.pid());
     fs::Request {
         tid: request.pid(),
         uid: request.uid(),

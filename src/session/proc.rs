@@ -12,6 +12,7 @@ use crate::programs::{Programs, Role};
 #[allow(missing_docs, reason = "each is named like its file")]
 pub trait Proc: Send + Sync {
     fn stat(&self, pid: u32) -> io::Result<Vec<u8>>;
+    fn statm(&self, pid: u32) -> io::Result<Vec<u8>>;
     fn status(&self, pid: u32) -> io::Result<Vec<u8>>;
     fn environ(&self, pid: u32) -> io::Result<Vec<u8>>;
     fn cmdline(&self, pid: u32) -> io::Result<Vec<u8>>;
@@ -32,15 +33,28 @@ impl SystemProc {
             .read_to_end(&mut content)?;
         Ok(content)
     }
+
+    /// Reads a file that the kernel writes anew for every reader, and whole into a buffer that is large enough: one read
+    /// is all it takes. Of a longer one what counts here comes first.
+    fn read_at_once(pid: u32, file: &str) -> io::Result<Vec<u8>> {
+        let mut content = vec![0; 2048];
+        let read = File::open(format!("/proc/{pid}/{file}"))?.read(&mut content)?;
+        content.truncate(read);
+        Ok(content)
+    }
 }
 
 impl Proc for SystemProc {
     fn stat(&self, pid: u32) -> io::Result<Vec<u8>> {
-        Self::read(pid, "stat")
+        Self::read_at_once(pid, "stat")
+    }
+
+    fn statm(&self, pid: u32) -> io::Result<Vec<u8>> {
+        Self::read_at_once(pid, "statm")
     }
 
     fn status(&self, pid: u32) -> io::Result<Vec<u8>> {
-        Self::read(pid, "status")
+        Self::read_at_once(pid, "status")
     }
 
     fn environ(&self, pid: u32) -> io::Result<Vec<u8>> {
@@ -68,6 +82,8 @@ pub(super) struct Stat {
     /// Clock ticks since boot.
     pub(super) start: u64,
     exit_code: u64,
+    /// The processor that it last ran on.
+    pub(super) processor: Option<u32>,
 }
 
 impl Stat {
@@ -93,6 +109,7 @@ impl Stat {
             start: number(22)?,
             // Shown as 0 to those who may not trace the process, and absent before Linux 3.5.
             exit_code: number(52).unwrap_or(0),
+            processor: id(39),
         })
     }
 
@@ -118,14 +135,11 @@ pub(super) fn thread_group(status: &[u8]) -> Option<u32> {
     std::str::from_utf8(value).ok()?.trim().parse().ok()
 }
 
-/// Whether a process has given up its table of open files, from its `/proc/TID/status`: it is exiting, and what is
-/// closed now is what it had open.
-pub(super) fn has_no_files(status: &[u8]) -> bool {
-    let mut lines = status.split(|&byte| byte == b'\n');
-    lines.any(|line| {
-        line.strip_prefix(b"FDSize:")
-            .is_some_and(|size| size.trim_ascii() == b"0")
-    })
+/// Whether a thread has given up its memory, from its `/proc/TID/statm`: it is exiting, and what is closed now is what its
+/// process had open. (do_exit in the kernel lets go of the memory first and of the files then.)
+pub(super) fn has_no_memory(statm: &[u8]) -> bool {
+    let digits = || statm.iter().filter(|byte| !byte.is_ascii_whitespace());
+    digits().next().is_some() && digits().all(|byte| *byte == b'0')
 }
 
 /// The value that `getenv` would find, if it is not empty.

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -35,6 +36,8 @@ pub enum Dir<'a> {
     Root(BorrowedFd<'a>),
     /// A directory below it.
     Sub(OwnedFd),
+    /// One that is kept open.
+    Kept(Arc<OwnedFd>),
 }
 
 impl AsFd for Dir<'_> {
@@ -42,6 +45,7 @@ impl AsFd for Dir<'_> {
         match self {
             Dir::Root(fd) => *fd,
             Dir::Sub(fd) => fd.as_fd(),
+            Dir::Kept(fd) => fd.as_fd(),
         }
     }
 }

@@ -13,6 +13,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -83,6 +84,8 @@ pub struct Local {
     root: Arc<Beneath>,
     durable: bool,
     record: Mutex<Record>,
+    /// The drafts' directory that was used last, by its queue: every handoff is begun there, and published from there.
+    drafts: Mutex<Option<(PathBuf, Arc<OwnedFd>)>>,
     _lock: File,
 }
 
@@ -105,6 +108,7 @@ impl Local {
             root,
             durable,
             record: Mutex::new(record),
+            drafts: Mutex::default(),
             _lock: lock,
         };
         if changed {
@@ -121,13 +125,38 @@ impl Local {
 
     /// An area's directory of a queue, which must exist.
     pub fn dir(&self, area: Area, queue: &Path) -> Result<Dir<'_>> {
-        self.root.dir(&area.path(queue))
+        if area != Area::Drafts {
+            return self.root.dir(&area.path(queue));
+        }
+        if let Some((_, dir)) = self.drafts.lock().as_ref().filter(|(of, _)| of == queue) {
+            return Ok(Dir::Kept(dir.clone()));
+        }
+        self.keep_drafts(queue, self.root.dir(&area.path(queue))?)
+    }
+
+    fn keep_drafts<'a>(&self, queue: &Path, dir: Dir<'a>) -> Result<Dir<'a>> {
+        let Dir::Sub(dir) = dir else { return Ok(dir) };
+        let dir = Arc::new(dir);
+        *self.drafts.lock() = Some((queue.to_owned(), dir.clone()));
+        Ok(Dir::Kept(dir))
+    }
+
+    /// Directories have moved or gone: none that is kept open is to be believed.
+    fn forget_drafts(&self) {
+        *self.drafts.lock() = None;
     }
 
     /// An area's directory of a queue, made where missing.
     fn make_dir(&self, area: Area, queue: &Path) -> Result<Dir<'_>> {
         match area {
             Area::Backing => self.dir(area, queue),
+            Area::Drafts => match self.dir(area, queue) {
+                Err(Error::NotFound) => {
+                    let dir = self.root.make_dirs(&area.path(queue), self.durable)?;
+                    self.keep_drafts(queue, dir)
+                }
+                dir => dir,
+            },
             _ => self.root.make_dirs(&area.path(queue), self.durable),
         }
     }
@@ -171,7 +200,14 @@ impl Local {
 
     /// Makes a new file.
     pub fn create(&self, area: Area, queue: &Path, name: &OsStr, mode: u32) -> Result<File> {
-        beneath::create(self.make_dir(area, queue)?, name, mode)
+        match beneath::create(self.make_dir(area, queue)?, name, mode) {
+            // Somebody has removed it below the mount.
+            Err(Error::NotFound) if area == Area::Drafts => {
+                self.forget_drafts();
+                beneath::create(self.make_dir(area, queue)?, name, mode)
+            }
+            created => created,
+        }
     }
 
     /// Opens a file.
@@ -267,6 +303,7 @@ impl Local {
     pub fn remove_queue(&self, parent: &Path, name: &OsStr) -> Result<()> {
         let dir = self.dir(Area::Backing, parent)?;
         rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR)?;
+        self.forget_drafts();
         for area in Area::FOLLOWING {
             if let Ok(dir) = self.dir(area, parent) {
                 let _ = rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR);
@@ -304,6 +341,7 @@ impl Local {
             self.change_record(undo)?;
             return Err(error);
         }
+        self.forget_drafts();
         for area in Area::FOLLOWING {
             match self.rename((area, from.0, from.1), (area, to.0, to.1)) {
                 Ok(()) | Err(Error::NotFound) => {}

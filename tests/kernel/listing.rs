@@ -220,11 +220,12 @@ fn changed_through_an_alias_right_after() {
     mount.write("a", "n.md", b"");
     mount.write("a", "n.md", b"x");
     let stamped = mount.at(mount.stamped("n"));
+    let open = File::open(&stamped).unwrap();
     let mut writer = Actor::new(&mount, "a");
-    writer.run("f = open('n.md', 'a')");
     for i in 1..20 {
         look(&mount.at(""));
-        writer.run("f.write('y'); f.flush()");
+        writer.run("f = open('n.md', 'a'); f.write('y'); f.flush()");
+        assert_eq!(open.metadata().unwrap().len(), 1 + i);
         assert_eq!(fs::metadata(&stamped).unwrap().len(), 1 + i);
     }
     writer.run("f.close()");

@@ -32,6 +32,7 @@ mod reading;
 mod recovery;
 mod renames;
 mod retention;
+mod round_trips;
 mod scratch;
 mod sessions;
 mod single_file;

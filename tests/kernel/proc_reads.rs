@@ -9,18 +9,18 @@ use crate::daemon_process::Daemon;
 
 /// What a process does that was seen before, and which of its files in `/proc` are read for that.
 ///
-/// `status` tells whether who closes what he wrote is being killed (4.9), whatever its name. Of a read of `pending.md` the
+/// `statm` tells whether who closes what he wrote is being killed (4.9), whatever its name. Of a read of `pending.md` the
 /// OPEN must know whose turn it is (6.4), and the READ that meets the end what program runs there by then (6.3, 6.5).
 const COSTS: &[(&str, &str, &[&str])] = &[
     (
         "a stamped name is written",
         "put('2026-11-22_120000_b.md')",
-        &["status"],
+        &["statm"],
     ),
     (
         "a stamped name is appended to",
         "put('2026-11-22_120000_b.md', 'a')",
-        &["status"],
+        &["statm"],
     ),
     (
         "a stamped name is read",
@@ -30,17 +30,17 @@ const COSTS: &[(&str, &str, &[&str])] = &[
     (
         "an unstamped name is made",
         "put('new.md')",
-        &["stat", "status"],
+        &["stat", "statm"],
     ),
     (
         "an own alias is made again",
         "put('new.md')",
-        &["stat", "status"],
+        &["stat", "statm"],
     ),
     (
         "an own alias is appended to",
         "put('new.md', 'a')",
-        &["stat", "status"],
+        &["stat", "statm"],
     ),
     ("an own alias is read", "open('new.md').read()", &["stat"]),
     ("an own alias is looked at", "os.stat('new.md')", &["stat"]),
@@ -77,7 +77,7 @@ const COSTS: &[(&str, &str, &[&str])] = &[
         "a big pending.md is read in many pieces",
         "put('big.md', size=1000000); open('pending.md').read()",
         // Two of them for the write.
-        &["stat", "status", "stat", "stat"],
+        &["stat", "statm", "stat", "stat"],
     ),
 ];
 

@@ -47,6 +47,9 @@ impl Proc for Procs {
         );
         Ok(stat.into_bytes())
     }
+    fn statm(&self, _pid: u32) -> io::Result<Vec<u8>> {
+        Ok(b"634 341 303 4 0 89 0\n".to_vec())
+    }
     fn status(&self, pid: u32) -> io::Result<Vec<u8>> {
         Ok(format!("Tgid:\t{pid}\n").into_bytes())
     }

@@ -171,6 +171,7 @@ impl Garbage {
 #[rustfmt::skip]
 impl Proc for Garbage {
     fn stat(&self, pid: u32) -> io::Result<Vec<u8>> { self.file(pid, 0) }
+    fn statm(&self, pid: u32) -> io::Result<Vec<u8>> { self.file(pid, 1) }
     fn status(&self, pid: u32) -> io::Result<Vec<u8>> { self.file(pid, 1) }
     fn environ(&self, pid: u32) -> io::Result<Vec<u8>> { self.file(pid, 2) }
     fn cmdline(&self, pid: u32) -> io::Result<Vec<u8>> { self.file(pid, 3) }
