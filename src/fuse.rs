@@ -359,7 +359,8 @@ impl Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         guarded("release", || {
-            self.told(self.fs.release(handle(fh)));
+            self.fs.release(handle(fh));
+            self.kernel.update();
             reply.ok();
         });
     }

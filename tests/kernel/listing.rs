@@ -110,7 +110,7 @@ fn believed_for_a_moment() {
     let mode = |name: &str| fs::metadata(mount.at(name)).unwrap().mode() & 0o777;
     let believed = (0..20).any(|i| {
         let name = name(MANY - 1);
-        let wanted = 0o600 | i % 2;
+        let wanted = 0o600 | (i % 2);
         look(&mount.at(""));
         fs::set_permissions(mount.below(&name), Permissions::from_mode(wanted)).unwrap();
         let believed = mode(&name) != wanted;
@@ -232,10 +232,10 @@ fn changed_through_an_alias_right_after() {
     writer.run("f.close()");
     for i in 1..20 {
         look(&mount.at(""));
-        writer.run(&format!("os.chmod('n.md', 0o600 | {} % 8)", i));
+        writer.run(&format!("os.chmod('n.md', 0o600 | {i} % 8)"));
         assert_eq!(
             fs::metadata(&stamped).unwrap().mode() & 0o777,
-            0o600 | i % 8
+            0o600 | (i % 8)
         );
         look(&mount.at(""));
         writer.run("with open('n.md', 'a') as f: f.write('z')");
