@@ -299,6 +299,7 @@ impl Fs {
                 }
                 continue;
             }
+            self.outdated(state, dir, &change.name, None);
             let mut what = change.what;
             if let Some(queue) = state.index.queues.get_mut(&dir) {
                 if what == What::Closed && queue.held.remove(&change.name) {
@@ -353,6 +354,8 @@ impl Fs {
 
     /// Something of ours has changed this name: look at it now.
     pub(super) fn touch(&self, state: &mut State, dir: DirId, name: &OsStr) {
+        let ino = state.index.get(dir, name).map(|known| known.ino);
+        self.outdated(state, dir, name, ino);
         let seen = Seen {
             in_the_making: false,
             ours: Ours::Any,

@@ -19,6 +19,7 @@ mod edits;
 mod failures;
 mod first_mount;
 mod meanwhile;
+mod listing;
 mod memory;
 mod names;
 mod proc_reads;
