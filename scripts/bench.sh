@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Measures handoff-fs against other FUSE file systems and bare directories, after installing those; writes the table in the README,
+# its chart, and target/bench.json.
+#
+#   scripts/bench.sh [--quick] [--rows NAME,...] [--binary PATH] [--before PATH] [--rounds N] [--no-write]
+#
+# --quick shows only that everything can be measured. --before measures another build in the same rounds, and leaves the README as
+# it is, as --rows does. Takes about ten minutes on two cores, 2 GiB in /dev/shm, and wants the machine for itself.
+set -euo pipefail
+
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+
+# shellcheck source=scripts/common.sh
+source scripts/common.sh
+
+need fusermount3:fuse3 bindfs:bindfs mergerfs:mergerfs cc:gcc /usr/include/stdlib.h:libc6-dev pkg-config:pkg-config \
+    cat:coreutils ls:coreutils stat:coreutils mv:coreutils umount:mount timeout:coreutils
+need_passthrough
+need_cargo
+need_fuse_device
+
+# What would change what is measured.
+unset HANDOFF_SESSION HANDOFF_LOG RUST_LOG
+
+# A copy: to build the benchmark, cargo builds the program again, with what only the tests need.
+target=${CARGO_TARGET_DIR:-target}
+cargo build --release --quiet --locked
+mkdir -p -- "$target/bench"
+cp -- "$target/release/handoff-fs" "$target/bench/handoff-fs"
+cargo bench --quiet --locked --bench peers --no-run
+
+# It unmounts what it mounted when it is told to end, and watches its time by itself.
+exec timeout --kill-after=60 4000 cargo bench --quiet --locked --bench peers -- --binary "$target/bench/handoff-fs" "$@"
