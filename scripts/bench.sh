@@ -22,12 +22,20 @@ need_fuse_device
 # What would change what is measured.
 unset HANDOFF_SESSION HANDOFF_LOG RUST_LOG
 
-# A copy: to build the benchmark, cargo builds the program again, with what only the tests need.
-target=${CARGO_TARGET_DIR:-target}
-cargo build --release --quiet --locked
-mkdir -p -- "$target/bench"
-cp -- "$target/release/handoff-fs" "$target/bench/handoff-fs"
-cargo bench --quiet --locked --bench peers --no-run
+# What is merely shown to work needs no build of its own.
+profile=release place=release
+for argument; do
+    [[ $argument != --quick ]] || profile=dev place=debug
+done
 
-# It unmounts what it mounted when it is told to end, and watches its time by itself.
-exec timeout --kill-after=60 4000 cargo bench --quiet --locked --bench peers -- --binary "$target/bench/handoff-fs" "$@"
+# A copy, for building the benchmark builds the program again, with what only the tests need.
+target=${CARGO_TARGET_DIR:-target}
+cargo build --profile "$profile" --quiet --locked
+mkdir -p -- "$target/bench"
+cp -- "$target/$place/handoff-fs" "$target/bench/handoff-fs"
+bench=$(cargo bench --profile "$profile" --quiet --locked --bench peers --no-run --message-format=json |
+    sed -n 's/.*"name":"peers".*"executable":"\([^"]*\)".*/\1/p')
+[[ -x $bench ]] || fail "cargo built no benchmark"
+
+# It watches its time by itself, and unmounts what it mounted when it is told to end.
+exec "$bench" --bench --binary "$target/bench/handoff-fs" "$@"

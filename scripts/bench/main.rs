@@ -51,7 +51,7 @@ struct Arguments {
     /// Leave the README and the chart as they are
     #[arg(long)]
     no_write: bool,
-    /// cargo says so when it benchmarks; otherwise it tests, and there is nothing to test
+    /// cargo says so when it benchmarks, and scripts/bench.sh
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -100,15 +100,6 @@ impl Bench {
         if self.quick { quick } else { full }
     }
 
-    /// A number as it reads in a table.
-    #[allow(clippy::unused_self)]
-    fn show(&self, count: usize) -> String {
-        match (count / 1000, count % 1000) {
-            (0, rest) => rest.to_string(),
-            (thousands, rest) => format!("{thousands},{rest:03}"),
-        }
-    }
-
     fn settle(&self, time: Duration) -> Duration {
         if self.quick { time / 10 } else { time }
     }
@@ -132,11 +123,11 @@ fn main() -> ExitCode {
     if let Some(code) = workers::started() {
         return code;
     }
-    let arguments = Arguments::parse();
-    if !arguments.bench {
+    // `cargo test --all-targets` runs this, too, with arguments for tests; and there is nothing to test.
+    if !std::env::args_os().any(|argument| argument == "--bench") {
         return ExitCode::SUCCESS;
     }
-    let result = run(&arguments);
+    let result = run(&Arguments::parse());
     guard::clean();
     match result {
         Ok(()) => ExitCode::SUCCESS,

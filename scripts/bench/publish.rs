@@ -82,9 +82,12 @@ fn heading(bench: &Bench) -> Result<String> {
     ];
     let memory = memory / 1024.0 / 1024.0;
     Ok(format!(
-        "{date}, {cores} cores of {model}, {memory:.0} GiB, Linux {kernel}; {}; {} rounds.",
+        "{date}, {cores} cores of {model}, {memory:.0} GiB, Linux {kernel}; {}; {}.",
         versions.join(", "),
-        bench.rounds,
+        match bench.rounds {
+            1 => "1 round".to_owned(),
+            more => format!("medians of {more} rounds"),
+        },
     ))
 }
 

@@ -210,8 +210,8 @@ impl Row {
         [&self.what, self.against].map(|text| text.replace('`', ""))
     }
 
-    /// A line of the Markdown table; with a cell for the other build if there is one.
-    pub fn markdown(&self, with_before: bool) -> String {
+    /// A line of the Markdown table; with a cell for the other build if there is one. `is_same`: it says what the line above says.
+    fn markdown(&self, with_before: bool, is_same: bool) -> String {
         let reference = if self.is_ratio() {
             let value = self.unit.show(median(&self.ours.reference));
             format!("{}: {value}", self.against)
@@ -242,7 +242,8 @@ impl Row {
             .map(|(name, values)| format!("{name} {}", self.unit.show(median(values))))
             .collect();
         let ours = self.unit.show(median(&self.ours.values));
-        let mut cells = vec![self.what.clone(), ours, reference, figure(&self.ours)];
+        let what = if is_same { "the same" } else { &self.what };
+        let mut cells = vec![what.to_owned(), ours, reference, figure(&self.ours)];
         cells.extend([self.show_target(), reached.to_owned(), beside.join(", ")]);
         if with_before {
             cells.insert(1, before.trim_end().to_owned());
@@ -285,11 +286,21 @@ pub fn markdown(rows: &[Row]) -> String {
         head.insert(1, "before");
     }
     let mut text = format!("| {} |\n|{}\n", head.join(" | "), "---|".repeat(head.len()));
+    let mut above = "";
     for row in rows {
-        text.push_str(&row.markdown(with_before));
+        text.push_str(&row.markdown(with_before, row.what == above));
         text.push('\n');
+        above = &row.what;
     }
     text
+}
+
+/// A number with a comma after the thousands.
+pub fn grouped(count: usize) -> String {
+    match (count / 1000, count % 1000) {
+        (0, rest) => rest.to_string(),
+        (thousands, rest) => format!("{thousands},{rest:03}"),
+    }
 }
 
 fn show_ratio(ratio: f64) -> String {

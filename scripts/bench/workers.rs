@@ -181,9 +181,11 @@ fn bare_loop(directory: &Path) -> Result<()> {
     for name in &names {
         let mut file = File::open(name)?;
         loop {
-            match file.read(&mut buffer)? {
-                0 => break,
-                length => output.write_all(&buffer[..length])?,
+            let length = file.read(&mut buffer)?;
+            output.write_all(&buffer[..length])?;
+            // A plain file gives less than was asked for only at its end.
+            if length < buffer.len() {
+                break;
             }
         }
     }

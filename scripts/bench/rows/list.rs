@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::rounds;
 use crate::files::{self, program, time};
 use crate::mounted::Mounted;
-use crate::table::{Reference, Row, Target, Unit, Who, percentile};
+use crate::table::{Reference, Row, Target, Unit, Who, grouped, percentile};
 use crate::{Bench, Result};
 
 /// `ls -l` right after mounting, when neither the kernel nor a daemon has been asked for anything, and once more.
@@ -33,7 +33,7 @@ pub fn ls(bench: &Bench) -> Result<Vec<Row>> {
         Ok(times)
     })?;
     let reference = Reference::Peer(Who::Passthrough);
-    let what = format!("`ls -l` of {}, the first after mounting", bench.show(count));
+    let what = format!("`ls -l` of {}, the first after mounting", grouped(count));
     let target = Some(Target::AtMost(0.4));
     Ok(vec![
         Row::new("ls", what, Unit::Seconds, target, &first, &reference),
@@ -91,12 +91,12 @@ pub fn stat(bench: &Bench) -> Result<Vec<Row>> {
     }
     let what = format!(
         "`stat pending.md` with {} pending (peers: a plain file), p50",
-        bench.show(count)
+        grouped(count)
     );
     let default = Reference::Peer(Who::Passthrough);
     let uncached = Reference::Peer(Who::PassthroughUncached);
     let target = Some(Target::AtMost(1.5));
-    let call = "the bare system call statx of it, p50";
+    let call = "the system call statx of it, p50";
     Ok(vec![
         Row::new("stat", what, Unit::Seconds, target, &by_program, &default),
         Row::new("statx", call, Unit::Seconds, None, &by_call, &default),

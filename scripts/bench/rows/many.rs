@@ -5,7 +5,7 @@ use std::fs;
 use super::{read, rounds};
 use crate::files::{self, program, time};
 use crate::mounted::Mounted;
-use crate::table::{Reference, Row, Series, Target, Unit, Who, percentile};
+use crate::table::{Reference, Row, Series, Target, Unit, Who, grouped, percentile};
 use crate::workers;
 use crate::{Bench, Result};
 
@@ -77,7 +77,7 @@ pub fn write(bench: &Bench) -> Result<Vec<Row>> {
     end(all)?;
     let what = format!(
         "create + write 2 KiB + close with {} files there, p50",
-        bench.show(count)
+        grouped(count)
     );
     let target = Some(Target::AtMost(1.2));
     Ok(vec![
@@ -117,7 +117,7 @@ pub fn read(bench: &Bench) -> Result<Vec<Row>> {
     end(all)?;
     let what = format!(
         "`cat pending.md` of 3 with {} consumed beside, p50",
-        bench.show(count)
+        grouped(count)
     );
     let target = Some(Target::AtMost(1.5));
     Ok(vec![own_ratio(
@@ -164,7 +164,7 @@ pub fn mount(bench: &Bench) -> Result<Vec<Row>> {
         } else {
             let what = format!(
                 "mounting over {}, 10 of them pending, until usable",
-                bench.show(count)
+                grouped(count)
             );
             rows.push(own_ratio(
                 "mount",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::rounds;
 use crate::files::{self, program, stamped, time};
 use crate::mounted::Mounted;
-use crate::table::{Reference, Row, Series, Target, Unit, Who};
+use crate::table::{Reference, Row, Series, Target, Unit, Who, grouped};
 use crate::workers::{self, SIZE};
 use crate::{Bench, Result};
 
@@ -28,7 +28,10 @@ pub fn cat(bench: &Bench) -> Result<Vec<Row>> {
         };
         Ok([seconds])
     })?;
-    let what = format!("`cat pending.md`, {count} × 2 KiB, merged and consumed");
+    let what = format!(
+        "`cat pending.md`, {} × 2 KiB, merged and consumed",
+        grouped(count)
+    );
     let row = |key, target, peer| {
         let kept = series
             .iter()

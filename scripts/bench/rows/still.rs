@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::rounds;
 use crate::files::{self, program, time};
 use crate::mounted::Mounted;
-use crate::table::{Reference, Row, Target, Unit};
+use crate::table::{Reference, Row, Target, Unit, grouped};
 use crate::{Bench, Result, workers};
 
 /// After this, what mounting or listing set off is over.
@@ -47,7 +47,7 @@ pub fn memory(bench: &Bench) -> Result<Vec<Row>> {
     };
     let what = format!(
         "the daemon's after `ls -l` of {}, half of them pending",
-        bench.show(count)
+        grouped(count)
     );
     Ok(vec![
         row(

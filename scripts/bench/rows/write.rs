@@ -28,7 +28,7 @@ pub fn one_writer(bench: &Bench) -> Result<Vec<Row>> {
         p50(who, stamped, stamped)
     })?;
 
-    let what = "create + write 2 KiB + close, `--no-sync`, p50";
+    let what = "create + write 2 KiB + close, p50, `--no-sync`";
     let row = |key, what: &str, target, series: &Series, peer| {
         Row::new(
             key,
@@ -65,7 +65,7 @@ pub fn one_writer(bench: &Bench) -> Result<Vec<Row>> {
         ),
         row(
             "write-stamped",
-            "the same under a name that is stamped already",
+            "the same, under a name that is stamped already",
             None,
             &by_hand,
             Who::Passthrough,
@@ -109,7 +109,7 @@ pub fn durable(bench: &Bench) -> Result<Vec<Row>> {
         mounted.expect_pending(turn)?;
         mounted.end()?;
     }
-    let what = "the same, durable, on the disk, p50 (bare: write a temporary, fsync, rename, fsync the directory)";
+    let what = "create + write 2 KiB + close, p50, durable, on the disk";
     let target = Some(Target::AtMost(1.15));
     Ok(vec![Row::new(
         "durable",
