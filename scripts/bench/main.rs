@@ -6,6 +6,7 @@ mod files;
 mod guard;
 mod mounted;
 mod publish;
+mod quiet;
 mod rows;
 mod table;
 mod workers;

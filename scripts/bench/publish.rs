@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::table::{Row, markdown};
-use crate::{Bench, Result, chart};
+use crate::{Bench, Result, chart, quiet};
 
 const README: &str = "README.md";
 const CHART: &str = "scripts/bench/chart.svg";
@@ -82,12 +82,13 @@ fn heading(bench: &Bench) -> Result<String> {
     ];
     let memory = memory / 1024.0 / 1024.0;
     Ok(format!(
-        "{date}, {cores} cores of {model}, {memory:.0} GiB, Linux {kernel}; {}; {}.",
+        "{date}, {cores} cores of {model}, {memory:.0} GiB, Linux {kernel}; {}; {}{}.",
         versions.join(", "),
         match bench.rounds {
             1 => "1 round".to_owned(),
             more => format!("medians of {more} rounds"),
         },
+        quiet::remark().map_or_else(String::new, |remark| format!("; {remark}")),
     ))
 }
 

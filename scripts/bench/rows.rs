@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::table::{Row, Series, Who};
-use crate::{Bench, Result};
+use crate::{Bench, Result, quiet};
 
 pub struct Group {
     pub name: &'static str,
@@ -53,6 +53,9 @@ fn rounds<const N: usize>(
     for round in 0..bench.rounds {
         for turn in 0..who.len() {
             let who = who[(turn + round) % who.len()];
+            if !bench.quick {
+                quiet::wait()?;
+            }
             let values = measure(who).map_err(|error| format!("{}: {error}", who.name()))?;
             for (series, value) in all.iter_mut().zip(values) {
                 let series: &mut Series = series;

@@ -81,14 +81,14 @@ pub fn write(bench: &Bench) -> Result<Vec<Row>> {
     );
     let target = Some(Target::AtMost(1.2));
     Ok(vec![
-        own_ratio("many", &what, target, &many, &few, "with 10"),
+        own_ratio("many", &what, target, &many, &few, "the same with 10"),
         own_ratio(
             "many-p99",
             "the same, p99",
             None,
             &many_p99,
             &few_p99,
-            "with 10",
+            "the same with 10",
         ),
     ])
 }
@@ -126,7 +126,7 @@ pub fn read(bench: &Bench) -> Result<Vec<Row>> {
         target,
         &many,
         &few,
-        "with none",
+        "the same with none beside",
     )])
 }
 

@@ -4,8 +4,7 @@ use super::rounds;
 use crate::files::stamped;
 use crate::mounted::Mounted;
 use crate::table::{Reference, Row, Series, Target, Unit, Who, percentile};
-use crate::workers;
-use crate::{Bench, Result};
+use crate::{Bench, Result, quiet, workers};
 
 /// Waiting for the disk is another row's matter, and the peers do not do it.
 const NO_SYNC: &[&str] = &["--no-sync"];
@@ -87,6 +86,9 @@ pub fn durable(bench: &Bench) -> Result<Vec<Row>> {
     let mut all = Series::new();
     let mut turn = 0;
     for _ in 0..bench.rounds {
+        if !bench.quick {
+            quiet::wait()?;
+        }
         let mut times = Series::new();
         for number in 0..batches {
             for place in 0..mounted.len() {
