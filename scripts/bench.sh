@@ -5,8 +5,19 @@
 #   scripts/bench.sh [--quick] [--rows NAME,...] [--binary PATH] [--before PATH] [--rounds N] [--no-write]
 #
 # --quick shows only that everything can be measured. --before measures another build in the same rounds, and leaves the README as
-# it is, as --rows does. Takes about ten minutes on two cores, 2 GiB in /dev/shm, and wants the machine for itself.
+# it is, as --rows does. Who is not root does without mergerfs. Takes about four minutes on two cores, and 2 GiB in /dev/shm, and
+# wants the machine for itself.
 set -euo pipefail
+
+# What is merely shown to work needs no build of its own. PATH may be relative to where the caller is.
+profile=release place=release arguments=() path=
+for argument; do
+    [[ $argument != --quick ]] || profile=dev place=debug
+    [[ -z $path || $argument == /* ]] || argument=$PWD/$argument
+    path=
+    [[ $argument != --binary && $argument != --before ]] || path=follows
+    arguments+=("$argument")
+done
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
@@ -22,12 +33,6 @@ need_fuse_device
 # What would change what is measured.
 unset HANDOFF_SESSION HANDOFF_LOG RUST_LOG
 
-# What is merely shown to work needs no build of its own.
-profile=release place=release
-for argument; do
-    [[ $argument != --quick ]] || profile=dev place=debug
-done
-
 # A copy, for building the benchmark builds the program again, with what only the tests need.
 target=${CARGO_TARGET_DIR:-target}
 cargo build --profile "$profile" --quiet --locked
@@ -38,4 +43,4 @@ bench=$(cargo bench --profile "$profile" --quiet --locked --bench peers --no-run
 [[ -x $bench ]] || fail "cargo built no benchmark"
 
 # It watches its time by itself, and unmounts what it mounted when it is told to end.
-exec "$bench" --bench --binary "$target/bench/handoff-fs" "$@"
+exec "$bench" --bench --binary "$target/bench/handoff-fs" "${arguments[@]}"

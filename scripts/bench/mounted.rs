@@ -16,6 +16,9 @@ use crate::{Bench, Result, guard};
 /// How long a mount or its end may take; mounting over very many files takes a while.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What the last of the peers said.
+const PEERS_LOG: &str = "peers.log";
+
 /// The pids of a handoff-fs.
 #[derive(Clone, Copy)]
 pub struct Pids {
@@ -100,7 +103,10 @@ impl Mounted {
             _own: None,
         };
         if mounted.child.is_some() {
-            mounted.wait_for_peer(files)?;
+            mounted.wait_for_peer(files).map_err(|error| {
+                let said = fs::read_to_string(bench.scratch.join(PEERS_LOG)).unwrap_or_default();
+                format!("{error}; {}", said.trim())
+            })?;
             mounted.usable_after = start.elapsed();
         }
         if matches!(who, Who::Ours | Who::Before) {
@@ -132,10 +138,10 @@ impl Mounted {
                 .as_mut()
                 .and_then(|child| child.try_wait().transpose());
             if let Some(status) = ended.transpose()? {
-                return Err(format!("{} did not mount: {status}", self.who.name()).into());
+                return Err(format!("it did not mount: {status}").into());
             }
             if Instant::now() > end {
-                return Err(format!("{} does not mount", self.who.name()).into());
+                return Err("it does not mount".to_owned().into());
             }
             thread::sleep(Duration::from_millis(1));
         }
@@ -287,7 +293,11 @@ fn peer(bench: &Bench, who: Who, files: &Path, point: &Path) -> Command {
     match who {
         Who::Bindfs => {
             command = Command::new("bindfs");
-            command.arg("-f").arg(files).arg(point);
+            // Whoever is not root may not let others in.
+            command
+                .args(["-f", "--no-allow-other"])
+                .arg(files)
+                .arg(point);
         }
         Who::Mergerfs => {
             command = Command::new("mergerfs");
@@ -306,7 +316,7 @@ fn peer(bench: &Bench, who: Who, files: &Path, point: &Path) -> Command {
             command.args(["-f", "-o", &options]).arg(point);
         }
     }
-    if let Ok(log) = File::create(bench.scratch.join("peers.log")) {
+    if let Ok(log) = File::create(bench.scratch.join(PEERS_LOG)) {
         command.stderr(log);
     }
     command
