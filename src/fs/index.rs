@@ -294,7 +294,8 @@ impl Fs {
                 continue;
             };
             if change.name.is_empty() {
-                if self.is_gone(state, dir) {
+                // There may be another one in its place already, of the same inode number even.
+                if change.what == What::Removed || self.is_gone(state, dir) {
                     state.index.drop_queue(dir);
                 }
                 continue;
