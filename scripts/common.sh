@@ -60,6 +60,26 @@ need_fsx() {
         fail "fsx $version could not be built; see above, then run this again"
 }
 
+# libfuse's example of a file system that adds nothing, which the benchmark compares with. Call it in the project's directory.
+need_passthrough() {
+    local tools=${CARGO_TARGET_DIR:-target}/tools examples=/usr/share/doc/libfuse3-dev/examples source flags
+    need cc:gcc /usr/include/stdlib.h:libc6-dev pkg-config:pkg-config /usr/include/fuse3/fuse_lowlevel.h:libfuse3-dev
+    [[ ! -x $tools/bin/passthrough_ll ]] || return 0
+    source=$(mktemp -d)
+    # Packages may compress what is documentation; a container may leave it out.
+    (
+        cd -- "$examples" && for file in passthrough_ll.c passthrough_helpers.h; do
+            if [[ -e $file.gz ]]; then gzip -dc -- "$file.gz"; else cat -- "$file"; fi >"$source/$file"
+        done
+    ) || fail "$examples: no passthrough_ll.c; this system leaves documentation out, so reinstall libfuse3-dev with it"
+    # shellcheck disable=SC2207 # words are what it says
+    flags=($(pkg-config --cflags --libs fuse3))
+    mkdir -p -- "$tools/bin"
+    cc -O2 -Wno-unused-result -o "$tools/bin/passthrough_ll" "$source/passthrough_ll.c" "${flags[@]}" ||
+        fail "passthrough_ll could not be built; see above, then run this again"
+    rm -r -- "$source"
+}
+
 # Whatever the tests call: a program, and the package that has it.
 need_tests() {
     need fusermount3:fuse3 cc:gcc /usr/include/stdlib.h:libc6-dev busybox:busybox setpriv:util-linux script:bsdutils flock:util-linux \

@@ -1,6 +1,7 @@
 //! The adapter between the kernel and [`crate::fs`]: typed arguments in, one call, one reply out. It decides nothing.
 
 use std::ffi::OsStr;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -8,31 +9,55 @@ use std::thread;
 use std::time::SystemTime;
 
 use fuser::{
-    AccessFlags, BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo,
-    InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
-    ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite,
-    ReplyXattr, Request, TimeOrNow, WriteFlags,
+    AccessFlags, BsdFileFlags, Config, Errno, FileHandle, Filesystem, FopenFlags, Generation,
+    INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
+    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen,
+    ReplyStatfs, ReplyWrite, ReplyXattr, Request, Session, TimeOrNow, WriteFlags,
 };
 
 use self::convert::{
     TTL, entry_attr, errno, handle, kind, node, open_flags, reply_attr, reply_empty, reply_entry,
     reply_open, reply_xattr, time, who,
 };
+use self::stale::ToKernel;
 use crate::error::Error;
-use crate::fs::{Created, Fs, Outcome, SetAttr};
+use crate::fs::{Created, Fs, LookedAt, Outcome, SetAttr};
 use crate::nearby;
 
 mod convert;
+mod stale;
 
 /// The filesystem as the kernel calls it.
 pub struct Adapter {
     fs: Arc<Fs>,
+    kernel: Arc<ToKernel>,
 }
 
 impl Adapter {
     /// Serves this filesystem.
     pub fn new(fs: Arc<Fs>) -> Adapter {
-        Adapter { fs }
+        let kernel = Arc::new(ToKernel::new(fs.untold().clone()));
+        Adapter { fs, kernel }
+    }
+
+    /// Mounts it. When this returns the kernel has been answered: the mount is usable as soon as the session runs.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be mounted, as [`Session::new`] says.
+    pub fn mount(self, mountpoint: &Path, config: &Config) -> io::Result<Session<Adapter>> {
+        let kernel = self.kernel.clone();
+        let session = Session::new(self, mountpoint, config)?;
+        if let Err(error) = kernel.open(session.notifier()) {
+            log::warn!("no thread to talk to the kernel ({error}); long listings take longer");
+        }
+        Ok(session)
+    }
+
+    /// What a request is answered with. The kernel hears of what that changed: of attributes first, of names soon.
+    fn told<T>(&self, answer: T) -> T {
+        self.kernel.update();
+        answer
     }
 }
 
@@ -48,11 +73,14 @@ fn guarded(what: &str, serve: impl FnOnce()) {
 }
 
 impl Filesystem for Adapter {
-    fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
+    fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
         for wanted in [
             // Truncation by open comes with the open, and can be told from truncate(2).
             InitFlags::FUSE_ATOMIC_O_TRUNC,
             InitFlags::FUSE_PARALLEL_DIROPS,
+            // Names come with their attributes to those who look at them.
+            InitFlags::FUSE_DO_READDIRPLUS,
+            InitFlags::FUSE_READDIRPLUS_AUTO,
             // Files that go past the page cache can be mapped even so.
             InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
         ] {
@@ -67,7 +95,10 @@ impl Filesystem for Adapter {
 
     fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         guarded("lookup", || {
-            reply_entry(reply, self.fs.lookup(who(req), node(parent), name));
+            reply_entry(
+                reply,
+                self.told(self.fs.lookup(who(req), node(parent), name)),
+            );
         });
     }
 
@@ -108,7 +139,7 @@ impl Filesystem for Adapter {
             };
             reply_attr(
                 reply,
-                self.fs.setattr(who(req), node(ino), fh.map(handle), set),
+                self.told(self.fs.setattr(who(req), node(ino), fh.map(handle), set)),
             );
         });
     }
@@ -126,7 +157,7 @@ impl Filesystem for Adapter {
         guarded("mknod", || {
             reply_entry(
                 reply,
-                self.fs.mknod(who(req), node(parent), name, mode & !umask),
+                self.told(self.fs.mknod(who(req), node(parent), name, mode & !umask)),
             );
         });
     }
@@ -143,20 +174,23 @@ impl Filesystem for Adapter {
         guarded("mkdir", || {
             reply_entry(
                 reply,
-                self.fs.mkdir(who(req), node(parent), name, mode & !umask),
+                self.told(self.fs.mkdir(who(req), node(parent), name, mode & !umask)),
             );
         });
     }
 
     fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         guarded("unlink", || {
-            reply_empty(reply, self.fs.unlink(who(req), node(parent), name));
+            reply_empty(
+                reply,
+                self.told(self.fs.unlink(who(req), node(parent), name)),
+            );
         });
     }
 
     fn rmdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         guarded("rmdir", || {
-            reply_empty(reply, self.fs.rmdir(node(parent), name));
+            reply_empty(reply, self.told(self.fs.rmdir(node(parent), name)));
         });
     }
 
@@ -183,7 +217,10 @@ impl Filesystem for Adapter {
     ) {
         guarded("rename", || {
             let (from, to) = ((node(parent), name), (node(newparent), newname));
-            reply_empty(reply, self.fs.rename(who(req), from, to, flags.bits()));
+            reply_empty(
+                reply,
+                self.told(self.fs.rename(who(req), from, to, flags.bits())),
+            );
         });
     }
 
@@ -198,14 +235,14 @@ impl Filesystem for Adapter {
         guarded("link", || {
             reply_entry(
                 reply,
-                self.fs.link(who(req), node(ino), node(newparent), newname),
+                self.told(self.fs.link(who(req), node(ino), node(newparent), newname)),
             );
         });
     }
 
     fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         guarded("open", || {
-            match self.fs.open_node(who(req), node(ino), flags.0) {
+            match self.told(self.fs.open_node(who(req), node(ino), flags.0)) {
                 Outcome::Ready(opened) => reply_open(reply, opened),
                 // A worker that waited would keep the RELEASE from coming that it waits for.
                 Outcome::Later(waiting) => {
@@ -236,10 +273,10 @@ impl Filesystem for Adapter {
         reply: ReplyCreate,
     ) {
         guarded("create", || {
-            match self
+            let created = self
                 .fs
-                .create(who(req), node(parent), name, mode & !umask, flags)
-            {
+                .create(who(req), node(parent), name, mode & !umask, flags);
+            match self.told(created) {
                 Ok(Created { entry, opened }) => reply.created(
                     &TTL,
                     &entry_attr(&entry),
@@ -264,13 +301,14 @@ impl Filesystem for Adapter {
         reply: ReplyData,
     ) {
         guarded("read", || {
-            match self
+            let read = self
                 .fs
-                .read(who(req), handle(fh), offset, size, lock_owner.is_none())
-            {
+                .read(who(req), handle(fh), offset, size, lock_owner.is_none());
+            // What it consumed is found under its old name no more when it returns.
+            self.kernel.updated(move || match read {
                 Ok(answer) => reply.data(&answer.bytes),
                 Err(error) => reply.error(errno(error)),
-            }
+            });
         });
     }
 
@@ -288,7 +326,7 @@ impl Filesystem for Adapter {
     ) {
         guarded("write", || {
             let append = flags.0 & libc::O_APPEND != 0;
-            match self.fs.write(who(req), handle(fh), offset, data, append) {
+            match self.told(self.fs.write(who(req), handle(fh), offset, data, append)) {
                 Ok(written) => reply.written(written),
                 Err(error) => reply.error(errno(error)),
             }
@@ -304,7 +342,9 @@ impl Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         guarded("flush", || {
-            reply_empty(reply, self.fs.flush(who(req), handle(fh)));
+            let flushed = self.fs.flush(who(req), handle(fh));
+            // What it published is what its name means when it returns.
+            self.kernel.updated(move || reply_empty(reply, flushed));
         });
     }
 
@@ -320,6 +360,7 @@ impl Filesystem for Adapter {
     ) {
         guarded("release", || {
             self.fs.release(handle(fh));
+            self.kernel.update();
             reply.ok();
         });
     }
@@ -350,18 +391,47 @@ impl Filesystem for Adapter {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
-        guarded("readdir", || match self.fs.readdir(handle(fh), offset) {
-            Ok(listed) => {
-                let from = usize::try_from(offset).unwrap_or(usize::MAX);
-                for (i, entry) in listed.iter().enumerate().skip(from) {
-                    let next = i as u64 + 1;
-                    if reply.add(INodeNo(entry.ino), next, kind(entry.kind), &entry.name) {
-                        break;
+        guarded("readdir", || {
+            match self.told(self.fs.readdir(handle(fh), offset)) {
+                Ok(listing) => {
+                    for (next, entry) in listing.from(offset) {
+                        if reply.add(INodeNo(entry.ino), next, kind(entry.kind), entry.name) {
+                            break;
+                        }
                     }
+                    reply.ok();
                 }
-                reply.ok();
+                Err(error) => reply.error(errno(error)),
             }
-            Err(error) => reply.error(errno(error)),
+        });
+    }
+
+    fn readdirplus(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        guarded("readdirplus", || {
+            let add = |found: LookedAt<'_>| {
+                let attr = entry_attr(&found.entry);
+                !reply.add(
+                    attr.ino,
+                    found.next,
+                    found.name,
+                    &found.ttl,
+                    &attr,
+                    Generation(0),
+                )
+            };
+            let prime = self.kernel.is_open();
+            let listed = self.fs.readdir_plus(handle(fh), offset, prime, add);
+            match self.told(listed) {
+                Ok(()) => reply.ok(),
+                Err(error) => reply.error(errno(error)),
+            }
         });
     }
 
@@ -461,11 +531,10 @@ impl Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         guarded("fallocate", || {
-            reply_empty(
-                reply,
-                self.fs
-                    .fallocate(who(req), handle(fh), offset, length, mode),
-            );
+            let done = self
+                .fs
+                .fallocate(who(req), handle(fh), offset, length, mode);
+            reply_empty(reply, self.told(done));
         });
     }
 

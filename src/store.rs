@@ -99,7 +99,7 @@ impl Access {
 pub struct Change {
     /// What [`Store::watch`] answered for the queue.
     pub watch: Watch,
-    /// The name that changed; empty when the queue itself went away.
+    /// The name that changed; empty when something happened to the queue itself, which is watched no more if it was removed.
     pub name: OsString,
     /// What happened to it.
     pub what: What,

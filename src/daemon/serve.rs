@@ -175,7 +175,8 @@ fn open(config: &Config, place: Place) -> Result<(Arc<Fs>, Session<Adapter>), Fa
     if let Part::Daemon(supervisor) = config.part {
         supervised::watch_supervisor(config, supervisor, fs.clone());
     }
-    let session = Session::new(Adapter::new(fs.clone()), &mountpoint, &fuse_config())
+    let session = Adapter::new(fs.clone())
+        .mount(&mountpoint, &fuse_config())
         .map_err(|error| not_mounted(&mountpoint, &error))?;
     Ok((fs, session))
 }

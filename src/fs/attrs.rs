@@ -5,10 +5,12 @@ use std::path::Path;
 use super::dirs::DirId;
 use super::docs::{Content, DocId};
 use super::nodes::What;
+use super::resolve::Object;
 use super::snapshot::PENDING_INO;
-use super::types::{Attr, NodeId};
+use super::types::{Attr, FIRST_VIEW, NodeId};
 use super::{Fs, State};
 use crate::error::{Error, Result};
+use crate::names::StampedName;
 use crate::store::Meta;
 use crate::store::beneath::stat_file;
 use crate::store::local::Area;
@@ -17,7 +19,7 @@ use crate::store::local::Area;
 /// refuse to rename the one to the other as «the same file» (spec 6.6). And they stay the same when opening to
 /// write puts another file behind the name: vim refuses to write where the file that it opened is not the one that it
 /// looked at.
-const OWN_VIEW: u64 = 1 << 62;
+const OWN_VIEW: u64 = FIRST_VIEW;
 
 /// The inode number of `.peek.md` and `.status.json`.
 const VIRTUAL_INO: u64 = PENDING_INO - 1;
@@ -30,9 +32,8 @@ impl Fs {
         if id == NodeId::ROOT {
             return self.attr_of(state, &What::Dir(DirId::ROOT));
         }
-        let node = state.nodes.get(id).ok_or(Error::Stale)?;
-        let what = node.what.clone();
-        if let Some(file) = node.file() {
+        let what = self.known(state, id)?;
+        if let Some(file) = state.nodes.get(id).and_then(|node| node.file()) {
             let meta = stat_file(&**file)?;
             return Ok(Attr {
                 ino: state.ino_of(&what, meta.ino),
@@ -40,6 +41,31 @@ impl Fs {
             });
         }
         self.attr_of(state, &what)
+    }
+
+    /// What a node stands for, when something is done with it: what was only listed so far becomes a doc.
+    pub(super) fn known(&self, state: &mut State, id: NodeId) -> Result<What> {
+        if let Some(node) = state.nodes.get(id) {
+            return Ok(node.what.clone());
+        }
+        let (dir, name) = state.nodes.listed(id).ok_or(Error::Stale)?;
+        let name = StampedName::parse(name).ok_or(Error::Stale)?;
+        // Who holds on to it without having opened it (O_PATH) holds the file, also when it was consumed since.
+        for name in [name.clone(), name.consumed(), name.pending()] {
+            let found = self.resolve(state, dir, &name.to_os_string(), None);
+            let Ok(Object::Doc { doc, .. }) = found else {
+                continue;
+            };
+            let what = self.view(state, doc, None)?;
+            match what {
+                What::Doc { ino, .. } if NodeId::of_file(ino) == Some(id) => {
+                    state.nodes.known_as(id, what.clone());
+                    return Ok(what);
+                }
+                _ => self.let_go_doc(state, doc),
+            }
+        }
+        Err(Error::Stale)
     }
 
     pub(super) fn attr_of(&self, state: &mut State, what: &What) -> Result<Attr> {

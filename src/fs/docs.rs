@@ -184,6 +184,8 @@ pub(super) struct Docs {
     maybe_busy: HashSet<DocId>,
     plain: HashMap<PlainId, Plain>,
     plain_by_name: HashMap<(Area, DirId, OsString), PlainId>,
+    /// Those that are new, and some that were.
+    new: HashSet<DocId>,
     last: u64,
 }
 
@@ -220,6 +222,13 @@ impl Docs {
         self.docs.iter().map(|(id, doc)| (*id, doc))
     }
 
+    /// Those that are not published yet.
+    pub(super) fn drafts(&mut self) -> impl Iterator<Item = &Doc> {
+        let Docs { docs, new, .. } = self;
+        new.retain(|id| docs.get(id).is_some_and(Doc::is_new));
+        new.iter().filter_map(|id| docs.get(id))
+    }
+
     pub(super) fn insert(
         &mut self,
         dir: DirId,
@@ -231,6 +240,9 @@ impl Docs {
     ) -> DocId {
         self.last += 1;
         let id = DocId(self.last);
+        if matches!(content, Content::New(_)) {
+            self.new.insert(id);
+        }
         self.by_name.insert((dir, name.clone()), id);
         self.maybe_busy.insert(id);
         self.docs.insert(

@@ -5,8 +5,9 @@ use std::fs::File;
 use std::sync::Arc;
 
 use super::docs::{DocId, PlainId};
+use super::list::Listing;
 use super::snapshot::Reading;
-use super::types::{Handle as HandleId, Listed, NodeId};
+use super::types::{Handle as HandleId, NodeId};
 use crate::session::Process;
 
 /// What is open, and what is known of its use.
@@ -30,7 +31,7 @@ pub(super) enum Open {
     /// `.status.json`.
     Bytes(Arc<[u8]>),
     /// A directory as it was when reading it began.
-    Dir(Arc<[Listed]>),
+    Dir(Arc<Listing>),
 }
 
 /// A handle of a handoff.

@@ -159,11 +159,13 @@ impl Fs {
             };
             let name = change.name.as_os_str();
             if name.is_empty() {
-                if self.is_gone(state, dir) {
+                // There may be another one in its place already, of the same inode number even.
+                if change.what == What::Removed || self.is_gone(state, dir) {
                     state.index.drop_queue(dir);
                 }
                 continue;
             }
+            self.outdated(state, dir, name, None);
             let mut what = change.what;
             if let Some(queue) = state.index.queues.get_mut(&dir) {
                 if what == What::Closed && queue.held.remove(name) {
@@ -230,6 +232,9 @@ impl Fs {
 
     /// Something of ours has changed this name: look at it now.
     pub(super) fn touch(&self, state: &mut State, dir: DirId, name: &OsStr) {
+        let known = state.index.get(dir, name).filter(|known| known.looked);
+        let ino = known.map(|known| known.ino);
+        self.outdated(state, dir, name, ino);
         let seen = Seen {
             in_the_making: false,
             ours: Ours::Any,

@@ -1,7 +1,8 @@
 //! Listings.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use super::dirs::DirId;
@@ -15,37 +16,122 @@ use crate::store::Kind;
 use crate::store::beneath::stat_file;
 use crate::store::local::Area;
 
+mod plus;
+
+/// What a directory listed when reading it began. 100,000 names take some five megabytes, for as long as it is open.
+#[derive(Debug, Default)]
+pub struct Listing {
+    entries: Vec<Item>,
+    /// All the names, one after the other.
+    names: Vec<u8>,
+    /// How many entries, from the first on, are the answer to the first request for names with attributes; see [`plus`].
+    first: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    ino: u64,
+    start: u32,
+    len: u8,
+    kind: Kind,
+}
+
+impl Listing {
+    fn push(&mut self, name: &OsStr, ino: u64, kind: Kind) {
+        // No name is longer than a byte tells, and no directory holds gigabytes of them.
+        let (Ok(start), Ok(len)) = (u32::try_from(self.names.len()), u8::try_from(name.len()))
+        else {
+            return;
+        };
+        self.names.extend_from_slice(name.as_bytes());
+        self.entries.push(Item {
+            ino,
+            start,
+            len,
+            kind,
+        });
+    }
+
+    fn sort(&mut self, from: usize) {
+        let names = &self.names;
+        let order = |a: &Item, b: &Item| name_in(names, *a).cmp(name_in(names, *b));
+        if let Some(entries) = self.entries.get_mut(from..) {
+            entries.sort_by(order);
+        }
+    }
+
+    /// The entries from this offset on, each with the offset of the next one.
+    pub fn from(&self, offset: u64) -> impl Iterator<Item = (u64, Listed<'_>)> {
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let rest = self.entries.get(from..).unwrap_or_default();
+        rest.iter().enumerate().map(move |(i, item)| {
+            let listed = Listed {
+                name: name_in(&self.names, *item),
+                ino: item.ino,
+                kind: item.kind,
+            };
+            ((from + i) as u64 + 1, listed)
+        })
+    }
+
+    /// All entries.
+    pub fn iter(&self) -> impl Iterator<Item = Listed<'_>> {
+        self.from(0).map(|(_, listed)| listed)
+    }
+}
+
+fn name_in(names: &[u8], item: Item) -> &OsStr {
+    let start = item.start as usize;
+    let name = names.get(start..start + usize::from(item.len));
+    OsStr::from_bytes(name.unwrap_or_default())
+}
+
 impl Fs {
     /// Opens a directory.
     pub fn opendir(&self, node: NodeId) -> Result<Handle> {
         let mut state = self.lock();
         state.dir(node)?;
-        Ok(state.handles.insert(node, Open::Dir(Arc::new([]))))
+        let listing = Open::Dir(Arc::default());
+        Ok(state.handles.insert(node, listing))
     }
 
     /// What the directory lists, `.` and `..` first. It is read anew at offset 0 (rewinddir(3)), and stays as it was
     /// from then on, so that offsets mean the same from one call to the next.
-    pub fn readdir(&self, handle: Handle, offset: u64) -> Result<Arc<[Listed]>> {
+    pub fn readdir(&self, handle: Handle, offset: u64) -> Result<Arc<Listing>> {
         let mut guard = self.lock();
-        let state = &mut *guard;
+        self.listed(&mut guard, handle, offset)
+            .map(|(_, listing)| listing)
+    }
+
+    fn listed(
+        &self,
+        state: &mut State,
+        handle: Handle,
+        offset: u64,
+    ) -> Result<(DirId, Arc<Listing>)> {
         let open = state.handles.get(handle).ok_or(Error::BadHandle)?;
-        let Open::Dir(listed) = &open.open else {
+        let Open::Dir(listing) = &open.open else {
             return Err(Error::NotDirectory);
         };
-        if offset > 0 {
-            return Ok(listed.clone());
-        }
         let dir = state.dir(open.node)?;
-        let mut listed = vec![
-            self.dot(state, ".", dir),
-            self.dot(state, "..", state.dirs.parent(dir)),
-        ];
-        listed.extend(self.entries(state, dir)?);
-        let listed: Arc<[Listed]> = listed.into();
-        if let Some(open) = state.handles.get_mut(handle) {
-            open.open = Open::Dir(listed.clone());
+        if offset > 0 {
+            return Ok((dir, listing.clone()));
         }
-        Ok(listed)
+        let mut listing = Listing::default();
+        for (name, dir) in [(".", dir), ("..", state.dirs.parent(dir))] {
+            listing.push(
+                OsStr::new(name),
+                self.ino_of_dir(state, dir),
+                Kind::Directory,
+            );
+        }
+        self.list_into(&mut listing, state, dir)?;
+        self.choose_first(&mut listing, state, dir);
+        let listing = Arc::new(listing);
+        if let Some(open) = state.handles.get_mut(handle) {
+            open.open = Open::Dir(listing.clone());
+        }
+        Ok((dir, listing))
     }
 
     /// Closes a directory.
@@ -65,65 +151,68 @@ impl Fs {
         Ok(())
     }
 
-    fn dot(&self, state: &State, name: &str, dir: DirId) -> Listed {
-        let ino = state
+    fn ino_of_dir(&self, state: &State, dir: DirId) -> u64 {
+        state
             .dirs
             .path(dir)
             .and_then(|path| stat_file(self.local.dir(Area::Backing, &path).ok()?).ok())
-            .map_or(1, |meta| meta.ino);
-        Listed {
-            name: name.into(),
-            ino,
-            kind: Kind::Directory,
-        }
+            .map_or(1, |meta| meta.ino)
     }
 
     /// Everything that a directory shows, to anybody: no aliases (spec 4.3), nothing expired (spec 7.1).
-    pub(super) fn entries(&self, state: &mut State, dir: DirId) -> Result<Vec<Listed>> {
+    pub(super) fn entries(&self, state: &mut State, dir: DirId) -> Result<Listing> {
+        let mut listing = Listing::default();
+        self.list_into(&mut listing, state, dir)?;
+        Ok(listing)
+    }
+
+    fn list_into(&self, listing: &mut Listing, state: &mut State, dir: DirId) -> Result<()> {
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-        let mut found: BTreeMap<OsString, (u64, Kind)> = BTreeMap::new();
+        let from = listing.entries.len();
         if !state.is_queue(dir) {
             for (name, meta) in self.local.list(Area::Backing, &path)? {
                 if meta.kind != Kind::Other {
-                    found.insert(name, (meta.ino, meta.kind));
+                    listing.push(&name, meta.ino, meta.kind);
                 }
             }
-            return Ok(listed(found));
+            listing.sort(from);
+            return Ok(());
         }
         self.load(state, dir)?;
         let now = self.clock.now();
-        for (name, known) in state.index.names(dir) {
-            let expired = self.retention.expired(known.mtime, now);
-            let gone = expired && StampedName::parse(name).is_some_and(|name| !name.is_pending());
-            // In the making, or one that cannot be adopted just now: no look-up finds it either.
-            let stray = known.kind == Kind::File && self.is_stray(state, dir, name);
-            if known.kind == Kind::Directory || !(gone || stray) {
-                found.insert(name.clone(), (known.ino, known.kind));
-            }
-        }
+        // What the index does not know of.
+        let mut more: BTreeMap<OsString, u64> = BTreeMap::new();
         for (name, meta) in self.local.list(Area::Scratch, &path)? {
             if meta.kind == Kind::File {
-                found.insert(name, (meta.ino, Kind::File));
+                more.insert(name, meta.ino);
             }
         }
-        for (_, doc) in state.docs.iter() {
-            if let (true, Some(draft)) =
-                (doc.dir == dir && doc.is_new() && !doc.promised, doc.draft())
-            {
-                found.insert(doc.name.to_os_string(), (draft.ino, Kind::File));
+        for doc in state.docs.drafts() {
+            if let (true, Some(draft)) = (doc.dir == dir && !doc.promised, doc.draft()) {
+                more.insert(doc.name.to_os_string(), draft.ino);
             }
         }
-        found.remove(std::ffi::OsStr::new(names::PENDING));
+        more.remove(OsStr::new(names::PENDING));
         if !self.options.hide_pending {
-            found.insert(names::PENDING.into(), (PENDING_INO, Kind::File));
+            more.insert(names::PENDING.into(), PENDING_INO);
         }
-        Ok(listed(found))
+        for (name, known) in state.index.names(dir) {
+            let shown = known.kind == Kind::Directory
+                || match StampedName::parse(name) {
+                    Some(stamped) => {
+                        stamped.is_pending() || !self.retention.expired(known.mtime, now)
+                    }
+                    // In the making, or one that cannot be adopted just now: no look-up finds it either.
+                    None => !self.is_stray(state, dir, name),
+                };
+            if shown && name != names::PENDING && !more.contains_key(name.as_os_str()) {
+                listing.push(name, known.ino, known.kind);
+            }
+        }
+        for (name, ino) in &more {
+            listing.push(name, *ino, Kind::File);
+        }
+        listing.sort(from);
+        Ok(())
     }
-}
-
-fn listed(found: BTreeMap<OsString, (u64, Kind)>) -> Vec<Listed> {
-    found
-        .into_iter()
-        .map(|(name, (ino, kind))| Listed { name, ino, kind })
-        .collect()
 }

@@ -1,12 +1,13 @@
 //! Nodes: what the kernel knows under a number, until it forgets it.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::sync::Arc;
 
 use super::dirs::DirId;
 use super::docs::{DocId, PlainId};
+use super::primed::Primed;
 use super::snapshot::Plan;
 use super::types::NodeId;
 
@@ -60,14 +61,28 @@ impl Node {
     }
 }
 
-/// INVARIANT: a key leads to the one node that a look-up of it answers; nodes whose file is gone have no key.
+/// A stored handoff that was listed, and perhaps looked at, and nothing else. It becomes a doc when anything is done with
+/// it. There may be a hundred thousand of them.
+#[derive(Debug)]
+struct Listed {
+    dir: DirId,
+    lookups: u32,
+    name: Box<OsStr>,
+}
+
+/// INVARIANT: no number is both a node's and a listed handoff's. A key leads to the one node that a look-up of it answers; nodes whose file is gone have no key.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
     nodes: HashMap<NodeId, Node>,
+    listed: HashMap<NodeId, Listed>,
     by_key: HashMap<Key, NodeId>,
     by_doc: HashMap<DocId, Vec<NodeId>>,
+    pub(super) primed: Primed,
     last: u64,
 }
+
+/// Nodes that are not called by their inode number are numbered from here on.
+const FIRST: u64 = 1 << 63;
 
 impl Nodes {
     pub(super) fn get(&self, id: NodeId) -> Option<&Node> {
@@ -76,6 +91,24 @@ impl Nodes {
 
     /// The node of what a look-up found, counted once more.
     pub(super) fn look_up(&mut self, what: What) -> NodeId {
+        self.look_up_as(what, None)
+    }
+
+    /// The same, for a file below that was found under this name: its node is called by its inode number, unless that is
+    /// another's node.
+    pub(super) fn look_up_file(&mut self, what: What, ino: u64, name: (DirId, &OsStr)) -> NodeId {
+        let id = NodeId::of_file(ino).filter(|id| match self.listed.get(id) {
+            // While the kernel may use a name without asking, its node is what that name means.
+            Some(old) => {
+                !matches!(what, What::Dir(_))
+                    && ((old.dir, &*old.name) == name || !self.primed.has(old.dir, &old.name))
+            }
+            None => !self.nodes.contains_key(id),
+        });
+        self.look_up_as(what, id)
+    }
+
+    fn look_up_as(&mut self, what: What, wanted: Option<NodeId>) -> NodeId {
         let key = key_of(&what);
         if let Some(id) = key.as_ref().and_then(|key| self.by_key.get(key))
             && let Some(node) = self.nodes.get_mut(id)
@@ -83,17 +116,105 @@ impl Nodes {
             node.lookups += 1;
             return *id;
         }
-        let id = self.look_up_alone(what);
+        let id = wanted.unwrap_or_else(|| self.next_id());
+        self.insert(id, what);
         if let Some(key) = key {
             self.by_key.insert(key, id);
         }
         id
     }
 
+    /// The node of a listed handoff, counted once more; `doc` is what is known of it. `None` if its look-up would answer
+    /// another node than the one that has its inode number.
+    pub(super) fn list(
+        &mut self,
+        dir: DirId,
+        name: &OsStr,
+        ino: u64,
+        doc: Option<DocId>,
+    ) -> Option<NodeId> {
+        let id = NodeId::of_file(ino)?;
+        let known = doc.and_then(|doc| self.by_key.get(&Key::Doc(doc, None, ino)));
+        if let Some(node) = self.nodes.get_mut(&id) {
+            if known != Some(&id) {
+                return None;
+            }
+            node.lookups += 1;
+        } else if known.is_some() {
+            return None;
+        } else if let Some(listed) = self.listed.get_mut(&id) {
+            if (listed.dir, &*listed.name) != (dir, name) {
+                if self.primed.has(listed.dir, &listed.name) {
+                    return None;
+                }
+                (listed.dir, listed.name) = (dir, name.into());
+            }
+            listed.lookups += 1;
+        } else {
+            let listed = Listed {
+                dir,
+                lookups: 1,
+                name: name.into(),
+            };
+            self.listed.insert(id, listed);
+        }
+        self.primed.note(dir, name);
+        Some(id)
+    }
+
+    /// The node that is called by this inode number counted once more, if that is another one than `not`.
+    pub(super) fn count(&mut self, not: NodeId, ino: u64) -> Option<NodeId> {
+        let id = NodeId::of_file(ino).filter(|id| *id != not)?;
+        if let Some(listed) = self.listed.get_mut(&id) {
+            listed.lookups += 1;
+        } else {
+            self.nodes.get_mut(&id)?.lookups += 1;
+        }
+        Some(id)
+    }
+
+    /// Where a handoff is, or was, that was only listed so far.
+    pub(super) fn listed(&self, id: NodeId) -> Option<(DirId, &OsStr)> {
+        let listed = self.listed.get(&id)?;
+        Some((listed.dir, &listed.name))
+    }
+
+    /// What was only listed so far is known to be this.
+    pub(super) fn known_as(&mut self, id: NodeId, what: What) {
+        let key = key_of(&what);
+        self.insert(id, what);
+        if let Some(node) = self.nodes.get_mut(&id) {
+            // This was none.
+            node.lookups -= 1;
+        }
+        if let Some(key) = key {
+            self.by_key.entry(key).or_insert(id);
+        }
+    }
+
+    /// The node of a directory, if the kernel knows it.
+    pub(super) fn of_dir(&self, dir: DirId) -> Option<NodeId> {
+        if dir == DirId::ROOT {
+            return Some(NodeId::ROOT);
+        }
+        self.by_key.get(&Key::Dir(dir)).copied()
+    }
+
     /// A node that no other look-up of the same thing finds.
     pub(super) fn look_up_alone(&mut self, what: What) -> NodeId {
+        let id = self.next_id();
+        self.insert(id, what);
+        id
+    }
+
+    fn next_id(&mut self) -> NodeId {
         self.last += 1;
-        let id = NodeId(NodeId::ROOT.0 + self.last);
+        NodeId(FIRST + self.last)
+    }
+
+    /// A node that was looked up once; besides as often as it was listed before.
+    fn insert(&mut self, id: NodeId, what: What) {
+        let listed = self.listed.remove(&id).map_or(0, |listed| listed.lookups);
         if let What::Doc { doc, .. } = &what {
             self.by_doc.entry(*doc).or_default().push(id);
         }
@@ -101,19 +222,34 @@ impl Nodes {
             id,
             Node {
                 what,
-                lookups: 1,
+                lookups: 1 + u64::from(listed),
                 opens: 0,
                 file: None,
             },
         );
-        id
     }
 
     /// The kernel forgets `count` look-ups; answers what the node stood for if it is gone now.
     pub(super) fn forget(&mut self, id: NodeId, count: u64) -> Option<What> {
+        if let Some(listed) = self.listed.get_mut(&id) {
+            let count = u32::try_from(count).unwrap_or(u32::MAX);
+            listed.lookups = listed.lookups.saturating_sub(count);
+            if listed.lookups == 0 {
+                self.drop_listed(id);
+            }
+            return None;
+        }
         let node = self.nodes.get_mut(&id)?;
         node.lookups = node.lookups.saturating_sub(count);
         self.drop_unused(id)
+    }
+
+    fn drop_listed(&mut self, id: NodeId) {
+        self.listed.remove(&id);
+        // They come and go by the ten thousand.
+        if self.listed.len() < self.listed.capacity() / 4 {
+            self.listed.shrink_to_fit();
+        }
     }
 
     pub(super) fn opened(&mut self, id: NodeId, file: Option<&Arc<File>>) {
@@ -199,7 +335,7 @@ impl Nodes {
 
     /// How many nodes there are besides the root, for tests of leaks.
     pub(super) fn len(&self) -> usize {
-        self.nodes.len()
+        self.nodes.len() + self.listed.len()
     }
 }
 

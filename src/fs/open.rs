@@ -272,9 +272,9 @@ impl Fs {
     /// open(2) of a node.
     pub fn open_node(self: &Arc<Self>, request: Request, node: NodeId, flags: i32) -> Outcome {
         let flags = Flags::new(flags);
-        let what = match self.lock().nodes.get(node) {
-            Some(node) => node.what.clone(),
-            None => return Outcome::Ready(Err(Error::Stale)),
+        let what = match self.known(&mut self.lock(), node) {
+            Ok(what) => what,
+            Err(error) => return Outcome::Ready(Err(error)),
         };
         match what {
             What::Merge { plan, peek } if !flags.write => {

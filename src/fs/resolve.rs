@@ -51,6 +51,7 @@ impl Fs {
             let state = &mut *guard;
             let dir = state.dir(parent)?;
             self.drop_expired_forks(state);
+            state.nodes.primed.asked(dir, name);
             if let Some((doc, caller)) = state.take_fork(request.tid, dir, name) {
                 state.looked_up.note(request.tid, dir, name, Some(&caller));
                 return self.enter_doc(state, doc, Some((dir, name)));
@@ -322,14 +323,14 @@ impl Fs {
             Object::Dir(child) => {
                 let what = What::Dir(*child);
                 let attr = self.attr_of(state, &what)?;
-                let node = state.nodes.look_up(what);
+                let node = state.nodes.look_up_file(what, attr.meta.ino, (dir, name));
                 Ok(Entry { node, attr })
             }
             Object::Doc { doc, own } => self.enter_doc(state, *doc, own.then_some((dir, name))),
             Object::Plain(plain) => {
                 let what = What::Plain(*plain);
                 let attr = self.attr_of(state, &what)?;
-                let node = state.nodes.look_up(what);
+                let node = state.nodes.look_up_file(what, attr.meta.ino, (dir, name));
                 Ok(Entry { node, attr })
             }
             Object::Pending | Object::Peek => {
@@ -364,11 +365,21 @@ impl Fs {
     ) -> Result<Entry> {
         let what = self.view(state, id, alias)?;
         let attr = self.attr_of(state, &what)?;
-        let node = state.nodes.look_up(what);
+        let own = state.docs.get(id).filter(|_| alias.is_none());
+        let own = own.map(|doc| (doc.dir, doc.name.to_os_string()));
+        let node = match own {
+            Some((dir, name)) => state.nodes.look_up_file(what, attr.meta.ino, (dir, &name)),
+            None => state.nodes.look_up(what),
+        };
         Ok(Entry { node, attr })
     }
 
-    fn view(&self, state: &State, id: DocId, alias: Option<(DirId, &OsStr)>) -> Result<What> {
+    pub(super) fn view(
+        &self,
+        state: &State,
+        id: DocId,
+        alias: Option<(DirId, &OsStr)>,
+    ) -> Result<What> {
         let doc = state.docs.get(id).ok_or(Error::NotFound)?;
         Ok(What::Doc {
             doc: id,

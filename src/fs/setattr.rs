@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{File, Permissions};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use rustix::fs::XattrFlags;
 
 use super::docs::DocId;
 use super::handles::Open;
-use super::nodes::What;
+use super::nodes::{Node, What};
 use super::types::{Attr, Handle, NodeId, SetAttr};
 use super::{Fs, Request, State};
 use crate::error::{Error, Result};
@@ -29,10 +30,9 @@ impl Fs {
         {
             let mut guard = self.lock();
             let state = &mut *guard;
-            let what = match state.nodes.get(node) {
-                Some(node) => node.what.clone(),
-                None if node == NodeId::ROOT => What::Dir(super::dirs::DirId::ROOT),
-                None => return Err(Error::Stale),
+            let what = match node {
+                NodeId::ROOT => What::Dir(super::dirs::DirId::ROOT),
+                node => self.known(state, node)?,
             };
             match what {
                 // Whatever is done to the virtual files succeeds and changes nothing (spec 4.7).
@@ -43,7 +43,12 @@ impl Fs {
                     let file = File::from(rustix::io::fcntl_dupfd_cloexec(&dir, 0)?);
                     change(&file, &set)?;
                 }
-                What::Doc { doc, ino, .. } => {
+                What::Doc { doc, ino, alias } => {
+                    if alias.is_none() && state.must_ask(node, doc) {
+                        // Times may have it expire: the kernel looks it up, does not believe any more what it was told,
+                        // and comes back.
+                        return Err(Error::Stale);
+                    }
                     self.set_doc(state, request, (doc, ino), node, handle, &set)?;
                 }
                 What::Plain(plain) => {
@@ -147,15 +152,15 @@ impl Fs {
 
     /// A file to read or change the extended attributes of; `None` for what has none.
     fn xattr_file(&self, node: NodeId) -> Result<Option<Arc<File>>> {
-        let guard = self.lock();
-        let state = &*guard;
-        let Some(known) = state.nodes.get(node) else {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if node == NodeId::ROOT {
             return Ok(None);
-        };
-        if let Some(file) = known.file() {
+        }
+        if let Some(file) = state.nodes.get(node).and_then(|node| node.file()) {
             return Ok(Some(file.clone()));
         }
-        match &known.what {
+        match &self.known(state, node)? {
             What::Doc { doc, ino, .. } => self.doc_file(state, *doc, *ino, Access::READ).map(Some),
             What::Plain(plain) => {
                 let plain = state
@@ -191,7 +196,10 @@ impl Fs {
         let mut names = vec![0; 1 << 16];
         let n = rustix::fs::flistxattr(&*file, &mut names[..])?;
         names.truncate(n);
-        Ok(names)
+        let known = names
+            .split_inclusive(|byte| *byte == 0)
+            .filter(|name| check_xattr(OsStr::from_bytes(name)).is_ok());
+        Ok(known.flatten().copied().collect())
     }
 
     /// Sets an extended attribute; `flags` as in setxattr(2).
@@ -228,6 +236,19 @@ impl Fs {
 }
 
 impl State {
+    /// Must the kernel ask for the name of this doc first? Not if it is open, as it has to be for what is asked of a
+    /// descriptor.
+    fn must_ask(&mut self, node: NodeId, id: DocId) -> bool {
+        let open = self.nodes.get(node).is_some_and(Node::is_open);
+        match self.docs.get(id).filter(|_| !open) {
+            Some(doc) => {
+                let name = doc.name.to_os_string();
+                self.nodes.primed.must_ask(doc.dir, &name)
+            }
+            None => false,
+        }
+    }
+
     /// The open file behind a handle; or behind a node, where any will do: fchmod(2) and futimens(3) come without their
     /// handle, and the file may be under no name any more.
     fn file_of(&self, node: NodeId, handle: Option<Handle>, set: &SetAttr) -> Option<Arc<File>> {
@@ -268,12 +289,9 @@ fn change(file: &File, set: &SetAttr) -> Result<()> {
 /// Lists of access would have to be kept in step with modes and aliases; nobody here needs them.
 fn check_xattr(name: &OsStr) -> Result<()> {
     let name = name.as_encoded_bytes();
-    if name.starts_with(b"system.posix_acl") {
+    // Nor labels, which `ls -l` asks for of every file, until it hears that there are none.
+    if name.starts_with(b"system.posix_acl") || name.starts_with(b"security.") {
         return Err(Error::NotSupported);
-    }
-    // Asked before every write, and never set on a handoff.
-    if name == b"security.capability" {
-        return Err(Error::NoAttribute);
     }
     Ok(())
 }

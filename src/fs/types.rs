@@ -1,7 +1,7 @@
 //! What goes in and out of the filesystem's logic.
 
-use std::ffi::OsString;
-use std::time::SystemTime;
+use std::ffi::OsStr;
+use std::time::{Duration, SystemTime};
 
 use super::consume::Receipt;
 use super::turns::Waiting;
@@ -15,7 +15,16 @@ pub struct NodeId(pub u64);
 impl NodeId {
     /// The root of the mount.
     pub const ROOT: NodeId = NodeId(1);
+
+    /// The node that has the number of the file below, so that a listing can name it by that; `None` where the number
+    /// stands for something else.
+    pub(super) fn of_file(ino: u64) -> Option<NodeId> {
+        (ino > NodeId::ROOT.0 && ino < FIRST_VIEW).then_some(NodeId(ino))
+    }
 }
+
+/// Inode numbers from here on are given to views of files, and to what is no file.
+pub(super) const FIRST_VIEW: u64 = 1 << 62;
 
 /// An open file or directory.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -88,14 +97,27 @@ pub enum Outcome {
 }
 
 /// One entry of a listing.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Listed {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Listed<'a> {
     /// Its name.
-    pub name: OsString,
+    pub name: &'a OsStr,
     /// Its inode number.
     pub ino: u64,
     /// File or directory.
     pub kind: Kind,
+}
+
+/// One entry of a listing, with what a look-up of it would answer.
+#[derive(Clone, Copy, Debug)]
+pub struct LookedAt<'a> {
+    /// Its name.
+    pub name: &'a OsStr,
+    /// What it is. Its look-up is counted.
+    pub entry: Entry,
+    /// How long the kernel may believe that.
+    pub ttl: Duration,
+    /// The offset of the next entry.
+    pub next: u64,
 }
 
 /// What a setattr asks for.

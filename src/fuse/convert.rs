@@ -12,8 +12,8 @@ use crate::fs::{self, Attr, Entry, HandleId, NodeId, Opened};
 use crate::nearby;
 use crate::store::Kind;
 
-/// Nothing is cached by the kernel: one name means different files to different callers, and what a name means changes
-/// by reading another one.
+/// Nothing is cached by the kernel, but what it is given in listings ([`Untold`](crate::fs::Untold)): one name means
+/// different files to different callers, and what a name means changes by reading another one.
 pub(super) const TTL: Duration = Duration::ZERO;
 
 pub(super) fn who(request: &Request) -> fs::Request {

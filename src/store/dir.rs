@@ -181,7 +181,7 @@ impl Store for DirStore {
                     What::Created
                 } else if flags.contains(ReadFlags::CLOSE_WRITE) {
                     What::Closed
-                } else if flags.contains(ReadFlags::DELETE) {
+                } else if flags.intersects(ReadFlags::DELETE | ReadFlags::IGNORED) {
                     What::Removed
                 } else {
                     What::Touched

@@ -200,13 +200,23 @@ impl Local {
 
     /// Makes a new file.
     pub fn create(&self, area: Area, queue: &Path, name: &OsStr, mode: u32) -> Result<File> {
-        match beneath::create(self.make_dir(area, queue)?, name, mode) {
-            // Somebody has removed it below the mount.
+        self.within(area, queue, |dir| beneath::create(dir, name, mode))
+    }
+
+    /// Does something in an area's directory, made where missing; once more where the one that was kept open turns out to have
+    /// been removed below the mount.
+    fn within<T>(
+        &self,
+        area: Area,
+        queue: &Path,
+        act: impl Fn(&Dir<'_>) -> Result<T>,
+    ) -> Result<T> {
+        match act(&self.make_dir(area, queue)?) {
             Err(Error::NotFound) if area == Area::Drafts => {
                 self.forget_drafts();
-                beneath::create(self.make_dir(area, queue)?, name, mode)
+                act(&self.make_dir(area, queue)?)
             }
-            created => created,
+            done => done,
         }
     }
 
@@ -258,26 +268,25 @@ impl Local {
 
     /// Renames a file, over whatever is there.
     pub fn rename(&self, from: (Area, &Path, &OsStr), to: (Area, &Path, &OsStr)) -> Result<()> {
-        let (old, new) = (self.dir(from.0, from.1)?, self.make_dir(to.0, to.1)?);
-        beneath::rename(old, from.2, new, to.2)
+        let old = self.dir(from.0, from.1)?;
+        self.within(to.0, to.1, |new| beneath::rename(&old, from.2, new, to.2))
     }
 
     /// Renames a file unless something is there.
     pub fn rename_new(&self, from: (Area, &Path, &OsStr), to: (Area, &Path, &OsStr)) -> Result<()> {
-        let (old, new) = (self.dir(from.0, from.1)?, self.make_dir(to.0, to.1)?);
-        beneath::rename_new(old, from.2, new, to.2)
+        let old = self.dir(from.0, from.1)?;
+        self.within(to.0, to.1, |new| {
+            beneath::rename_new(&old, from.2, new, to.2)
+        })
     }
 
     /// Gives a scratch file a second name as a draft.
     pub fn link(&self, from: (Area, &Path, &OsStr), to: (Area, &Path, &OsStr)) -> Result<()> {
-        let (old, new) = (self.dir(from.0, from.1)?, self.make_dir(to.0, to.1)?);
-        Ok(rustix::fs::linkat(
-            old,
-            from.2,
-            new,
-            to.2,
-            AtFlags::empty(),
-        )?)
+        let old = self.dir(from.0, from.1)?;
+        self.within(to.0, to.1, |new| {
+            let flags = AtFlags::empty();
+            Ok(rustix::fs::linkat(&old, from.2, new, to.2, flags)?)
+        })
     }
 
     /// Makes every change of names in an area's directory durable.

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
-use fuser::{BackgroundSession, Config, MountOption, Session};
+use fuser::{BackgroundSession, Config, MountOption};
 use handoff_fs::clock::ShiftedClock;
 use handoff_fs::fs::{Fs, OpenError, Options};
 use handoff_fs::fuse::Adapter;
@@ -129,7 +129,9 @@ impl Mount {
         ];
         config.n_threads = Some(2);
         config.clone_fd = true;
-        let session = Session::new(Adapter::new(fs.clone()), self.dir.path(), &config).unwrap();
+        let session = Adapter::new(fs.clone())
+            .mount(self.dir.path(), &config)
+            .unwrap();
         self.session = Some(session.spawn().unwrap());
         self.fs = Some(fs);
         self.watchdog = Some(watch(self.dir.path().to_owned(), WATCHDOG));

@@ -148,7 +148,7 @@ fn below_the_mount() {
             fs::rename(&other, file).unwrap();
         }),
         ("truncated and written", |file, new| {
-            fs::write(file, new).unwrap()
+            fs::write(file, new).unwrap();
         }),
         ("mapped", |file, new| {
             mapped(file, new, "");

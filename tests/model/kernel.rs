@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fuser::{BackgroundSession, Config, MountOption, Session};
+use fuser::{BackgroundSession, Config, MountOption};
 use handoff_fs::fs::{Fs, Options};
 use handoff_fs::fuse::Adapter;
 use rustix::mount::UnmountFlags;
@@ -143,7 +143,9 @@ impl Kernel {
         config.mount_options = vec![MountOption::FSName("handoff-fs-test".into())];
         config.n_threads = Some(2);
         config.clone_fd = true;
-        let session = Session::new(Adapter::new(fs.clone()), self.dir.path(), &config).unwrap();
+        let session = Adapter::new(fs.clone())
+            .mount(self.dir.path(), &config)
+            .unwrap();
         self.session = Some(session.spawn().unwrap());
         self.fs = Some(fs);
         self.watchdog = Some(watch(self.dir.path().to_owned()));

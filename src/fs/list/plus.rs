@@ -1,0 +1,168 @@
+//! Names with their attributes, in one answer (READDIRPLUS).
+//!
+//! The kernel asks in this way for the first names of a directory, and for more if it has looked at one that it got in
+//! this way, or had to look one up. So the first answer has one name of a large directory: who only lists gets the others
+//! without attributes, and none of them is primed; who looks at that one gets the others with theirs.
+
+use std::time::{Duration, SystemTime};
+
+use super::super::dirs::DirId;
+use super::super::primed::TTL;
+use super::super::resolve::Object;
+use super::super::types::{Attr, Entry, Handle, Listed, LookedAt, NodeId};
+use super::super::{Fs, State};
+use super::Listing;
+use crate::error::Result;
+use crate::names::StampedName;
+use crate::store::{Kind, Meta};
+
+/// Directories with no more names than these are not worth it.
+const SMALL: usize = 64;
+
+/// How many names are tried for the first one.
+const TRIED: usize = 16;
+
+impl Fs {
+    /// Answers names, from this offset on, with what a look-up of each would answer, until `add` answers false: that one
+    /// has not found room. `prime` tells whether the kernel can be told when one of them changes; else it may not use them
+    /// without asking. Every one is counted as a look-up, but for `.` and `..`.
+    pub fn readdir_plus(
+        &self,
+        handle: Handle,
+        offset: u64,
+        prime: bool,
+        mut add: impl FnMut(LookedAt<'_>) -> bool,
+    ) -> Result<()> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let (dir, listing) = self.listed(state, handle, offset)?;
+        for (next, listed) in listing.from(offset) {
+            if offset == 0 && next > listing.first {
+                break;
+            }
+            let dots = next <= 2;
+            let found = if dots {
+                Some((dot(&listed), Duration::ZERO))
+            } else {
+                self.look_at(state, dir, &listed, prime)
+            };
+            // It has gone since the directory was opened.
+            let Some((entry, ttl)) = found else {
+                continue;
+            };
+            let looked_at = LookedAt {
+                name: listed.name,
+                entry,
+                ttl,
+                next,
+            };
+            if !add(looked_at) {
+                if !dots {
+                    let gone = state.nodes.forget(entry.node, 1);
+                    self.let_go(state, gone.as_ref());
+                }
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides what the first answer has.
+    pub(super) fn choose_first(&self, listing: &mut Listing, state: &mut State, dir: DirId) {
+        listing.first = 2;
+        if listing.entries.len() <= SMALL {
+            return;
+        }
+        let suits = |listed: Listed<'_>| {
+            let stamped = StampedName::parse(listed.name);
+            let meta = stamped.and_then(|name| self.primable(state, dir, &listed, &name));
+            meta.is_some()
+        };
+        let first = listing
+            .from(2)
+            .take(TRIED)
+            .map(|(_, listed)| listed)
+            .position(suits);
+        if let Some(at) = first {
+            listing.entries.swap(2, 2 + at);
+            listing.first = 3;
+        }
+    }
+
+    fn look_at(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        listed: &Listed<'_>,
+        prime: bool,
+    ) -> Option<(Entry, Duration)> {
+        let stamped = prime.then(|| StampedName::parse(listed.name)).flatten();
+        if let Some(stamped) = stamped
+            && let Some(meta) = self.primable(state, dir, listed, &stamped)
+        {
+            let doc = state.docs.named(dir, &stamped);
+            if let Some(node) = state.nodes.list(dir, listed.name, meta.ino, doc) {
+                let attr = Attr {
+                    ino: meta.ino,
+                    meta,
+                };
+                return Some((Entry { node, attr }, TTL));
+            }
+        }
+        let entry = match self.resolve(state, dir, listed.name, None).ok()? {
+            // A node of which nothing is known: it is looked up before anything is done with it.
+            Object::Pending => Entry {
+                node: NodeId(listed.ino),
+                attr: Attr::made_up(listed.ino, 0, 0o600, self.clock.now()),
+            },
+            object => {
+                let found = self.enter(state, dir, listed.name, &object).ok()?;
+                // It has the number that is listed, of which a look-up will tell that it is another's node. Not so a
+                // directory, which would be lost to who works in it.
+                let of_file = (found.attr.meta.kind == Kind::File)
+                    .then(|| state.nodes.count(found.node, found.attr.meta.ino));
+                let node = of_file.flatten().unwrap_or(found.node);
+                if node != found.node {
+                    let gone = state.nodes.forget(found.node, 1);
+                    self.let_go(state, gone.as_ref());
+                }
+                Entry { node, ..found }
+            }
+        };
+        Some((entry, Duration::ZERO))
+    }
+
+    /// What stat(2) says of a name, if the kernel may use it without asking: it is an idle handoff.
+    fn primable(
+        &self,
+        state: &State,
+        dir: DirId,
+        listed: &Listed<'_>,
+        stamped: &StampedName,
+    ) -> Option<Meta> {
+        if listed.kind != Kind::File || !state.is_queue(dir) {
+            return None;
+        }
+        let doc = state.docs.named(dir, stamped);
+        let doc = doc.and_then(|id| state.docs.get(id));
+        let path = state.dirs.path(dir)?;
+        let meta = self.store.stat(&path, listed.name).ok()?;
+        // Not if it expires before the kernel asks again; nor if it has another name, which may be another handoff.
+        let soon = self.clock.now() + TTL;
+        let lasts = stamped.is_pending() || !self.retention.expired(meta.mtime, soon);
+        let idle = doc.is_none_or(|doc| {
+            doc.is_stored() && doc.draft().is_none() && doc.writers == 0 && doc.ino == meta.ino
+        });
+        (meta.kind == Kind::File && meta.nlink == 1 && lasts && idle).then_some(meta)
+    }
+}
+
+/// The kernel makes nothing of these but the name.
+fn dot(listed: &Listed<'_>) -> Entry {
+    let mut attr = Attr::made_up(listed.ino, 0, 0o700, SystemTime::UNIX_EPOCH);
+    attr.meta.kind = Kind::Directory;
+    Entry {
+        node: NodeId(listed.ino),
+        attr,
+    }
+}
