@@ -25,6 +25,8 @@ mod doubts;
 mod facts;
 mod memory;
 mod queue;
+#[cfg(test)]
+mod tests;
 mod undecided;
 mod walk;
 
@@ -117,7 +119,15 @@ impl Fs {
         queue.listed();
         let old = state.index.queues.insert(dir, queue);
         if let Some(watch) = watch {
-            state.index.by_watch.insert(watch, dir);
+            // A directory that was renamed below goes on being watched: from now on its changes are those of this one.
+            if let Some(other) = state
+                .index
+                .by_watch
+                .insert(watch, dir)
+                .filter(|it| *it != dir)
+            {
+                state.index.drop_queue(other);
+            }
             // A file that somebody has begun since it is watched must not be taken for a finished stray.
             self.take_changes(state);
         }
