@@ -236,12 +236,12 @@ impl Fs {
             }
         };
         let known = Meta { mtime: now, ..meta };
-        let moved = state
-            .index
-            .moved(item.dir, file_name, &done.to_os_string(), &known);
-        if !moved {
+        let new_name = done.to_os_string();
+        self.outdated(state, item.dir, file_name, Some(meta.ino));
+        self.outdated(state, item.dir, &new_name, None);
+        if !state.index.moved(item.dir, file_name, &new_name, &known) {
             self.touch(state, item.dir, file_name);
-            self.touch(state, item.dir, &done.to_os_string());
+            self.touch(state, item.dir, &new_name);
         }
         if let Some(id) = id {
             self.doc_renamed(state, id, item.dir, done.clone());
