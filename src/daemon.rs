@@ -8,6 +8,7 @@ use std::path::Path;
 
 use crate::config::{Config, Part};
 
+mod allocator;
 mod background;
 mod checks;
 mod control;

@@ -7,6 +7,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use super::allocator::frugal;
 use super::{Failed, checks, logging, shown};
 use crate::config::{Config, Part};
 
@@ -24,7 +25,7 @@ pub(super) fn start(config: &Config) -> Result<(), Failed> {
     drop(place);
 
     let program = own_program();
-    let mut child = Command::new(&program)
+    let mut child = frugal(&mut Command::new(&program))
         .args(config.arguments_as(Part::Supervisor(None)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

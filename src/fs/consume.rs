@@ -90,7 +90,7 @@ impl Fs {
             }
             for item in &snapshot.plan.items {
                 let path = state.dirs.path(item.dir)?;
-                for field in [path.as_os_str(), item.file_name(), &item.stays_as] {
+                for field in [path.as_os_str(), item.file_name(), item.stays_as()] {
                     note.extend_from_slice(field.as_bytes());
                     note.push(0);
                 }
@@ -202,7 +202,7 @@ impl Fs {
         item: &Item,
         consumer: &Consumer,
     ) -> Option<StampedName> {
-        let name = &item.name;
+        let name = &item.name()?;
         let path = state.dirs.path(item.dir)?;
         let id = state.docs.named(item.dir, name);
         if id
@@ -220,7 +220,7 @@ impl Fs {
             return None;
         }
         // A draft may have taken the promised name since.
-        let done = StampedName::parse(&item.stays_as)
+        let done = StampedName::parse(item.stays_as())
             .filter(|done| !state.is_reserved(item.dir, done))
             .unwrap_or_else(|| self.stays_as(state, item.dir, name));
         let now = self.clock.now();

@@ -72,8 +72,8 @@ impl Fs {
         }
         // They come by name, so mostly in order.
         items.sort_by(|a, b| {
-            let key = |item: &Arc<Item>| (item.name.stamp(), item.mtime);
-            key(a).cmp(&key(b)).then_with(|| a.shown.cmp(&b.shown))
+            let key = |item: &Arc<Item>| (item.stamp, item.mtime);
+            key(a).cmp(&key(b)).then_with(|| a.shown().cmp(b.shown()))
         });
         let old = state.plans.0.get(&queue).map(|(_, plan)| plan.clone());
         let plan = match old {
@@ -147,9 +147,9 @@ impl Fs {
             let settled = stays_as == stamped.consumed() && stays_as.pending() == stamped;
             let item = Arc::new(Item::new(
                 dir,
-                stamped,
-                prefix.join(&name).into_os_string(),
-                stays_as.to_os_string(),
+                stamped.stamp(),
+                prefix.join(&name).as_os_str(),
+                &stays_as.to_os_string(),
                 &known,
                 self.zone.at(known.mtime),
             ));

@@ -1,15 +1,16 @@
 //! What a reader of `pending.md` is given: fixed when it is looked up, streamed when it is read (spec 6.1, 6.2).
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::SystemTime;
 
-use chrono::{DateTime, FixedOffset};
+use chrono::{DateTime, FixedOffset, Utc};
 use parking_lot::Mutex;
 
 use super::Fs;
@@ -18,69 +19,85 @@ use super::index::Known;
 use crate::delivery::Delivered;
 use crate::error::{Error, Result};
 use crate::merge::{self, Layout, Piece};
-use crate::names::StampedName;
+use crate::names::{Stamp, StampedName};
 use crate::session::{Process, Session};
 use crate::store::Access;
 
 /// The inode number of every `pending.md`.
 pub(super) const PENDING_INO: u64 = (1 << 63) - 1;
 
-/// One handoff of a merge, as it was when the merge was planned.
+/// One handoff of a merge, as it was when the merge was planned. There may be a hundred thousand of them: it is small.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Item {
-    pub(super) dir: DirId,
-    pub(super) name: StampedName,
-    /// Its path from the queue that is read.
-    pub(super) shown: OsString,
-    /// What it is called once it is consumed.
-    pub(super) stays_as: OsString,
     pub(super) ino: u64,
     pub(super) size: u64,
     pub(super) mtime: SystemTime,
-    pub(super) newline: bool,
-    pub(super) written: DateTime<FixedOffset>,
+    /// Of the time zone in which `mtime` is shown.
+    offset: FixedOffset,
+    pub(super) dir: DirId,
+    pub(super) stamp: Stamp,
+    /// Its path from the queue that is read, and what it is called once it is consumed.
+    names: Box<[u8]>,
+    /// Where in them the one ends and the other begins.
+    split: u32,
     /// How long the lines about it are but for its number, in bytes.
-    line: u64,
+    line: u32,
+    pub(super) newline: bool,
 }
 
 impl Item {
     pub(super) fn new(
         dir: DirId,
-        name: StampedName,
-        shown: OsString,
-        stays_as: OsString,
+        stamp: Stamp,
+        shown: &OsStr,
+        stays_as: &OsStr,
         known: &Known,
         written: DateTime<FixedOffset>,
     ) -> Item {
         let mut item = Item {
-            dir,
-            name,
-            shown,
-            stays_as,
             ino: known.ino,
             size: known.size,
             mtime: known.mtime,
+            offset: *written.offset(),
+            dir,
+            stamp,
+            names: [shown.as_bytes(), stays_as.as_bytes()].concat().into(),
+            // No path is longer than that tells.
+            split: shown.len() as u32,
+            line: 0,
             // Where that cannot be told, one more does no harm.
             newline: known.newline.unwrap_or(false),
-            written,
-            line: 0,
         };
-        item.line = item.entry().line_len();
+        item.line = item.entry().line_len() as u32;
         item
     }
 
     fn entry(&self) -> merge::Entry<'_> {
         merge::Entry {
-            path: &self.shown,
+            path: self.shown(),
             size: self.size,
-            written: self.written,
-            stays_as: &self.stays_as,
+            written: DateTime::<Utc>::from(self.mtime).with_timezone(&self.offset),
+            stays_as: self.stays_as(),
             ends_with_newline: self.newline,
         }
     }
 
+    /// Its path from the queue that is read.
+    pub(super) fn shown(&self) -> &OsStr {
+        OsStr::from_bytes(&self.names[..self.split as usize])
+    }
+
+    /// What it is called once it is consumed.
+    pub(super) fn stays_as(&self) -> &OsStr {
+        OsStr::from_bytes(&self.names[self.split as usize..])
+    }
+
     pub(super) fn file_name(&self) -> &OsStr {
-        Path::new(&self.shown).file_name().unwrap_or_default()
+        Path::new(self.shown()).file_name().unwrap_or_default()
+    }
+
+    pub(super) fn name(&self) -> Option<StampedName> {
+        StampedName::parse(self.file_name())
     }
 }
 
@@ -108,7 +125,7 @@ impl merge::Entries for Items<'_> {
     }
 
     fn line_len(&self, i: usize) -> u64 {
-        self.0[i].line
+        u64::from(self.0[i].line)
     }
 }
 
@@ -262,7 +279,7 @@ impl Fs {
                 return Err(error);
             }
             Err(error) => {
-                let shown = snapshot.plan.items[i].shown.display();
+                let shown = snapshot.plan.items[i].shown().display();
                 if error == Error::NotFound {
                     log::warn!(
                         "{shown}: changed below the mount while it was read; it stays pending"
@@ -287,7 +304,7 @@ impl Fs {
         let item = &snapshot.plan.items[i];
         let path = self.lock().dirs.path(item.dir).ok_or(Error::NotFound)?;
         let mut found = Err(Error::NotFound);
-        for name in [item.file_name(), &item.stays_as] {
+        for name in [item.file_name(), item.stays_as()] {
             match self.store.open_known(&path, name, Access::READ) {
                 Ok((file, meta)) if meta.ino == item.ino => {
                     found = Ok(file);

@@ -205,6 +205,8 @@ impl Queue {
     pub(super) fn keep_item(&mut self, top: DirId, name: &OsStr, item: &Arc<Item>) {
         if let Some(pending) = self.pending.get_mut(name) {
             pending.items.retain(|(other, _)| *other != top);
+            // One is all that most ever have.
+            pending.items.reserve_exact(1);
             pending.items.push((top, item.clone()));
         }
     }
