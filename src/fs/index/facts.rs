@@ -19,6 +19,9 @@ use crate::store::{Access, Meta};
 /// From how many files on it is worth it to read with two threads.
 const MANY: usize = 256;
 
+/// How many are asked for in one go: the answers are longer than what is kept of them.
+const BATCH: usize = 4096;
+
 /// What could not be read of a file that is to be merged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::fs) enum Unread {
@@ -31,20 +34,21 @@ pub(in crate::fs) enum Unread {
 impl Fs {
     /// Asks for the facts of every name of a queue.
     pub(super) fn look_at_all(&self, state: &mut State, dir: DirId) -> Result<()> {
-        let unlooked: Vec<OsString> = {
-            let names = state.index.names(dir);
-            let names = names.filter(|(_, known)| !known.looked);
-            names.map(|(name, _)| name.clone()).collect()
-        };
-        if unlooked.is_empty() {
-            return Ok(());
-        }
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-        let found = in_two(&unlooked, |name| self.store.stat(&path, name));
-        for (name, meta) in unlooked.iter().zip(found) {
-            self.note_meta(state, dir, name, meta)?;
+        let mut last: Option<OsString> = None;
+        loop {
+            let batch = state.index.after(dir, last.as_deref(), BATCH);
+            let Some((end, _)) = batch.last() else {
+                return Ok(());
+            };
+            last = Some(end.clone());
+            let unlooked = batch.into_iter().filter(|(_, known)| known.is_none());
+            let unlooked: Vec<OsString> = unlooked.map(|(name, _)| name).collect();
+            let found = in_two(&unlooked, |name| self.store.stat(&path, name));
+            for (name, meta) in unlooked.iter().zip(found) {
+                self.note_meta(state, dir, name, meta)?;
+            }
         }
-        Ok(())
     }
 
     /// Asks for what a merge must know of these pending files, and answers of which that could not be had. What is gone is
@@ -57,7 +61,8 @@ impl Fs {
         names: &[OsString],
     ) -> Result<HashMap<OsString, Unread>> {
         let mut unread = HashMap::new();
-        let found = in_two(names, |name| self.last_byte(path, name));
+        let batches = names.chunks(BATCH);
+        let found = batches.flat_map(|batch| in_two(batch, |name| self.last_byte(path, name)));
         for (name, found) in names.iter().zip(found) {
             let error = match found {
                 Ok((meta, last)) => {
