@@ -21,6 +21,12 @@ thread_local! {
 /// How many requests are being served.
 static SERVING: AtomicU32 = AtomicU32::new(0);
 
+/// Who called last, and how often in a row.
+static IN_A_ROW: AtomicU64 = AtomicU64::new(0);
+
+/// How often somebody calls in a row whom it is worth to be near.
+const ALONE: u32 = 3;
+
 /// The caller of whom it was last seen where he runs, and that processor.
 static SEEN: AtomicU64 = AtomicU64::new(0);
 
@@ -31,9 +37,9 @@ pub fn serve(request: impl FnOnce()) {
     SERVING.fetch_add(1, Ordering::Relaxed);
     request();
     let others = SERVING.fetch_sub(1, Ordering::Relaxed) - 1;
-    let seen = SEEN.load(Ordering::Relaxed);
-    let (caller, processor) = ((seen >> 32) as u32, seen as u32);
-    if others == 0 && caller != 0 && caller == SERVED.get() {
+    let (caller, processor) = pair(SEEN.load(Ordering::Relaxed));
+    let (last, times) = pair(IN_A_ROW.load(Ordering::Relaxed));
+    if others == 0 && caller != 0 && [last, SERVED.get()] == [caller; 2] && times >= ALONE {
         move_to(processor as usize);
     }
 }
@@ -41,14 +47,26 @@ pub fn serve(request: impl FnOnce()) {
 /// The request that this thread serves is of this caller, a thread id.
 pub fn serves(caller: u32) {
     SERVED.set(caller);
+    let (last, times) = pair(IN_A_ROW.load(Ordering::Relaxed));
+    let times = if last == caller {
+        times.saturating_add(1)
+    } else {
+        1
+    };
+    IN_A_ROW.store(packed(caller, times), Ordering::Relaxed);
 }
 
 /// This caller last ran on this processor.
 pub fn seen(caller: u32, processor: u32) {
-    SEEN.store(
-        u64::from(caller) << 32 | u64::from(processor),
-        Ordering::Relaxed,
-    );
+    SEEN.store(packed(caller, processor), Ordering::Relaxed);
+}
+
+fn packed(caller: u32, number: u32) -> u64 {
+    u64::from(caller) << 32 | u64::from(number)
+}
+
+fn pair(packed: u64) -> (u32, u32) {
+    ((packed >> 32) as u32, packed as u32)
 }
 
 /// Moves this thread to a processor, and leaves it free to be moved again. Where that is not allowed all stays as it is.
