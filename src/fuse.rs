@@ -2,75 +2,30 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
 use std::thread;
 use std::time::SystemTime;
 
 use fuser::{
-    AccessFlags, BsdFileFlags, Config, Errno, FileHandle, Filesystem, FopenFlags, Generation,
-    INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
-    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen,
-    ReplyStatfs, ReplyWrite, ReplyXattr, Request, Session, TimeOrNow, WriteFlags,
+    AccessFlags, BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo,
+    InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs,
+    ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
+use self::adapter::guarded;
 use self::convert::{
-    TTL, entry_attr, errno, handle, kind, node, open_flags, reply_attr, reply_empty, reply_entry,
-    reply_open, reply_xattr, time, who,
+    entry_attr, errno, handle, kind, node, reply_attr, reply_created, reply_empty, reply_entry,
+    reply_open, reply_statfs, reply_xattr, time, who,
 };
-use self::stale::ToKernel;
 use crate::error::Error;
-use crate::fs::{Created, Fs, LookedAt, Outcome, SetAttr};
-use crate::nearby;
+use crate::fs::{LookedAt, Outcome, SetAttr};
 
+mod adapter;
 mod convert;
 mod stale;
 
-/// The filesystem as the kernel calls it.
-pub struct Adapter {
-    fs: Arc<Fs>,
-    kernel: Arc<ToKernel>,
-}
-
-impl Adapter {
-    /// Serves this filesystem.
-    pub fn new(fs: Arc<Fs>) -> Adapter {
-        let kernel = Arc::new(ToKernel::new(fs.untold().clone()));
-        Adapter { fs, kernel }
-    }
-
-    /// Mounts it. When this returns the kernel has been answered: the mount is usable as soon as the session runs.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be mounted, as [`Session::new`] says.
-    pub fn mount(self, mountpoint: &Path, config: &Config) -> io::Result<Session<Adapter>> {
-        let kernel = self.kernel.clone();
-        let session = Session::new(self, mountpoint, config)?;
-        if let Err(error) = kernel.open(session.notifier()) {
-            log::warn!("no thread to talk to the kernel ({error}); long listings take longer");
-        }
-        Ok(session)
-    }
-
-    /// What a request is answered with. The kernel hears of what that changed: of attributes first, of names soon.
-    fn told<T>(&self, answer: T) -> T {
-        self.kernel.update();
-        answer
-    }
-}
-
-/// Runs one request. A panic ends that request and no other: the reply, dropped unsent, answers EIO.
-fn guarded(what: &str, serve: impl FnOnce()) {
-    nearby::serve(|| {
-        if catch_unwind(AssertUnwindSafe(serve)).is_err() {
-            log::error!(
-                "a {what} request panicked and was answered with an I/O error; please report this"
-            );
-        }
-    });
-}
+pub use adapter::Adapter;
 
 impl Filesystem for Adapter {
     fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
@@ -276,16 +231,7 @@ impl Filesystem for Adapter {
             let created = self
                 .fs
                 .create(who(req), node(parent), name, mode & !umask, flags);
-            match self.told(created) {
-                Ok(Created { entry, opened }) => reply.created(
-                    &TTL,
-                    &entry_attr(&entry),
-                    Generation(0),
-                    FileHandle(opened.handle.0),
-                    open_flags(&opened),
-                ),
-                Err(error) => reply.error(errno(error)),
-            }
+            reply_created(reply, self.told(created));
         });
     }
 
@@ -463,22 +409,7 @@ impl Filesystem for Adapter {
     }
 
     fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
-        guarded("statfs", || match self.fs.statfs() {
-            Ok(room) => {
-                let size = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX);
-                reply.statfs(
-                    room.f_blocks,
-                    room.f_bfree,
-                    room.f_bavail,
-                    room.f_files,
-                    room.f_ffree,
-                    size(room.f_bsize),
-                    size(room.f_namemax),
-                    size(room.f_frsize),
-                );
-            }
-            Err(error) => reply.error(errno(error)),
-        });
+        guarded("statfs", || reply_statfs(reply, self.fs.statfs()));
     }
 
     fn setxattr(

@@ -3,12 +3,13 @@
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    Errno, FileAttr, FileHandle, FileType, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyEmpty,
-    ReplyEntry, ReplyOpen, ReplyXattr, Request, TimeOrNow,
+    Errno, FileAttr, FileHandle, FileType, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyCreate,
+    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyXattr, Request, TimeOrNow,
 };
+use rustix::fs::StatVfs;
 
 use crate::error::{Error, Result};
-use crate::fs::{self, Attr, Entry, HandleId, NodeId, Opened};
+use crate::fs::{self, Attr, Created, Entry, HandleId, NodeId, Opened};
 use crate::nearby;
 use crate::store::Kind;
 
@@ -16,6 +17,7 @@ use crate::store::Kind;
 /// different files to different callers, and what a name means changes by reading another one.
 pub(super) const TTL: Duration = Duration::ZERO;
 
+/// Who sends it; and that is whom this thread serves from now on.
 pub(super) fn who(request: &Request) -> fs::Request {
     nearby::serves(request.pid());
     fs::Request {
@@ -101,6 +103,36 @@ pub(super) fn reply_attr(reply: ReplyAttr, found: Result<Attr>) {
 pub(super) fn reply_open(reply: ReplyOpen, opened: Result<Opened>) {
     match opened {
         Ok(opened) => reply.opened(FileHandle(opened.handle.0), open_flags(&opened)),
+        Err(error) => reply.error(errno(error)),
+    }
+}
+
+pub(super) fn reply_created(reply: ReplyCreate, created: Result<Created>) {
+    match created {
+        Ok(Created { entry, opened }) => reply.created(
+            &TTL,
+            &entry_attr(&entry),
+            Generation(0),
+            FileHandle(opened.handle.0),
+            open_flags(&opened),
+        ),
+        Err(error) => reply.error(errno(error)),
+    }
+}
+
+pub(super) fn reply_statfs(reply: ReplyStatfs, room: Result<StatVfs>) {
+    let size = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX);
+    match room {
+        Ok(room) => reply.statfs(
+            room.f_blocks,
+            room.f_bfree,
+            room.f_bavail,
+            room.f_files,
+            room.f_ffree,
+            size(room.f_bsize),
+            size(room.f_namemax),
+            size(room.f_frsize),
+        ),
         Err(error) => reply.error(errno(error)),
     }
 }
