@@ -88,13 +88,13 @@ pub(super) fn serve(config: &Config) -> Result<(), Failed> {
         shown(&mountpoint),
         std::process::id()
     );
+    let sweeper = Sweeper::start(fs);
     let reported = !config.report_ready || report(&format!("ready {}", std::process::id())).is_ok();
     // A daemon that came after another is wanted by whoever uses the mount, also when its supervisor died meanwhile.
     if !reported && config.past.restarts == 0 {
         log::warn!("whoever asked for the mount is gone; unmounting");
         unmount(&own, &mountpoint);
     }
-    let sweeper = Sweeper::start(fs);
     let result = wait(&events, &own, &mountpoint, config.part);
     sweeper.stop();
     log::info!("ended: {}", shown(&mountpoint));

@@ -146,6 +146,17 @@ assert daemon.stdout.readline().startswith(b'ready ')
 os.chdir(mountpoint)
 WANTED = 5000
 
+# Whichever of its threads starts later could have that number, for good.
+def has_started():
+    threads = f'/proc/{daemon.pid}/task'
+    def name(tid):
+        try: return open(f'{threads}/{tid}/comm').read().strip()
+        except OSError: return 'ended'
+    names = {name(tid) for tid in os.listdir(threads)}
+    workers = min(max(len(os.sched_getaffinity(0)), 2), 4)
+    return {'sweep', f'fuser-{workers - 1}'} <= names
+while not has_started(): time.sleep(0.001)
+
 def again(what):
     'A child with the pid WANTED, which started at another time than the one before.'
     while True:
