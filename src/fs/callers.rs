@@ -49,23 +49,9 @@ struct Looked {
 }
 
 impl LookedUp {
-    /// The thread looks this name up; the caller is `None` if it does not matter who it is.
-    pub(super) fn note(&mut self, tid: u32, dir: DirId, name: &OsStr, caller: Option<&Caller>) {
-        self.insert(tid, dir, name, caller, false);
-    }
-
-    /// The thread has looked this name up, and there is nothing.
-    pub(super) fn note_absent(
-        &mut self,
-        tid: u32,
-        dir: DirId,
-        name: &OsStr,
-        caller: Option<&Caller>,
-    ) {
-        self.insert(tid, dir, name, caller, true);
-    }
-
-    fn insert(
+    /// The thread has looked this name up; the caller is `None` if it does not matter who it is, and `absent` tells that
+    /// there is nothing.
+    pub(super) fn note(
         &mut self,
         tid: u32,
         dir: DirId,

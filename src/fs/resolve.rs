@@ -53,27 +53,22 @@ impl Fs {
             self.drop_expired_forks(state);
             state.nodes.primed.asked(dir, name);
             if let Some((doc, caller)) = state.take_fork(request.tid, dir, name) {
-                state.looked_up.note(request.tid, dir, name, Some(&caller));
+                let looked_up = &mut state.looked_up;
+                looked_up.note(request.tid, dir, name, Some(&caller), false);
                 return self.enter_doc(state, doc, Some((dir, name)));
             }
             // What this thread looked up before is over.
-            state.looked_up.note(request.tid, dir, name, None);
+            state.looked_up.note(request.tid, dir, name, None, false);
         }
         let caller = self.caller_of_alias(request, parent, name);
         let mut guard = self.lock();
         let state = &mut *guard;
         let dir = state.dir(parent)?;
-        state
-            .looked_up
-            .note(request.tid, dir, name, caller.as_ref());
-        let object = match self.resolve(state, dir, name, caller.as_ref()) {
-            Err(Error::NotFound) => {
-                let looked_up = &mut state.looked_up;
-                looked_up.note_absent(request.tid, dir, name, caller.as_ref());
-                return Err(Error::NotFound);
-            }
-            object => object?,
-        };
+        let found = self.resolve(state, dir, name, caller.as_ref());
+        let absent = matches!(found, Err(Error::NotFound));
+        let looked_up = &mut state.looked_up;
+        looked_up.note(request.tid, dir, name, caller.as_ref(), absent);
+        let object = found?;
         if object == Object::Pending {
             if state.take_unlinked_pending(request.tid, dir) {
                 return Err(Error::NotFound);

@@ -2,8 +2,8 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use crate::first_mount::age;
@@ -104,6 +104,20 @@ fn not_before_it_is_closed() {
     }
 }
 
+/// Runs a script of bash on a file; it waits for what it is told, and says where it is.
+fn begin_to_write(script: &str, file: &Path) -> (Child, ChildStdin, BufReader<ChildStdout>) {
+    let mut writer = Command::new("bash")
+        .args(["-c", script])
+        .arg(file)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let input = writer.stdin.take().unwrap();
+    let output = BufReader::new(writer.stdout.take().unwrap());
+    (writer, input, output)
+}
+
 /// spec 3.7, 3.1: what somebody began while nothing was mounted, and is still writing when it is mounted again, is not
 /// delivered in part: neither what is adopted, nor what has its stamped name already.
 #[test]
@@ -114,15 +128,7 @@ fn begun_while_nothing_was_mounted() {
         mount.unmount();
         fs::write(mount.below("closed.md"), "closed\n").unwrap();
         let script = "exec 3>> $0; printf 'first half, ' >&3; echo; read -r line; echo \"$line\" >&3; exec 3>&-; echo; read -r end";
-        let mut writer = Command::new("bash")
-            .args(["-c", script])
-            .arg(mount.at(name))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut input = writer.stdin.take().unwrap();
-        let mut output = BufReader::new(writer.stdout.take().unwrap());
+        let (mut writer, mut input, mut output) = begin_to_write(script, &mount.at(name));
         let mut line = String::new();
         output.read_line(&mut line).unwrap();
         mount.remount();
@@ -147,15 +153,8 @@ fn added_to_before_it_was_adopted() {
         "exec 3>> \"$0\"; echo; read -r line; echo \"$line\" >&3; exec 3>&-; echo; read -r end";
     // As its own descriptors would be numbered otherwise.
     let below = mount.below("log.md").to_str().unwrap().to_owned();
-    let mut writer = Command::new("bash")
-        .args(["-c", script])
-        .arg(below.replace("self", &std::process::id().to_string()))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = writer.stdin.take().unwrap();
-    let mut output = BufReader::new(writer.stdout.take().unwrap());
+    let below = PathBuf::from(below.replace("self", &std::process::id().to_string()));
+    let (mut writer, mut input, mut output) = begin_to_write(script, &below);
     let mut line = String::new();
     output.read_line(&mut line).unwrap();
     assert_eq!(mount.take("reader"), [""; 0]);
