@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
-use super::docs::Doc;
+use super::docs::{Doc, DocId};
+use super::index::in_two;
 use super::snapshot::{Consumer, Item, Reading, Snapshot};
 use super::{Fs, Request, State};
 use crate::delivery::ReadSeen;
@@ -37,6 +38,28 @@ impl Drop for Receipt {
             );
         }
     }
+}
+
+/// How many are consumed before others have a turn at the state lock.
+const BATCH: usize = 1024;
+
+/// A handoff that was read, and is to be consumed.
+struct Read<'a> {
+    item: &'a Item,
+    /// The queue.
+    path: PathBuf,
+    name: StampedName,
+    /// What it is to be called.
+    done: StampedName,
+    doc: Option<DocId>,
+}
+
+/// What has become of it.
+enum Consumed {
+    As(StampedName, Meta),
+    Gone,
+    Changed,
+    Failed(Error),
 }
 
 impl Fs {
@@ -169,22 +192,26 @@ impl Fs {
     fn consume(&self, snapshot: &Arc<Snapshot>, consumer: &Consumer) {
         let mut consumed = Vec::new();
         // The lock is let go now and then: ten thousand renames take a while.
-        for (batch, items) in snapshot.plan.items.chunks(64).enumerate() {
+        for (batch, items) in snapshot.plan.items.chunks(BATCH).enumerate() {
             let mut guard = self.lock();
             let state = &mut *guard;
             if batch == 0 && !state.turns.holds(snapshot) {
                 // Consumed already, by an earlier read or another handle of the same process.
                 return;
             }
-            for (i, item) in items.iter().enumerate() {
-                if !snapshot.is_current(batch * 64 + i) {
-                    // Delivered again (spec 6.4).
-                    continue;
-                }
-                if let Some(done) = self.consume_item(state, item, consumer)
+            // What is not current is delivered again (spec 6.4).
+            let items = items.iter().enumerate();
+            let current = items.filter(|(i, _)| snapshot.is_current(batch * BATCH + i));
+            let read: Vec<Read> = current
+                .filter_map(|(_, item)| self.finished(state, item))
+                .collect();
+            let now = self.clock.now();
+            let done = in_two(&read, |read| self.consume_read(read, now));
+            for (read, done) in read.iter().zip(done) {
+                if let Some(done) = self.consumed(state, read, done, consumer)
                     && consumer.agent
                 {
-                    consumed.push((item.dir, done));
+                    consumed.push((read.item.dir, done));
                 }
             }
         }
@@ -196,62 +223,88 @@ impl Fs {
         }
     }
 
-    fn consume_item(
-        &self,
-        state: &mut State,
-        item: &Item,
-        consumer: &Consumer,
-    ) -> Option<StampedName> {
-        let name = &item.name()?;
+    /// What is to be consumed, unless somebody is writing it.
+    fn finished<'a>(&self, state: &State, item: &'a Item) -> Option<Read<'a>> {
+        let name = item.name()?;
         let path = state.dirs.path(item.dir)?;
-        let id = state.docs.named(item.dir, name);
-        if id
+        let doc = state.docs.named(item.dir, &name);
+        if doc
             .and_then(|id| state.docs.get(id))
             .is_some_and(Doc::is_being_written)
         {
             return None;
         }
-        let file_name = item.file_name();
-        let meta = self.store.stat(&path, file_name).ok()?;
-        if (meta.ino, meta.size, meta.mtime) != (item.ino, item.size, item.mtime) {
-            // Changed since it was read: delivered again (spec 6.4). Who changes a file that has another name elsewhere
-            // changes it under that name, and the store does not tell.
-            self.touch(state, item.dir, file_name);
-            return None;
-        }
         // A draft may have taken the promised name since.
         let done = StampedName::parse(item.stays_as())
             .filter(|done| !state.is_reserved(item.dir, done))
-            .unwrap_or_else(|| self.stays_as(state, item.dir, name));
-        let now = self.clock.now();
-        let done = match self.consume_as(&path, name, &done, meta.mtime, now) {
-            Ok(done) => done,
-            Err(error) => {
+            .unwrap_or_else(|| self.stays_as(state, item.dir, &name));
+        Some(Read {
+            item,
+            path,
+            name,
+            done,
+            doc,
+        })
+    }
+
+    /// Gives a handoff its consumed name, if it is still what was read: what is known of it now, but for the mtime, and that
+    /// name.
+    fn consume_read(&self, read: &Read<'_>, now: SystemTime) -> Consumed {
+        let Read { item, path, .. } = read;
+        let Ok(meta) = self.store.stat(path, item.file_name()) else {
+            return Consumed::Gone;
+        };
+        if (meta.ino, meta.size, meta.mtime) != (item.ino, item.size, item.mtime) {
+            return Consumed::Changed;
+        }
+        match self.consume_as(path, &read.name, &read.done, meta.mtime, now) {
+            Ok(done) => Consumed::As(done, Meta { mtime: now, ..meta }),
+            Err(error) => Consumed::Failed(error),
+        }
+    }
+
+    /// Takes in what has become of a handoff that was read; answers its consumed name.
+    fn consumed(
+        &self,
+        state: &mut State,
+        read: &Read<'_>,
+        consumed: Consumed,
+        consumer: &Consumer,
+    ) -> Option<StampedName> {
+        let (dir, file_name) = (read.item.dir, read.item.file_name());
+        let (done, known) = match consumed {
+            Consumed::As(done, known) => (done, known),
+            Consumed::Gone => return None,
+            Consumed::Changed => {
+                // Since it was read: delivered again (spec 6.4). Who changes a file that has another name elsewhere
+                // changes it under that name, and the store does not tell.
+                self.touch(state, dir, file_name);
+                return None;
+            }
+            Consumed::Failed(error) => {
                 self.look_for_trouble();
                 log::warn!(
-                    "{}: was read but cannot be renamed to {done} ({error}); it stays pending and is delivered again",
-                    path.join(file_name).display()
+                    "{}: was read but cannot be renamed to {} ({error}); it stays pending and is delivered again",
+                    read.path.join(file_name).display(),
+                    read.done
                 );
                 return None;
             }
         };
-        let known = Meta { mtime: now, ..meta };
         let new_name = done.to_os_string();
-        self.outdated(state, item.dir, file_name, Some(meta.ino));
-        self.outdated(state, item.dir, &new_name, None);
-        if !state.index.moved(item.dir, file_name, &new_name, &known) {
-            self.touch(state, item.dir, file_name);
-            self.touch(state, item.dir, &new_name);
+        self.outdated(state, dir, file_name, Some(known.ino));
+        self.outdated(state, dir, &new_name, None);
+        if !state.index.moved(dir, file_name, &new_name, &known) {
+            self.touch(state, dir, file_name);
+            self.touch(state, dir, &new_name);
         }
-        if let Some(id) = id {
-            self.doc_renamed(state, id, item.dir, done.clone());
+        if let Some(id) = read.doc {
+            self.doc_renamed(state, id, dir, done.clone());
         }
-        state.aliases.consume(
-            item.dir,
-            file_name.to_owned(),
-            &consumer.session,
-            done.clone(),
-        );
+        let session = &consumer.session;
+        state
+            .aliases
+            .consume(dir, file_name.to_owned(), session, done.clone());
         Some(done)
     }
 

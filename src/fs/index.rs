@@ -13,7 +13,7 @@ use super::{Fs, State};
 use crate::error::{Error, Result};
 use crate::names::{self, StampedName};
 use crate::store::first_mount::{is_hidden, is_stray};
-use crate::store::{Changes, Kind, What, first_free_after};
+use crate::store::{Changes, Kind, Meta, What, first_free_after};
 
 /// The last suffix that was given to a name, where many wanted the same.
 pub(super) type Suffixes = HashMap<(DirId, StampedName), u32>;
@@ -31,7 +31,7 @@ mod undecided;
 mod walk;
 
 use doubts::{Ours, Seen, Settled};
-pub(super) use facts::Unread;
+pub(super) use facts::{Unread, in_two};
 use memory::known;
 pub(super) use memory::{Index, Known};
 use queue::Queue;
@@ -163,6 +163,7 @@ impl Fs {
             last.insert((change.watch, &change.name), i);
         }
         let mut so_far: HashMap<(DirId, &OsStr), SoFar> = HashMap::new();
+        let mut looks = Vec::new();
         for (i, change) in changes.iter().enumerate() {
             let Some(dir) = state.index.by_watch.get(&change.watch).copied() else {
                 continue;
@@ -212,8 +213,14 @@ impl Fs {
                 ours: Ours::Only(now.ours),
                 tried: false,
             };
-            self.look_again(state, dir, name, seen);
-            if now.removed && state.index.get(dir, name).is_none() {
+            if let Some(path) = state.dirs.path(dir) {
+                looks.push((dir, path, name, seen, now.removed));
+            }
+        }
+        let found = in_two(&looks, |(_, path, name, ..)| self.store.stat(path, name));
+        for ((dir, path, name, seen, removed), found) in looks.into_iter().zip(found) {
+            self.looked_again(state, dir, &path, name, seen, found);
+            if removed && state.index.get(dir, name).is_none() {
                 self.ordinary_removed(state, dir, name);
             }
         }
@@ -254,13 +261,27 @@ impl Fs {
     }
 
     fn look_again(&self, state: &mut State, dir: DirId, name: &OsStr, seen: Seen) {
+        if state.index.queues.contains_key(&dir)
+            && let Some(path) = state.dirs.path(dir)
+        {
+            let found = self.store.stat(&path, name);
+            self.looked_again(state, dir, &path, name, seen, found);
+        }
+    }
+
+    fn looked_again(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        path: &Path,
+        name: &OsStr,
+        seen: Seen,
+        found: Result<Meta>,
+    ) {
         if !state.index.queues.contains_key(&dir) {
             return;
         }
-        let Some(path) = state.dirs.path(dir) else {
-            return;
-        };
-        let meta = match self.store.stat(&path, name) {
+        let meta = match found {
             Ok(meta) => meta,
             Err(error) if error.is_absence() => {
                 state.index.set(dir, name, None);
@@ -285,7 +306,7 @@ impl Fs {
             ours,
             ..known(&meta, in_the_making)
         };
-        self.settle_known(state, dir, &path, name, known, seen);
+        self.settle_known(state, dir, path, name, known, seen);
     }
 
     fn settle_known(

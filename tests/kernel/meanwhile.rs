@@ -1,6 +1,7 @@
 //! What changes between the write of a handoff and its reading: what is delivered, and so consumed, is what the files hold.
 
 use std::fs::{self, File, OpenOptions};
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -225,4 +226,48 @@ fn where_nothing_tells() {
             read(&mount, "again");
         }
     }
+}
+
+/// spec 6.2, 6.3, 6.4: of hundreds, which are consumed by several threads, just those stay pending that were changed while
+/// they were read.
+#[test]
+fn among_hundreds() {
+    const COUNT: usize = 1500;
+    let mount = Mount::new();
+    for i in 0..COUNT {
+        fs::write(mount.at(format!("h{i}.md")), format!("the text {i}\n")).unwrap();
+    }
+    let mut file = File::open(mount.at("pending.md")).unwrap();
+    let mut merge = vec![0; 1000];
+    file.read_exact(&mut merge).unwrap();
+
+    let below = |i: usize| mount.below(mount.stamped(&format!("h{i}")));
+    let through = |i: usize| mount.at(mount.stamped(&format!("h{i}")));
+    overwrite(&below(1), b"TEXT");
+    overwrite(&through(300), b"TEXT");
+    fs::rename(below(700), below(700).with_file_name("other.md")).unwrap();
+    fs::remove_file(below(701)).unwrap();
+    fs::remove_file(through(702)).unwrap();
+    fs::write(below(1100), "another text.\n").unwrap();
+    mapped(&below(1499), b"other text\n", "");
+    // Another one has the name that it would get.
+    let taken = below(1300).to_string_lossy().replace(".md", "_done.md");
+    fs::write(&taken, "in the way\n").unwrap();
+
+    file.read_to_end(&mut merge).unwrap();
+    let delivered = split(&merge);
+    let changed = [1, 300, 700, 701, 702, 1100, 1499];
+    for i in (0..COUNT).filter(|i| !changed.contains(i)) {
+        let text = format!("the text {i}\n").into_bytes();
+        assert!(delivered.binary_search(&text).is_ok(), "{i}");
+    }
+    let left = mount.slugs();
+    let pending: Vec<_> = left
+        .iter()
+        .filter(|slug| !slug.ends_with("_done"))
+        .collect();
+    assert_eq!(pending, ["h1", "h1100", "h1499", "h300", "other"]);
+    // Two were removed, and one was in the way.
+    assert_eq!(left.len(), COUNT - 2 + 1);
+    assert_eq!(fs::read(&taken).unwrap(), b"in the way\n");
 }

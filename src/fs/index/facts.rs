@@ -128,13 +128,13 @@ impl Fs {
     }
 }
 
-/// Asks for each of these, with two threads where they are many.
-fn in_two<T: Send>(names: &[OsString], ask: impl Fn(&OsString) -> T + Sync) -> Vec<T> {
-    let all = |names: &[OsString]| names.iter().map(&ask).collect::<Vec<T>>();
-    if names.len() < MANY {
-        return all(names);
+/// Does something with each of these, with two threads where they are many.
+pub(in crate::fs) fn in_two<I: Sync, T: Send>(items: &[I], ask: impl Fn(&I) -> T + Sync) -> Vec<T> {
+    let all = |items: &[I]| items.iter().map(&ask).collect::<Vec<T>>();
+    if items.len() < MANY {
+        return all(items);
     }
-    let (mine, others) = names.split_at(names.len() / 2);
+    let (mine, others) = items.split_at(items.len() / 2);
     thread::scope(|scope| {
         let helper = thread::Builder::new().spawn_scoped(scope, || all(others));
         let mut found = all(mine);

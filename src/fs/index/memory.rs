@@ -112,8 +112,13 @@ impl Index {
     /// The same, of a queue that is kept in step by itself: what is about to happen anyway may go by it, where something
     /// else decides.
     pub(in crate::fs) fn seems_to_lack(&self, dir: DirId, name: &StampedName) -> bool {
+        self.is_watched(dir) && self.lacks(dir, name)
+    }
+
+    /// Is this queue kept in step by what the store tells?
+    pub(in crate::fs) fn is_watched(&self, dir: DirId) -> bool {
         let queue = self.queues.get(&dir);
-        queue.is_some_and(|queue| queue.watch.is_some()) && self.lacks(dir, name)
+        queue.is_some_and(|queue| queue.watch.is_some())
     }
 
     /// How many names there are.
