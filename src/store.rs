@@ -10,6 +10,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::error::{Error, Result};
@@ -64,8 +65,8 @@ pub struct Meta {
 /// What a listing tells of a name.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
-    /// The name.
-    pub name: OsString,
+    /// The name, to be shared by whoever keeps it.
+    pub name: Arc<OsStr>,
     /// What has it.
     pub kind: Kind,
     /// What stat(2) says, where that was to be had without asking for each name.

@@ -91,7 +91,7 @@ impl Fs {
             let stray = kind == Kind::File
                 && stamped.is_none()
                 && is_stray(&name)
-                && !self.local.is_ordinary(&path.join(&name));
+                && !self.local.is_ordinary(&path.join(&*name));
             // The number of a directory tells which it is, and a stray is adopted by its mtime. Of the others it is asked
             // when somebody wants to know, for there may be very many of them. What is not watched is listed each time to
             // see what is different, so of that everything is asked.
@@ -111,7 +111,7 @@ impl Fs {
                 None => Known::unlooked(kind),
             };
             if stray {
-                queue.undecided.insert(name.clone());
+                queue.undecided.insert(name.to_os_string());
             }
             let pending = stamped.is_some_and(|name| name.is_pending());
             queue.add_listed(name, pending, known);

@@ -205,7 +205,7 @@ impl Fs {
                     // In the making, or one that cannot be adopted just now: no look-up finds it either.
                     None => !self.is_stray(state, dir, name),
                 };
-            if shown && name != names::PENDING && !more.contains_key(name.as_os_str()) {
+            if shown && name != names::PENDING && !more.contains_key(name) {
                 listing.push(name, known.ino, known.kind);
             }
         }

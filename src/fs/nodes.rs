@@ -67,7 +67,8 @@ impl Node {
 struct Listed {
     dir: DirId,
     lookups: u32,
-    name: Box<OsStr>,
+    /// Shared with the index for as long as that has it: once it is consumed it has another one.
+    name: Arc<OsStr>,
 }
 
 /// INVARIANT: no number is both a node's and a listed handoff's. A key leads to the one node that a look-up of it answers; nodes whose file is gone have no key.
@@ -129,7 +130,7 @@ impl Nodes {
     pub(super) fn list(
         &mut self,
         dir: DirId,
-        name: &OsStr,
+        name: &Arc<OsStr>,
         ino: u64,
         doc: Option<DocId>,
     ) -> Option<NodeId> {
@@ -143,18 +144,18 @@ impl Nodes {
         } else if known.is_some() {
             return None;
         } else if let Some(listed) = self.listed.get_mut(&id) {
-            if (listed.dir, &*listed.name) != (dir, name) {
+            if (listed.dir, &listed.name) != (dir, name) {
                 if self.primed.has(listed.dir, &listed.name) {
                     return None;
                 }
-                (listed.dir, listed.name) = (dir, name.into());
+                (listed.dir, listed.name) = (dir, name.clone());
             }
             listed.lookups += 1;
         } else {
             let listed = Listed {
                 dir,
                 lookups: 1,
-                name: name.into(),
+                name: name.clone(),
             };
             self.listed.insert(id, listed);
         }

@@ -111,18 +111,18 @@ impl Fs {
             .filter(|(of, _)| *of == dir)
             .map(|(_, name)| name.as_os_str())
             .collect();
-        let wanted = |state: &State, wants: fn(&Known) -> bool| -> Vec<OsString> {
+        let wanted = |state: &State, wants: fn(&Known) -> bool| -> Vec<Arc<OsStr>> {
             let pending = state.index.pending(dir);
             let pending = pending.filter(|(_, it)| !it.is_left_out() && wants(&it.known));
             let names = pending.map(|(name, _)| name);
-            let names = names.filter(|name| !left_out.contains(name.as_os_str()));
+            let names = names.filter(|name| !left_out.contains::<OsStr>(name));
             names.cloned().collect()
         };
         let unasked = wanted(state, |known| known.newline.is_none());
         let unread = self.noticed(self.look_at_pending(state, dir, &path, &unasked))?;
         let mut missing = Vec::new();
         for (name, pending) in state.index.pending(dir) {
-            if pending.is_left_out() || left_out.contains(name.as_os_str()) {
+            if pending.is_left_out() || left_out.contains::<OsStr>(name) {
                 continue;
             }
             match pending.item(top) {
@@ -138,7 +138,7 @@ impl Fs {
                 // Blanks in its place would tell nobody anything. It is merged once it can be read, which nothing tells us.
                 log::debug!(
                     "{}: may not be read; it is left out",
-                    path.join(&name).display()
+                    path.join(&*name).display()
                 );
                 continue;
             }
@@ -148,7 +148,7 @@ impl Fs {
             let item = Arc::new(Item::new(
                 dir,
                 stamped.stamp(),
-                prefix.join(&name).as_os_str(),
+                prefix.join(&*name).as_os_str(),
                 &stays_as.to_os_string(),
                 &known,
                 self.zone.at(known.mtime),

@@ -174,7 +174,7 @@ impl Fs {
                 return Err(Error::NotEmpty);
             }
             // Expired, and so not listed any more.
-            let hidden: Vec<_> = files().map(|(name, _)| name.clone()).collect();
+            let hidden: Vec<_> = files().map(|(name, _)| name.to_owned()).collect();
             for name in hidden {
                 self.store.remove(&path, &name)?;
             }

@@ -1,8 +1,9 @@
 //! What time does: expiry, and forgetting sessions that have ended (spec 7.1, 4.3).
 
 use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::dirs::DirId;
@@ -36,7 +37,7 @@ impl Fs {
         let queues = self.queues_below(&mut self.lock(), DirId::ROOT)?;
         for dir in queues {
             // A hundred thousand are looked at a few at a time, so that nobody waits for that.
-            let mut last: Option<OsString> = None;
+            let mut last: Option<Arc<OsStr>> = None;
             loop {
                 let (path, batch) = {
                     let state = self.lock();

@@ -133,7 +133,7 @@ pub fn names(dir: impl AsFd) -> Result<Vec<Entry>> {
             },
             file_type => (kind(file_type), None),
         };
-        let name = name.to_owned();
+        let name = name.into();
         entries.push(Entry { name, kind, meta });
     }
     Ok(entries)
@@ -144,7 +144,7 @@ pub fn list(dir: impl AsFd) -> Result<Vec<(OsString, Meta)>> {
     let mut entries = Vec::new();
     for Entry { name, meta, .. } in names(&dir)? {
         match meta.map_or_else(|| stat(&dir, &name), Ok) {
-            Ok(meta) => entries.push((name, meta)),
+            Ok(meta) => entries.push((name.to_os_string(), meta)),
             // Removed while we looked.
             Err(Error::NotFound) => {}
             Err(error) => return Err(error),

@@ -4,9 +4,10 @@
 //! nobody wants to know: it is asked of what is pending when it is merged, and of everything when it is listed.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 
 use super::super::dirs::DirId;
@@ -35,7 +36,7 @@ impl Fs {
     /// Asks for the facts of every name of a queue.
     pub(super) fn look_at_all(&self, state: &mut State, dir: DirId) -> Result<()> {
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-        let mut last: Option<OsString> = None;
+        let mut last: Option<Arc<OsStr>> = None;
         loop {
             let batch = state.index.after(dir, last.as_deref(), BATCH);
             let Some((end, _)) = batch.last() else {
@@ -43,7 +44,7 @@ impl Fs {
             };
             last = Some(end.clone());
             let unlooked = batch.into_iter().filter(|(_, known)| known.is_none());
-            let unlooked: Vec<OsString> = unlooked.map(|(name, _)| name).collect();
+            let unlooked: Vec<Arc<OsStr>> = unlooked.map(|(name, _)| name).collect();
             let found = in_two(&unlooked, |name| self.store.stat(&path, name));
             for (name, meta) in unlooked.iter().zip(found) {
                 self.note_meta(state, dir, name, meta)?;
@@ -58,8 +59,8 @@ impl Fs {
         state: &mut State,
         dir: DirId,
         path: &Path,
-        names: &[OsString],
-    ) -> Result<HashMap<OsString, Unread>> {
+        names: &[Arc<OsStr>],
+    ) -> Result<HashMap<Arc<OsStr>, Unread>> {
         let mut unread = HashMap::new();
         let batches = names.chunks(BATCH);
         let found = batches.flat_map(|batch| in_two(batch, |name| self.last_byte(path, name)));
@@ -90,7 +91,7 @@ impl Fs {
     }
 
     /// What is known of a file, and the last byte of its content, if it has any.
-    fn last_byte(&self, path: &Path, name: &OsString) -> Result<(Meta, Option<u8>)> {
+    fn last_byte(&self, path: &Path, name: &OsStr) -> Result<(Meta, Option<u8>)> {
         let (file, meta) = self.store.open_known(path, name, Access::READ)?;
         let Some(end) = meta.size.checked_sub(1) else {
             return Ok((meta, None));
@@ -104,7 +105,7 @@ impl Fs {
         &self,
         state: &mut State,
         dir: DirId,
-        name: &OsString,
+        name: &OsStr,
         meta: Result<Meta>,
     ) -> Result<()> {
         match meta {

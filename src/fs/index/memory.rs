@@ -1,7 +1,7 @@
 //! What is known of all queues.
 
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -89,17 +89,20 @@ pub(in crate::fs) struct Index {
 
 impl Index {
     /// The names of a loaded queue: first what is not pending, then what is, each in order.
-    pub(in crate::fs) fn names(&self, dir: DirId) -> impl Iterator<Item = (&OsString, &Known)> {
+    pub(in crate::fs) fn names(&self, dir: DirId) -> impl Iterator<Item = (&OsStr, &Known)> {
         self.queues.get(&dir).into_iter().flat_map(Queue::iter)
     }
 
     /// The directories of a loaded queue.
-    pub(super) fn dirs(&self, dir: DirId) -> impl Iterator<Item = (&OsString, &Known)> {
+    pub(super) fn dirs(&self, dir: DirId) -> impl Iterator<Item = (&OsStr, &Known)> {
         self.queues.get(&dir).into_iter().flat_map(Queue::dirs)
     }
 
     /// What is pending in a loaded queue, in order.
-    pub(in crate::fs) fn pending(&self, dir: DirId) -> impl Iterator<Item = (&OsString, &Pending)> {
+    pub(in crate::fs) fn pending(
+        &self,
+        dir: DirId,
+    ) -> impl Iterator<Item = (&Arc<OsStr>, &Pending)> {
         self.queues.get(&dir).into_iter().flat_map(Queue::pending)
     }
 
@@ -128,6 +131,11 @@ impl Index {
 
     pub(in crate::fs) fn get(&self, dir: DirId, name: &OsStr) -> Option<&Known> {
         self.queues.get(&dir)?.get(name)
+    }
+
+    /// A name of a loaded queue, as it is kept here.
+    pub(in crate::fs) fn key(&self, dir: DirId, name: &OsStr) -> Option<Arc<OsStr>> {
+        self.queues.get(&dir)?.key(name).cloned()
     }
 
     pub(super) fn get_mut(&mut self, dir: DirId, name: &OsStr) -> Option<&mut Known> {
@@ -174,7 +182,7 @@ impl Index {
         dir: DirId,
         last: Option<&OsStr>,
         count: usize,
-    ) -> Vec<(OsString, Option<Known>)> {
+    ) -> Vec<(Arc<OsStr>, Option<Known>)> {
         let queue = self.queues.get(&dir);
         queue.map_or(Vec::new(), |queue| queue.after(last, count))
     }

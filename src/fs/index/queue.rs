@@ -16,12 +16,12 @@ use crate::store::{Kind, Watch};
 /// there may be a hundred thousand names that are neither.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// All but what is pending.
-    others: BTreeMap<OsString, Known>,
+    /// All but what is pending. A name is shared with whoever else keeps it, here and in the maps below.
+    others: BTreeMap<Arc<OsStr>, Known>,
     /// The regular files with the name of a pending handoff.
-    pending: BTreeMap<OsString, Pending>,
+    pending: BTreeMap<Arc<OsStr>, Pending>,
     /// Which of the others are directories.
-    dirs: BTreeSet<OsString>,
+    dirs: BTreeSet<Arc<OsStr>>,
     pub(super) watch: Option<Watch>,
     /// Of which it is not known yet whether somebody is writing them; see [`super::Listed`].
     pub(super) undecided: HashSet<OsString>,
@@ -31,8 +31,8 @@ pub(super) struct Queue {
     pub(super) held: HashSet<OsString>,
     /// The path of this queue as seen from those whose merges it is part of.
     prefixes: Vec<(DirId, PathBuf)>,
-    listed: Vec<(OsString, Known)>,
-    listed_pending: Vec<(OsString, Pending)>,
+    listed: Vec<(Arc<OsStr>, Known)>,
+    listed_pending: Vec<(Arc<OsStr>, Pending)>,
 }
 
 /// A name that is pending.
@@ -55,7 +55,7 @@ impl Queue {
     }
 
     /// Adds a name to those of a new queue, which [`Queue::listed`] takes in.
-    pub(super) fn add_listed(&mut self, name: OsString, pending: bool, known: Known) {
+    pub(super) fn add_listed(&mut self, name: Arc<OsStr>, pending: bool, known: Known) {
         match known.kind {
             Kind::File if pending => {
                 let items = Vec::new();
@@ -78,22 +78,30 @@ impl Queue {
             .collect();
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&OsString, &Known)> {
-        let pending = self.pending.iter().map(|(name, it)| (name, &it.known));
-        self.others.iter().chain(pending)
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&OsStr, &Known)> {
+        let pending = self.pending.iter().map(|(name, it)| (&**name, &it.known));
+        let others = self.others.iter().map(|(name, known)| (&**name, known));
+        others.chain(pending)
     }
 
-    pub(super) fn pending(&self) -> &BTreeMap<OsString, Pending> {
+    pub(super) fn pending(&self) -> &BTreeMap<Arc<OsStr>, Pending> {
         &self.pending
     }
 
-    pub(super) fn dirs(&self) -> impl Iterator<Item = (&OsString, &Known)> {
-        let known = |name| self.others.get_key_value::<OsString>(name);
-        self.dirs.iter().filter_map(known)
+    pub(super) fn dirs(&self) -> impl Iterator<Item = (&OsStr, &Known)> {
+        let dirs = self.dirs.iter().map(|name| &**name);
+        dirs.filter_map(|name| Some((name, self.others.get(name)?)))
     }
 
     pub(super) fn len(&self) -> usize {
         self.others.len() + self.pending.len()
+    }
+
+    /// The name as it is kept here.
+    pub(super) fn key(&self, name: &OsStr) -> Option<&Arc<OsStr>> {
+        let pending = || self.pending.get_key_value(name).map(|(key, _)| key);
+        let other = self.others.get_key_value(name).map(|(key, _)| key);
+        other.or_else(pending)
     }
 
     pub(super) fn get(&self, name: &OsStr) -> Option<&Known> {
@@ -124,15 +132,15 @@ impl Queue {
         }
         // It was not there when it was listed.
         self.told(name);
+        let name: Arc<OsStr> = name.into();
         if known.kind == Kind::Directory {
-            self.dirs.insert(name.to_owned());
+            self.dirs.insert(name.clone());
         }
         if known.kind == Kind::File && stamped.is_some_and(|name| name.is_pending()) {
             let items = Vec::new();
-            self.pending
-                .insert(name.to_owned(), Pending { known, items });
+            self.pending.insert(name, Pending { known, items });
         } else {
-            self.others.insert(name.to_owned(), known);
+            self.others.insert(name, known);
         }
     }
 
@@ -147,7 +155,7 @@ impl Queue {
     /// Something has this name: the handoff that would have got it once consumed gets another one.
     pub(super) fn taken(&mut self, name: &StampedName) {
         if !name.is_pending()
-            && let Some(pending) = self.pending.get_mut(&name.pending().to_os_string())
+            && let Some(pending) = self.pending.get_mut(&*name.pending().to_os_string())
         {
             pending.items.clear();
         }
@@ -172,7 +180,7 @@ impl Queue {
         &self,
         last: Option<&OsStr>,
         count: usize,
-    ) -> Vec<(OsString, Option<Known>)> {
+    ) -> Vec<(Arc<OsStr>, Option<Known>)> {
         let from = last.map_or(Bound::Unbounded, Bound::Excluded);
         let range = (from, Bound::Unbounded);
         let others = self.others.range::<OsStr, _>(range).take(count);

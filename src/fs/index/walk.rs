@@ -45,7 +45,7 @@ impl Fs {
             let children: Vec<(OsString, u64)> = state
                 .index
                 .dirs(dir)
-                .map(|(name, known)| (name.clone(), known.ino))
+                .map(|(name, known)| (name.to_owned(), known.ino))
                 .collect();
             for (name, ino) in children {
                 let kind = self.kind_of_dir(state, dir, &name);

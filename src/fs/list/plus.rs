@@ -101,7 +101,9 @@ impl Fs {
             && let Some(meta) = self.primable(state, dir, listed, &stamped)
         {
             let doc = state.docs.named(dir, &stamped);
-            if let Some(node) = state.nodes.list(dir, listed.name, meta.ino, doc) {
+            let name = state.index.key(dir, listed.name);
+            let name = name.unwrap_or_else(|| listed.name.into());
+            if let Some(node) = state.nodes.list(dir, &name, meta.ino, doc) {
                 let attr = Attr {
                     ino: meta.ino,
                     meta,
