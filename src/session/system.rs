@@ -72,7 +72,8 @@ fn read_at_once(file: &File) -> io::Result<Vec<u8>> {
 ///
 /// An open file is of a thread, not of its number: once the thread is gone no read of it succeeds (ESRCH), whoever has the
 /// number by then. A process that runs another program keeps its files, and they tell of that program; where another thread
-/// than the leading one has run it, that thread's files end, and the leading one's are its.
+/// than the leading one has run it, that thread's files end, and the leading one's are its. Whether `hidepid` hides somebody
+/// is looked at when a file is opened: who runs a set-user-ID program only then may be told of for some time yet.
 #[derive(Debug, Default)]
 struct Kept {
     /// The last one that was read is at the end.
