@@ -251,7 +251,7 @@ impl Fs {
     ) -> Result<Arc<Fs>, OpenError> {
         let root = Arc::new(Beneath::new(backing));
         let store = Box::new(DirStore::new(root.clone()));
-        Fs::with(root, store, options, clock, Box::new(SystemProc))
+        Fs::with(root, store, options, clock, Box::<SystemProc>::default())
     }
 
     /// As [`Fs::open`], with a store and a view of `/proc` of the caller's choice.

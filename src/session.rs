@@ -7,6 +7,7 @@
 
 mod cache;
 mod proc;
+mod system;
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,8 @@ use parking_lot::Mutex;
 
 use self::cache::{Cache, Known, Thread};
 use self::proc::Stat;
-pub use self::proc::{Proc, Program, SystemProc};
+pub use self::proc::{Proc, Program};
+pub use self::system::SystemProc;
 use crate::nearby;
 use crate::programs::{Programs, Role};
 
@@ -111,7 +113,7 @@ impl Resolver {
     /// For a thread seen before this costs one read of its `stat`, which shows whether its id is in use for another
     /// one by now, and whether it runs another program.
     pub fn caller(&self, tid: u32, uid: u32) -> Caller {
-        let Some(stat) = self.stat(tid) else {
+        let Some(stat) = self.caller_stat(tid) else {
             return Caller::anonymous(uid);
         };
         if let Some(processor) = stat.processor {
@@ -206,7 +208,15 @@ impl Resolver {
         self.stat_if(pid, &mut true)
     }
 
-    /// The same; `sure` becomes false where only just now it cannot be told.
+    /// The same, of the thread that calls.
+    fn caller_stat(&self, tid: u32) -> Option<Stat> {
+        if tid == 0 {
+            return None;
+        }
+        Stat::parse(&self.proc.caller_stat(tid).ok()?)
+    }
+
+    /// The same as `stat`; `sure` becomes false where only just now it cannot be told.
     fn stat_if(&self, pid: u32, sure: &mut bool) -> Option<Stat> {
         // Pid 0 is no process, but whoever the daemon's PID namespace does not show.
         if pid == 0 {

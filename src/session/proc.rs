@@ -1,7 +1,6 @@
 //! `/proc`, as far as telling callers and their programs apart needs it.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 
 use crate::programs::{Programs, Role};
@@ -12,58 +11,14 @@ use crate::programs::{Programs, Role};
 #[allow(missing_docs, reason = "each is named like its file")]
 pub trait Proc: Send + Sync {
     fn stat(&self, pid: u32) -> io::Result<Vec<u8>>;
+    /// `stat` of a thread that calls, and is likely to be asked about again soon.
+    fn caller_stat(&self, tid: u32) -> io::Result<Vec<u8>> {
+        self.stat(tid)
+    }
     fn statm(&self, pid: u32) -> io::Result<Vec<u8>>;
     fn status(&self, pid: u32) -> io::Result<Vec<u8>>;
     fn environ(&self, pid: u32) -> io::Result<Vec<u8>>;
     fn cmdline(&self, pid: u32) -> io::Result<Vec<u8>>;
-}
-
-/// The kernel's `/proc`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemProc;
-
-impl SystemProc {
-    /// More than an environment or command line can have: the kernel's own limit is 6 MiB for both together.
-    const MAX_LEN: u64 = 8 << 20;
-
-    fn read(pid: u32, file: &str) -> io::Result<Vec<u8>> {
-        let mut content = Vec::new();
-        File::open(format!("/proc/{pid}/{file}"))?
-            .take(Self::MAX_LEN)
-            .read_to_end(&mut content)?;
-        Ok(content)
-    }
-
-    /// Reads a file that the kernel writes anew for every reader, and whole into a buffer that is large enough: one read
-    /// is all it takes. Of a longer one what counts here comes first.
-    fn read_at_once(pid: u32, file: &str) -> io::Result<Vec<u8>> {
-        let mut content = vec![0; 2048];
-        let read = File::open(format!("/proc/{pid}/{file}"))?.read(&mut content)?;
-        content.truncate(read);
-        Ok(content)
-    }
-}
-
-impl Proc for SystemProc {
-    fn stat(&self, pid: u32) -> io::Result<Vec<u8>> {
-        Self::read_at_once(pid, "stat")
-    }
-
-    fn statm(&self, pid: u32) -> io::Result<Vec<u8>> {
-        Self::read_at_once(pid, "statm")
-    }
-
-    fn status(&self, pid: u32) -> io::Result<Vec<u8>> {
-        Self::read_at_once(pid, "status")
-    }
-
-    fn environ(&self, pid: u32) -> io::Result<Vec<u8>> {
-        Self::read(pid, "environ")
-    }
-
-    fn cmdline(&self, pid: u32) -> io::Result<Vec<u8>> {
-        Self::read(pid, "cmdline")
-    }
 }
 
 /// What counts of `/proc/PID/stat`; proc_pid_stat(5) numbers the fields.

@@ -1,7 +1,7 @@
 //! Made-up process trees, and a few real ones.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::symlink;
 use std::process::{Child, Command, Stdio};
 
@@ -10,10 +10,12 @@ use proptest::prelude::*;
 use super::cache::MAX_KNOWN;
 use super::*;
 
+mod kept;
 mod limits;
 mod real;
 mod table;
 
+use real::Waiting;
 use table::*;
 
 /// spec 5: one Claude Code run is one session, whichever thread writes and whichever shell command it runs.

@@ -335,7 +335,8 @@ fn two_closes_at_once() {
         ..Options::default()
     };
     let clock = Arc::new(ShiftedClock::default());
-    let fs = Fs::with(root, Box::new(store), options, clock, Box::new(SystemProc)).unwrap();
+    let proc = Box::<SystemProc>::default();
+    let fs = Fs::with(root, Box::new(store), options, clock, proc).unwrap();
     let who = Request {
         tid: std::process::id(),
         uid: 0,
@@ -379,7 +380,8 @@ fn published_by_link() {
     };
     let clock = Arc::new(ShiftedClock::default());
     let options = Options::default();
-    let fs = Fs::with(root, Box::new(store), options, clock, Box::new(SystemProc)).unwrap();
+    let proc = Box::<SystemProc>::default();
+    let fs = Fs::with(root, Box::new(store), options, clock, proc).unwrap();
     let who = Request {
         tid: std::process::id(),
         uid: 0,

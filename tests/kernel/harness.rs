@@ -120,7 +120,7 @@ impl Mount {
             store,
             self.options.clone(),
             clock,
-            Box::new(SystemProc),
+            Box::<SystemProc>::default(),
         )?;
         let mut config = Config::default();
         config.mount_options = vec![

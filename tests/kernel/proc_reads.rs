@@ -86,7 +86,7 @@ def put(name, mode='w', size=2000):
     with open(name, mode) as f:
         f.write('x' * size)";
 
-/// spec 5: a process that was seen before is asked for once in a system call, and only where it matters.
+/// spec 5: a process that was seen before is asked for once in a system call, and only where it matters. Its files are open.
 #[test]
 fn what_a_known_process_costs() {
     let outside = tempfile::tempdir().unwrap();
@@ -96,14 +96,17 @@ fn what_a_known_process_costs() {
         "-D",
         "-f",
         "-qq",
+        // With the path of each descriptor, and nothing of what is read.
+        "-y",
+        "-s0",
         "-e",
-        "trace=open,openat,openat2,stat,newfstatat,statx",
+        "trace=open,openat,openat2,stat,newfstatat,statx,read,pread64,readv,preadv,preadv2",
         "-o",
         log.to_str().unwrap(),
     ];
     let daemon = Daemon::over(tempfile::tempdir().unwrap(), &wrapper);
     let mut actor = Actor::alone(&daemon.at(""));
-    let process = format!("\"/proc/{}/", actor.run("os.getpid()"));
+    let pid = actor.run("os.getpid()");
     actor.run(PUT);
     // Now it was seen.
     actor.run("put('seen.md')");
@@ -124,17 +127,22 @@ fn what_a_known_process_costs() {
         thread::sleep(Duration::from_millis(10));
     };
 
-    let mut read = vec![Vec::new(); COSTS.len()];
+    // A path is quoted, that of a descriptor is not.
+    let (opened, read) = (format!("\"/proc/{pid}/"), format!("</proc/{pid}/"));
+    let mut reads = vec![Vec::new(); COSTS.len()];
     for part in text.split("\"mark-").skip(1) {
         let (mark, calls) = part.split_once('"').unwrap();
+        let Ok(i) = mark.parse::<usize>() else {
+            continue;
+        };
+        let (what, source, _) = COSTS[i];
         let files = calls
             .lines()
-            .filter_map(|line| line.split_once(process.as_str())?.1.split('"').next());
-        if let Ok(i) = mark.parse::<usize>() {
-            read[i].extend(files);
-        }
+            .filter_map(|line| line.split_once(&read)?.1.split('>').next());
+        reads[i].extend(files);
+        assert!(!calls.contains(&opened), "{what}: {source}: {calls}");
     }
-    for ((what, source, expected), read) in COSTS.iter().zip(read) {
+    for ((what, source, expected), read) in COSTS.iter().zip(reads) {
         assert_eq!(read, *expected, "{what}: {source}");
     }
 }

@@ -3,10 +3,10 @@
 use super::*;
 
 /// A real process that waits until it is dropped, once it has said which pids there are.
-struct Waiting(Child, Vec<u32>);
+pub(super) struct Waiting(pub(super) Child, pub(super) Vec<u32>);
 
 impl Waiting {
-    fn start(command: &mut Command) -> Waiting {
+    pub(super) fn start(command: &mut Command) -> Waiting {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -33,7 +33,7 @@ impl Drop for Waiting {
 }
 
 fn system() -> Resolver {
-    Resolver::new(Box::new(SystemProc), Arc::default())
+    Resolver::new(Box::<SystemProc>::default(), Arc::default())
 }
 
 /// spec 5, on the kernel's `/proc`: a detached child of an agent.

@@ -1,0 +1,141 @@
+//! What the kernel's `/proc` tells of callers whose files are kept open.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+
+fn sh(script: &str) -> Waiting {
+    Waiting::start(Command::new("sh").args(["-c", script]))
+}
+
+/// How it says that something is gone. ESRCH is for what ended between opening and reading.
+fn is_gone(content: &io::Result<Vec<u8>>) -> bool {
+    content.as_ref().is_err_and(|error| {
+        error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
+    })
+}
+
+fn stat(proc: &SystemProc, tid: u32) -> Stat {
+    let content = proc.caller_stat(tid).expect("it is there");
+    Stat::parse(&content).expect("all fields")
+}
+
+/// Lets a process go on that waits for a line, until it is called `name`.
+fn goes_on_as(proc: &SystemProc, waiting: &mut Waiting, name: &[u8]) {
+    let stdin = waiting.0.stdin.as_mut().expect("piped");
+    stdin.write_all(b"\n").expect("it reads");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while *stat(proc, waiting.1[0]).comm != *name {
+        assert!(Instant::now() < deadline, "{:?}", stat(proc, waiting.1[0]));
+        thread::yield_now();
+    }
+}
+
+/// spec 5: of who has ended nothing is told, however often he was asked about before. While nobody has waited for him he is
+/// a zombie, which has a name and no memory.
+#[test]
+fn who_has_ended_is_told_of_no_more() {
+    let proc = SystemProc::default();
+    let mut waiting = sh("echo $$; read -r _; :");
+    let pid = waiting.1[0];
+    for _ in 0..2 {
+        assert!(!stat(&proc, pid).is_dead());
+        assert!(!proc::has_no_memory(&proc.statm(pid).expect("it is there")));
+    }
+    drop(waiting.0.stdin.take());
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !stat(&proc, pid).is_dead() {
+        assert!(Instant::now() < deadline);
+        thread::yield_now();
+    }
+    assert!(proc::has_no_memory(&proc.statm(pid).expect("a zombie")));
+    drop(waiting);
+    for _ in 0..2 {
+        assert!(is_gone(&proc.caller_stat(pid)));
+        assert!(is_gone(&proc.statm(pid)));
+    }
+}
+
+/// spec 5: who runs another program is told of under its name; the process is the same.
+#[test]
+fn another_program_in_the_process() {
+    let proc = SystemProc::default();
+    let mut waiting = sh("echo $$; read -r _; exec cat");
+    let pid = waiting.1[0];
+    let before = stat(&proc, pid);
+    assert_eq!(*before.comm, *b"sh");
+    goes_on_as(&proc, &mut waiting, b"cat");
+    assert_eq!(stat(&proc, pid).start, before.start);
+}
+
+/// spec 5: another thread than the leading one runs another program: from then on it is the leading one, and its own number
+/// is nobody's.
+#[test]
+fn another_program_run_by_a_thread() {
+    let source = "
+import os, sys, threading
+def run():
+    print(os.getpid(), threading.get_native_id(), flush=True)
+    sys.stdin.readline()
+    os.execvp('cat', ['cat'])
+thread = threading.Thread(target=run)
+thread.start()
+thread.join()";
+    let proc = SystemProc::default();
+    let mut waiting = Waiting::start(Command::new("/usr/bin/python3").args(["-c", source]));
+    let [pid, tid] = waiting.1[..] else {
+        panic!("two numbers, not {:?}", waiting.1)
+    };
+    let before = [pid, tid].map(|tid| stat(&proc, tid));
+    assert!([pid, tid].iter().all(|tid| proc.statm(*tid).is_ok()));
+    goes_on_as(&proc, &mut waiting, b"cat");
+    assert!(is_gone(&proc.caller_stat(tid)));
+    assert!(is_gone(&proc.statm(tid)));
+    assert_eq!(stat(&proc, pid).start, before[0].start);
+    assert!(!proc::has_no_memory(&proc.statm(pid).expect("it is there")));
+}
+
+/// spec 8.2: however many call, few of their files are kept open.
+#[test]
+fn few_are_kept() {
+    let proc = SystemProc::default();
+    let all: Vec<Waiting> = (0..30).map(|_| sh("echo $$; read -r _; :")).collect();
+    let pids: Vec<u32> = all.iter().map(|waiting| waiting.1[0]).collect();
+    let open = |pid: u32| {
+        let files = std::fs::read_dir("/proc/self/fd").expect("/proc");
+        let links = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+        links
+            .filter(|link| link.starts_with(format!("/proc/{pid}")))
+            .count()
+    };
+    for pid in &pids {
+        stat(&proc, *pid);
+        assert!(proc.statm(*pid).is_ok());
+        // It is in use all the time.
+        stat(&proc, pids[0]);
+        assert!(proc.stat(*pid).is_ok());
+    }
+    let kept: Vec<usize> = pids.iter().map(|pid| open(*pid)).collect();
+    assert_eq!(kept.iter().sum::<usize>(), 16, "{kept:?}");
+    assert_eq!(kept[0], 1, "{kept:?}");
+    assert_eq!(kept[29], 2, "{kept:?}");
+}
+
+/// spec 5: several at once ask about the same thread, and each is told all.
+#[test]
+fn many_ask_about_one() {
+    let proc = SystemProc::default();
+    let pid = std::process::id();
+    let start = stat(&proc, pid).start;
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..500 {
+                    assert_eq!(stat(&proc, pid).start, start);
+                    let statm = proc.statm(pid).expect("it is there");
+                    assert_eq!(statm.split(|byte| *byte == b' ').count(), 7);
+                }
+            });
+        }
+    });
+}
