@@ -9,7 +9,7 @@
 //! | [`programs`], [`session`] | who is calling |
 //! | [`store`] | where handoffs are kept; the boundary to storage |
 //! | [`mod@fs`] | what the directory means |
-//! | [`fuse`], [`nearby`] | the adapter to the kernel, and where its threads run |
+//! | [`fuse`] | the adapter to the kernel |
 //! | [`cli`], [`config`], [`daemon`] | the program |
 
 pub mod cli;
@@ -22,7 +22,6 @@ pub mod fs;
 pub mod fuse;
 pub mod merge;
 pub mod names;
-pub mod nearby;
 pub mod programs;
 pub mod retention;
 pub mod session;

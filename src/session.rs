@@ -22,7 +22,6 @@ use self::cache::{Cache, Known, Thread};
 use self::proc::Stat;
 pub use self::proc::{Proc, Program};
 pub use self::system::SystemProc;
-use crate::nearby;
 use crate::programs::{Programs, Role};
 
 /// The variable by which the user says what a session is.
@@ -116,9 +115,6 @@ impl Resolver {
         let Some(stat) = self.caller_stat(tid) else {
             return Caller::anonymous(uid);
         };
-        if let Some(processor) = stat.processor {
-            nearby::seen(tid, processor);
-        }
         if let Some(caller) = self.cache.lock().caller(tid, &stat) {
             return caller;
         }

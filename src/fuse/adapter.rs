@@ -9,7 +9,6 @@ use fuser::{Config, Session};
 
 use super::stale::ToKernel;
 use crate::fs::Fs;
-use crate::nearby;
 
 /// The filesystem as the kernel calls it.
 pub struct Adapter {
@@ -47,11 +46,9 @@ impl Adapter {
 
 /// Runs one request. A panic ends that request and no other: the reply, dropped unsent, answers EIO.
 pub(super) fn guarded(what: &str, serve: impl FnOnce()) {
-    nearby::serve(|| {
-        if catch_unwind(AssertUnwindSafe(serve)).is_err() {
-            log::error!(
-                "a {what} request panicked and was answered with an I/O error; please report this"
-            );
-        }
-    });
+    if catch_unwind(AssertUnwindSafe(serve)).is_err() {
+        log::error!(
+            "a {what} request panicked and was answered with an I/O error; please report this"
+        );
+    }
 }

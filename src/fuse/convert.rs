@@ -10,16 +10,14 @@ use rustix::fs::StatVfs;
 
 use crate::error::{Error, Result};
 use crate::fs::{self, Attr, Created, Entry, HandleId, NodeId, Opened};
-use crate::nearby;
 use crate::store::Kind;
 
 /// Nothing is cached by the kernel, but what it is given in listings ([`Untold`](crate::fs::Untold)): one name means
 /// different files to different callers, and what a name means changes by reading another one.
 pub(super) const TTL: Duration = Duration::ZERO;
 
-/// Who sends it; and that is whom this thread serves from now on.
+/// Who sends it.
 pub(super) fn who(request: &Request) -> fs::Request {
-    nearby::serves(request.pid());
     fs::Request {
         tid: request.pid(),
         uid: request.uid(),

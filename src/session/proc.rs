@@ -37,8 +37,6 @@ pub(super) struct Stat {
     /// Clock ticks since boot.
     pub(super) start: u64,
     exit_code: u64,
-    /// The processor that it last ran on.
-    pub(super) processor: Option<u32>,
 }
 
 impl Stat {
@@ -64,7 +62,6 @@ impl Stat {
             start: number(22)?,
             // Shown as 0 to those who may not trace the process, and absent before Linux 3.5.
             exit_code: number(52).unwrap_or(0),
-            processor: id(39),
         })
     }
 
