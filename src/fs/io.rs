@@ -62,7 +62,10 @@ impl Fs {
             Ok(reading) => reading,
             Err(file) => return read_at(&file, offset, size).map(Answer::from),
         };
-        let bytes = self.read_snapshot(&reading.snapshot, offset, u64::from(size))?;
+        let bytes = match cached {
+            true => self.read_snapshot(&reading.snapshot, offset, u64::from(size)),
+            false => self.read_on(&reading, offset, u64::from(size)),
+        }?;
         let seen = ReadSeen {
             offset,
             requested: u64::from(size),
@@ -348,6 +351,9 @@ impl Fs {
         }
         // Closing the file below may take a while: others need not wait for that.
         drop(guard);
+        if let Open::Merge(reading) = &closed.open {
+            reading.ahead.close();
+        }
     }
 
     /// fallocate(2); `mode` as there.

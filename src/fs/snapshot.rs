@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -22,6 +23,10 @@ use crate::merge::{self, Layout, Piece};
 use crate::names::{Stamp, StampedName};
 use crate::session::{Process, Session};
 use crate::store::Access;
+
+mod ahead;
+
+use ahead::Ahead;
 
 /// The inode number of every `pending.md`.
 pub(super) const PENDING_INO: u64 = (1 << 63) - 1;
@@ -209,6 +214,8 @@ pub(super) struct Reading {
     pub(super) delivered: Mutex<Delivered>,
     /// The thread that was last seen to run a program that does not read in passing.
     pub(super) reader: AtomicU32,
+    /// What is ready for it that it has not asked for yet.
+    pub(super) ahead: Ahead,
 }
 
 /// Who consumes.
@@ -220,6 +227,15 @@ pub(super) struct Consumer {
     pub(super) agent: bool,
 }
 
+/// What bytes of a snapshot are read for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Wanted {
+    /// To answer a read: what cannot be had is blank, and stays pending.
+    Now,
+    /// For a read that may come.
+    Later,
+}
+
 impl Fs {
     /// The bytes of a snapshot, short only at its end.
     pub(super) fn read_snapshot(
@@ -228,18 +244,38 @@ impl Fs {
         offset: u64,
         len: u64,
     ) -> Result<Vec<u8>> {
-        let items = Items(&snapshot.plan.items);
         let left = snapshot.plan.size().saturating_sub(offset).min(len);
         let mut bytes = Vec::with_capacity(usize::try_from(left).unwrap_or(0));
-        for piece in snapshot.plan.layout.pieces(&items, offset, len) {
+        self.read_into(
+            snapshot,
+            offset..offset.saturating_add(len),
+            &mut bytes,
+            Wanted::Now,
+        )?;
+        Ok(bytes)
+    }
+
+    /// Appends the bytes of a snapshot at `range`.
+    fn read_into(
+        &self,
+        snapshot: &Snapshot,
+        range: Range<u64>,
+        bytes: &mut Vec<u8>,
+        wanted: Wanted,
+    ) -> Result<()> {
+        let items = Items(&snapshot.plan.items);
+        let len = range.end.saturating_sub(range.start);
+        for piece in snapshot.plan.layout.pieces(&items, range.start, len) {
             match piece {
                 Piece::Text(text) => bytes.extend_from_slice(&text),
                 Piece::Body { entry, offset, len } => {
-                    self.read_body(snapshot, entry, offset, len, &mut bytes)?;
+                    let start = bytes.len();
+                    bytes.resize(start + usize::try_from(len).unwrap_or(0), b' ');
+                    self.read_body(snapshot, entry, offset, &mut bytes[start..], wanted)?;
                 }
             }
         }
-        Ok(bytes)
+        Ok(())
     }
 
     fn read_body(
@@ -247,19 +283,15 @@ impl Fs {
         snapshot: &Snapshot,
         i: usize,
         offset: u64,
-        len: u64,
-        bytes: &mut Vec<u8>,
+        body: &mut [u8],
+        wanted: Wanted,
     ) -> Result<()> {
-        let start = bytes.len();
-        let end = start + usize::try_from(len).unwrap_or(0);
-        // The size was promised: what cannot be read any more is made up for, and the handoff stays pending.
-        bytes.resize(end, b' ');
         let read = loop {
-            let file = match self.body(snapshot, i) {
+            let file = match self.body(snapshot, i, wanted) {
                 Ok(file) => file,
                 Err(error) => break Err(error),
             };
-            let read = file.read_exact_at(&mut bytes[start..end], offset);
+            let read = file.read_exact_at(body, offset);
             let read = read.map_err(Error::from);
             // A writer pins what it is about to destroy before it does: what was read before that is whole.
             if snapshot
@@ -272,13 +304,13 @@ impl Fs {
                 break read;
             }
         };
-        match read {
-            Ok(()) => {}
+        match (read, wanted) {
+            (Ok(()), _) => Ok(()),
+            // It may never be asked for.
+            (Err(error), Wanted::Later)
             // Nothing is wrong with this one: its reader tries again.
-            Err(error @ Error::Os(libc::EMFILE | libc::ENFILE | libc::ENOMEM)) => {
-                return Err(error);
-            }
-            Err(error) => {
+            | (Err(error @ Error::Os(libc::EMFILE | libc::ENFILE | libc::ENOMEM)), _) => Err(error),
+            (Err(error), Wanted::Now) => {
                 let shown = snapshot.plan.items[i].shown().display();
                 if error == Error::NotFound {
                     log::warn!(
@@ -289,15 +321,16 @@ impl Fs {
                         "{shown}: cannot be read ({error}); its reader got blanks, and it stays pending"
                     );
                 }
-                bytes[start..end].fill(b' ');
+                // The size was promised: what cannot be read any more is made up for.
+                body.fill(b' ');
                 snapshot.files.lock().spoiled.insert(i);
+                Ok(())
             }
         }
-        Ok(())
     }
 
     /// The file of an item, wherever it is by now.
-    fn body(&self, snapshot: &Snapshot, i: usize) -> Result<Arc<File>> {
+    fn body(&self, snapshot: &Snapshot, i: usize, wanted: Wanted) -> Result<Arc<File>> {
         if let Some(file) = snapshot.files.lock().held(i) {
             return Ok(file);
         }
@@ -320,7 +353,14 @@ impl Fs {
             return Ok(file);
         }
         let file = Arc::new(found?);
-        files.last = Some((i, file.clone()));
+        if wanted == Wanted::Later {
+            // Two threads would take it from each other in turn.
+            return Ok(file);
+        }
+        let last = files.last.replace((i, file.clone()));
+        // Closing a file takes a while, and another thread may read.
+        drop(files);
+        drop(last);
         Ok(file)
     }
 }

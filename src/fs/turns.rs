@@ -412,6 +412,7 @@ impl Fs {
             consumer,
             delivered: Default::default(),
             reader: tid.into(),
+            ahead: Default::default(),
         };
         state.nodes.opened(node, None);
         let handle = state.handles.insert(node, Open::Merge(Arc::new(reading)));
