@@ -30,6 +30,7 @@ mod races_kill;
 mod races_queue;
 mod races_readers;
 mod reading;
+mod reading_ahead;
 mod recovery;
 mod renames;
 mod retention;
