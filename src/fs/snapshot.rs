@@ -321,8 +321,13 @@ impl Fs {
                         "{shown}: cannot be read ({error}); its reader got blanks, and it stays pending"
                     );
                 }
-                // The size was promised: what cannot be read any more is made up for.
+                // The size was promised: what cannot be read any more is made up for, and the next one begins a line.
                 body.fill(b' ');
+                let item = &snapshot.plan.items[i];
+                let is_end = offset + body.len() as u64 == item.size;
+                if let (Some(last), true) = (body.last_mut(), is_end && item.newline) {
+                    *last = b'\n';
+                }
                 snapshot.files.lock().spoiled.insert(i);
                 Ok(())
             }

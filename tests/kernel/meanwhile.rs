@@ -248,7 +248,7 @@ fn among_hundreds() {
     fs::rename(below(700), below(700).with_file_name("other.md")).unwrap();
     fs::remove_file(below(701)).unwrap();
     fs::remove_file(through(702)).unwrap();
-    fs::write(below(1100), "another text.\n").unwrap();
+    fs::write(below(1100), "short").unwrap();
     mapped(&below(1499), b"other text\n", "");
     // Another one has the name that it would get.
     let taken = below(1300).to_string_lossy().replace(".md", "_done.md");
