@@ -133,10 +133,8 @@ fn settle() {
     }
 }
 
-/// How many threads serve requests. With one, an open that waits for another's close would wait for ever. More of them than
-/// processors cost nothing while they sleep; and the scheduler goes by how busy each has been: of several that have taken turns
-/// it lets the next one run where its caller is, which is several times as fast as on another processor (two virtual
-/// ones, a new handoff, median: 125 µs with two workers, 111 with eight, and no less with more).
+/// How many threads serve requests. A close waits for the disk, twice, and so many may do so before anybody else has to wait
+/// for them: more than agents are run side by side. While they sleep they cost nothing.
 const WORKERS: usize = 8;
 
 /// Opens the backing directory and mounts. When this returns the kernel has been answered: the mount is usable.
