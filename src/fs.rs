@@ -74,6 +74,7 @@ mod dirs;
 mod docs;
 mod drafts;
 mod handles;
+mod in_two;
 mod index;
 mod io;
 mod list;

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use super::docs::{Doc, DocId};
-use super::index::in_two;
+use super::in_two::do_in_two;
 use super::snapshot::{Consumer, Item, Reading, Snapshot};
 use super::{Fs, Request, State};
 use crate::delivery::ReadSeen;
@@ -206,14 +206,17 @@ impl Fs {
                 .filter_map(|(_, item)| self.finished(state, item))
                 .collect();
             let now = self.clock.now();
-            let done = in_two(&read, |read| self.consume_read(read, now));
-            for (read, done) in read.iter().zip(done) {
-                if let Some(done) = self.consumed(state, read, done, consumer)
-                    && consumer.agent
-                {
-                    consumed.push((read.item.dir, done));
-                }
-            }
+            do_in_two(
+                &read,
+                |read| self.consume_read(read, now),
+                |read, done| {
+                    if let Some(done) = self.consumed(state, read, done, consumer)
+                        && consumer.agent
+                    {
+                        consumed.push((read.item.dir, done));
+                    }
+                },
+            );
         }
         let mut state = self.lock();
         state.turns.end(snapshot);

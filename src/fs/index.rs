@@ -9,6 +9,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use super::dirs::{DirId, DirKind};
+use super::in_two::in_two;
 use super::{Fs, State};
 use crate::error::{Error, Result};
 use crate::names::{self, StampedName};
@@ -31,7 +32,7 @@ mod undecided;
 mod walk;
 
 use doubts::{Ours, Seen, Settled};
-pub(super) use facts::{Unread, in_two};
+pub(super) use facts::Unread;
 use memory::known;
 pub(super) use memory::{Index, Known};
 use queue::Queue;

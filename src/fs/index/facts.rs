@@ -8,17 +8,14 @@ use std::ffi::OsStr;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 
 use super::super::dirs::DirId;
+use super::super::in_two::in_two;
 use super::super::{Fs, State};
 use super::memory::known;
 use super::{Known, is_never_shown};
 use crate::error::{Error, Result};
 use crate::store::{Access, Meta};
-
-/// From how many files on it is worth it to read with two threads.
-const MANY: usize = 256;
 
 /// How many are asked for in one go: the answers are longer than what is kept of them.
 const BATCH: usize = 4096;
@@ -127,20 +124,4 @@ impl Fs {
         }
         Ok(())
     }
-}
-
-/// Does something with each of these, with two threads where they are many.
-pub(in crate::fs) fn in_two<I: Sync, T: Send>(items: &[I], ask: impl Fn(&I) -> T + Sync) -> Vec<T> {
-    let all = |items: &[I]| items.iter().map(&ask).collect::<Vec<T>>();
-    if items.len() < MANY {
-        return all(items);
-    }
-    let (mine, others) = items.split_at(items.len() / 2);
-    thread::scope(|scope| {
-        let helper = thread::Builder::new().spawn_scoped(scope, || all(others));
-        let mut found = all(mine);
-        let rest = helper.ok().and_then(|helper| helper.join().ok());
-        found.extend(rest.unwrap_or_else(|| all(others)));
-        found
-    })
 }
