@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::mount::UnmountFlags;
 use rustix::process::{Pid, Signal, kill_process};
@@ -56,6 +57,22 @@ impl Daemon {
             .find_map(|line| line.strip_prefix("VmHWM:"))
             .unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// The id of its thread of this name, which a thread gives itself when it begins to run.
+    pub fn thread(&self, name: &str) -> String {
+        let end = Instant::now() + Duration::from_secs(30);
+        while Instant::now() < end {
+            for task in fs::read_dir(format!("/proc/{}/task", self.pid)).unwrap() {
+                let task = task.unwrap();
+                let comm = fs::read_to_string(task.path().join("comm"));
+                if comm.is_ok_and(|comm| comm.trim() == name) {
+                    return task.file_name().into_string().unwrap();
+                }
+            }
+            std::thread::yield_now();
+        }
+        panic!("no thread is called {name}");
     }
 
     /// A path on the mount.
