@@ -153,8 +153,7 @@ def has_started():
         try: return open(f'{threads}/{tid}/comm').read().strip()
         except OSError: return 'ended'
     names = {name(tid) for tid in os.listdir(threads)}
-    workers = min(max(len(os.sched_getaffinity(0)), 2), 4)
-    return {'sweep', f'fuser-{workers - 1}'} <= names
+    return {'sweep', 'fuser-7'} <= names
 while not has_started(): time.sleep(0.001)
 
 def again(what):
