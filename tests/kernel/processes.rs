@@ -154,11 +154,16 @@ def has_started():
         except OSError: return 'ended'
     names = {name(tid) for tid in os.listdir(threads)}
     return {'sweep', 'fuser-7'} <= names
-while not has_started(): time.sleep(0.001)
+began = time.monotonic()
+while not has_started():
+    assert time.monotonic() < began + 60, 'not all of its workers have started'
+    time.sleep(0.001)
 
 def again(what):
     'A child with the pid WANTED, which started at another time than the one before.'
+    end = time.monotonic() + 60
     while True:
+        assert time.monotonic() < end, f'{WANTED} is in use'
         with open('/proc/sys/kernel/ns_last_pid', 'w') as f: f.write(str(WANTED - 1))
         go, wait = os.pipe()
         def waits_for_go():
