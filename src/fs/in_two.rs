@@ -8,7 +8,7 @@ use std::thread;
 use parking_lot::Mutex;
 
 /// From how many files on a second thread is worth it: to start one costs as much as ten or twenty of them.
-const MANY: usize = 256;
+pub(super) const MANY: usize = 256;
 
 /// Asks for each of these; the answers are in the same order.
 pub(super) fn in_two<I: Sync, T: Send>(items: &[I], ask: impl Fn(&I) -> T + Sync) -> Vec<T> {

@@ -14,11 +14,9 @@ use std::thread::{self, JoinHandle};
 use parking_lot::Mutex;
 
 use super::super::Fs;
+use super::super::in_two::MANY;
 use super::{Reading, Wanted};
 use crate::error::Result;
-
-/// From how many handoffs on it is worth a thread.
-const MANY: usize = 256;
 
 /// Who asks for less in one read is not in a hurry. In bytes.
 const LARGE: u64 = 64 << 10;
