@@ -7,6 +7,7 @@
 
 mod cache;
 mod proc;
+mod program;
 mod system;
 
 #[cfg(test)]
@@ -19,8 +20,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use self::cache::{Cache, Known, Thread};
+pub use self::proc::Proc;
 use self::proc::Stat;
-pub use self::proc::{Proc, Program};
+pub use self::program::Program;
 pub use self::system::SystemProc;
 use crate::programs::{Programs, Role};
 

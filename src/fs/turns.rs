@@ -1,7 +1,6 @@
 //! Opening `pending.md`: readers take turns, and wait for writers that are just letting go (spec 4.2, 6.4).
 
-use std::fs::File;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::dirs::DirId;
@@ -12,7 +11,12 @@ use super::types::{NodeId, Opened, Outcome};
 use super::{Fs, PROMISE, Request, State};
 use crate::error::{Error, Result};
 use crate::programs::Role;
-use crate::session::{Caller, Process};
+use crate::session::Caller;
+
+mod readers;
+
+pub(super) use readers::Turns;
+use readers::{Holder, Reserved};
 
 /// How long an open waits for another reader's turn (spec 6.4). It cannot be killed meanwhile, hence a bound.
 const TURN: Duration = Duration::from_secs(2);
@@ -26,92 +30,6 @@ const RESERVED: Duration = Duration::from_secs(1);
 /// How long a thread that was answered ESTALE is expected back. It comes at once, but on a machine with much to do that
 /// may take seconds, and a second ESTALE would reach the reader.
 const EXPECTED: Duration = PROMISE;
-
-/// Who reads, and who waits.
-#[derive(Debug, Default)]
-pub(super) struct Turns {
-    /// Unfinished snapshots that will consume.
-    holders: Vec<Holder>,
-    /// Opens that wait, first come first served.
-    waiting: Vec<(u64, DirId)>,
-    reserved: Vec<Reserved>,
-    /// Every snapshot that may still be read.
-    live: Vec<Weak<Snapshot>>,
-    last: u64,
-}
-
-#[derive(Debug)]
-struct Holder {
-    snapshot: Arc<Snapshot>,
-    process: Option<Process>,
-    tid: u32,
-    readings: u32,
-}
-
-#[derive(Debug)]
-pub(super) struct Reserved {
-    tid: u32,
-    queue: DirId,
-    since: Instant,
-    pub(super) snapshot: Arc<Snapshot>,
-    /// A turn of one's own, for which others wait; else a share in the holder's.
-    turn: bool,
-}
-
-impl Turns {
-    /// The file with this inode number is about to change or go: whoever reads a snapshot of it reads this instead.
-    pub(super) fn pin(&mut self, ino: u64, file: &Arc<File>) {
-        self.live.retain(|snapshot| match snapshot.upgrade() {
-            Some(snapshot) => {
-                snapshot.pin(ino, file);
-                true
-            }
-            None => false,
-        });
-    }
-
-    /// How many readers there are, in whatever state.
-    pub(super) fn len(&self) -> usize {
-        self.holders.len() + self.waiting.len() + self.reserved.len()
-    }
-
-    /// Does anybody read a snapshot?
-    pub(super) fn is_read(&self) -> bool {
-        self.live.iter().any(|snapshot| snapshot.strong_count() > 0)
-    }
-
-    /// What this thread is promised at its next open.
-    pub(super) fn reserved(&mut self, tid: u32, queue: DirId, now: Instant) -> Option<&Reserved> {
-        let at = self.reserved_at(tid, queue, now)?;
-        self.reserved.get(at)
-    }
-
-    /// Forgets who did not come back.
-    pub(super) fn forget_missing(&mut self, now: Instant) {
-        self.reserved
-            .retain(|it| now.duration_since(it.since) < EXPECTED);
-    }
-
-    fn reserved_at(&mut self, tid: u32, queue: DirId, now: Instant) -> Option<usize> {
-        self.forget_missing(now);
-        self.reserved
-            .iter()
-            .position(|it| it.tid == tid && it.queue == queue)
-    }
-
-    /// Whether nobody has consumed it yet.
-    pub(super) fn holds(&self, snapshot: &Arc<Snapshot>) -> bool {
-        self.holders
-            .iter()
-            .any(|holder| Arc::ptr_eq(&holder.snapshot, snapshot))
-    }
-
-    /// Its turn is over: it is consumed.
-    pub(super) fn end(&mut self, snapshot: &Arc<Snapshot>) {
-        self.holders
-            .retain(|holder| !Arc::ptr_eq(&holder.snapshot, snapshot));
-    }
-}
 
 impl Doc {
     /// Its writers have flushed everything just now: their RELEASE is on its way, as far as anybody can tell.
