@@ -93,6 +93,10 @@ pub struct MountArgs {
     /// NAME shows only a part of a file: its reading of pending.md consumes nothing
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub part_reader: Vec<String>,
+    /// NAME shows a page of a file, as awk, nl and sed -n do: below an agent it finds pending.md unchanged for two
+    /// minutes after it has read it
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    pub page_reader: Vec<String>,
     /// Log to FILE [default: in the background, under ~/.local/state/handoff-fs]
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<PathBuf>,

@@ -1,17 +1,22 @@
 //! Time comes in here and nowhere else, so that tests own it.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, FixedOffset, Local, Utc};
 use parking_lot::Mutex;
 
 use crate::names::Stamp;
 
-/// A source of wall-clock time.
+/// A source of time.
 pub trait Clock: Send + Sync {
-    /// The time now.
+    /// The wall-clock time now.
     fn now(&self) -> SystemTime;
+
+    /// The monotonic time now: setting the wall clock does not move it.
+    fn monotonic(&self) -> Instant {
+        Instant::now()
+    }
 }
 
 /// The clock of the machine.
@@ -46,6 +51,10 @@ impl ShiftedClock {
 impl Clock for ShiftedClock {
     fn now(&self) -> SystemTime {
         SystemClock.now() + *self.forward.lock() - *self.back.lock()
+    }
+
+    fn monotonic(&self) -> Instant {
+        Instant::now() + *self.forward.lock()
     }
 }
 

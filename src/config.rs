@@ -55,16 +55,19 @@ pub enum ProgramList {
     Searcher,
     /// `--part-reader`
     PartReader,
+    /// `--page-reader`
+    PageReader,
 }
 
 impl ProgramList {
     /// All of them, in the order of `--help`.
-    pub const ALL: [ProgramList; 5] = [
+    pub const ALL: [ProgramList; 6] = [
         ProgramList::Editor,
         ProgramList::Agent,
         ProgramList::StreamEditor,
         ProgramList::Searcher,
         ProgramList::PartReader,
+        ProgramList::PageReader,
     ];
 
     /// The option's name without its dashes.
@@ -76,6 +79,7 @@ impl ProgramList {
             ProgramList::StreamEditor => "stream-editor",
             ProgramList::Searcher => "searcher",
             ProgramList::PartReader => "part-reader",
+            ProgramList::PageReader => "page-reader",
         }
     }
 
@@ -88,6 +92,7 @@ impl ProgramList {
             ProgramList::StreamEditor => Role::StreamEditor,
             ProgramList::Searcher => Role::Searcher,
             ProgramList::PartReader => Role::PartReader,
+            ProgramList::PageReader => Role::PageReader,
         }
     }
 
@@ -98,6 +103,7 @@ impl ProgramList {
             ProgramList::StreamEditor => &mut arguments.stream_editor,
             ProgramList::Searcher => &mut arguments.searcher,
             ProgramList::PartReader => &mut arguments.part_reader,
+            ProgramList::PageReader => &mut arguments.page_reader,
         }
     }
 }
