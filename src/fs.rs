@@ -86,6 +86,7 @@ mod recover;
 mod remove;
 mod rename;
 mod resolve;
+mod second_look;
 mod setattr;
 mod single_file;
 mod snapshot;

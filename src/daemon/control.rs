@@ -46,6 +46,8 @@ struct Status {
     oldest_pending: Option<Aged>,
     #[serde(default)]
     drafts: Vec<Aged>,
+    #[serde(default)]
+    turns: Vec<Aged>,
     trouble: Option<String>,
 }
 
@@ -62,6 +64,8 @@ struct Aged {
     name: String,
     pid: Option<i64>,
     age_seconds: u64,
+    #[serde(default)]
+    idle_seconds: u64,
 }
 
 /// Prints what the mount at `mountpoint` has to say, for people or as JSON.
@@ -331,16 +335,19 @@ fn describe(mountpoint: &Path, status: &Status) -> String {
     if let Some(trouble) = &status.trouble {
         let _ = write!(text, "\ntrouble   {trouble}");
     }
+    let by = |pid: Option<i64>| pid.map_or(String::new(), |pid| format!(" by pid {pid}"));
     for draft in &status.drafts {
         let name = shown(Path::new(&draft.name));
+        let (since, by) = (age(draft.age_seconds), by(draft.pid));
+        let _ = write!(text, "\nwriting   {name}, open for {since}{by}");
+    }
+    for turn in &status.turns {
+        let name = shown(Path::new(&turn.name));
+        let (since, by, idle) = (age(turn.age_seconds), by(turn.pid), age(turn.idle_seconds));
         let _ = write!(
             text,
-            "\nwriting   {name}, open for {}",
-            age(draft.age_seconds)
+            "\nreading   {name}, for {since}{by}, last read {idle} ago"
         );
-        if let Some(pid) = draft.pid {
-            let _ = write!(text, " by pid {pid}");
-        }
     }
     text
 }
@@ -400,14 +407,15 @@ mod tests {
 
     const JSON: &str = r#"{"pid":7,"supervisor":{"pid":8,"restarts":2,"last_death":"pid 6, signal: 9 (SIGKILL)"},"backing":"/b","mountpoint":"/m","uptime_seconds":3700,"pending":2,
         "consumed":1,"oldest_pending":{"name":"2026-11-22_142301_a.md","age_seconds":60},
-        "drafts":[{"name":"2026-11-22_142302_b.md","pid":9,"age_seconds":61}],"later":[]}"#;
+        "drafts":[{"name":"2026-11-22_142302_b.md","pid":9,"age_seconds":61}],
+        "turns":[{"name":"q/pending.md","pid":10,"age_seconds":62,"idle_seconds":2}],"later":[]}"#;
 
     #[test]
     fn a_status_for_people() {
         let status = parse(Path::new("/m"), JSON).unwrap();
         assert_eq!(
             describe(Path::new("/m"), &status),
-            "/m: mounted, pid 7, up 1h 1m 40s\nsupervisor pid 8, restarts: 2 (the last one for pid 6, signal: 9 (SIGKILL))\nbacking   /b\npending   2 (oldest: 2026-11-22_142301_a.md, 1m old)\nconsumed  1\nwriting   2026-11-22_142302_b.md, open for 1m 1s by pid 9"
+            "/m: mounted, pid 7, up 1h 1m 40s\nsupervisor pid 8, restarts: 2 (the last one for pid 6, signal: 9 (SIGKILL))\nbacking   /b\npending   2 (oldest: 2026-11-22_142301_a.md, 1m old)\nconsumed  1\nwriting   2026-11-22_142302_b.md, open for 1m 1s by pid 9\nreading   q/pending.md, for 1m 2s by pid 10, last read 2s ago"
         );
     }
 

@@ -47,7 +47,11 @@ impl Fs {
                 Err(open.file.clone())
             }
             Open::Plain { file, .. } => Err(file.clone()),
-            Open::Merge(reading) => Ok(reading.clone()),
+            Open::Merge(reading) => {
+                let now = self.clock.monotonic();
+                state.turns.reads(&reading.snapshot, now);
+                Ok(reading.clone())
+            }
             Open::Bytes(bytes) => {
                 let start = usize::try_from(offset)
                     .unwrap_or(usize::MAX)

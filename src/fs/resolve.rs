@@ -61,6 +61,9 @@ impl Fs {
             state.looked_up.note(request.tid, dir, name, None, false);
         }
         let caller = self.caller_of_alias(request, parent, name);
+        if let Some(caller) = caller.as_ref().filter(|_| name == names::PENDING) {
+            self.end_second_look_of_ended(caller);
+        }
         let mut guard = self.lock();
         let state = &mut *guard;
         let dir = state.dir(parent)?;
@@ -73,7 +76,7 @@ impl Fs {
             if state.take_unlinked_pending(request.tid, dir) {
                 return Err(Error::NotFound);
             }
-            return self.enter_merge(state, request, dir, false);
+            return self.enter_merge(state, request, dir, caller.as_ref());
         }
         match object {
             // Nobody tells these callers apart, so they cannot be told to look again: each has a node of its own, which
@@ -204,8 +207,11 @@ impl Fs {
             && self
                 .local
                 .may_delete(&path.join(&name), self.retention, now)
-            && self.store.remove(&path, &name).is_ok()
         {
+            self.pin_file(state, &path, &name);
+            if self.store.remove(&path, &name).is_err() {
+                return;
+            }
             if let Some(id) = known {
                 self.doc_gone(state, id);
             }

@@ -197,6 +197,11 @@ impl Snapshot {
         }
     }
 
+    /// How many files are open for it that are under their names no more.
+    pub(super) fn kept_open(&self) -> usize {
+        self.files.lock().kept.len()
+    }
+
     /// Was the reader shown this item as it is? One that was written to since may have the same size and even the same
     /// mtime.
     pub(super) fn is_current(&self, item: usize) -> bool {

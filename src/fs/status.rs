@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::dirs::DirId;
 use super::{Fs, State};
 use crate::error::{Error, Result};
-use crate::names::StampedName;
+use crate::names::{self, StampedName};
 use crate::store::Kind;
 
 /// Who mounts again when this daemon dies (spec 8.3).
@@ -35,6 +35,7 @@ struct Status {
     consumed: u64,
     oldest_pending: Option<Aged>,
     drafts: Vec<Draft>,
+    turns: Vec<Turn>,
     /// What is wrong with the backing directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     trouble: Option<String>,
@@ -52,6 +53,17 @@ struct Draft {
     name: String,
     pid: u32,
     age_seconds: u64,
+}
+
+/// A reader that has not met the end yet, and for which others wait (spec 6.4, 6.8).
+#[derive(Debug, Serialize)]
+struct Turn {
+    /// The `pending.md` that it reads.
+    name: String,
+    pid: u32,
+    age_seconds: u64,
+    /// How long it has read nothing.
+    idle_seconds: u64,
 }
 
 impl Fs {
@@ -108,6 +120,23 @@ impl Fs {
             })
             .collect();
         drafts.sort_by(|a, b| a.name.cmp(&b.name));
+        let monotonic = self.clock.monotonic();
+        let turns = state
+            .turns
+            .held()
+            .map(|(queue, pid, since, last_read)| Turn {
+                name: shown(
+                    &state
+                        .dirs
+                        .path(queue)
+                        .unwrap_or_default()
+                        .join(names::PENDING),
+                ),
+                pid,
+                age_seconds: monotonic.duration_since(since).as_secs(),
+                idle_seconds: monotonic.duration_since(last_read).as_secs(),
+            });
+        let turns = turns.collect();
         let status = Status {
             pid: std::process::id(),
             supervisor: self.supervision.lock().clone(),
@@ -122,6 +151,7 @@ impl Fs {
                 age_seconds: age(mtime),
             }),
             drafts,
+            turns,
             trouble: self.trouble().or(unreadable),
         };
         let json = serde_json::to_string_pretty(&status).map_err(|_| Error::Os(libc::EIO))?;

@@ -90,6 +90,7 @@ impl Fs {
                     && self.retention.expired(meta.mtime, now)
                     && self.may_delete(&path.join(name), now) =>
             {
+                self.pin_file(state, &path, name);
                 self.store.remove(&path, name)
             }
             stat => stat.map(drop),
@@ -129,8 +130,12 @@ impl Fs {
 
     fn forget_sessions(&self) {
         let (sessions, agents) = {
-            let state = self.lock();
-            (state.aliases.sessions(), state.single_file.agents())
+            let mut state = self.lock();
+            let looks = &mut state.turns.second_looks;
+            looks.expire(self.clock.monotonic());
+            let mut sessions: Vec<Session> = looks.sessions().cloned().collect();
+            sessions.extend(state.aliases.sessions());
+            (sessions, state.single_file.agents())
         };
         // Asking /proc who lives takes a while: without the lock. Whoever comes in between is asked for next time.
         let ended = |session: &Session| !self.resolver.session_alive(session);
@@ -161,6 +166,8 @@ impl Fs {
             |doc| docs.get(doc).is_some_and(|doc| !doc.is_gone()),
             |dir, done| !index.lacks(dir, done),
         );
+        let looks = &mut state.turns.second_looks;
+        looks.keep_sessions(|session| !ended.contains(session));
         state.single_file.forget(&dead);
         let idle: Vec<DocId> = state
             .docs

@@ -6,12 +6,15 @@ use std::time::Instant;
 
 use super::EXPECTED;
 use crate::fs::dirs::DirId;
+use crate::fs::second_look::SecondLooks;
 use crate::fs::snapshot::Snapshot;
 use crate::session::Process;
 
 /// Who reads, and who waits.
 #[derive(Debug, Default)]
 pub(in crate::fs) struct Turns {
+    /// What sessions have consumed and may look at once more (spec 6.7).
+    pub(in crate::fs) second_looks: SecondLooks,
     /// Unfinished snapshots that will consume.
     pub(super) holders: Vec<Holder>,
     /// Opens that wait, first come first served.
@@ -28,6 +31,21 @@ pub(super) struct Holder {
     pub(super) process: Option<Process>,
     pub(super) tid: u32,
     pub(super) readings: u32,
+    /// When its turn began, in monotonic time.
+    pub(super) since: Instant,
+    /// When it last read, likewise.
+    pub(super) last_read: Instant,
+}
+
+/// What a thread is promised at its next open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Claim {
+    /// A turn of its own, for which others wait.
+    Turn,
+    /// A share in the turn of its process.
+    Share,
+    /// Its session's second look.
+    SecondLook,
 }
 
 #[derive(Debug)]
@@ -36,8 +54,7 @@ pub(in crate::fs) struct Reserved {
     pub(super) queue: DirId,
     pub(super) since: Instant,
     pub(in crate::fs) snapshot: Arc<Snapshot>,
-    /// A turn of one's own, for which others wait; else a share in the holder's.
-    pub(super) turn: bool,
+    pub(super) claim: Claim,
 }
 
 impl Turns {
@@ -50,6 +67,25 @@ impl Turns {
             }
             None => false,
         });
+        self.second_looks.drop_costly();
+    }
+
+    /// Whose turn it is in which queue, since when and when they last read, in monotonic time.
+    pub(in crate::fs) fn held(&self) -> impl Iterator<Item = (DirId, u32, Instant, Instant)> {
+        self.holders.iter().map(|holder| {
+            let pid = holder.process.map_or(holder.tid, |process| process.pid);
+            let queue = holder.snapshot.plan.queue;
+            (queue, pid, holder.since, holder.last_read)
+        })
+    }
+
+    /// A reader of this snapshot reads at `now`, in monotonic time.
+    pub(in crate::fs) fn reads(&mut self, snapshot: &Arc<Snapshot>, now: Instant) {
+        for holder in &mut self.holders {
+            if Arc::ptr_eq(&holder.snapshot, snapshot) {
+                holder.last_read = now;
+            }
+        }
     }
 
     /// How many readers there are, in whatever state.
