@@ -1,8 +1,9 @@
 //! The system calls of a case, as both drivers serve them, and the clock they share.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use handoff_fs::clock::Clock;
 
@@ -87,5 +88,12 @@ impl StoppedClock {
 impl Clock for StoppedClock {
     fn now(&self) -> SystemTime {
         *self.0.lock().unwrap()
+    }
+
+    /// More than two minutes pass from one look to the next: the model knows no second look (6.7), which others test.
+    fn monotonic(&self) -> Instant {
+        static LOOKS: AtomicU64 = AtomicU64::new(1);
+        let looks = LOOKS.fetch_add(1, Ordering::Relaxed);
+        Instant::now() + Duration::from_secs(121 * looks)
     }
 }
