@@ -91,14 +91,14 @@ fn mount_without_agents() -> Mount {
 fn with_a_program_of_ones_own() {
     let mount = Mount::with(|options| {
         let pages = handoff_fs::programs::Role::PageReader;
-        options.programs.amend(pages, "tac").unwrap();
+        options.programs.amend(pages, "fold").unwrap();
         options.programs.amend(pages, "!awk").unwrap();
     });
     let mut agent = Agent::start(&mount, &CODEX);
     mount.sh("w", "echo one > n.md");
-    let shown = agent.bash("tac pending.md");
-    assert!(shown.starts_with("one\n"), "{shown}");
-    assert_eq!(agent.bash("tac pending.md"), shown);
+    let shown = agent.bash("fold pending.md");
+    assert!(shown.ends_with("one\n"), "{shown}");
+    assert_eq!(agent.bash("fold pending.md"), shown);
     mount.clock.advance(Duration::from_secs(121));
     mount.sh("w", "echo two > n.md");
     assert!(agent.bash("awk 1 pending.md").ends_with("two\n"));
