@@ -16,27 +16,28 @@ source scripts/common.sh
 
 need_tests
 
-# Every mount and every daemon of handoff-fs, one a line, as it looks now.
+# Everything the tests make lies below this directory; what is mounted or served elsewhere is somebody's real work.
+place=$(cd -- "$(mktemp -d)" && pwd -P)
+chmod 0755 -- "$place"
+
+# The mounts below that directory, and the processes of handoff-fs that serve them, one a line.
 mounts() {
-    awk '{ for (i = 7; i < NF; i++) if ($i == "-") break
-           if ($(i + 1) == "fuse.handoff-fs" || ($(i + 1) == "fuse" && $(i + 2) == "handoff-fs")) print "mount " $5 }' \
-        /proc/self/mountinfo
+    local point
+    while read -r point; do
+        # The table writes a blank as \040, which %b undoes.
+        point=$(printf '%b' "${point//\\/\\0}")
+        [[ $point != "$place"/* ]] || printf 'mount %s\n' "$point"
+    done < <(cut -d ' ' -f 5 /proc/self/mountinfo)
 }
 daemons() {
-    local directory program
+    local directory program arguments
     for directory in /proc/[0-9]*; do
         program=$(readlink "$directory/exe" 2>/dev/null) || continue
         program=${program% (deleted)}
-        if [[ ${program##*/} == handoff-fs ]]; then
-            printf 'process %s: %s\n' "${directory#/proc/}" "$(tr '\0' ' ' 2>/dev/null <"$directory/cmdline")"
-        fi
+        [[ ${program##*/} == handoff-fs ]] || continue
+        arguments=$(tr '\0' ' ' 2>/dev/null <"$directory/cmdline") || continue
+        [[ $arguments != *"$place"/* ]] || printf 'process %s: %s\n' "${directory#/proc/}" "$arguments"
     done
-}
-everything() {
-    {
-        mounts
-        daemons
-    } | sort
 }
 
 # cargo runs the test programs, not itself, as root.
@@ -44,36 +45,34 @@ if [[ $(id -u) -ne 0 ]]; then
     command -v sudo >/dev/null || fail "the tests need root, and there is no sudo; run this as root"
     host=$(rustc -vV | sed -n 's/^host: //p')
     host=${host^^}
-    export "CARGO_TARGET_${host//-/_}_RUNNER=sudo --preserve-env --"
+    export "CARGO_TARGET_${host//-/_}_RUNNER=sudo --preserve-env -- env TMPDIR=$place"
 fi
 
 # Building is outside the limit: it depends on the network, and cannot hang on a mount.
 cargo test --locked --workspace --all-targets --no-run
 
-# What somebody mounted before, for real use, is not the tests'.
-before=$(everything)
 status=0
-timeout --kill-after=30 "$limit" cargo test --locked --workspace --all-targets "$@" </dev/null || status=$?
+TMPDIR=$place timeout --kill-after=30 "$limit" cargo test --locked --workspace --all-targets "$@" </dev/null || status=$?
 if [[ $status -eq 124 || $status -eq 137 ]]; then
     printf 'test.sh: the tests took longer than %s s and were ended; HANDOFF_TEST_LIMIT allows more\n' "$limit" >&2
 fi
 
 # A daemon that was told to end may take a moment.
 for _ in 1 2 3 4 5 6 7 8 9 10; do
-    left=$(comm -13 <(printf '%s\n' "$before") <(everything))
+    left=$(mounts && daemons)
     [[ -n $left ]] || break
     sleep 0.5
 done
 if [[ -n $left ]]; then
     printf 'test.sh: left behind by the tests, and ended now:\n%s\n' "$left" >&2
-    while read -r kind what _; do
+    while read -r kind what; do
         case $kind in
-        process) as_root kill "${what%:}" || true ;;
-        # The table writes a blank as \040, which %b undoes.
-        mount) as_root umount -l -- "$(printf '%b' "${what//\\/\\0}")" || true ;;
+        process) as_root kill "${what%%:*}" || true ;;
+        mount) as_root umount -l -- "$what" || true ;;
         esac
     done <<<"$left"
-    exit 1
+    status=1
 fi
+as_root rm -rf --one-file-system -- "$place"
 [[ $status -eq 0 ]] || exit "$status"
 printf 'test.sh: all passed; no mount and no process is left\n'
