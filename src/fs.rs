@@ -16,10 +16,9 @@
 //! # Locks
 //!
 //! There is one lock for what is not on disk, `Fs::state`. It is never held while `/proc` is read to tell who calls, which
-//! can wait for a request of ours (who writes what turned up is looked for with a time limit), nor while what a writer has
-//! written is made durable, which takes long. What is made durable under it is small or rare: a directory that is made, the
-//! record of the first mount, the copy of what a write in place is about to destroy, the mtime of what is consumed so late
-//! that its old one has it expire.
+//! can wait for a request of ours, nor while what a writer has written is made durable, which takes long. What is made
+//! durable under it is small or rare: a directory that is made, the record of the first mount, the copy of what a write in
+//! place is about to destroy, the mtime of what is consumed so late that its old one has it expire.
 //!
 //! All locks, in the order in which they are taken. A thread that holds one takes only later ones:
 //!
@@ -288,8 +287,6 @@ impl Fs {
             changed: Condvar::new(),
         };
         fs.recover()?;
-        // From now on every queue is watched, so that what somebody begins to write below is known to be unfinished
-        // before its first reader comes (spec 3.7).
         fs.watch_all()?;
         Ok(Arc::new(fs))
     }

@@ -19,10 +19,10 @@ use crate::names::StampedName;
 pub mod beneath;
 pub mod dir;
 pub mod first_mount;
+pub mod lease;
 pub mod local;
 pub mod open_error;
 mod private;
-pub mod writers;
 
 /// What a directory entry is; symbolic links and special files are `Other` and never shown (spec 3.6, 4.10).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -109,13 +109,9 @@ pub struct Change {
 /// See [`Change`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum What {
-    /// A file was made in place: somebody may be writing it still.
-    Created,
-    /// The last writer of a file has closed it.
-    Closed,
     /// Removed, not moved away.
     Removed,
-    /// Moved, or changed in any other way: look again.
+    /// Made, written, closed by a writer, moved, or changed in any other way: look again.
     Touched,
 }
 

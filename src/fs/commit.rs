@@ -311,7 +311,9 @@ impl Fs {
             // Not a byte, but somebody made it: `touch x.md` (spec 4.8).
             Content::New(_) => self.publish_or_leave(state, id),
             // What was written since it was published the store tells, where it tells anything.
-            Content::Stored | Content::Gone if state.index.is_watched(dir) => {}
+            Content::Stored | Content::Gone if state.index.is_watched(dir) => {
+                state.index.written_by_us(dir, &name);
+            }
             Content::Stored | Content::Gone => self.touch(state, dir, &name.to_os_string()),
         }
     }

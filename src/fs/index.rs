@@ -2,11 +2,12 @@
 //!
 //! A queue is listed once and then kept in step by the store's changes, which are taken in before every use; so what
 //! others change below the mount is seen at once (spec 3.1). Where the store cannot watch a queue, it is listed anew
-//! at every use. Taking in a change is also where strays are adopted (spec 3.7).
+//! at every use. What has turned up besides, and is to become a handoff, waits until nobody writes it; see [`strays`].
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::Path;
+use std::time::Instant;
 
 use super::dirs::{DirId, DirKind};
 use super::in_two::in_two;
@@ -26,17 +27,16 @@ mod doubts;
 mod facts;
 mod memory;
 mod queue;
+mod strays;
 #[cfg(test)]
 mod tests;
-mod undecided;
 mod walk;
 
-use doubts::{Ours, Seen, Settled};
+use doubts::{Ours, Seen};
 pub(super) use facts::Unread;
 use memory::known;
 pub(super) use memory::{Index, Known};
 use queue::Queue;
-use undecided::Listed;
 
 fn is_never_shown(name: &OsStr, kind: Kind) -> bool {
     kind == Kind::Other || name == names::PRIVATE
@@ -44,7 +44,6 @@ fn is_never_shown(name: &OsStr, kind: Kind) -> bool {
 
 /// What the changes of a name that are not looked at yet come to.
 struct SoFar {
-    in_the_making: bool,
     /// The number of the file that was put there by us.
     ours: Option<u64>,
     removed: bool,
@@ -69,7 +68,7 @@ impl Fs {
     pub(super) fn load_names(&self, state: &mut State, dir: DirId) -> Result<()> {
         self.take_changes(state);
         let listed = self.list_unknown(state, dir);
-        self.settle_listed(state);
+        self.settle_doubts(state);
         listed
     }
 
@@ -83,6 +82,7 @@ impl Fs {
         // Watched first, listed then: a change in between is seen twice rather than not at all.
         let watch = self.store.watch(&path);
         let mut queue = Queue::new(watch);
+        let mut strays = Vec::new();
         for entry in self.store.list(&path)? {
             let (name, kind) = (entry.name, entry.kind);
             if is_never_shown(&name, kind) {
@@ -108,17 +108,27 @@ impl Fs {
                 meta => meta,
             };
             let known = match meta {
-                Some(meta) => known(&meta, stray),
+                Some(meta) => known(&meta),
                 None => Known::unlooked(kind),
             };
             if stray {
-                queue.undecided.insert(name.to_os_string());
+                strays.push(name.clone());
             }
             let pending = stamped.is_some_and(|name| name.is_pending());
             queue.add_listed(name, pending, known);
         }
         queue.listed();
-        let old = state.index.queues.insert(dir, queue);
+        if let Some(old) = state.index.queues.remove(&dir)
+            && queue.keep_if_same(old)
+        {
+            state.index.queues.insert(dir, queue);
+        } else {
+            state.index.queues.insert(dir, queue);
+            state.index.generation += 1;
+        }
+        for stray in &strays {
+            state.index.doubt_listed(dir, stray);
+        }
         if let Some(watch) = watch {
             // A directory that was renamed below goes on being watched: from now on its changes are those of this one.
             if let Some(other) = state
@@ -129,14 +139,12 @@ impl Fs {
             {
                 state.index.drop_queue(other);
             }
-            // A file that somebody has begun since it is watched must not be taken for a finished stray.
             self.take_changes(state);
         }
         if !state.index.queues.contains_key(&dir) {
             // More changes than were kept.
             return self.list_unknown(state, dir);
         }
-        state.index.unsettled.push(Listed { dir, path, old });
         Ok(())
     }
 
@@ -151,13 +159,6 @@ impl Fs {
                 return;
             }
         };
-        for doubt in std::mem::take(&mut state.index.doubts) {
-            let seen = Seen {
-                tried: true,
-                ..doubt.seen
-            };
-            self.look_again(state, doubt.dir, &doubt.name, seen);
-        }
         // What several changes of a name have left is looked at once, after the last of them.
         let mut last = HashMap::new();
         for (i, change) in changes.iter().enumerate() {
@@ -178,29 +179,13 @@ impl Fs {
                 continue;
             }
             self.outdated(state, dir, name, None);
-            let mut what = change.what;
-            if let Some(queue) = state.index.queues.get_mut(&dir) {
-                if what == What::Closed && queue.held.remove(name) {
-                    // By one of those who wrote it, perhaps not the last one.
-                    what = What::Touched;
-                    self.undecided(state, dir, name);
-                } else if what != What::Touched {
-                    queue.told(name);
-                }
-            }
             let mut now = so_far.remove(&(dir, name)).unwrap_or_else(|| {
                 let known = state.index.get(dir, name);
                 SoFar {
-                    in_the_making: known.is_some_and(|known| known.in_the_making),
                     ours: known.filter(|known| known.ours).map(|known| known.ino),
                     removed: false,
                 }
             });
-            match what {
-                What::Created => now.in_the_making = true,
-                What::Closed | What::Removed => now.in_the_making = false,
-                What::Touched => {}
-            }
             if change.what == What::Removed {
                 now.ours = None;
                 now.removed = true;
@@ -209,11 +194,7 @@ impl Fs {
                 so_far.insert((dir, name), now);
                 continue;
             }
-            let seen = Seen {
-                in_the_making: now.in_the_making,
-                ours: Ours::Only(now.ours),
-                tried: false,
-            };
+            let seen = Seen::told(Ours::Only(now.ours));
             if let Some(path) = state.dirs.path(dir) {
                 looks.push((dir, path, name, seen, now.removed));
             }
@@ -253,20 +234,11 @@ impl Fs {
         let known = state.index.get(dir, name).filter(|known| known.looked);
         let ino = known.map(|known| known.ino);
         self.outdated(state, dir, name, ino);
-        let seen = Seen {
-            in_the_making: false,
-            ours: Ours::Any,
-            tried: false,
-        };
-        self.look_again(state, dir, name, seen);
-    }
-
-    fn look_again(&self, state: &mut State, dir: DirId, name: &OsStr, seen: Seen) {
         if state.index.queues.contains_key(&dir)
             && let Some(path) = state.dirs.path(dir)
         {
             let found = self.store.stat(&path, name);
-            self.looked_again(state, dir, &path, name, seen, found);
+            self.looked_again(state, dir, &path, name, Seen::told(Ours::Any), found);
         }
     }
 
@@ -301,83 +273,19 @@ impl Fs {
             Ours::Any => true,
             Ours::Only(ino) => ino == Some(meta.ino),
         };
-        // A second name of an existing file is made without being opened: nobody will close it.
-        let in_the_making = seen.in_the_making && meta.nlink == 1 && !ours;
         let known = Known {
             ours,
-            ..known(&meta, in_the_making)
+            ..known(&meta)
         };
-        self.settle_known(state, dir, path, name, known, seen);
-    }
-
-    fn settle_known(
-        &self,
-        state: &mut State,
-        dir: DirId,
-        path: &Path,
-        name: &OsStr,
-        known: Known,
-        seen: Seen,
-    ) {
-        match self.settle(state, dir, path, name, known, seen) {
-            Settled::As(settled) => {
-                if settled == name {
-                    state.index.set(dir, name, Some(known));
-                    return;
-                }
-                state.index.set(dir, name, None);
-                let in_the_making = true;
-                let known = Known {
-                    in_the_making,
-                    ..known
-                };
-                state.index.set(dir, &settled, Some(known));
-                // Who had opened it before it was renamed may be writing it; from now on nobody opens it unseen.
-                self.undecided(state, dir, &settled);
-            }
-            Settled::NotYet => {
-                state.index.set(dir, name, Some(known));
-                state.index.doubt(dir, name, seen);
-            }
-            Settled::NeverShown => state.index.set(dir, name, None),
-        }
-    }
-
-    /// The name under which a listed file is known: a stray is adopted (spec 3.7), what is never shown is left out.
-    fn settle(
-        &self,
-        state: &State,
-        dir: DirId,
-        queue: &Path,
-        name: &OsStr,
-        known: Known,
-        seen: Seen,
-    ) -> Settled {
         if is_never_shown(name, known.kind) {
-            return Settled::NeverShown;
+            state.index.set(dir, name, None);
+            return;
         }
-        let stray = known.kind == Kind::File
-            && is_stray(name)
-            && !self.local.is_ordinary(&queue.join(name));
-        // One in the making is not shown before it is finished and adopted; its close is another change.
-        if !stray || known.in_the_making {
-            return Settled::As(name.to_owned());
-        }
-        let adopted = names::adopted(name, self.zone.stamp(known.mtime));
-        match self.move_free(state, dir, name, &adopted) {
-            Ok(adopted) => {
-                log::info!("adopted {} as {adopted}", queue.join(name).display());
-                Settled::As(adopted.to_os_string())
-            }
-            Err(error) => {
-                if !seen.tried {
-                    log::warn!(
-                        "{}: cannot be adopted as {adopted} ({error}); it is tried again",
-                        queue.join(name).display()
-                    );
-                }
-                Settled::NotYet
-            }
+        state.index.set(dir, name, Some(known));
+        if known.kind == Kind::File && self.is_stray(state, dir, name) {
+            state.index.doubt(dir, name, seen);
+        } else if let Some(queue) = state.index.queues.get_mut(&dir).filter(|_| !ours) {
+            queue.turned_up(name, &known, Instant::now());
         }
     }
 

@@ -202,7 +202,7 @@ impl Fs {
                     Some(stamped) => {
                         stamped.is_pending() || !self.retention.expired(known.mtime, now)
                     }
-                    // In the making, or one that cannot be adopted just now: no look-up finds it either.
+                    // Not adopted yet: no look-up finds it either.
                     None => !self.is_stray(state, dir, name),
                 };
             if shown && name != names::PENDING && !more.contains_key(name) {

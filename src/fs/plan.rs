@@ -134,6 +134,13 @@ impl Fs {
             let Some(stamped) = StampedName::parse(&name) else {
                 continue;
             };
+            if unread.get(&name) == Some(&Unread::Unfinished) {
+                log::debug!(
+                    "{}: somebody is writing it; it is merged when nobody does",
+                    path.join(&*name).display()
+                );
+                continue;
+            }
             if unread.get(&name) == Some(&Unread::Forbidden) {
                 // Blanks in its place would tell nobody anything. It is merged once it can be read, which nothing tells us.
                 log::debug!(

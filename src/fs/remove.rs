@@ -169,7 +169,7 @@ impl Fs {
                 let names = state.index.names(dir);
                 names.filter(|(_, known)| known.kind == Kind::File)
             };
-            if files().any(|(name, known)| known.in_the_making || self.is_stray(state, dir, name)) {
+            if files().any(|(name, _)| self.is_stray(state, dir, name)) {
                 // Not listed as yet: somebody is writing it below, or it cannot be adopted just now (spec 3.7).
                 return Err(Error::NotEmpty);
             }

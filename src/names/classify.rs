@@ -1,6 +1,6 @@
 //! What a name means. Every operation asks here, so that no two of them can disagree.
 
-use super::{Slug, Stamp, StampedName, document_stem, split_marks, without_extension};
+use super::{Slug, Stamp, StampedName, document_stem, without_extension};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -71,18 +71,21 @@ pub fn is_adoptable(name: &OsStr) -> bool {
     }
 }
 
-/// The name under which a stray becomes a handoff (spec 3.7): consumed if its stem says so. `stamp` is that
-/// of its mtime; a name that is stamped but for its extension keeps its own (spec 3.4).
+/// The name under which a stray becomes a handoff (spec 3.7): pending whatever the name, for nobody can have read it.
+/// `stamp` is that of its mtime; a name that is stamped but for its extension keeps its own (spec 3.4).
 pub fn adopted(name: &OsStr, stamp: Stamp) -> StampedName {
-    StampedName::from_written(name).unwrap_or_else(|| {
-        let name = name.as_bytes();
-        let (stem, marks) = split_marks(without_extension(name).unwrap_or(name));
-        let pending = StampedName::new(stamp, Slug::from_stem(stem));
-        match marks {
-            0 => pending,
-            1.. => pending.consumed(),
+    match StampedName::from_written(name) {
+        Some(read) if read.is_pending() => read,
+        read => {
+            let stem = without_extension(name.as_bytes()).unwrap_or(name.as_bytes());
+            let (stamp, stem) = match read {
+                // The stamp and the `_` after it.
+                Some(read) => (read.stamp(), stem.get(Stamp::LEN + 1..).unwrap_or_default()),
+                None => (stamp, stem),
+            };
+            StampedName::new(stamp, Slug::from_stem(stem))
         }
-    })
+    }
 }
 
 /// Spec 4.6, hidden names included.
@@ -225,25 +228,30 @@ mod tests {
         }
     }
 
-    /// spec 3.7: consumed if the stem ends in `_done`; spec 3.4 for what is stamped but for its extension
+    /// spec 3.7: pending whatever the stem ends in; spec 3.4 for what is stamped but for its extension
     #[test]
     fn what_strays_become() {
         let stamp = Stamp::parse(b"2026-11-22_142301").unwrap();
         for (name, becomes) in [
             ("x.md", "2026-11-22_142301_x.md"),
             ("x", "2026-11-22_142301_x.md"),
-            ("x_done.txt", "2026-11-22_142301_x_done.md"),
-            ("x_done_done.md", "2026-11-22_142301_x_done.md"),
-            ("a b_done", "2026-11-22_142301_a-b_done.md"),
-            ("x.md_done.md", "2026-11-22_142301_x.md_done.md"),
-            ("_done.md", "2026-11-22_142301_handoff_done.md"),
+            ("x_done.txt", "2026-11-22_142301_x-done.md"),
+            ("x_done_done.md", "2026-11-22_142301_x_done-done.md"),
+            ("a b_done", "2026-11-22_142301_a-b-done.md"),
+            ("x.md_done.md", "2026-11-22_142301_x.md-done.md"),
+            ("_done.md", "2026-11-22_142301_-done.md"),
             ("done.md", "2026-11-22_142301_-done.md"),
             ("x_done!.md", "2026-11-22_142301_x-done.md"),
             ("2025-01-02_030405_x.txt", "2025-01-02_030405_x.md"),
-            ("2025-01-02_030405_x_done", "2025-01-02_030405_x_done.md"),
+            ("2025-01-02_030405_x_done", "2025-01-02_030405_x-done.md"),
+            (
+                "2025-01-02_030405_x_done_done.txt",
+                "2025-01-02_030405_x_done-done.md",
+            ),
         ] {
             let name = adopted(OsStr::new(name), stamp);
             assert_eq!(name.to_string(), becomes);
+            assert!(name.is_pending(), "{name}");
         }
     }
 }

@@ -177,11 +177,7 @@ impl Store for DirStore {
                     .file_name()
                     .map(|name| OsStr::from_bytes(name.to_bytes()).to_owned())
                     .unwrap_or_default(),
-                what: if flags.contains(ReadFlags::CREATE) && !flags.contains(ReadFlags::ISDIR) {
-                    What::Created
-                } else if flags.contains(ReadFlags::CLOSE_WRITE) {
-                    What::Closed
-                } else if flags.intersects(ReadFlags::DELETE | ReadFlags::IGNORED) {
+                what: if flags.intersects(ReadFlags::DELETE | ReadFlags::IGNORED) {
                     What::Removed
                 } else {
                     What::Touched

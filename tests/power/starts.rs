@@ -8,11 +8,14 @@ pub const ADOPTION: Scenario = Scenario {
     from: From::Mount,
     again: false,
     prepare: |disk, ledger| {
-        for name in ["stray.md", "other", "was-read_done.md"] {
+        for name in ["stray.md", "other"] {
             put_doc(disk, ledger, name, 1);
         }
-        put(disk, "q/deep.txt", &body("deep"), 1);
-        ledger.old(&body("deep"));
+        // Nobody can have read it, whatever its name says.
+        for path in ["login_done.md", "q/deep.txt"] {
+            put(disk, path, &body(path), 1);
+            ledger.old(&body(path));
+        }
         ledger.once = true;
     },
     act: |world| assert!(!world.has("stray.md")),

@@ -12,7 +12,7 @@ impl Fs {
         // Once for all of them.
         self.take_changes(state);
         let found = self.walk(state, top);
-        self.settle_listed(state);
+        self.settle_doubts(state);
         found
     }
 
