@@ -234,6 +234,10 @@ impl Fs {
         let known = state.index.get(dir, name).filter(|known| known.looked);
         let ino = known.map(|known| known.ino);
         self.outdated(state, dir, name, ino);
+        if state.is_queue(dir) && !state.index.queues.contains_key(&dir) {
+            // Listed later, the file would be taken for somebody else's. Where this fails, the next use says so.
+            let _ = self.list_unknown(state, dir);
+        }
         if state.index.queues.contains_key(&dir)
             && let Some(path) = state.dirs.path(dir)
         {
