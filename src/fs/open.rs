@@ -1,10 +1,11 @@
 //! Creating and opening files: where a write becomes a new handoff, an edit, or an append (spec 4).
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::sync::Arc;
 
 use super::dirs::{DirId, DirKind};
-use super::docs::{Doc, DocId, PlainId};
+use super::docs::{Doc, DocId};
 use super::drafts::Naming;
 use super::handles::{Open, OpenDoc};
 use super::nodes::What;
@@ -19,8 +20,10 @@ use crate::store::beneath::stat_file;
 use crate::store::local::Area;
 
 mod alias;
+mod plain;
 
 use alias::Decision;
+use plain::open_as_plain;
 
 /// How a file is opened, out of open(2)'s flags.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +76,7 @@ impl Fs {
                 .dir(parent)
                 .is_ok_and(|dir| state.dirs.kind(dir) == DirKind::Queue)
                 && !exact
-                && class != NameClass::Scratch
+                && !matches!(class, NameClass::Scratch | NameClass::Hidden)
         });
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -109,21 +112,23 @@ impl Fs {
                 );
             }
         }
-        let object = self.noticed(self.make(state, request, dir, name, mode, caller.as_ref()))?;
-        let created = self.open_made(state, request, (dir, name), &object, flags);
+        let made = self.make(state, request, (dir, name), mode, flags, caller.as_ref());
+        let (object, file) = self.noticed(made)?;
+        let created = self.open_made(state, request, (dir, name), (&object, file), flags);
         if let (Err(_), Object::Doc { doc, .. }) = (&created, object) {
             self.drop_draft(state, doc);
         }
         created
     }
 
-    /// Opens what was made just now.
+    /// Opens what was made just now. A plain file is open already: its mode may forbid its own maker to write to it, and
+    /// only the open that makes it may do so all the same.
     fn open_made(
         &self,
         state: &mut State,
         request: Request,
         (dir, name): (DirId, &OsStr),
-        object: &Object,
+        (object, file): (&Object, Option<File>),
         flags: Flags,
     ) -> Result<Created> {
         let entry = self.enter(state, dir, name, object)?;
@@ -136,7 +141,13 @@ impl Fs {
                 };
                 self.open_draft(state, request, entry.node, *doc, flags)
             }
-            Object::Plain(plain) => self.open_plain(state, entry.node, *plain, flags),
+            Object::Plain(plain) => match file {
+                Some(file) => {
+                    let opened = self.admit(&file);
+                    opened.map(|()| open_as_plain(state, entry.node, *plain, Arc::new(file), flags))
+                }
+                None => self.open_plain(state, entry.node, *plain, flags),
+            },
             _ => Err(Error::NotPermitted),
         };
         if opened.is_err() {
@@ -164,16 +175,16 @@ impl Fs {
         Ok(created.entry)
     }
 
-    /// Makes a file of a name that is free to this caller.
+    /// Makes a file of a name that is free to this caller; answers it open if it is a plain one.
     fn make(
         &self,
         state: &mut State,
         request: Request,
-        dir: DirId,
-        name: &OsStr,
+        (dir, name): (DirId, &OsStr),
         mode: u32,
+        flags: Flags,
         caller: Option<&Caller>,
-    ) -> Result<Object> {
+    ) -> Result<(Object, Option<File>)> {
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
         let plain = |state: &mut State, area| {
             let file = self.local.create(area, &path, name, mode)?;
@@ -181,13 +192,18 @@ impl Fs {
             if area == Area::Backing {
                 self.touch(state, dir, name);
             }
-            Ok(Object::Plain(state.docs.enter_plain(area, dir, name, ino)))
+            let plain = state.docs.enter_plain(area, dir, name, ino);
+            Ok((Object::Plain(plain), Some(file)))
         };
         if state.dirs.kind(dir) == DirKind::Plain || self.local.is_ordinary(&path.join(name)) {
             return plain(state, Area::Backing);
         }
         let (naming, alias) = match names::classify(name) {
             NameClass::Scratch => return plain(state, Area::Scratch),
+            NameClass::Hidden if flags.exclusive && names::is_rsync_temporary(name) => {
+                return plain(state, Area::Scratch);
+            }
+            NameClass::Hidden => return plain(state, Area::Backing),
             NameClass::Peek | NameClass::Status | NameClass::Private => {
                 return Err(Error::NotPermitted);
             }
@@ -211,7 +227,7 @@ impl Fs {
         if let (true, Some(caller)) = (alias, caller) {
             self.set_alias(state, dir, name, caller, doc);
         }
-        Ok(Object::Doc { doc, own: alias })
+        Ok((Object::Doc { doc, own: alias }, None))
     }
 
     pub(super) fn set_alias(
@@ -316,43 +332,6 @@ impl Fs {
                 })
             }
         }
-    }
-
-    fn open_plain(
-        &self,
-        state: &mut State,
-        node: NodeId,
-        id: PlainId,
-        flags: Flags,
-    ) -> Result<Opened> {
-        let plain = state.docs.plain(id).ok_or(Error::Stale)?;
-        let file = match state.nodes.get(node).and_then(|node| node.file()) {
-            Some(file) if plain.gone => file.clone(),
-            _ if plain.gone => return Err(Error::Stale),
-            _ => {
-                let path = state.dirs.path(plain.dir).ok_or(Error::Stale)?;
-                let (area, name) = (plain.area, &plain.name);
-                let file = self.local.open_file(area, &path, name, flags.access())?;
-                self.admit(&file)?;
-                Arc::new(file)
-            }
-        };
-        if flags.truncate {
-            file.set_len(0)?;
-        }
-        state.nodes.opened(node, Some(&file));
-        let open = Open::Plain {
-            plain: id,
-            file,
-            write: flags.write,
-            flushed: false,
-        };
-        let handle = state.handles.insert(node, open);
-        Ok(Opened {
-            handle,
-            // It may be renamed and so be a handoff by the time it is closed.
-            flush: flags.write,
-        })
     }
 
     /// Opens what the node shows: the draft where it shows the draft, else the stored file in place.

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::names::{self, NameClass};
 use crate::session::Caller;
 use crate::store::Kind;
+use crate::store::first_mount::is_hidden;
 use crate::store::local::Area;
 
 impl Fs {
@@ -189,7 +190,7 @@ impl Fs {
         Ok(())
     }
 
-    /// link(2): a scratch file that is linked to another name is published under it (spec 4.6). Everything else may
+    /// link(2): a scratch or hidden file that is linked to another name is published under it (spec 4.6). Everything else may
     /// not have two names (spec 4.10), but for what is passed through.
     pub fn link(
         &self,
@@ -226,15 +227,21 @@ impl Fs {
             let from_path = state.dirs.path(from_dir).ok_or(Error::NotFound)?;
             let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
             let from = (area, from_path.as_path(), from_name.as_os_str());
+            let hidden = state.is_queue(from_dir) && is_hidden(&from_name);
             let object = if !state.is_queue(from_dir) && !state.is_queue(dir) {
                 self.local.link(from, (Area::Backing, &path, name))?;
                 self.resolve(state, dir, name, Some(&caller))?
-            } else if area != Area::Scratch || !state.is_queue(dir) {
+            } else if area != Area::Scratch && !hidden || !state.is_queue(dir) {
                 return Err(Error::NotPermitted);
             } else {
                 match names::classify(name) {
                     NameClass::Scratch => {
                         self.local.link(from, (Area::Scratch, &path, name))?;
+                        self.resolve(state, dir, name, Some(&caller))?
+                    }
+                    NameClass::Hidden => {
+                        self.local.link(from, (Area::Backing, &path, name))?;
+                        self.touch(state, dir, name);
                         self.resolve(state, dir, name, Some(&caller))?
                     }
                     NameClass::Peek | NameClass::Status | NameClass::Private => {

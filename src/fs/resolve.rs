@@ -119,7 +119,10 @@ impl Fs {
                 }
                 match self.resolve_backing(state, dir, name) {
                     Err(Error::NotFound)
-                        if matches!(class, NameClass::Scratch | NameClass::Status) =>
+                        if matches!(
+                            class,
+                            NameClass::Scratch | NameClass::Hidden | NameClass::Status
+                        ) =>
                     {
                         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
                         let meta = self.local.stat(Area::Scratch, &path, name)?;

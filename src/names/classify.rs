@@ -26,8 +26,11 @@ pub enum NameClass {
     Private,
     /// A handoff under its own name, as [`StampedName::from_written`] reads it.
     Stamped(StampedName),
-    /// A tool's temporary file (spec 4.6); every hidden name that is none of the above.
+    /// A tool's temporary file (spec 4.6).
     Scratch,
+    /// A hidden name that is none of the above: passed through as it is (spec 3.6). rsync's temporary names are among
+    /// them; what they mean depends on how the file is made, see [`is_rsync_temporary`].
+    Hidden,
     /// What a tool keeps of an earlier version, `*.bak` or `*.orig` (spec 4.5).
     Backup,
     /// Anything else: writing it makes a handoff (spec 4.1).
@@ -47,6 +50,8 @@ pub fn classify(name: &OsStr) -> NameClass {
         NameClass::Private
     } else if is_scratch(bytes) {
         NameClass::Scratch
+    } else if bytes.starts_with(b".") {
+        NameClass::Hidden
     } else if is_backup(bytes) {
         NameClass::Backup
     } else if let Some(stamped) = StampedName::from_written(name) {
@@ -67,6 +72,7 @@ pub fn is_adoptable(name: &OsStr) -> bool {
         | NameClass::Status
         | NameClass::Private
         | NameClass::Scratch
+        | NameClass::Hidden
         | NameClass::Backup => false,
     }
 }
@@ -88,7 +94,7 @@ pub fn adopted(name: &OsStr, stamp: Stamp) -> StampedName {
     }
 }
 
-/// Spec 4.6, hidden names included.
+/// Spec 4.6, hidden names of these kinds included.
 pub(super) fn is_scratch(name: &[u8]) -> bool {
     const ENDINGS: [&str; 10] = [
         "~",
@@ -104,12 +110,29 @@ pub(super) fn is_scratch(name: &[u8]) -> bool {
     ];
     /// Vim makes it to see whether it may write to the directory.
     const VIM_PROBE: &[u8] = b"4913";
-    name.starts_with(b".")
+    is_hidden_swap(name)
         || ENDINGS.iter().any(|end| name.ends_with(end.as_bytes()))
         || (name.len() >= 2 && name.starts_with(b"#") && name.ends_with(b"#"))
         || is_numbered_tmp(name)
         || name == VIM_PROBE
         || is_random(name)
+}
+
+/// `.*.sw?`: vim's swap files.
+fn is_hidden_swap(name: &[u8]) -> bool {
+    let hidden = name.strip_prefix(b".");
+    hidden.is_some_and(|rest| matches!(rest, [.., b'.', b's', b'w', _]))
+}
+
+/// `.name.XXXXXX`: the file that rsync renames into place. A scratch file if it was made with O_EXCL, as rsync does it
+/// (spec 4.6).
+pub fn is_rsync_temporary(name: &OsStr) -> bool {
+    let mut parts = name.as_bytes().rsplitn(2, |&byte| byte == b'.');
+    let drawn = |random: &[u8]| random.len() == 6 && random.iter().all(u8::is_ascii_alphanumeric);
+    parts.next().is_some_and(drawn)
+        && parts
+            .next()
+            .is_some_and(|rest| rest.len() >= 2 && rest.starts_with(b"."))
 }
 
 /// `*.tmp.<digits>` and `*.tmp.<digits>.<hex>`: how agents name the file they rename into place.
@@ -159,7 +182,7 @@ mod tests {
     #[test]
     fn scratch_names() {
         for name in words(
-            ".x .x.md .git . x~ x.md~ ~ #x# ## x.tmp x.md.tmp.1234 x.md.tmp.1234.0aF9 x.tmp.1.1 \
+            ".x~ .x.tmp .x.md.tmp.12 .x.part .x.md.swp .x.swo ..swp x~ x.md~ ~ #x# ## x.tmp x.md.tmp.1234 x.md.tmp.1234.0aF9 x.tmp.1.1 \
              x.part x.md.partial x.swp x.swx x.vsctmp x.crswap x.md___jb_tmp___ x.md___jb_old___ \
              4913 sedA1_zz9 tmpab_12xyz XXabc_12 pending.md~ pending.md.tmp.1 \
              2026-11-22_142301_x~ 2026-11-22_142301_x.md~ 2026-11-22_142301_x.md.tmp.12.ab \
@@ -177,6 +200,32 @@ mod tests {
         }
     }
 
+    /// spec 3.6, 4.6: what is hidden, and of it what rsync may have made
+    #[test]
+    fn hidden_names() {
+        for (name, rsync) in [
+            (".x", false),
+            (".git", false),
+            (".gitignore", false),
+            (".netrc", false),
+            (".bak", false),
+            (".x.md.bak", false),
+            (".sw", false),
+            (".x.swap", false),
+            (".2026-11-22_142301_x.md", false),
+            (".x.md.Xa12b", false),
+            (".x.md.Xa12b_", false),
+            ("..Xa12bC", false),
+            (".Xa12bC", false),
+            (".x.md.Xa12bC", true),
+            (".x.Xa12bC", true),
+        ] {
+            assert_eq!(classify(OsStr::new(name)), NameClass::Hidden, "{name}");
+            assert_eq!(is_rsync_temporary(OsStr::new(name)), rsync, "{name}");
+        }
+        assert!(!is_rsync_temporary(OsStr::new("x.md.Xa12bC")));
+    }
+
     /// spec 2, 4.5, 6.1, 6.5: every other class
     #[test]
     fn other_classes() {
@@ -191,7 +240,6 @@ mod tests {
             ("pending.md.bak", NameClass::Backup),
             ("2026-11-22_142301_x.md.bak", NameClass::Backup),
             ("2026-11-22_142301_x.orig", NameClass::Backup),
-            (".bak", NameClass::Scratch),
         ] {
             assert_eq!(classify(OsStr::new(name)), class, "{name}");
         }

@@ -187,7 +187,7 @@ fn check_made(mount: &Mount, name: &OsStr, tried: &Tried, said: &str) {
             );
         }
         NameClass::Stamped(stamped) => assert_eq!(*made, stamped.to_os_string(), "{said}"),
-        NameClass::Scratch | NameClass::Backup => {
+        NameClass::Scratch | NameClass::Hidden | NameClass::Backup => {
             let stamped = StampedName::parse(made).is_some();
             assert!(
                 made == name || class == NameClass::Backup && stamped,

@@ -18,6 +18,7 @@ mod editors;
 mod edits;
 mod failures;
 mod first_mount;
+mod hidden;
 mod listing;
 mod meanwhile;
 mod memory;

@@ -8,9 +8,9 @@ use crate::actors::Actor;
 use crate::harness::{Mount, slug};
 
 const SCRATCH: [&str; 22] = [
-    ".hidden.md",
+    ".n.md~",
     ".n.md.swp",
-    ".n.md.Xa12bC",
+    ".n.md.tmp.12",
     "n.md~",
     "#n.md#",
     "n.tmp",
@@ -157,11 +157,11 @@ fn expiry() {
     let mount = Mount::new();
     mount.sh(
         "a",
-        "echo x > old.tmp; echo y > .#lock; touch -d '30 days ago' .#lock",
+        "echo x > old.tmp; echo y > .old.swo; touch -d '30 days ago' .old.swo",
     );
     mount.clock.advance(Duration::from_secs(6 * 24 * 60 * 60));
     mount.fs().sweep();
-    assert_eq!(mount.names(), [".#lock", "old.tmp"]);
+    assert_eq!(mount.names(), [".old.swo", "old.tmp"]);
     mount.clock.advance(Duration::from_secs(2 * 24 * 60 * 60));
     mount.fs().sweep();
     assert_eq!(mount.names(), [""; 0]);

@@ -68,7 +68,8 @@ impl Model {
                 Some(id) => (id, self.seen(id, true)),
                 None => {
                     let ino = self.inode(Vec::new());
-                    self.plain.insert(at.clone(), Plain { scratch: true, ino });
+                    let scratch = names::classify(OsStr::new(&at.1)) == NameClass::Scratch;
+                    self.plain.insert(at.clone(), Plain { scratch, ino });
                     return Ok(self.opened(Target::Plain, ino, mode));
                 }
             },
@@ -132,11 +133,12 @@ impl Model {
         self.last
     }
 
-    /// A new handoff under this name (4.1); `None` for a scratch name, which makes an ordinary file (4.6).
+    /// A new handoff under this name (4.1); `None` for a scratch or hidden name, which makes an ordinary file (4.6,
+    /// 3.6).
     fn create(&mut self, who: Who, at: &At) -> Option<Id> {
         let (queue, name) = at;
         let id = match names::classify(OsStr::new(name)) {
-            NameClass::Scratch => return None,
+            NameClass::Scratch | NameClass::Hidden => return None,
             NameClass::Stamped(stamped) => {
                 let exact = stamped.to_os_string() == OsStr::new(name);
                 let id = self.new_draft(queue, stamped, exact);

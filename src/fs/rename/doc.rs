@@ -29,6 +29,15 @@ impl Fs {
         let new = state.dirs.join(to.dir, to.name).ok_or(Error::NotFound)?;
         let class = names::classify(to.name);
         let onto_plain = matches!(target, Some(Object::Plain(_)));
+        if state.is_queue(to.dir)
+            && matches!(
+                class,
+                NameClass::Scratch | NameClass::Hidden | NameClass::Backup
+            )
+        {
+            // Editors move the old version out of the way, and then remove it (spec 3.9).
+            self.keep_version(state, id)?;
+        }
         if !state.is_queue(to.dir) || onto_plain || self.local.is_ordinary(&new) {
             let area = match target {
                 Some(Object::Plain(other)) => {
@@ -38,15 +47,11 @@ impl Fs {
             };
             self.unmake(state, id, area, *to, *caller, renaming.from)?;
         } else {
-            if matches!(class, NameClass::Scratch | NameClass::Backup) {
-                // Editors move the old version out of the way, and then remove it (spec 3.9).
-                self.keep_version(state, id)?;
-            }
             match class {
                 NameClass::Scratch => {
                     self.unmake(state, id, Area::Scratch, *to, *caller, renaming.from)?;
                 }
-                NameClass::Backup => {
+                NameClass::Hidden | NameClass::Backup => {
                     self.unmake(state, id, Area::Backing, *to, *caller, renaming.from)?;
                 }
                 NameClass::Stamped(stamped) => {

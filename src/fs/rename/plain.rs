@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::names::{self, NameClass, Slug};
 use crate::session::Caller;
 use crate::store::DraftFile;
+use crate::store::first_mount::is_hidden;
 use crate::store::local::Area;
 
 impl Fs {
@@ -28,7 +29,9 @@ impl Fs {
             ..
         } = renaming;
         let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
-        let scratch = plain.area == Area::Scratch;
+        // A hidden file of a queue is the temporary file of a tool unknown to us: renaming it publishes it, too.
+        let scratch =
+            plain.area == Area::Scratch || state.is_queue(from.dir) && is_hidden(from.name);
         let old = state
             .dirs
             .join(from.dir, from.name)
@@ -42,13 +45,16 @@ impl Fs {
                 return self.move_ordinary(state, id, (&old, &new), *to, onto_plain, *caller);
             }
             self.move_plain(state, id, Area::Backing, *to, onto_plain, *caller)?;
-        } else if class == NameClass::Scratch {
-            let area = match target {
-                Some(Object::Plain(other)) => {
-                    state.docs.plain(*other).map_or(Area::Scratch, |it| it.area)
-                }
+        } else if matches!(class, NameClass::Scratch | NameClass::Hidden) {
+            let other = match target {
+                Some(Object::Plain(other)) => state.docs.plain(*other),
+                _ => None,
+            };
+            let area = match class {
+                NameClass::Hidden => Area::Backing,
                 _ => Area::Scratch,
             };
+            let area = other.map_or(area, |it| it.area);
             // An editor's backup: what takes the old name next is still the ordinary file.
             self.move_plain(state, id, area, *to, onto_plain, *caller)?;
         } else if class == NameClass::Unstamped
