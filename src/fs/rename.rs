@@ -72,7 +72,7 @@ impl Fs {
             name: new_name,
         };
         // What this publishes must be durable first, and that takes long: it is done without the lock.
-        self.sync_scratch(from, caller.as_ref())?;
+        self.sync_scratch(from, to, caller.as_ref())?;
         let queues: Vec<_> = {
             let mut guard = self.lock();
             let state = &mut *guard;
@@ -151,7 +151,7 @@ impl Fs {
     }
 
     /// Makes a scratch or ordinary file's content durable, in case the rename publishes it.
-    fn sync_scratch(&self, from: Place<'_>, caller: Option<&Caller>) -> Result<()> {
+    fn sync_scratch(&self, from: Place<'_>, to: Place<'_>, caller: Option<&Caller>) -> Result<()> {
         if !self.options.sync {
             return Ok(());
         }
@@ -159,7 +159,7 @@ impl Fs {
             let mut guard = self.lock();
             let state = &mut *guard;
             match self.resolve(state, from.dir, from.name, caller)? {
-                Object::Plain(plain) if state.is_queue(from.dir) => {
+                Object::Plain(plain) if state.is_queue(from.dir) || state.is_queue(to.dir) => {
                     self.plain_file(state, plain).ok()
                 }
                 _ => None,

@@ -150,7 +150,7 @@ fn check(calls: &[Call], data: &str, to: &str, dirs: &[&str]) {
 
 const WRITES: &str = "echo x > n.md; mkdir -p q/r; echo x > q/r/deep.md; echo x > s.tmp; mv s.tmp s.md; \
     echo x > 2026-01-02_030405_edited.md; cat 2026-01-02_030405_edited.md; \
-    echo x > l.tmp; ln l.tmp l.md";
+    echo x > l.tmp; ln l.tmp l.md; echo x > .hidden; mv .hidden h.md; mkdir .d; echo x > .d/passed; mv .d/passed p.md";
 
 const MOVES: &str = "mv q/r/*deep.md 2026-01-02_030405_moved.md; mv 2026-01-02_030405_moved.md q/";
 
@@ -172,6 +172,8 @@ fn data_then_name_then_reply() {
     check(&calls, "drafts/q/r/", "_deep.md", &["q/r"]);
     check(&calls, "scratch/", "_s.md", &[""]);
     check(&calls, "scratch/", "_l.md", &[""]);
+    check(&calls, ".hidden", "_h.md", &[""]);
+    check(&calls, ".d/passed", "_p.md", &[""]);
     for made in ["q", "q/r", ".handoff-fs/drafts/q/r"] {
         let parent = Path::new(made).parent().unwrap().to_str().unwrap();
         let at = position(&calls, |call| *call == Call::Made(made.into()));
