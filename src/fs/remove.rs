@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::names::{self, NameClass};
 use crate::session::Caller;
 use crate::store::Kind;
+use crate::store::beneath::stat_file;
 use crate::store::first_mount::is_hidden;
 use crate::store::local::Area;
 
@@ -57,13 +58,29 @@ impl Fs {
         let doc = state.docs.get(id).ok_or(Error::NotFound)?;
         let (dir, name) = (doc.dir, doc.name.to_os_string());
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-        match doc.content {
-            Content::New(_) => self.local.remove(Area::Drafts, &path, &name)?,
-            Content::Editing(_) => {
-                self.store.remove(&path, &name)?;
-                self.local.remove(Area::Edits, &path, &name)?;
+        // Nobody has read it (spec 3.9). Of what is still being written it is not known yet whether it has a byte.
+        let unread = |size| doc.name.is_pending() && (size > 0 || doc.writers > 0);
+        let drafted = match doc.draft() {
+            Some(draft) if doc.is_new() || draft.modified => stat_file(&*draft.file)?.size,
+            _ => 0,
+        };
+        let now = self.clock.now();
+        if doc.is_stored() {
+            let size = self.store.stat(&path, &name)?.size;
+            match unread(size) {
+                true => self.local.keep_pending(Area::Backing, &path, &name, now)?,
+                false => self.store.remove(&path, &name)?,
             }
-            Content::Stored => self.store.remove(&path, &name)?,
+        }
+        match doc.content {
+            Content::New(_) | Content::Editing(_) if unread(drafted) => {
+                self.local
+                    .keep_pending(doc.draft_area(), &path, &name, now)?;
+            }
+            Content::New(_) | Content::Editing(_) => {
+                self.local.remove(doc.draft_area(), &path, &name)?;
+            }
+            Content::Stored => {}
             Content::Gone => return Err(Error::NotFound),
         }
         self.doc_gone(state, id);

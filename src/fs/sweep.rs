@@ -27,7 +27,7 @@ impl Fs {
         }
         if let Err(error) = self.local.sweep(self.retention, self.clock.now()) {
             log::warn!(
-                "expired scratch files and replaced versions could not all be deleted ({error}); the next sweep tries again"
+                "expired scratch files, replaced versions and removed handoffs could not all be deleted ({error}); the next sweep tries again"
             );
         }
         self.forget_sessions();

@@ -7,6 +7,7 @@
 //! .handoff-fs/edits/…        new content of a published handoff, likewise
 //! .handoff-fs/scratch/…      scratch files (spec 4.6), likewise
 //! .handoff-fs/consuming/…    what is being consumed by a read that is not answered yet
+//! .handoff-fs/removed/…      pending handoffs that were removed (spec 3.9), named likewise, under their queue's path
 //! .handoff-fs/replaced/…     what a write replaced (spec 3.9): `<name>.<nanoseconds since 1970>`
 //! ```
 
@@ -30,9 +31,11 @@ use crate::names::PRIVATE;
 use crate::retention::Retention;
 
 mod record;
+mod removed;
 mod replaced;
 
 use record::Record;
+pub use removed::Removed;
 use replaced::unique_nanos;
 
 /// A part of the backing directory.
@@ -48,21 +51,25 @@ pub enum Area {
     Scratch,
     /// What writes replaced.
     Replaced,
+    /// Pending handoffs that were removed.
+    Removed,
     /// What is being consumed by reads that have not been answered yet.
     Consuming,
 }
 
 impl Area {
     /// Those in the private directory.
-    pub(super) const PRIVATE: [Area; 5] = [
+    pub(super) const PRIVATE: [Area; 6] = [
         Area::Drafts,
         Area::Edits,
         Area::Scratch,
         Area::Replaced,
+        Area::Removed,
         Area::Consuming,
     ];
 
-    /// The areas whose directories follow when a queue is renamed. Replaced versions stay where they were kept.
+    /// The areas whose directories follow when a queue is renamed. Replaced versions, and what was removed, stay
+    /// where they were kept.
     const FOLLOWING: [Area; 3] = [Area::Drafts, Area::Edits, Area::Scratch];
 
     pub(super) fn path(self, queue: &Path) -> PathBuf {
@@ -72,6 +79,7 @@ impl Area {
             Area::Edits => "edits",
             Area::Scratch => "scratch",
             Area::Replaced => "replaced",
+            Area::Removed => "removed",
             Area::Consuming => "consuming",
         };
         Path::new(PRIVATE).join(part).join(queue)

@@ -33,6 +33,7 @@ mod races_readers;
 mod reading;
 mod reading_ahead;
 mod recovery;
+mod removed;
 mod renames;
 mod retention;
 mod round_trips;

@@ -278,7 +278,10 @@ impl Model {
     fn delete(&mut self, id: Id) {
         let ino = self.handoffs[id].ino;
         self.handoffs[id].content = Content::Gone;
-        self.inodes[ino].acknowledged.clear();
+        // What nobody has read is kept (3.9).
+        if !self.handoffs[id].name.is_pending() {
+            self.inodes[ino].acknowledged.clear();
+        }
     }
 
     pub fn mkdir(&mut self, queue: &str) -> Result<()> {

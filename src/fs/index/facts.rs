@@ -63,6 +63,9 @@ impl Fs {
         names: &[Arc<OsStr>],
     ) -> Result<HashMap<Arc<OsStr>, Unread>> {
         let mut unread = HashMap::new();
+        if names.is_empty() {
+            return Ok(unread);
+        }
         let names = self.foreign(state, dir, names);
         let batches = names.chunks(BATCH);
         let last_byte =

@@ -72,9 +72,10 @@ impl Local {
         }
     }
 
-    /// Removes replaced versions and scratch files past the retention time.
+    /// Removes replaced versions, removed handoffs and scratch files past the retention time.
     pub fn sweep(&self, retention: Retention, now: SystemTime) -> Result<()> {
         self.change_record(|_| false)?;
+        self.sweep_removed(retention, now)?;
         for (queue, name, _) in self.list_all(Area::Replaced)? {
             if replaced_at(&name).is_some_and(|at| retention.expired(at, now)) {
                 self.remove(Area::Replaced, &queue, &name)?;
@@ -90,7 +91,7 @@ impl Local {
     }
 }
 
-fn replaced_name(name: &OsStr, nanos: u128) -> OsString {
+pub(super) fn replaced_name(name: &OsStr, nanos: u128) -> OsString {
     // 20 digits are enough until the year 5000; a dot and they must fit 255 bytes.
     let bytes = name.as_bytes();
     let mut kept = OsStr::from_bytes(&bytes[..bytes.len().min(230)]).to_owned();
@@ -98,7 +99,7 @@ fn replaced_name(name: &OsStr, nanos: u128) -> OsString {
     kept
 }
 
-fn replaced_at(name: &OsStr) -> Option<SystemTime> {
+pub(super) fn replaced_at(name: &OsStr) -> Option<SystemTime> {
     let digits = name.as_bytes().rsplit(|byte| *byte == b'.').next()?;
     let nanos: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(nanos))
