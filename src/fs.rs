@@ -68,6 +68,7 @@ mod attrs;
 mod callers;
 mod commit;
 mod consume;
+mod covered;
 mod descriptors;
 mod dirs;
 mod docs;

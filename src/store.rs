@@ -21,6 +21,7 @@ pub mod dir;
 pub mod first_mount;
 pub mod lease;
 pub mod local;
+pub mod mountpoint;
 pub mod open_error;
 mod private;
 

@@ -12,7 +12,10 @@ use rustix::io::Errno;
 use super::mounts::{self, Mount, NotUnmounted, State};
 use super::{Failed, control, shown};
 use crate::config::Config;
+use crate::error::Error;
 use crate::names::PRIVATE;
+use crate::store::beneath::{self, Beneath};
+use crate::store::mountpoint;
 
 /// Mounts piled up at one place by repeated crashes; more than this is not cleared but reported.
 const MOST_DEAD: usize = 32;
@@ -24,6 +27,8 @@ pub(super) struct Place {
     pub(super) backing: PathBuf,
     /// Opened before the mount, for by default the mount covers this very directory.
     pub(super) directory: OwnedFd,
+    /// The directory that is covered, if it is another one.
+    pub(super) covered: Option<OwnedFd>,
 }
 
 /// Clears a dead mount, makes a missing mountpoint, and checks all the rest.
@@ -46,20 +51,59 @@ pub(super) fn prepare(config: &Config) -> Result<Place, Failed> {
         Some(backing) => check_backing(&resolve(backing), &mountpoint)?,
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = loop {
-        let directory = rustix::fs::open(&backing, flags, Mode::empty())
-            .map_err(|error| cannot("be opened", &backing, &error.into()))?;
+    let open = |path: &Path| {
+        let opened = rustix::fs::open(path, flags, Mode::empty());
+        opened.map_err(|error| cannot("be opened", path, &error.into()))
+    };
+    let (directory, covered) = loop {
+        let directory = open(&backing)?;
+        let covered = (backing != mountpoint)
+            .then(|| open(&mountpoint))
+            .transpose()?;
         if !is_ours(&mountpoint) {
-            break directory;
+            break (directory, covered);
         }
         // Somebody has mounted here meanwhile, so this may be that mount's directory.
         clear(&mountpoint)?;
     };
+    if let Some(covered) = &covered {
+        refuse_to_cover((&mountpoint, covered), (&backing, &directory))?;
+    }
     Ok(Place {
         mountpoint,
         backing,
         directory,
+        covered,
     })
+}
+
+/// What lies in a directory that was not mounted over before is its user's, and would be hidden by the mount. What lies in
+/// one that was is taken in (spec 3.7).
+fn refuse_to_cover(
+    (mountpoint, covered): (&Path, &OwnedFd),
+    (backing, directory): (&Path, &OwnedFd),
+) -> Result<(), Failed> {
+    let failed = |error: Error| {
+        cannot(
+            "be read",
+            mountpoint,
+            &io::Error::from_raw_os_error(error.errno()),
+        )
+    };
+    let is_empty = beneath::names(covered).map_err(failed)?.is_empty();
+    let directory = directory
+        .try_clone()
+        .map_err(|error| cannot("be opened", backing, &error))?;
+    if is_empty || mountpoint::last(&Beneath::new(directory)).is_some_and(|last| last == mountpoint)
+    {
+        return Ok(());
+    }
+    let cause = "is not empty, and --backing would hide what is in it";
+    let cure = format_args!(
+        "move that to {} or away, or choose an empty mountpoint",
+        shown(backing)
+    );
+    Err(Failed::new(mountpoint, cause, cure))
 }
 
 /// The path as the kernel's table would have it: links in it followed, but a mount at its end not touched, for

@@ -143,6 +143,7 @@ fn open(config: &Config, place: Place) -> Result<(Arc<Fs>, Session<Adapter>), Fa
         mountpoint,
         backing,
         directory,
+        covered,
     } = place;
     let options = Options {
         retention: config.retention,
@@ -175,6 +176,10 @@ fn open(config: &Config, place: Place) -> Result<(Arc<Fs>, Session<Adapter>), Fa
             opened => break opened.map_err(failed)?,
         }
     };
+    if covered.is_some() {
+        // First, or what somebody writes there after a crash would be taken for what was there before.
+        fs.note_mountpoint().map_err(|error| failed(error.into()))?;
+    }
     // Before anybody can ask the mount who its supervisor is.
     if let Part::Daemon(supervisor) = config.part {
         supervised::watch_supervisor(config, supervisor, fs.clone());
@@ -182,6 +187,10 @@ fn open(config: &Config, place: Place) -> Result<(Arc<Fs>, Session<Adapter>), Fa
     let session = Adapter::new(fs.clone())
         .mount(&mountpoint, &fuse_config())
         .map_err(|error| not_mounted(&mountpoint, &error))?;
+    if let Some(covered) = covered {
+        // Now that nobody reaches it any more by its path, and before anything is served.
+        fs.take_in(covered);
+    }
     Ok((fs, session))
 }
 

@@ -37,6 +37,7 @@ pub(super) use facts::Unread;
 use memory::known;
 pub(super) use memory::{Index, Known};
 use queue::Queue;
+pub(super) use strays::is_finished_at_mount;
 
 fn is_never_shown(name: &OsStr, kind: Kind) -> bool {
     kind == Kind::Other || name == names::PRIVATE

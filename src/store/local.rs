@@ -3,6 +3,7 @@
 //! ```text
 //! .handoff-fs/lock           held with flock(2) by the one daemon; holds its pid, and in a second line its supervisor's
 //! .handoff-fs/first-mount    see first_mount
+//! .handoff-fs/mountpoint     see mountpoint
 //! .handoff-fs/drafts/…       new handoffs that are not published yet, under their queue's path and stamped name
 //! .handoff-fs/edits/…        new content of a published handoff, likewise
 //! .handoff-fs/scratch/…      scratch files (spec 4.6), likewise
@@ -25,7 +26,7 @@ use rustix::fs::{AtFlags, Mode};
 use super::beneath::{self, Beneath, Dir};
 use super::first_mount::FirstMount;
 use super::open_error::OpenError;
-use super::{Access, Kind, Meta, private};
+use super::{Access, Kind, Meta, mountpoint, private};
 use crate::error::{Error, Result};
 use crate::names::PRIVATE;
 use crate::retention::Retention;
@@ -129,6 +130,11 @@ impl Local {
     /// no daemon to ask.
     pub fn note_supervisor(&self, pid: Option<u32>) -> Result<()> {
         private::write_pids(&self.root.dir(Path::new(PRIVATE))?, pid)
+    }
+
+    /// Notes where this is about to be mounted, if that is a directory of its own (spec 3.7).
+    pub fn note_mountpoint(&self, mountpoint: &Path) -> Result<()> {
+        mountpoint::note(&self.root, mountpoint, self.durable)
     }
 
     /// An area's directory of a queue, which must exist.

@@ -15,6 +15,7 @@ mod torture;
 mod users;
 
 mod bad_input;
+mod covered;
 mod crash;
 mod crash_edits;
 mod kill_loop;

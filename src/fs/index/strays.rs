@@ -5,6 +5,7 @@
 //! a stamped name below.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -81,6 +82,17 @@ impl Queue {
             }
         }
     }
+}
+
+/// Is a file finished that is looked at once, when nobody can reach it by its name any more?
+pub(in crate::fs) fn is_finished_at_mount(
+    file: &File,
+    meta: &Meta,
+    at: Instant,
+    now: SystemTime,
+) -> bool {
+    let writers = lease::writers(file);
+    Queue::default().is_finished(OsStr::new(""), &known(meta), writers, at, Some(now))
 }
 
 impl Known {
