@@ -190,7 +190,13 @@ pub trait Store: Send + Sync {
     /// Renames a stored file, never over another one.
     fn rename(&self, from: (&Path, &OsStr), to: (&Path, &OsStr)) -> Result<()>;
 
-    /// Renames a pending handoff to `done` (or its next free suffix) and sets its mtime to `now` (spec 3.5);
+    /// Sets both times of a stored file.
+    fn set_times(&self, queue: &Path, name: &OsStr, time: SystemTime) -> Result<()> {
+        let file = self.open(queue, name, Access::READ)?;
+        beneath::set_times(&file, Some(time), Some(time))
+    }
+
+    /// Renames a pending handoff to `done` (or its next free suffix) and sets its times to `now` (spec 3.5);
     /// answers the name it got.
     fn consume(
         &self,

@@ -114,7 +114,8 @@ impl Fs {
         }
         if doc.retracted {
             name = self.stays_as(state, dir, &name);
-            beneath::set_times(&*draft.file, None, Some(self.clock.now()))?;
+            let now = Some(self.clock.now());
+            beneath::set_times(&*draft.file, now, now)?;
         }
         let name = self.move_draft((Area::Drafts, path), &reserved, ino, &name)?;
         state.docs.rename(id, dir, name.clone());

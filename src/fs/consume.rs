@@ -15,7 +15,6 @@ use super::{Fs, Request, State};
 use crate::delivery::ReadSeen;
 use crate::error::{Error, Result};
 use crate::names::StampedName;
-use crate::store::beneath::{self, stat_file};
 use crate::store::local::Area;
 use crate::store::{Access, Meta, first_free};
 
@@ -169,6 +168,7 @@ impl Fs {
             });
             match renamed_to {
                 Ok(name) => {
+                    self.pending_again(queue, &name);
                     log::warn!(
                         "{}: was being read when the last daemon ended; it is delivered again",
                         queue.join(name.to_os_string()).display()
@@ -330,12 +330,23 @@ impl Fs {
     /// cut that has left the new name without the new mtime; what is younger would at worst go some days too early.
     pub(super) fn seven_days_from_now(&self, queue: &Path, name: &OsStr) -> Result<()> {
         let now = self.clock.now();
-        let file = self.store.open(queue, name, Access::READ)?;
-        let late = self.retention.expired(stat_file(&file)?.mtime, now);
-        beneath::set_times(&file, None, Some(now))?;
-        if late && self.options.sync {
-            file.sync_all()?;
+        let mtime = self.store.stat(queue, name)?.mtime;
+        self.store.set_times(queue, name, now)?;
+        if self.options.sync && self.retention.expired(mtime, now) {
+            self.store.open(queue, name, Access::READ)?.sync_all()?;
         }
         Ok(())
+    }
+
+    /// A consumed handoff was made pending again: what its mtime told is true no more (spec 3.5).
+    pub(super) fn pending_again(&self, queue: &Path, name: &StampedName) {
+        let written = self.zone.time(name.stamp());
+        let set = self.store.set_times(queue, &name.to_os_string(), written);
+        if let Err(error) = set {
+            log::warn!(
+                "{}: is pending again and keeps the time at which it was consumed ({error})",
+                queue.join(name.to_os_string()).display()
+            );
+        }
     }
 }

@@ -335,6 +335,9 @@ impl Fs {
         let doc = state.docs.get(id).ok_or(Error::NotFound)?;
         let (dir, done) = (doc.dir, doc.name.clone());
         let pending = self.move_free(state, dir, &done.to_os_string(), &done.pending())?;
+        if let Some(path) = state.dirs.path(dir) {
+            self.pending_again(&path, &pending);
+        }
         self.touch(state, dir, &done.to_os_string());
         self.touch(state, dir, &pending.to_os_string());
         state.aliases.unconsumed(dir, &pending.to_os_string());

@@ -280,42 +280,39 @@ pub fn set_times(
     atime: Option<SystemTime>,
     mtime: Option<SystemTime>,
 ) -> Result<()> {
+    // bindfs and encfs ignore a call that omits one of the two (spec 3.5), so the other is set to what it is.
+    let (atime, mtime) = match (atime, mtime) {
+        (Some(atime), Some(mtime)) => (atime, mtime),
+        (Some(atime), None) => (atime, stat_file(&file)?.mtime),
+        (None, Some(mtime)) => (stat_file(&file)?.atime, mtime),
+        (None, None) => return Ok(()),
+    };
     Ok(rustix::fs::futimens(file, &timestamps(atime, mtime))?)
 }
 
-/// Sets the mtime of a name, not following a symbolic link.
-pub fn set_mtime(dir: impl AsFd, name: &OsStr, mtime: SystemTime) -> Result<()> {
-    let times = timestamps(None, Some(mtime));
-    Ok(rustix::fs::utimensat(
-        dir,
-        name,
-        &times,
-        AtFlags::SYMLINK_NOFOLLOW,
-    )?)
+/// Sets both times of a name, not following a symbolic link. The file need not be readable.
+pub fn set_times_of(dir: impl AsFd, name: &OsStr, time: SystemTime) -> Result<()> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    let times = timestamps(time, time);
+    Ok(rustix::fs::utimensat(dir, name, &times, flags)?)
 }
 
-fn timestamps(atime: Option<SystemTime>, mtime: Option<SystemTime>) -> Timestamps {
+fn timestamps(atime: SystemTime, mtime: SystemTime) -> Timestamps {
     Timestamps {
         last_access: timespec(atime),
         last_modification: timespec(mtime),
     }
 }
 
-fn timespec(time: Option<SystemTime>) -> Timespec {
-    let Some(time) = time else {
-        return Timespec {
-            tv_sec: 0,
-            tv_nsec: rustix::fs::UTIME_OMIT,
-        };
-    };
+fn timespec(time: SystemTime) -> Timespec {
     let (seconds, nanos) = match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(after) => (after.as_secs() as i64, i64::from(after.subsec_nanos())),
         Err(before) => {
             let before = before.duration();
-            let seconds = -(before.as_secs() as i64);
+            let seconds = 0i64.saturating_sub_unsigned(before.as_secs());
             match before.subsec_nanos() {
                 0 => (seconds, 0),
-                nanos => (seconds - 1, 1_000_000_000 - i64::from(nanos)),
+                nanos => (seconds.saturating_sub(1), 1_000_000_000 - i64::from(nanos)),
             }
         }
     };

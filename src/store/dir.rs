@@ -105,12 +105,16 @@ impl Store for DirStore {
     ) -> Result<StampedName> {
         let dir = self.root.dir(queue)?;
         let name = name.to_os_string();
-        // The mtime first: a `_done` file with an old mtime would expire too early, and a crash in between
+        // The times first: a `_done` file with an old mtime would expire too early, and a crash in between
         // leaves a pending handoff that is delivered again.
-        beneath::set_mtime(&dir, &name, now)?;
+        beneath::set_times_of(&dir, &name, now)?;
         first_free(done, |candidate| {
             beneath::rename_new(&dir, &name, &dir, &candidate.to_os_string())
         })
+    }
+
+    fn set_times(&self, queue: &Path, name: &OsStr, time: SystemTime) -> Result<()> {
+        beneath::set_times_of(self.root.dir(queue)?, name, time)
     }
 
     fn remove(&self, queue: &Path, name: &OsStr) -> Result<()> {

@@ -147,7 +147,7 @@ impl Mount {
     /// Unmounts and waits for the workers. Panics when files are left open.
     pub fn unmount(&mut self) {
         if let Some(session) = self.session.take() {
-            let _ = rustix::mount::unmount(self.dir.path(), UnmountFlags::DETACH);
+            detach(self.dir.path(), UnmountFlags::DETACH);
             self.fs = None;
             match session.join() {
                 // How the kernel says so to a worker that is just reading depends on who lets go last.
@@ -318,13 +318,21 @@ pub fn list(dir: &Path) -> Vec<String> {
     names
 }
 
+/// Unmounts, files that are open or not. An ordinary user may only by way of fusermount3, which knows no flag but lazily.
+fn detach(mountpoint: &Path, how: UnmountFlags) {
+    if rustix::mount::unmount(mountpoint, how).is_err() {
+        let mut fusermount = Command::new("fusermount3");
+        let _ = fusermount.args(["-u", "-z", "--"]).arg(mountpoint).output();
+    }
+}
+
 /// Aborts the connection of a mount whose test takes too long: everybody who hangs in it gets an error.
 fn watch(mountpoint: PathBuf, limit: Duration) -> Sender<()> {
     let (done, wait) = mpsc::channel();
     thread::spawn(move || {
         if wait.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
             eprintln!("watchdog: {} is aborted", mountpoint.display());
-            let _ = rustix::mount::unmount(&mountpoint, UnmountFlags::FORCE);
+            detach(&mountpoint, UnmountFlags::FORCE);
         }
     });
     done

@@ -151,6 +151,9 @@ impl Fs {
                     self.seven_days_from_now(&from, &old_file)?;
                 }
                 self.store.rename((&from, &old_file), (&path, &file))?;
+                if !old.is_pending() && name.is_pending() {
+                    self.pending_again(&path, &name);
+                }
             }
         }
         let file = name.to_os_string();
@@ -191,7 +194,11 @@ impl Fs {
         if doc.name.is_pending() && !to_name.is_pending() {
             self.seven_days_from_now(&from, &from_name)?;
         }
+        let again = !doc.name.is_pending() && to_name.is_pending();
         self.replace(state, &to, &to_name, (Area::Backing, &from, &from_name))?;
+        if again {
+            self.pending_again(&to, &to_name);
+        }
         // What was open or aliased under either is one now.
         state.aliases.retarget(other, id);
         self.doc_gone(state, other);
