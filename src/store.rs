@@ -73,7 +73,8 @@ pub struct Entry {
     pub meta: Option<Meta>,
 }
 
-/// How a stored file is opened.
+/// How a stored file is opened. Neither for reading nor for writing, it can be looked at and have its attributes changed,
+/// whatever its mode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Access {
     /// For reading.
@@ -88,10 +89,15 @@ impl Access {
         read: true,
         write: false,
     };
-    /// Reading and writing.
-    pub const BOTH: Access = Access {
-        read: true,
+    /// Writing only.
+    pub const WRITE: Access = Access {
+        read: false,
         write: true,
+    };
+    /// Neither.
+    pub const NONE: Access = Access {
+        read: false,
+        write: false,
     };
 }
 

@@ -1,6 +1,7 @@
 //! Creating and opening files: where a write becomes a new handoff, an edit, or an append (spec 4).
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::sync::Arc;
 
 use super::dirs::{DirId, DirKind};
@@ -109,8 +110,9 @@ impl Fs {
                 );
             }
         }
-        let object = self.noticed(self.make(state, request, dir, name, mode, caller.as_ref()))?;
-        let created = self.open_made(state, request, (dir, name), &object, flags);
+        let made = self.make(state, request, dir, name, mode, caller.as_ref());
+        let (object, file) = self.noticed(made)?;
+        let created = self.open_made(state, request, (dir, name), (&object, file), flags);
         if let (Err(_), Object::Doc { doc, .. }) = (&created, object) {
             self.drop_draft(state, doc);
         }
@@ -123,7 +125,7 @@ impl Fs {
         state: &mut State,
         request: Request,
         (dir, name): (DirId, &OsStr),
-        object: &Object,
+        (object, file): (&Object, Option<Arc<File>>),
         flags: Flags,
     ) -> Result<Created> {
         let entry = self.enter(state, dir, name, object)?;
@@ -136,7 +138,7 @@ impl Fs {
                 };
                 self.open_draft(state, request, entry.node, *doc, flags)
             }
-            Object::Plain(plain) => self.open_plain(state, entry.node, *plain, flags),
+            Object::Plain(plain) => self.open_plain(state, entry.node, *plain, file, flags),
             _ => Err(Error::NotPermitted),
         };
         if opened.is_err() {
@@ -164,7 +166,8 @@ impl Fs {
         Ok(created.entry)
     }
 
-    /// Makes a file of a name that is free to this caller.
+    /// Makes a file of a name that is free to this caller. The descriptor that made a plain file comes with it: the mode may
+    /// forbid to open it again.
     fn make(
         &self,
         state: &mut State,
@@ -173,15 +176,22 @@ impl Fs {
         name: &OsStr,
         mode: u32,
         caller: Option<&Caller>,
-    ) -> Result<Object> {
+    ) -> Result<(Object, Option<Arc<File>>)> {
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
         let plain = |state: &mut State, area| {
             let file = self.local.create(area, &path, name, mode)?;
-            let ino = stat_file(&file)?.ino;
+            let ino = match self.admit(&file).and_then(|()| stat_file(&file)) {
+                Ok(meta) => meta.ino,
+                Err(error) => {
+                    let _ = self.local.remove(area, &path, name);
+                    return Err(error);
+                }
+            };
             if area == Area::Backing {
                 self.touch(state, dir, name);
             }
-            Ok(Object::Plain(state.docs.enter_plain(area, dir, name, ino)))
+            let plain = state.docs.enter_plain(area, dir, name, ino);
+            Ok((Object::Plain(plain), Some(Arc::new(file))))
         };
         if state.dirs.kind(dir) == DirKind::Plain || self.local.is_ordinary(&path.join(name)) {
             return plain(state, Area::Backing);
@@ -211,7 +221,7 @@ impl Fs {
         if let (true, Some(caller)) = (alias, caller) {
             self.set_alias(state, dir, name, caller, doc);
         }
-        Ok(Object::Doc { doc, own: alias })
+        Ok((Object::Doc { doc, own: alias }, None))
     }
 
     pub(super) fn set_alias(
@@ -262,7 +272,7 @@ impl Fs {
         let entry = self.enter(state, dir, name, object)?;
         let opened = match object {
             Object::Doc { doc, .. } => self.open_draft(state, request, entry.node, *doc, flags)?,
-            Object::Plain(plain) => self.open_plain(state, entry.node, *plain, flags)?,
+            Object::Plain(plain) => self.open_plain(state, entry.node, *plain, None, flags)?,
             Object::Dir(_) => return Err(Error::IsDirectory),
             Object::Pending | Object::Peek | Object::Status => return Err(Error::Exists),
         };
@@ -293,7 +303,7 @@ impl Fs {
     ) -> Result<Opened> {
         match what {
             What::Dir(_) => Err(Error::IsDirectory),
-            What::Plain(plain) => self.open_plain(&mut self.lock(), node, *plain, flags),
+            What::Plain(plain) => self.open_plain(&mut self.lock(), node, *plain, None, flags),
             What::Doc {
                 doc, alias: None, ..
             } => self.open_draft(&mut self.lock(), request, node, *doc, flags),
@@ -323,13 +333,15 @@ impl Fs {
         state: &mut State,
         node: NodeId,
         id: PlainId,
+        made: Option<Arc<File>>,
         flags: Flags,
     ) -> Result<Opened> {
         let plain = state.docs.plain(id).ok_or(Error::Stale)?;
-        let file = match state.nodes.get(node).and_then(|node| node.file()) {
-            Some(file) if plain.gone => file.clone(),
-            _ if plain.gone => return Err(Error::Stale),
-            _ => {
+        let open = state.nodes.get(node).and_then(|node| node.file());
+        let file = match made.as_ref().or(open.filter(|_| plain.gone)) {
+            Some(file) => file.clone(),
+            None if plain.gone => return Err(Error::Stale),
+            None => {
                 let path = state.dirs.path(plain.dir).ok_or(Error::Stale)?;
                 let (area, name) = (plain.area, &plain.name);
                 let file = self.local.open_file(area, &path, name, flags.access())?;

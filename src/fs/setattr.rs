@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{File, Permissions};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
@@ -264,9 +265,9 @@ impl State {
 
 fn access_for(set: &SetAttr) -> Access {
     if set.size.is_some() {
-        Access::BOTH
+        Access::WRITE
     } else {
-        Access::READ
+        Access::NONE
     }
 }
 
@@ -274,11 +275,13 @@ fn change(file: &File, set: &SetAttr) -> Result<()> {
     if let Some(size) = set.size {
         file.set_len(size)?;
     }
+    // Its mode may forbid to open it, and a descriptor that was not opened takes no changes: but its name in /proc does.
+    let name = format!("/proc/self/fd/{}", file.as_raw_fd());
     if let Some(mode) = set.mode {
-        file.set_permissions(Permissions::from_mode(mode & 0o7777))?;
+        std::fs::set_permissions(&name, Permissions::from_mode(mode & 0o7777))?;
     }
     if set.uid.is_some() || set.gid.is_some() {
-        std::os::unix::fs::fchown(file, set.uid, set.gid)?;
+        std::os::unix::fs::chown(&name, set.uid, set.gid)?;
     }
     if set.atime.is_some() || set.mtime.is_some() {
         beneath::set_times(file, set.atime, set.mtime)?;

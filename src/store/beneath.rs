@@ -6,7 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Statx, StatxFlags, StatxTimestamp,
-    Timespec, Timestamps,
+    AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Statx, StatxFlags,
+    StatxTimestamp, Timespec, Timestamps,
 };
 use rustix::io::Errno;
 
@@ -219,7 +219,8 @@ pub fn open(dir: impl AsFd, name: &OsStr, access: Access) -> Result<File> {
 /// Opens an existing regular file, and answers what is known of it.
 pub fn open_known(dir: impl AsFd, name: &OsStr, access: Access) -> Result<(File, Meta)> {
     let mode = match (access.read, access.write) {
-        (_, false) => OFlags::RDONLY,
+        (false, false) => OFlags::PATH,
+        (true, false) => OFlags::RDONLY,
         (false, true) => OFlags::WRONLY,
         (true, true) => OFlags::RDWR,
     };
@@ -274,7 +275,7 @@ pub fn unlink(dir: impl AsFd, name: &OsStr) -> Result<()> {
     Ok(rustix::fs::unlinkat(dir, name, AtFlags::empty())?)
 }
 
-/// Sets the times that are given, leaves the others.
+/// Sets the times that are given, leaves the others. The file need not be open for anything.
 pub fn set_times(
     file: impl AsFd,
     atime: Option<SystemTime>,
@@ -287,7 +288,9 @@ pub fn set_times(
         (None, Some(mtime)) => (stat_file(&file)?.atime, mtime),
         (None, None) => return Ok(()),
     };
-    Ok(rustix::fs::futimens(file, &timestamps(atime, mtime))?)
+    let name = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+    let times = timestamps(atime, mtime);
+    Ok(rustix::fs::utimensat(CWD, name, &times, AtFlags::empty())?)
 }
 
 /// Sets both times of a name, not following a symbolic link. The file need not be readable.

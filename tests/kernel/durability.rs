@@ -156,7 +156,7 @@ const MOVES: &str = "mv q/r/*deep.md 2026-01-02_030405_moved.md; mv 2026-01-02_0
 
 /// spec 4.2: data, then the name, then the reply; and the directories that were made for it before.
 #[test]
-fn data_then_name_then_reply() {
+fn data_then_name_then_reply_needs_root() {
     let vim = Disguise::bash("vim");
     let sh = Path::new("bash");
     let calls = trace(
@@ -181,7 +181,7 @@ fn data_then_name_then_reply() {
 
 /// spec 4.2: an edit too; and a handoff that moves to another queue is in one of them after a power cut.
 #[test]
-fn edits_and_moves() {
+fn edits_and_moves_needs_root() {
     let vim = Disguise::bash("vim");
     let sh = Path::new("bash");
     let calls = trace(
@@ -230,7 +230,7 @@ fn edits_and_moves() {
 
 /// spec 4.2: what is written through a descriptor of what was a scratch file is durable at its close.
 #[test]
-fn written_after_the_rename() {
+fn written_after_the_rename_needs_root() {
     let script = "exec 3> t.tmp; echo one >&3; mv t.tmp t.md; echo two >&3; exec 3>&-";
     let calls = trace(true, &[(script, Path::new("bash"))]);
     let synced = |call: &Call| matches!(call, Call::Sync(of) if of.ends_with("_t.md"));
@@ -239,7 +239,7 @@ fn written_after_the_rename() {
 
 /// spec 4.2: `--no-sync` leaves out the fsyncs, nothing else.
 #[test]
-fn no_sync() {
+fn no_sync_needs_root() {
     let sh = Path::new("bash");
     let calls = trace(false, &[(WRITES, sh), (MOVES, sh)]);
     assert!(

@@ -12,7 +12,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 use crate::harness::{Mount, list};
 
 /// A tmpfs of a few pages at a directory; unmounted when dropped.
-struct Small(std::path::PathBuf);
+pub struct Small(std::path::PathBuf);
 
 impl Small {
     fn over(dir: &Path, size: &str) -> Small {
@@ -36,7 +36,7 @@ impl Drop for Small {
 }
 
 /// A mount over a small disk. The guard is dropped second: the mount is on top.
-fn small(size: &str) -> (Mount, Small) {
+pub fn small(size: &str) -> (Mount, Small) {
     let mut disk = None;
     let mount = Mount::over(|dir| disk = Some(Small::over(dir, size)), |_| {});
     (mount, disk.unwrap())
@@ -49,7 +49,7 @@ fn errno<T: std::fmt::Debug>(result: std::io::Result<T>) -> i32 {
 /// spec 4.9: a full disk is the writer's ENOSPC; what did get written is a partial one, never whole; and what was
 /// there before can still be read and consumed.
 #[test]
-fn a_full_disk() {
+fn a_full_disk_needs_root() {
     let (mount, _disk) = small("128k");
     mount.sh("a", "echo before > before.md");
     let output = mount.run("a", "head -c 1M /dev/zero | tr '\\0' x > big.md");
@@ -67,7 +67,7 @@ fn a_full_disk() {
 
 /// spec 4.9: when not a byte could be written there is nothing to deliver, and nothing is left that looks whole.
 #[test]
-fn a_disk_that_is_full_already() {
+fn a_disk_that_is_full_already_needs_root() {
     let (mount, _disk) = small("64k");
     while fs::write(mount.below("filler.png"), vec![0; 1 << 20]).is_ok() {}
     let mut file = match OpenOptions::new()

@@ -319,7 +319,7 @@ pub fn list(dir: &Path) -> Vec<String> {
 }
 
 /// Unmounts, files that are open or not. An ordinary user may only by way of fusermount3, which knows no flag but lazily.
-fn detach(mountpoint: &Path, how: UnmountFlags) {
+pub fn detach(mountpoint: &Path, how: UnmountFlags) {
     if rustix::mount::unmount(mountpoint, how).is_err() {
         let mut fusermount = Command::new("fusermount3");
         let _ = fusermount.args(["-u", "-z", "--"]).arg(mountpoint).output();

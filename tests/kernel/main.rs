@@ -1,4 +1,8 @@
 //! Tests through the real kernel. Every test mounts for itself and cites the numbers of the contract it checks.
+//!
+//! All but those whose names end in `_needs_root` pass for an ordinary user too: `--skip _needs_root`. Those have disks or
+//! namespaces of their own, mount over a mount that only its owner may enter (the setuid fusermount3 is not that owner), or
+//! trace a daemon, which then cannot use fusermount3.
 
 // There is no crate outside that could reach anything.
 #![allow(unreachable_pub)]

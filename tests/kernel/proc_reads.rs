@@ -88,7 +88,7 @@ def put(name, mode='w', size=2000):
 
 /// spec 5: a process that was seen before is asked for once in a system call, and only where it matters. Its files are open.
 #[test]
-fn what_a_known_process_costs() {
+fn what_a_known_process_costs_needs_root() {
     let outside = tempfile::tempdir().unwrap();
     let log = outside.path().join("strace");
     let wrapper = [
