@@ -94,6 +94,7 @@ mod sweep;
 mod trouble;
 mod turns;
 mod types;
+mod versions;
 
 use aliases::Aliases;
 use callers::LookedUp;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::docs::{Content, Doc, DocId, Draft};
+use super::docs::{Content, Doc, DocId, Draft, Version};
 use super::handles::Open;
 use super::{Fs, State};
 use crate::error::{Error, Result};
@@ -71,6 +71,12 @@ impl Fs {
             // Published at an earlier close, and added to since; or begun to be written anew in place.
             let (dir, name) = (doc.dir, doc.name.clone());
             if self.is_empty(state, id) {
+                if let Some(doc) = state.docs.get_mut(id)
+                    && let Version::Kept(kept) = &mut doc.version
+                    && let Some(kept) = kept.take()
+                {
+                    doc.version = Version::CutShort(kept);
+                }
                 return Ok(());
             }
             let partial = name.with_slug(name.slug().partial());
@@ -162,7 +168,10 @@ impl Fs {
             let found = self.store.stat(path, &name.to_os_string());
             found.is_ok_and(|meta| meta.ino == ino)
         };
-        match self.store.publish(draft, path, name) {
+        match self
+            .local
+            .with_room(|| self.store.publish(draft, path, name))
+        {
             Err(_) if is_there() => Ok(name.clone()),
             // Somebody removed the queue below the mount. What is written is kept all the same.
             Err(Error::NotFound) => {
@@ -179,7 +188,7 @@ impl Fs {
         let Some(draft) = doc.draft() else {
             return Ok(());
         };
-        let (ino, damaged) = (draft.ino, draft.damaged);
+        let (ino, damaged, of_consumed) = (draft.ino, draft.damaged, draft.of_consumed);
         if comes_to_nothing(doc, draft) {
             // Not a byte of it was written: it is dropped when its writer has let go.
             return Ok(());
@@ -194,7 +203,7 @@ impl Fs {
             let partial = self.move_draft((Area::Edits, path), &reserved, ino, &partial)?;
             self.touch(state, dir, &partial.to_os_string());
             reserved
-        } else if reserved.is_pending() && stored {
+        } else if stored && (of_consumed || reserved.is_pending()) {
             self.replace(
                 state,
                 path,
@@ -253,7 +262,9 @@ impl Fs {
             nothing = meta.size == 0 && !written;
             if meta.size > 0 && written {
                 let now = self.clock.now();
-                copy = Some(self.local.keep_copy(old, queue, &file_name, now)?);
+                let area = Area::Replaced;
+                let keep = || self.local.keep_copy(old, area, queue, &file_name, now);
+                copy = Some(self.local.with_room(keep)?.0);
             }
         }
         self.store.replace(draft, queue, &file_name)?;
@@ -280,10 +291,10 @@ impl Fs {
     pub(super) fn last_writer_gone(&self, state: &mut State, id: DocId) {
         state.index.generation += 1;
         let promised = state.promised.forks.iter().any(|fork| fork.doc == id);
+        self.version_left(state, id);
         let Some(doc) = state.docs.get_mut(id) else {
             return;
         };
-        doc.version_kept = false;
         doc.unfinished = false;
         doc.flushed = None;
         let (dir, name) = (doc.dir, doc.name.clone());

@@ -10,7 +10,7 @@ use super::dirs::DirId;
 use crate::names::StampedName;
 use crate::session::Process;
 use crate::store::beneath::stat_file;
-use crate::store::local::Area;
+use crate::store::local::{Area, Kept};
 
 /// A doc, for as long as anything refers to it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -33,6 +33,8 @@ pub(super) struct Draft {
     pub(super) damaged: bool,
     /// Open handles that may write to it.
     pub(super) writers: u32,
+    /// An edit of what was consumed already: it stays consumed.
+    pub(super) of_consumed: bool,
 }
 
 /// Where a doc's bytes are.
@@ -46,6 +48,18 @@ pub(super) enum Content {
     Editing(Draft),
     /// Nowhere under a name: removed, or no handoff any more. Open handles still hold the file.
     Gone,
+}
+
+/// What has become of the content that the last close left.
+#[derive(Debug, Default)]
+pub(super) enum Version {
+    /// It is in place, but for what was appended.
+    #[default]
+    Whole,
+    /// It is being written anew in place; a copy was kept, unless it was empty.
+    Kept(Option<Kept>),
+    /// The same, by a writer that was killed, or failed, before it wrote anything.
+    CutShort(Kept),
 }
 
 /// Access and modification time, where they are given.
@@ -80,8 +94,10 @@ pub(super) struct Doc {
     pub(super) retracted: bool,
     /// Published, or begun to be rewritten in place, by writers who still have it open: not finished before they close it.
     pub(super) unfinished: bool,
-    /// What the last close left, and the present writers replaced, has been kept (spec 3.9).
-    pub(super) version_kept: bool,
+    /// What has become of the content that the last close left (spec 3.9).
+    pub(super) version: Version,
+    /// How often a version was kept. A copy that was begun before the last time may be of a mixture.
+    pub(super) rewrites: u64,
     /// Where the last change of the draft has ended, and whether with a newline, if it was a write and nobody else could
     /// write meanwhile. If that is its size, so does the file.
     pub(super) last: Option<(u64, bool)>,
@@ -262,7 +278,8 @@ impl Docs {
                 superseded: false,
                 retracted: false,
                 unfinished: false,
-                version_kept: false,
+                version: Version::Whole,
+                rewrites: 0,
                 last: None,
                 times: None,
                 flushed: None,

@@ -64,6 +64,7 @@ impl Fs {
                 modified: false,
                 damaged: false,
                 writers: 0,
+                of_consumed: false,
             };
             return Ok(state.docs.insert(
                 dir,
@@ -153,7 +154,7 @@ impl Fs {
         if copy {
             doc.copy_of = Some(old);
             if let Some(draft) = doc.draft()
-                && let Err(error) = beneath::copy(&file, &draft.file)
+                && let Err(error) = self.local.with_room(|| beneath::copy(&file, &draft.file))
             {
                 self.drop_draft(state, new);
                 return Err(error);
@@ -181,10 +182,15 @@ impl Fs {
 
     /// Begins an edit: a draft of new content for a stored handoff (spec 4.4).
     pub(super) fn begin_edit(&self, state: &mut State, id: DocId, copy: bool) -> Result<()> {
-        let (stored, meta) = self.open_seen(state, id)?;
         let doc = state.docs.get(id).ok_or(Error::NotFound)?;
         let path = state.dirs.path(doc.dir).ok_or(Error::NotFound)?;
-        let name = doc.name.to_os_string();
+        let (name, of_consumed) = (doc.name.to_os_string(), !doc.name.is_pending());
+        // It is not written, but its mode may forbid that; and without a copy it need not be readable.
+        let access = Access {
+            read: copy,
+            write: true,
+        };
+        let (stored, meta) = self.store.open_known(&path, &name, access)?;
         let file = match self.local.create(Area::Edits, &path, &name, meta.mode) {
             Err(Error::Exists) => {
                 // Left behind by an edit that could not be published.
@@ -196,7 +202,7 @@ impl Fs {
         };
         let admitted = self.admit(&file);
         let copied = admitted.and_then(|()| match copy {
-            true => beneath::copy(&stored, &file),
+            true => self.local.with_room(|| beneath::copy(&stored, &file)),
             false => Ok(()),
         });
         let ino = match copied.and_then(|()| stat_file(&file)) {
@@ -213,6 +219,7 @@ impl Fs {
             modified: !copy,
             damaged: false,
             writers: 0,
+            of_consumed,
         };
         if let Some(doc) = state.docs.get_mut(id) {
             doc.content = Content::Editing(draft);

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
+use parking_lot::MutexGuard;
 use rustix::fs::XattrFlags;
 
 use super::docs::DocId;
@@ -30,11 +31,11 @@ impl Fs {
     ) -> Result<Attr> {
         {
             let mut guard = self.lock();
-            let state = &mut *guard;
             let what = match node {
                 NodeId::ROOT => What::Dir(super::dirs::DirId::ROOT),
-                node => self.known(state, node)?,
+                node => self.known(&mut guard, node)?,
             };
+            let state = &mut *guard;
             match what {
                 // Whatever is done to the virtual files succeeds and changes nothing (spec 4.7).
                 What::Merge { .. } | What::Status(_) => {}
@@ -50,7 +51,7 @@ impl Fs {
                         // and comes back.
                         return Err(Error::Stale);
                     }
-                    self.set_doc(state, request, (doc, ino), node, handle, &set)?;
+                    self.set_doc(&mut guard, request, (doc, ino), node, handle, &set)?;
                 }
                 What::Plain(plain) => {
                     let file = match state.file_of(node, handle, &set) {
@@ -85,35 +86,33 @@ impl Fs {
 
     fn set_doc(
         &self,
-        state: &mut State,
+        guard: &mut MutexGuard<'_, State>,
         request: Request,
         (id, ino): (DocId, u64),
         node: NodeId,
         handle: Option<Handle>,
         set: &SetAttr,
     ) -> Result<()> {
-        let file = match state.file_of(node, handle, set) {
+        // truncate(2) by path: one change, and nobody holds the file for more.
+        let mut at_once = false;
+        let file = match guard.file_of(node, handle, set) {
             Some(file) => file,
-            None => self.doc_file(state, id, ino, access_for(set))?,
+            None => self.doc_file(guard, id, ino, access_for(set))?,
         };
         self.check_size(set)?;
         if let Some(size) = set.size {
             let shrinks = size < stat_file(&*file)?.size;
-            self.before_change(state, id, &file, shrinks)?;
-            if let Some(draft) = state.docs.get_mut(id).and_then(|doc| doc.draft_mut()) {
+            self.before_change(guard, id, &file, shrinks)?;
+            if let Some(draft) = guard.docs.get_mut(id).and_then(|doc| doc.draft_mut()) {
                 // Whatever went wrong with the old bytes: they are gone.
                 draft.damaged &= size > 0;
             }
             match handle {
-                Some(handle) => state.mark_dirty(handle, request.tid),
-                // truncate(2) by path: one change, and nobody holds the file for more.
-                None => {
-                    if let Some(doc) = state.docs.get_mut(id).filter(|doc| doc.writers == 0) {
-                        doc.version_kept = false;
-                    }
-                }
+                Some(handle) => guard.mark_dirty(handle, request.tid),
+                None => at_once = guard.docs.get(id).is_some_and(|doc| doc.writers == 0),
             }
         }
+        let state = &mut **guard;
         // A draft is reached through its own descriptor, which may write even where the mode forbids it.
         let drafted = state
             .docs
@@ -121,7 +120,11 @@ impl Fs {
             .and_then(|doc| doc.draft())
             .filter(|draft| draft.ino == ino)
             .map(|draft| draft.file.clone());
-        change(drafted.as_ref().unwrap_or(&file), set)?;
+        let changed = change(drafted.as_ref().unwrap_or(&file), set);
+        if at_once {
+            self.version_written(state, id);
+        }
+        changed?;
         if let Some(doc) = state.docs.get_mut(id) {
             if (set.atime.is_some() || set.mtime.is_some())
                 && doc.draft().is_some_and(|draft| !draft.modified)

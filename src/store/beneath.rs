@@ -6,18 +6,20 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Component, Path};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Statx, StatxFlags,
+    AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags, SeekFrom, Statx, StatxFlags,
     StatxTimestamp, Timespec, Timestamps,
 };
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags};
 
 use super::{Access, Entry, Kind, Meta};
 use crate::error::{Error, Result};
@@ -325,22 +327,41 @@ fn timespec(time: SystemTime) -> Timespec {
     }
 }
 
-/// Copies all of one file to another: by reference where the filesystem can, else byte for byte.
+/// Copies all of one file to another: by reference where the filesystem can, else byte for byte but for the holes.
 pub fn copy(from: &File, to: &File) -> Result<()> {
     if rustix::fs::ioctl_ficlone(to, from).is_ok() {
         return Ok(());
     }
-    let mut offset = 0;
+    let size = stat_file(from)?.size;
     let mut buffer = vec![0; 1 << 17];
-    loop {
-        let n = rustix::io::pread(from, &mut buffer, offset)?;
-        if n == 0 {
-            return Ok(());
+    let mut offset = 0;
+    while offset < size {
+        offset = match rustix::fs::seek(from, SeekFrom::Data(offset)) {
+            Err(Errno::NXIO) => break,
+            // A filesystem that knows of no holes.
+            Err(Errno::INVAL) => offset,
+            data => data?,
+        };
+        let end = rustix::fs::seek(from, SeekFrom::Hole(offset)).unwrap_or(size);
+        while offset < end.min(size) {
+            let want = buffer.len().min((end - offset) as usize);
+            let n = rustix::io::pread(from, &mut buffer[..want], offset)?;
+            if n == 0 {
+                // It was cut meanwhile.
+                return Ok(());
+            }
+            to.write_all_at(&buffer[..n], offset)?;
+            offset += n as u64;
         }
-        let mut done = 0;
-        while done < n {
-            done += rustix::io::pwrite(to, &buffer[done..n], offset + done as u64)?;
-        }
-        offset += n as u64;
     }
+    Ok(to.set_len(size)?)
+}
+
+/// Writes some of `data`, at an offset or at the end, wherever that is by then; answers how much.
+pub fn write(file: &File, data: &[u8], offset: Option<u64>) -> Result<usize> {
+    Ok(match offset {
+        Some(offset) => rustix::io::pwrite(file, data, offset)?,
+        // The offset counts for nothing here.
+        None => rustix::io::pwritev2(file, &[IoSlice::new(data)], 0, ReadWriteFlags::APPEND)?,
+    })
 }

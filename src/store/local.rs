@@ -6,14 +6,16 @@
 //! .handoff-fs/drafts/…       new handoffs that are not published yet, under their queue's path and stamped name
 //! .handoff-fs/edits/…        new content of a published handoff, likewise
 //! .handoff-fs/scratch/…      scratch files (spec 4.6), likewise
+//! .handoff-fs/rewriting/…    what a write in place is replacing, until its writer closes: named as in replaced/
 //! .handoff-fs/consuming/…    what is being consumed by a read that is not answered yet
 //! .handoff-fs/replaced/…     what a write replaced (spec 3.9): `<name>.<nanoseconds since 1970>`
 //! ```
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -34,6 +36,7 @@ mod replaced;
 
 use record::Record;
 use replaced::unique_nanos;
+pub use replaced::{Kept, version_of};
 
 /// A part of the backing directory.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -46,6 +49,8 @@ pub enum Area {
     Edits,
     /// Scratch files.
     Scratch,
+    /// What writes in place are replacing, until they have ended.
+    Rewriting,
     /// What writes replaced.
     Replaced,
     /// What is being consumed by reads that have not been answered yet.
@@ -54,10 +59,11 @@ pub enum Area {
 
 impl Area {
     /// Those in the private directory.
-    pub(super) const PRIVATE: [Area; 5] = [
+    pub(super) const PRIVATE: [Area; 6] = [
         Area::Drafts,
         Area::Edits,
         Area::Scratch,
+        Area::Rewriting,
         Area::Replaced,
         Area::Consuming,
     ];
@@ -71,6 +77,7 @@ impl Area {
             Area::Drafts => "drafts",
             Area::Edits => "edits",
             Area::Scratch => "scratch",
+            Area::Rewriting => "rewriting",
             Area::Replaced => "replaced",
             Area::Consuming => "consuming",
         };
@@ -174,8 +181,8 @@ impl Local {
             match self.create(area, Path::new(""), &name, 0o600) {
                 Err(Error::Exists) => {}
                 file => {
-                    let mut file = file?;
-                    let mut written = file.write_all(content).map_err(Error::from);
+                    let file = file?;
+                    let mut written = self.with_room(|| Ok(file.write_all_at(content, 0)?));
                     if self.durable {
                         written = written
                             .and_then(|()| Ok(file.sync_all()?))
@@ -200,7 +207,7 @@ impl Local {
 
     /// Makes a new file.
     pub fn create(&self, area: Area, queue: &Path, name: &OsStr, mode: u32) -> Result<File> {
-        self.within(area, queue, |dir| beneath::create(dir, name, mode))
+        self.with_room(|| self.within(area, queue, |dir| beneath::create(dir, name, mode)))
     }
 
     /// Does something in an area's directory, made where missing; once more where the one that was kept open turns out to have
@@ -297,7 +304,8 @@ impl Local {
     /// Makes a directory in the backing directory, durably: what is published in it depends on it.
     pub fn make_queue(&self, parent: &Path, name: &OsStr, mode: u32) -> Result<()> {
         let dir = self.dir(Area::Backing, parent)?;
-        rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(mode & 0o7777))?;
+        let mode = Mode::from_raw_mode(mode & 0o7777);
+        self.with_room(|| Ok(rustix::fs::mkdirat(&dir, name, mode)?))?;
         if self.durable
             && let Err(error) = rustix::fs::fsync(&dir)
         {

@@ -120,7 +120,7 @@ impl Local {
         let changed = change(&mut record.now);
         if changed || record.unwritten {
             record.unwritten = true;
-            self.write_record(&record)?;
+            self.with_room(|| self.write_record(&record))?;
             record.unwritten = false;
         }
         Ok(())
