@@ -200,7 +200,7 @@ struct State {
 /// it again *on the same thread*; mv and install unlink a name and then create it.
 #[derive(Default)]
 struct Promises {
-    /// A new handoff that waits to be opened under an alias, because the open that wanted it held an older node.
+    /// A draft that waits to be opened, because the open that wanted it held an older node.
     forks: Vec<Fork>,
     /// `pending.md` was unlinked by this thread: to it, and for one look-up, the name is free.
     unlinked_pending: Vec<(u32, DirId, Instant)>,
@@ -214,7 +214,8 @@ struct Fork {
     dir: DirId,
     name: OsString,
     doc: DocId,
-    caller: Caller,
+    /// Who opens it under an alias; `None` under its stamped name.
+    caller: Option<Caller>,
     at: Instant,
     /// Looked up once. Callers outside our PID namespace are all thread 0: each look-up takes another promise of theirs.
     taken: bool,
@@ -338,7 +339,7 @@ impl State {
     }
 
     /// Takes the fork that this thread was promised under this name, for a look-up, and who the thread is.
-    fn take_fork(&mut self, tid: u32, dir: DirId, name: &OsStr) -> Option<(DocId, Caller)> {
+    fn take_fork(&mut self, tid: u32, dir: DirId, name: &OsStr) -> Option<(DocId, Option<Caller>)> {
         let of_thread = self
             .promised
             .forks

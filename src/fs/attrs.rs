@@ -172,6 +172,15 @@ impl State {
                 alias: Some(_),
                 ..
             } => OWN_VIEW | self.docs.get(*doc).map_or(ino, |doc| doc.view),
+            // Editors refuse to write if the file that they opened is not the one that they looked at.
+            What::Doc {
+                doc, ino: viewed, ..
+            } => {
+                let edit = self.docs.get(*doc).filter(
+                    |doc| matches!(&doc.content, Content::Editing(draft) if draft.ino == *viewed),
+                );
+                edit.map_or(ino, |doc| doc.ino)
+            }
             _ => ino,
         }
     }

@@ -235,14 +235,14 @@ impl Fs {
         dir: DirId,
         name: &OsStr,
         doc: DocId,
-        caller: &Caller,
+        caller: Option<&Caller>,
     ) {
         state.promised.forks.push(Fork {
             tid: request.tid,
             dir,
             name: name.to_owned(),
             doc,
-            caller: caller.clone(),
+            caller: caller.cloned(),
             at: Instant::now(),
             taken: false,
         });

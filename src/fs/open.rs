@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::sync::Arc;
 
+use parking_lot::MutexGuard;
+
 use super::dirs::{DirId, DirKind};
 use super::docs::{Doc, DocId, PlainId};
 use super::drafts::Naming;
@@ -20,6 +22,7 @@ use crate::store::beneath::stat_file;
 use crate::store::local::Area;
 
 mod alias;
+mod stamped;
 
 use alias::Decision;
 
@@ -100,7 +103,7 @@ impl Fs {
             Ok(object) => {
                 // Made by another thread since the look-up.
                 return self.create_over(
-                    state,
+                    &mut guard,
                     request,
                     dir,
                     name,
@@ -249,7 +252,7 @@ impl Fs {
     #[allow(clippy::too_many_arguments)]
     fn create_over(
         &self,
-        state: &mut State,
+        guard: &mut MutexGuard<'_, State>,
         request: Request,
         dir: DirId,
         name: &OsStr,
@@ -257,6 +260,15 @@ impl Fs {
         flags: Flags,
         caller: Option<&Caller>,
     ) -> Result<Created> {
+        if let Object::Doc { doc, own: false } = object
+            && flags.write
+            && self.edits_stamped(guard, *doc, flags, false)?
+        {
+            let entry = self.enter_edit(guard, *doc)?;
+            let opened = self.open_draft(guard, request, entry.node, *doc, flags)?;
+            return Ok(Created { entry, opened });
+        }
+        let state = &mut **guard;
         if let (Object::Doc { doc, own: true }, Some(caller)) = (object, caller) {
             let doc = match self.decide(state, request, *doc, (dir, name), caller, flags)? {
                 Decision::AsItIs | Decision::Draft => *doc,
@@ -305,8 +317,10 @@ impl Fs {
             What::Dir(_) => Err(Error::IsDirectory),
             What::Plain(plain) => self.open_plain(&mut self.lock(), node, *plain, None, flags),
             What::Doc {
-                doc, alias: None, ..
-            } => self.open_draft(&mut self.lock(), request, node, *doc, flags),
+                doc,
+                alias: None,
+                ino,
+            } => self.open_stamped(request, node, *doc, *ino, flags),
             What::Doc {
                 doc,
                 alias: Some(alias),
@@ -408,7 +422,7 @@ impl Fs {
                     return Err(Error::Stale);
                 }
                 if flags.truncate {
-                    self.keep_version(state, id)?;
+                    // What it held was kept before.
                     file.set_len(0)?;
                     self.touch(state, dir, &name);
                     rewrite = true;

@@ -54,9 +54,13 @@ impl Fs {
             state.nodes.primed.asked(dir, name);
             if let Some((doc, caller)) = state.take_fork(request.tid, dir, name) {
                 let looked_up = &mut state.looked_up;
-                looked_up.note(request.tid, dir, name, Some(&caller), false);
-                return self.enter_doc(state, doc, Some((dir, name)));
+                looked_up.note(request.tid, dir, name, caller.as_ref(), false);
+                return match caller {
+                    Some(_) => self.enter_doc(state, doc, Some((dir, name))),
+                    None => self.enter_edit(state, doc),
+                };
             }
+            self.publish_emptied(state, request, dir, name)?;
             // What this thread looked up before is over.
             state.looked_up.note(request.tid, dir, name, None, false);
         }
@@ -359,8 +363,24 @@ impl Fs {
         alias: Option<(DirId, &OsStr)>,
     ) -> Result<Entry> {
         let what = self.view(state, id, alias)?;
+        self.enter_view(state, id, what)
+    }
+
+    /// A node for the draft of an edit, seen under its stamped name.
+    pub(super) fn enter_edit(&self, state: &mut State, id: DocId) -> Result<Entry> {
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let what = What::Doc {
+            doc: id,
+            alias: None,
+            ino: doc.ino_seen(true),
+        };
+        self.enter_view(state, id, what)
+    }
+
+    fn enter_view(&self, state: &mut State, id: DocId, what: What) -> Result<Entry> {
         let attr = self.attr_of(state, &what)?;
-        let own = state.docs.get(id).filter(|_| alias.is_none());
+        let stamped = matches!(what, What::Doc { alias: None, .. });
+        let own = state.docs.get(id).filter(|_| stamped);
         let own = own.map(|doc| (doc.dir, doc.name.to_os_string()));
         let node = match own {
             Some((dir, name)) => state.nodes.look_up_file(what, attr.meta.ino, (dir, &name)),

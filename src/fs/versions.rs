@@ -26,11 +26,7 @@ struct Wanted {
 
 impl Fs {
     /// What is in place is about to be written anew: a writer that dies over it leaves a part only (spec 4.9).
-    pub(super) fn begin_rewrite(
-        &self,
-        guard: &mut MutexGuard<'_, State>,
-        id: DocId,
-    ) -> Result<()> {
+    pub(super) fn begin_rewrite(&self, guard: &mut MutexGuard<'_, State>, id: DocId) -> Result<()> {
         self.keep_version_apart(guard, id)?;
         if let Some(doc) = guard.docs.get_mut(id) {
             doc.unfinished |= doc.writers > 0;
@@ -46,17 +42,19 @@ impl Fs {
         id: DocId,
     ) -> Result<()> {
         while let Some(wanted) = self.version_wanted(guard, id)? {
-            let copied = MutexGuard::unlocked(guard, || self.copy_version(&wanted))?;
+            let copied =
+                MutexGuard::unlocked(guard, || self.copy_version(&wanted, Area::Rewriting))?;
             self.version_copied(guard, id, &wanted, copied);
         }
         Ok(())
     }
 
-    /// The same for a caller that cannot let the lock go.
-    pub(super) fn keep_version(&self, state: &mut State, id: DocId) -> Result<()> {
-        if let Some(wanted) = self.version_wanted(state, id)? {
-            let copied = self.copy_version(&wanted)?;
-            self.version_copied(state, id, &wanted, copied);
+    /// Keeps a copy of what is about to be moved out of the way, and then probably removed.
+    pub(super) fn keep_moved(&self, state: &mut State, id: DocId) -> Result<()> {
+        if let Some(wanted) = self.version_wanted(state, id)?
+            && let Some((file, _)) = self.copy_version(&wanted, Area::Replaced)?
+        {
+            state.turns.pin(wanted.meta.ino, &Arc::new(file));
         }
         Ok(())
     }
@@ -80,7 +78,7 @@ impl Fs {
     }
 
     /// An empty version needs no copy.
-    fn copy_version(&self, wanted: &Wanted) -> Result<Option<(File, Kept)>> {
+    fn copy_version(&self, wanted: &Wanted, area: Area) -> Result<Option<(File, Kept)>> {
         let Wanted {
             queue, name, file, ..
         } = wanted;
@@ -88,7 +86,7 @@ impl Fs {
             return Ok(None);
         }
         let now = self.clock.now();
-        let copy = || self.local.keep_copy(file, Area::Rewriting, queue, name, now);
+        let copy = || self.local.keep_copy(file, area, queue, name, now);
         self.local.with_room(copy).map(Some)
     }
 

@@ -226,7 +226,7 @@ fn modes_that_forbid_to_open() {
             assert_eq!(mount.sh("a", &script), "1700000000\none\n", "{name} {mask}");
         }
     }
-    let script = "umask 777; echo one > n.md; s=$(ls | grep _n); mv $s ${s%.md}_done.md; chmod 600 *_n_done.md; cat *_n_done.md";
+    let script = "umask 777; echo one > m.md; s=$(ls | grep _m); mv $s ${s%.md}_done.md; chmod 600 *_m_done.md; cat *_m_done.md";
     assert_eq!(mount.sh("b", script), "one\n");
 }
 

@@ -259,3 +259,33 @@ fn closed_by_exec() {
     taken.sort();
     assert_eq!(taken, ["one", "two"]);
 }
+
+/// spec 3.9, 4.9: where the disk is full, replaced versions go, the oldest first, before a writer hears of it.
+#[test]
+fn replaced_versions_make_room_needs_root() {
+    let (mount, _disk) = small("400k");
+    let names = [1, 2, 3, 4].map(|i| format!("2026-01-02_03040{i}_n.md"));
+    for name in &names {
+        let script =
+            format!("head -c 40000 /dev/zero | tr '\\0' {name:.1} > {name}; echo new > {name}");
+        mount.sh("a", &script);
+    }
+    let kept = || list(&mount.below(".handoff-fs/replaced")).len();
+    assert_eq!(kept(), 4);
+    mount.sh("a", "head -c 300000 /dev/zero | tr '\\0' x > big.md");
+    assert!(kept() < 4, "{}", kept());
+    assert_eq!(
+        fs::metadata(mount.at(mount.stamped("big"))).unwrap().len(),
+        300_000
+    );
+    let output = mount.run("a", "head -c 300000 /dev/zero | tr '\\0' x > more.md");
+    assert!(!output.status.success());
+    assert_eq!(kept(), 0);
+    assert_eq!(mount.slugs()[..2], ["big", "more-partial"]);
+    // Nor for what is not a write.
+    mount.sh(
+        "a",
+        "rm *more-partial* *big*; echo old > o.md; s=$(ls | grep _o); echo new > $s",
+    );
+    assert_eq!(kept(), 1);
+}

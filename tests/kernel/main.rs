@@ -10,6 +10,7 @@
 mod actors;
 mod daemon_process;
 mod harness;
+mod layers;
 
 mod agents;
 mod aliases;

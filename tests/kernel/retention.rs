@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use handoff_fs::clock::Clock;
-use rustix::mount::UnmountFlags;
 
 use crate::failures::small;
 use crate::first_mount::age;
-use crate::harness::{Mount, bodies, detach, list};
+use crate::harness::{Mount, bodies, list};
+use crate::layers::Layer;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -355,7 +354,7 @@ fn what_has_expired_is_forgotten() {
 /// made pending again has its stamp's time.
 #[test]
 fn times_over_bindfs_and_encfs_needs_root() {
-    for layer in [Layer::bindfs, Layer::encfs] {
+    for layer in [|dir: &Path| Layer::bindfs(dir, &[]), Layer::encfs] {
         let mut below = None;
         let mount = Mount::over(|dir| below = Some(layer(dir)), |_| {});
         let name = "2026-01-15_103000_old.md";
@@ -379,52 +378,5 @@ fn times_over_bindfs_and_encfs_needs_root() {
         mount.clock.advance(DAY);
         mount.fs().sweep();
         assert_eq!(mount.names_below(), [""; 0]);
-    }
-}
-
-/// Another filesystem's view of a directory, mounted at the mountpoint of a test. Dropped after that.
-struct Layer {
-    at: PathBuf,
-    _beneath: tempfile::TempDir,
-}
-
-impl Layer {
-    fn bindfs(at: &Path) -> Layer {
-        let beneath = tempfile::tempdir().unwrap();
-        Layer::mount(at, beneath, |beneath| {
-            let mut bindfs = Command::new("bindfs");
-            bindfs.arg("--no-allow-other").arg(beneath).arg(at);
-            bindfs
-        })
-    }
-
-    fn encfs(at: &Path) -> Layer {
-        let beneath = tempfile::tempdir().unwrap();
-        Layer::mount(at, beneath, |beneath| {
-            let mut encfs = Command::new("encfs");
-            encfs.args(["--standard", "--extpass=echo secret"]);
-            encfs.arg(beneath).arg(at);
-            encfs
-        })
-    }
-
-    fn mount(
-        at: &Path,
-        beneath: tempfile::TempDir,
-        command: impl FnOnce(&Path) -> Command,
-    ) -> Layer {
-        let output = command(beneath.path()).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        Layer {
-            at: at.to_owned(),
-            _beneath: beneath,
-        }
-    }
-}
-
-impl Drop for Layer {
-    fn drop(&mut self) {
-        detach(&self.at, UnmountFlags::DETACH);
-        let _ = fs::remove_dir(&self.at);
     }
 }

@@ -64,7 +64,7 @@ impl Fs {
             self.keep_promise(state, request, dir, name, &caller, target);
             return self.open_draft(state, request, node, target, flags);
         }
-        self.promise(state, request, dir, name, target, &caller);
+        self.promise(state, request, dir, name, target, Some(&caller));
         Err(Error::Stale)
     }
 
@@ -194,7 +194,7 @@ impl Fs {
             self.keep_promise(state, request, dir, name, &caller, doc);
             return self.open_draft(state, request, node, doc, flags);
         }
-        self.promise(state, request, dir, name, doc, &caller);
+        self.promise(state, request, dir, name, doc, Some(&caller));
         Err(Error::Stale)
     }
 }

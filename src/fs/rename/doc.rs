@@ -40,7 +40,7 @@ impl Fs {
         } else {
             if matches!(class, NameClass::Scratch | NameClass::Backup) {
                 // Editors move the old version out of the way, and then remove it (spec 3.9).
-                self.keep_version(state, id)?;
+                self.keep_moved(state, id)?;
             }
             match class {
                 NameClass::Scratch => {

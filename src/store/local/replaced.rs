@@ -61,6 +61,9 @@ impl Local {
             let _ = beneath::unlink(&dir, &name);
             return Err(error);
         }
+        if area == Area::Replaced {
+            self.drop_oldest_of(queue, &name);
+        }
         let queue = queue.to_owned();
         Ok((copy, Kept { queue, name }))
     }
