@@ -367,6 +367,36 @@ fn a_stamped_name_is_emptied() {
     assert_eq!(mount.peek(), [""; 0]);
 }
 
+/// spec 4.5: also before the RELEASE comes, which is asynchronous.
+#[test]
+fn a_stamped_name_is_emptied_and_not_released() {
+    let mount = Mount::new();
+    let name = "2026-01-02_030405_n.md";
+    mount.sh("a", &format!("printf 'the old text' > {name}"));
+    let [who, other] = [1, std::process::id()].map(|tid| Request { tid, uid: 0 });
+    let fs = mount.fs();
+    let look = |who| {
+        let found = fs.lookup(who, NodeId::ROOT, name.as_ref()).unwrap();
+        fs.forget(found.node, 1);
+        found.attr.meta.size
+    };
+    let flags = libc::O_WRONLY | libc::O_TRUNC;
+    let found = fs.lookup(who, NodeId::ROOT, name.as_ref()).unwrap();
+    let opened = fs.open_node(who, found.node, flags);
+    assert!(matches!(opened, Outcome::Ready(Err(Error::Stale))));
+    let again = fs.lookup(who, NodeId::ROOT, name.as_ref()).unwrap();
+    let Outcome::Ready(Ok(opened)) = fs.open_node(who, again.node, flags) else {
+        panic!("not opened");
+    };
+    fs.flush(who, opened.handle).unwrap();
+    assert_eq!(look(other), 12);
+    assert_eq!(look(who), 0);
+    fs.release(opened.handle);
+    fs.forget(found.node, 1);
+    fs.forget(again.node, 1);
+    assert_eq!(look(other), 0);
+}
+
 /// spec 4.5: what is written anew under a consumed name stays consumed.
 #[test]
 fn a_consumed_name_is_edited() {
