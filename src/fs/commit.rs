@@ -214,7 +214,11 @@ impl Fs {
         } else {
             // Consumed or removed while it was edited: its readers have had the old content, so the new one is a
             // handoff of its own.
-            self.move_draft((Area::Edits, path), &reserved, ino, &reserved.pending())?
+            let name = match of_consumed {
+                true => reserved.clone(),
+                false => reserved.pending(),
+            };
+            self.move_draft((Area::Edits, path), &reserved, ino, &name)?
         };
         state.docs.rename(id, dir, name.clone());
         if let Some(doc) = state.docs.get_mut(id) {

@@ -247,13 +247,20 @@ impl Fs {
         let Some(doc) = state.docs.get(id) else {
             return Ok(false);
         };
-        if !matches!(doc.content, Content::Stored) {
-            return Ok(!doc.is_gone());
-        }
         let Some(path) = state.dirs.path(doc.dir) else {
             return Ok(false);
         };
         let (dir, name) = (doc.dir, doc.name.clone());
+        if !matches!(doc.content, Content::Stored) {
+            // An edit does not keep what was consumed from expiring (spec 7.1).
+            let may_expire = doc.is_stored() && !name.is_pending();
+            let expired = may_expire && {
+                let stored = self.store.stat(&path, &name.to_os_string());
+                stored.is_ok_and(|meta| self.is_expired(&name, &meta))
+                    || stored.is_err_and(Error::is_absence)
+            };
+            return Ok(!doc.is_gone() && !expired);
+        }
         for name in [name.clone(), name.consumed(), name.pending()] {
             match self.store.stat(&path, &name.to_os_string()) {
                 Ok(meta)

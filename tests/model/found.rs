@@ -122,7 +122,7 @@ pub fn cases() -> Vec<(&'static str, Vec<Op>)> {
             ],
         ),
         (
-            "spec 4.4: an edit is not published by another's close",
+            "spec 4.5: whoever writes while an edit goes on shares it, whatever name it was begun under",
             vec![
                 echo(Who::Editor, NOTES),
                 Op::Open(Who::Editor, NOTES, REWRITE),
@@ -130,6 +130,21 @@ pub fn cases() -> Vec<(&'static str, Vec<Op>)> {
                 Op::Echo(Who::OtherShell, STAMPED, APPEND, true),
                 Op::Write(0, true),
                 Op::Close(0),
+            ],
+        ),
+        (
+            "spec 4.5: what is emptied under a consumed name stays consumed",
+            vec![
+                Op::EchoTake(Who::Shell, NOTES, Who::Shell),
+                Op::Open(
+                    Who::Shell,
+                    STAMPED,
+                    Mode {
+                        append: true,
+                        create: false,
+                        ..REWRITE
+                    },
+                ),
             ],
         ),
         (

@@ -36,6 +36,8 @@ pub enum Content {
     Editing {
         draft: Ino,
         modified: bool,
+        /// Begun when it was consumed already.
+        of_consumed: bool,
     },
     Gone,
 }
@@ -49,6 +51,10 @@ pub struct Handoff {
     pub content: Content,
     pub ino: Ino,
     pub writers: u32,
+    /// Who wrote first since it was last closed.
+    pub opener: Option<Who>,
+    /// What is being rewritten in place, and under which name (3.9).
+    pub kept: Option<(At, Vec<u8>)>,
     /// The week in which its mtime is.
     pub week: u32,
     pub read_by: HashSet<Who>,
@@ -85,6 +91,8 @@ pub struct Open {
     pub flush: bool,
     /// Written since its last FLUSH.
     pub dirty: bool,
+    /// Closed once since it was last written.
+    pub flushed: bool,
     pub descriptors: u32,
 }
 

@@ -2,7 +2,7 @@
 
 use handoff_fs::names::StampedName;
 
-use crate::model::{Content, Id, Model};
+use crate::model::{At, Content, Id, Model};
 use crate::ops::Who;
 
 impl Model {
@@ -46,6 +46,9 @@ impl Model {
         self.recent.clear();
         for id in 0..self.handoffs.len() {
             self.handoffs[id].writers = 0;
+            if let Some(kept) = self.handoffs[id].kept.take() {
+                self.put_back(id, kept);
+            }
             let (ino, name) = (self.handoffs[id].ino, self.handoffs[id].name.clone());
             let partial = name.pending().with_slug(name.slug().partial());
             match self.handoffs[id].content {
@@ -59,9 +62,11 @@ impl Model {
                     handoff.unsettled = true;
                 }
                 Content::Editing { draft, .. } => {
+                    // Nothing is left to be edited (3.8); what expired was deleted.
+                    let expired = !self.is_visible(&self.handoffs[id]);
                     self.handoffs[id].content = Content::Stored;
-                    let was_empty = self.inodes[ino].bytes.is_empty();
-                    if was_empty && !self.inodes[draft].bytes.is_empty() {
+                    let nothing = expired || self.inodes[ino].bytes.is_empty();
+                    if nothing && !self.inodes[draft].bytes.is_empty() {
                         let queue = self.handoffs[id].queue.clone();
                         let new = self.add(&queue, partial, Content::Stored, draft);
                         self.handoffs[new].unsettled = true;
@@ -69,6 +74,16 @@ impl Model {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// What is empty because rewriting it was cut short gets its content back (3.9).
+    fn put_back(&mut self, id: Id, (at, bytes): (At, Vec<u8>)) {
+        let handoff = &self.handoffs[id];
+        let same = (&handoff.queue, &handoff.name.to_string()) == (&at.0, &at.1);
+        let there = matches!(handoff.content, Content::Stored | Content::Editing { .. });
+        if same && there && self.inodes[handoff.ino].bytes.is_empty() && !bytes.is_empty() {
+            self.handoffs[id].ino = self.inode(bytes);
         }
     }
 }

@@ -11,6 +11,8 @@ use crate::sys::Result;
 
 impl Model {
     pub fn rename(&mut self, who: Who, from: &At, to: &At) -> Result<()> {
+        self.looks_up(who, from);
+        self.looks_up(who, to);
         if !self.queues.contains(&from.0) || !self.queues.contains(&to.0) {
             return Err(libc::ENOENT);
         }
@@ -235,6 +237,7 @@ impl Model {
     }
 
     pub fn unlink(&mut self, who: Who, at: &At) -> Result<()> {
+        self.looks_up(who, at);
         if !self.queues.contains(&at.0) {
             return Err(libc::ENOENT);
         }
@@ -384,7 +387,8 @@ impl Model {
             let empty = self.inodes[handoff.ino].bytes.is_empty();
             let unused = handoff.content == Content::Stored && handoff.writers == 0;
             let nothing = handoff.name.is_pending() && empty && unused;
-            let stored = !matches!(handoff.content, Content::New { .. });
+            // An edit outlives what it is of.
+            let stored = handoff.content == Content::Stored;
             if stored && due(handoff.week) && (nothing || !handoff.name.is_pending()) {
                 handoff.content = Content::Gone;
             }

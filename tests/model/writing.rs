@@ -30,6 +30,8 @@ impl Model {
             content,
             ino,
             writers: 0,
+            opener: None,
+            kept: None,
             week: 0,
             read_by: HashSet::new(),
             copy_of: None,
@@ -58,6 +60,7 @@ impl Model {
     }
 
     pub fn open(&mut self, who: Who, at: &At, mode: Mode) -> Result<usize> {
+        self.looks_up(who, at);
         if !self.queues.contains(&at.0) {
             return Err(libc::ENOENT);
         }
@@ -85,7 +88,10 @@ impl Model {
                 let id = self.write_pending(who, at, mode);
                 (id, self.seen(id, true))
             }
-            Object::Handoff { id, own: false } => (id, self.seen(id, false)),
+            Object::Handoff { id, own: false } => {
+                let draft = writes && self.edit_stamped(who, id, mode);
+                (id, self.seen(id, draft))
+            }
             Object::Handoff { id, own: true } if !writes => {
                 if who == Who::Agent {
                     self.handoffs[id].read_by.insert(who);
@@ -98,8 +104,16 @@ impl Model {
             }
         };
         if mode.truncate {
+            self.destroys(id, ino);
+            let had = !self.inodes[ino].bytes.is_empty();
             self.resize(ino, 0);
             let handoff = &mut self.handoffs[id];
+            if let Content::Editing {
+                draft, modified, ..
+            } = &mut handoff.content
+            {
+                *modified |= had && *draft == ino;
+            }
             handoff.read_by.clear();
             if handoff.ino == ino {
                 handoff.week = 0;
@@ -107,13 +121,78 @@ impl Model {
         }
         let fd = self.opened(Target::Handoff(id), ino, mode);
         if writes {
-            self.handoffs[id].writers += 1;
-            self.handoffs[id].flushed = false;
+            let handoff = &mut self.handoffs[id];
+            if handoff.writers == 0 {
+                handoff.opener = Some(who);
+            }
+            handoff.writers += 1;
+            handoff.flushed = false;
             let open = self.opens.get_mut(&fd).unwrap();
             open.flush = true;
-            open.dirty = mode.truncate && self.handoffs[id].content == Content::Stored;
+            let emptied = match handoff.content {
+                Content::Stored => true,
+                Content::Editing { modified, .. } => modified,
+                _ => false,
+            };
+            open.dirty = mode.truncate && emptied;
         }
         Ok(fd)
+    }
+
+    /// Opening a stamped name to write it (4.5): is what is written the draft of an edit?
+    fn edit_stamped(&mut self, who: Who, id: Id, mode: Mode) -> bool {
+        let handoff = &self.handoffs[id];
+        let edits = mode.truncate || !mode.append && matches!(who, Who::Editor | Who::Agent);
+        match handoff.content {
+            Content::Editing { .. } => true,
+            Content::Stored if handoff.writers == 0 && edits => {
+                let of_consumed = !handoff.name.is_pending();
+                let seen = self.inodes[handoff.ino].bytes.clone();
+                let draft = self.inode(if mode.truncate { Vec::new() } else { seen });
+                self.handoffs[id].content = Content::Editing {
+                    draft,
+                    modified: mode.truncate,
+                    of_consumed,
+                };
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The stored content is about to be destroyed in place: it is kept until its writer closes (3.9).
+    fn destroys(&mut self, id: Id, ino: Ino) {
+        let handoff = &mut self.handoffs[id];
+        let stored = matches!(handoff.content, Content::Stored | Content::Editing { .. });
+        if stored && handoff.ino == ino && handoff.kept.is_none() {
+            let at = (handoff.queue.clone(), handoff.name.to_string());
+            handoff.kept = Some((at, self.inodes[ino].bytes.clone()));
+        }
+    }
+
+    /// A name is looked up by this process. What it emptied and closed, it finds empty (4.5).
+    pub fn looks_up(&mut self, who: Who, at: &At) {
+        let Some(name) = StampedName::parse(OsStr::new(&at.1)) else {
+            return;
+        };
+        let Some(id) = self.named(&at.0, &name) else {
+            return;
+        };
+        let handoff = &self.handoffs[id];
+        let of =
+            |open: &&Open| open.write && matches!(open.target, Target::Handoff(it) if it == id);
+        let closed = self.opens.values().filter(of).all(|open| open.flushed);
+        if let Content::Editing {
+            draft,
+            modified: true,
+            ..
+        } = handoff.content
+            && closed
+            && handoff.opener == Some(who)
+            && self.opens.values().filter(of).any(|open| open.ino == draft)
+        {
+            self.publish(id, draft);
+        }
     }
 
     fn opened(&mut self, target: Target, ino: Ino, mode: Mode) -> usize {
@@ -126,6 +205,7 @@ impl Model {
             offset: 0,
             flush: false,
             dirty: false,
+            flushed: false,
             descriptors: 1,
         };
         self.opens.insert(self.last, open);
@@ -239,8 +319,11 @@ impl Model {
             if reused || self.edits(who, id) {
                 if self.handoffs[id].content == Content::Stored {
                     let draft = self.inode(seen);
-                    let modified = mode.truncate;
-                    self.handoffs[id].content = Content::Editing { draft, modified };
+                    self.handoffs[id].content = Content::Editing {
+                        draft,
+                        modified: mode.truncate,
+                        of_consumed: false,
+                    };
                 }
                 return id;
             }
@@ -277,7 +360,8 @@ impl Model {
         self.inodes[ino].version += 1;
         match target {
             Target::Handoff(id) => {
-                self.opens.get_mut(&fd).unwrap().dirty = true;
+                let open = self.opens.get_mut(&fd).unwrap();
+                (open.dirty, open.flushed) = (true, false);
                 self.changed_handoff(id, ino);
             }
             // An ordinary file, and nobody's promise.
@@ -291,13 +375,20 @@ impl Model {
         handoff.flushed = false;
         match &mut handoff.content {
             Content::New { modified } => *modified = true,
-            Content::Editing { draft, modified } if *draft == ino => *modified = true,
+            Content::Editing {
+                draft, modified, ..
+            } if *draft == ino => *modified = true,
             _ if handoff.ino == ino => handoff.week = 0,
             _ => {}
         }
     }
 
     pub fn write(&mut self, fd: usize, data: &[u8]) {
+        let open = &self.opens[&fd];
+        let overwrites = !open.append && open.offset < self.inodes[open.ino].bytes.len();
+        if let (Target::Handoff(id), true) = (open.target, overwrites) {
+            self.destroys(id, open.ino);
+        }
         let open = self.opens.get_mut(&fd).unwrap();
         let bytes = &mut self.inodes[open.ino].bytes;
         let from = if open.append {
@@ -316,11 +407,16 @@ impl Model {
     }
 
     pub fn ftruncate(&mut self, fd: usize, len: usize) {
-        self.resize(self.opens[&fd].ino, len);
+        let (target, ino) = (self.opens[&fd].target, self.opens[&fd].ino);
+        if let (Target::Handoff(id), true) = (target, len < self.inodes[ino].bytes.len()) {
+            self.destroys(id, ino);
+        }
+        self.resize(ino, len);
         self.changed(fd);
     }
 
     pub fn truncate(&mut self, who: Who, at: &At, len: usize) -> Result<()> {
+        self.looks_up(who, at);
         if !self.queues.contains(&at.0) {
             return Err(libc::ENOENT);
         }
@@ -334,8 +430,14 @@ impl Model {
             }
             Object::Handoff { id, own } => {
                 let ino = self.seen(id, own);
+                if len < self.inodes[ino].bytes.len() {
+                    self.destroys(id, ino);
+                }
                 self.resize(ino, len);
                 self.changed_handoff(id, ino);
+                if self.handoffs[id].writers == 0 {
+                    self.handoffs[id].kept = None;
+                }
             }
         }
         Ok(())
@@ -349,8 +451,19 @@ impl Model {
     pub fn close(&mut self, fd: usize) {
         let open = self.opens.get_mut(&fd).unwrap();
         open.descriptors -= 1;
+        open.flushed |= open.flush;
         let open = open.clone();
-        if let (Target::Handoff(id), true, true) = (open.target, open.flush, open.dirty) {
+        // An edit that has not a byte is published when its last writer is gone (4.4).
+        let emptied = |id: Id| match self.handoffs[id].content {
+            Content::Editing { draft, .. } => {
+                draft == open.ino && self.inodes[draft].bytes.is_empty()
+            }
+            _ => false,
+        };
+        if let (Target::Handoff(id), true, true) = (open.target, open.flush, open.dirty)
+            && !emptied(id)
+        {
+            self.handoffs[id].kept = None;
             self.opens.get_mut(&fd).unwrap().dirty = false;
             self.publish(id, open.ino);
             self.handoffs[id].flushed = true;
@@ -387,8 +500,10 @@ impl Model {
                 }
             }
             // An edit is published by its own writer, whole (4.4).
-            Content::Editing { draft, .. } if draft == by => {
-                if !handoff.name.is_pending() {
+            Content::Editing {
+                draft, of_consumed, ..
+            } if draft == by => {
+                if !handoff.name.is_pending() && !of_consumed {
                     // Consumed meanwhile: the new content is a handoff of its own.
                     let old = Handoff {
                         content: Content::Stored,
@@ -418,6 +533,7 @@ impl Model {
     }
 
     fn last_writer_gone(&mut self, id: Id) {
+        self.handoffs[id].kept = None;
         let handoff = &self.handoffs[id];
         let nothing = handoff.from_pending
             || handoff.retracted
@@ -434,6 +550,7 @@ impl Model {
             Content::Editing {
                 draft,
                 modified: true,
+                ..
             } => self.publish(id, draft),
             Content::Editing { .. } => self.handoffs[id].content = Content::Stored,
             _ => {}

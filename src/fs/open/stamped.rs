@@ -82,8 +82,8 @@ impl Fs {
         let stamped = StampedName::parse(name);
         let id = stamped.and_then(|stamped| state.docs.named(dir, &stamped));
         let closed = |doc: &Doc| {
-            let edited = matches!(&doc.content, Content::Editing(draft) if draft.writers > 0);
-            edited && doc.flushed.is_some() && doc.pid == request.tid
+            let edit = matches!(&doc.content, Content::Editing(draft) if draft.writers > 0 && draft.modified);
+            edit && doc.flushed.is_some() && doc.pid == request.tid
         };
         if let Some(id) = id
             && state.docs.get(id).is_some_and(closed)
