@@ -270,6 +270,7 @@ fn a_stamped_name_is_edited() {
     let mount = Mount::new();
     let name = "2026-01-02_030405_n.md";
     mount.sh("a", &format!("printf 'the old text' > {name}"));
+    mount.settle();
     let mut reader = Actor::new(&mount, "r");
     reader.run(&format!("f = open('{name}')"));
     let mut writer = Actor::new(&mount, "b");
@@ -301,6 +302,7 @@ fn a_stamped_name_in_an_editor() {
     let mount = Mount::new();
     let name = "2026-01-02_030405_n.md";
     mount.sh("a", &format!("printf 'the old text' > {name}"));
+    mount.settle();
     for program in ["vim", "opencode"] {
         let mut editor = Actor::called(&mount, "b", program);
         editor.run(&format!("f = os.open('{name}', os.O_WRONLY | os.O_CREAT)"));
@@ -318,7 +320,9 @@ fn a_stamped_name_in_an_editor() {
         );
         mount.sh("a", &format!("rm *partial*; mv *_n_done.md {name}"));
         let mut editor = Actor::called(&mount, "b", program);
+        mount.settle();
         editor.run(&format!("os.close(os.open('{name}', os.O_RDWR))"));
+        mount.settle();
         assert_eq!(
             mount.sh("r", &format!("cat {name}")),
             "the old text",
@@ -373,6 +377,7 @@ fn a_stamped_name_is_emptied_and_not_released() {
     let mount = Mount::new();
     let name = "2026-01-02_030405_n.md";
     mount.sh("a", &format!("printf 'the old text' > {name}"));
+    mount.settle();
     let [who, other] = [1, std::process::id()].map(|tid| Request { tid, uid: 0 });
     let fs = mount.fs();
     let look = |who| {
@@ -417,6 +422,7 @@ fn a_stamped_name_is_edited_by_nobody() {
     let mount = Mount::new();
     let name = "2026-01-02_030405_n.md";
     mount.sh("a", &format!("printf 'the old text' > {name}"));
+    mount.settle();
     let who = Request { tid: 0, uid: 0 };
     let fs = mount.fs();
     let flags = libc::O_WRONLY | libc::O_TRUNC;

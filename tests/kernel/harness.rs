@@ -260,6 +260,13 @@ impl Mount {
         assert!(cat.wait().unwrap().success(), "{session}: {name}");
     }
 
+    /// Waits until every close has arrived: RELEASE is asynchronous, and until then somebody has the file open.
+    pub fn settle(&self) {
+        while self.fs().handles() > 0 {
+            thread::yield_now();
+        }
+    }
+
     /// A path outside of the mount that is gone with it.
     pub fn outside(&self, name: &str) -> PathBuf {
         self.outside.path().join(name)

@@ -40,6 +40,7 @@ impl Edit<'_> {
     /// Runs it on a new handoff under strace, with these options; answers how that ended, and the calls it made.
     fn run(&self, mount: &Mount, options: &[String]) -> (ExitStatus, Vec<String>) {
         mount.write("a", "n.md", OLD.as_bytes());
+        mount.settle();
         let file = match self.stamped {
             true => mount.stamped("n"),
             false => "n.md".to_owned(),
