@@ -17,9 +17,9 @@
 //!
 //! There is one lock for what is not on disk, `Fs::state`. It is never held while `/proc` is read to tell who calls, which
 //! can wait for a request of ours (who writes what turned up is looked for with a time limit), nor while what a writer has
-//! written is made durable, which takes long. What is made durable under it is small or rare: a directory that is made, the
-//! record of the first mount, the copy of what a write in place is about to destroy, the mtime of what is consumed so late
-//! that its old one has it expire.
+//! written is made durable, which takes long, nor while what a write in place is about to destroy is copied. What is made
+//! durable under it is small or rare: a directory that is made, the record of the first mount, the copy of what is renamed
+//! to a backup or replaced while somebody writes it, the mtime of what is consumed so late that its old one has it expire.
 //!
 //! All locks, in the order in which they are taken. A thread that holds one takes only later ones:
 //!

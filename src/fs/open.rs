@@ -115,7 +115,7 @@ impl Fs {
         }
         let made = self.make(state, request, dir, name, mode, caller.as_ref());
         let (object, file) = self.noticed(made)?;
-        let created = self.open_made(state, request, (dir, name), (&object, file), flags);
+        let created = self.open_made(state, request, (dir, name), (&object, file.as_ref()), flags);
         if let (Err(_), Object::Doc { doc, .. }) = (&created, object) {
             self.drop_draft(state, doc);
         }
@@ -128,7 +128,7 @@ impl Fs {
         state: &mut State,
         request: Request,
         (dir, name): (DirId, &OsStr),
-        (object, file): (&Object, Option<Arc<File>>),
+        (object, file): (&Object, Option<&Arc<File>>),
         flags: Flags,
     ) -> Result<Created> {
         let entry = self.enter(state, dir, name, object)?;
@@ -347,12 +347,12 @@ impl Fs {
         state: &mut State,
         node: NodeId,
         id: PlainId,
-        made: Option<Arc<File>>,
+        made: Option<&Arc<File>>,
         flags: Flags,
     ) -> Result<Opened> {
         let plain = state.docs.plain(id).ok_or(Error::Stale)?;
         let open = state.nodes.get(node).and_then(|node| node.file());
-        let file = match made.as_ref().or(open.filter(|_| plain.gone)) {
+        let file = match made.or(open.filter(|_| plain.gone)) {
             Some(file) => file.clone(),
             None if plain.gone => return Err(Error::Stale),
             None => {

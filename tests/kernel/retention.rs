@@ -201,6 +201,17 @@ fn times_that_no_calendar_holds_needs_root() {
     assert_eq!(mount.names_below().len(), 4);
 }
 
+/// spec 4.3, 7.2: a time before 1970 is what it was set to, to its parts of a second.
+#[test]
+fn times_before_1970() {
+    let mount = Mount::new();
+    let shown = mount.sh(
+        "a",
+        "echo x > x.md; touch -d @-1.25 x.md; touch -a -d @-7 x.md; stat -c '%.2Y %.2X' x.md",
+    );
+    assert_eq!(shown, "-1.25 -7.00\n");
+}
+
 /// spec 7.1: `--retention`, and a pending handoff of any age stays.
 #[test]
 fn another_retention() {
