@@ -169,44 +169,6 @@ impl Fs {
         }
     }
 
-    /// A doc's file is about to change through a handle; `destroys` tells whether bytes of it are lost by that.
-    pub(super) fn before_change(
-        &self,
-        guard: &mut MutexGuard<'_, State>,
-        id: DocId,
-        file: &Arc<File>,
-        destroys: bool,
-    ) -> Result<()> {
-        let state = &mut **guard;
-        let doc = state.docs.get_mut(id).ok_or(Error::Stale)?;
-        doc.read_by.clear();
-        doc.last = None;
-        if !doc.is_draft(file) {
-            state.index.forget_newline(doc.dir, &doc.name);
-        }
-        if doc.flushed.take().is_some() {
-            state.index.generation += 1;
-        }
-        let stored = doc.ino;
-        if !state.nodes.primed.is_empty() {
-            let (dir, name) = (doc.dir, doc.name.to_os_string());
-            self.outdated(state, dir, &name, Some(stored));
-        }
-        let doc = state.docs.get_mut(id).ok_or(Error::Stale)?;
-        match doc
-            .draft_mut()
-            .filter(|draft| Arc::ptr_eq(&draft.file, file))
-        {
-            Some(draft) => {
-                draft.modified = true;
-                Ok(())
-            }
-            // What is no longer under the name was kept when it was replaced.
-            None if destroys && stat_file(&**file)?.ino == stored => self.begin_rewrite(guard, id),
-            None => Ok(()),
-        }
-    }
-
     /// A descriptor of the file was closed. What was written through the handle is published before this returns
     /// (spec 4.2).
     pub fn flush(&self, request: Request, handle: Handle) -> Result<()> {

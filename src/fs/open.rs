@@ -17,45 +17,15 @@ use super::{Fs, Request, State};
 use crate::error::{Error, Result};
 use crate::names::{self, NameClass, Slug};
 use crate::session::Caller;
-use crate::store::Access;
 use crate::store::beneath::stat_file;
 use crate::store::local::Area;
 
 mod alias;
+mod flags;
 mod stamped;
 
 use alias::Decision;
-
-/// How a file is opened, out of open(2)'s flags.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Flags {
-    pub(super) read: bool,
-    pub(super) write: bool,
-    pub(super) append: bool,
-    pub(super) truncate: bool,
-    exclusive: bool,
-}
-
-impl Flags {
-    pub(super) fn new(flags: i32) -> Flags {
-        let mode = flags & libc::O_ACCMODE;
-        let truncate = flags & libc::O_TRUNC != 0;
-        Flags {
-            read: mode != libc::O_WRONLY,
-            write: mode != libc::O_RDONLY || truncate,
-            append: flags & libc::O_APPEND != 0,
-            truncate,
-            exclusive: flags & libc::O_EXCL != 0,
-        }
-    }
-
-    fn access(self) -> Access {
-        Access {
-            read: self.read,
-            write: self.write,
-        }
-    }
-}
+pub(super) use flags::Flags;
 
 impl Fs {
     /// open(2) with O_CREAT of a name that the caller did not find. `mode` has the umask taken off already.
