@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
 fn os(bytes: &[u8]) -> &OsStr {
     OsStr::from_bytes(bytes)
@@ -332,10 +333,17 @@ proptest! {
         let slug = Slug::from_written(os(&name));
         let text = slug.as_os_str().to_str().expect("UTF-8");
         prop_assert!(!text.is_empty());
-        let stays = |c: char| c.is_alphanumeric() || ".-_".contains(c);
+        let continues = |c: char| {
+            let mark = c.general_category_group() == GeneralCategoryGroup::Mark;
+            mark || matches!(c, '\u{200c}' | '\u{200d}')
+        };
+        let stays = |c: char| c.is_alphanumeric() || continues(c) || ".-_".contains(c);
         prop_assert!(text.chars().all(stays), "{text}");
         prop_assert!(!text.ends_with(['-', '.']) && !text.ends_with("_done"), "{text}");
         prop_assert!(!text.starts_with(['-', '.']) || text == "-done", "{text}");
+        let loose = |pair: &[char]| continues(pair[1]) && ".-_".contains(pair[0]);
+        let chars: Vec<char> = text.chars().collect();
+        prop_assert!(!chars.windows(2).any(|pair| loose(pair) && !pair[1].is_alphanumeric()), "{text}");
         prop_assert_eq!(Slug::from_stem(text.as_bytes()), slug);
     }
 
