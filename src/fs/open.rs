@@ -9,7 +9,7 @@ use super::drafts::Naming;
 use super::handles::{Open, OpenDoc};
 use super::nodes::What;
 use super::resolve::{Object, check_name};
-use super::types::{Created, Entry, NodeId, Opened, Outcome};
+use super::types::{Created, NodeId, Opened, Outcome};
 use super::{Fs, Request, State};
 use crate::error::{Error, Result};
 use crate::names::{self, NameClass, Slug};
@@ -145,23 +145,6 @@ impl Fs {
             self.let_go(state, gone.as_ref());
         }
         opened.map(|opened| Created { entry, opened })
-    }
-
-    /// mknod(2) of a regular file: create without open.
-    pub fn mknod(
-        &self,
-        request: Request,
-        parent: NodeId,
-        name: &OsStr,
-        mode: u32,
-    ) -> Result<Entry> {
-        if mode & libc::S_IFMT != libc::S_IFREG && mode & libc::S_IFMT != 0 {
-            return Err(Error::NotPermitted);
-        }
-        let flags = libc::O_WRONLY | libc::O_EXCL;
-        let created = self.create(request, parent, name, mode & 0o7777, flags)?;
-        self.release(created.opened.handle);
-        Ok(created.entry)
     }
 
     /// Makes a file of a name that is free to this caller.

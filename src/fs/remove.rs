@@ -1,4 +1,4 @@
-//! unlink(2), rmdir(2), mkdir(2) and link(2).
+//! unlink(2), rmdir(2), mkdir(2), mknod(2) and link(2).
 
 use std::ffi::OsStr;
 
@@ -138,6 +138,23 @@ impl Fs {
         self.touch(state, dir, name);
         let object = self.resolve(state, dir, name, caller.as_ref())?;
         self.enter(state, dir, name, &object)
+    }
+
+    /// mknod(2) of a regular file: create without open.
+    pub fn mknod(
+        &self,
+        request: Request,
+        parent: NodeId,
+        name: &OsStr,
+        mode: u32,
+    ) -> Result<Entry> {
+        if mode & libc::S_IFMT != libc::S_IFREG && mode & libc::S_IFMT != 0 {
+            return Err(Error::NotPermitted);
+        }
+        let flags = libc::O_WRONLY | libc::O_EXCL;
+        let created = self.create(request, parent, name, mode & 0o7777, flags)?;
+        self.release(created.opened.handle);
+        Ok(created.entry)
     }
 
     /// rmdir(2): removes a directory that lists nothing (spec 4.10).
