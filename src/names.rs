@@ -277,6 +277,13 @@ fn split_marks(stem: &[u8]) -> (&[u8], usize) {
     (rest, (stem.len() - rest.len()) / DONE.len())
 }
 
+/// Whether `done` is what `name` is called once somebody renamed it as consumed: its stem and `_done` (spec 4.5).
+pub fn is_done_form(name: &OsStr, done: &OsStr) -> bool {
+    let stem = |name| without_extension(name).unwrap_or(name);
+    let (name, done) = (stem(name.as_bytes()), stem(done.as_bytes()));
+    done.strip_suffix(DONE.as_bytes()) == Some(name)
+}
+
 /// `name` less a final `.md`, `.markdown` or `.txt`; `None` if it has none of these.
 fn without_extension(name: &[u8]) -> Option<&[u8]> {
     [EXTENSION, ".markdown", ".txt"]

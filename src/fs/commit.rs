@@ -112,8 +112,10 @@ impl Fs {
         if draft.damaged {
             name = name.with_slug(name.slug().partial());
         }
+        let mut written = None;
         if doc.retracted {
             name = self.stays_as(state, dir, &name);
+            written = Some(stat_file(&*draft.file)?.mtime);
             beneath::set_times(&*draft.file, None, Some(self.clock.now()))?;
         }
         let name = self.move_draft((Area::Drafts, path), &reserved, ino, &name)?;
@@ -122,6 +124,7 @@ impl Fs {
             doc.content = Content::Stored;
             doc.ino = ino;
             doc.unfinished = doc.writers > 0;
+            doc.written = written;
         }
         self.touch_published(state, id, &name);
         Ok(())
@@ -336,7 +339,12 @@ impl Fs {
         }
     }
 
-    fn apply_times(&self, state: &mut State, id: DocId, times: Option<super::docs::Times>) {
+    pub(super) fn apply_times(
+        &self,
+        state: &mut State,
+        id: DocId,
+        times: Option<super::docs::Times>,
+    ) {
         let (Some((atime, mtime)), Some(doc)) = (times, state.docs.get(id)) else {
             return;
         };

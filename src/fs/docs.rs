@@ -78,6 +78,10 @@ pub(super) struct Doc {
     pub(super) superseded: bool,
     /// Its alias was unlinked before it was published: published as consumed (spec 4.5).
     pub(super) retracted: bool,
+    /// When it was written, if the retraction of its alias has set another time.
+    pub(super) written: Option<SystemTime>,
+    /// The process that made it with O_EXCL: it may open the empty file again by its name (spec 4.1).
+    pub(super) maker: Option<Process>,
     /// Published, or begun to be rewritten in place, by writers who still have it open: not finished before they close it.
     pub(super) unfinished: bool,
     /// What the last close left, and the present writers replaced, has been kept (spec 3.9).
@@ -261,6 +265,8 @@ impl Docs {
                 from_pending: false,
                 superseded: false,
                 retracted: false,
+                written: None,
+                maker: None,
                 unfinished: false,
                 version_kept: false,
                 last: None,

@@ -325,7 +325,9 @@ impl Fs {
             return Ok(());
         }
         if doc.is_stored() && !doc.name.is_pending() {
-            return self.unconsume(state, id);
+            let written = doc.written.take();
+            self.unconsume(state, id)?;
+            self.apply_times(state, id, Some((None, written)));
         }
         Ok(())
     }

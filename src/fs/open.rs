@@ -110,6 +110,11 @@ impl Fs {
             }
         }
         let object = self.noticed(self.make(state, request, dir, name, mode, caller.as_ref()))?;
+        if let (Object::Doc { doc, .. }, true) = (&object, flags.exclusive)
+            && let Some(made) = state.docs.get_mut(*doc)
+        {
+            made.maker = caller.as_ref().and_then(|caller| caller.process);
+        }
         let created = self.open_made(state, request, (dir, name), &object, flags);
         if let (Err(_), Object::Doc { doc, .. }) = (&created, object) {
             self.drop_draft(state, doc);

@@ -99,6 +99,9 @@ impl Fs {
                 self.touch(state, dir, &file_name);
                 self.touch(state, dir, &done.to_os_string());
                 self.doc_renamed(state, id, dir, done);
+                if let Some(doc) = state.docs.get_mut(id) {
+                    doc.written = Some(meta.mtime);
+                }
             }
             // It was consumed before, and so has been delivered: there is nothing to retract, and nothing to take back.
             _ => {

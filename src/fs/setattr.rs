@@ -49,6 +49,12 @@ impl Fs {
                         // and comes back.
                         return Err(Error::Stale);
                     }
+                    let doc_of = state.docs.get(doc);
+                    let consumed = doc_of.is_some_and(|it| it.is_stored() && !it.name.is_pending());
+                    if alias.is_some() && consumed && set.size.is_some() && handle.is_none() {
+                        // Read-only through an alias (spec 4.3).
+                        return Err(Error::AccessDenied);
+                    }
                     self.set_doc(state, request, (doc, ino), node, handle, &set)?;
                 }
                 What::Plain(plain) => {

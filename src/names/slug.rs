@@ -51,6 +51,11 @@ impl Slug {
         OsStr::from_bytes(&self.0)
     }
 
+    /// Does it begin with the other one, as one with a number does?
+    pub fn starts_with(&self, other: &Slug) -> bool {
+        self.0.starts_with(&other.0)
+    }
+
     /// The slug of a written name that has lost its extension already.
     pub(super) fn from_stem(stem: &[u8]) -> Slug {
         let mut slug = cleaned(stem).trim_matches(['-', '.']).to_owned();

@@ -56,6 +56,8 @@ pub struct Handoff {
     pub copy_of: Option<Id>,
     pub from_pending: bool,
     pub retracted: bool,
+    /// Who made it with O_EXCL.
+    pub maker: Option<Who>,
     /// Its session has opened another one under its alias.
     pub superseded: bool,
     /// Flushed since it was last written or opened to be written: its RELEASE may be on its way.

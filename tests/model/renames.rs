@@ -161,6 +161,13 @@ impl Model {
                 self.alias_for(who, to, id);
             }
             (_, target) => {
+                if let Some(name) = self.marked(who, id, from, to) {
+                    let handoff = &self.handoffs[id];
+                    if (&handoff.queue, &handoff.name) != (&to.0, &name) {
+                        self.move_to(id, to, name, false);
+                    }
+                    return self.alias_for(who, to, id);
+                }
                 if to.1 == names::PENDING {
                     self.note_pending_written(who);
                 }
@@ -179,6 +186,21 @@ impl Model {
                 self.alias_for(who, to, id);
             }
         }
+    }
+
+    /// `mv notes.md notes_done.md` of an own alias consumes, and its way back makes pending (4.5).
+    fn marked(&self, who: Who, id: Id, from: &At, to: &At) -> Option<StampedName> {
+        let name = &self.handoffs[id].name;
+        let own = Object::Handoff { id, own: true };
+        if self.resolve(who.session(), from) != own {
+            return None;
+        }
+        let [from, to] = [from, to].map(|at| OsStr::new(&at.1));
+        if names::is_done_form(from, to) {
+            return Some(name.consumed());
+        }
+        let written_so = name.slug().starts_with(&Slug::from_written(from));
+        (names::is_done_form(to, from) && !written_so).then(|| name.pending())
     }
 
     fn move_to(&mut self, id: Id, to: &At, name: StampedName, exactly: bool) {

@@ -35,6 +35,7 @@ impl Model {
             copy_of: None,
             from_pending: false,
             retracted: false,
+            maker: None,
             superseded: false,
             flushed: false,
         });
@@ -65,7 +66,12 @@ impl Model {
         let (id, ino) = match self.resolve(who.session(), at) {
             Object::Missing if !mode.create => return Err(libc::ENOENT),
             Object::Missing => match self.create(who, at) {
-                Some(id) => (id, self.seen(id, true)),
+                Some(id) => {
+                    if mode.exclusive && who != Who::Nobody {
+                        self.handoffs[id].maker = Some(who);
+                    }
+                    (id, self.seen(id, true))
+                }
                 None => {
                     let ino = self.inode(Vec::new());
                     self.plain.insert(at.clone(), Plain { scratch: true, ino });
@@ -232,12 +238,14 @@ impl Model {
         let is_new = matches!(handoff.content, Content::New { .. });
         let seen = self.inodes[self.seen(id, true)].bytes.clone();
         if is_new || handoff.name.is_pending() {
-            let reused = seen.is_empty() && handoff.writers == 0;
+            let reopened = handoff.maker == Some(who);
+            let reused = seen.is_empty() && (handoff.writers == 0 || reopened);
             if mode.append && !mode.truncate {
                 return id;
             }
             if reused || self.edits(who, id) {
-                if self.handoffs[id].content == Content::Stored {
+                let in_place = reused && handoff.writers > 0;
+                if self.handoffs[id].content == Content::Stored && !in_place {
                     let draft = self.inode(seen);
                     let modified = mode.truncate;
                     self.handoffs[id].content = Content::Editing { draft, modified };
@@ -333,6 +341,11 @@ impl Model {
                 self.inodes[ino].acknowledged.clear();
             }
             Object::Handoff { id, own } => {
+                let it = &self.handoffs[id];
+                let stored = !matches!(it.content, Content::New { .. });
+                if own && stored && !it.name.is_pending() {
+                    return Err(libc::EACCES);
+                }
                 let ino = self.seen(id, own);
                 self.resize(ino, len);
                 self.changed_handoff(id, ino);
@@ -353,11 +366,13 @@ impl Model {
         if let (Target::Handoff(id), true, true) = (open.target, open.flush, open.dirty) {
             self.opens.get_mut(&fd).unwrap().dirty = false;
             self.publish(id, open.ino);
-            self.handoffs[id].flushed = true;
             let inode = &mut self.inodes[open.ino];
             if !inode.bytes.is_empty() && self.handoffs[id].content != Content::Gone {
                 inode.acknowledged.push(inode.bytes.clone());
             }
+        }
+        if let (Target::Handoff(id), true) = (open.target, open.flush) {
+            self.handoffs[id].flushed = true;
         }
         if open.descriptors > 0 {
             return;

@@ -94,10 +94,14 @@ impl Fs {
             if flags.append && !flags.truncate {
                 return Ok(Decision::AsItIs);
             }
-            let empty = doc.writers == 0 && self.is_empty(state, id);
+            let unused = doc.writers == 0;
+            let reopens = doc.maker.is_some() && doc.maker == caller.process;
+            let empty = (unused || reopens) && self.is_empty(state, id);
             let edits = self.edits(caller, doc);
             match doc.content {
                 Content::New(_) if empty || edits => return Ok(Decision::AsItIs),
+                // Its maker still has it open, and writes in place.
+                Content::Stored if empty && !unused => return Ok(Decision::AsItIs),
                 Content::Editing(_) if edits => return Ok(Decision::Draft),
                 Content::Stored if empty || edits => {
                     self.begin_edit(state, id, !flags.truncate)?;

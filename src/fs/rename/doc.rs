@@ -52,7 +52,10 @@ impl Fs {
                 NameClass::Stamped(stamped) => {
                     self.rename_stamped(state, id, &stamped, renaming)?;
                 }
-                _ => self.rename_slug(state, id, renaming)?,
+                _ => match self.marked(state, id, own, renaming) {
+                    Some(name) => self.rename_marked(state, id, &name, renaming)?,
+                    None => self.rename_slug(state, id, renaming)?,
+                },
             }
         }
         self.drop_alias(state, own, renaming);
@@ -76,6 +79,41 @@ impl Fs {
         let doc = state.docs.get(id).ok_or(Error::NotFound)?;
         if exactly || (doc.dir, &doc.name) != (to.dir, stamped) {
             self.move_doc(state, id, to.dir, stamped, exactly)?;
+        }
+        self.alias_for(state, to, caller, id);
+        Ok(())
+    }
+
+    /// The name that a doc gets by `mv auth.md auth_done.md`, where `auth.md` is an own alias, or by its way back.
+    fn marked(
+        &self,
+        state: &State,
+        id: DocId,
+        own: bool,
+        renaming: &Renaming<'_>,
+    ) -> Option<StampedName> {
+        let (from, to) = (renaming.from.name, renaming.to.name);
+        let name = &state.docs.get(id).filter(|_| own)?.name;
+        if names::is_done_form(from, to) {
+            return Some(name.consumed());
+        }
+        // What was written as `auth_done.md` is called so (spec 3.2), and stays consumed if it is.
+        let written = Slug::from_written(from);
+        let was_renamed = !name.slug().starts_with(&written);
+        (names::is_done_form(to, from) && was_renamed).then(|| name.pending())
+    }
+
+    fn rename_marked(
+        &self,
+        state: &mut State,
+        id: DocId,
+        name: &StampedName,
+        renaming: &Renaming<'_>,
+    ) -> Result<()> {
+        let (to, caller) = (renaming.to, renaming.caller);
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        if (doc.dir, &doc.name) != (to.dir, name) {
+            self.move_doc(state, id, to.dir, name, false)?;
         }
         self.alias_for(state, to, caller, id);
         Ok(())
