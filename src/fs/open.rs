@@ -73,7 +73,7 @@ impl Fs {
                 .dir(parent)
                 .is_ok_and(|dir| state.dirs.kind(dir) == DirKind::Queue)
                 && !exact
-                && class != NameClass::Scratch
+                && !matches!(class, NameClass::Scratch | NameClass::Ordinary)
         });
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -176,6 +176,7 @@ impl Fs {
         }
         let (naming, alias) = match names::classify(name) {
             NameClass::Scratch => return plain(state, Area::Scratch),
+            NameClass::Ordinary => return plain(state, Area::Backing),
             NameClass::Peek | NameClass::Status | NameClass::Private => {
                 return Err(Error::NotPermitted);
             }

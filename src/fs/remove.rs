@@ -257,6 +257,11 @@ impl Fs {
                         self.local.link(from, (Area::Scratch, &path, name))?;
                         self.resolve(state, dir, name, Some(&caller))?
                     }
+                    NameClass::Ordinary => {
+                        self.local.link(from, (Area::Backing, &path, name))?;
+                        self.touch(state, dir, name);
+                        self.resolve(state, dir, name, Some(&caller))?
+                    }
                     NameClass::Peek | NameClass::Status | NameClass::Private => {
                         return Err(Error::NotPermitted);
                     }

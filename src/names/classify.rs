@@ -28,6 +28,8 @@ pub enum NameClass {
     Stamped(StampedName),
     /// A tool's temporary file (spec 4.6); every hidden name that is none of the above.
     Scratch,
+    /// A stamped name with an ending that no document has: an ordinary file (spec 3.4).
+    Ordinary,
     /// What a tool keeps of an earlier version, `*.bak` or `*.orig` (spec 4.5).
     Backup,
     /// Anything else: writing it makes a handoff (spec 4.1).
@@ -47,10 +49,12 @@ pub fn classify(name: &OsStr) -> NameClass {
         NameClass::Private
     } else if is_scratch(bytes) {
         NameClass::Scratch
-    } else if is_backup(bytes) {
-        NameClass::Backup
     } else if let Some(stamped) = StampedName::from_written(name) {
         NameClass::Stamped(stamped)
+    } else if is_stamped_otherwise(bytes) {
+        NameClass::Ordinary
+    } else if is_backup(bytes) {
+        NameClass::Backup
     } else {
         NameClass::Unstamped
     }
@@ -67,6 +71,7 @@ pub fn is_adoptable(name: &OsStr) -> bool {
         | NameClass::Status
         | NameClass::Private
         | NameClass::Scratch
+        | NameClass::Ordinary
         | NameClass::Backup => false,
     }
 }
@@ -107,6 +112,14 @@ pub(super) fn is_scratch(name: &[u8]) -> bool {
         || is_numbered_tmp(name)
         || name == VIM_PROBE
         || is_random(name)
+}
+
+/// `YYYY-MM-DD_HHMMSS_*.*` with an ending that is no document's.
+fn is_stamped_otherwise(name: &[u8]) -> bool {
+    let rest = name.split_at_checked(Stamp::LEN);
+    let rest = rest.and_then(|(stamp, rest)| Stamp::parse(stamp).map(|_| rest));
+    rest.and_then(|rest| rest.strip_prefix(b"_"))
+        .is_some_and(|rest| !rest.is_empty() && document_stem(name).is_none())
 }
 
 /// `*.tmp.<digits>` and `*.tmp.<digits>.<hex>`: how agents name the file they rename into place.
@@ -168,7 +181,8 @@ mod tests {
             "x # #x x# tmp tmp.12 tmp.12.ab x.tmp. x.tmp.ab x.tmp.12. x.tmp.12.xy x.tmp.12.ab.cd \
              x.tmp.md xtmp.12 4914 4913.md sedA1zz9 sedA1zz999 sedA1-zz9 sedA1zz9.md tmpab12x \
              tmpab12xyzzz XXabc12 xxabcdef x.swp.md partial part.md pending.md.md Pending.md \
-             pending 2026-11-22_142301_notes.json 2026-11-22_142301_done.md",
+             pending 2026-11-22_142301_done.md 2026-11-22_142301.json \
+             2026-02-30_142301_x.json x2026-11-22_142301_x.json 2026-11-22_142301-x.json",
         ) {
             assert_eq!(classify(OsStr::new(name)), NameClass::Unstamped, "{name}");
         }
@@ -183,11 +197,15 @@ mod tests {
             (".status.json", NameClass::Status),
             (".handoff-fs", NameClass::Private),
             (".peek.md~", NameClass::Scratch),
+            ("2026-11-22_142301_state.json", NameClass::Ordinary),
+            ("2026-11-22_142301_x_done.json", NameClass::Ordinary),
+            ("2026-11-22_142301_x.md.consumed", NameClass::Ordinary),
+            ("2026-11-22_142301_x.MD", NameClass::Ordinary),
             ("x.bak", NameClass::Backup),
             ("x.md.orig", NameClass::Backup),
             ("pending.md.bak", NameClass::Backup),
-            ("2026-11-22_142301_x.md.bak", NameClass::Backup),
-            ("2026-11-22_142301_x.orig", NameClass::Backup),
+            ("2026-11-22_142301_x.md.bak", NameClass::Ordinary),
+            ("2026-11-22_142301_x.orig", NameClass::Ordinary),
             (".bak", NameClass::Scratch),
         ] {
             assert_eq!(classify(OsStr::new(name)), class, "{name}");

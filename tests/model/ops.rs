@@ -68,7 +68,7 @@ impl Who {
 }
 
 /// Names that mean something by themselves, one or two of every kind.
-pub const FIXED: [&str; 13] = [
+pub const FIXED: [&str; 15] = [
     "notes.md",
     "notes.txt",
     "a b",
@@ -82,6 +82,8 @@ pub const FIXED: [&str; 13] = [
     "2020-01-02_030405_old.txt",
     "2020-01-02_030405_old_done.md",
     "pending.md",
+    "notes_done.md",
+    "2020-01-02_030405_old.json",
 ];
 
 /// Queues, the root first.
@@ -181,7 +183,7 @@ fn who() -> impl Strategy<Value = Who> {
 
 fn name() -> impl Strategy<Value = Name> {
     prop_oneof![
-        6 => prop::sample::select(&[0u8, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 12][..]).prop_map(Name::Fixed),
+        6 => prop::sample::select(&[0u8, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 12, 13, 14][..]).prop_map(Name::Fixed),
         2 => (0..8u8).prop_map(Name::Stamped),
         1 => (0..8u8).prop_map(Name::Flipped),
         1 => (0..8u8).prop_map(Name::Archived),

@@ -71,7 +71,7 @@ impl Model {
         let stays = target == Object::Plain
             || !plain.scratch && target == Object::Missing && !names::is_adoptable(name);
         match class {
-            NameClass::Backup => {
+            NameClass::Backup | NameClass::Ordinary => {
                 self.plain.remove(from);
                 self.put_plain(
                     who,
@@ -150,7 +150,7 @@ impl Model {
         let class = names::classify(OsStr::new(&to.1));
         match (class, target) {
             (NameClass::Scratch, _) => self.unmake(who, id, from, to, true),
-            (NameClass::Backup, _) => self.unmake(who, id, from, to, false),
+            (NameClass::Backup | NameClass::Ordinary, _) => self.unmake(who, id, from, to, false),
             (_, Object::Plain) => self.unmake(who, id, from, to, self.plain[to].scratch),
             (NameClass::Stamped(_), Object::Handoff { id: other, .. }) => {
                 self.rename_over(who, id, other, to);

@@ -74,7 +74,9 @@ impl Model {
                 }
                 None => {
                     let ino = self.inode(Vec::new());
-                    self.plain.insert(at.clone(), Plain { scratch: true, ino });
+                    let class = names::classify(OsStr::new(&at.1));
+                    let scratch = class == NameClass::Scratch;
+                    self.plain.insert(at.clone(), Plain { scratch, ino });
                     return Ok(self.opened(Target::Plain, ino, mode));
                 }
             },
@@ -138,11 +140,11 @@ impl Model {
         self.last
     }
 
-    /// A new handoff under this name (4.1); `None` for a scratch name, which makes an ordinary file (4.6).
+    /// A new handoff under this name (4.1); `None` for what makes an ordinary file (3.4, 4.6).
     fn create(&mut self, who: Who, at: &At) -> Option<Id> {
         let (queue, name) = at;
         let id = match names::classify(OsStr::new(name)) {
-            NameClass::Scratch => return None,
+            NameClass::Scratch | NameClass::Ordinary => return None,
             NameClass::Stamped(stamped) => {
                 let exact = stamped.to_os_string() == OsStr::new(name);
                 let id = self.new_draft(queue, stamped, exact);

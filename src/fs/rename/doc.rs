@@ -38,7 +38,10 @@ impl Fs {
             };
             self.unmake(state, id, area, *to, *caller, renaming.from)?;
         } else {
-            if matches!(class, NameClass::Scratch | NameClass::Backup) {
+            if matches!(
+                class,
+                NameClass::Scratch | NameClass::Backup | NameClass::Ordinary
+            ) {
                 // Editors move the old version out of the way, and then remove it (spec 3.9).
                 self.keep_version(state, id)?;
             }
@@ -46,7 +49,7 @@ impl Fs {
                 NameClass::Scratch => {
                     self.unmake(state, id, Area::Scratch, *to, *caller, renaming.from)?;
                 }
-                NameClass::Backup => {
+                NameClass::Backup | NameClass::Ordinary => {
                     self.unmake(state, id, Area::Backing, *to, *caller, renaming.from)?;
                 }
                 NameClass::Stamped(stamped) => {

@@ -37,7 +37,10 @@ impl Fs {
         let listed = self.local.is_ordinary(&old);
         let class = names::classify(to.name);
         let onto_plain = matches!(target, Some(Object::Plain(_)));
-        if !state.is_queue(to.dir) || self.local.is_ordinary(&new) || class == NameClass::Backup {
+        if !state.is_queue(to.dir)
+            || self.local.is_ordinary(&new)
+            || matches!(class, NameClass::Backup | NameClass::Ordinary)
+        {
             if listed && class != NameClass::Backup {
                 return self.move_ordinary(state, id, (&old, &new), *to, onto_plain, *caller);
             }
