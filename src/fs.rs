@@ -86,6 +86,7 @@ mod recover;
 mod remove;
 mod rename;
 mod resolve;
+mod scratch;
 mod setattr;
 mod single_file;
 mod snapshot;
@@ -103,6 +104,7 @@ use handles::Handles;
 use index::{Index, Suffixes};
 use nodes::Nodes;
 use plan::Plans;
+use scratch::Scratch;
 use single_file::SingleFile;
 use turns::Turns;
 
@@ -182,6 +184,7 @@ struct State {
     dirs: Dirs,
     docs: Docs,
     aliases: Aliases,
+    scratch: Scratch,
     nodes: Nodes,
     handles: Handles,
     index: Index,

@@ -9,7 +9,9 @@ mod slug;
 #[cfg(test)]
 mod tests;
 
-pub use classify::{NameClass, PEEK, PENDING, PRIVATE, STATUS, adopted, classify, is_adoptable};
+pub use classify::{
+    NameClass, PEEK, PENDING, PRIVATE, STATUS, adopted, classify, is_adoptable, is_lock_dir,
+};
 pub use slug::Slug;
 
 use chrono::{Datelike, NaiveDate, NaiveDateTime, Timelike};

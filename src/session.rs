@@ -6,6 +6,7 @@
 //! `init`: a shell command that an agent left in the background is still that agent's.
 
 mod cache;
+mod owner;
 mod proc;
 mod system;
 
@@ -19,6 +20,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use self::cache::{Cache, Known, Thread};
+pub use self::owner::Owner;
 use self::proc::Stat;
 pub use self::proc::{Proc, Program};
 pub use self::system::SystemProc;

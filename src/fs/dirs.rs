@@ -16,9 +16,9 @@ impl DirId {
 /// What a directory is to us.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum DirKind {
-    /// A queue: the root, and every directory that is neither hidden nor was there before the first mount.
+    /// A queue: the root, and every directory that is neither hidden nor a lock nor was there before the first mount.
     Queue,
-    /// A hidden or ordinary directory, and everything below one: passed through as it is (spec 3.6).
+    /// A hidden or ordinary directory, or one called `*.lock`, and everything below one: passed through as it is (spec 3.6).
     Plain,
 }
 

@@ -323,6 +323,12 @@ impl Docs {
         self.plain.get(&id)
     }
 
+    /// The plain file of this name, if anybody is interested in it.
+    pub(super) fn plain_named(&self, area: Area, dir: DirId, name: &OsStr) -> Option<PlainId> {
+        let key = (area, dir, name.to_owned());
+        self.plain_by_name.get(&key).copied()
+    }
+
     /// The plain file of this name whose inode number is `ino`.
     pub(super) fn enter_plain(
         &mut self,

@@ -423,6 +423,7 @@ impl Fs {
     pub(super) fn kind_of_dir(&self, state: &State, parent: DirId, name: &OsStr) -> DirKind {
         let plain = state.dirs.kind(parent) == DirKind::Plain
             || is_hidden(name)
+            || names::is_lock_dir(name)
             || state
                 .dirs
                 .join(parent, name)

@@ -187,6 +187,12 @@ impl Fs {
                 more.insert(name, meta.ino);
             }
         }
+        self.load_scratch(state, dir)?;
+        for (name, area) in state.scratch.names(dir) {
+            if let Ok(meta) = self.local.stat(area, &path, name) {
+                more.insert(name.to_owned(), meta.ino);
+            }
+        }
         for doc in state.docs.drafts() {
             if let (true, Some(draft)) = (doc.dir == dir && !doc.promised, doc.draft()) {
                 more.insert(doc.name.to_os_string(), draft.ino);

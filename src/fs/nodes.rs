@@ -291,6 +291,10 @@ impl Nodes {
             What::Doc { doc, .. } => Some(*doc),
             _ => None,
         };
+        if let What::Plain(plain) = what {
+            // A plain file has no other node.
+            self.by_key.insert(Key::Plain(plain), id);
+        }
         let old = std::mem::replace(&mut node.what, what);
         self.unlist(id, &old);
         if let Some(doc) = doc {

@@ -9,6 +9,7 @@ use super::drafts::Naming;
 use super::handles::{Open, OpenDoc};
 use super::nodes::What;
 use super::resolve::{Object, check_name};
+use super::scratch::area_for;
 use super::types::{Created, NodeId, Opened, Outcome};
 use super::{Fs, Request, State};
 use crate::error::{Error, Result};
@@ -73,7 +74,7 @@ impl Fs {
                 .dir(parent)
                 .is_ok_and(|dir| state.dirs.kind(dir) == DirKind::Queue)
                 && !exact
-                && !matches!(class, NameClass::Scratch | NameClass::Ordinary)
+                && !matches!(class, NameClass::SharedScratch | NameClass::Ordinary)
         });
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -89,7 +90,7 @@ impl Fs {
             && state.looked_up.is_absent(request.tid, dir, name);
         let found = match absent {
             true => Err(Error::NotFound),
-            false => self.resolve(state, dir, name, caller.as_ref()),
+            false => self.resolve_own(state, dir, name, caller.as_ref()),
         };
         match found {
             // To this thread it is gone: it has unlinked it.
@@ -169,13 +170,16 @@ impl Fs {
             if area == Area::Backing {
                 self.touch(state, dir, name);
             }
+            state.scratch.add(area, dir, name);
             Ok(Object::Plain(state.docs.enter_plain(area, dir, name, ino)))
         };
         if state.dirs.kind(dir) == DirKind::Plain || self.local.is_ordinary(&path.join(name)) {
             return plain(state, Area::Backing);
         }
         let (naming, alias) = match names::classify(name) {
-            NameClass::Scratch => return plain(state, Area::Scratch),
+            NameClass::Scratch | NameClass::SharedScratch => {
+                return plain(state, area_for(name, caller));
+            }
             NameClass::Ordinary => return plain(state, Area::Backing),
             NameClass::Peek | NameClass::Status | NameClass::Private => {
                 return Err(Error::NotPermitted);
@@ -282,7 +286,16 @@ impl Fs {
     ) -> Result<Opened> {
         match what {
             What::Dir(_) => Err(Error::IsDirectory),
-            What::Plain(plain) => self.open_plain(&mut self.lock(), node, *plain, flags),
+            What::Plain(plain) => {
+                let plain = match flags.write {
+                    true => {
+                        let copy = !flags.truncate && !flags.append;
+                        self.claim(request, node, *plain, copy)?
+                    }
+                    false => *plain,
+                };
+                self.open_plain(&mut self.lock(), node, plain, flags)
+            }
             What::Doc {
                 doc, alias: None, ..
             } => self.open_draft(&mut self.lock(), request, node, *doc, flags),

@@ -8,6 +8,7 @@ use super::drafts::Naming;
 use super::nodes::What;
 use super::rename::Place;
 use super::resolve::{Object, check_name};
+use super::scratch::{area_for, is_own_name};
 use super::types::{Entry, NodeId};
 use super::{Fs, Request, State, Vacation};
 use crate::error::{Error, Result};
@@ -20,11 +21,17 @@ impl Fs {
     /// unlink(2): deletes a stamped name, retracts through an alias (spec 4.5).
     pub fn unlink(&self, request: Request, parent: NodeId, name: &OsStr) -> Result<()> {
         check_name(name)?;
-        let caller = self.caller_of_alias(request, parent, name);
+        let caller = self.caller_if(request, &[(parent, name)], |state| {
+            let dir = state.dir(parent);
+            dir.is_ok_and(|dir| state.aliases.any(dir, name) || is_own_name(state, dir, name))
+        });
+        if self.remove_left(parent, name, caller.as_ref())? {
+            return Ok(());
+        }
         let mut guard = self.lock();
         let state = &mut *guard;
         let dir = state.dir(parent)?;
-        match self.resolve(state, dir, name, caller.as_ref())? {
+        match self.resolve_own(state, dir, name, caller.as_ref())? {
             Object::Pending => {
                 self.pending_unlinked(state, request, dir);
                 Ok(())
@@ -38,6 +45,7 @@ impl Fs {
                 if plain.area == Area::Backing && state.is_queue(dir) {
                     self.ordinary_removed(state, dir, name);
                 }
+                state.scratch.remove(plain.area, dir, name);
                 state.docs.plain_gone(id);
                 state.nodes.detach_plain(id);
                 self.touch(state, dir, name);
@@ -203,6 +211,7 @@ impl Fs {
         self.local.remove_queue(&above, name)?;
         self.ordinary_removed(state, parent, name);
         state.index.drop_queue(dir);
+        state.scratch.forget(dir);
         state.dirs.removed(dir);
         self.touch(state, parent, name);
         state.index.generation += 1;
@@ -237,8 +246,11 @@ impl Fs {
             let from = state.docs.plain(plain).ok_or(Error::NotFound)?;
             let (area, from_dir, from_name, ino) =
                 (from.area, from.dir, from.name.clone(), from.ino);
+            if state.is_anothers(plain, Some(&caller)) {
+                return Err(Error::NotFound);
+            }
             self.make_way(state, dir, name);
-            match self.resolve(state, dir, name, Some(&caller)) {
+            match self.resolve_own(state, dir, name, Some(&caller)) {
                 Err(Error::NotFound) => {}
                 Err(error) => return Err(error),
                 Ok(_) => return Err(Error::Exists),
@@ -249,12 +261,14 @@ impl Fs {
             let object = if !state.is_queue(from_dir) && !state.is_queue(dir) {
                 self.local.link(from, (Area::Backing, &path, name))?;
                 self.resolve(state, dir, name, Some(&caller))?
-            } else if area != Area::Scratch || !state.is_queue(dir) {
+            } else if !area.is_scratch() || !state.is_queue(dir) {
                 return Err(Error::NotPermitted);
             } else {
                 match names::classify(name) {
-                    NameClass::Scratch => {
-                        self.local.link(from, (Area::Scratch, &path, name))?;
+                    NameClass::Scratch | NameClass::SharedScratch => {
+                        let area = area_for(name, Some(&caller));
+                        self.local.link(from, (area, &path, name))?;
+                        state.scratch.add(area, dir, name);
                         self.resolve(state, dir, name, Some(&caller))?
                     }
                     NameClass::Ordinary => {

@@ -7,6 +7,7 @@ use super::dirs::{DirId, DirKind};
 use super::docs::{DocId, PlainId};
 use super::handles::{Open, OpenDoc};
 use super::resolve::{Object, check_name};
+use super::scratch::is_own_name;
 use super::types::NodeId;
 use super::{Fs, Request, State};
 use crate::error::{Error, Result};
@@ -56,6 +57,8 @@ impl Fs {
             state.aliases.any(dir, name)
                 || state.aliases.any(new_dir, new_name)
                 || needs_alias(state, new_dir, new_name)
+                || is_own_name(state, dir, name)
+                || is_own_name(state, new_dir, new_name)
         });
         let (dir, new_dir) = {
             let mut state = self.lock();
@@ -71,14 +74,19 @@ impl Fs {
             dir: new_dir,
             name: new_name,
         };
+        self.inherit(parent, name, caller.as_ref())?;
         // What this publishes must be durable first, and that takes long: it is done without the lock.
         self.sync_scratch(from, caller.as_ref())?;
         let queues: Vec<_> = {
             let mut guard = self.lock();
             let state = &mut *guard;
-            let source = self.resolve(state, dir, name, caller.as_ref())?;
+            let source = self.resolve_own(state, dir, name, caller.as_ref())?;
             self.make_way(state, new_dir, new_name);
-            let target = match self.resolve(state, new_dir, new_name, caller.as_ref()) {
+            let target = match source {
+                Object::Dir(_) => self.resolve(state, new_dir, new_name, caller.as_ref()),
+                _ => self.resolve_own(state, new_dir, new_name, caller.as_ref()),
+            };
+            let target = match target {
                 Ok(Object::Pending) | Err(Error::NotFound) => None,
                 Ok(Object::Peek | Object::Status) => return Err(Error::NotPermitted),
                 target => Some(target?),

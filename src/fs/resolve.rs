@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::dirs::{DirId, DirKind};
 use super::docs::{Content, Doc, DocId, PlainId};
 use super::nodes::What;
+use super::scratch::is_own_name;
 use super::types::{Entry, NodeId};
 use super::{Fs, Request, State};
 use crate::error::{Error, Result};
@@ -50,6 +51,10 @@ impl Fs {
             let mut guard = self.lock();
             let state = &mut *guard;
             let dir = state.dir(parent)?;
+            if is_own_name(state, dir, name) {
+                self.load_scratch(state, dir)?;
+                self.keep_own(state, request, dir, name)?;
+            }
             self.drop_expired_forks(state);
             state.nodes.primed.asked(dir, name);
             if let Some((doc, caller)) = state.take_fork(request.tid, dir, name) {
@@ -119,19 +124,9 @@ impl Fs {
                 }
                 match self.resolve_backing(state, dir, name) {
                     Err(Error::NotFound)
-                        if matches!(class, NameClass::Scratch | NameClass::Status) =>
+                        if matches!(class, NameClass::Scratch | NameClass::SharedScratch) =>
                     {
-                        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-                        let meta = self.local.stat(Area::Scratch, &path, name)?;
-                        match meta.kind {
-                            Kind::File => Ok(Object::Plain(state.docs.enter_plain(
-                                Area::Scratch,
-                                dir,
-                                name,
-                                meta.ino,
-                            ))),
-                            _ => Err(Error::NotFound),
-                        }
+                        self.resolve_scratch(state, dir, name, caller)
                     }
                     found => found,
                 }

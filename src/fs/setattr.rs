@@ -27,6 +27,12 @@ impl Fs {
         handle: Option<Handle>,
         set: SetAttr,
     ) -> Result<Attr> {
+        if let (Some(size), None) = (set.size, handle) {
+            let what = self.known(&mut self.lock(), node)?;
+            if let What::Plain(plain) = what {
+                self.claim(request, node, plain, size > 0)?;
+            }
+        }
         {
             let mut guard = self.lock();
             let state = &mut *guard;

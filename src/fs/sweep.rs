@@ -27,7 +27,12 @@ impl Fs {
         }
         if let Err(error) = self.local.sweep(self.retention, self.clock.now()) {
             log::warn!(
-                "expired scratch files and replaced versions could not all be deleted ({error}); the next sweep tries again"
+                "expired replaced versions could not all be deleted ({error}); the next sweep tries again"
+            );
+        }
+        if let Err(error) = self.sweep_scratch() {
+            log::warn!(
+                "expired scratch files could not all be deleted ({error}); the next sweep tries again"
             );
         }
         self.forget_sessions();

@@ -26,8 +26,11 @@ pub enum NameClass {
     Private,
     /// A handoff under its own name, as [`StampedName::from_written`] reads it.
     Stamped(StampedName),
-    /// A tool's temporary file (spec 4.6); every hidden name that is none of the above.
+    /// A tool's temporary file, of which each session has its own (spec 4.6).
     Scratch,
+    /// A lock, a pid or a swap file, which all sessions share (spec 4.6); every hidden name that is none of
+    /// the above.
+    SharedScratch,
     /// A stamped name with an ending that no document has: an ordinary file (spec 3.4).
     Ordinary,
     /// What a tool keeps of an earlier version, `*.bak` or `*.orig` (spec 4.5).
@@ -47,6 +50,8 @@ pub fn classify(name: &OsStr) -> NameClass {
         NameClass::Status
     } else if bytes == PRIVATE.as_bytes() {
         NameClass::Private
+    } else if is_shared_scratch(bytes) {
+        NameClass::SharedScratch
     } else if is_scratch(bytes) {
         NameClass::Scratch
     } else if let Some(stamped) = StampedName::from_written(name) {
@@ -71,6 +76,7 @@ pub fn is_adoptable(name: &OsStr) -> bool {
         | NameClass::Status
         | NameClass::Private
         | NameClass::Scratch
+        | NameClass::SharedScratch
         | NameClass::Ordinary
         | NameClass::Backup => false,
     }
@@ -90,27 +96,50 @@ pub fn adopted(name: &OsStr, stamp: Stamp) -> StampedName {
     })
 }
 
+/// Whether a directory of this name is a lock, and so an ordinary one (spec 3.6, 4.6).
+pub fn is_lock_dir(name: &OsStr) -> bool {
+    name.as_bytes().ends_with(b".lock")
+}
+
 /// Spec 4.6, hidden names included.
 pub(super) fn is_scratch(name: &[u8]) -> bool {
-    const ENDINGS: [&str; 10] = [
+    is_hidden(name) || is_shared_scratch(name) || has_temporary_name(name)
+}
+
+fn is_hidden(name: &[u8]) -> bool {
+    name.starts_with(b".")
+}
+
+/// The scratch names that all sessions share, so that locks lock.
+fn is_shared_scratch(name: &[u8]) -> bool {
+    const ENDINGS: [&str; 5] = [".lock", ".lck", ".pid", ".swp", ".swx"];
+    /// Vim makes it to see whether it may write to the directory.
+    const VIM_PROBE: &[u8] = b"4913";
+    let is_swap_file = || {
+        let extension = name.rsplit(|byte| *byte == b'.').next();
+        is_hidden(name) && extension.is_some_and(|it| it.len() == 3 && it.starts_with(b"sw"))
+    };
+    ENDINGS.iter().any(|end| name.ends_with(end.as_bytes()))
+        || name == VIM_PROBE
+        || is_swap_file()
+        || is_hidden(name) && !has_temporary_name(name)
+}
+
+/// The scratch names of which each session has its own.
+fn has_temporary_name(name: &[u8]) -> bool {
+    const ENDINGS: [&str; 8] = [
         "~",
         ".tmp",
         ".part",
         ".partial",
-        ".swp",
-        ".swx",
         ".vsctmp",
         ".crswap",
         "___jb_tmp___",
         "___jb_old___",
     ];
-    /// Vim makes it to see whether it may write to the directory.
-    const VIM_PROBE: &[u8] = b"4913";
-    name.starts_with(b".")
-        || ENDINGS.iter().any(|end| name.ends_with(end.as_bytes()))
+    ENDINGS.iter().any(|end| name.ends_with(end.as_bytes()))
         || (name.len() >= 2 && name.starts_with(b"#") && name.ends_with(b"#"))
         || is_numbered_tmp(name)
-        || name == VIM_PROBE
         || is_random(name)
 }
 
@@ -169,19 +198,29 @@ mod tests {
     #[test]
     fn scratch_names() {
         for name in words(
-            ".x .x.md .git . x~ x.md~ ~ #x# ## x.tmp x.md.tmp.1234 x.md.tmp.1234.0aF9 x.tmp.1.1 \
-             x.part x.md.partial x.swp x.swx x.vsctmp x.crswap x.md___jb_tmp___ x.md___jb_old___ \
-             4913 sedA1_zz9 tmpab_12xyz XXabc_12 pending.md~ pending.md.tmp.1 \
+            "x~ x.md~ ~ #x# ## x.tmp x.md.tmp.1234 x.md.tmp.1234.0aF9 x.tmp.1.1 \
+             x.part x.md.partial x.vsctmp x.crswap x.md___jb_tmp___ x.md___jb_old___ \
+             sedA1_zz9 tmpab_12xyz XXabc_12 pending.md~ pending.md.tmp.1 .x.md~ .x.tmp \
              2026-11-22_142301_x~ 2026-11-22_142301_x.md~ 2026-11-22_142301_x.md.tmp.12.ab \
-             2026-11-22_142301_x.tmp 2026-11-22_142301_x___jb_tmp___",
+             2026-11-22_142301_x.tmp 2026-11-22_142301_x___jb_tmp___ .tmp",
         ) {
             assert_eq!(classify(OsStr::new(name)), NameClass::Scratch, "{name}");
+        }
+        for name in words(
+            ".x .x.md .git . x.swp x.swx .x.swp .x.swo .x.md.swn 4913 x.lock x.md.lock x.lck x.pid \
+             .lock .x.pid 2026-11-22_142301_x.md.lock 2026-11-22_142301_x.pid pending.md.lock",
+        ) {
+            assert_eq!(
+                classify(OsStr::new(name)),
+                NameClass::SharedScratch,
+                "{name}"
+            );
         }
         for name in words(
             "x # #x x# tmp tmp.12 tmp.12.ab x.tmp. x.tmp.ab x.tmp.12. x.tmp.12.xy x.tmp.12.ab.cd \
              x.tmp.md xtmp.12 4914 4913.md sedA1zz9 sedA1zz999 sedA1-zz9 sedA1zz9.md tmpab12x \
              tmpab12xyzzz XXabc12 xxabcdef x.swp.md partial part.md pending.md.md Pending.md \
-             pending 2026-11-22_142301_done.md 2026-11-22_142301.json \
+             pending lock pid x.locks x.lock.md x.swo 2026-11-22_142301_done.md 2026-11-22_142301.json \
              2026-02-30_142301_x.json x2026-11-22_142301_x.json 2026-11-22_142301-x.json",
         ) {
             assert_eq!(classify(OsStr::new(name)), NameClass::Unstamped, "{name}");
@@ -206,7 +245,7 @@ mod tests {
             ("pending.md.bak", NameClass::Backup),
             ("2026-11-22_142301_x.md.bak", NameClass::Ordinary),
             ("2026-11-22_142301_x.orig", NameClass::Ordinary),
-            (".bak", NameClass::Scratch),
+            (".bak", NameClass::SharedScratch),
         ] {
             assert_eq!(classify(OsStr::new(name)), class, "{name}");
         }

@@ -5,7 +5,8 @@
 //! .handoff-fs/first-mount    see first_mount
 //! .handoff-fs/drafts/…       new handoffs that are not published yet, under their queue's path and stamped name
 //! .handoff-fs/edits/…        new content of a published handoff, likewise
-//! .handoff-fs/scratch/…      scratch files (spec 4.6), likewise
+//! .handoff-fs/scratch/…      scratch files that all sessions share (spec 4.6), under their queue's path
+//! .handoff-fs/sessions/…     the other scratch files, under their session and then their queue's path
 //! .handoff-fs/consuming/…    what is being consumed by a read that is not answered yet
 //! .handoff-fs/replaced/…     what a write replaced (spec 3.9): `<name>.<nanoseconds since 1970>`
 //! ```
@@ -28,15 +29,18 @@ use super::{Access, Kind, Meta, private};
 use crate::error::{Error, Result};
 use crate::names::PRIVATE;
 use crate::retention::Retention;
+use crate::session::Owner;
 
 mod record;
 mod replaced;
+mod sessions;
 
 use record::Record;
 use replaced::unique_nanos;
+use sessions::SESSIONS;
 
 /// A part of the backing directory.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Area {
     /// The backing directory itself: ordinary files and directories.
     Backing,
@@ -44,8 +48,10 @@ pub enum Area {
     Drafts,
     /// New content of published handoffs.
     Edits,
-    /// Scratch files.
+    /// Scratch files that all sessions share.
     Scratch,
+    /// Scratch files of one session.
+    Own(Owner),
     /// What writes replaced.
     Replaced,
     /// What is being consumed by reads that have not been answered yet.
@@ -53,28 +59,33 @@ pub enum Area {
 }
 
 impl Area {
-    /// Those in the private directory.
-    pub(super) const PRIVATE: [Area; 5] = [
-        Area::Drafts,
-        Area::Edits,
-        Area::Scratch,
-        Area::Replaced,
-        Area::Consuming,
+    /// The parts of the private directory that hold areas.
+    pub(super) const PARTS: [&str; 6] = [
+        "drafts",
+        "edits",
+        "scratch",
+        SESSIONS,
+        "replaced",
+        "consuming",
     ];
 
-    /// The areas whose directories follow when a queue is renamed. Replaced versions stay where they were kept.
-    const FOLLOWING: [Area; 3] = [Area::Drafts, Area::Edits, Area::Scratch];
+    /// Does it hold scratch files?
+    pub fn is_scratch(self) -> bool {
+        matches!(self, Area::Scratch | Area::Own(_))
+    }
 
     pub(super) fn path(self, queue: &Path) -> PathBuf {
-        let part = match self {
+        let private = Path::new(PRIVATE);
+        let area = match self {
             Area::Backing => return queue.to_owned(),
-            Area::Drafts => "drafts",
-            Area::Edits => "edits",
-            Area::Scratch => "scratch",
-            Area::Replaced => "replaced",
-            Area::Consuming => "consuming",
+            Area::Drafts => private.join("drafts"),
+            Area::Edits => private.join("edits"),
+            Area::Scratch => private.join("scratch"),
+            Area::Own(owner) => private.join(SESSIONS).join(owner.to_string()),
+            Area::Replaced => private.join("replaced"),
+            Area::Consuming => private.join("consuming"),
         };
-        Path::new(PRIVATE).join(part).join(queue)
+        area.join(queue)
     }
 }
 
@@ -313,7 +324,7 @@ impl Local {
         let dir = self.dir(Area::Backing, parent)?;
         rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR)?;
         self.forget_drafts();
-        for area in Area::FOLLOWING {
+        for area in self.following() {
             if let Ok(dir) = self.dir(area, parent) {
                 let _ = rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR);
             }
@@ -351,7 +362,7 @@ impl Local {
             return Err(error);
         }
         self.forget_drafts();
-        for area in Area::FOLLOWING {
+        for area in self.following() {
             match self.rename((area, from.0, from.1), (area, to.0, to.1)) {
                 Ok(()) | Err(Error::NotFound) => {}
                 Err(error) => log::warn!(

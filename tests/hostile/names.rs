@@ -193,7 +193,7 @@ fn check_made(mount: &Mount, name: &OsStr, tried: &Tried, said: &str) {
             );
         }
         NameClass::Stamped(stamped) => assert_eq!(*made, stamped.to_os_string(), "{said}"),
-        NameClass::Scratch | NameClass::Ordinary | NameClass::Backup => {
+        NameClass::Scratch | NameClass::SharedScratch | NameClass::Ordinary | NameClass::Backup => {
             let stamped = StampedName::parse(made).is_some();
             assert!(
                 made == name || class == NameClass::Backup && stamped,

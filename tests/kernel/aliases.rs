@@ -209,6 +209,38 @@ fn made_and_opened_again() {
     assert_eq!(bodies, ["one", "other", "three", "two"]);
 }
 
+/// spec 4.1, 4.6: each message that python's mailbox stores is one handoff, its locks are none.
+#[test]
+fn a_mailbox() {
+    let mount = Mount::new();
+    let script = "
+import mailbox
+for box in mailbox.mbox('box'), mailbox.Maildir('dir'), mailbox.MH('mh'):
+    box.lock()
+    box.add('Subject: hello\\n\\nbody\\n')
+    box.flush()
+    box.unlock()
+    box.close()
+";
+    let python = mount.command("a", "python3").args(["-c", script]).output();
+    let output = python.unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let count = |dir: &str| {
+        let names = crate::harness::list(&mount.at(dir)).into_iter();
+        let names: Vec<_> = names.filter(|name| name.starts_with("20")).collect();
+        names.len()
+    };
+    let counts = ["", "dir/tmp", "dir/new", "mh"].map(count);
+    assert_eq!(counts, [1, 0, 1, 1]);
+    let bodies = mount.take("r");
+    assert_eq!(bodies.len(), 3);
+    assert!(bodies.iter().all(|body| body.contains("Subject: hello")));
+}
+
 /// spec 4.1: O_EXCL is answered as for any file that is there, and O_CREAT without it is not.
 #[test]
 fn exclusive_creation() {

@@ -170,8 +170,8 @@ fn data_then_name_then_reply() {
     );
     check(&calls, "drafts/", "_n.md", &[""]);
     check(&calls, "drafts/q/r/", "_deep.md", &["q/r"]);
-    check(&calls, "scratch/", "_s.md", &[""]);
-    check(&calls, "scratch/", "_l.md", &[""]);
+    check(&calls, "sessions/", "_s.md", &[""]);
+    check(&calls, "sessions/", "_l.md", &[""]);
     for made in ["q", "q/r", ".handoff-fs/drafts/q/r"] {
         let parent = Path::new(made).parent().unwrap().to_str().unwrap();
         let at = position(&calls, |call| *call == Call::Made(made.into()));

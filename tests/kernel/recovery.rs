@@ -140,7 +140,7 @@ fn scratch_files_stay() {
     mount.remount();
     assert_eq!(mount.sh("b", "cat .x.md.swp x.md.tmp"), "swap\ntmp\n");
     assert_eq!(mount.names_below(), Vec::<String>::new());
-    mount.sh("b", "mv x.md.tmp x.md");
+    mount.sh("a", "mv x.md.tmp x.md");
     assert_eq!(mount.peek(), ["tmp"]);
 }
 

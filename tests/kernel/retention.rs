@@ -201,6 +201,7 @@ fn scratch_and_empty_ones_go() {
     mount.fs().sweep();
     let open = File::create(mount.at("open.md")).unwrap();
     mount.clock.advance(7 * DAY);
+    crate::scratch::released(&mount, 1);
     mount.fs().sweep();
     assert_eq!(mount.slugs(), ["open"]);
     drop(open);

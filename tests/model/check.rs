@@ -121,8 +121,22 @@ impl Run<'_> {
         }
     }
 
+    /// Learns which of several sessions' scratch files of one name the others read (4.6).
+    fn learn_plain(&mut self) {
+        for (at, of_name) in &mut self.model.plain {
+            if of_name.len() > 1 {
+                let bytes = self.sys.cat(Who::Observer, &path(at)).unwrap();
+                let inodes = &self.model.inodes;
+                let found = of_name.iter().position(|it| inodes[it.ino].bytes == bytes);
+                let found = of_name.remove(found.expect("one of them"));
+                of_name.push(found);
+            }
+        }
+    }
+
     pub fn check(&mut self) {
         self.settle_all();
+        self.learn_plain();
         for queue in self.model.queues.clone() {
             self.check_listing(&queue);
             let merge = self
@@ -152,7 +166,7 @@ impl Run<'_> {
             files.push((handoff.name.to_string(), self.model.seen(id, false)));
         }
         for (at, plain) in self.model.plain.iter().filter(|(at, _)| at.0 == queue) {
-            files.push((at.1.clone(), plain.ino));
+            files.extend(plain.last().map(|plain| (at.1.clone(), plain.ino)));
         }
         expected.extend(files.iter().map(|it| it.0.clone()));
         for child in &self.model.queues {
@@ -194,7 +208,7 @@ impl Run<'_> {
                 let expected = match self.model.resolve(session, &at) {
                     Object::Missing => Err(libc::ENOENT),
                     Object::Handoff { id, own } => Ok(self.model.seen(id, own)),
-                    Object::Plain => Ok(self.model.plain[&at].ino),
+                    Object::Plain => Ok(self.model.found_plain(session, &at).unwrap().ino),
                     Object::Pending => continue,
                 };
                 let expected = expected.map(|ino| text(&self.model.inodes[ino].bytes));

@@ -66,6 +66,8 @@ pub struct Handoff {
 
 #[derive(Clone, Debug)]
 pub struct Plain {
+    /// Whose it is, where each session has its own (4.6).
+    pub owner: Option<Session>,
     pub scratch: bool,
     pub ino: Ino,
 }
@@ -114,7 +116,8 @@ pub struct Model {
     pub week: u32,
     pub queues: BTreeSet<String>,
     pub handoffs: Vec<Handoff>,
-    pub plain: BTreeMap<At, Plain>,
+    /// The last of a name is the one that those read who have none of their own.
+    pub plain: BTreeMap<At, Vec<Plain>>,
     pub inodes: Vec<Inode>,
     pub written: BTreeMap<(Session, At), Id>,
     /// The pending name of what a session consumed (6.6), and what that is called now.
@@ -195,6 +198,45 @@ impl Model {
             true => Object::Plain,
             false => Object::Missing,
         }
+    }
+
+    /// The same to who changes it: another session's scratch file is not there (4.6).
+    pub fn resolve_own(&self, session: Session, at: &At) -> Object {
+        match self.resolve(session, at) {
+            Object::Plain if self.own_plain(session, at).is_none() => Object::Missing,
+            object => object,
+        }
+    }
+
+    pub fn own_plain(&self, session: Session, at: &At) -> Option<&Plain> {
+        let mut of_name = self.plain.get(at).into_iter().flatten();
+        of_name.find(|it| it.owner.is_none_or(|owner| owner == session))
+    }
+
+    /// The plain file that a session finds.
+    pub fn found_plain(&self, session: Session, at: &At) -> Option<&Plain> {
+        let own = self.own_plain(session, at);
+        own.or_else(|| self.plain.get(at)?.last())
+    }
+
+    /// Gives a plain file a name; answers the one whose place it takes.
+    pub fn add_plain(&mut self, at: &At, plain: Plain) -> Option<Plain> {
+        let of_name = self.plain.entry(at.clone()).or_default();
+        let old = of_name.iter().position(|it| it.owner == plain.owner);
+        let old = old.map(|i| of_name.remove(i));
+        of_name.push(plain);
+        old
+    }
+
+    pub fn remove_plain(&mut self, session: Session, at: &At) -> Option<Plain> {
+        let owner = self.own_plain(session, at)?.owner;
+        let of_name = self.plain.get_mut(at)?;
+        let i = of_name.iter().position(|it| it.owner == owner)?;
+        let plain = of_name.remove(i);
+        if of_name.is_empty() {
+            self.plain.remove(at);
+        }
+        Some(plain)
     }
 
     pub fn is_within(queue: &str, above: &str) -> bool {

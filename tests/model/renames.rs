@@ -15,10 +15,13 @@ impl Model {
             return Err(libc::ENOENT);
         }
         let session = who.session();
-        let (source, target) = (self.resolve(session, from), self.resolve(session, to));
+        if from == to && self.resolve(session, from) != Object::Missing {
+            // The kernel sees that.
+            return Ok(());
+        }
+        let [source, target] = [from, to].map(|at| self.resolve_own(session, at));
         match (source, target) {
             (Object::Missing, _) => return Err(libc::ENOENT),
-            _ if from == to => {}
             (Object::Pending, _) => {}
             (Object::Plain, _) => self.rename_plain(who, from, to, target),
             (Object::Handoff { id, own }, Object::Handoff { id: other, .. }) if id == other => {
@@ -56,8 +59,11 @@ impl Model {
     }
 
     /// A plain file takes this name, over whatever plain file has it.
-    fn put_plain(&mut self, who: Who, to: &At, plain: Plain) {
-        if let Some(old) = self.plain.insert(to.clone(), plain) {
+    fn put_plain(&mut self, who: Who, to: &At, plain: &Plain) {
+        let own = names::classify(OsStr::new(&to.1)) == NameClass::Scratch;
+        let owner = own.then_some(who.session());
+        let plain = Plain { owner, ..*plain };
+        if let Some(old) = self.add_plain(to, plain) {
             self.inodes[old.ino].acknowledged.clear();
         }
         // The name means to the renamer what was renamed.
@@ -65,40 +71,41 @@ impl Model {
     }
 
     fn rename_plain(&mut self, who: Who, from: &At, to: &At, target: Object) {
-        let plain = self.plain[from].clone();
+        let session = who.session();
+        let plain = self.own_plain(session, from).unwrap().clone();
         let name = OsStr::new(&to.1);
         let class = names::classify(name);
         let stays = target == Object::Plain
             || !plain.scratch && target == Object::Missing && !names::is_adoptable(name);
         match class {
             NameClass::Backup | NameClass::Ordinary => {
-                self.plain.remove(from);
+                self.remove_plain(session, from);
                 self.put_plain(
                     who,
                     to,
-                    Plain {
+                    &Plain {
                         scratch: false,
                         ..plain
                     },
                 );
             }
-            NameClass::Scratch => {
-                self.plain.remove(from);
+            NameClass::Scratch | NameClass::SharedScratch => {
+                self.remove_plain(session, from);
                 self.put_plain(
                     who,
                     to,
-                    Plain {
+                    &Plain {
                         scratch: true,
                         ..plain
                     },
                 );
             }
             NameClass::Unstamped if stays => {
-                self.plain.remove(from);
+                self.remove_plain(session, from);
                 self.put_plain(
                     who,
                     to,
-                    Plain {
+                    &Plain {
                         scratch: false,
                         ..plain
                     },
@@ -117,7 +124,7 @@ impl Model {
     }
 
     fn publish_plain(&mut self, who: Who, from: &At, to: &At, target: Object) {
-        let plain = self.plain.remove(from).unwrap();
+        let plain = self.remove_plain(who.session(), from).unwrap();
         if to.1 == names::PENDING {
             self.note_pending_written(who);
         }
@@ -149,9 +156,14 @@ impl Model {
     fn rename_handoff(&mut self, who: Who, id: Id, from: &At, to: &At, target: Object) {
         let class = names::classify(OsStr::new(&to.1));
         match (class, target) {
-            (NameClass::Scratch, _) => self.unmake(who, id, from, to, true),
+            (NameClass::Scratch | NameClass::SharedScratch, _) => {
+                self.unmake(who, id, from, to, true);
+            }
             (NameClass::Backup | NameClass::Ordinary, _) => self.unmake(who, id, from, to, false),
-            (_, Object::Plain) => self.unmake(who, id, from, to, self.plain[to].scratch),
+            (_, Object::Plain) => {
+                let scratch = self.own_plain(who.session(), to).unwrap().scratch;
+                self.unmake(who, id, from, to, scratch);
+            }
             (NameClass::Stamped(_), Object::Handoff { id: other, .. }) => {
                 self.rename_over(who, id, other, to);
             }
@@ -245,6 +257,7 @@ impl Model {
         let handoff = &mut self.handoffs[id];
         handoff.content = Content::Gone;
         let plain = Plain {
+            owner: None,
             scratch,
             ino: handoff.ino,
         };
@@ -253,18 +266,19 @@ impl Model {
             self.vacated
                 .push((who, from.clone(), Vacated::BackedUp(name)));
         }
-        self.put_plain(who, to, plain);
+        self.put_plain(who, to, &plain);
     }
 
     pub fn unlink(&mut self, who: Who, at: &At) -> Result<()> {
         if !self.queues.contains(&at.0) {
             return Err(libc::ENOENT);
         }
-        match self.resolve(who.session(), at) {
+        match self.resolve_own(who.session(), at) {
+            Object::Missing if self.remove_left(at) => {}
             Object::Missing => return Err(libc::ENOENT),
             Object::Pending => {}
             Object::Plain => {
-                let plain = self.plain.remove(at).unwrap();
+                let plain = self.remove_plain(who.session(), at).unwrap();
                 self.inodes[plain.ino].acknowledged.clear();
             }
             Object::Handoff { id, own: false } => self.delete(id),
@@ -292,6 +306,21 @@ impl Model {
             }
         }
         Ok(())
+    }
+
+    /// Other sessions' scratch files that nobody has touched lately go; their times are as in [`Model::sweep`].
+    fn remove_left(&mut self, at: &At) -> bool {
+        let (opens, week) = (&self.opens, self.week);
+        let Some(of_name) = self.plain.get_mut(at).filter(|_| week > 0) else {
+            return false;
+        };
+        let before = of_name.len();
+        of_name.retain(|plain| opens.values().any(|open| open.ino == plain.ino));
+        let removed = of_name.len() < before;
+        if of_name.is_empty() {
+            self.plain.remove(at);
+        }
+        removed
     }
 
     fn delete(&mut self, id: Id) {
@@ -382,13 +411,12 @@ impl Model {
         let stamp = Zone::Utc.stamp(self.now);
         let exact = StampedName::parse(name);
         if exact.is_none() && !names::is_adoptable(name) && at.1 != names::PENDING {
-            self.plain.insert(
-                at.clone(),
-                Plain {
-                    scratch: false,
-                    ino,
-                },
-            );
+            let plain = Plain {
+                owner: None,
+                scratch: false,
+                ino,
+            };
+            self.add_plain(at, plain);
             return;
         }
         self.inodes[ino].acknowledged.push(bytes);
@@ -413,10 +441,15 @@ impl Model {
         }
         if self.week > 0 {
             // The files below have the machine's time, which stands before the first week.
-            self.plain.retain(|_, plain| !plain.scratch);
+            let opens = &self.opens;
+            let is_open = |ino| opens.values().any(|open| open.ino == ino);
+            self.plain.retain(|_, of_name| {
+                of_name.retain(|plain| !plain.scratch || is_open(plain.ino));
+                !of_name.is_empty()
+            });
         }
         let live: Vec<_> = self.visible().map(|(_, it)| it.ino).collect();
-        let plain: Vec<_> = self.plain.values().map(|it| it.ino).collect();
+        let plain: Vec<_> = self.plain.values().flatten().map(|it| it.ino).collect();
         for (ino, inode) in self.inodes.iter_mut().enumerate() {
             let there = live.contains(&ino) || plain.contains(&ino);
             // Replaced versions go too.

@@ -73,16 +73,16 @@ impl Model {
                     (id, self.seen(id, true))
                 }
                 None => {
-                    let ino = self.inode(Vec::new());
-                    let class = names::classify(OsStr::new(&at.1));
-                    let scratch = class == NameClass::Scratch;
-                    self.plain.insert(at.clone(), Plain { scratch, ino });
+                    let ino = self.make_plain(who, at, Vec::new());
                     return Ok(self.opened(Target::Plain, ino, mode));
                 }
             },
             _ if mode.create && mode.exclusive => return Err(libc::EEXIST),
             Object::Plain => {
-                let ino = self.plain[at].ino;
+                let ino = match writes {
+                    true => self.claim(who, at, !mode.truncate && !mode.append),
+                    false => self.found_plain(who.session(), at).unwrap().ino,
+                };
                 if mode.truncate {
                     self.resize(ino, 0);
                     self.inodes[ino].acknowledged.clear();
@@ -140,11 +140,36 @@ impl Model {
         self.last
     }
 
+    fn make_plain(&mut self, who: Who, at: &At, bytes: Vec<u8>) -> Ino {
+        let ino = self.inode(bytes);
+        let class = names::classify(OsStr::new(&at.1));
+        let plain = Plain {
+            owner: (class == NameClass::Scratch).then_some(who.session()),
+            scratch: class != NameClass::Ordinary,
+            ino,
+        };
+        self.add_plain(at, plain);
+        ino
+    }
+
+    /// A plain file is about to be written: another session's scratch file stays as it is (4.6).
+    fn claim(&mut self, who: Who, at: &At, copy: bool) -> Ino {
+        if let Some(own) = self.own_plain(who.session(), at) {
+            return own.ino;
+        }
+        let found = self.found_plain(who.session(), at).unwrap().ino;
+        let bytes = match copy {
+            true => self.inodes[found].bytes.clone(),
+            false => Vec::new(),
+        };
+        self.make_plain(who, at, bytes)
+    }
+
     /// A new handoff under this name (4.1); `None` for what makes an ordinary file (3.4, 4.6).
     fn create(&mut self, who: Who, at: &At) -> Option<Id> {
         let (queue, name) = at;
         let id = match names::classify(OsStr::new(name)) {
-            NameClass::Scratch | NameClass::Ordinary => return None,
+            NameClass::Scratch | NameClass::SharedScratch | NameClass::Ordinary => return None,
             NameClass::Stamped(stamped) => {
                 let exact = stamped.to_os_string() == OsStr::new(name);
                 let id = self.new_draft(queue, stamped, exact);
@@ -338,7 +363,7 @@ impl Model {
             Object::Missing => return Err(libc::ENOENT),
             Object::Pending => {}
             Object::Plain => {
-                let ino = self.plain[at].ino;
+                let ino = self.claim(who, at, len > 0);
                 self.resize(ino, len);
                 self.inodes[ino].acknowledged.clear();
             }

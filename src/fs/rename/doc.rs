@@ -6,6 +6,7 @@ use super::super::dirs::DirId;
 use super::super::docs::{Content, DocId};
 use super::super::drafts::Naming;
 use super::super::resolve::Object;
+use super::super::scratch::area_for;
 use super::super::{Fs, State, Vacation};
 use super::{Place, Renaming, drop_own};
 use crate::error::{Error, Result};
@@ -38,16 +39,17 @@ impl Fs {
             };
             self.unmake(state, id, area, *to, *caller, renaming.from)?;
         } else {
-            if matches!(
+            if !matches!(
                 class,
-                NameClass::Scratch | NameClass::Backup | NameClass::Ordinary
+                NameClass::Stamped(_) | NameClass::Unstamped | NameClass::Pending
             ) {
                 // Editors move the old version out of the way, and then remove it (spec 3.9).
                 self.keep_version(state, id)?;
             }
             match class {
-                NameClass::Scratch => {
-                    self.unmake(state, id, Area::Scratch, *to, *caller, renaming.from)?;
+                NameClass::Scratch | NameClass::SharedScratch => {
+                    let area = area_for(to.name, *caller);
+                    self.unmake(state, id, area, *to, *caller, renaming.from)?;
                 }
                 NameClass::Backup | NameClass::Ordinary => {
                     self.unmake(state, id, Area::Backing, *to, *caller, renaming.from)?;
@@ -269,6 +271,7 @@ impl Fs {
             self.local
                 .keep(Area::Edits, &path, &file, self.clock.now())?;
         }
+        state.scratch.add(area, to.dir, to.name);
         drop_own(state, to, caller);
         if let Some(caller) = caller {
             state.vacate(caller, from.dir, from.name, Vacation::BackedUp(name));

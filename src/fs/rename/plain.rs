@@ -5,6 +5,7 @@ use std::path::Path;
 use super::super::docs::{Content, DocId, PlainId};
 use super::super::drafts::Naming;
 use super::super::resolve::Object;
+use super::super::scratch::area_for;
 use super::super::{Fs, State};
 use super::{Place, Renaming, drop_own};
 use crate::error::{Error, Result};
@@ -28,7 +29,7 @@ impl Fs {
             ..
         } = renaming;
         let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
-        let scratch = plain.area == Area::Scratch;
+        let scratch = plain.area.is_scratch();
         let old = state
             .dirs
             .join(from.dir, from.name)
@@ -45,13 +46,12 @@ impl Fs {
                 return self.move_ordinary(state, id, (&old, &new), *to, onto_plain, *caller);
             }
             self.move_plain(state, id, Area::Backing, *to, onto_plain, *caller)?;
-        } else if class == NameClass::Scratch {
-            let area = match target {
-                Some(Object::Plain(other)) => {
-                    state.docs.plain(*other).map_or(Area::Scratch, |it| it.area)
-                }
-                _ => Area::Scratch,
+        } else if matches!(class, NameClass::Scratch | NameClass::SharedScratch) {
+            let replaced = match target {
+                Some(Object::Plain(other)) => state.docs.plain(*other),
+                _ => None,
             };
+            let area = replaced.map_or_else(|| area_for(to.name, *caller), |it| it.area);
             // An editor's backup: what takes the old name next is still the ordinary file.
             self.move_plain(state, id, area, *to, onto_plain, *caller)?;
         } else if class == NameClass::Unstamped
@@ -119,6 +119,8 @@ impl Fs {
             // What is not shown yet, because somebody is writing it below, is not replaced unseen.
             self.local.rename_new(from, onto)?;
         }
+        state.scratch.remove(old_area, old_dir, &old_name);
+        state.scratch.add(area, to.dir, to.name);
         state.docs.plain_renamed(id, area, to.dir, to.name);
         drop_own(state, to, caller);
         self.touch(state, old_dir, &old_name);
@@ -176,6 +178,7 @@ impl Fs {
         self.touch(state, from_dir, &name);
         self.alias_for(state, *to, *caller, doc);
         state.adopt_handles(id, doc, renaming.request.tid);
+        state.scratch.remove(area, from_dir, &name);
         state.docs.plain_gone(id);
         state.nodes.detach_plain(id);
         state.index.generation += 1;

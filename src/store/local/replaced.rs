@@ -72,18 +72,12 @@ impl Local {
         }
     }
 
-    /// Removes replaced versions and scratch files past the retention time.
+    /// Removes replaced versions past the retention time.
     pub fn sweep(&self, retention: Retention, now: SystemTime) -> Result<()> {
         self.change_record(|_| false)?;
         for (queue, name, _) in self.list_all(Area::Replaced)? {
             if replaced_at(&name).is_some_and(|at| retention.expired(at, now)) {
                 self.remove(Area::Replaced, &queue, &name)?;
-            }
-        }
-        for (queue, name, meta) in self.list_all(Area::Scratch)? {
-            // Reading a file does not touch it; writing, renaming or changing it does.
-            if retention.expired(meta.mtime.max(meta.ctime), now) {
-                self.remove(Area::Scratch, &queue, &name)?;
             }
         }
         Ok(())
