@@ -31,7 +31,6 @@
 //! | `Local::record` | the record of the first mount | the state; it is written to disk meanwhile |
 //! | `Reading::delivered` | what one reader was given | nothing: it is let go before anything else is done |
 //! | the resolver's cache | who is who | nothing: it is never held while `/proc` is read, nor taken under the state |
-//! | what the kernel is to be told | which names it may use no more | the state; nothing, while the kernel is told |
 //! | the drafts' directory that is kept open, the store's watches, the last of the unique times, the suffixes last given, the supervisor, the clock a test has set | a number or two | whatever its caller holds; it takes none |
 //!
 //! `Fs::changed` is waited on with the state alone. The tests under load run with parking_lot's detection of deadlocks.
@@ -55,8 +54,8 @@ use crate::store::dir::DirStore;
 use crate::store::local::{Area, Local};
 
 pub use crate::store::open_error::OpenError;
+pub use dentry_cache::Kernel;
 pub use list::Listing;
-pub use primed::{Stale, Untold};
 pub use status::Supervision;
 pub use turns::Waiting;
 pub use types::{
@@ -69,6 +68,7 @@ mod attrs;
 mod callers;
 mod commit;
 mod consume;
+mod dentry_cache;
 mod descriptors;
 mod dirs;
 mod docs;
@@ -81,7 +81,6 @@ mod list;
 mod nodes;
 mod open;
 mod plan;
-mod primed;
 mod recover;
 mod remove;
 mod rename;
@@ -171,7 +170,6 @@ pub struct Fs {
     /// For `status`. Locked after the state, and nothing after it.
     supervision: Mutex<Option<Supervision>>,
     suffixes: Mutex<Suffixes>,
-    untold: Arc<Untold>,
     /// Rung when a reader's turn ends or a writer has let go: what a waiting open waits for.
     changed: Condvar,
 }
@@ -284,7 +282,6 @@ impl Fs {
             state: Mutex::default(),
             supervision: Mutex::default(),
             suffixes: Mutex::default(),
-            untold: Arc::default(),
             changed: Condvar::new(),
         };
         fs.recover()?;

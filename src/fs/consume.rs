@@ -295,8 +295,7 @@ impl Fs {
             }
         };
         let new_name = done.to_os_string();
-        self.outdated(state, dir, file_name, Some(known.ino));
-        self.outdated(state, dir, &new_name, None);
+        state.name_changed();
         if !state.index.moved(dir, file_name, &new_name, &known) {
             self.touch(state, dir, file_name);
             self.touch(state, dir, &new_name);

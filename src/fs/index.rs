@@ -177,7 +177,7 @@ impl Fs {
                 }
                 continue;
             }
-            self.outdated(state, dir, name, None);
+            state.name_changed();
             let mut what = change.what;
             if let Some(queue) = state.index.queues.get_mut(&dir) {
                 if what == What::Closed && queue.held.remove(name) {
@@ -250,9 +250,7 @@ impl Fs {
 
     /// Something of ours has changed this name: look at it now.
     pub(super) fn touch(&self, state: &mut State, dir: DirId, name: &OsStr) {
-        let known = state.index.get(dir, name).filter(|known| known.looked);
-        let ino = known.map(|known| known.ino);
-        self.outdated(state, dir, name, ino);
+        state.name_changed();
         let seen = Seen {
             in_the_making: false,
             ours: Ours::Any,

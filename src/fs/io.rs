@@ -181,10 +181,7 @@ impl Fs {
             state.index.generation += 1;
         }
         let stored = doc.ino;
-        if !state.nodes.primed.is_empty() {
-            let (dir, name) = (doc.dir, doc.name.to_os_string());
-            self.outdated(state, dir, &name, Some(stored));
-        }
+        state.name_changed();
         let doc = state.docs.get_mut(id).ok_or(Error::Stale)?;
         match doc
             .draft_mut()

@@ -26,6 +26,8 @@ pub struct Listing {
     names: Vec<u8>,
     /// How many entries, from the first on, are the answer to the first request for names with attributes; see [`plus`].
     first: u64,
+    /// Whether the kernel may use its names without asking.
+    cacheable: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +111,7 @@ impl Fs {
         handle: Handle,
         offset: u64,
     ) -> Result<(DirId, Arc<Listing>)> {
+        state.nodes.dentries.arrived(handle);
         let open = state.handles.get(handle).ok_or(Error::BadHandle)?;
         let Open::Dir(listing) = &open.open else {
             return Err(Error::NotDirectory);
@@ -136,7 +139,9 @@ impl Fs {
 
     /// Closes a directory.
     pub fn releasedir(&self, handle: Handle) {
-        self.lock().handles.remove(handle);
+        let mut state = self.lock();
+        state.nodes.dentries.arrived(handle);
+        state.handles.remove(handle);
     }
 
     /// Makes the names of a directory durable.

@@ -58,13 +58,8 @@ impl Fs {
                 || needs_alias(state, new_dir, new_name)
         });
         let (dir, new_dir) = {
-            let mut state = self.lock();
-            let dir = state.dir(parent)?;
-            if state.nodes.primed.must_ask(dir, name) {
-                // What the kernel was told of it would go with it to its new name. It looks it up, and comes back.
-                return Err(Error::Stale);
-            }
-            (dir, state.dir(new_parent)?)
+            let state = self.lock();
+            (state.dir(parent)?, state.dir(new_parent)?)
         };
         let from = Place { dir, name };
         let to = Place {

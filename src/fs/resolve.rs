@@ -51,7 +51,6 @@ impl Fs {
             let state = &mut *guard;
             let dir = state.dir(parent)?;
             self.drop_expired_forks(state);
-            state.nodes.primed.asked(dir, name);
             if let Some((doc, caller)) = state.take_fork(request.tid, dir, name) {
                 let looked_up = &mut state.looked_up;
                 looked_up.note(request.tid, dir, name, Some(&caller), false);
@@ -74,6 +73,12 @@ impl Fs {
                 return Err(Error::NotFound);
             }
             return self.enter_merge(state, request, dir, false);
+        }
+        if let Object::Dir(child) = object
+            && !state.nodes.knows_dir(child)
+            && state.nodes.dentries.must_look_up_again(request.tid)
+        {
+            return Err(Error::Stale);
         }
         match object {
             // Nobody tells these callers apart, so they cannot be told to look again: each has a node of its own, which

@@ -10,7 +10,7 @@ use rustix::fs::XattrFlags;
 
 use super::docs::DocId;
 use super::handles::Open;
-use super::nodes::{Node, What};
+use super::nodes::What;
 use super::types::{Attr, Handle, NodeId, SetAttr};
 use super::{Fs, Request, State};
 use crate::error::{Error, Result};
@@ -43,12 +43,7 @@ impl Fs {
                     let file = File::from(rustix::io::fcntl_dupfd_cloexec(&dir, 0)?);
                     change(&file, &set)?;
                 }
-                What::Doc { doc, ino, alias } => {
-                    if alias.is_none() && state.must_ask(node, doc) {
-                        // Times may have it expire: the kernel looks it up, does not believe any more what it was told,
-                        // and comes back.
-                        return Err(Error::Stale);
-                    }
+                What::Doc { doc, ino, .. } => {
                     self.set_doc(state, request, (doc, ino), node, handle, &set)?;
                 }
                 What::Plain(plain) => {
@@ -236,19 +231,6 @@ impl Fs {
 }
 
 impl State {
-    /// Must the kernel ask for the name of this doc first? Not if it is open, as it has to be for what is asked of a
-    /// descriptor.
-    fn must_ask(&mut self, node: NodeId, id: DocId) -> bool {
-        let open = self.nodes.get(node).is_some_and(Node::is_open);
-        match self.docs.get(id).filter(|_| !open) {
-            Some(doc) => {
-                let name = doc.name.to_os_string();
-                self.nodes.primed.must_ask(doc.dir, &name)
-            }
-            None => false,
-        }
-    }
-
     /// The open file behind a handle; or behind a node, where any will do: fchmod(2) and futimens(3) come without their
     /// handle, and the file may be under no name any more.
     fn file_of(&self, node: NodeId, handle: Option<Handle>, set: &SetAttr) -> Option<Arc<File>> {

@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 use crate::fs::{self, Attr, Created, Entry, HandleId, NodeId, Opened};
 use crate::store::Kind;
 
-/// Nothing is cached by the kernel, but what it is given in listings ([`Untold`](crate::fs::Untold)): one name means
-/// different files to different callers, and what a name means changes by reading another one.
+/// The kernel caches nothing but what listings hand out: one name means different files to different callers, and what a
+/// name means changes by reading another one.
 pub(super) const TTL: Duration = Duration::ZERO;
 
 /// Who sends it.
