@@ -14,7 +14,7 @@ use std::{io, mem};
 use fuser::{MountOption, Session, SessionACL};
 use rustix::fs::Mode;
 use rustix::process::Resource;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use super::checks::{self, Place};
@@ -47,6 +47,7 @@ pub(super) fn serve(config: &Config) -> Result<(), Failed> {
     if config.report_ready {
         close_inherited();
     }
+    outlive_large_writes();
     logging::init(config)?;
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| {
         Failed::new(
@@ -114,6 +115,15 @@ pub(super) fn close_inherited() {
     for descriptor in descriptors {
         // The one of the listing itself is closed already.
         let _ = nix::unistd::close(descriptor);
+    }
+}
+
+/// Past the limit on file sizes of the shell that mounts (`ulimit -f`) a write is to fail, with EFBIG for its writer (spec
+/// 4.9), rather than end the process. To be called before anything is written.
+pub(super) fn outlive_large_writes() {
+    // Nobody looks at the flag. To ignore the signal would be inherited by programs that are started here.
+    if let Err(error) = signal_hook::flag::register(SIGXFSZ, Arc::default()) {
+        log::warn!("a write past the limit on file sizes will end this process ({error})");
     }
 }
 

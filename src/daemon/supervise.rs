@@ -33,6 +33,7 @@ use crate::config::{Config, Part, Past};
 /// Supervises until the mount has ended.
 pub(super) fn supervise(config: &Config, daemon: Option<i32>) -> Result<(), Failed> {
     serve::close_inherited();
+    serve::outlive_large_writes();
     logging::init(config)?;
     let signals = signals().map_err(|error| {
         let cause = format_args!("signals cannot be caught ({error})");
