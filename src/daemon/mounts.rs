@@ -1,7 +1,8 @@
 //! The kernel's table of mounts, and what can be done to one of ours.
 
 use std::ffi::OsString;
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,9 @@ use rustix::mount::UnmountFlags;
 
 /// The name of the file system in the table. A comma in it would be read as an option.
 pub(super) const NAME: &str = "handoff-fs";
+
+/// Where the kernel's connections to FUSE daemons are, if that file system is mounted.
+const CONNECTIONS: &str = "/sys/fs/fuse/connections";
 
 /// How long a mount may take to answer before it counts as silent. An answer takes microseconds, but an open
 /// of `pending.md` elsewhere may wait two seconds for its turn.
@@ -285,6 +289,22 @@ impl OwnMount {
             Ok(()) => Ok(Manner::Plain),
             Err(_) => unmount(&self.0.point, Manner::Lazy).map(|()| Manner::Lazy),
         }
+    }
+
+    /// Cuts the connection to the daemon: whoever waits for an answer gets an error. Asks the mount nothing.
+    ///
+    /// # Errors
+    /// [`CONNECTIONS`] is not mounted, which only root can do, or shows no such connection.
+    pub(super) fn abort(&self) -> io::Result<()> {
+        let mount = &self.0;
+        // The number of a connection that has ended may be another one's by now.
+        let is_other = |other: &Mount| other.device == mount.device && other != mount;
+        if table()?.iter().any(is_other) {
+            return Err(io::Error::from(Errno::NOENT));
+        }
+        let minor = mount.device.rsplit(':').next().unwrap_or_default();
+        let path = Path::new(CONNECTIONS).join(minor).join("abort");
+        OpenOptions::new().write(true).open(path)?.write_all(b"1")
     }
 
     /// Takes away what a connection that was cut from outside (`umount -f`, or `abort` in sysfs) leaves: a dead

@@ -18,6 +18,7 @@ mod bad_input;
 mod crash;
 mod crash_edits;
 mod file_limit;
+mod hangs;
 mod kill_loop;
 mod lifecycle;
 mod status;
