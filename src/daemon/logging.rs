@@ -91,7 +91,7 @@ pub(super) fn init(config: &Config) -> Result<(), Failed> {
     Ok(())
 }
 
-/// fuser reports as an error that an answer was not wanted any more: its caller was interrupted (spec 8.3).
+/// fuser answers the kernel when a caller is interrupted, and reports as an error that the kernel did not expect that (ENOENT).
 fn is_late_answer(target: &str, message: &std::fmt::Arguments<'_>) -> bool {
     target == "fuser::reply" && message.to_string().ends_with("(os error 2)")
 }

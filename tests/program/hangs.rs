@@ -1,6 +1,7 @@
 //! Nobody hangs: a killed daemon dies, and one that does not is cut off (spec 8.3).
 
 use std::fs;
+use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -102,6 +103,30 @@ fn clients_that_list_and_remove_outlive_every_kill() {
         ),
     );
     mounted.unmount();
+}
+
+/// An open that waits for its turn and is interrupted is no error: the log says nothing of it.
+#[test]
+fn an_interrupted_open_is_no_error() {
+    let sandbox = Sandbox::new();
+    let mounted = Mounted::new(&sandbox);
+    sandbox.sh("echo text > m/x.md");
+    let mut holder = fs::File::open(mounted.at("pending.md")).unwrap();
+    holder.read_exact(&mut [0; 4]).unwrap();
+    let mut reader = sandbox.command("cat").arg("m/pending.md").spawn().unwrap();
+    let channel = format!("/proc/{}/wchan", reader.id());
+    until("the reader waits for an answer", || {
+        let waits = fs::read_to_string(&channel)
+            .unwrap()
+            .contains("request_wait_answer");
+        waits.then_some(())
+    });
+    reader.kill().unwrap();
+    reader.wait().unwrap();
+    drop(holder);
+    mounted.unmount();
+    let log = mounted.log();
+    assert!(!log.contains(" ERROR "), "{log}");
 }
 
 /// A disk of its own over a directory; frozen, whoever writes to it sleeps and cannot be killed.
