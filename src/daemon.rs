@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use crate::config::{Config, Part};
+use crate::quote::quoted;
 
 mod allocator;
 mod background;
@@ -47,12 +48,9 @@ impl fmt::Display for Failed {
 
 impl std::error::Error for Failed {}
 
-/// A path as it can be put into a line: quoted when it holds what would break the line or is not UTF-8.
+/// A path as it can be put into a line, and pasted from there into a shell.
 fn shown(path: &Path) -> String {
-    match path.to_str() {
-        Some(text) if !text.contains(char::is_control) => text.to_owned(),
-        _ => format!("{path:?}"),
-    }
+    quoted(path)
 }
 
 /// Mounts. In the background this returns when the mount is usable; in the foreground when it has ended.
