@@ -55,6 +55,7 @@ use crate::store::dir::DirStore;
 use crate::store::local::{Area, Local};
 
 pub use crate::store::open_error::OpenError;
+pub use ending::Awaited;
 pub use list::Listing;
 pub use primed::{Stale, Untold};
 pub use status::Supervision;
@@ -73,6 +74,7 @@ mod descriptors;
 mod dirs;
 mod docs;
 mod drafts;
+mod ending;
 mod handles;
 mod in_two;
 mod index;

@@ -19,9 +19,9 @@ use crate::names::PRIVATE;
 /// The virtual file in the root of every mount.
 const STATUS: &str = ".status.json";
 
-/// How long a daemon may take from the end of its mount to its own.
+/// How long a daemon may take from the end of its mount to its own: it waits up to 10 s for open files, and 5 for the disk.
 const ENDING: Timespec = Timespec {
-    tv_sec: 5,
+    tv_sec: 17,
     tv_nsec: 0,
 };
 
@@ -203,7 +203,7 @@ fn unmount_live(mountpoint: &Path, mount: &Mount) -> Result<(), Failed> {
             {
                 let _ = writeln!(
                     io::stderr(),
-                    "handoff-fs: {}: unmounted, but still in use by {holders}; the daemon (pid {pid}) ends when they are done",
+                    "handoff-fs: {}: unmounted, but still in use by {holders}; the daemon (pid {pid}) ends when they are done, and the next mount cuts them off",
                     shown(mountpoint)
                 );
             }
@@ -216,6 +216,14 @@ fn unmount_live(mountpoint: &Path, mount: &Mount) -> Result<(), Failed> {
 fn mounted(mountpoint: &Path) -> Result<Mount, Failed> {
     let mount = mounts::at(mountpoint).map_err(|error| checks::cannot_list(&error))?;
     mount.filter(Mount::is_ours).ok_or_else(|| {
+        if let Ok(Some(above)) = mounts::ours_above(mountpoint) {
+            let cause = "is not a mount of its own, but a part of one";
+            return Failed::new(
+                mountpoint,
+                cause,
+                format_args!("name that: {}", shown(&above.point)),
+            );
+        }
         let cure = format_args!("mount it: handoff-fs mount {}", shown(mountpoint));
         Failed::new(mountpoint, "no handoff-fs is mounted here", cure)
     })
@@ -255,10 +263,8 @@ pub(super) fn not_ours(mountpoint: &Path, mount: &Mount) -> Failed {
 
 /// The daemon lives but does not answer.
 pub(super) fn silent(mountpoint: &Path) -> Failed {
-    let cure = format_args!(
-        "if its daemon is stopped, kill -CONT it; else kill -9 it, and mount again: handoff-fs mount {}",
-        shown(mountpoint)
-    );
+    let point = shown(mountpoint);
+    let cure = format_args!("mount it again: handoff-fs unmount {point}; handoff-fs mount {point}");
     Failed::new(
         mountpoint,
         "the handoff-fs mounted here does not answer",

@@ -26,6 +26,8 @@ pub(super) struct Mount {
     id: u64,
     /// `major:minor`. Not given to another mount while the connection to its daemon lasts.
     device: String,
+    /// It shows the file system's root; a bind mount may show a directory of it.
+    pub(super) whole: bool,
     pub(super) point: PathBuf,
     pub(super) kind: String,
     source: String,
@@ -59,7 +61,12 @@ pub(super) enum State {
 
 /// All mounts, in the kernel's order: of two at one place the later one is on top.
 pub(super) fn table() -> io::Result<Vec<Mount>> {
-    let text = std::fs::read("/proc/self/mountinfo")?;
+    table_of("self")
+}
+
+/// The same as this process sees it.
+pub(super) fn table_of(process: &str) -> io::Result<Vec<Mount>> {
+    let text = std::fs::read(format!("/proc/{process}/mountinfo"))?;
     Ok(text
         .split(|&byte| byte == b'\n')
         .filter_map(parse)
@@ -73,11 +80,19 @@ pub(super) fn at(point: &Path) -> io::Result<Option<Mount>> {
 
 /// The mount of ours that `path` lies in, strictly below its root.
 pub(super) fn ours_above(path: &Path) -> io::Result<Option<Mount>> {
-    let covering = table()?
+    Ok(above(path)?.filter(Mount::is_ours))
+}
+
+/// Where the mount is that `path` lies in, strictly below its root.
+pub(super) fn covering(path: &Path) -> Option<PathBuf> {
+    Some(above(path).ok()??.point)
+}
+
+fn above(path: &Path) -> io::Result<Option<Mount>> {
+    let above = table()?
         .into_iter()
-        .filter(|mount| mount.point != path && path.starts_with(&mount.point))
-        .max_by_key(|mount| mount.point.as_os_str().len());
-    Ok(covering.filter(Mount::is_ours))
+        .filter(|mount| mount.point != path && path.starts_with(&mount.point));
+    Ok(above.max_by_key(|mount| mount.point.as_os_str().len()))
 }
 
 fn parse(line: &[u8]) -> Option<Mount> {
@@ -85,7 +100,8 @@ fn parse(line: &[u8]) -> Option<Mount> {
     let text = |field: &[u8]| String::from_utf8_lossy(&unescape(field)).into_owned();
     let id = text(fields.next()?).parse().ok()?;
     let device = text(fields.nth(1)?);
-    let point = PathBuf::from(OsString::from_vec(unescape(fields.nth(1)?)));
+    let whole = fields.next()? == b"/";
+    let point = PathBuf::from(OsString::from_vec(unescape(fields.next()?)));
     // Then the mount's own options, any number of optional fields, and a lone dash.
     let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
     let kind = text(rest.next()?);
@@ -97,6 +113,7 @@ fn parse(line: &[u8]) -> Option<Mount> {
     Some(Mount {
         id,
         device,
+        whole,
         point,
         kind,
         source,
@@ -267,6 +284,14 @@ impl OwnMount {
     /// Whether it is what one sees at its place.
     pub(super) fn is_there(&self) -> bool {
         at(&self.0.point).is_ok_and(|top| top.as_ref() == Some(&self.0))
+    }
+
+    /// Whether it, or a bind mount of all of it, is still in the tree.
+    pub(super) fn is_anywhere(&self) -> bool {
+        let of_ours =
+            |mount: &Mount| mount.device == self.0.device && mount.is_ours() && mount.whole;
+        // Where that cannot be told, it is.
+        table().map_or(true, |table| table.iter().any(of_ours))
     }
 
     /// Unmounts, lazily if it must be; says whether it had to. That is also the answer when it left the tree

@@ -168,6 +168,45 @@ fn in_its_own_way() {
     );
 }
 
+/// spec 3.6: the home directory, the root and whatever is above the home directory, by whatever name; and as --backing.
+#[test]
+fn homes_are_not_for_handoffs() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("d")).unwrap();
+    symlink(".", sandbox.path("here")).unwrap();
+    let home = sandbox.path("");
+    let home = home.to_str().unwrap().trim_end_matches('/');
+    for word in [".", "d/..", "here", home] {
+        refused(
+            &sandbox,
+            [word],
+            home,
+            &["is your home directory", "~/handoffs"],
+        );
+    }
+    refused(
+        &sandbox,
+        ["n", "--backing", "."],
+        home,
+        &["is your home directory"],
+    );
+    for word in ["/", "/proc/../"] {
+        refused(&sandbox, [word], "/", &["is the root of the file system"]);
+    }
+    for above in [sandbox.path(".."), std::env::temp_dir()] {
+        let name = above.canonicalize().unwrap();
+        let name = name.to_str().unwrap();
+        refused(
+            &sandbox,
+            [above.to_str().unwrap()],
+            name,
+            &["is above your home directory"],
+        );
+    }
+    assert!(!sandbox.path(".handoff-fs").exists());
+    assert!(!sandbox.path("n").exists());
+}
+
 /// spec 8.1: another filesystem of FUSE at the mountpoint is not ours to take away.
 #[test]
 fn a_foreign_mount() {
@@ -248,12 +287,12 @@ fn without_the_device() {
         (
             "mkdir d; mount -t tmpfs none /dev",
             "is missing",
-            "modprobe fuse",
+            "this kernel has FUSE",
         ),
         (
             "touch f; mount --bind f /dev/fuse",
             "is not a device",
-            "modprobe fuse",
+            "mknod",
         ),
         (
             "mount --bind /dev/null /dev/fuse",
