@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::cli::MountArgs;
 use crate::programs::{Programs, Role};
+use crate::quote::quoted;
 use crate::retention::Retention;
 
 mod options;
@@ -41,6 +42,12 @@ impl fmt::Display for Usage {
 }
 
 impl std::error::Error for Usage {}
+
+impl From<String> for Usage {
+    fn from(message: String) -> Usage {
+        Usage::new(message)
+    }
+}
 
 /// A list of programs that the command line can extend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,6 +241,7 @@ impl Config {
 /// The first word that cannot be followed.
 pub fn resolve(arguments: &MountArgs) -> Result<Config, Usage> {
     let mut arguments = arguments.clone();
+    let from_mount = !arguments.options.is_empty();
     options::apply(&mut arguments)?;
 
     let amendments = ProgramList::ALL
@@ -244,6 +252,14 @@ pub fn resolve(arguments: &MountArgs) -> Result<Config, Usage> {
         })
         .collect::<Vec<_>>();
     let (source, mountpoint_word) = match arguments.paths.as_slice() {
+        // Only mount(8) has a reason to name a source.
+        [source, mountpoint, ..] if !from_mount => {
+            return Err(Usage::new(format!(
+                "{}: a second directory; name one: handoff-fs mount {}; to keep its files elsewhere: --backing DIR",
+                quoted(mountpoint),
+                quoted(source)
+            )));
+        }
         [] => (None, None),
         [mountpoint] => (None, Some(mountpoint.as_path())),
         [source, mountpoint, ..] => (Some(source), Some(mountpoint.as_path())),
@@ -304,25 +320,30 @@ pub fn mountpoint(word: Option<&Path>) -> Result<PathBuf, Usage> {
     }
 }
 
-/// Refuses `handoff-fs WORD` where WORD is neither a command nor a directory: a mistyped command would
-/// otherwise make a directory of that name and mount it.
+/// Refuses `handoff-fs WORD` where WORD is no directory that exists and has no slash; `nearest` is the command that it is
+/// most like.
 ///
 /// # Errors
-/// A single word without a slash that names nothing that exists.
-pub fn refuse_stray_word(paths: &[PathBuf]) -> Result<(), Usage> {
-    match paths {
-        [word] if !word.as_os_str().as_bytes().contains(&b'/') && !word.as_os_str().is_empty() => {
-            match word.symlink_metadata() {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    let word = word.display();
-                    Err(Usage::new(format!(
-                        "{word}: neither a command nor a directory here; for a new directory: handoff-fs mount ./{word}, for the commands: handoff-fs --help"
-                    )))
-                }
-                _ => Ok(()),
-            }
-        }
-        _ => Ok(()),
+/// Such a word.
+pub fn refuse_stray_word(word: &OsStr, nearest: Option<&str>) -> Result<(), Usage> {
+    if word.is_empty() || word.as_bytes().contains(&b'/') || may_be_directory(Path::new(word)) {
+        return Ok(());
+    }
+    let word = quoted(Path::new(word));
+    let cure = match nearest {
+        Some(command) => format!("did you mean handoff-fs {command}?"),
+        None => "the commands are mount, unmount, status".to_owned(),
+    };
+    Err(Usage::new(format!(
+        "{word}: neither a command nor a directory; {cure} (for a new directory: handoff-fs mount {word})"
+    )))
+}
+
+/// Also one that answers nothing, such as a dead mount.
+fn may_be_directory(path: &Path) -> bool {
+    match path.metadata() {
+        Ok(metadata) => metadata.is_dir(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config::{Config, Part};
 use crate::quote::quoted;
@@ -14,6 +14,7 @@ mod background;
 mod checks;
 mod control;
 mod ending;
+mod find;
 mod logging;
 mod mounts;
 mod patience;
@@ -24,6 +25,7 @@ mod supervise;
 mod supervised;
 
 pub use control::{status, unmount};
+pub use find::{NoMount, only_mount};
 pub use patience::supervision;
 
 /// What was asked for could not be done: one line with the path, the cause and the cure. Ends the program
@@ -54,6 +56,12 @@ impl std::error::Error for Failed {}
 /// A path as it can be put into a line, and pasted from there into a shell.
 fn shown(path: &Path) -> String {
     quoted(path)
+}
+
+/// The path as the kernel's table of mounts has it.
+#[must_use]
+pub fn resolved(mountpoint: &Path) -> PathBuf {
+    checks::resolve(mountpoint)
 }
 
 /// Mounts. In the background this returns when the mount is usable; in the foreground when it has ended.

@@ -78,6 +78,22 @@ pub(super) fn at(point: &Path) -> io::Result<Option<Mount>> {
     Ok(table()?.into_iter().rfind(|mount| mount.point == point))
 }
 
+/// The mounts of ours that this user's daemons serve, one for each, in the kernel's order.
+pub(super) fn of_user(uid: u32) -> io::Result<Vec<Mount>> {
+    let mut found: Vec<Mount> = Vec::new();
+    for mount in table()? {
+        if !mount.is_ours() || mount.owner != Some(uid) || !mount.whole {
+            continue;
+        }
+        // What is mounted on top hides what is below; a bind mount is another place of the same.
+        found.retain(|other| other.point != mount.point);
+        if !found.iter().any(|other| other.device == mount.device) {
+            found.push(mount);
+        }
+    }
+    Ok(found)
+}
+
 /// The mount of ours that `path` lies in, strictly below its root.
 pub(super) fn ours_above(path: &Path) -> io::Result<Option<Mount>> {
     Ok(above(path)?.filter(Mount::is_ours))

@@ -20,6 +20,7 @@ mod crash_edits;
 mod kill_loop;
 mod lifecycle;
 mod mounted_again;
+mod only_mount;
 mod rights;
 mod service;
 mod status;
