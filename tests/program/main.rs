@@ -22,6 +22,7 @@ mod lifecycle;
 mod mounted_again;
 mod only_mount;
 mod rights;
+mod scripts;
 mod service;
 mod status;
 mod strangers;
