@@ -23,6 +23,7 @@ use crate::programs::Programs;
 #[command(
     name = "handoff-fs",
     version,
+    override_usage = "handoff-fs COMMAND\n       handoff-fs [OPTIONS] MOUNTPOINT",
     args_conflicts_with_subcommands = true,
     arg_required_else_help = true
 )]
@@ -36,6 +37,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Mount a directory, and serve it in the background. `handoff-fs MOUNTPOINT` is the same
+    #[command(override_usage = "handoff-fs mount [OPTIONS] [MOUNTPOINT]")]
     Mount(Box<MountArgs>),
     /// Unmount. Programs that still use the mount may finish, until it is mounted again
     #[command(visible_alias = "umount")]
@@ -250,7 +252,17 @@ fn refuse_stray_word(word: &OsStr, arguments: &[OsString]) -> Result<(), Usage> 
     {
         return Ok(());
     }
-    config::refuse_stray_word(word, nearest(&command, word).as_deref())
+    let cure = match nearest(&command, word) {
+        Some(name) => format!("did you mean handoff-fs {name}?"),
+        None => {
+            let names: Vec<_> = command
+                .get_subcommands()
+                .map(clap::Command::get_name)
+                .collect();
+            format!("the commands are {}", names.join(", "))
+        }
+    };
+    config::refuse_stray_word(word, &cure)
 }
 
 /// The command that a mistyped one is most like, as clap finds it.

@@ -320,20 +320,15 @@ pub fn mountpoint(word: Option<&Path>) -> Result<PathBuf, Usage> {
     }
 }
 
-/// Refuses `handoff-fs WORD` where WORD is no directory that exists and has no slash; `nearest` is the command that it is
-/// most like.
+/// Refuses `handoff-fs WORD` where WORD is no directory that exists and has no slash; `cure` says what may be meant.
 ///
 /// # Errors
 /// Such a word.
-pub fn refuse_stray_word(word: &OsStr, nearest: Option<&str>) -> Result<(), Usage> {
+pub fn refuse_stray_word(word: &OsStr, cure: &str) -> Result<(), Usage> {
     if word.is_empty() || word.as_bytes().contains(&b'/') || may_be_directory(Path::new(word)) {
         return Ok(());
     }
     let word = quoted(Path::new(word));
-    let cure = match nearest {
-        Some(command) => format!("did you mean handoff-fs {command}?"),
-        None => "the commands are mount, unmount, status".to_owned(),
-    };
     Err(Usage::new(format!(
         "{word}: neither a command nor a directory; {cure} (for a new directory: handoff-fs mount {word})"
     )))
