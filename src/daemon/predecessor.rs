@@ -5,6 +5,7 @@
 //! answer is killed, if it has been seen to be mounted nowhere for longer than it may take.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -112,27 +113,23 @@ impl<'a> Predecessor<'a> {
         let Ok(table) = mounts::table_of(&pid.to_string()) else {
             return Holder::Busy;
         };
-        let user = rustix::process::geteuid().as_raw();
-        let ours: Vec<Mount> = table
+        let mut ours = table
             .into_iter()
-            .filter(|mount| {
-                mount.is_ours() && mount.whole && mount.owner.is_none_or(|owner| owner == user)
-            })
-            .collect();
-        if is_elsewhere(pid) && !ours.is_empty() {
-            return Holder::Mounted(None);
-        }
-        for mount in ours {
-            let is_gone = || {
-                let top = mounts::at(&mount.point);
-                top.is_ok_and(|top| top.as_ref() != Some(&mount))
-                    || mounts::probe(&mount.point) == State::Dead
-            };
-            match control::pid(&mount.point) {
-                Some(other) if other == pid => return Holder::Mounted(Some(mount.point)),
-                // It does not answer, and may be this one's.
-                None if !is_gone() => return Holder::Busy,
-                _ => {}
+            .filter(|mount| mount.is_ours() && mount.whole);
+        if is_elsewhere(pid) {
+            // What is mounted there cannot be asked from here.
+            if ours.next().is_some() {
+                return Holder::Mounted(None);
+            }
+        } else {
+            let process = std::fs::metadata(format!("/proc/{pid}")).ok();
+            let user = process.map(|process| process.uid());
+            for mount in ours.filter(|mount| user.is_none() || mount.owner == user) {
+                match serves(pid, &mount) {
+                    Some(true) => return Holder::Mounted(Some(mount.point)),
+                    Some(false) => {}
+                    None => return Holder::Busy,
+                }
             }
         }
         match has_device(pid) {
@@ -198,6 +195,20 @@ impl<'a> Predecessor<'a> {
             ),
         };
         Failed::new(self.backing, cause, cure)
+    }
+}
+
+/// Does this process serve this mount? None where that cannot be told.
+fn serves(pid: i32, mount: &Mount) -> Option<bool> {
+    let is_listed = || mounts::table().map_or(true, |table| table.contains(mount));
+    if !mounts::at(&mount.point).is_ok_and(|top| top.as_ref() == Some(mount)) {
+        // Something covers it, or it is gone.
+        return (!is_listed()).then_some(false);
+    }
+    match control::pid(&mount.point) {
+        Some(answer) => Some(answer == pid),
+        None if mounts::probe(&mount.point) == State::Dead => Some(false),
+        None => (!is_listed()).then_some(false),
     }
 }
 

@@ -211,12 +211,21 @@ fn who_is_mounted_stays() {
     mounted.unmount();
 }
 
-/// spec 8.2: the same without root.
+/// spec 8.2: the same without root; and one that is mounted in a sandbox of the user's stays.
 #[test]
 fn without_root() {
     let user = User::new();
     let mut sandbox = Sandbox::new();
     sandbox.become_user(user.uid);
+    let program = sandbox.path("handoff-fs");
+    let mut elsewhere = sandbox.command("unshare");
+    elsewhere.args(["--user", "--map-root-user", "--mount"]);
+    let elsewhere = elsewhere.arg(program).args(["mount", "m"]).output();
+    assert!(elsewhere.unwrap().status.success());
+    let line = complaint(&sandbox.handoff(["mount", "m"]).output().unwrap(), 1);
+    let (_, cure) = line.split_once("in another mount namespace").unwrap();
+    let (_, kill) = cure.split_once("end it: ").unwrap();
+    sandbox.sh(kill);
     sandbox.run(["mount", "m"]);
     sandbox.sh("echo x > m/x.md");
     let sitter = sits(&sandbox, "cd m");
