@@ -128,7 +128,7 @@ fn mistyped_commands() {
     fs::create_dir(sandbox.path("m")).unwrap();
     sandbox.run(["m"]);
     assert_eq!(sandbox.mounts(), [sandbox.path("m")]);
-    rustix::mount::unmount(&sandbox.path("m"), UnmountFlags::FORCE).unwrap();
+    rustix::mount::unmount(sandbox.path("m"), UnmountFlags::FORCE).unwrap();
     sandbox.run(["m"]);
     sandbox.run(["unmount", "m"]);
 }

@@ -112,7 +112,7 @@ fn root_without_rights() {
 fn ways_that_are_shut() {
     let (user, sandbox) = users();
     sandbox.sh("mkdir -p 'shut up/m' b");
-    fs::set_permissions(sandbox.path("shut up"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(sandbox.path("shut up"), fs::Permissions::from_mode(0o0)).unwrap();
     let shut = sandbox.path("shut up");
     for word in ["shut up/m", "shut up/new/er"] {
         let line = complaint(&sandbox.handoff(["mount", word]).output().unwrap(), 1);
