@@ -110,7 +110,7 @@ impl<'a> Predecessor<'a> {
         let Some((pid, _process)) = self.open(pid) else {
             return Holder::Invisible;
         };
-        let Ok(table) = mounts::table_of(&pid.to_string()) else {
+        let Ok(table) = mounts::table_of(&thread(pid)) else {
             return Holder::Busy;
         };
         let mut ours = table
@@ -122,7 +122,7 @@ impl<'a> Predecessor<'a> {
                 return Holder::Mounted(None);
             }
         } else {
-            let process = std::fs::metadata(format!("/proc/{pid}")).ok();
+            let process = std::fs::metadata(format!("/proc/{}", thread(pid))).ok();
             let user = process.map(|process| process.uid());
             for mount in ours.filter(|mount| user.is_none() || mount.owner == user) {
                 match serves(pid, &mount) {
@@ -150,13 +150,14 @@ impl<'a> Predecessor<'a> {
         let Ok(lock) = rustix::fs::statat(self.directory, lock, AtFlags::SYMLINK_NOFOLLOW) else {
             return false;
         };
-        let infos = std::fs::read_dir(format!("/proc/{pid}/fdinfo"));
+        let thread = thread(pid);
+        let infos = std::fs::read_dir(format!("/proc/{thread}/fdinfo"));
         infos.into_iter().flatten().flatten().any(|info| {
             let text = std::fs::read_to_string(info.path()).unwrap_or_default();
             let is_locked = text
                 .lines()
                 .any(|line| line.starts_with("lock:") && line.contains("FLOCK"));
-            let file = PathBuf::from(format!("/proc/{pid}/fd")).join(info.file_name());
+            let file = PathBuf::from(format!("/proc/{thread}/fd")).join(info.file_name());
             is_locked
                 && rustix::fs::stat(&file)
                     .is_ok_and(|stat| (stat.st_dev, stat.st_ino) == (lock.st_dev, lock.st_ino))
@@ -198,6 +199,17 @@ impl<'a> Predecessor<'a> {
     }
 }
 
+/// A thread of the process that still has files, in the words of `/proc`. When a process ends, its first thread is the first
+/// without; another one may hang in the disk, and then holds the lock as long as that lasts.
+fn thread(pid: i32) -> String {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
+    let mut threads = threads.into_iter().flatten().flatten();
+    let has_files = |fds: PathBuf| std::fs::read_dir(fds).is_ok_and(|mut fds| fds.next().is_some());
+    let thread = threads.find(|thread| has_files(thread.path().join("fd")));
+    let name = thread.and_then(|thread| thread.file_name().into_string().ok());
+    name.map_or_else(|| pid.to_string(), |tid| format!("{pid}/task/{tid}"))
+}
+
 /// Does this process serve this mount? None where that cannot be told.
 fn serves(pid: i32, mount: &Mount) -> Option<bool> {
     let is_listed = || mounts::table().map_or(true, |table| table.contains(mount));
@@ -215,12 +227,12 @@ fn serves(pid: i32, mount: &Mount) -> Option<bool> {
 /// Does this process see other mounts than we do?
 fn is_elsewhere(pid: i32) -> bool {
     let of = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
-    of("self") != of(&pid.to_string())
+    of("self") != of(&thread(pid))
 }
 
 /// Has it the device of FUSE open, as a daemon has that is or was mounted?
 fn has_device(pid: i32) -> bool {
-    let files = std::fs::read_dir(format!("/proc/{pid}/fd"));
+    let files = std::fs::read_dir(format!("/proc/{}/fd", thread(pid)));
     files.into_iter().flatten().flatten().any(|file| {
         std::fs::read_link(file.path()).is_ok_and(|target| target == Path::new("/dev/fuse"))
     })
