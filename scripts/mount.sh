@@ -36,7 +36,9 @@ mountpoint=$("$program" mount --where "$@")
 if "$program" status "$mountpoint" >/dev/null 2>&1; then
     printf 'handoff-fs is mounted already, and all is well: %q\n' "$mountpoint"
     for word in "$@"; do
-        [[ $word != -* ]] || printf 'It keeps its options; for other ones unmount it first.\n'
+        [[ $word == -* ]] || continue
+        printf 'It keeps its options; for other ones unmount it first.\n'
+        break
     done
 else
     "$program" mount "$@"
