@@ -5,7 +5,7 @@ use std::io::Write;
 
 use rustix::process::Signal;
 
-use crate::background::Mounted;
+use crate::background::{Mounted, until};
 use crate::kernel::bodies;
 use crate::sandbox::{Sandbox, complaint};
 
@@ -92,6 +92,14 @@ fn another_place_is_named() {
     }
     let daemon = mounted.daemon();
     daemon.signal(Signal::STOP);
+    // Each of its threads by itself.
+    let states = format!(
+        "cat /proc/{}/task/*/stat | grep -vc ') T ' || true",
+        daemon.pid
+    );
+    until("it has stopped", || {
+        (sandbox.sh(&states) == "0\n").then_some(())
+    });
     let line = complaint(&sandbox.handoff(["status", "m"]).output().unwrap(), 1);
     let (cause, cure) = line.split_once("; ").unwrap();
     let (_, cure) = cure.split_once(": ").unwrap();
