@@ -12,6 +12,7 @@ use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{self, ProgramList, Usage};
 use crate::daemon::{self, Failed};
+use crate::names::Archives;
 use crate::programs::Programs;
 
 /// A directory of agent handoffs that nobody overwrites.
@@ -72,9 +73,15 @@ pub struct MountArgs {
     /// Refuse a handoff larger than SIZE: bytes, or with K, M, G
     #[arg(long, value_name = "SIZE")]
     pub max_size: Option<String>,
-    /// Make handoffs of the ordinary files found at the first mount, and queues of the directories
-    #[arg(long)]
+    /// Make handoffs of the text files found in the directory at the first mount [default: where it is called handoffs]
+    #[arg(long, conflicts_with = "keep")]
     pub adopt: bool,
+    /// Leave the text files found at the first mount as they are
+    #[arg(long)]
+    pub keep: bool,
+    /// Directories called NAME are archives: what is moved there is neither delivered nor expires; !NAME is none
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    pub archive: Vec<String>,
     /// Leave pending.md out of listings; it still opens by name
     #[arg(long)]
     pub hide_pending: bool,
@@ -225,6 +232,16 @@ fn program_lists() -> String {
         let names = programs.names(list.role()).join(" ");
         let _ = writeln!(text, "  --{:<14} {names}", list.option());
     }
+    let archives = Archives::default();
+    let archives: Vec<_> = archives
+        .names()
+        .map(|name| name.to_string_lossy())
+        .collect();
+    let _ = writeln!(
+        text,
+        "Built-in names of archives (--archive): {}",
+        archives.join(" ")
+    );
     text.push('\n');
     text.push_str(&daemon::supervision());
     text.push_str("\n\nExit codes: 0 done, 1 failed, 2 wrong usage.");

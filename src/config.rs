@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cli::MountArgs;
+use crate::names::Archives;
 use crate::programs::{Programs, Role};
 use crate::retention::Retention;
 
@@ -138,8 +139,12 @@ pub struct Config {
     pub sync: bool,
     /// The largest handoff, in bytes.
     pub max_size: Option<u64>,
-    /// What the first mount finds becomes handoffs.
+    /// The text files of the root that the first mount finds become handoffs.
     pub adopt: bool,
+    /// They do not, whatever the directory is called.
+    pub keep: bool,
+    /// `NAME` or `!NAME` for the names of archives, in the order given; known to be acceptable.
+    pub archives: Vec<String>,
     /// `pending.md` is not listed.
     pub hide_pending: bool,
     /// `NAME` or `!NAME` for each list, in the order given; known to be acceptable.
@@ -165,6 +170,14 @@ impl Config {
     /// An amendment that the list refuses; never after [`resolve`], which tried them.
     pub fn programs(&self) -> Result<Programs, Usage> {
         amended(&self.amendments)
+    }
+
+    /// The names of archives with the amendments made.
+    ///
+    /// # Errors
+    /// An amendment that the list refuses; never after [`resolve`], which tried them.
+    pub fn archives(&self) -> Result<Archives, Usage> {
+        archives(&self.archives)
     }
 
     /// The command line of the process that plays this part for the same mount. In full and absolute, so that it says
@@ -207,10 +220,14 @@ impl Config {
         for (list, name) in &self.amendments {
             with_value(list.option(), name.as_ref());
         }
+        for name in &self.archives {
+            with_value("archive", name.as_ref());
+        }
         let flags = [
             (self.utc, "--utc"),
             (!self.sync, "--no-sync"),
             (self.adopt, "--adopt"),
+            (self.keep, "--keep"),
             (self.hide_pending, "--hide-pending"),
         ];
         arguments.extend(flags.iter().filter(|flag| flag.0).map(|flag| flag.1.into()));
@@ -253,6 +270,12 @@ pub fn resolve(arguments: &MountArgs) -> Result<Config, Usage> {
     let backing = arguments.backing.as_ref().or(source);
 
     amended(&amendments)?;
+    archives(&arguments.archive)?;
+    if arguments.adopt && arguments.keep {
+        return Err(Usage::new(
+            "--adopt and --keep: one makes handoffs of the files found, the other leaves them; give one of them",
+        ));
+    }
 
     Ok(Config {
         mountpoint: mountpoint(mountpoint_word)?,
@@ -267,6 +290,8 @@ pub fn resolve(arguments: &MountArgs) -> Result<Config, Usage> {
         sync: !arguments.no_sync,
         max_size: arguments.max_size.as_deref().map(size).transpose()?,
         adopt: arguments.adopt,
+        keep: arguments.keep,
+        archives: arguments.archive,
         hide_pending: arguments.hide_pending,
         amendments,
         foreground: arguments.foreground,
@@ -347,6 +372,15 @@ fn amended(amendments: &[(ProgramList, String)]) -> Result<Programs, Usage> {
         })?;
     }
     Ok(programs)
+}
+
+fn archives(amendments: &[String]) -> Result<Archives, Usage> {
+    let mut archives = Archives::default();
+    for name in amendments {
+        let amended = archives.amend(name);
+        amended.map_err(|error| Usage::new(format!("--archive: {error}")))?;
+    }
+    Ok(archives)
 }
 
 fn retention(text: &str) -> Result<Duration, Usage> {

@@ -12,6 +12,7 @@ mod allocator;
 mod background;
 mod checks;
 mod control;
+mod found;
 mod logging;
 mod mounts;
 mod patience;

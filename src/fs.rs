@@ -46,14 +46,16 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::clock::{Clock, Zone};
+use crate::names::Archives;
 use crate::programs::{Programs, Role};
 use crate::retention::Retention;
 use crate::session::{Caller, Proc, Process, Resolver, Session, SystemProc};
 use crate::store::Store;
 use crate::store::beneath::Beneath;
 use crate::store::dir::DirStore;
-use crate::store::local::{Area, Local};
+use crate::store::local::{Area, FirstLook, Local};
 
+pub use crate::store::first_mount::Adopt;
 pub use crate::store::open_error::OpenError;
 pub use list::Listing;
 pub use primed::{Stale, Untold};
@@ -70,6 +72,7 @@ mod callers;
 mod commit;
 mod consume;
 mod descriptors;
+mod dir_kind;
 mod dirs;
 mod docs;
 mod drafts;
@@ -98,7 +101,7 @@ mod types;
 use aliases::Aliases;
 use callers::LookedUp;
 use dirs::{DirId, Dirs};
-use docs::{DocId, Docs};
+use docs::{DocId, Docs, PlainId};
 use handles::Handles;
 use index::{Index, Suffixes};
 use nodes::Nodes;
@@ -117,8 +120,10 @@ pub struct Options {
     pub sync: bool,
     /// The largest file that may be written, in bytes (spec 4.9).
     pub max_size: Option<u64>,
-    /// Make handoffs and queues of what was there before (spec 3.6).
-    pub adopt: bool,
+    /// Which text files of the root that were there before become handoffs (spec 3.6).
+    pub adopt: Adopt,
+    /// Directories that are archives (spec 3.6).
+    pub archives: Archives,
     /// Leave `pending.md` out of listings (spec 6.5).
     pub hide_pending: bool,
     /// What programs are known for.
@@ -136,7 +141,8 @@ impl Default for Options {
             utc: false,
             sync: true,
             max_size: None,
-            adopt: false,
+            adopt: Adopt::Nothing,
+            archives: Archives::default(),
             hide_pending: false,
             programs: Programs::builtin(),
             backing_name: PathBuf::new(),
@@ -191,6 +197,8 @@ struct State {
     /// What a caller is about to do next, in the words of the request that promised it.
     promised: Promises,
     looked_up: LookedUp,
+    /// Stream editors that have lately opened an ordinary text file for reading (spec 3.6, 4.4).
+    ordinary_readers: VecDeque<(Process, DirId, OsString)>,
     /// When a draft was last left unpublished because publishing it failed.
     left: Option<Instant>,
 }
@@ -212,11 +220,20 @@ struct Fork {
     tid: u32,
     dir: DirId,
     name: OsString,
-    doc: DocId,
+    to: Promised,
     caller: Caller,
     at: Instant,
     /// Looked up once. Callers outside our PID namespace are all thread 0: each look-up takes another promise of theirs.
     taken: bool,
+}
+
+/// What an open was promised.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Promised {
+    /// A draft, or a handoff that is edited.
+    Doc(DocId),
+    /// The edit of an ordinary file (spec 3.6).
+    Edit(PlainId),
 }
 
 /// See [`Promises::vacated`].
@@ -234,6 +251,8 @@ enum Vacation {
     Retracted(DocId),
     /// Renamed to a backup: the handoff that was there had this name.
     BackedUp(crate::names::StampedName),
+    /// Unlinked: the ordinary file that was there is kept under this name (spec 3.6).
+    Removed(OsString),
 }
 
 /// How long a promise of a thread is believed.
@@ -266,7 +285,13 @@ impl Fs {
     ) -> Result<Arc<Fs>, OpenError> {
         let retention = Retention::new(options.retention);
         let now = clock.now();
-        let local = Local::open(root, options.sync, options.adopt, retention, now)?;
+        let look = FirstLook {
+            adopt: options.adopt,
+            archives: &options.archives,
+            retention,
+            now,
+        };
+        let local = Local::open(root, options.sync, look)?;
         let programs = Arc::new(options.programs.clone());
         let trouble = trouble::Watcher::new(local.dir(Area::Backing, Path::new(""))?);
         let fs = Fs {
@@ -320,13 +345,13 @@ impl Fs {
 }
 
 impl State {
-    /// Forgets promises that were not kept, and answers the drafts that waited for them.
-    fn expired_forks(&mut self, now: Instant) -> Vec<DocId> {
+    /// Forgets promises that were not kept, and answers what waited for them.
+    fn expired_forks(&mut self, now: Instant) -> Vec<Promised> {
         let mut left = Vec::new();
         self.promised.forks.retain(|fork| {
             let keep = now.duration_since(fork.at) < PROMISE;
             if !keep {
-                left.push(fork.doc);
+                left.push(fork.to);
             }
             keep
         });
@@ -337,7 +362,7 @@ impl State {
     }
 
     /// Takes the fork that this thread was promised under this name, for a look-up, and who the thread is.
-    fn take_fork(&mut self, tid: u32, dir: DirId, name: &OsStr) -> Option<(DocId, Caller)> {
+    fn take_fork(&mut self, tid: u32, dir: DirId, name: &OsStr) -> Option<(Promised, Caller)> {
         let of_thread = self
             .promised
             .forks
@@ -346,13 +371,24 @@ impl State {
         // The kernel looks up twice: the second look-up, with nothing left to take, means what the first one did.
         let fork = of_thread.max_by_key(|fork| (!fork.taken, fork.at))?;
         fork.taken = true;
-        Some((fork.doc, fork.caller.clone()))
+        Some((fork.to, fork.caller.clone()))
     }
 
     /// Was this thread promised this very draft?
     fn is_promised(&self, tid: u32, doc: DocId) -> bool {
         let mut forks = self.promised.forks.iter();
-        forks.any(|fork| fork.tid == tid && fork.doc == doc)
+        forks.any(|fork| fork.tid == tid && fork.to == Promised::Doc(doc))
+    }
+
+    /// Does any thread wait for this?
+    fn is_awaited(&self, to: Promised) -> bool {
+        self.promised.forks.iter().any(|fork| fork.to == to)
+    }
+
+    /// The open that this was promised to has come.
+    fn forget_fork(&mut self, tid: u32, to: Promised) {
+        let forks = &mut self.promised.forks;
+        forks.retain(|fork| fork.tid != tid || fork.to != to);
     }
 
     fn vacate(&mut self, caller: &Caller, dir: DirId, name: &OsStr, how: Vacation) {

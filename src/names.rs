@@ -4,11 +4,13 @@
 //! only by stamping or by parsing, and each value that can be built fits a directory entry and survives
 //! `parse(format(x)) == x`; so no other module ever cuts, joins or compares pieces of file names.
 
+mod archives;
 mod classify;
 mod slug;
 #[cfg(test)]
 mod tests;
 
+pub use archives::{Archives, BadArchive};
 pub use classify::{NameClass, PEEK, PENDING, PRIVATE, STATUS, adopted, classify, is_adoptable};
 pub use slug::Slug;
 

@@ -18,6 +18,7 @@ use crate::names::StampedName;
 
 pub mod beneath;
 pub mod dir;
+pub mod dir_kind;
 pub mod first_mount;
 pub mod local;
 pub mod open_error;

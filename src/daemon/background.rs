@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::allocator::frugal;
-use super::{Failed, checks, logging, shown};
+use super::{Failed, checks, found, logging, shown};
 use crate::config::{Config, Part};
 
 /// Starts the supervisor, which starts the daemon, and waits until the mount is usable.
@@ -42,7 +42,10 @@ pub(super) fn start(config: &Config) -> Result<(), Failed> {
         let _ = BufReader::new(stdout).read_line(&mut line);
     }
     match line.trim_end().split_once(' ') {
-        Some(("ready", _)) => Ok(()),
+        Some(("ready", _)) => {
+            found::print(&mountpoint);
+            Ok(())
+        }
         Some(("error", text)) => {
             // It is on its way out; leave no zombie to whoever started us.
             let _ = child.wait();

@@ -12,12 +12,13 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use serde::Deserialize;
 
+use super::found::Found;
 use super::mounts::{self, Manner, Mount, NotUnmounted, State};
 use super::{Failed, checks, shown};
 use crate::names::PRIVATE;
 
 /// The virtual file in the root of every mount.
-const STATUS: &str = ".status.json";
+pub(super) const STATUS: &str = ".status.json";
 
 /// How long a daemon may take from the end of its mount to its own.
 const ENDING: Timespec = Timespec {
@@ -43,6 +44,7 @@ struct Status {
     uptime_seconds: Option<u64>,
     pending: Option<u64>,
     consumed: Option<u64>,
+    found: Option<Found>,
     oldest_pending: Option<Aged>,
     #[serde(default)]
     drafts: Vec<Aged>,
@@ -327,6 +329,9 @@ fn describe(mountpoint: &Path, status: &Status) -> String {
     }
     if let Some(consumed) = status.consumed {
         let _ = write!(text, "\nconsumed  {consumed}");
+    }
+    for line in status.found.iter().flat_map(Found::lines) {
+        let _ = write!(text, "\nfound     {line}");
     }
     if let Some(trouble) = &status.trouble {
         let _ = write!(text, "\ntrouble   {trouble}");

@@ -21,8 +21,8 @@ use super::checks::{self, Place};
 use super::mounts::{self, Manner, NotUnmounted, OwnMount};
 use super::{Failed, logging, report, shown, supervised};
 use crate::clock::SystemClock;
-use crate::config::{Config, Part};
-use crate::fs::{Fs, OpenError, Options};
+use crate::config::{Config, Part, Usage};
+use crate::fs::{Adopt, Fs, OpenError, Options};
 use crate::fuse::Adapter;
 
 /// Half of what the contract allows, so that a pass that takes long is still in time (spec 7.1).
@@ -144,16 +144,16 @@ fn open(config: &Config, place: Place) -> Result<(Arc<Fs>, Session<Adapter>), Fa
         backing,
         directory,
     } = place;
+    let usage = |usage: Usage| Failed::from_text(&usage.to_string());
     let options = Options {
         retention: config.retention,
         utc: config.utc,
         sync: config.sync,
         max_size: config.max_size,
-        adopt: config.adopt,
+        adopt: adopt(config, &mountpoint),
+        archives: config.archives().map_err(usage)?,
         hide_pending: config.hide_pending,
-        programs: config
-            .programs()
-            .map_err(|usage| Failed::from_text(&usage.to_string()))?,
+        programs: config.programs().map_err(usage)?,
         backing_name: backing.clone(),
         mountpoint: mountpoint.clone(),
     };
@@ -183,6 +183,20 @@ fn open(config: &Config, place: Place) -> Result<(Arc<Fs>, Session<Adapter>), Fa
         .mount(&mountpoint, &fuse_config())
         .map_err(|error| not_mounted(&mountpoint, &error))?;
     Ok((fs, session))
+}
+
+/// Whether text files that the first mount finds become handoffs (spec 3.6). A daemon that comes after another is no mount
+/// that anybody asked for.
+fn adopt(config: &Config, mountpoint: &Path) -> Adopt {
+    let called_handoffs = mountpoint
+        .file_name()
+        .is_some_and(|name| name == "handoffs");
+    match (config.adopt, config.keep) {
+        (true, _) if config.past.restarts == 0 => Adopt::Always,
+        (false, false) if !called_handoffs => Adopt::Nothing,
+        (_, true) => Adopt::Nothing,
+        _ => Adopt::AtFirst,
+    }
 }
 
 fn fuse_config() -> fuser::Config {

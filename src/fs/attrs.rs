@@ -172,6 +172,10 @@ impl State {
                 alias: Some(_),
                 ..
             } => OWN_VIEW | self.docs.get(*doc).map_or(ino, |doc| doc.view),
+            What::Plain(plain) => {
+                let plain = self.docs.plain(*plain);
+                plain.and_then(|plain| plain.seen).unwrap_or(ino)
+            }
             _ => ino,
         }
     }

@@ -1,13 +1,15 @@
 //! Publishing: a draft appears under its stamped name, atomically, durably, never over another file (spec 4.2).
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::docs::{Content, Doc, DocId, Draft};
+use super::dirs::DirId;
+use super::docs::{Content, Doc, DocId, Draft, Original};
 use super::handles::Open;
-use super::{Fs, State};
+use super::{Fs, Promised, State};
 use crate::error::{Error, Result};
 use crate::names::StampedName;
 use crate::store::beneath::{self, stat_file};
@@ -229,7 +231,7 @@ impl Fs {
         state: &mut State,
         queue: &Path,
         name: &StampedName,
-        new: (Area, &Path, &std::ffi::OsStr),
+        new: (Area, &Path, &OsStr),
     ) -> Result<()> {
         let file_name = name.to_os_string();
         let old = match self.store.open(queue, &file_name, Access::READ) {
@@ -278,7 +280,7 @@ impl Fs {
     /// The last handle that may write a doc is closed: it is finished, and deliverable.
     pub(super) fn last_writer_gone(&self, state: &mut State, id: DocId) {
         state.index.generation += 1;
-        let promised = state.promised.forks.iter().any(|fork| fork.doc == id);
+        let promised = state.is_awaited(Promised::Doc(id));
         let Some(doc) = state.docs.get_mut(id) else {
             return;
         };
@@ -301,10 +303,15 @@ impl Fs {
                 self.apply_times(state, id, times);
             }
             Content::New(draft) if nothing || draft.damaged => {
-                let old = doc.copy_of;
-                if let Some(old) = old {
-                    state.aliases.retarget(id, old);
-                    self.apply_times(state, old, times);
+                match doc.copy_of.clone() {
+                    Some(Original::Handoff(old)) => {
+                        state.aliases.retarget(id, old);
+                        self.apply_times(state, old, times);
+                    }
+                    Some(Original::Ordinary(dir, name)) => {
+                        self.apply_times_below(state, dir, &name, times);
+                    }
+                    None => {}
                 }
                 self.drop_draft(state, id);
             }
@@ -337,16 +344,26 @@ impl Fs {
     }
 
     fn apply_times(&self, state: &mut State, id: DocId, times: Option<super::docs::Times>) {
-        let (Some((atime, mtime)), Some(doc)) = (times, state.docs.get(id)) else {
+        if let Some(doc) = state.docs.get(id) {
+            let (dir, name) = (doc.dir, doc.name.to_os_string());
+            self.apply_times_below(state, dir, &name, times);
+        }
+    }
+
+    /// Sets the times of a file below, where there are any to be set.
+    fn apply_times_below(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        name: &OsStr,
+        times: Option<super::docs::Times>,
+    ) {
+        let (Some((atime, mtime)), Some(path)) = (times, state.dirs.path(dir)) else {
             return;
         };
-        let (dir, name) = (doc.dir, doc.name.to_os_string());
-        let Some(path) = state.dirs.path(dir) else {
-            return;
-        };
-        if let Ok(file) = self.store.open(&path, &name, Access::READ) {
+        if let Ok(file) = self.store.open(&path, name, Access::READ) {
             let _ = beneath::set_times(&file, atime, mtime);
-            self.touch(state, dir, &name);
+            self.touch(state, dir, name);
         }
     }
 }

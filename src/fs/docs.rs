@@ -48,6 +48,15 @@ pub(super) enum Content {
     Gone,
 }
 
+/// What a draft began as a copy of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Original {
+    /// The handoff that had the alias before.
+    Handoff(DocId),
+    /// The ordinary file of that name (spec 3.6); of an append, nothing was copied.
+    Ordinary(DirId, OsString),
+}
+
 /// Access and modification time, where they are given.
 pub(super) type Times = (Option<SystemTime>, Option<SystemTime>);
 
@@ -68,8 +77,8 @@ pub(super) struct Doc {
     pub(super) read_by: HashSet<Process>,
     /// Some session has, or had, an alias of it: it is kept until the sweep finds none.
     pub(super) aliased: bool,
-    /// A draft that began as a copy of this one, under the same alias: if nothing is written the alias goes back.
-    pub(super) copy_of: Option<DocId>,
+    /// A draft that began as a copy of this, under the same name: if nothing is written the name goes back.
+    pub(super) copy_of: Option<Original>,
     /// Not listed yet: it waits for the open that it was made for.
     pub(super) promised: bool,
     /// Made by a write to `pending.md`, so that an empty one is nothing (spec 4.7).
@@ -172,7 +181,24 @@ pub(super) struct Plain {
     pub(super) dir: DirId,
     pub(super) name: OsString,
     pub(super) ino: u64,
+    /// The inode number that is shown, where that is another: an edit shows that of the file which it edits.
+    pub(super) seen: Option<u64>,
+    /// New content of an ordinary file, until it takes its place (spec 3.6).
+    pub(super) edit: Option<PlainEdit>,
     pub(super) gone: bool,
+}
+
+/// See [`Plain::edit`].
+#[derive(Debug)]
+pub(super) struct PlainEdit {
+    /// Open for reading and writing.
+    pub(super) file: Arc<File>,
+    /// Written or truncated since it was begun.
+    pub(super) modified: bool,
+    /// Its writer was killed.
+    pub(super) damaged: bool,
+    /// Open handles that may write to it.
+    pub(super) writers: u32,
 }
 
 /// INVARIANT: `by_name[(d.dir, d.name)] == d` for every doc that is not gone; `plain_by_name` likewise.
@@ -317,6 +343,21 @@ impl Docs {
         self.plain.get(&id)
     }
 
+    pub(super) fn plain_mut(&mut self, id: PlainId) -> Option<&mut Plain> {
+        self.plain.get_mut(&id)
+    }
+
+    /// The unpublished edit that this plain file is.
+    pub(super) fn edit_mut(&mut self, id: PlainId) -> Option<&mut PlainEdit> {
+        self.plain.get_mut(&id)?.edit.as_mut()
+    }
+
+    /// The plain file of this name, if anybody was interested in it.
+    pub(super) fn plain_named(&self, area: Area, dir: DirId, name: &OsStr) -> Option<PlainId> {
+        let key = (area, dir, name.to_owned());
+        self.plain_by_name.get(&key).copied()
+    }
+
     /// The plain file of this name whose inode number is `ino`.
     pub(super) fn enter_plain(
         &mut self,
@@ -345,6 +386,8 @@ impl Docs {
                 dir,
                 name: name.to_owned(),
                 ino,
+                seen: None,
+                edit: None,
                 gone: false,
             },
         );

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::dirs::DirId;
-use super::docs::{Content, DocId, Draft};
-use super::{Fork, Fs, Request, State, Vacation};
+use super::docs::{Content, DocId, Draft, Original};
+use super::{Fork, Fs, Promised, Request, State, Vacation};
 use crate::error::{Error, Result};
 use crate::names::{Slug, StampedName};
 use crate::session::Caller;
@@ -151,7 +151,7 @@ impl Fs {
         doc.promised = true;
         doc.view = view;
         if copy {
-            doc.copy_of = Some(old);
+            doc.copy_of = Some(Original::Handoff(old));
             if let Some(draft) = doc.draft()
                 && let Err(error) = beneath::copy(&file, &draft.file)
             {
@@ -220,21 +220,21 @@ impl Fs {
         Ok(())
     }
 
-    /// Notes that the next open of this name by this thread is for `doc`, whatever the node said.
+    /// Notes that the next open of this name by this thread is for `to`, whatever the node said.
     pub(super) fn promise(
         &self,
         state: &mut State,
         request: Request,
         dir: DirId,
         name: &OsStr,
-        doc: DocId,
+        to: Promised,
         caller: &Caller,
     ) {
         state.promised.forks.push(Fork {
             tid: request.tid,
             dir,
             name: name.to_owned(),
-            doc,
+            to,
             caller: caller.clone(),
             at: Instant::now(),
             taken: false,
@@ -312,8 +312,28 @@ impl Fs {
                     Naming::Stamp(slug)
                 }
             }
+            Some(Vacation::Removed(kept)) => {
+                if let Err(error) = self.bring_back(state, dir, name, &kept) {
+                    log::warn!(
+                        "{}: the ordinary file cannot be brought back ({error}); it stays with the replaced versions",
+                        name.display()
+                    );
+                }
+                Naming::Stamp(slug)
+            }
             None => Naming::Stamp(slug),
         }
+    }
+
+    /// The ordinary file of this name was removed by a process that makes a handoff in its place: to others it is there
+    /// still.
+    fn bring_back(&self, state: &mut State, dir: DirId, name: &OsStr, kept: &OsStr) -> Result<()> {
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        self.local.ordinary_made(&path.join(name))?;
+        self.local
+            .rename_new((Area::Replaced, &path, kept), (Area::Backing, &path, name))?;
+        self.touch(state, dir, name);
+        Ok(())
     }
 
     fn unretract(&self, state: &mut State, id: DocId) -> Result<()> {

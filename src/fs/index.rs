@@ -8,12 +8,13 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::Path;
 
-use super::dirs::{DirId, DirKind};
+use super::dirs::DirId;
 use super::in_two::in_two;
 use super::{Fs, State};
 use crate::error::{Error, Result};
 use crate::names::{self, StampedName};
-use crate::store::first_mount::{is_hidden, is_stray};
+use crate::store::dir_kind::GIT;
+use crate::store::first_mount::is_stray;
 use crate::store::{Changes, Kind, Meta, What, first_free_after};
 
 /// The last suffix that was given to a name, where many wanted the same.
@@ -40,6 +41,11 @@ use undecided::Listed;
 
 fn is_never_shown(name: &OsStr, kind: Kind) -> bool {
     kind == Kind::Other || name == names::PRIVATE
+}
+
+/// A real `pending.md` without a byte says nothing, and its name is the virtual file's (spec 3.6).
+pub(super) fn is_nothing(name: &OsStr, known: &Known) -> bool {
+    name == names::PENDING && known.looked && known.size == 0
 }
 
 /// What the changes of a name that are not looked at yet come to.
@@ -77,6 +83,8 @@ impl Fs {
     fn list_unknown(&self, state: &mut State, dir: DirId) -> Result<()> {
         match state.index.queues.get(&dir) {
             Some(queue) if queue.watch.is_some() => return Ok(()),
+            // A `.git` has turned up in it.
+            _ if !state.is_queue(dir) => return Ok(()),
             _ => {}
         }
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
@@ -137,6 +145,9 @@ impl Fs {
             return self.list_unknown(state, dir);
         }
         state.index.unsettled.push(Listed { dir, path, old });
+        if state.index.get(dir, OsStr::new(GIT)).is_some() {
+            self.git_seen(state, dir, OsStr::new(GIT));
+        }
         Ok(())
     }
 
@@ -259,6 +270,8 @@ impl Fs {
             tried: false,
         };
         self.look_again(state, dir, name, seen);
+        // Also where the queue is not listed yet.
+        self.git_seen(state, dir, name);
     }
 
     fn look_again(&self, state: &mut State, dir: DirId, name: &OsStr, seen: Seen) {
@@ -323,6 +336,7 @@ impl Fs {
             Settled::As(settled) => {
                 if settled == name {
                     state.index.set(dir, name, Some(known));
+                    self.git_seen(state, dir, name);
                     return;
                 }
                 state.index.set(dir, name, None);
@@ -358,6 +372,7 @@ impl Fs {
         }
         let stray = known.kind == Kind::File
             && is_stray(name)
+            && !is_nothing(name, &known)
             && !self.local.is_ordinary(&queue.join(name));
         // One in the making is not shown before it is finished and adopted; its close is another change.
         if !stray || known.in_the_making {
@@ -417,20 +432,5 @@ impl Fs {
             suffixes.insert(key, n.max(last));
         }
         Ok(got)
-    }
-
-    /// What a directory of this name in `parent` is to us.
-    pub(super) fn kind_of_dir(&self, state: &State, parent: DirId, name: &OsStr) -> DirKind {
-        let plain = state.dirs.kind(parent) == DirKind::Plain
-            || is_hidden(name)
-            || state
-                .dirs
-                .join(parent, name)
-                .is_none_or(|path| self.local.is_ordinary(&path));
-        if plain {
-            DirKind::Plain
-        } else {
-            DirKind::Queue
-        }
     }
 }

@@ -239,9 +239,11 @@ impl Fs {
             let mut guard = self.lock();
             let open = match guard.handles.get_mut(handle).map(|handle| &mut handle.open) {
                 Some(Open::Doc(open)) if open.write => open,
-                Some(Open::Plain { flushed, .. }) => {
+                Some(Open::Plain { plain, flushed, .. }) => {
                     *flushed = true;
-                    return Ok(());
+                    let plain = *plain;
+                    drop(guard);
+                    return self.noticed(self.close_plain_edit(Some(request), plain, false));
                 }
                 _ => return Ok(()),
             };
@@ -317,6 +319,7 @@ impl Fs {
 
     /// The last descriptor of a handle is closed.
     pub fn release(&self, handle: Handle) {
+        self.release_plain_edit(handle);
         let mut guard = self.lock();
         let state = &mut *guard;
         let Some(closed) = state.handles.remove(handle) else {
@@ -456,7 +459,12 @@ impl State {
                 open.writes += 1;
                 open.flushed = false;
             }
-            Some(Open::Plain { flushed, .. }) => *flushed = false,
+            Some(Open::Plain { plain, flushed, .. }) => {
+                *flushed = false;
+                if let Some(edit) = self.docs.edit_mut(*plain) {
+                    edit.modified = true;
+                }
+            }
             _ => {}
         }
     }

@@ -8,6 +8,7 @@ use super::docs::{Doc, DocId, PlainId};
 use super::drafts::Naming;
 use super::handles::{Open, OpenDoc};
 use super::nodes::What;
+use super::rename::Place;
 use super::resolve::{Object, check_name};
 use super::types::{Created, Entry, NodeId, Opened, Outcome};
 use super::{Fs, Request, State};
@@ -19,6 +20,7 @@ use crate::store::beneath::stat_file;
 use crate::store::local::Area;
 
 mod alias;
+mod ordinary;
 
 use alias::Decision;
 
@@ -183,7 +185,10 @@ impl Fs {
             }
             Ok(Object::Plain(state.docs.enter_plain(area, dir, name, ino)))
         };
-        if state.dirs.kind(dir) == DirKind::Plain || self.local.is_ordinary(&path.join(name)) {
+        // An editor has moved the ordinary file away, and writes it anew.
+        let again = self.is_ordinary_text(state, dir, name)
+            && self.edits_ordinary(state, Place { dir, name }, caller);
+        if state.dirs.kind(dir) == DirKind::Plain || again {
             return plain(state, Area::Backing);
         }
         let (naming, alias) = match names::classify(name) {
@@ -214,27 +219,6 @@ impl Fs {
         Ok(Object::Doc { doc, own: alias })
     }
 
-    pub(super) fn set_alias(
-        &self,
-        state: &mut State,
-        dir: DirId,
-        name: &OsStr,
-        caller: &Caller,
-        doc: DocId,
-    ) {
-        let before = state.aliases.write(dir, name, &caller.session, doc);
-        // The alias of what began as a copy may yet go back.
-        let copied = state.docs.get(doc).and_then(|doc| doc.copy_of);
-        if let Some(before) = before.filter(|before| *before != doc && Some(*before) != copied)
-            && let Some(before) = state.docs.get_mut(before)
-        {
-            before.superseded = true;
-        }
-        if let Some(doc) = state.docs.get_mut(doc) {
-            doc.aliased = true;
-        }
-    }
-
     /// CREATE of a name that exists after all.
     #[allow(clippy::too_many_arguments)]
     fn create_over(
@@ -255,6 +239,14 @@ impl Fs {
                     new
                 }
             };
+            let entry = self.enter_doc(state, doc, Some((dir, name)))?;
+            let opened = self.open_draft(state, request, entry.node, doc, flags)?;
+            return Ok(Created { entry, opened });
+        }
+        if let (Object::Plain(_), Some(caller)) = (object, caller)
+            && let Some(doc) =
+                self.create_over_text(state, request, Place { dir, name }, caller, flags)?
+        {
             let entry = self.enter_doc(state, doc, Some((dir, name)))?;
             let opened = self.open_draft(state, request, entry.node, doc, flags)?;
             return Ok(Created { entry, opened });
@@ -293,7 +285,7 @@ impl Fs {
     ) -> Result<Opened> {
         match what {
             What::Dir(_) => Err(Error::IsDirectory),
-            What::Plain(plain) => self.open_plain(&mut self.lock(), node, *plain, flags),
+            What::Plain(plain) => self.open_plain_node(request, node, *plain, flags),
             What::Doc {
                 doc, alias: None, ..
             } => self.open_draft(&mut self.lock(), request, node, *doc, flags),
@@ -326,7 +318,9 @@ impl Fs {
         flags: Flags,
     ) -> Result<Opened> {
         let plain = state.docs.plain(id).ok_or(Error::Stale)?;
+        let edited = plain.edit.as_ref().map(|edit| edit.file.clone());
         let file = match state.nodes.get(node).and_then(|node| node.file()) {
+            _ if let Some(file) = edited => file,
             Some(file) if plain.gone => file.clone(),
             _ if plain.gone => return Err(Error::Stale),
             _ => {
@@ -339,6 +333,10 @@ impl Fs {
         };
         if flags.truncate {
             file.set_len(0)?;
+        }
+        if let Some(edit) = state.docs.edit_mut(id) {
+            edit.writers += u32::from(flags.write);
+            edit.modified |= flags.truncate;
         }
         state.nodes.opened(node, Some(&file));
         let open = Open::Plain {

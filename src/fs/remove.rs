@@ -5,13 +5,14 @@ use std::ffi::OsStr;
 use super::dirs::DirId;
 use super::docs::{Content, DocId};
 use super::drafts::Naming;
+use super::index::is_nothing;
 use super::nodes::What;
 use super::rename::Place;
 use super::resolve::{Object, check_name};
 use super::types::{Entry, NodeId};
 use super::{Fs, Request, State, Vacation};
 use crate::error::{Error, Result};
-use crate::names::{self, NameClass};
+use crate::names::{self, NameClass, StampedName};
 use crate::session::Caller;
 use crate::store::Kind;
 use crate::store::local::Area;
@@ -20,7 +21,12 @@ impl Fs {
     /// unlink(2): deletes a stamped name, retracts through an alias (spec 4.5).
     pub fn unlink(&self, request: Request, parent: NodeId, name: &OsStr) -> Result<()> {
         check_name(name)?;
-        let caller = self.caller_of_alias(request, parent, name);
+        let caller = self.caller_if(request, &[(parent, name)], |state| {
+            let dir = state.dir(parent);
+            dir.is_ok_and(|dir| {
+                state.aliases.any(dir, name) || self.is_ordinary_text(state, dir, name)
+            })
+        });
         let mut guard = self.lock();
         let state = &mut *guard;
         let dir = state.dir(parent)?;
@@ -32,10 +38,18 @@ impl Fs {
             Object::Peek | Object::Status => Ok(()),
             Object::Dir(_) => Err(Error::IsDirectory),
             Object::Plain(id) => {
-                let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
+                let area = state.docs.plain(id).ok_or(Error::NotFound)?.area;
                 let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-                self.local.remove(plain.area, &path, name)?;
-                if plain.area == Area::Backing && state.is_queue(dir) {
+                if area == Area::Backing && self.is_ordinary_text(state, dir, name) {
+                    // mv and install remove what they are about to replace, and that is no handoff's to lose.
+                    let kept = self.local.keep_removed(&path, name, self.clock.now())?;
+                    if let Some(caller) = &caller {
+                        state.vacate(caller, dir, name, Vacation::Removed(kept));
+                    }
+                } else {
+                    self.local.remove(area, &path, name)?;
+                }
+                if area == Area::Backing && state.is_queue(dir) {
                     self.ordinary_removed(state, dir, name);
                 }
                 state.docs.plain_gone(id);
@@ -165,18 +179,28 @@ impl Fs {
         }
         if state.is_queue(dir) {
             let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-            let files = || {
-                let names = state.index.names(dir);
-                names.filter(|(_, known)| known.kind == Kind::File)
-            };
-            if files().any(|(name, known)| known.in_the_making || self.is_stray(state, dir, name)) {
-                // Not listed as yet: somebody is writing it below, or it cannot be adopted just now (spec 3.7).
-                return Err(Error::NotEmpty);
+            // Not listed: expired, or being written below, or not adopted yet (spec 3.7).
+            let hidden: Vec<_> = state
+                .index
+                .names(dir)
+                .filter(|(_, known)| known.kind == Kind::File)
+                .map(|(name, known)| (name.to_owned(), *known))
+                .collect();
+            for (name, known) in &hidden {
+                let may_go = is_nothing(name, known)
+                    || !known.in_the_making
+                        && StampedName::parse(name).is_some_and(|stamped| {
+                            let found = self.store.stat(&path, name);
+                            found.is_ok_and(|meta| {
+                                self.may_delete(state, dir, &path, &stamped, &meta)
+                            })
+                        });
+                if !may_go {
+                    return Err(Error::NotEmpty);
+                }
             }
-            // Expired, and so not listed any more.
-            let hidden: Vec<_> = files().map(|(name, _)| name.to_owned()).collect();
-            for name in hidden {
-                self.store.remove(&path, &name)?;
+            for (name, _) in &hidden {
+                self.store.remove(&path, name)?;
             }
         }
         let above = state.dirs.path(parent).ok_or(Error::NotFound)?;

@@ -55,6 +55,7 @@ impl Fs {
             };
             state.aliases.any(dir, name)
                 || state.aliases.any(new_dir, new_name)
+                || self.is_ordinary_text(state, dir, name)
                 || needs_alias(state, new_dir, new_name)
         });
         let (dir, new_dir) = {
@@ -219,12 +220,10 @@ impl Fs {
         }
         let old = state.dirs.path(from.dir).ok_or(Error::NotFound)?;
         let new = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
+        self.before_dir_rename(state, dir)?;
         self.local
             .rename_queue((&old, from.name), (&new, to.name), false)?;
-        let kind = self.kind_of_dir(state, to.dir, to.name);
-        for changed in state.dirs.renamed(dir, to.dir, to.name, kind) {
-            state.index.drop_queue(changed);
-        }
+        self.dir_renamed(state, dir, to.dir, to.name);
         self.touch(state, from.dir, from.name);
         self.touch(state, to.dir, to.name);
         state.index.generation += 1;

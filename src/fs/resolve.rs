@@ -8,7 +8,7 @@ use super::dirs::{DirId, DirKind};
 use super::docs::{Content, Doc, DocId, PlainId};
 use super::nodes::What;
 use super::types::{Entry, NodeId};
-use super::{Fs, Request, State};
+use super::{Fs, Promised, Request, State};
 use crate::error::{Error, Result};
 use crate::names::{self, NameClass, StampedName};
 use crate::session::Caller;
@@ -52,10 +52,13 @@ impl Fs {
             let dir = state.dir(parent)?;
             self.drop_expired_forks(state);
             state.nodes.primed.asked(dir, name);
-            if let Some((doc, caller)) = state.take_fork(request.tid, dir, name) {
+            if let Some((to, caller)) = state.take_fork(request.tid, dir, name) {
                 let looked_up = &mut state.looked_up;
                 looked_up.note(request.tid, dir, name, Some(&caller), false);
-                return self.enter_doc(state, doc, Some((dir, name)));
+                return match to {
+                    Promised::Doc(doc) => self.enter_doc(state, doc, Some((dir, name))),
+                    Promised::Edit(edit) => self.enter(state, dir, name, &Object::Plain(edit)),
+                };
             }
             // What this thread looked up before is over.
             state.looked_up.note(request.tid, dir, name, None, false);
@@ -188,25 +191,16 @@ impl Fs {
             NameClass::Stamped(stamped) if !stamped.is_pending() && state.is_queue(dir) => stamped,
             _ => return,
         };
-        let known = state.docs.named(dir, &stamped);
-        let written = known
-            .and_then(|id| state.docs.get(id))
-            .is_some_and(|doc| doc.writers > 0);
-        let Some(path) = state.dirs.path(dir).filter(|_| !written) else {
+        let Some(path) = state.dirs.path(dir) else {
             return;
         };
-        let (name, now) = (stamped.to_os_string(), self.clock.now());
+        let name = stamped.to_os_string();
         let expired = self
             .store
             .stat(&path, &name)
-            .is_ok_and(|meta| meta.kind == Kind::File && self.is_expired(&stamped, &meta));
-        if expired
-            && self
-                .local
-                .may_delete(&path.join(&name), self.retention, now)
-            && self.store.remove(&path, &name).is_ok()
-        {
-            if let Some(id) = known {
+            .is_ok_and(|meta| self.may_delete(state, dir, &path, &stamped, &meta));
+        if expired && self.store.remove(&path, &name).is_ok() {
+            if let Some(id) = state.docs.named(dir, &stamped) {
                 self.doc_gone(state, id);
             }
             self.touch(state, dir, &name);
@@ -293,10 +287,7 @@ impl Fs {
                 name,
                 meta.ino,
             ))),
-            Kind::Directory => {
-                let kind = self.kind_of_dir(state, dir, name);
-                Ok(Object::Dir(state.dirs.enter(dir, name, meta.ino, kind)))
-            }
+            Kind::Directory => Ok(Object::Dir(self.enter_dir(state, dir, name, meta.ino)?)),
             Kind::Other => Err(Error::NotFound),
         }
     }
@@ -387,10 +378,20 @@ impl Fs {
         if state.promised.forks.is_empty() && state.promised.unlinked_pending.is_empty() {
             return;
         }
-        for doc in state.expired_forks(Instant::now()) {
-            // It may have been somebody else's draft too, or be it again.
-            if state.docs.get(doc).is_some_and(Doc::waits_for_its_open) {
-                self.drop_draft(state, doc);
+        for to in state.expired_forks(Instant::now()) {
+            match to {
+                // It may have been somebody else's draft too, or be it again.
+                Promised::Doc(doc) => {
+                    if state.docs.get(doc).is_some_and(Doc::waits_for_its_open) {
+                        self.drop_draft(state, doc);
+                    }
+                }
+                Promised::Edit(edit) if !state.is_awaited(to) => {
+                    if state.docs.edit_mut(edit).is_some_and(|it| it.writers == 0) {
+                        self.drop_plain_edit(state, edit);
+                    }
+                }
+                Promised::Edit(_) => {}
             }
         }
     }

@@ -27,6 +27,18 @@ impl Fs {
         handle: Option<Handle>,
         set: SetAttr,
     ) -> Result<Attr> {
+        if let (Some(size), None) = (set.size, handle) {
+            let what = match node {
+                NodeId::ROOT => None,
+                node => Some(self.known(&mut self.lock(), node)?),
+            };
+            self.check_size(&set)?;
+            if let Some(What::Plain(plain)) = what
+                && self.truncate_over(request, plain, size)?.is_some()
+            {
+                return self.getattr(node);
+            }
+        }
         {
             let mut guard = self.lock();
             let state = &mut *guard;
@@ -52,6 +64,9 @@ impl Fs {
                     self.set_doc(state, request, (doc, ino), node, handle, &set)?;
                 }
                 What::Plain(plain) => {
+                    if let (Some(handle), Some(_)) = (handle, set.size) {
+                        state.mark_dirty(handle, request.tid);
+                    }
                     let file = match state.file_of(node, handle, &set) {
                         Some(file) => file,
                         None => {

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use super::dirs::DirId;
 use super::docs::{Content, DocId};
-use super::{Fs, State};
+use super::{Fs, Promised, State};
 use crate::error::{Error, Result};
 use crate::names::StampedName;
 use crate::session::{Process, Session};
@@ -75,21 +75,9 @@ impl Fs {
         let (Some(path), Some(stamped)) = (state.dirs.path(dir), StampedName::parse(name)) else {
             return;
         };
-        let used = |id| state.docs.get(id).is_some_and(|doc| doc.writers > 0);
-        // Not a byte was ever written to it (spec 4.8).
-        let may_go = |meta: &Meta| {
-            !stamped.is_pending()
-                || meta.size == 0 && !state.docs.named(dir, &stamped).is_some_and(used)
-        };
-        let now = self.clock.now();
         // What is deleted was looked at just now: its mtime may have been set meanwhile.
         let deleted = match self.store.stat(&path, name) {
-            Ok(meta)
-                if meta.kind == Kind::File
-                    && may_go(&meta)
-                    && self.retention.expired(meta.mtime, now)
-                    && self.may_delete(&path.join(name), now) =>
-            {
+            Ok(meta) if self.may_delete(state, dir, &path, &stamped, &meta) => {
                 self.store.remove(&path, name)
             }
             stat => stat.map(drop),
@@ -105,8 +93,25 @@ impl Fs {
         self.touch(state, dir, name);
     }
 
-    fn may_delete(&self, path: &Path, now: SystemTime) -> bool {
-        self.local.may_delete(path, self.retention, now)
+    /// May handoff-fs delete this file of its own accord? A consumed handoff past its time (spec 7.1) or one without a byte
+    /// (4.8), which nobody is writing; never one that the first mount found expired (3.6). Nothing else decides that.
+    pub(super) fn may_delete(
+        &self,
+        state: &State,
+        dir: DirId,
+        queue: &Path,
+        name: &StampedName,
+        meta: &Meta,
+    ) -> bool {
+        let known = state
+            .docs
+            .named(dir, name)
+            .and_then(|id| state.docs.get(id));
+        meta.kind == Kind::File
+            && (!name.is_pending() || meta.size == 0)
+            && known.is_none_or(|doc| doc.writers == 0)
+            && self.retention.expired(meta.mtime, self.clock.now())
+            && !self.local.found_expired(&queue.join(name.to_os_string()))
     }
 
     /// Drafts that could not be published when they were closed: the disk may have room by now.
@@ -120,7 +125,7 @@ impl Fs {
             })
             .map(|(id, _)| id)
             // Emptied for an open that is to come: its old content is not replaced by nothing.
-            .filter(|id| state.promised.forks.iter().all(|fork| fork.doc != *id))
+            .filter(|id| !state.is_awaited(Promised::Doc(*id)))
             .collect();
         for id in left {
             self.last_writer_gone(state, id);

@@ -26,12 +26,14 @@ use super::first_mount::FirstMount;
 use super::open_error::OpenError;
 use super::{Access, Kind, Meta, private};
 use crate::error::{Error, Result};
-use crate::names::PRIVATE;
-use crate::retention::Retention;
+use crate::names::{Archives, PRIVATE};
 
+mod holds;
 mod record;
 mod replaced;
 
+pub use holds::Counts;
+pub use record::FirstLook;
 use record::Record;
 use replaced::unique_nanos;
 
@@ -83,6 +85,7 @@ impl Area {
 pub struct Local {
     root: Arc<Beneath>,
     durable: bool,
+    archives: Archives,
     record: Mutex<Record>,
     /// The drafts' directory that was used last, by its queue: every handoff is begun there, and published from there.
     drafts: Mutex<Option<(PathBuf, Arc<OwnedFd>)>>,
@@ -95,18 +98,17 @@ impl Local {
     pub fn open(
         root: Arc<Beneath>,
         durable: bool,
-        adopt: bool,
-        retention: Retention,
-        now: SystemTime,
+        look: FirstLook<'_>,
     ) -> std::result::Result<Local, OpenError> {
         let private = root.make_dirs(Path::new(PRIVATE), durable)?;
         private::check(&root, &private)?;
         let lock = private::lock(&private)?;
-        let (record, changed) = record::read(&root, &private, adopt, retention, now)?;
+        let (record, changed) = record::read(&root, &private, look)?;
         drop(private);
         let local = Local {
             root,
             durable,
+            archives: look.archives.clone(),
             record: Mutex::new(record),
             drafts: Mutex::default(),
             _lock: lock,

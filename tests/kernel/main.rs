@@ -22,6 +22,8 @@ mod listing;
 mod meanwhile;
 mod memory;
 mod names;
+mod ordinary_dirs;
+mod ordinary_files;
 mod proc_reads;
 mod processes;
 mod queues;

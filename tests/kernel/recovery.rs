@@ -24,7 +24,7 @@ fn drafts_are_published_as_partial() {
             private(dir, "drafts", "2026-11-20_101501_empty.md", "");
             private(dir, "drafts/queue", "2026-11-20_101502_deep.md", "deep");
         },
-        |options| options.adopt = true,
+        |_| {},
     );
     assert_eq!(
         mount.names(),

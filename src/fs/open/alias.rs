@@ -5,12 +5,12 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use super::super::dirs::DirId;
-use super::super::docs::{Content, DocId};
+use super::super::docs::{Content, DocId, Original};
 use super::super::drafts::Naming;
 use super::super::handles::Open;
 use super::super::nodes::{AliasName, What};
 use super::super::types::{NodeId, Opened};
-use super::super::{Fs, Request, State};
+use super::super::{Fs, Promised, Request, State};
 use super::Flags;
 use crate::error::{Error, Result};
 use crate::names::{self, NameClass, Slug};
@@ -64,7 +64,7 @@ impl Fs {
             self.keep_promise(state, request, dir, name, &caller, target);
             return self.open_draft(state, request, node, target, flags);
         }
-        self.promise(state, request, dir, name, target, &caller);
+        self.promise(state, request, dir, name, Promised::Doc(target), &caller);
         Err(Error::Stale)
     }
 
@@ -136,6 +136,28 @@ impl Fs {
         meta.is_ok_and(|meta| meta.size == 0)
     }
 
+    pub(in crate::fs) fn set_alias(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        name: &OsStr,
+        caller: &Caller,
+        doc: DocId,
+    ) {
+        let before = state.aliases.write(dir, name, &caller.session, doc);
+        // The alias of what began as a copy may yet go back.
+        let copied = state.docs.get(doc).and_then(|doc| doc.copy_of.clone());
+        let copied = |of| copied == Some(Original::Handoff(of));
+        if let Some(before) = before.filter(|before| *before != doc && !copied(*before))
+            && let Some(before) = state.docs.get_mut(before)
+        {
+            before.superseded = true;
+        }
+        if let Some(doc) = state.docs.get_mut(doc) {
+            doc.aliased = true;
+        }
+    }
+
     /// The open that a draft was made for has come.
     pub(super) fn keep_promise(
         &self,
@@ -146,9 +168,7 @@ impl Fs {
         caller: &Caller,
         doc: DocId,
     ) {
-        state.promised.forks.retain(|fork| {
-            !(fork.tid == request.tid && fork.dir == dir && fork.name == name && fork.doc == doc)
-        });
+        state.forget_fork(request.tid, Promised::Doc(doc));
         if let Some(made) = state.docs.get_mut(doc) {
             made.promised = false;
         }
@@ -194,7 +214,7 @@ impl Fs {
             self.keep_promise(state, request, dir, name, &caller, doc);
             return self.open_draft(state, request, node, doc, flags);
         }
-        self.promise(state, request, dir, name, doc, &caller);
+        self.promise(state, request, dir, name, Promised::Doc(doc), &caller);
         Err(Error::Stale)
     }
 }

@@ -28,8 +28,16 @@ impl Fs {
         self.pin_doc(state, id)?;
         let new = state.dirs.join(to.dir, to.name).ok_or(Error::NotFound)?;
         let class = names::classify(to.name);
+        let text = self.is_ordinary_text(state, to.dir, to.name);
+        let edits = self.edits_ordinary(state, *to, *caller);
         let onto_plain = matches!(target, Some(Object::Plain(_)));
-        if !state.is_queue(to.dir) || onto_plain || self.local.is_ordinary(&new) {
+        if text && onto_plain && edits {
+            let path = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
+            self.keep_ordinary(&path, to.name)?;
+        }
+        let onto_plain = onto_plain && (edits || !text);
+        if !state.is_queue(to.dir) || onto_plain || self.local.is_ordinary(&new) && (edits || !text)
+        {
             let area = match target {
                 Some(Object::Plain(other)) => {
                     state.docs.plain(*other).map_or(Area::Backing, |it| it.area)

@@ -36,7 +36,27 @@ impl Fs {
         let new = state.dirs.join(to.dir, to.name).ok_or(Error::NotFound)?;
         let listed = self.local.is_ordinary(&old);
         let class = names::classify(to.name);
+        let text = self.is_ordinary_text(state, to.dir, to.name);
+        let edits = self.edits_ordinary(state, *to, *caller);
+        if text && !edits && (scratch || !listed && target.is_some()) {
+            // Neither an editor nor the ordinary file itself under another name: it is a handoff's writer.
+            let renaming = Renaming {
+                target: None,
+                ..*renaming
+            };
+            return self.publish_plain(state, id, &renaming);
+        }
         let onto_plain = matches!(target, Some(Object::Plain(_)));
+        if text && onto_plain {
+            let path = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
+            self.keep_ordinary(&path, to.name)?;
+        }
+        let backup = matches!(class, NameClass::Scratch | NameClass::Backup);
+        if listed && backup && self.edits_ordinary(state, *from, *caller) {
+            // It will remove that, once it has written the file anew.
+            let path = state.dirs.path(from.dir).ok_or(Error::NotFound)?;
+            self.keep_ordinary(&path, from.name)?;
+        }
         if !state.is_queue(to.dir) || self.local.is_ordinary(&new) || class == NameClass::Backup {
             if listed && class != NameClass::Backup {
                 return self.move_ordinary(state, id, (&old, &new), *to, onto_plain, *caller);
@@ -47,6 +67,8 @@ impl Fs {
                 Some(Object::Plain(other)) => {
                     state.docs.plain(*other).map_or(Area::Scratch, |it| it.area)
                 }
+                // Nor does it expire.
+                _ if listed => Area::Backing,
                 _ => Area::Scratch,
             };
             // An editor's backup: what takes the old name next is still the ordinary file.

@@ -72,6 +72,19 @@ impl Local {
         }
     }
 
+    /// Removes a file, and keeps it among the replaced versions; answers its name there.
+    pub fn keep_removed(&self, queue: &Path, name: &OsStr, now: SystemTime) -> Result<OsString> {
+        let new = self.make_dir(Area::Replaced, queue)?;
+        let old = self.dir(Area::Backing, queue)?;
+        loop {
+            let kept = replaced_name(name, unique_nanos(now));
+            match beneath::rename_new(&old, name, &new, &kept) {
+                Err(Error::Exists) => {}
+                done => return done.map(|()| kept),
+            }
+        }
+    }
+
     /// Removes replaced versions and scratch files past the retention time.
     pub fn sweep(&self, retention: Retention, now: SystemTime) -> Result<()> {
         self.change_record(|_| false)?;
