@@ -19,25 +19,25 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// A line for each kind of file; none where nothing was found.
+    /// A line for each kind of file; none for a kind of which there is none.
     pub(super) fn lines(&self) -> Vec<String> {
-        let files = |n| match n {
-            1 => "1 file".to_owned(),
-            n => format!("{n} files"),
-        };
         let mut lines = Vec::new();
         if self.adopted > 0 {
-            let adopted = files(self.adopted);
-            lines.push(format!("{adopted} found at the first mount became handoffs (--keep at a first mount leaves them as they are)"));
+            let n = self.adopted;
+            lines.push(format!(
+                "adopted as handoffs: {n} (--keep at the first mount leaves them as they are)"
+            ));
         }
         if self.ordinary > 0 {
-            let ordinary = files(self.ordinary);
-            lines.push(format!("{ordinary} stay as they are: shown, never merged (mount --adopt makes handoffs of the text files at the top)"));
+            let n = self.ordinary;
+            lines.push(format!(
+                "left as they are: {n}, shown and never merged (mount --adopt makes handoffs of the text files at the top)"
+            ));
         }
         if self.hidden > 0 {
-            let hidden = files(self.hidden);
+            let n = self.hidden;
             lines.push(format!(
-                "{hidden} consumed long before the first mount are hidden, and never deleted"
+                "hidden and never deleted: {n}, consumed long before the first mount"
             ));
         }
         lines

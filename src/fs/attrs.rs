@@ -136,7 +136,10 @@ impl Fs {
     pub(super) fn let_go(&self, state: &mut State, what: Option<&What>) {
         match what {
             Some(What::Doc { doc, .. }) => self.let_go_doc(state, *doc),
-            Some(What::Plain(plain)) => state.docs.drop_plain(*plain),
+            // The kernel looks up twice what it is to open: an edit waits for that.
+            Some(What::Plain(plain)) if state.docs.edit_mut(*plain).is_none() => {
+                state.docs.drop_plain(*plain);
+            }
             _ => {}
         }
     }

@@ -329,6 +329,11 @@ impl Nodes {
         self.by_key.remove(&Key::Plain(plain));
     }
 
+    /// Does a node stand for this plain file?
+    pub(super) fn has_plain(&self, plain: PlainId) -> bool {
+        self.by_key.contains_key(&Key::Plain(plain))
+    }
+
     /// Does any node stand for this doc?
     pub(super) fn has_doc(&self, doc: DocId) -> bool {
         self.by_doc.contains_key(&doc)

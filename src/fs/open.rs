@@ -243,10 +243,12 @@ impl Fs {
             let opened = self.open_draft(state, request, entry.node, doc, flags)?;
             return Ok(Created { entry, opened });
         }
-        if let (Object::Plain(_), Some(caller)) = (object, caller)
-            && let Some(doc) =
-                self.create_over_text(state, request, Place { dir, name }, caller, flags)?
+        if let (Object::Plain(plain), Some(caller)) = (object, caller)
+            && flags.write
+            && self.is_ordinary_text(state, dir, name)
         {
+            let place = Place { dir, name };
+            let doc = self.create_over_text(state, request, *plain, place, caller, flags)?;
             let entry = self.enter_doc(state, doc, Some((dir, name)))?;
             let opened = self.open_draft(state, request, entry.node, doc, flags)?;
             return Ok(Created { entry, opened });

@@ -194,27 +194,28 @@ PYTHON"#;
 #[test]
 fn an_edit_is_atomic() {
     let mut mount = mount();
-    let nano = Disguise::bash("nano");
-    let edit = "exec 3> HANDOFF.md; echo two >&3; cat HANDOFF.md";
-    let run = |mount: &Mount, script: &str| {
-        let output = mount
-            .command("a", nano.path())
-            .args(["-c", script])
-            .output()
-            .unwrap();
+    let nano = Disguise::of(Path::new("/usr/bin/python3"), "nano");
+    let run = |mount: &Mount, content: &str, then: &str| {
+        let script = format!(
+            "import os\nf = open('HANDOFF.md', 'w'); f.write('{content}'); f.flush()\n\
+             print(open('HANDOFF.md').read(), end='')\n{then}"
+        );
+        let mut command = mount.command("a", nano.path());
+        let output = command.args(["-c", &script]).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     };
-    assert_eq!(run(&mount, edit), "number one\n");
+    assert_eq!(run(&mount, "two\\n", "f.close()"), "number one\n");
     assert_eq!(mount.sh("b", "cat HANDOFF.md"), "two\n");
-    run(&mount, "exec 3> HANDOFF.md; echo three >&3; kill -9 $$");
-    run(&mount, "exec 3> HANDOFF.md; kill -9 $$");
+    run(&mount, "three\\n", "os.kill(os.getpid(), 9)");
+    run(&mount, "", "os.kill(os.getpid(), 9)");
     assert_eq!(mount.sh("b", "cat HANDOFF.md"), "two\n");
     // Somebody has the old one open all the while.
     let mut old = File::open(mount.at("HANDOFF.md")).unwrap();
-    run(&mount, "echo four > HANDOFF.md");
+    run(&mount, "four\\n", "f.close()");
     let mut read = String::new();
     std::io::Read::read_to_string(&mut old, &mut read).unwrap();
     assert_eq!(read, "two\n");
+    drop(old);
     mount.remount();
     assert_eq!(mount.sh("b", "cat HANDOFF.md"), "four\n");
     assert_eq!(mount.peek(), Vec::<String>::new());

@@ -105,25 +105,26 @@ impl Fs {
         Err(Error::Stale)
     }
 
-    /// CREATE of a name that turns out to be an ordinary text file's: the handoff that it begins; `None` where the file
-    /// itself is to be opened.
+    /// CREATE of a name that turns out to be an ordinary text file's: the handoff that it begins. An editor looks it up again
+    /// and opens it.
     pub(super) fn create_over_text(
         &self,
         state: &mut State,
         request: Request,
+        plain: PlainId,
         place: Place<'_>,
         caller: &Caller,
         flags: Flags,
-    ) -> Result<Option<DocId>> {
-        if !flags.write
-            || !self.is_ordinary_text(state, place.dir, place.name)
-            || self.edits_ordinary(state, place, Some(caller))
-        {
-            return Ok(None);
+    ) -> Result<DocId> {
+        if self.edits_ordinary(state, place, Some(caller)) {
+            let edit = self.begin_plain_edit(state, plain, !flags.truncate)?;
+            let edit = Promised::Edit(edit);
+            self.promise(state, request, place.dir, place.name, edit, caller);
+            return Err(Error::Stale);
         }
         let doc = self.draft_over(state, request, place, flags)?;
         self.set_alias(state, place.dir, place.name, caller, doc);
-        Ok(Some(doc))
+        Ok(doc)
     }
 
     /// A new handoff under the name of an ordinary file, as if the name were free.
@@ -349,8 +350,12 @@ impl Fs {
         if let Some(plain) = state.docs.plain_mut(id) {
             plain.edit = None;
         }
-        state.docs.plain_gone(id);
-        state.nodes.detach_plain(id);
+        if state.nodes.has_plain(id) {
+            state.docs.plain_gone(id);
+            state.nodes.detach_plain(id);
+        } else {
+            state.docs.drop_plain(id);
+        }
     }
 
     /// Keeps what an edit, a rename or an unlink is about to take from an ordinary text file (spec 3.9).
