@@ -68,7 +68,7 @@ impl fmt::Display for BadArchive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?} names no directory: give NAME, !NAME to remove one, or !* to remove all (a name, not a path)",
+            "{:?} names no directory; give NAME, !NAME to remove one, or !* to remove all (a name, not a path)",
             self.0
         )
     }

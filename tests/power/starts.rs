@@ -43,10 +43,10 @@ pub const ORDINARY: Scenario = Scenario {
     from: From::FirstMount,
     again: false,
     prepare: |disk, ledger| {
-        for path in ["README.md", "old/notes.md", "bye.md"] {
+        for path in ["README.md", "docs/notes.md", "bye.md"] {
             put(disk, path, &body(path), 1);
         }
-        for paths in [["README.md", "READ.md"], ["old/notes.md", "new/notes.md"]] {
+        for paths in [["README.md", "READ.md"], ["docs/notes.md", "new/notes.md"]] {
             let paths = paths.map(String::from).to_vec();
             let body = body(&paths[0]);
             ledger.ordinary.push((paths, body));
@@ -57,7 +57,7 @@ pub const ORDINARY: Scenario = Scenario {
     },
     act: |world| {
         world.rename(SHELL, "README.md", "READ.md");
-        world.rename(SHELL, "old", "new");
+        world.rename(SHELL, "docs", "new");
         world.unlink(SHELL, "bye.md");
     },
 };

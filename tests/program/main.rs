@@ -17,6 +17,7 @@ mod users;
 mod bad_input;
 mod crash;
 mod crash_edits;
+mod found;
 mod kill_loop;
 mod lifecycle;
 mod status;
