@@ -94,6 +94,7 @@ impl Fs {
             let (file, doc) = state.writable(handle)?;
             let at = (!append).then_some(offset);
             if let Err(error) = self.before_write(state, (doc, &file), at, data) {
+                state.damage_plain_edit(handle);
                 self.write_failed(state, doc, &file);
                 return Err(error);
             }
@@ -106,7 +107,10 @@ impl Fs {
             file.write_all_at(data, offset).map_err(Error::from)
         };
         if let Err(error) = written {
-            self.write_failed(&mut self.lock(), doc, &file);
+            let mut state = self.lock();
+            state.damage_plain_edit(handle);
+            self.write_failed(&mut state, doc, &file);
+            drop(state);
             return self.noticed(Err(error));
         }
         Ok(data.len() as u32)

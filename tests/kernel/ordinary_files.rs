@@ -225,6 +225,23 @@ fn an_edit_is_atomic() {
     }
 }
 
+/// spec 3.6, 4.9: an edit that could not be written leaves the old content, and what was written is kept.
+#[test]
+fn an_edit_that_fails() {
+    let furnish = |dir: &Path| fs::write(dir.join("HANDOFF.md"), "number one\n").unwrap();
+    let mut mount = Mount::over(furnish, |options| options.max_size = Some(100));
+    let nano = Disguise::of(Path::new("/usr/bin/python3"), "nano");
+    let script = "import os\nf = os.open('HANDOFF.md', os.O_WRONLY | os.O_TRUNC)\nos.write(f, b'half\\n')\n\
+                  try: os.write(f, bytes(200))\nexcept OSError: print('refused')\nos.close(f)";
+    let mut command = mount.command("a", nano.path());
+    let output = command.args(["-c", script]).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "refused\n");
+    assert_eq!(mount.sh("b", "cat HANDOFF.md"), "number one\n");
+    // Its RELEASE has come by then.
+    mount.unmount();
+    assert_eq!(replaced(&mount), ["half\n"]);
+}
+
 /// spec 3.6: an agent is no editor here: what it writes is a handoff, also once it has read the file.
 #[test]
 fn agents_make_handoffs() {

@@ -371,3 +371,14 @@ impl Fs {
         }
     }
 }
+
+impl State {
+    /// A write failed: what is in the edit of an ordinary file is not what its writer meant (spec 4.9).
+    pub(in crate::fs) fn damage_plain_edit(&mut self, handle: Handle) {
+        if let Some(Open::Plain { plain, .. }) = self.handles.get(handle).map(|it| &it.open)
+            && let Some(edit) = self.docs.edit_mut(*plain)
+        {
+            edit.damaged = true;
+        }
+    }
+}

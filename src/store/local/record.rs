@@ -220,6 +220,12 @@ fn find(root: &Beneath, look: FirstLook<'_>) -> Result<FirstMount> {
             true
         },
     )?;
+    log::info!(
+        "first mount: {} files become handoffs, {} stay ordinary, {} consumed ones are hidden",
+        record.adopted,
+        record.len() - record.expired(),
+        record.expired()
+    );
     Ok(record)
 }
 
