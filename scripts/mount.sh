@@ -23,23 +23,28 @@ need fusermount3:fuse3 cc:gcc /usr/include/stdlib.h:libc6-dev
 need_cargo
 need_fuse_device
 
-cargo build --release --quiet --locked --manifest-path "$project/Cargo.toml"
 target=${CARGO_TARGET_DIR:-$project/target}
 # cargo takes a relative one from where it was started.
 [[ $target == /* ]] || target=$here/$target
 program=$target/release/handoff-fs
+[[ -x $program ]] || printf 'building handoff-fs, which takes about a minute\n' >&2
+cargo build --release --locked --manifest-path "$project/Cargo.toml"
 [[ -x $program ]] || fail "$program: cargo built it elsewhere; set CARGO_TARGET_DIR to that directory, then run this again"
 
-"$program" mount "$@"
+# The program knows which of the words is the mountpoint.
+mountpoint=$("$program" mount --where "$@")
+if "$program" status "$mountpoint" >/dev/null 2>&1; then
+    printf 'handoff-fs is mounted already, and all is well: %q\n' "$mountpoint"
+    for word in "$@"; do
+        [[ $word == -* ]] || continue
+        printf 'It keeps its options; for other ones unmount it first.\n'
+        break
+    done
+else
+    "$program" mount "$@"
+fi
 
-mountpoint=$HOME/.claude/handoffs
-[[ $# -eq 0 || $1 == -* ]] || mountpoint=$1
-cat <<END
-handoff-fs is mounted at $mountpoint
-
-  echo "what the next session must know" > $mountpoint/notes.md
-  cat $mountpoint/pending.md        # all that is pending, and now consumed
-
-  $program status $mountpoint
-  $program unmount $mountpoint
-END
+printf '\n  echo "what the next session must know" > %q\n' "$mountpoint/notes.md"
+printf '  cat %q        # all that is pending, and now consumed\n' "$mountpoint/pending.md"
+printf '\n  %q status %q\n' "$program" "$mountpoint"
+printf '  %q unmount %q\n' "$program" "$mountpoint"

@@ -2,16 +2,18 @@
 //!
 //! What the words mean is decided in [`crate::config`]; this file only says which words there are.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{self, ProgramList, Usage};
-use crate::daemon::{self, Failed};
+use crate::daemon::{self, Failed, NoMount};
+use crate::names::Archives;
 use crate::programs::Programs;
 
 /// A directory of agent handoffs that nobody overwrites.
@@ -19,7 +21,13 @@ use crate::programs::Programs;
 /// Write any file into the mounted directory and it becomes a handoff of its own; read pending.md and all
 /// that are pending come merged and are consumed; seven days later they are gone.
 #[derive(Debug, Parser)]
-#[command(name = "handoff-fs", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "handoff-fs",
+    version,
+    override_usage = "handoff-fs COMMAND\n       handoff-fs [OPTIONS] MOUNTPOINT",
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -29,19 +37,20 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Mount, and stay in the background [the same as naming only the directory]
+    /// Mount a directory, and serve it in the background. `handoff-fs MOUNTPOINT` is the same
+    #[command(override_usage = "handoff-fs mount [OPTIONS] [MOUNTPOINT]")]
     Mount(Box<MountArgs>),
-    /// Unmount; with open files, as soon as they are closed
+    /// Unmount. Programs that still use the mount may finish, until it is mounted again
     #[command(visible_alias = "umount")]
     Unmount {
-        /// The mounted directory [default: ~/.claude/handoffs]
+        /// The mounted directory [default: your only mount]
         mountpoint: Option<PathBuf>,
     },
-    /// Say what is pending, consumed and being written
+    /// Show what is pending, consumed and being written
     Status {
-        /// The mounted directory [default: ~/.claude/handoffs]
+        /// The mounted directory [default: your only mount]
         mountpoint: Option<PathBuf>,
-        /// For programs: one JSON object
+        /// Print one JSON object, for programs
         #[arg(long)]
         json: bool,
     },
@@ -50,59 +59,76 @@ enum Command {
 /// The words of `mount`, unjudged; [`config::resolve`] judges them.
 #[derive(Args, Clone, Debug, Default)]
 pub struct MountArgs {
-    /// The directory to mount over, made if missing [default: ~/.claude/handoffs]. With two, as mount(8)
-    /// calls it: SOURCE MOUNTPOINT, where a SOURCE with a slash is --backing
+    /// The directory to mount over, made if missing [default: ~/.claude/handoffs]. mount(8) passes
+    /// SOURCE MOUNTPOINT -o OPTIONS; a SOURCE with a slash in it is the --backing directory
     #[arg(value_name = "MOUNTPOINT", num_args = 0..=2)]
     pub paths: Vec<PathBuf>,
-    /// Stay in the foreground, log to the terminal, without a supervisor: for a service manager, which restarts it
+    /// Stay in the foreground and log to the terminal. No supervisor mounts again if the daemon dies
     #[arg(short, long)]
     pub foreground: bool,
-    /// Keep the files in DIR [default: in the directory that is mounted over]
+    /// Keep the files in DIR [default: the directory that is mounted over]
     #[arg(long, value_name = "DIR")]
     pub backing: Option<PathBuf>,
-    /// How long consumed handoffs stay: 7d, 36h, "1day 12h" [default: 7d]
+    /// Delete consumed handoffs after DUR: 7d, 36h, "1day 12h" [default: 7d]
     #[arg(long, value_name = "DUR")]
     pub retention: Option<String>,
     /// Stamp names with UTC instead of local time
     #[arg(long)]
     pub utc: bool,
-    /// Do not wait for the disk: faster, but a power cut can lose what was acknowledged
+    /// Do not wait for the disk. A power cut can then lose handoffs that were written
     #[arg(long)]
     pub no_sync: bool,
     /// Refuse a handoff larger than SIZE: bytes, or with K, M, G
     #[arg(long, value_name = "SIZE")]
     pub max_size: Option<String>,
-    /// Make handoffs of the ordinary files found at the first mount, and queues of the directories
-    #[arg(long)]
+    /// Make handoffs of the text files found in the directory at the first mount [default: where it is called handoffs]
+    #[arg(long, conflicts_with = "keep")]
     pub adopt: bool,
+    /// Leave the text files found at the first mount as they are
+    #[arg(long)]
+    pub keep: bool,
+    /// Directories called NAME are archives: what is moved there is neither delivered nor expires; !NAME is none
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    pub archive: Vec<String>,
     /// Leave pending.md out of listings; it still opens by name
     #[arg(long)]
     pub hide_pending: bool,
-    /// NAME is an editor: what it saves replaces the same handoff; !NAME is none
+    /// Treat NAME as an editor: saving replaces the same handoff. !NAME removes a built-in one
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub editor: Vec<String>,
-    /// NAME is an agent: it and what it starts are one session, and it edits what it has read
+    /// Treat NAME as an agent: it and all that it starts are one session, and it edits a handoff that it
+    /// has read. !NAME removes a built-in one
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub agent: Vec<String>,
-    /// NAME rewrites files in place, as sed -i does
+    /// Treat NAME as a stream editor, such as sed -i: it edits a handoff that it has read. !NAME removes a
+    /// built-in one
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub stream_editor: Vec<String>,
-    /// NAME searches or copies: its reading of pending.md consumes nothing
+    /// Treat NAME as a search or backup program: it reads pending.md and consumes nothing. !NAME removes a
+    /// built-in one
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub searcher: Vec<String>,
-    /// NAME shows only a part of a file: its reading of pending.md consumes nothing
+    /// Treat NAME as a program that shows a part of a file, such as head: it consumes nothing. !NAME
+    /// removes a built-in one
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub part_reader: Vec<String>,
-    /// Log to FILE [default: in the background, under ~/.local/state/handoff-fs]
+    /// Treat NAME as a program that shows a page of a file, such as awk, nl or sed -n: below an agent it finds
+    /// pending.md unchanged for two minutes after it has read it. !NAME removes a built-in one
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    pub page_reader: Vec<String>,
+    /// Log to FILE [default in the background: a file in ~/.local/state/handoff-fs]
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
-    /// Log more; twice, all. HANDOFF_LOG or RUST_LOG say it in detail
+    /// Log more; given twice, log everything. HANDOFF_LOG and RUST_LOG choose in detail
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
-    /// The options of an fstab line: any option above without its dashes (retention=7d,utc), and the usual
-    /// ones of mount(8)
+    /// Options of an fstab line: any option above without its dashes (retention=7d,utc), and the usual ones
+    /// of mount(8)
     #[arg(short = 'o', value_name = "OPTIONS")]
     pub options: Vec<OsString>,
+    /// Mount nothing; print the path of the mountpoint, for scripts
+    #[arg(long = "where", hide = true)]
+    pub only_say_where: bool,
     /// On standard output, one line: `ready PID` when the mount is usable, or `error TEXT`
     #[arg(long, hide = true)]
     pub report_ready: bool,
@@ -181,29 +207,97 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 
 /// One line on standard error. Not `eprintln!`, which panics when that is closed.
 fn complain(message: &str) {
-    let _ = writeln!(std::io::stderr(), "handoff-fs: {message}");
+    let _ = writeln!(io::stderr(), "handoff-fs: {message}");
 }
 
 fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Failure> {
-    let cli = parse(arguments).map_err(Failure::Clap)?;
+    let arguments: Vec<OsString> = arguments.collect();
+    let cli = match parse(arguments.iter().cloned()) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // `stauts --json`: the first word is what is wrong.
+            if let Some(word) = arguments.get(1).filter(|_| error.use_stderr()) {
+                refuse_stray_word(word, &arguments)?;
+            }
+            return Err(Failure::Clap(error));
+        }
+    };
     match cli.command {
         None => {
-            config::refuse_stray_word(&cli.mount.paths)?;
+            if let Some(word) = cli.mount.paths.first() {
+                refuse_stray_word(word.as_os_str(), &arguments)?;
+            }
             mount(&cli.mount)
         }
         Some(Command::Mount(arguments)) => mount(&arguments),
-        Some(Command::Unmount { mountpoint }) => Ok(daemon::unmount(&config::mountpoint(
-            mountpoint.as_deref(),
-        )?)?),
-        Some(Command::Status { mountpoint, json }) => Ok(daemon::status(
-            &config::mountpoint(mountpoint.as_deref())?,
-            json,
-        )?),
+        Some(Command::Unmount { mountpoint }) => {
+            Ok(daemon::unmount(&mounted(mountpoint, "unmount")?)?)
+        }
+        Some(Command::Status { mountpoint, json }) => {
+            Ok(daemon::status(&mounted(mountpoint, "status")?, json)?)
+        }
+    }
+}
+
+/// The mountpoint that `command` is given, or else the user's only one.
+fn mounted(word: Option<PathBuf>, command: &str) -> Result<PathBuf, Failure> {
+    match word {
+        Some(word) => Ok(config::mountpoint(Some(&word))?),
+        None => daemon::only_mount(command).map_err(|error| match error {
+            NoMount::Several(failed) => Failure::Usage(Usage::from(failed.to_string())),
+            NoMount::None(failed) => failed.into(),
+        }),
+    }
+}
+
+/// Refuses a first word that is neither a command nor a directory: a mistyped command would otherwise make a directory of
+/// that name and mount it. The source that mount(8) passes with `-o` is another thing.
+fn refuse_stray_word(word: &OsStr, arguments: &[OsString]) -> Result<(), Usage> {
+    let command = Cli::command();
+    let is_option =
+        |word: &OsStr, option: &str| word.as_encoded_bytes().starts_with(option.as_bytes());
+    if is_option(word, "-")
+        || command.find_subcommand(word).is_some()
+        || word == "help"
+        || arguments.iter().any(|argument| is_option(argument, "-o"))
+    {
+        return Ok(());
+    }
+    let cure = match nearest(&command, word) {
+        Some(name) => format!("did you mean handoff-fs {name}?"),
+        None => {
+            let names: Vec<_> = command
+                .get_subcommands()
+                .map(clap::Command::get_name)
+                .collect();
+            format!("the commands are {}", names.join(", "))
+        }
+    };
+    config::refuse_stray_word(word, &cure)
+}
+
+/// The command that a mistyped one is most like, as clap finds it.
+fn nearest(command: &clap::Command, word: &OsStr) -> Option<String> {
+    let commands = clap::Command::new("handoff-fs").subcommand_required(true);
+    let commands = commands.subcommands(command.get_subcommands().cloned());
+    let error = commands
+        .try_get_matches_from([OsStr::new("handoff-fs"), word])
+        .err()?;
+    match error.get(ContextKind::SuggestedSubcommand)? {
+        ContextValue::String(name) => Some(name.clone()),
+        ContextValue::Strings(names) => names.last().cloned(),
+        _ => None,
     }
 }
 
 fn mount(arguments: &MountArgs) -> Result<(), Failure> {
     let config = config::resolve(arguments)?;
+    if arguments.only_say_where {
+        let mut path = daemon::resolved(&config.mountpoint).into_os_string();
+        path.push("\n");
+        let _ = io::stdout().write_all(path.as_encoded_bytes());
+        return Ok(());
+    }
     let report = config.report_ready;
     daemon::mount(&config).map_err(|error| Failure::Failed { error, report })
 }
@@ -225,6 +319,16 @@ fn program_lists() -> String {
         let names = programs.names(list.role()).join(" ");
         let _ = writeln!(text, "  --{:<14} {names}", list.option());
     }
+    let archives = Archives::default();
+    let archives: Vec<_> = archives
+        .names()
+        .map(|name| name.to_string_lossy())
+        .collect();
+    let _ = writeln!(
+        text,
+        "Built-in names of archives (--archive): {}",
+        archives.join(" ")
+    );
     text.push('\n');
     text.push_str(&daemon::supervision());
     text.push_str("\n\nExit codes: 0 done, 1 failed, 2 wrong usage.");

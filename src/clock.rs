@@ -1,17 +1,22 @@
 //! Time comes in here and nowhere else, so that tests own it.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use chrono::{DateTime, FixedOffset, Local, Utc};
+use chrono::{DateTime, FixedOffset, Local, LocalResult, TimeDelta, TimeZone, Utc};
 use parking_lot::Mutex;
 
 use crate::names::Stamp;
 
-/// A source of wall-clock time.
+/// A source of time.
 pub trait Clock: Send + Sync {
-    /// The time now.
+    /// The wall-clock time now.
     fn now(&self) -> SystemTime;
+
+    /// The monotonic time now: setting the wall clock does not move it.
+    fn monotonic(&self) -> Instant {
+        Instant::now()
+    }
 }
 
 /// The clock of the machine.
@@ -47,6 +52,10 @@ impl Clock for ShiftedClock {
     fn now(&self) -> SystemTime {
         SystemClock.now() + *self.forward.lock() - *self.back.lock()
     }
+
+    fn monotonic(&self) -> Instant {
+        Instant::now() + *self.forward.lock()
+    }
 }
 
 /// The zone in which stamps and headers are written (spec 3.2, 6.1).
@@ -62,8 +71,25 @@ impl Zone {
     /// A point in time as people of this zone write it.
     pub fn at(self, time: SystemTime) -> DateTime<FixedOffset> {
         match self {
-            Zone::Local => DateTime::<Local>::from(time).fixed_offset(),
-            Zone::Utc => DateTime::<Utc>::from(time).fixed_offset(),
+            Zone::Local => calendar(time).with_timezone(&Local).fixed_offset(),
+            Zone::Utc => calendar(time).fixed_offset(),
+        }
+    }
+
+    /// When this zone's clocks showed the stamp: the first time, where they were put back.
+    pub fn time(self, stamp: Stamp) -> SystemTime {
+        let shown = stamp.time();
+        let local = match self {
+            Zone::Utc => LocalResult::None,
+            Zone::Local => match Local.from_local_datetime(&shown) {
+                // The clocks were put forward over it.
+                LocalResult::None => Local.from_local_datetime(&(shown + TimeDelta::hours(1))),
+                found => found,
+            },
+        };
+        match local.earliest() {
+            Some(time) => time.into(),
+            None => shown.and_utc().into(),
         }
     }
 
@@ -73,7 +99,57 @@ impl Zone {
     }
 }
 
+/// A point in time in UTC. One that no calendar holds, as an mtime may, becomes the nearest whose year has four digits in
+/// every zone (spec 7.2).
+pub fn calendar(time: SystemTime) -> DateTime<Utc> {
+    let first = SystemTime::UNIX_EPOCH - Duration::from_secs(62_167_132_800);
+    let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_214_400);
+    time.clamp(first, last).into()
+}
+
 /// The machine's time, for what a caller of utimensat(2) means by «now».
 pub fn machine_now() -> SystemTime {
     SystemClock.now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> SystemTime {
+        let distance = Duration::from_secs(seconds.unsigned_abs());
+        match seconds < 0 {
+            true => SystemTime::UNIX_EPOCH - distance,
+            false => SystemTime::UNIX_EPOCH + distance,
+        }
+    }
+
+    /// spec 7.2: whatever an mtime may hold can be shown.
+    #[test]
+    fn times_that_no_calendar_holds() {
+        for (seconds, shown) in [
+            (i64::MAX, "9999-12-31"),
+            (1_764_330_000_000_000_000, "9999-12-31"),
+            (1_764_330_000, "2025-11-28"),
+            (-62_135_596_800, "0001-01-01"),
+            (-(1 << 60), "0000-01-02"),
+            (i64::MIN, "0000-01-02"),
+        ] {
+            let time = calendar(at(seconds));
+            assert_eq!(time.format("%Y-%m-%d").to_string(), shown);
+            for zone in [Zone::Local, Zone::Utc] {
+                let stamp = zone.stamp(at(seconds));
+                assert_eq!(zone.stamp(zone.time(stamp)), stamp);
+            }
+        }
+    }
+
+    /// spec 3.5: a stamp is of the zone that it was written in.
+    #[test]
+    fn a_stamp_is_a_time() {
+        let now = at(1_764_330_000);
+        for zone in [Zone::Local, Zone::Utc] {
+            assert_eq!(zone.time(zone.stamp(now)), now);
+        }
+    }
 }

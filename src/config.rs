@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cli::MountArgs;
+use crate::names::Archives;
 use crate::programs::{Programs, Role};
+use crate::quote::quoted;
 use crate::retention::Retention;
 
 mod options;
@@ -42,6 +44,12 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+impl From<String> for Usage {
+    fn from(message: String) -> Usage {
+        Usage::new(message)
+    }
+}
+
 /// A list of programs that the command line can extend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProgramList {
@@ -55,16 +63,19 @@ pub enum ProgramList {
     Searcher,
     /// `--part-reader`
     PartReader,
+    /// `--page-reader`
+    PageReader,
 }
 
 impl ProgramList {
     /// All of them, in the order of `--help`.
-    pub const ALL: [ProgramList; 5] = [
+    pub const ALL: [ProgramList; 6] = [
         ProgramList::Editor,
         ProgramList::Agent,
         ProgramList::StreamEditor,
         ProgramList::Searcher,
         ProgramList::PartReader,
+        ProgramList::PageReader,
     ];
 
     /// The option's name without its dashes.
@@ -76,6 +87,7 @@ impl ProgramList {
             ProgramList::StreamEditor => "stream-editor",
             ProgramList::Searcher => "searcher",
             ProgramList::PartReader => "part-reader",
+            ProgramList::PageReader => "page-reader",
         }
     }
 
@@ -88,6 +100,7 @@ impl ProgramList {
             ProgramList::StreamEditor => Role::StreamEditor,
             ProgramList::Searcher => Role::Searcher,
             ProgramList::PartReader => Role::PartReader,
+            ProgramList::PageReader => Role::PageReader,
         }
     }
 
@@ -98,6 +111,7 @@ impl ProgramList {
             ProgramList::StreamEditor => &mut arguments.stream_editor,
             ProgramList::Searcher => &mut arguments.searcher,
             ProgramList::PartReader => &mut arguments.part_reader,
+            ProgramList::PageReader => &mut arguments.page_reader,
         }
     }
 }
@@ -138,8 +152,12 @@ pub struct Config {
     pub sync: bool,
     /// The largest handoff, in bytes.
     pub max_size: Option<u64>,
-    /// What the first mount finds becomes handoffs.
+    /// The text files of the root that the first mount finds become handoffs.
     pub adopt: bool,
+    /// They do not, whatever the directory is called.
+    pub keep: bool,
+    /// `NAME` or `!NAME` for the names of archives, in the order given; known to be acceptable.
+    pub archives: Vec<String>,
     /// `pending.md` is not listed.
     pub hide_pending: bool,
     /// `NAME` or `!NAME` for each list, in the order given; known to be acceptable.
@@ -165,6 +183,14 @@ impl Config {
     /// An amendment that the list refuses; never after [`resolve`], which tried them.
     pub fn programs(&self) -> Result<Programs, Usage> {
         amended(&self.amendments)
+    }
+
+    /// The names of archives with the amendments made.
+    ///
+    /// # Errors
+    /// An amendment that the list refuses; never after [`resolve`], which tried them.
+    pub fn archives(&self) -> Result<Archives, Usage> {
+        archives(&self.archives)
     }
 
     /// The command line of the process that plays this part for the same mount. In full and absolute, so that it says
@@ -207,10 +233,14 @@ impl Config {
         for (list, name) in &self.amendments {
             with_value(list.option(), name.as_ref());
         }
+        for name in &self.archives {
+            with_value("archive", name.as_ref());
+        }
         let flags = [
             (self.utc, "--utc"),
             (!self.sync, "--no-sync"),
             (self.adopt, "--adopt"),
+            (self.keep, "--keep"),
             (self.hide_pending, "--hide-pending"),
         ];
         arguments.extend(flags.iter().filter(|flag| flag.0).map(|flag| flag.1.into()));
@@ -234,6 +264,7 @@ impl Config {
 /// The first word that cannot be followed.
 pub fn resolve(arguments: &MountArgs) -> Result<Config, Usage> {
     let mut arguments = arguments.clone();
+    let from_mount = !arguments.options.is_empty();
     options::apply(&mut arguments)?;
 
     let amendments = ProgramList::ALL
@@ -244,6 +275,14 @@ pub fn resolve(arguments: &MountArgs) -> Result<Config, Usage> {
         })
         .collect::<Vec<_>>();
     let (source, mountpoint_word) = match arguments.paths.as_slice() {
+        // Only mount(8) has a reason to name a source.
+        [source, mountpoint, ..] if !from_mount => {
+            return Err(Usage::new(format!(
+                "{}: a second directory; name one: handoff-fs mount {}; to keep its files elsewhere: --backing DIR",
+                quoted(mountpoint),
+                quoted(source)
+            )));
+        }
         [] => (None, None),
         [mountpoint] => (None, Some(mountpoint.as_path())),
         [source, mountpoint, ..] => (Some(source), Some(mountpoint.as_path())),
@@ -253,6 +292,12 @@ pub fn resolve(arguments: &MountArgs) -> Result<Config, Usage> {
     let backing = arguments.backing.as_ref().or(source);
 
     amended(&amendments)?;
+    archives(&arguments.archive)?;
+    if arguments.adopt && arguments.keep {
+        return Err(Usage::new(
+            "--adopt and --keep: one makes handoffs of the files found, the other leaves them; give one of them",
+        ));
+    }
 
     Ok(Config {
         mountpoint: mountpoint(mountpoint_word)?,
@@ -267,6 +312,8 @@ pub fn resolve(arguments: &MountArgs) -> Result<Config, Usage> {
         sync: !arguments.no_sync,
         max_size: arguments.max_size.as_deref().map(size).transpose()?,
         adopt: arguments.adopt,
+        keep: arguments.keep,
+        archives: arguments.archive,
         hide_pending: arguments.hide_pending,
         amendments,
         foreground: arguments.foreground,
@@ -304,25 +351,25 @@ pub fn mountpoint(word: Option<&Path>) -> Result<PathBuf, Usage> {
     }
 }
 
-/// Refuses `handoff-fs WORD` where WORD is neither a command nor a directory: a mistyped command would
-/// otherwise make a directory of that name and mount it.
+/// Refuses `handoff-fs WORD` where WORD is no directory that exists and has no slash; `cure` says what may be meant.
 ///
 /// # Errors
-/// A single word without a slash that names nothing that exists.
-pub fn refuse_stray_word(paths: &[PathBuf]) -> Result<(), Usage> {
-    match paths {
-        [word] if !word.as_os_str().as_bytes().contains(&b'/') && !word.as_os_str().is_empty() => {
-            match word.symlink_metadata() {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    let word = word.display();
-                    Err(Usage::new(format!(
-                        "{word}: neither a command nor a directory here; for a new directory: handoff-fs mount ./{word}, for the commands: handoff-fs --help"
-                    )))
-                }
-                _ => Ok(()),
-            }
-        }
-        _ => Ok(()),
+/// Such a word.
+pub fn refuse_stray_word(word: &OsStr, cure: &str) -> Result<(), Usage> {
+    if word.is_empty() || word.as_bytes().contains(&b'/') || may_be_directory(Path::new(word)) {
+        return Ok(());
+    }
+    let word = quoted(Path::new(word));
+    Err(Usage::new(format!(
+        "{word}: neither a command nor a directory; {cure} (for a new directory: handoff-fs mount {word})"
+    )))
+}
+
+/// Also one that answers nothing, such as a dead mount.
+fn may_be_directory(path: &Path) -> bool {
+    match path.metadata() {
+        Ok(metadata) => metadata.is_dir(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
     }
 }
 
@@ -347,6 +394,15 @@ fn amended(amendments: &[(ProgramList, String)]) -> Result<Programs, Usage> {
         })?;
     }
     Ok(programs)
+}
+
+fn archives(amendments: &[String]) -> Result<Archives, Usage> {
+    let mut archives = Archives::default();
+    for name in amendments {
+        let amended = archives.amend(name);
+        amended.map_err(|error| Usage::new(format!("--archive: {error}")))?;
+    }
+    Ok(archives)
 }
 
 fn retention(text: &str) -> Result<Duration, Usage> {

@@ -4,22 +4,29 @@
 
 use std::fmt;
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config::{Config, Part};
+use crate::quote::quoted;
 
 mod allocator;
 mod background;
 mod checks;
 mod control;
+mod ending;
+mod find;
+mod found;
 mod logging;
 mod mounts;
 mod patience;
+mod predecessor;
+mod rights;
 mod serve;
 mod supervise;
 mod supervised;
 
 pub use control::{status, unmount};
+pub use find::{NoMount, only_mount};
 pub use patience::supervision;
 
 /// What was asked for could not be done: one line with the path, the cause and the cure. Ends the program
@@ -47,12 +54,15 @@ impl fmt::Display for Failed {
 
 impl std::error::Error for Failed {}
 
-/// A path as it can be put into a line: quoted when it holds what would break the line or is not UTF-8.
+/// A path as it can be put into a line, and pasted from there into a shell.
 fn shown(path: &Path) -> String {
-    match path.to_str() {
-        Some(text) if !text.contains(char::is_control) => text.to_owned(),
-        _ => format!("{path:?}"),
-    }
+    quoted(path)
+}
+
+/// The path as the kernel's table of mounts has it.
+#[must_use]
+pub fn resolved(mountpoint: &Path) -> PathBuf {
+    checks::resolve(mountpoint)
 }
 
 /// Mounts. In the background this returns when the mount is usable; in the foreground when it has ended.

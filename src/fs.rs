@@ -16,10 +16,10 @@
 //! # Locks
 //!
 //! There is one lock for what is not on disk, `Fs::state`. It is never held while `/proc` is read to tell who calls, which
-//! can wait for a request of ours (who writes what turned up is looked for with a time limit), nor while what a writer has
-//! written is made durable, which takes long. What is made durable under it is small or rare: a directory that is made, the
-//! record of the first mount, the copy of what a write in place is about to destroy, the mtime of what is consumed so late
-//! that its old one has it expire.
+//! can wait for a request of ours, nor while what a writer has written is made durable, which takes long, nor while what a
+//! write in place is about to destroy is copied. What is made durable under it is small or rare: a directory that is made,
+//! the record of the first mount, the name of what is made pending again, the copy of what is renamed to a backup or replaced
+//! while somebody writes it, the mtime of what is consumed so late that its old one has it expire.
 //!
 //! All locks, in the order in which they are taken. A thread that holds one takes only later ones:
 //!
@@ -31,7 +31,6 @@
 //! | `Local::record` | the record of the first mount | the state; it is written to disk meanwhile |
 //! | `Reading::delivered` | what one reader was given | nothing: it is let go before anything else is done |
 //! | the resolver's cache | who is who | nothing: it is never held while `/proc` is read, nor taken under the state |
-//! | what the kernel is to be told | which names it may use no more | the state; nothing, while the kernel is told |
 //! | the drafts' directory that is kept open, the store's watches, the last of the unique times, the suffixes last given, the supervisor, the clock a test has set | a number or two | whatever its caller holds; it takes none |
 //!
 //! `Fs::changed` is waited on with the state alone. The tests under load run with parking_lot's detection of deadlocks.
@@ -46,17 +45,20 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::clock::{Clock, Zone};
+use crate::names::Archives;
 use crate::programs::{Programs, Role};
 use crate::retention::Retention;
 use crate::session::{Caller, Proc, Process, Resolver, Session, SystemProc};
 use crate::store::Store;
 use crate::store::beneath::Beneath;
 use crate::store::dir::DirStore;
-use crate::store::local::{Area, Local};
+use crate::store::local::{Area, FirstLook, Local};
 
+pub use crate::store::first_mount::Adopt;
 pub use crate::store::open_error::OpenError;
+pub use dentry_cache::Kernel;
+pub use ending::Awaited;
 pub use list::Listing;
-pub use primed::{Stale, Untold};
 pub use status::Supervision;
 pub use turns::Waiting;
 pub use types::{
@@ -69,10 +71,14 @@ mod attrs;
 mod callers;
 mod commit;
 mod consume;
+mod covered;
+mod dentry_cache;
 mod descriptors;
+mod dir_kind;
 mod dirs;
 mod docs;
 mod drafts;
+mod ending;
 mod handles;
 mod in_two;
 mod index;
@@ -81,11 +87,12 @@ mod list;
 mod nodes;
 mod open;
 mod plan;
-mod primed;
 mod recover;
 mod remove;
 mod rename;
 mod resolve;
+mod scratch;
+mod second_look;
 mod setattr;
 mod single_file;
 mod snapshot;
@@ -94,15 +101,17 @@ mod sweep;
 mod trouble;
 mod turns;
 mod types;
+mod versions;
 
 use aliases::Aliases;
 use callers::LookedUp;
 use dirs::{DirId, Dirs};
-use docs::{DocId, Docs};
+use docs::{DocId, Docs, PlainId};
 use handles::Handles;
 use index::{Index, Suffixes};
 use nodes::Nodes;
 use plan::Plans;
+use scratch::Scratch;
 use single_file::SingleFile;
 use turns::Turns;
 
@@ -117,8 +126,10 @@ pub struct Options {
     pub sync: bool,
     /// The largest file that may be written, in bytes (spec 4.9).
     pub max_size: Option<u64>,
-    /// Make handoffs and queues of what was there before (spec 3.6).
-    pub adopt: bool,
+    /// Which text files of the root that were there before become handoffs (spec 3.6).
+    pub adopt: Adopt,
+    /// Directories that are archives (spec 3.6).
+    pub archives: Archives,
     /// Leave `pending.md` out of listings (spec 6.5).
     pub hide_pending: bool,
     /// What programs are known for.
@@ -136,7 +147,8 @@ impl Default for Options {
             utc: false,
             sync: true,
             max_size: None,
-            adopt: false,
+            adopt: Adopt::Nothing,
+            archives: Archives::default(),
             hide_pending: false,
             programs: Programs::builtin(),
             backing_name: PathBuf::new(),
@@ -171,7 +183,6 @@ pub struct Fs {
     /// For `status`. Locked after the state, and nothing after it.
     supervision: Mutex<Option<Supervision>>,
     suffixes: Mutex<Suffixes>,
-    untold: Arc<Untold>,
     /// Rung when a reader's turn ends or a writer has let go: what a waiting open waits for.
     changed: Condvar,
 }
@@ -182,6 +193,7 @@ struct State {
     dirs: Dirs,
     docs: Docs,
     aliases: Aliases,
+    scratch: Scratch,
     nodes: Nodes,
     handles: Handles,
     index: Index,
@@ -191,6 +203,8 @@ struct State {
     /// What a caller is about to do next, in the words of the request that promised it.
     promised: Promises,
     looked_up: LookedUp,
+    /// Stream editors that have lately opened an ordinary text file for reading (spec 3.6, 4.4).
+    ordinary_readers: VecDeque<(Process, DirId, OsString)>,
     /// When a draft was last left unpublished because publishing it failed.
     left: Option<Instant>,
 }
@@ -199,7 +213,7 @@ struct State {
 /// it again *on the same thread*; mv and install unlink a name and then create it.
 #[derive(Default)]
 struct Promises {
-    /// A new handoff that waits to be opened under an alias, because the open that wanted it held an older node.
+    /// A draft that waits to be opened, because the open that wanted it held an older node.
     forks: Vec<Fork>,
     /// `pending.md` was unlinked by this thread: to it, and for one look-up, the name is free.
     unlinked_pending: Vec<(u32, DirId, Instant)>,
@@ -212,11 +226,21 @@ struct Fork {
     tid: u32,
     dir: DirId,
     name: OsString,
-    doc: DocId,
-    caller: Caller,
+    to: Promised,
+    /// Who opens a handoff under an alias; `None` under its stamped name.
+    caller: Option<Caller>,
     at: Instant,
     /// Looked up once. Callers outside our PID namespace are all thread 0: each look-up takes another promise of theirs.
     taken: bool,
+}
+
+/// What an open was promised.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Promised {
+    /// A draft, or a handoff that is edited.
+    Doc(DocId),
+    /// The edit of an ordinary file (spec 3.6).
+    Edit(PlainId),
 }
 
 /// See [`Promises::vacated`].
@@ -234,6 +258,8 @@ enum Vacation {
     Retracted(DocId),
     /// Renamed to a backup: the handoff that was there had this name.
     BackedUp(crate::names::StampedName),
+    /// Unlinked: the ordinary file that was there is kept under this name (spec 3.6).
+    Removed(OsString),
 }
 
 /// How long a promise of a thread is believed.
@@ -266,7 +292,13 @@ impl Fs {
     ) -> Result<Arc<Fs>, OpenError> {
         let retention = Retention::new(options.retention);
         let now = clock.now();
-        let local = Local::open(root, options.sync, options.adopt, retention, now)?;
+        let look = FirstLook {
+            adopt: options.adopt,
+            archives: &options.archives,
+            retention,
+            now,
+        };
+        let local = Local::open(root, options.sync, look)?;
         let programs = Arc::new(options.programs.clone());
         let trouble = trouble::Watcher::new(local.dir(Area::Backing, Path::new(""))?);
         let fs = Fs {
@@ -284,12 +316,9 @@ impl Fs {
             state: Mutex::default(),
             supervision: Mutex::default(),
             suffixes: Mutex::default(),
-            untold: Arc::default(),
             changed: Condvar::new(),
         };
         fs.recover()?;
-        // From now on every queue is watched, so that what somebody begins to write below is known to be unfinished
-        // before its first reader comes (spec 3.7).
         fs.watch_all()?;
         Ok(Arc::new(fs))
     }
@@ -320,13 +349,13 @@ impl Fs {
 }
 
 impl State {
-    /// Forgets promises that were not kept, and answers the drafts that waited for them.
-    fn expired_forks(&mut self, now: Instant) -> Vec<DocId> {
+    /// Forgets promises that were not kept, and answers what waited for them.
+    fn expired_forks(&mut self, now: Instant) -> Vec<Promised> {
         let mut left = Vec::new();
         self.promised.forks.retain(|fork| {
             let keep = now.duration_since(fork.at) < PROMISE;
             if !keep {
-                left.push(fork.doc);
+                left.push(fork.to);
             }
             keep
         });
@@ -337,7 +366,12 @@ impl State {
     }
 
     /// Takes the fork that this thread was promised under this name, for a look-up, and who the thread is.
-    fn take_fork(&mut self, tid: u32, dir: DirId, name: &OsStr) -> Option<(DocId, Caller)> {
+    fn take_fork(
+        &mut self,
+        tid: u32,
+        dir: DirId,
+        name: &OsStr,
+    ) -> Option<(Promised, Option<Caller>)> {
         let of_thread = self
             .promised
             .forks
@@ -346,13 +380,24 @@ impl State {
         // The kernel looks up twice: the second look-up, with nothing left to take, means what the first one did.
         let fork = of_thread.max_by_key(|fork| (!fork.taken, fork.at))?;
         fork.taken = true;
-        Some((fork.doc, fork.caller.clone()))
+        Some((fork.to, fork.caller.clone()))
     }
 
     /// Was this thread promised this very draft?
     fn is_promised(&self, tid: u32, doc: DocId) -> bool {
         let mut forks = self.promised.forks.iter();
-        forks.any(|fork| fork.tid == tid && fork.doc == doc)
+        forks.any(|fork| fork.tid == tid && fork.to == Promised::Doc(doc))
+    }
+
+    /// Does any thread wait for this?
+    fn is_awaited(&self, to: Promised) -> bool {
+        self.promised.forks.iter().any(|fork| fork.to == to)
+    }
+
+    /// The open that this was promised to has come.
+    fn forget_fork(&mut self, tid: u32, to: Promised) {
+        let forks = &mut self.promised.forks;
+        forks.retain(|fork| fork.tid != tid || fork.to != to);
     }
 
     fn vacate(&mut self, caller: &Caller, dir: DirId, name: &OsStr, how: Vacation) {

@@ -23,7 +23,6 @@ use crate::fs::{LookedAt, Outcome, SetAttr};
 
 mod adapter;
 mod convert;
-mod stale;
 
 pub use adapter::Adapter;
 
@@ -33,9 +32,6 @@ impl Filesystem for Adapter {
             // Truncation by open comes with the open, and can be told from truncate(2).
             InitFlags::FUSE_ATOMIC_O_TRUNC,
             InitFlags::FUSE_PARALLEL_DIROPS,
-            // Names come with their attributes to those who look at them.
-            InitFlags::FUSE_DO_READDIRPLUS,
-            InitFlags::FUSE_READDIRPLUS_AUTO,
             // Files that go past the page cache can be mapped even so.
             InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
         ] {
@@ -43,17 +39,23 @@ impl Filesystem for Adapter {
                 log::info!("this kernel does not offer {missing:?}");
             }
         }
+        // Names that come with their attributes may be cached, if the kernel can be made to look them up again.
+        if config.kernel_abi() >= adapter::INC_EPOCH_SINCE {
+            let plus = InitFlags::FUSE_DO_READDIRPLUS | InitFlags::FUSE_READDIRPLUS_AUTO;
+            let _ = config.add_capabilities(plus);
+        }
         // One write request is at most this long, and so is what a worker holds in memory.
         let _ = config.set_max_write(1 << 20);
         Ok(())
     }
 
+    fn destroy(&mut self) {
+        self.fs.connect(None);
+    }
+
     fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         guarded("lookup", || {
-            reply_entry(
-                reply,
-                self.told(self.fs.lookup(who(req), node(parent), name)),
-            );
+            reply_entry(reply, self.fs.lookup(who(req), node(parent), name));
         });
     }
 
@@ -94,7 +96,7 @@ impl Filesystem for Adapter {
             };
             reply_attr(
                 reply,
-                self.told(self.fs.setattr(who(req), node(ino), fh.map(handle), set)),
+                self.fs.setattr(who(req), node(ino), fh.map(handle), set),
             );
         });
     }
@@ -112,7 +114,7 @@ impl Filesystem for Adapter {
         guarded("mknod", || {
             reply_entry(
                 reply,
-                self.told(self.fs.mknod(who(req), node(parent), name, mode & !umask)),
+                self.fs.mknod(who(req), node(parent), name, mode & !umask),
             );
         });
     }
@@ -129,23 +131,20 @@ impl Filesystem for Adapter {
         guarded("mkdir", || {
             reply_entry(
                 reply,
-                self.told(self.fs.mkdir(who(req), node(parent), name, mode & !umask)),
+                self.fs.mkdir(who(req), node(parent), name, mode & !umask),
             );
         });
     }
 
     fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         guarded("unlink", || {
-            reply_empty(
-                reply,
-                self.told(self.fs.unlink(who(req), node(parent), name)),
-            );
+            reply_empty(reply, self.fs.unlink(who(req), node(parent), name));
         });
     }
 
     fn rmdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         guarded("rmdir", || {
-            reply_empty(reply, self.told(self.fs.rmdir(node(parent), name)));
+            reply_empty(reply, self.fs.rmdir(node(parent), name));
         });
     }
 
@@ -172,10 +171,7 @@ impl Filesystem for Adapter {
     ) {
         guarded("rename", || {
             let (from, to) = ((node(parent), name), (node(newparent), newname));
-            reply_empty(
-                reply,
-                self.told(self.fs.rename(who(req), from, to, flags.bits())),
-            );
+            reply_empty(reply, self.fs.rename(who(req), from, to, flags.bits()));
         });
     }
 
@@ -190,14 +186,14 @@ impl Filesystem for Adapter {
         guarded("link", || {
             reply_entry(
                 reply,
-                self.told(self.fs.link(who(req), node(ino), node(newparent), newname)),
+                self.fs.link(who(req), node(ino), node(newparent), newname),
             );
         });
     }
 
     fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         guarded("open", || {
-            match self.told(self.fs.open_node(who(req), node(ino), flags.0)) {
+            match self.fs.open_node(who(req), node(ino), flags.0) {
                 Outcome::Ready(opened) => reply_open(reply, opened),
                 // A worker that waited would keep the RELEASE from coming that it waits for.
                 Outcome::Later(waiting) => {
@@ -231,7 +227,7 @@ impl Filesystem for Adapter {
             let created = self
                 .fs
                 .create(who(req), node(parent), name, mode & !umask, flags);
-            reply_created(reply, self.told(created));
+            reply_created(reply, created);
         });
     }
 
@@ -250,11 +246,10 @@ impl Filesystem for Adapter {
             let read = self
                 .fs
                 .read(who(req), handle(fh), offset, size, lock_owner.is_none());
-            // What it consumed is found under its old name no more when it returns.
-            self.kernel.updated(move || match read {
+            match read {
                 Ok(answer) => reply.data(&answer.bytes),
                 Err(error) => reply.error(errno(error)),
-            });
+            }
         });
     }
 
@@ -272,7 +267,7 @@ impl Filesystem for Adapter {
     ) {
         guarded("write", || {
             let append = flags.0 & libc::O_APPEND != 0;
-            match self.told(self.fs.write(who(req), handle(fh), offset, data, append)) {
+            match self.fs.write(who(req), handle(fh), offset, data, append) {
                 Ok(written) => reply.written(written),
                 Err(error) => reply.error(errno(error)),
             }
@@ -288,9 +283,7 @@ impl Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         guarded("flush", || {
-            let flushed = self.fs.flush(who(req), handle(fh));
-            // What it published is what its name means when it returns.
-            self.kernel.updated(move || reply_empty(reply, flushed));
+            reply_empty(reply, self.fs.flush(who(req), handle(fh)));
         });
     }
 
@@ -306,7 +299,6 @@ impl Filesystem for Adapter {
     ) {
         guarded("release", || {
             self.fs.release(handle(fh));
-            self.kernel.update();
             reply.ok();
         });
     }
@@ -337,18 +329,16 @@ impl Filesystem for Adapter {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
-        guarded("readdir", || {
-            match self.told(self.fs.readdir(handle(fh), offset)) {
-                Ok(listing) => {
-                    for (next, entry) in listing.from(offset) {
-                        if reply.add(INodeNo(entry.ino), next, kind(entry.kind), entry.name) {
-                            break;
-                        }
+        guarded("readdir", || match self.fs.readdir(handle(fh), offset) {
+            Ok(listing) => {
+                for (next, entry) in listing.from(offset) {
+                    if reply.add(INodeNo(entry.ino), next, kind(entry.kind), entry.name) {
+                        break;
                     }
-                    reply.ok();
                 }
-                Err(error) => reply.error(errno(error)),
+                reply.ok();
             }
+            Err(error) => reply.error(errno(error)),
         });
     }
 
@@ -372,9 +362,8 @@ impl Filesystem for Adapter {
                     Generation(0),
                 )
             };
-            let prime = self.kernel.is_open();
-            let listed = self.fs.readdir_plus(handle(fh), offset, prime, add);
-            match self.told(listed) {
+            let listed = self.fs.readdir_plus(handle(fh), offset, add);
+            match listed {
                 Ok(()) => reply.ok(),
                 Err(error) => reply.error(errno(error)),
             }
@@ -465,7 +454,7 @@ impl Filesystem for Adapter {
             let done = self
                 .fs
                 .fallocate(who(req), handle(fh), offset, length, mode);
-            reply_empty(reply, self.told(done));
+            reply_empty(reply, done);
         });
     }
 

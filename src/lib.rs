@@ -23,6 +23,7 @@ pub mod fuse;
 pub mod merge;
 pub mod names;
 pub mod programs;
+mod quote;
 pub mod retention;
 pub mod session;
 pub mod store;

@@ -4,12 +4,17 @@
 //! only by stamping or by parsing, and each value that can be built fits a directory entry and survives
 //! `parse(format(x)) == x`; so no other module ever cuts, joins or compares pieces of file names.
 
+mod archives;
 mod classify;
 mod slug;
 #[cfg(test)]
 mod tests;
 
-pub use classify::{NameClass, PEEK, PENDING, PRIVATE, STATUS, adopted, classify, is_adoptable};
+pub use archives::{Archives, BadArchive};
+pub use classify::{
+    NameClass, PEEK, PENDING, PRIVATE, STATUS, adopted, classify, is_adoptable, is_lock_dir,
+    is_rsync_temporary,
+};
 pub use slug::Slug;
 
 use chrono::{Datelike, NaiveDate, NaiveDateTime, Timelike};
@@ -275,6 +280,13 @@ fn split_marks(stem: &[u8]) -> (&[u8], usize) {
         rest = shorter;
     }
     (rest, (stem.len() - rest.len()) / DONE.len())
+}
+
+/// Whether `done` is what `name` is called once somebody renamed it as consumed: its stem and `_done` (spec 4.5).
+pub fn is_done_form(name: &OsStr, done: &OsStr) -> bool {
+    let stem = |name| without_extension(name).unwrap_or(name);
+    let (name, done) = (stem(name.as_bytes()), stem(done.as_bytes()));
+    done.strip_suffix(DONE.as_bytes()) == Some(name)
 }
 
 /// `name` less a final `.md`, `.markdown` or `.txt`; `None` if it has none of these.

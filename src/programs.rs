@@ -24,6 +24,10 @@ pub enum Role {
     Searcher,
     /// Shows a part of what it reads (spec 6.3).
     PartReader,
+    /// Reads a file whole to show a page of it, and comes back for the next page (spec 6.7).
+    PageReader,
+    /// Starts another program in a sandbox, and does nothing else (spec 5).
+    SandboxHelper,
 }
 
 #[rustfmt::skip]
@@ -52,11 +56,30 @@ const SEARCHERS: &[&str] = &[
     "ack-grep", "git", "file", "find", "gfind", "bfs", "fd", "fdfind", "updatedb*", "locate", "plocate", "mlocate",
     "slocate", "recollindex", "baloo*", "tracker*", "localsearch*", "rsync", "rclone", "tar", "gtar", "bsdtar",
     "borg", "restic", "duplicity", "duplicati*", "kopia", "bup", "rdiff-backup", "syncthing", "unison",
+    // Threads of opencode that index the files of a project.
+    "fff-*",
 ];
 
 const PART_READERS: &[&str] = &[
     "head", "ghead", "tail", "gtail", "wc", "gwc", "less", "more", "most",
 ];
+
+/// The stream editors among them read pages when they run with `-n`.
+const PAGE_READERS: &[&str] = &[
+    "sed",
+    "gsed",
+    "ssed",
+    "nl",
+    "gnl",
+    "awk",
+    "gawk",
+    "mawk",
+    "nawk",
+    "original-awk",
+    "goawk",
+];
+
+const SANDBOX_HELPERS: &[&str] = &["bwrap", "codex-linux-sandbox", "sandbox-exec", "firejail"];
 
 /// Which names play which [`Role`].
 #[derive(Clone, Debug)]
@@ -66,6 +89,8 @@ pub struct Programs {
     stream_editors: Rules,
     searchers: Rules,
     part_readers: Rules,
+    page_readers: Rules,
+    sandbox_helpers: Rules,
 }
 
 impl Default for Programs {
@@ -75,7 +100,7 @@ impl Default for Programs {
 }
 
 impl Programs {
-    /// The lists of spec 4.4, 5, 6.3 and 6.5, and the near kin of what these name.
+    /// The lists of spec 4.4, 5, 6.3, 6.5 and 6.7, and the near kin of what these name.
     pub fn builtin() -> Programs {
         Programs {
             editors: Rules::of(EDITORS),
@@ -83,6 +108,8 @@ impl Programs {
             stream_editors: Rules::of(STREAM_EDITORS),
             searchers: Rules::of(SEARCHERS),
             part_readers: Rules::of(PART_READERS),
+            page_readers: Rules::of(PAGE_READERS),
+            sandbox_helpers: Rules::of(SANDBOX_HELPERS),
         }
     }
 
@@ -117,6 +144,8 @@ impl Programs {
             Role::StreamEditor => &self.stream_editors,
             Role::Searcher => &self.searchers,
             Role::PartReader => &self.part_readers,
+            Role::PageReader => &self.page_readers,
+            Role::SandboxHelper => &self.sandbox_helpers,
         }
     }
 
@@ -127,6 +156,8 @@ impl Programs {
             Role::StreamEditor => &mut self.stream_editors,
             Role::Searcher => &mut self.searchers,
             Role::PartReader => &mut self.part_readers,
+            Role::PageReader => &mut self.page_readers,
+            Role::SandboxHelper => &mut self.sandbox_helpers,
         }
     }
 }
@@ -233,7 +264,7 @@ fn as_comm(name: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
-    /// spec 4.4, 5, 6.3, 6.5: every program that the contract names.
+    /// spec 4.4, 5, 6.3, 6.5, 6.7: every program that the contract names.
     #[test]
     fn the_lists_hold_what_the_contract_names() {
         let expected = [
@@ -247,10 +278,15 @@ mod tests {
             ),
             (Role::StreamEditor, "sed perl ed"),
             (Role::PartReader, "head tail wc less more"),
+            (Role::PageReader, "sed nl awk gawk mawk"),
+            (
+                Role::SandboxHelper,
+                "bwrap codex-linux-sandbox codex-linux-san sandbox-exec firejail",
+            ),
             (
                 Role::Searcher,
                 "grep egrep fgrep rg ugrep ag ack git file find updatedb updatedb.plocat locate baloo_file \
-                 tracker-miner-f localsearch-3 rsync tar bsdtar borg restic duplicity",
+                 tracker-miner-f localsearch-3 fff-scan rsync tar bsdtar borg restic duplicity",
             ),
         ];
         let programs = Programs::builtin();

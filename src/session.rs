@@ -6,7 +6,9 @@
 //! `init`: a shell command that an agent left in the background is still that agent's.
 
 mod cache;
+mod owner;
 mod proc;
+mod program;
 mod system;
 
 #[cfg(test)]
@@ -19,8 +21,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use self::cache::{Cache, Known, Thread};
+pub use self::owner::Owner;
+pub use self::proc::Proc;
 use self::proc::Stat;
-pub use self::proc::{Proc, Program};
+pub use self::program::Program;
 pub use self::system::SystemProc;
 use crate::programs::{Programs, Role};
 
@@ -71,6 +75,8 @@ pub struct Caller {
     pub session: Session,
     /// What it runs.
     pub program: Program,
+    /// What the calling thread is called, which may be another name than its process has.
+    pub thread: Box<[u8]>,
 }
 
 impl Caller {
@@ -79,6 +85,7 @@ impl Caller {
             process: None,
             session: Session::Anonymous { uid },
             program: Program::default(),
+            thread: Box::default(),
         }
     }
 }
@@ -115,8 +122,9 @@ impl Resolver {
         let Some(stat) = self.caller_stat(tid) else {
             return Caller::anonymous(uid);
         };
+        let thread = stat.comm.clone();
         if let Some(caller) = self.cache.lock().caller(tid, &stat) {
-            return caller;
+            return Caller { thread, ..caller };
         }
         // The caller itself waits for us, and cannot be running another program; of its ancestors nobody knows.
         let (answer, answered) = mpsc::sync_channel(1);
@@ -131,12 +139,13 @@ impl Resolver {
         let caller = asked
             .ok()
             .and_then(|_| answered.recv_timeout(PATIENCE).ok());
-        caller.unwrap_or_else(|| {
+        let caller = caller.unwrap_or_else(|| {
             log::warn!(
                 "process {tid}: its ancestors cannot be read just now; it is nobody's for this call"
             );
             Caller::anonymous(uid)
-        })
+        });
+        Caller { thread, ..caller }
     }
 
     /// Whether this very process, not another with its pid, still runs.
@@ -278,6 +287,7 @@ impl Resolver {
             process: Some(process),
             session,
             program,
+            thread: Box::default(),
         };
         if sure {
             self.cache.lock().add_caller(process, &caller);
@@ -353,16 +363,17 @@ impl Resolver {
         let agent_above = above.and_then(|above| above.agent.as_ref());
         let agent = if program.plays(&self.programs, Role::Agent) {
             let outer = agent_above.filter(|outer| {
-                outer.is_self && outer.program.is_same_agent(program, &self.programs)
+                outer.unbroken && outer.program.is_same_agent(program, &self.programs)
             });
             Some(Agent {
                 session: outer.map_or(process, |outer| outer.session),
                 program: program.clone(),
-                is_self: true,
+                unbroken: true,
             })
         } else {
+            let in_sandbox = program.plays(&self.programs, Role::SandboxHelper);
             agent_above.map(|agent| Agent {
-                is_self: false,
+                unbroken: agent.unbroken && in_sandbox,
                 ..agent.clone()
             })
         };
@@ -425,6 +436,6 @@ struct Agent {
     session: Process,
     /// Of the nearest.
     program: Program,
-    /// Whether the process is the agent; else it is one of its descendants.
-    is_self: bool,
+    /// Whether the process is the agent, or nothing but sandbox helpers are between them.
+    unbroken: bool,
 }

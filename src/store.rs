@@ -18,11 +18,13 @@ use crate::names::StampedName;
 
 pub mod beneath;
 pub mod dir;
+pub mod dir_kind;
 pub mod first_mount;
+pub mod lease;
 pub mod local;
+pub mod mountpoint;
 pub mod open_error;
 mod private;
-pub mod writers;
 
 /// What a directory entry is; symbolic links and special files are `Other` and never shown (spec 3.6, 4.10).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,7 +75,8 @@ pub struct Entry {
     pub meta: Option<Meta>,
 }
 
-/// How a stored file is opened.
+/// How a stored file is opened. Neither for reading nor for writing, it can be looked at and have its attributes changed,
+/// whatever its mode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Access {
     /// For reading.
@@ -88,10 +91,15 @@ impl Access {
         read: true,
         write: false,
     };
-    /// Reading and writing.
-    pub const BOTH: Access = Access {
-        read: true,
+    /// Writing only.
+    pub const WRITE: Access = Access {
+        read: false,
         write: true,
+    };
+    /// Neither.
+    pub const NONE: Access = Access {
+        read: false,
+        write: false,
     };
 }
 
@@ -109,13 +117,9 @@ pub struct Change {
 /// See [`Change`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum What {
-    /// A file was made in place: somebody may be writing it still.
-    Created,
-    /// The last writer of a file has closed it.
-    Closed,
     /// Removed, not moved away.
     Removed,
-    /// Moved, or changed in any other way: look again.
+    /// Made, written, closed by a writer, moved, or changed in any other way: look again.
     Touched,
 }
 
@@ -190,7 +194,13 @@ pub trait Store: Send + Sync {
     /// Renames a stored file, never over another one.
     fn rename(&self, from: (&Path, &OsStr), to: (&Path, &OsStr)) -> Result<()>;
 
-    /// Renames a pending handoff to `done` (or its next free suffix) and sets its mtime to `now` (spec 3.5);
+    /// Sets both times of a stored file.
+    fn set_times(&self, queue: &Path, name: &OsStr, time: SystemTime) -> Result<()> {
+        let file = self.open(queue, name, Access::READ)?;
+        beneath::set_times(&file, Some(time), Some(time))
+    }
+
+    /// Renames a pending handoff to `done` (or its next free suffix) and sets its times to `now` (spec 3.5);
     /// answers the name it got.
     fn consume(
         &self,

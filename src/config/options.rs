@@ -111,6 +111,7 @@ fn apply_one(arguments: &mut MountArgs, option: &[u8]) -> Result<(), Usage> {
         "utc" => Some(&mut arguments.utc),
         "no-sync" => Some(&mut arguments.no_sync),
         "adopt" => Some(&mut arguments.adopt),
+        "keep" => Some(&mut arguments.keep),
         "hide-pending" => Some(&mut arguments.hide_pending),
         "foreground" => Some(&mut arguments.foreground),
         _ => None,
@@ -127,7 +128,9 @@ fn apply_one(arguments: &mut MountArgs, option: &[u8]) -> Result<(), Usage> {
     let list = ProgramList::ALL
         .into_iter()
         .find(|list| list.option() == key);
-    if list.is_none() && !["backing", "log-file", "retention", "max-size"].contains(&key.as_str()) {
+    if list.is_none()
+        && !["archive", "backing", "log-file", "retention", "max-size"].contains(&key.as_str())
+    {
         return Err(Usage::new(format!(
             "-o {shown}: unknown option; the options of handoff-fs mount --help go here without their dashes"
         )));
@@ -149,6 +152,7 @@ fn apply_one(arguments: &mut MountArgs, option: &[u8]) -> Result<(), Usage> {
             })?;
             match (key.as_str(), list) {
                 ("retention", _) => arguments.retention = Some(text),
+                ("archive", _) => arguments.archive.push(text),
                 (_, Some(list)) => list.words(arguments).push(text),
                 _ => arguments.max_size = Some(text),
             }

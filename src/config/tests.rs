@@ -131,9 +131,11 @@ fn fstab_options_are_the_same_options() {
 
 #[test]
 fn an_fstab_source_is_a_label_unless_it_is_a_path() {
-    assert_eq!(resolved(&["handoff-fs", "/m"]).backing, None);
-    assert_eq!(resolved(&["/b", "/m"]).backing, Some(PathBuf::from("/b")));
-    let both = resolved(&["/b", "/m", "--backing", "/c"]);
+    assert_eq!(resolved(&["handoff-fs", "/m", "-o", "rw"]).backing, None);
+    let source = resolved(&["/b", "/m", "-o", "rw"]);
+    assert_eq!(source.backing, Some(PathBuf::from("/b")));
+    assert!(refused(&["/b", "/m"]).contains("--backing"));
+    let both = resolved(&["/b", "/m", "--backing", "/c", "-o", "rw"]);
     assert_eq!(both.backing, Some(PathBuf::from("/c")));
     assert_eq!(both.mountpoint, Path::new("/m"));
 }
@@ -182,11 +184,11 @@ fn what_stays_in_the_background_has_the_same_settings() {
 
 #[test]
 fn a_mistyped_command_makes_no_directory() {
-    assert!(refuse_stray_word(&["statsu".into()]).is_err());
-    assert!(refuse_stray_word(&["./new".into()]).is_ok());
-    assert!(refuse_stray_word(&["src".into()]).is_ok());
-    assert!(refuse_stray_word(&["none".into(), "/m".into()]).is_ok());
-    assert!(refuse_stray_word(&[]).is_ok());
+    let refused = |word: &str| refuse_stray_word(OsStr::new(word), "a cure");
+    let message = refused("statsu").unwrap_err().to_string();
+    assert!(message.contains("a cure"), "{message}");
+    assert!(refused("Cargo.toml").is_err(), "a file is no directory");
+    assert!(refused("./new").is_ok() && refused("src").is_ok());
 }
 
 /// Words that options are made of, and what nobody would put there.

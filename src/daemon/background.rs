@@ -3,12 +3,12 @@
 //! A fork without exec would need `unsafe`, so the program starts itself again as the supervisor, and that once more as
 //! the daemon, each with a pipe as its standard output. One line comes back on it: `ready PID`, or `error TEXT`.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::allocator::frugal;
-use super::{Failed, checks, logging, shown};
+use super::{Failed, checks, found, logging, shown};
 use crate::config::{Config, Part};
 
 /// Starts the supervisor, which starts the daemon, and waits until the mount is usable.
@@ -42,7 +42,16 @@ pub(super) fn start(config: &Config) -> Result<(), Failed> {
         let _ = BufReader::new(stdout).read_line(&mut line);
     }
     match line.trim_end().split_once(' ') {
-        Some(("ready", _)) => Ok(()),
+        Some(("ready", _)) => {
+            // A closed pipe is the reader's choice.
+            let _ = writeln!(
+                io::stdout(),
+                "handoff-fs is mounted at {}",
+                shown(&mountpoint)
+            );
+            found::print(&mountpoint);
+            Ok(())
+        }
         Some(("error", text)) => {
             // It is on its way out; leave no zombie to whoever started us.
             let _ = child.wait();

@@ -3,16 +3,19 @@
 use std::fs::DirBuilder;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::mounts::{self, Mount, NotUnmounted, State};
-use super::{Failed, control, shown};
+use super::{Failed, control, rights, shown};
 use crate::config::Config;
+use crate::error::Error;
 use crate::names::PRIVATE;
+use crate::store::beneath::{self, Beneath};
+use crate::store::mountpoint;
 
 /// Mounts piled up at one place by repeated crashes; more than this is not cleared but reported.
 const MOST_DEAD: usize = 32;
@@ -24,6 +27,8 @@ pub(super) struct Place {
     pub(super) backing: PathBuf,
     /// Opened before the mount, for by default the mount covers this very directory.
     pub(super) directory: OwnedFd,
+    /// The directory that is covered, if it is another one.
+    pub(super) covered: Option<OwnedFd>,
 }
 
 /// Clears a dead mount, makes a missing mountpoint, and checks all the rest.
@@ -31,35 +36,81 @@ pub(super) fn prepare(config: &Config) -> Result<Place, Failed> {
     let mountpoint = resolve(&config.mountpoint);
     let shared = config.backing.is_none();
     refuse_private(&mountpoint)?;
-    check_device()?;
+    refuse_home(&mountpoint)?;
+    if let Some(backing) = &config.backing {
+        refuse_home(&resolve(backing))?;
+    }
+    rights::check()?;
     clear(&mountpoint)?;
     refuse_inside_mount(&mountpoint)?;
     make_if_missing(&mountpoint)?;
     // A directory that came to be only now may have been reached through a symbolic link.
     let mountpoint = resolve(&mountpoint);
     check_directory(&mountpoint)?;
-    if shared || !rustix::process::geteuid().is_root() {
-        check_writable(&mountpoint)?;
+    if shared {
+        check_writable(&mountpoint, "keep the files elsewhere with --backing DIR")?;
+    } else if !rustix::process::geteuid().is_root() {
+        // fusermount3 demands it.
+        check_writable(&mountpoint, "choose another mountpoint")?;
     }
     let backing = match &config.backing {
         None => mountpoint.clone(),
         Some(backing) => check_backing(&resolve(backing), &mountpoint)?,
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = loop {
-        let directory = rustix::fs::open(&backing, flags, Mode::empty())
-            .map_err(|error| cannot("be opened", &backing, &error.into()))?;
+    let open = |path: &Path| {
+        let opened = rustix::fs::open(path, flags, Mode::empty());
+        opened.map_err(|error| cannot("be opened", path, &error.into()))
+    };
+    let (directory, covered) = loop {
+        let directory = open(&backing)?;
+        let covered = (backing != mountpoint)
+            .then(|| open(&mountpoint))
+            .transpose()?;
         if !is_ours(&mountpoint) {
-            break directory;
+            break (directory, covered);
         }
         // Somebody has mounted here meanwhile, so this may be that mount's directory.
         clear(&mountpoint)?;
     };
+    if let Some(covered) = &covered {
+        refuse_to_cover((&mountpoint, covered), (&backing, &directory))?;
+    }
     Ok(Place {
         mountpoint,
         backing,
         directory,
+        covered,
     })
+}
+
+/// What lies in a directory that was not mounted over before is its user's, and would be hidden by the mount. What lies in
+/// one that was is taken in (spec 3.7).
+fn refuse_to_cover(
+    (mountpoint, covered): (&Path, &OwnedFd),
+    (backing, directory): (&Path, &OwnedFd),
+) -> Result<(), Failed> {
+    let failed = |error: Error| {
+        cannot(
+            "be read",
+            mountpoint,
+            &io::Error::from_raw_os_error(error.errno()),
+        )
+    };
+    let is_empty = beneath::names(covered).map_err(failed)?.is_empty();
+    let directory = directory
+        .try_clone()
+        .map_err(|error| cannot("be opened", backing, &error))?;
+    if is_empty || mountpoint::last(&Beneath::new(directory)).is_some_and(|last| last == mountpoint)
+    {
+        return Ok(());
+    }
+    let cause = "is not empty, and --backing would hide what is in it";
+    let cure = format_args!(
+        "move that to {} or away, or choose an empty mountpoint",
+        shown(backing)
+    );
+    Err(Failed::new(mountpoint, cause, cure))
 }
 
 /// The path as the kernel's table would have it: links in it followed, but a mount at its end not touched, for
@@ -91,6 +142,26 @@ fn refuse_private(path: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
+/// What is mounted over holds handoffs and nothing else (spec 3.6).
+fn refuse_home(path: &Path) -> Result<(), Failed> {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let home = home
+        .filter(|home| home.is_absolute())
+        .map(|home| resolve(&home));
+    let cause = match home {
+        _ if path == Path::new("/") => "is the root of the file system",
+        Some(home) if home == path => "is your home directory",
+        Some(home) if home.starts_with(path) => "is above your home directory",
+        _ => return Ok(()),
+    };
+    let cure = "choose a directory for handoffs alone: handoff-fs mount ~/handoffs";
+    Err(Failed::new(
+        path,
+        format_args!("{cause}, which is not for handoffs"),
+        cure,
+    ))
+}
+
 fn refuse_inside_mount(path: &Path) -> Result<(), Failed> {
     let above = mounts::ours_above(path).map_err(|error| cannot_list(&error))?;
     match above {
@@ -104,53 +175,6 @@ fn refuse_inside_mount(path: &Path) -> Result<(), Failed> {
             Err(Failed::new(path, cause, cure))
         }
     }
-}
-
-fn check_device() -> Result<(), Failed> {
-    let device = Path::new("/dev/fuse");
-    let load = "load the kernel's part as root with: modprobe fuse (for a container: docker run --device /dev/fuse --cap-add SYS_ADMIN)";
-    match std::fs::metadata(device) {
-        Err(error) => {
-            return Err(Failed::new(
-                device,
-                format_args!("is missing ({error})"),
-                load,
-            ));
-        }
-        Ok(metadata) if !metadata.file_type().is_char_device() => {
-            return Err(Failed::new(device, "is not a device", load));
-        }
-        Ok(_) => {}
-    }
-    match rustix::fs::open(device, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) {
-        Ok(_) => {}
-        Err(error @ (Errno::ACCESS | Errno::PERM)) => {
-            let cure = "as root: chmod 666 /dev/fuse, its usual mode (in a container also: --device /dev/fuse)";
-            return Err(Failed::new(
-                device,
-                format_args!("may not be opened ({error})"),
-                cure,
-            ));
-        }
-        Err(error) => {
-            return Err(Failed::new(
-                device,
-                format_args!("does not open ({error})"),
-                load,
-            ));
-        }
-    }
-    if !rustix::process::geteuid().is_root() && mounts::helper().is_none() {
-        let name = std::env::var_os("FUSERMOUNT_PATH")
-            .map_or_else(|| PathBuf::from("fusermount3"), PathBuf::from);
-        let cure = "as root: apt-get install fuse3 (or run handoff-fs as root)";
-        return Err(Failed::new(
-            &name,
-            "is not installed, and mounts for users who are not root",
-            cure,
-        ));
-    }
-    Ok(())
 }
 
 /// Leaves at the mountpoint nothing of ours that is dead; refuses what is alive.
@@ -271,12 +295,13 @@ fn check_directory(path: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
-fn check_writable(path: &Path) -> Result<(), Failed> {
+/// `else_do` is what can be done where the filesystem is read-only.
+fn check_writable(path: &Path, else_do: &str) -> Result<(), Failed> {
     let wanted = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
     match rustix::fs::accessat(CWD, path, wanted, AtFlags::empty()) {
         Ok(()) => Ok(()),
         Err(Errno::ROFS) => {
-            let cure = "mount that read-write, or keep the files elsewhere with --backing DIR";
+            let cure = format_args!("make that writable, or {else_do}");
             Err(Failed::new(path, "is on a read-only filesystem", cure))
         }
         Err(Errno::ACCESS) => {
@@ -321,12 +346,38 @@ fn check_backing(backing: &Path, mountpoint: &Path) -> Result<PathBuf, Failed> {
         }
         _ => check_directory(backing)?,
     }
-    check_writable(backing)?;
+    check_writable(backing, "choose another --backing directory")?;
     Ok(backing.to_owned())
+}
+
+/// The directory on the way to `path` that shuts its user out, if there is one.
+fn shut(path: &Path) -> Option<&Path> {
+    let mut above: Vec<_> = path.ancestors().skip(1).collect();
+    above.reverse();
+    let mut above = above.into_iter();
+    above.find(|path| {
+        rustix::fs::accessat(CWD, *path, Access::EXEC_OK, AtFlags::empty()) == Err(Errno::ACCESS)
+    })
 }
 
 /// An error of the system whose cure depends on it.
 fn cannot(what: &str, path: &Path, error: &io::Error) -> Failed {
+    if let (io::ErrorKind::PermissionDenied, Some(above)) = (error.kind(), shut(path)) {
+        let above = shown(above);
+        let cause = format_args!("cannot {what}: you may not enter {above}");
+        let cure = format_args!(
+            "if that is yours: chmod u+x {above}; else choose a directory that is yours"
+        );
+        return Failed::new(path, cause, cure);
+    }
+    if let (io::ErrorKind::NotConnected, Some(point)) = (error.kind(), mounts::covering(path)) {
+        let cause = format_args!(
+            "cannot {what}: it lies below a dead mount at {}",
+            shown(&point)
+        );
+        let cure = format_args!("clear that first: fusermount3 -u -z {}", shown(&point));
+        return Failed::new(path, cause, cure);
+    }
     let cure = match error.kind() {
         io::ErrorKind::PermissionDenied => {
             "choose a directory that is yours, or have its rights changed"
@@ -334,9 +385,6 @@ fn cannot(what: &str, path: &Path, error: &io::Error) -> Failed {
         io::ErrorKind::ReadOnlyFilesystem => "choose a directory on a writable filesystem",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space there",
         io::ErrorKind::NotADirectory => "a part of this path is a file; name a directory",
-        io::ErrorKind::NotConnected => {
-            "it lies below a dead mount; clear that one first with: fusermount3 -u -z"
-        }
         _ => "choose another directory",
     };
     Failed::new(path, format_args!("cannot {what} ({error})"), cure)
@@ -388,7 +436,7 @@ mod tests {
             assert_eq!(std::fs::metadata(made).unwrap().mode() & 0o777, 0o700);
         }
         check_directory(&path).unwrap();
-        check_writable(&path).unwrap();
+        check_writable(&path, "").unwrap();
         std::fs::write(path.join("file"), "").unwrap();
         assert!(check_directory(&path.join("file")).is_err());
         assert!(

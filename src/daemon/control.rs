@@ -12,16 +12,17 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use serde::Deserialize;
 
+use super::found::Found;
 use super::mounts::{self, Manner, Mount, NotUnmounted, State};
 use super::{Failed, checks, shown};
 use crate::names::PRIVATE;
 
 /// The virtual file in the root of every mount.
-const STATUS: &str = ".status.json";
+pub(super) const STATUS: &str = ".status.json";
 
-/// How long a daemon may take from the end of its mount to its own.
+/// How long a daemon may take from the end of its mount to its own: it waits up to 10 s for open files, and 5 for the disk.
 const ENDING: Timespec = Timespec {
-    tv_sec: 5,
+    tv_sec: 17,
     tv_nsec: 0,
 };
 
@@ -43,9 +44,12 @@ struct Status {
     uptime_seconds: Option<u64>,
     pending: Option<u64>,
     consumed: Option<u64>,
+    found: Option<Found>,
     oldest_pending: Option<Aged>,
     #[serde(default)]
     drafts: Vec<Aged>,
+    #[serde(default)]
+    turns: Vec<Aged>,
     trouble: Option<String>,
 }
 
@@ -62,6 +66,8 @@ struct Aged {
     name: String,
     pid: Option<i64>,
     age_seconds: u64,
+    #[serde(default)]
+    idle_seconds: u64,
 }
 
 /// Prints what the mount at `mountpoint` has to say, for people or as JSON.
@@ -203,7 +209,7 @@ fn unmount_live(mountpoint: &Path, mount: &Mount) -> Result<(), Failed> {
             {
                 let _ = writeln!(
                     io::stderr(),
-                    "handoff-fs: {}: unmounted, but still in use by {holders}; the daemon (pid {pid}) ends when they are done",
+                    "handoff-fs: {}: unmounted, but still in use by {holders}; the daemon (pid {pid}) ends when they are done, and the next mount cuts them off",
                     shown(mountpoint)
                 );
             }
@@ -216,6 +222,14 @@ fn unmount_live(mountpoint: &Path, mount: &Mount) -> Result<(), Failed> {
 fn mounted(mountpoint: &Path) -> Result<Mount, Failed> {
     let mount = mounts::at(mountpoint).map_err(|error| checks::cannot_list(&error))?;
     mount.filter(Mount::is_ours).ok_or_else(|| {
+        if let Ok(Some(above)) = mounts::ours_above(mountpoint) {
+            let cause = "is not a mount of its own, but a part of one";
+            return Failed::new(
+                mountpoint,
+                cause,
+                format_args!("name that: {}", shown(&above.point)),
+            );
+        }
         let cure = format_args!("mount it: handoff-fs mount {}", shown(mountpoint));
         Failed::new(mountpoint, "no handoff-fs is mounted here", cure)
     })
@@ -255,10 +269,8 @@ pub(super) fn not_ours(mountpoint: &Path, mount: &Mount) -> Failed {
 
 /// The daemon lives but does not answer.
 pub(super) fn silent(mountpoint: &Path) -> Failed {
-    let cure = format_args!(
-        "if its daemon is stopped, kill -CONT it; else kill -9 it, and mount again: handoff-fs mount {}",
-        shown(mountpoint)
-    );
+    let point = shown(mountpoint);
+    let cure = format_args!("mount it again: handoff-fs unmount {point}; handoff-fs mount {point}");
     Failed::new(
         mountpoint,
         "the handoff-fs mounted here does not answer",
@@ -328,19 +340,25 @@ fn describe(mountpoint: &Path, status: &Status) -> String {
     if let Some(consumed) = status.consumed {
         let _ = write!(text, "\nconsumed  {consumed}");
     }
+    for line in status.found.iter().flat_map(Found::lines) {
+        let _ = write!(text, "\nfound     {line}");
+    }
     if let Some(trouble) = &status.trouble {
         let _ = write!(text, "\ntrouble   {trouble}");
     }
+    let by = |pid: Option<i64>| pid.map_or(String::new(), |pid| format!(" by pid {pid}"));
     for draft in &status.drafts {
         let name = shown(Path::new(&draft.name));
+        let (since, by) = (age(draft.age_seconds), by(draft.pid));
+        let _ = write!(text, "\nwriting   {name}, open for {since}{by}");
+    }
+    for turn in &status.turns {
+        let name = shown(Path::new(&turn.name));
+        let (since, by, idle) = (age(turn.age_seconds), by(turn.pid), age(turn.idle_seconds));
         let _ = write!(
             text,
-            "\nwriting   {name}, open for {}",
-            age(draft.age_seconds)
+            "\nreading   {name}, for {since}{by}, last read {idle} ago"
         );
-        if let Some(pid) = draft.pid {
-            let _ = write!(text, " by pid {pid}");
-        }
     }
     text
 }
@@ -400,14 +418,15 @@ mod tests {
 
     const JSON: &str = r#"{"pid":7,"supervisor":{"pid":8,"restarts":2,"last_death":"pid 6, signal: 9 (SIGKILL)"},"backing":"/b","mountpoint":"/m","uptime_seconds":3700,"pending":2,
         "consumed":1,"oldest_pending":{"name":"2026-11-22_142301_a.md","age_seconds":60},
-        "drafts":[{"name":"2026-11-22_142302_b.md","pid":9,"age_seconds":61}],"later":[]}"#;
+        "drafts":[{"name":"2026-11-22_142302_b.md","pid":9,"age_seconds":61}],
+        "turns":[{"name":"q/pending.md","pid":10,"age_seconds":62,"idle_seconds":2}],"later":[]}"#;
 
     #[test]
     fn a_status_for_people() {
         let status = parse(Path::new("/m"), JSON).unwrap();
         assert_eq!(
             describe(Path::new("/m"), &status),
-            "/m: mounted, pid 7, up 1h 1m 40s\nsupervisor pid 8, restarts: 2 (the last one for pid 6, signal: 9 (SIGKILL))\nbacking   /b\npending   2 (oldest: 2026-11-22_142301_a.md, 1m old)\nconsumed  1\nwriting   2026-11-22_142302_b.md, open for 1m 1s by pid 9"
+            "/m: mounted, pid 7, up 1h 1m 40s\nsupervisor pid 8, restarts: 2 (the last one for pid 6, signal: 9 (SIGKILL))\nbacking   /b\npending   2 (oldest: 2026-11-22_142301_a.md, 1m old)\nconsumed  1\nwriting   2026-11-22_142302_b.md, open for 1m 1s by pid 9\nreading   q/pending.md, for 1m 2s by pid 10, last read 2s ago"
         );
     }
 

@@ -79,6 +79,9 @@ pub(super) fn init(config: &Config) -> Result<(), Failed> {
         builder.target(Target::Pipe(Box::new(open_asked_for(path)?)));
     }
     builder.format(|out, record| {
+        if is_late_answer(record.target(), record.args()) {
+            return Ok(());
+        }
         let (time, level, target) = (out.timestamp(), record.level(), record.target());
         let message = one_line(&record.args().to_string());
         writeln!(out, "[{time} {level:<5} {target}] {message}")
@@ -86,6 +89,11 @@ pub(super) fn init(config: &Config) -> Result<(), Failed> {
     // A second logger in one process is a test's, and stays.
     let _ = builder.try_init();
     Ok(())
+}
+
+/// fuser answers the kernel when a caller is interrupted, and reports as an error that the kernel did not expect that (ENOENT).
+fn is_late_answer(target: &str, message: &std::fmt::Arguments<'_>) -> bool {
+    target == "fuser::reply" && message.to_string().ends_with("(os error 2)")
 }
 
 /// A message with nothing in it that could pass for another line, or that a terminal would obey: the names in it are
@@ -193,6 +201,17 @@ mod tests {
             one_line(name),
             r"a\n[2026-01-02T03:04:05Z ERROR handoff_fs] forged\u{1b}[2J\u{9b}\u{202e}é"
         );
+    }
+
+    #[test]
+    fn an_answer_that_nobody_waits_for_is_no_error() {
+        let reply = |errno| std::io::Error::from_raw_os_error(errno);
+        let failed = |target, errno| {
+            let error = reply(errno);
+            is_late_answer(target, &format_args!("Failed to send FUSE reply: {error}"))
+        };
+        assert!(failed("fuser::reply", libc::ENOENT));
+        assert!(!failed("fuser::reply", libc::EINVAL) && !failed("handoff_fs", libc::ENOENT));
     }
 
     #[test]

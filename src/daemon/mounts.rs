@@ -1,7 +1,8 @@
 //! The kernel's table of mounts, and what can be done to one of ours.
 
 use std::ffi::OsString;
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,9 @@ use rustix::mount::UnmountFlags;
 /// The name of the file system in the table. A comma in it would be read as an option.
 pub(super) const NAME: &str = "handoff-fs";
 
+/// Where the kernel's connections to FUSE daemons are, if that file system is mounted.
+const CONNECTIONS: &str = "/sys/fs/fuse/connections";
+
 /// How long a mount may take to answer before it counts as silent. An answer takes microseconds, but an open
 /// of `pending.md` elsewhere may wait two seconds for its turn.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,6 +30,8 @@ pub(super) struct Mount {
     id: u64,
     /// `major:minor`. Not given to another mount while the connection to its daemon lasts.
     device: String,
+    /// It shows the file system's root; a bind mount may show a directory of it.
+    pub(super) whole: bool,
     pub(super) point: PathBuf,
     pub(super) kind: String,
     source: String,
@@ -59,7 +65,12 @@ pub(super) enum State {
 
 /// All mounts, in the kernel's order: of two at one place the later one is on top.
 pub(super) fn table() -> io::Result<Vec<Mount>> {
-    let text = std::fs::read("/proc/self/mountinfo")?;
+    table_of("self")
+}
+
+/// The same as this process sees it.
+pub(super) fn table_of(process: &str) -> io::Result<Vec<Mount>> {
+    let text = std::fs::read(format!("/proc/{process}/mountinfo"))?;
     Ok(text
         .split(|&byte| byte == b'\n')
         .filter_map(parse)
@@ -71,13 +82,37 @@ pub(super) fn at(point: &Path) -> io::Result<Option<Mount>> {
     Ok(table()?.into_iter().rfind(|mount| mount.point == point))
 }
 
+/// The mounts of ours that this user's daemons serve, one for each, in the kernel's order.
+pub(super) fn of_user(uid: u32) -> io::Result<Vec<Mount>> {
+    let mut found: Vec<Mount> = Vec::new();
+    for mount in table()? {
+        if !mount.is_ours() || mount.owner != Some(uid) || !mount.whole {
+            continue;
+        }
+        // What is mounted on top hides what is below; a bind mount is another place of the same.
+        found.retain(|other| other.point != mount.point);
+        if !found.iter().any(|other| other.device == mount.device) {
+            found.push(mount);
+        }
+    }
+    Ok(found)
+}
+
 /// The mount of ours that `path` lies in, strictly below its root.
 pub(super) fn ours_above(path: &Path) -> io::Result<Option<Mount>> {
-    let covering = table()?
+    Ok(above(path)?.filter(Mount::is_ours))
+}
+
+/// Where the mount is that `path` lies in, strictly below its root.
+pub(super) fn covering(path: &Path) -> Option<PathBuf> {
+    Some(above(path).ok()??.point)
+}
+
+fn above(path: &Path) -> io::Result<Option<Mount>> {
+    let above = table()?
         .into_iter()
-        .filter(|mount| mount.point != path && path.starts_with(&mount.point))
-        .max_by_key(|mount| mount.point.as_os_str().len());
-    Ok(covering.filter(Mount::is_ours))
+        .filter(|mount| mount.point != path && path.starts_with(&mount.point));
+    Ok(above.max_by_key(|mount| mount.point.as_os_str().len()))
 }
 
 fn parse(line: &[u8]) -> Option<Mount> {
@@ -85,7 +120,8 @@ fn parse(line: &[u8]) -> Option<Mount> {
     let text = |field: &[u8]| String::from_utf8_lossy(&unescape(field)).into_owned();
     let id = text(fields.next()?).parse().ok()?;
     let device = text(fields.nth(1)?);
-    let point = PathBuf::from(OsString::from_vec(unescape(fields.nth(1)?)));
+    let whole = fields.next()? == b"/";
+    let point = PathBuf::from(OsString::from_vec(unescape(fields.next()?)));
     // Then the mount's own options, any number of optional fields, and a lone dash.
     let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
     let kind = text(rest.next()?);
@@ -97,6 +133,7 @@ fn parse(line: &[u8]) -> Option<Mount> {
     Some(Mount {
         id,
         device,
+        whole,
         point,
         kind,
         source,
@@ -269,6 +306,14 @@ impl OwnMount {
         at(&self.0.point).is_ok_and(|top| top.as_ref() == Some(&self.0))
     }
 
+    /// Whether it, or a bind mount of all of it, is still in the tree.
+    pub(super) fn is_anywhere(&self) -> bool {
+        let of_ours =
+            |mount: &Mount| mount.device == self.0.device && mount.is_ours() && mount.whole;
+        // Where that cannot be told, it is.
+        table().map_or(true, |table| table.iter().any(of_ours))
+    }
+
     /// Unmounts, lazily if it must be; says whether it had to. That is also the answer when it left the tree
     /// before, from outside: then only open files keep it.
     pub(super) fn unmount(&self) -> Result<Manner, NotUnmounted> {
@@ -285,6 +330,22 @@ impl OwnMount {
             Ok(()) => Ok(Manner::Plain),
             Err(_) => unmount(&self.0.point, Manner::Lazy).map(|()| Manner::Lazy),
         }
+    }
+
+    /// Cuts the connection to the daemon: whoever waits for an answer gets an error. Asks the mount nothing.
+    ///
+    /// # Errors
+    /// [`CONNECTIONS`] is not mounted, which only root can do, or shows no such connection.
+    pub(super) fn abort(&self) -> io::Result<()> {
+        let mount = &self.0;
+        // The number of a connection that has ended may be another one's by now.
+        let is_other = |other: &Mount| other.device == mount.device && other != mount;
+        if table()?.iter().any(is_other) {
+            return Err(io::Error::from(Errno::NOENT));
+        }
+        let minor = mount.device.rsplit(':').next().unwrap_or_default();
+        let path = Path::new(CONNECTIONS).join(minor).join("abort");
+        OpenOptions::new().write(true).open(path)?.write_all(b"1")
     }
 
     /// Takes away what a connection that was cut from outside (`umount -f`, or `abort` in sysfs) leaves: a dead

@@ -7,22 +7,24 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 use std::{io, mem};
 
 use fuser::{MountOption, Session, SessionACL};
 use rustix::fs::Mode;
 use rustix::process::Resource;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use super::checks::{self, Place};
+use super::ending::{Ending, LOOK_EVERY};
 use super::mounts::{self, Manner, NotUnmounted, OwnMount};
-use super::{Failed, logging, report, shown, supervised};
+use super::predecessor::Predecessor;
+use super::{Failed, logging, report, rights, shown, supervised};
 use crate::clock::SystemClock;
-use crate::config::{Config, Part};
-use crate::fs::{Fs, OpenError, Options};
+use crate::config::{Config, Part, Usage};
+use crate::fs::{Adopt, Awaited, Fs, OpenError, Options};
 use crate::fuse::Adapter;
 
 /// Half of what the contract allows, so that a pass that takes long is still in time (spec 7.1).
@@ -30,10 +32,6 @@ const SWEEP_EVERY: Duration = Duration::from_secs(30 * 60);
 
 /// How long after the mount the first one is.
 const FIRST_SWEEP: Duration = Duration::from_millis(300);
-
-/// How long to wait for the lock of a daemon that is just ending: so often, and so long each time.
-const ATTEMPTS: u32 = 20;
-const ATTEMPT_EVERY: Duration = Duration::from_millis(25);
 
 /// What the main thread waits for.
 enum Event {
@@ -47,8 +45,9 @@ pub(super) fn serve(config: &Config) -> Result<(), Failed> {
     if config.report_ready {
         close_inherited();
     }
+    outlive_large_writes();
     logging::init(config)?;
-    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| {
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).map_err(|error| {
         Failed::new(
             &config.mountpoint,
             format_args!("signals cannot be caught ({error})"),
@@ -88,15 +87,14 @@ pub(super) fn serve(config: &Config) -> Result<(), Failed> {
         shown(&mountpoint),
         std::process::id()
     );
-    let sweeper = Sweeper::start(fs);
+    let _sweeper = start_sweeper(fs.clone());
     let reported = !config.report_ready || report(&format!("ready {}", std::process::id())).is_ok();
     // A daemon that came after another is wanted by whoever uses the mount, also when its supervisor died meanwhile.
     if !reported && config.past.restarts == 0 {
         log::warn!("whoever asked for the mount is gone; unmounting");
         unmount(&own, &mountpoint);
     }
-    let result = wait(&events, &own, &mountpoint, config.part);
-    sweeper.stop();
+    let result = wait(&events, &own, &mountpoint, config.part, &fs);
     log::info!("ended: {}", shown(&mountpoint));
     result
 }
@@ -114,6 +112,15 @@ pub(super) fn close_inherited() {
     for descriptor in descriptors {
         // The one of the listing itself is closed already.
         let _ = nix::unistd::close(descriptor);
+    }
+}
+
+/// Past the limit on file sizes of the shell that mounts (`ulimit -f`) a write is to fail, with EFBIG for its writer (spec
+/// 4.9), rather than end the process. To be called before anything is written.
+pub(super) fn outlive_large_writes() {
+    // Nobody looks at the flag. To ignore the signal would be inherited by programs that are started here.
+    if let Err(error) = signal_hook::flag::register(SIGXFSZ, Arc::default()) {
+        log::warn!("a write past the limit on file sizes will end this process ({error})");
     }
 }
 
@@ -143,22 +150,23 @@ fn open(config: &Config, place: Place) -> Result<(Arc<Fs>, Session<Adapter>), Fa
         mountpoint,
         backing,
         directory,
+        covered,
     } = place;
+    let usage = |usage: Usage| Failed::from_text(&usage.to_string());
     let options = Options {
         retention: config.retention,
         utc: config.utc,
         sync: config.sync,
         max_size: config.max_size,
-        adopt: config.adopt,
+        adopt: adopt(config, &mountpoint),
+        archives: config.archives().map_err(usage)?,
         hide_pending: config.hide_pending,
-        programs: config
-            .programs()
-            .map_err(|usage| Failed::from_text(&usage.to_string()))?,
+        programs: config.programs().map_err(usage)?,
         backing_name: backing.clone(),
         mountpoint: mountpoint.clone(),
     };
     let failed = |error: OpenError| Failed::from_text(&format!("{}: {error}", shown(&backing)));
-    let mut attempts = 0;
+    let mut predecessor = Predecessor::of(&backing, &directory);
     let fs = loop {
         let directory = directory.try_clone().map_err(|error| {
             let cause = format_args!("cannot be opened ({error})");
@@ -166,23 +174,42 @@ fn open(config: &Config, place: Place) -> Result<(Arc<Fs>, Session<Adapter>), Fa
         })?;
         match Fs::open(directory, options.clone(), Arc::new(SystemClock)) {
             // A daemon whose mount has gone holds the lock until it has ended.
-            Err(OpenError::Locked { .. })
-                if attempts < ATTEMPTS && !checks::is_ours(&mountpoint) =>
-            {
-                attempts += 1;
-                thread::sleep(ATTEMPT_EVERY);
+            Err(OpenError::Locked { pid }) if !checks::is_ours(&mountpoint) => {
+                predecessor.gives_way(pid)?;
             }
             opened => break opened.map_err(failed)?,
         }
     };
+    if covered.is_some() {
+        // First, or what somebody writes there after a crash would be taken for what was there before.
+        fs.note_mountpoint().map_err(|error| failed(error.into()))?;
+    }
     // Before anybody can ask the mount who its supervisor is.
     if let Part::Daemon(supervisor) = config.part {
         supervised::watch_supervisor(config, supervisor, fs.clone());
     }
     let session = Adapter::new(fs.clone())
         .mount(&mountpoint, &fuse_config())
-        .map_err(|error| not_mounted(&mountpoint, &error))?;
+        .map_err(|error| rights::not_mounted(&mountpoint, &error))?;
+    if let Some(covered) = covered {
+        // Now that nobody reaches it any more by its path, and before anything is served.
+        fs.take_in(covered);
+    }
     Ok((fs, session))
+}
+
+/// Whether text files that the first mount finds become handoffs (spec 3.6). A daemon that comes after another is no mount
+/// that anybody asked for.
+fn adopt(config: &Config, mountpoint: &Path) -> Adopt {
+    let called_handoffs = mountpoint
+        .file_name()
+        .is_some_and(|name| name == "handoffs");
+    match (config.adopt, config.keep) {
+        (true, _) if config.past.restarts == 0 => Adopt::Always,
+        (false, false) if !called_handoffs => Adopt::Nothing,
+        (_, true) => Adopt::Nothing,
+        _ => Adopt::AtFirst,
+    }
 }
 
 fn fuse_config() -> fuser::Config {
@@ -198,22 +225,6 @@ fn fuse_config() -> fuser::Config {
     config.n_threads = Some(WORKERS);
     config.clone_fd = true;
     config
-}
-
-fn not_mounted(mountpoint: &Path, error: &io::Error) -> Failed {
-    let text = error.to_string();
-    let cure = if text.contains("mount_max") || text.contains("too many") {
-        "unmount another FUSE filesystem, or raise mount_max in /etc/fuse.conf"
-    } else if rustix::process::geteuid().is_root() {
-        "root needs CAP_SYS_ADMIN to mount (for a container: --cap-add SYS_ADMIN)"
-    } else {
-        "fusermount3 must be setuid root, as the package fuse3 installs it"
-    };
-    Failed::new(
-        mountpoint,
-        format_args!("cannot be mounted ({})", text.trim()),
-        cure,
-    )
 }
 
 /// Starts serving, and the threads that say what happens.
@@ -246,22 +257,41 @@ fn start(session: Session<Adapter>, mut signals: Signals) -> io::Result<Receiver
     Ok(events)
 }
 
-/// Waits for the end of the mount; the first signal brings it about, a second one does not wait.
+/// Waits for the end of the mount; the first signal brings it about, a second one does not wait. SIGUSR1 is from another
+/// `mount`, which waits for the lock: it ends nothing but a daemon whose mount is gone.
 fn wait(
     events: &Receiver<Event>,
     own: &OwnMount,
     mountpoint: &Path,
     part: Part,
+    fs: &Arc<Fs>,
 ) -> Result<(), Failed> {
-    let mut unmounted = false;
+    let mut ending: Option<Ending> = None;
     // A supervisor takes the dead mount for the sign that it is to mount again.
     let give_way = || match part {
         Part::Daemon(_) => {}
         Part::Alone | Part::Supervisor(_) => drop(unmount(own, mountpoint)),
     };
     loop {
-        match events.recv() {
-            Ok(Event::Signal(signal)) if unmounted => {
+        let event = match &ending {
+            None => events.recv().map_err(RecvTimeoutError::from),
+            Some(_) => events.recv_timeout(LOOK_EVERY),
+        };
+        match event {
+            Ok(Event::Signal(SIGUSR1)) if own.is_anywhere() => {
+                log::info!("another handoff-fs waits for this one, which is mounted and stays");
+            }
+            Ok(Event::Signal(SIGUSR1)) => {
+                log::info!("another handoff-fs is to be mounted: waiting for writers");
+                ending = Some(Ending::begin(fs, Awaited::Writers));
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                if ending.as_ref().is_some_and(Ending::is_over) {
+                    log::info!("nobody is waited for any more");
+                    return Ok(());
+                }
+            }
+            Ok(Event::Signal(signal)) if ending.is_some() => {
                 let cause = format_args!(
                     "ended at once by a second signal ({signal}), with files still open"
                 );
@@ -273,13 +303,15 @@ fn wait(
             }
             Ok(Event::Signal(signal)) => {
                 log::info!("signal {signal}: unmounting {}", shown(mountpoint));
-                unmounted = unmount(own, mountpoint);
+                if unmount(own, mountpoint) {
+                    ending = Some(Ending::begin(fs, Awaited::OpenFiles));
+                }
             }
             Ok(Event::Ended(Ok(()))) => {
                 own.unmount_if_dead();
                 return Ok(());
             }
-            Ok(Event::Ended(Err(error))) if unmounted || !own.is_there() => {
+            Ok(Event::Ended(Err(error))) if ending.is_some() || !own.is_there() => {
                 // It was to end, and how the kernel says so depends on who lets go last: ENODEV mostly, or ECONNABORTED.
                 log::info!("the connection ended with: {error}");
                 return Ok(());
@@ -293,7 +325,7 @@ fn wait(
                     "mount it again; nothing that was acknowledged is lost",
                 ));
             }
-            Err(_) => {
+            Err(RecvTimeoutError::Disconnected) => {
                 give_way();
                 return Err(Failed::new(
                     mountpoint,
@@ -327,42 +359,26 @@ fn unmount(own: &OwnMount, mountpoint: &Path) -> bool {
     }
 }
 
-/// The thread that deletes what has expired.
-struct Sweeper {
-    stop: Sender<()>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Sweeper {
-    fn start(fs: Arc<Fs>) -> Sweeper {
-        let (stop, stopped) = mpsc::channel();
-        let work = move || {
-            // Who mounts wants to use it first.
-            let mut wait = FIRST_SWEEP;
-            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
-                wait = SWEEP_EVERY;
-                // One pass that panics must not be the last one.
-                if catch_unwind(AssertUnwindSafe(|| fs.sweep())).is_err() {
-                    log::error!("a sweep panicked; the next one is in half an hour");
-                }
+/// Starts the thread that deletes what has expired. It stops when the answer is dropped, or with the process: what it does
+/// can be interrupted anywhere.
+fn start_sweeper(fs: Arc<Fs>) -> Sender<()> {
+    let (stop, stopped) = mpsc::channel();
+    let work = move || {
+        // Who mounts wants to use it first.
+        let mut wait = FIRST_SWEEP;
+        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
+            wait = SWEEP_EVERY;
+            // One pass that panics must not be the last one.
+            if catch_unwind(AssertUnwindSafe(|| fs.sweep())).is_err() {
+                log::error!("a sweep panicked; the next one is in half an hour");
             }
-        };
-        let thread = thread::Builder::new().name("sweep".to_owned()).spawn(work);
-        if let Err(error) = &thread {
-            log::error!(
-                "no thread for sweeping ({error}); what expires is hidden, and deleted at the next mount"
-            );
         }
-        Sweeper {
-            stop,
-            thread: thread.ok(),
-        }
+    };
+    let thread = thread::Builder::new().name("sweep".to_owned()).spawn(work);
+    if let Err(error) = thread {
+        log::error!(
+            "no thread for sweeping ({error}); what expires is hidden, and deleted at the next mount"
+        );
     }
-
-    fn stop(self) {
-        drop(self.stop);
-        if let Some(thread) = self.thread {
-            let _ = thread.join();
-        }
-    }
+    stop
 }

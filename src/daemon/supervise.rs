@@ -11,11 +11,13 @@
 //! | both at once | the mount is dead until the next `handoff-fs mount` |
 //!
 //! That the mount is dead is all that tells a crash from an end: it needs no message, which a process that is killed
-//! could not send. SIGTERM and SIGINT are passed on to the daemon, which unmounts.
+//! could not send. SIGTERM and SIGINT are passed on to the daemon, which unmounts. If it does not, the supervisor unmounts, kills
+//! the daemon, and at last cuts its connection to the kernel, so that nobody hangs in the mount.
 
 use std::io::Read as _;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -25,14 +27,19 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::background::own_program;
-use super::mounts::{self, State};
+use super::mounts::{self, OwnMount, State};
 use super::patience::{EARLY, MOST_EARLY, MOST_FAILED, PAUSE, Patience};
 use super::{Failed, checks, logging, report, serve, shown};
 use crate::config::{Config, Part, Past};
 
+mod stuck;
+
+use stuck::ENDING;
+
 /// Supervises until the mount has ended.
 pub(super) fn supervise(config: &Config, daemon: Option<i32>) -> Result<(), Failed> {
     serve::close_inherited();
+    serve::outlive_large_writes();
     logging::init(config)?;
     let signals = signals().map_err(|error| {
         let cause = format_args!("signals cannot be caught ({error})");
@@ -49,7 +56,7 @@ pub(super) fn supervise(config: &Config, daemon: Option<i32>) -> Result<(), Fail
         patience: Patience::default(),
     };
     let first = match daemon {
-        Some(pid) => Daemon::that_started_me(pid),
+        Some(pid) => Daemon::that_started_me(pid, &config.mountpoint),
         None => Some(supervisor.start_first()?),
     };
     supervisor.run(first)
@@ -65,9 +72,18 @@ fn signals() -> std::io::Result<UnixStream> {
     Ok(receiver)
 }
 
+/// What ended a wait.
+enum Woken {
+    Ready,
+    Signal,
+    TimeOut,
+}
+
 /// A daemon that serves.
 struct Daemon {
     pid: i32,
+    /// Its mount, as soon as there is one.
+    mount: Option<OwnMount>,
     pidfd: OwnedFd,
     /// Unless it is the other way round: a daemon whose supervisor has died starts another one.
     child: Option<Child>,
@@ -76,9 +92,10 @@ struct Daemon {
 
 impl Daemon {
     /// The daemon that started this supervisor; none if it has died since.
-    fn that_started_me(pid: i32) -> Option<Daemon> {
+    fn that_started_me(pid: i32, mountpoint: &Path) -> Option<Daemon> {
         Some(Daemon {
             pid,
+            mount: OwnMount::find(mountpoint),
             pidfd: open_parent(pid)?,
             child: None,
             since: Instant::now(),
@@ -173,12 +190,28 @@ impl Supervisor {
         }
     }
 
-    /// Waits for the daemon's end; signals are passed on to it.
+    /// Waits for the daemon's end. Signals are passed on to it; if it does not do what they ask, it is made to.
     fn outlive(&mut self, daemon: Daemon) -> Death {
-        while !self.wait_for(&daemon.pidfd) {
-            daemon.signal(Signal::TERM);
+        let (mut asked, mut killed) = (u32::from(self.told_to_end), false);
+        let mut patience = self.told_to_end.then_some(ENDING);
+        loop {
+            patience = match self.wait_for(&daemon.pidfd, patience) {
+                Woken::Ready => return daemon.death(),
+                Woken::Signal => {
+                    daemon.signal(Signal::TERM);
+                    asked += 1;
+                    Some(ENDING)
+                }
+                Woken::TimeOut if killed => {
+                    daemon.abort();
+                    None
+                }
+                Woken::TimeOut => {
+                    killed = daemon.kill_if_stuck(&self.config.mountpoint, asked > 1);
+                    killed.then_some(ENDING)
+                }
+            };
         }
-        daemon.death()
     }
 
     /// Mounts again, with patience. None: another has mounted here meanwhile, or nobody wants it any more.
@@ -256,6 +289,7 @@ impl Supervisor {
         let stdout = child.stdout.take();
         let daemon = Daemon {
             pid: pid.as_raw_nonzero().get(),
+            mount: None,
             pidfd,
             child: Some(child),
             since: Instant::now(),
@@ -264,6 +298,7 @@ impl Supervisor {
         match line.split_once(' ') {
             Some(("ready", _)) => Ok(Daemon {
                 since: Instant::now(),
+                mount: OwnMount::find(&self.config.mountpoint),
                 ..daemon
             }),
             Some(("error", text)) => {
@@ -283,7 +318,7 @@ impl Supervisor {
         let mut line = Vec::new();
         let mut part = [0; 512];
         while !line.contains(&b'\n') {
-            if !self.wait_for(&stdout) {
+            if let Woken::Signal = self.wait_for(&stdout, None) {
                 daemon.signal(Signal::TERM);
                 continue;
             }
@@ -295,25 +330,30 @@ impl Supervisor {
         String::from_utf8_lossy(&line).trim_end().to_owned()
     }
 
-    /// Sleeps until this is readable; false: a signal came first.
-    fn wait_for(&mut self, awaited: &impl AsFd) -> bool {
+    /// Sleeps until this is readable, a signal comes, or so much time is over.
+    fn wait_for(&mut self, awaited: &impl AsFd, patience: Option<Duration>) -> Woken {
+        let patience = patience.and_then(|time| Timespec::try_from(time).ok());
         loop {
             let mut wanted = [
                 PollFd::new(awaited, PollFlags::IN),
                 PollFd::new(&self.signals, PollFlags::IN),
             ];
-            if let Err(error) = rustix::event::poll(&mut wanted, None) {
+            match rustix::event::poll(&mut wanted, patience.as_ref()) {
+                Ok(0) => return Woken::TimeOut,
+                Ok(_) => {}
+                // A signal has come, and has made the other end of this readable.
+                Err(Errno::INTR) => continue,
                 // Nothing else can come of these arguments but a lack of memory.
-                if error != Errno::INTR {
+                Err(_) => {
                     std::thread::sleep(PAUSE);
+                    continue;
                 }
-                continue;
             }
             if !wanted[0].revents().is_empty() {
-                return true;
+                return Woken::Ready;
             }
             self.note_signal();
-            return false;
+            return Woken::Signal;
         }
     }
 

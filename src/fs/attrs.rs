@@ -136,7 +136,10 @@ impl Fs {
     pub(super) fn let_go(&self, state: &mut State, what: Option<&What>) {
         match what {
             Some(What::Doc { doc, .. }) => self.let_go_doc(state, *doc),
-            Some(What::Plain(plain)) => state.docs.drop_plain(*plain),
+            // The kernel looks up twice what it is to open: an edit waits for that.
+            Some(What::Plain(plain)) if state.docs.edit_mut(*plain).is_none() => {
+                state.docs.drop_plain(*plain);
+            }
             _ => {}
         }
     }
@@ -172,6 +175,19 @@ impl State {
                 alias: Some(_),
                 ..
             } => OWN_VIEW | self.docs.get(*doc).map_or(ino, |doc| doc.view),
+            // Editors refuse to write if the file that they opened is not the one that they looked at.
+            What::Doc {
+                doc, ino: viewed, ..
+            } => {
+                let edit = self.docs.get(*doc).filter(
+                    |doc| matches!(&doc.content, Content::Editing(draft) if draft.ino == *viewed),
+                );
+                edit.map_or(ino, |doc| doc.ino)
+            }
+            What::Plain(plain) => {
+                let plain = self.docs.plain(*plain);
+                plain.and_then(|plain| plain.seen).unwrap_or(ino)
+            }
             _ => ino,
         }
     }

@@ -5,7 +5,9 @@
 //! | request | reads | why |
 //! |---|---|---|
 //! | look-up of an alias of anybody's, or the first thing done to a name that becomes one | 1 | whose it is (4.3) |
+//! | a scratch file of a session's own is made, opened for writing, renamed or removed, or looked up while several sessions have one | 1 | whose it is (4.6) |
 //! | what the same system call does to that name then | 0 | it is the same thread |
+//! | look-up of `pending.md` while anybody looks at it twice | 1, or 2 with the agent | what it shows (6.7) |
 //! | FLUSH of a document that was written | 1 | whether its writer is being killed (4.9) |
 //! | OPEN of `pending.md` when there is anything in it | 1 | who holds the turn (6.4) |
 //! | the READ that would consume it | 1 | whether the program searches or shows a part (6.3, 6.5) |
@@ -129,8 +131,8 @@ impl Fs {
         Some(known.unwrap_or_else(|| self.caller(request)))
     }
 
-    /// The caller of what follows the look-up of this name, if anybody has an alias of it: only then does it matter who
-    /// asks.
+    /// The caller of what follows the look-up of this name, if anybody has an alias of it or looks at it twice, or several
+    /// sessions have a scratch file of that name: only then does it matter who asks.
     pub(super) fn caller_of_alias(
         &self,
         request: Request,
@@ -139,7 +141,11 @@ impl Fs {
     ) -> Option<Caller> {
         self.caller_if(request, &[(parent, name)], |state| {
             let dir = state.dir(parent);
-            dir.is_ok_and(|dir| state.aliases.any(dir, name))
+            dir.is_ok_and(|dir| {
+                state.aliases.any(dir, name)
+                    || state.is_looked_at_twice(dir, name)
+                    || state.scratch.are_many(dir, name)
+            })
         })
     }
 }

@@ -1,13 +1,15 @@
 //! Publishing: a draft appears under its stamped name, atomically, durably, never over another file (spec 4.2).
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::docs::{Content, Doc, DocId, Draft};
+use super::dirs::DirId;
+use super::docs::{Content, Doc, DocId, Draft, Original, Version};
 use super::handles::Open;
-use super::{Fs, State};
+use super::{Fs, Promised, State};
 use crate::error::{Error, Result};
 use crate::names::StampedName;
 use crate::store::beneath::{self, stat_file};
@@ -71,6 +73,12 @@ impl Fs {
             // Published at an earlier close, and added to since; or begun to be written anew in place.
             let (dir, name) = (doc.dir, doc.name.clone());
             if self.is_empty(state, id) {
+                if let Some(doc) = state.docs.get_mut(id)
+                    && let Version::Kept(kept) = &mut doc.version
+                    && let Some(kept) = kept.take()
+                {
+                    doc.version = Version::CutShort(kept);
+                }
                 return Ok(());
             }
             let partial = name.with_slug(name.slug().partial());
@@ -112,9 +120,12 @@ impl Fs {
         if draft.damaged {
             name = name.with_slug(name.slug().partial());
         }
+        let mut written = None;
         if doc.retracted {
             name = self.stays_as(state, dir, &name);
-            beneath::set_times(&*draft.file, None, Some(self.clock.now()))?;
+            written = Some(stat_file(&*draft.file)?.mtime);
+            let now = Some(self.clock.now());
+            beneath::set_times(&*draft.file, now, now)?;
         }
         let name = self.move_draft((Area::Drafts, path), &reserved, ino, &name)?;
         state.docs.rename(id, dir, name.clone());
@@ -122,6 +133,7 @@ impl Fs {
             doc.content = Content::Stored;
             doc.ino = ino;
             doc.unfinished = doc.writers > 0;
+            doc.written = written;
         }
         self.touch_published(state, id, &name);
         Ok(())
@@ -161,7 +173,10 @@ impl Fs {
             let found = self.store.stat(path, &name.to_os_string());
             found.is_ok_and(|meta| meta.ino == ino)
         };
-        match self.store.publish(draft, path, name) {
+        match self
+            .local
+            .with_room(|| self.store.publish(draft, path, name))
+        {
             Err(_) if is_there() => Ok(name.clone()),
             // Somebody removed the queue below the mount. What is written is kept all the same.
             Err(Error::NotFound) => {
@@ -178,7 +193,7 @@ impl Fs {
         let Some(draft) = doc.draft() else {
             return Ok(());
         };
-        let (ino, damaged) = (draft.ino, draft.damaged);
+        let (ino, damaged, of_consumed) = (draft.ino, draft.damaged, draft.of_consumed);
         if comes_to_nothing(doc, draft) {
             // Not a byte of it was written: it is dropped when its writer has let go.
             return Ok(());
@@ -193,7 +208,7 @@ impl Fs {
             let partial = self.move_draft((Area::Edits, path), &reserved, ino, &partial)?;
             self.touch(state, dir, &partial.to_os_string());
             reserved
-        } else if reserved.is_pending() && stored {
+        } else if stored && (of_consumed || reserved.is_pending()) {
             self.replace(
                 state,
                 path,
@@ -204,7 +219,11 @@ impl Fs {
         } else {
             // Consumed or removed while it was edited: its readers have had the old content, so the new one is a
             // handoff of its own.
-            self.move_draft((Area::Edits, path), &reserved, ino, &reserved.pending())?
+            let name = match of_consumed {
+                true => reserved.clone(),
+                false => reserved.pending(),
+            };
+            self.move_draft((Area::Edits, path), &reserved, ino, &name)?
         };
         state.docs.rename(id, dir, name.clone());
         if let Some(doc) = state.docs.get_mut(id) {
@@ -229,7 +248,7 @@ impl Fs {
         state: &mut State,
         queue: &Path,
         name: &StampedName,
-        new: (Area, &Path, &std::ffi::OsStr),
+        new: (Area, &Path, &OsStr),
     ) -> Result<()> {
         let file_name = name.to_os_string();
         let old = match self.store.open(queue, &file_name, Access::READ) {
@@ -252,7 +271,9 @@ impl Fs {
             nothing = meta.size == 0 && !written;
             if meta.size > 0 && written {
                 let now = self.clock.now();
-                copy = Some(self.local.keep_copy(old, queue, &file_name, now)?);
+                let area = Area::Replaced;
+                let keep = || self.local.keep_copy(old, area, queue, &file_name, now);
+                copy = Some(self.local.with_room(keep)?.0);
             }
         }
         self.store.replace(draft, queue, &file_name)?;
@@ -278,11 +299,11 @@ impl Fs {
     /// The last handle that may write a doc is closed: it is finished, and deliverable.
     pub(super) fn last_writer_gone(&self, state: &mut State, id: DocId) {
         state.index.generation += 1;
-        let promised = state.promised.forks.iter().any(|fork| fork.doc == id);
+        let promised = state.is_awaited(Promised::Doc(id));
+        self.version_left(state, id);
         let Some(doc) = state.docs.get_mut(id) else {
             return;
         };
-        doc.version_kept = false;
         doc.unfinished = false;
         doc.flushed = None;
         let (dir, name) = (doc.dir, doc.name.clone());
@@ -301,17 +322,24 @@ impl Fs {
                 self.apply_times(state, id, times);
             }
             Content::New(draft) if nothing || draft.damaged => {
-                let old = doc.copy_of;
-                if let Some(old) = old {
-                    state.aliases.retarget(id, old);
-                    self.apply_times(state, old, times);
+                match doc.copy_of.clone() {
+                    Some(Original::Handoff(old)) => {
+                        state.aliases.retarget(id, old);
+                        self.apply_times(state, old, times);
+                    }
+                    Some(Original::Ordinary(dir, name)) => {
+                        self.apply_times_below(state, dir, &name, times);
+                    }
+                    None => {}
                 }
                 self.drop_draft(state, id);
             }
             // Not a byte, but somebody made it: `touch x.md` (spec 4.8).
             Content::New(_) => self.publish_or_leave(state, id),
             // What was written since it was published the store tells, where it tells anything.
-            Content::Stored | Content::Gone if state.index.is_watched(dir) => {}
+            Content::Stored | Content::Gone if state.index.is_watched(dir) => {
+                state.index.written_by_us(dir, &name);
+            }
             Content::Stored | Content::Gone => self.touch(state, dir, &name.to_os_string()),
         }
     }
@@ -336,17 +364,32 @@ impl Fs {
         }
     }
 
-    fn apply_times(&self, state: &mut State, id: DocId, times: Option<super::docs::Times>) {
-        let (Some((atime, mtime)), Some(doc)) = (times, state.docs.get(id)) else {
+    pub(super) fn apply_times(
+        &self,
+        state: &mut State,
+        id: DocId,
+        times: Option<super::docs::Times>,
+    ) {
+        if let Some(doc) = state.docs.get(id) {
+            let (dir, name) = (doc.dir, doc.name.to_os_string());
+            self.apply_times_below(state, dir, &name, times);
+        }
+    }
+
+    /// Sets the times of a file below, where there are any to be set.
+    fn apply_times_below(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        name: &OsStr,
+        times: Option<super::docs::Times>,
+    ) {
+        let (Some((atime, mtime)), Some(path)) = (times, state.dirs.path(dir)) else {
             return;
         };
-        let (dir, name) = (doc.dir, doc.name.to_os_string());
-        let Some(path) = state.dirs.path(dir) else {
-            return;
-        };
-        if let Ok(file) = self.store.open(&path, &name, Access::READ) {
+        if let Ok(file) = self.store.open(&path, name, Access::READ) {
             let _ = beneath::set_times(&file, atime, mtime);
-            self.touch(state, dir, &name);
+            self.touch(state, dir, name);
         }
     }
 }

@@ -10,12 +10,13 @@ use std::time::SystemTime;
 
 use super::docs::{Doc, DocId};
 use super::in_two::do_in_two;
+use super::second_look::Reader;
 use super::snapshot::{Consumer, Item, Reading, Snapshot};
 use super::{Fs, Request, State};
 use crate::delivery::ReadSeen;
 use crate::error::{Error, Result};
 use crate::names::StampedName;
-use crate::store::beneath::{self, stat_file};
+use crate::session::{Caller, Session};
 use crate::store::local::Area;
 use crate::store::{Access, Meta, first_free};
 
@@ -45,6 +46,8 @@ const BATCH: usize = 1024;
 
 /// A handoff that was read, and is to be consumed.
 struct Read<'a> {
+    /// Where in its snapshot it is.
+    i: usize,
     item: &'a Item,
     /// The queue.
     path: PathBuf,
@@ -76,20 +79,25 @@ impl Fs {
     ) -> Option<Receipt> {
         let consumer = reading.consumer.as_ref()?;
         let size = reading.snapshot.plan.size();
-        let in_passing = || !seen.cached && self.reads_in_passing(&self.caller(request));
+        let in_passing =
+            |reader: &Option<Caller>| reader.as_ref().is_some_and(|it| self.reads_in_passing(it));
         // What a known reader is given on the way is not asked about: what counts is who meets the end.
         let known = reading.reader.load(Ordering::Relaxed) == request.tid;
         let ends = reading.delivered.lock().clone().record(seen, size);
-        if (ends || !known) && in_passing() {
+        let mut reader = (!seen.cached && (ends || !known)).then(|| self.caller(request));
+        if in_passing(&reader) {
             return None;
         }
         if !seen.cached {
             reading.reader.store(request.tid, Ordering::Relaxed);
         }
         let complete = reading.delivered.lock().record(seen, size);
-        if complete && !ends && in_passing() {
+        if complete && !ends && !seen.cached {
             // Another read of the same file was answered meanwhile.
-            return None;
+            reader = Some(self.caller(request));
+            if in_passing(&reader) {
+                return None;
+            }
         }
         let single_file = |process| self.lock().single_file.contains(process);
         if !complete || consumer.process.is_some_and(single_file) {
@@ -98,7 +106,8 @@ impl Fs {
         }
         // A reader that is answered with no byte has had them all before.
         let receipt = (seen.returned > 0).then(|| self.receipt(&reading.snapshot));
-        self.consume(&reading.snapshot, consumer);
+        let second_look = self.second_look_of(consumer, reader.as_ref());
+        self.consume(&reading.snapshot, consumer, second_look);
         self.changed.notify_all();
         receipt.flatten()
     }
@@ -169,6 +178,7 @@ impl Fs {
             });
             match renamed_to {
                 Ok(name) => {
+                    self.pending_again(queue, &name);
                     log::warn!(
                         "{}: was being read when the last daemon ended; it is delivered again",
                         queue.join(name.to_os_string()).display()
@@ -189,7 +199,12 @@ impl Fs {
         self.local.remove(Area::Consuming, queue, note)
     }
 
-    fn consume(&self, snapshot: &Arc<Snapshot>, consumer: &Consumer) {
+    fn consume(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        consumer: &Consumer,
+        second_look: Option<(Reader, Session)>,
+    ) {
         let mut consumed = Vec::new();
         // The lock is let go now and then: ten thousand renames take a while.
         for (batch, items) in snapshot.plan.items.chunks(BATCH).enumerate() {
@@ -200,10 +215,10 @@ impl Fs {
                 return;
             }
             // What is not current is delivered again (spec 6.4).
-            let items = items.iter().enumerate();
-            let current = items.filter(|(i, _)| snapshot.is_current(batch * BATCH + i));
+            let items = (batch * BATCH..).zip(items);
+            let current = items.filter(|(i, _)| snapshot.is_current(*i));
             let read: Vec<Read> = current
-                .filter_map(|(_, item)| self.finished(state, item))
+                .filter_map(|(i, item)| self.finished(state, i, item))
                 .collect();
             let now = self.clock.now();
             do_in_two(
@@ -211,9 +226,9 @@ impl Fs {
                 |read| self.consume_read(read, now),
                 |read, done| {
                     if let Some(done) = self.consumed(state, read, done, consumer)
-                        && consumer.agent
+                        && (consumer.agent || second_look.is_some())
                     {
-                        consumed.push((read.item.dir, done));
+                        consumed.push((read.i, done));
                     }
                 },
             );
@@ -221,13 +236,16 @@ impl Fs {
         let mut state = self.lock();
         state.turns.end(snapshot);
         if let (Some(process), true) = (consumer.process, consumer.agent) {
+            let dir = |i: usize| snapshot.plan.items[i].dir;
+            let consumed = consumed.iter().map(|(i, done)| (dir(*i), done.clone()));
             let now = self.clock.now();
-            state.single_file.consumed(process, now, consumed);
+            state.single_file.consumed(process, now, consumed.collect());
         }
+        self.read_to_its_end(&mut state, snapshot, consumer, consumed, second_look);
     }
 
     /// What is to be consumed, unless somebody is writing it.
-    fn finished<'a>(&self, state: &State, item: &'a Item) -> Option<Read<'a>> {
+    fn finished<'a>(&self, state: &State, i: usize, item: &'a Item) -> Option<Read<'a>> {
         let name = item.name()?;
         let path = state.dirs.path(item.dir)?;
         let doc = state.docs.named(item.dir, &name);
@@ -242,6 +260,7 @@ impl Fs {
             .filter(|done| !state.is_reserved(item.dir, done))
             .unwrap_or_else(|| self.stays_as(state, item.dir, &name));
         Some(Read {
+            i,
             item,
             path,
             name,
@@ -295,8 +314,10 @@ impl Fs {
             }
         };
         let new_name = done.to_os_string();
-        self.outdated(state, dir, file_name, Some(known.ino));
-        self.outdated(state, dir, &new_name, None);
+        if new_name != *read.item.stays_as() {
+            self.pin_file(state, &read.path, &new_name);
+        }
+        state.name_changed();
         if !state.index.moved(dir, file_name, &new_name, &known) {
             self.touch(state, dir, file_name);
             self.touch(state, dir, &new_name);
@@ -330,12 +351,28 @@ impl Fs {
     /// cut that has left the new name without the new mtime; what is younger would at worst go some days too early.
     pub(super) fn seven_days_from_now(&self, queue: &Path, name: &OsStr) -> Result<()> {
         let now = self.clock.now();
-        let file = self.store.open(queue, name, Access::READ)?;
-        let late = self.retention.expired(stat_file(&file)?.mtime, now);
-        beneath::set_times(&file, None, Some(now))?;
-        if late && self.options.sync {
-            file.sync_all()?;
+        let mtime = self.store.stat(queue, name)?.mtime;
+        self.store.set_times(queue, name, now)?;
+        if self.options.sync && self.retention.expired(mtime, now) {
+            self.store.open(queue, name, Access::READ)?.sync_all()?;
         }
         Ok(())
+    }
+
+    /// A consumed handoff was made pending again: it gets its stamp's time as mtime (spec 3.5). Its pending name is made durable
+    /// first: a power cut that left the consumed name with so old an mtime would have it expire.
+    pub(super) fn pending_again(&self, queue: &Path, name: &StampedName) {
+        let written = self.zone.time(name.stamp());
+        let durable = match self.options.sync && self.retention.expired(written, self.clock.now()) {
+            true => self.store.sync(queue),
+            false => Ok(()),
+        };
+        let set = durable.and_then(|()| self.store.set_times(queue, &name.to_os_string(), written));
+        if let Err(error) = set {
+            log::warn!(
+                "{}: is pending again and keeps the time at which it was consumed ({error})",
+                queue.join(name.to_os_string()).display()
+            );
+        }
     }
 }

@@ -16,9 +16,9 @@ impl DirId {
 /// What a directory is to us.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum DirKind {
-    /// A queue: the root, and every directory that is neither hidden nor was there before the first mount.
+    /// The root, and every directory that [`super::Fs::kind_of_dir`] does not find ordinary.
     Queue,
-    /// A hidden or ordinary directory, and everything below one: passed through as it is (spec 3.6).
+    /// An ordinary directory, and everything below one: passed through as it is (spec 3.6).
     Plain,
 }
 
@@ -73,15 +73,20 @@ impl Dirs {
             .map_or(DirId::ROOT, |entry| entry.parent)
     }
 
+    /// The directory of this name, if it is known, and not replaced from outside by another one.
+    pub(super) fn known(&self, parent: DirId, name: &OsStr, ino: u64) -> Option<DirId> {
+        let dir = self.children.get(&(parent, name.to_owned()))?;
+        let same = self.entries.get(dir).is_some_and(|entry| entry.ino == ino);
+        same.then_some(*dir)
+    }
+
     /// The directory of this name whose inode number is `ino`. A directory that was replaced from outside is
     /// another one.
     pub(super) fn enter(&mut self, parent: DirId, name: &OsStr, ino: u64, kind: DirKind) -> DirId {
-        let key = (parent, name.to_owned());
-        if let Some(dir) = self.children.get(&key)
-            && self.entries.get(dir).is_some_and(|entry| entry.ino == ino)
-        {
-            return *dir;
+        if let Some(dir) = self.known(parent, name, ino) {
+            return dir;
         }
+        let key = (parent, name.to_owned());
         self.last += 1;
         let dir = DirId(self.last);
         self.children.insert(key, dir);
@@ -97,42 +102,41 @@ impl Dirs {
         dir
     }
 
-    /// Answers the directories that are of another kind now: this one and all below it, or none.
-    pub(super) fn renamed(
-        &mut self,
-        dir: DirId,
-        parent: DirId,
-        name: &OsStr,
-        kind: DirKind,
-    ) -> Vec<DirId> {
+    pub(super) fn renamed(&mut self, dir: DirId, parent: DirId, name: &OsStr) {
         let Some(entry) = self.entries.get_mut(&dir) else {
-            return Vec::new();
+            return;
         };
         let old = (
             entry.parent,
             std::mem::replace(&mut entry.name, name.to_owned()),
         );
         entry.parent = parent;
-        let changes = entry.kind != kind;
         if self.children.get(&old) == Some(&dir) {
             self.children.remove(&old);
         }
         self.children.insert((parent, name.to_owned()), dir);
-        if !changes {
-            return Vec::new();
-        }
-        let below: Vec<DirId> = self
-            .entries
-            .keys()
-            .copied()
-            .filter(|it| self.is_within(*it, dir))
+    }
+
+    /// True when that changed it.
+    pub(super) fn set_kind(&mut self, dir: DirId, kind: DirKind) -> bool {
+        let entry = self.entries.get_mut(&dir);
+        entry.is_some_and(|entry| std::mem::replace(&mut entry.kind, kind) != kind)
+    }
+
+    /// This directory and all that are known below it, each after the one that holds it.
+    pub(super) fn below(&self, top: DirId) -> Vec<DirId> {
+        let within = self.entries.keys().copied();
+        let mut below: Vec<(usize, DirId)> = within
+            .filter(|dir| self.is_within(*dir, top))
+            .map(|dir| (self.depth(dir), dir))
             .collect();
-        for dir in &below {
-            if let Some(entry) = self.entries.get_mut(dir) {
-                entry.kind = kind;
-            }
-        }
-        below
+        below.sort_unstable();
+        below.into_iter().map(|(_, dir)| dir).collect()
+    }
+
+    fn depth(&self, dir: DirId) -> usize {
+        let above = |entry: &&DirEntry| self.entries.get(&entry.parent);
+        std::iter::successors(self.entries.get(&dir), above).count()
     }
 
     pub(super) fn removed(&mut self, dir: DirId) {

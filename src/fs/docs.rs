@@ -10,7 +10,7 @@ use super::dirs::DirId;
 use crate::names::StampedName;
 use crate::session::Process;
 use crate::store::beneath::stat_file;
-use crate::store::local::Area;
+use crate::store::local::{Area, Kept};
 
 /// A doc, for as long as anything refers to it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -33,6 +33,8 @@ pub(super) struct Draft {
     pub(super) damaged: bool,
     /// Open handles that may write to it.
     pub(super) writers: u32,
+    /// An edit of what was consumed already: it stays consumed.
+    pub(super) of_consumed: bool,
 }
 
 /// Where a doc's bytes are.
@@ -46,6 +48,27 @@ pub(super) enum Content {
     Editing(Draft),
     /// Nowhere under a name: removed, or no handoff any more. Open handles still hold the file.
     Gone,
+}
+
+/// What has become of the content that the last close left.
+#[derive(Debug, Default)]
+pub(super) enum Version {
+    /// It is in place, but for what was appended.
+    #[default]
+    Whole,
+    /// It is being written anew in place; a copy was kept, unless it was empty.
+    Kept(Option<Kept>),
+    /// The same, by a writer that was killed, or failed, before it wrote anything.
+    CutShort(Kept),
+}
+
+/// What a draft began as a copy of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Original {
+    /// The handoff that had the alias before.
+    Handoff(DocId),
+    /// The ordinary file of that name (spec 3.6); of an append, nothing was copied.
+    Ordinary(DirId, OsString),
 }
 
 /// Access and modification time, where they are given.
@@ -68,8 +91,8 @@ pub(super) struct Doc {
     pub(super) read_by: HashSet<Process>,
     /// Some session has, or had, an alias of it: it is kept until the sweep finds none.
     pub(super) aliased: bool,
-    /// A draft that began as a copy of this one, under the same alias: if nothing is written the alias goes back.
-    pub(super) copy_of: Option<DocId>,
+    /// A draft that began as a copy of this, under the same name: if nothing is written the name goes back.
+    pub(super) copy_of: Option<Original>,
     /// Not listed yet: it waits for the open that it was made for.
     pub(super) promised: bool,
     /// Made by a write to `pending.md`, so that an empty one is nothing (spec 4.7).
@@ -78,10 +101,16 @@ pub(super) struct Doc {
     pub(super) superseded: bool,
     /// Its alias was unlinked before it was published: published as consumed (spec 4.5).
     pub(super) retracted: bool,
+    /// When it was written, if the retraction of its alias has set another time.
+    pub(super) written: Option<SystemTime>,
+    /// The process that made it with O_EXCL: it may open the empty file again by its name (spec 4.1).
+    pub(super) maker: Option<Process>,
     /// Published, or begun to be rewritten in place, by writers who still have it open: not finished before they close it.
     pub(super) unfinished: bool,
-    /// What the last close left, and the present writers replaced, has been kept (spec 3.9).
-    pub(super) version_kept: bool,
+    /// What has become of the content that the last close left (spec 3.9).
+    pub(super) version: Version,
+    /// How often a version was kept. A copy that was begun before the last time may be of a mixture.
+    pub(super) rewrites: u64,
     /// Where the last change of the draft has ended, and whether with a newline, if it was a write and nobody else could
     /// write meanwhile. If that is its size, so does the file.
     pub(super) last: Option<(u64, bool)>,
@@ -172,7 +201,24 @@ pub(super) struct Plain {
     pub(super) dir: DirId,
     pub(super) name: OsString,
     pub(super) ino: u64,
+    /// The inode number that is shown, where that is another: an edit shows that of the file which it edits.
+    pub(super) seen: Option<u64>,
+    /// New content of an ordinary file, until it takes its place (spec 3.6).
+    pub(super) edit: Option<PlainEdit>,
     pub(super) gone: bool,
+}
+
+/// See [`Plain::edit`].
+#[derive(Debug)]
+pub(super) struct PlainEdit {
+    /// Open for reading and writing.
+    pub(super) file: Arc<File>,
+    /// Written or truncated since it was begun.
+    pub(super) modified: bool,
+    /// Its writer was killed.
+    pub(super) damaged: bool,
+    /// Open handles that may write to it.
+    pub(super) writers: u32,
 }
 
 /// INVARIANT: `by_name[(d.dir, d.name)] == d` for every doc that is not gone; `plain_by_name` likewise.
@@ -261,8 +307,11 @@ impl Docs {
                 from_pending: false,
                 superseded: false,
                 retracted: false,
+                written: None,
+                maker: None,
                 unfinished: false,
-                version_kept: false,
+                version: Version::Whole,
+                rewrites: 0,
                 last: None,
                 times: None,
                 flushed: None,
@@ -317,6 +366,21 @@ impl Docs {
         self.plain.get(&id)
     }
 
+    pub(super) fn plain_mut(&mut self, id: PlainId) -> Option<&mut Plain> {
+        self.plain.get_mut(&id)
+    }
+
+    /// The unpublished edit that this plain file is.
+    pub(super) fn edit_mut(&mut self, id: PlainId) -> Option<&mut PlainEdit> {
+        self.plain.get_mut(&id)?.edit.as_mut()
+    }
+
+    /// The plain file of this name, if anybody was interested in it.
+    pub(super) fn plain_named(&self, area: Area, dir: DirId, name: &OsStr) -> Option<PlainId> {
+        let key = (area, dir, name.to_owned());
+        self.plain_by_name.get(&key).copied()
+    }
+
     /// The plain file of this name whose inode number is `ino`.
     pub(super) fn enter_plain(
         &mut self,
@@ -345,6 +409,8 @@ impl Docs {
                 dir,
                 name: name.to_owned(),
                 ino,
+                seen: None,
+                edit: None,
                 gone: false,
             },
         );

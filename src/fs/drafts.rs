@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::dirs::DirId;
-use super::docs::{Content, DocId, Draft};
-use super::{Fork, Fs, Request, State, Vacation};
+use super::docs::{Content, DocId, Draft, Original};
+use super::{Fork, Fs, Promised, Request, State, Vacation};
 use crate::error::{Error, Result};
 use crate::names::{Slug, StampedName};
 use crate::session::Caller;
@@ -64,6 +64,7 @@ impl Fs {
                 modified: false,
                 damaged: false,
                 writers: 0,
+                of_consumed: false,
             };
             return Ok(state.docs.insert(
                 dir,
@@ -151,9 +152,9 @@ impl Fs {
         doc.promised = true;
         doc.view = view;
         if copy {
-            doc.copy_of = Some(old);
+            doc.copy_of = Some(Original::Handoff(old));
             if let Some(draft) = doc.draft()
-                && let Err(error) = beneath::copy(&file, &draft.file)
+                && let Err(error) = self.local.with_room(|| beneath::copy(&file, &draft.file))
             {
                 self.drop_draft(state, new);
                 return Err(error);
@@ -181,10 +182,15 @@ impl Fs {
 
     /// Begins an edit: a draft of new content for a stored handoff (spec 4.4).
     pub(super) fn begin_edit(&self, state: &mut State, id: DocId, copy: bool) -> Result<()> {
-        let (stored, meta) = self.open_seen(state, id)?;
         let doc = state.docs.get(id).ok_or(Error::NotFound)?;
         let path = state.dirs.path(doc.dir).ok_or(Error::NotFound)?;
-        let name = doc.name.to_os_string();
+        let (name, of_consumed) = (doc.name.to_os_string(), !doc.name.is_pending());
+        // It is not written, but its mode may forbid that; and without a copy it need not be readable.
+        let access = Access {
+            read: copy,
+            write: true,
+        };
+        let (stored, meta) = self.store.open_known(&path, &name, access)?;
         let file = match self.local.create(Area::Edits, &path, &name, meta.mode) {
             Err(Error::Exists) => {
                 // Left behind by an edit that could not be published.
@@ -196,7 +202,7 @@ impl Fs {
         };
         let admitted = self.admit(&file);
         let copied = admitted.and_then(|()| match copy {
-            true => beneath::copy(&stored, &file),
+            true => self.local.with_room(|| beneath::copy(&stored, &file)),
             false => Ok(()),
         });
         let ino = match copied.and_then(|()| stat_file(&file)) {
@@ -213,6 +219,7 @@ impl Fs {
             modified: !copy,
             damaged: false,
             writers: 0,
+            of_consumed,
         };
         if let Some(doc) = state.docs.get_mut(id) {
             doc.content = Content::Editing(draft);
@@ -220,22 +227,22 @@ impl Fs {
         Ok(())
     }
 
-    /// Notes that the next open of this name by this thread is for `doc`, whatever the node said.
+    /// Notes that the next open of this name by this thread is for `to`, whatever the node said.
     pub(super) fn promise(
         &self,
         state: &mut State,
         request: Request,
         dir: DirId,
         name: &OsStr,
-        doc: DocId,
-        caller: &Caller,
+        to: Promised,
+        caller: Option<&Caller>,
     ) {
         state.promised.forks.push(Fork {
             tid: request.tid,
             dir,
             name: name.to_owned(),
-            doc,
-            caller: caller.clone(),
+            to,
+            caller: caller.cloned(),
             at: Instant::now(),
             taken: false,
         });
@@ -312,8 +319,28 @@ impl Fs {
                     Naming::Stamp(slug)
                 }
             }
+            Some(Vacation::Removed(kept)) => {
+                if let Err(error) = self.bring_back(state, dir, name, &kept) {
+                    log::warn!(
+                        "{}: the ordinary file cannot be brought back ({error}); it stays with the replaced versions",
+                        name.display()
+                    );
+                }
+                Naming::Stamp(slug)
+            }
             None => Naming::Stamp(slug),
         }
+    }
+
+    /// The ordinary file of this name was removed by a process that makes a handoff in its place: to others it is there
+    /// still.
+    fn bring_back(&self, state: &mut State, dir: DirId, name: &OsStr, kept: &OsStr) -> Result<()> {
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        self.local.ordinary_made(&path.join(name))?;
+        self.local
+            .rename_new((Area::Replaced, &path, kept), (Area::Backing, &path, name))?;
+        self.touch(state, dir, name);
+        Ok(())
     }
 
     fn unretract(&self, state: &mut State, id: DocId) -> Result<()> {
@@ -325,7 +352,9 @@ impl Fs {
             return Ok(());
         }
         if doc.is_stored() && !doc.name.is_pending() {
-            return self.unconsume(state, id);
+            let written = doc.written.take();
+            self.unconsume(state, id)?;
+            self.apply_times(state, id, Some((None, written)));
         }
         Ok(())
     }
@@ -335,6 +364,9 @@ impl Fs {
         let doc = state.docs.get(id).ok_or(Error::NotFound)?;
         let (dir, done) = (doc.dir, doc.name.clone());
         let pending = self.move_free(state, dir, &done.to_os_string(), &done.pending())?;
+        if let Some(path) = state.dirs.path(dir) {
+            self.pending_again(&path, &pending);
+        }
         self.touch(state, dir, &done.to_os_string());
         self.touch(state, dir, &pending.to_os_string());
         state.aliases.unconsumed(dir, &pending.to_os_string());

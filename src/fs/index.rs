@@ -2,18 +2,20 @@
 //!
 //! A queue is listed once and then kept in step by the store's changes, which are taken in before every use; so what
 //! others change below the mount is seen at once (spec 3.1). Where the store cannot watch a queue, it is listed anew
-//! at every use. Taking in a change is also where strays are adopted (spec 3.7).
+//! at every use. What has turned up besides, and is to become a handoff, waits until nobody writes it; see [`strays`].
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::Path;
+use std::time::Instant;
 
-use super::dirs::{DirId, DirKind};
+use super::dirs::DirId;
 use super::in_two::in_two;
 use super::{Fs, State};
 use crate::error::{Error, Result};
 use crate::names::{self, StampedName};
-use crate::store::first_mount::{is_hidden, is_stray};
+use crate::store::dir_kind::GIT;
+use crate::store::first_mount::is_stray;
 use crate::store::{Changes, Kind, Meta, What, first_free_after};
 
 /// The last suffix that was given to a name, where many wanted the same.
@@ -26,25 +28,29 @@ mod doubts;
 mod facts;
 mod memory;
 mod queue;
+mod strays;
 #[cfg(test)]
 mod tests;
-mod undecided;
 mod walk;
 
-use doubts::{Ours, Seen, Settled};
+use doubts::{Ours, Seen};
 pub(super) use facts::Unread;
 use memory::known;
 pub(super) use memory::{Index, Known};
 use queue::Queue;
-use undecided::Listed;
+pub(super) use strays::is_finished_at_mount;
 
 fn is_never_shown(name: &OsStr, kind: Kind) -> bool {
     kind == Kind::Other || name == names::PRIVATE
 }
 
+/// A real `pending.md` without a byte says nothing, and its name is the virtual file's (spec 3.6).
+pub(super) fn is_nothing(name: &OsStr, known: &Known) -> bool {
+    name == names::PENDING && known.looked && known.size == 0
+}
+
 /// What the changes of a name that are not looked at yet come to.
 struct SoFar {
-    in_the_making: bool,
     /// The number of the file that was put there by us.
     ours: Option<u64>,
     removed: bool,
@@ -69,7 +75,7 @@ impl Fs {
     pub(super) fn load_names(&self, state: &mut State, dir: DirId) -> Result<()> {
         self.take_changes(state);
         let listed = self.list_unknown(state, dir);
-        self.settle_listed(state);
+        self.settle_doubts(state);
         listed
     }
 
@@ -77,12 +83,15 @@ impl Fs {
     fn list_unknown(&self, state: &mut State, dir: DirId) -> Result<()> {
         match state.index.queues.get(&dir) {
             Some(queue) if queue.watch.is_some() => return Ok(()),
+            // A `.git` has turned up in it.
+            _ if !state.is_queue(dir) => return Ok(()),
             _ => {}
         }
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
         // Watched first, listed then: a change in between is seen twice rather than not at all.
         let watch = self.store.watch(&path);
         let mut queue = Queue::new(watch);
+        let mut strays = Vec::new();
         for entry in self.store.list(&path)? {
             let (name, kind) = (entry.name, entry.kind);
             if is_never_shown(&name, kind) {
@@ -108,17 +117,27 @@ impl Fs {
                 meta => meta,
             };
             let known = match meta {
-                Some(meta) => known(&meta, stray),
+                Some(meta) => known(&meta),
                 None => Known::unlooked(kind),
             };
-            if stray {
-                queue.undecided.insert(name.to_os_string());
+            if stray && !is_nothing(&name, &known) {
+                strays.push(name.clone());
             }
             let pending = stamped.is_some_and(|name| name.is_pending());
             queue.add_listed(name, pending, known);
         }
         queue.listed();
-        let old = state.index.queues.insert(dir, queue);
+        if let Some(old) = state.index.queues.remove(&dir)
+            && queue.keep_if_same(old)
+        {
+            state.index.queues.insert(dir, queue);
+        } else {
+            state.index.queues.insert(dir, queue);
+            state.index.generation += 1;
+        }
+        for stray in &strays {
+            state.index.doubt_listed(dir, stray);
+        }
         if let Some(watch) = watch {
             // A directory that was renamed below goes on being watched: from now on its changes are those of this one.
             if let Some(other) = state
@@ -129,14 +148,15 @@ impl Fs {
             {
                 state.index.drop_queue(other);
             }
-            // A file that somebody has begun since it is watched must not be taken for a finished stray.
             self.take_changes(state);
         }
         if !state.index.queues.contains_key(&dir) {
             // More changes than were kept.
             return self.list_unknown(state, dir);
         }
-        state.index.unsettled.push(Listed { dir, path, old });
+        if state.index.get(dir, OsStr::new(GIT)).is_some() {
+            self.git_seen(state, dir, OsStr::new(GIT));
+        }
         Ok(())
     }
 
@@ -151,13 +171,6 @@ impl Fs {
                 return;
             }
         };
-        for doubt in std::mem::take(&mut state.index.doubts) {
-            let seen = Seen {
-                tried: true,
-                ..doubt.seen
-            };
-            self.look_again(state, doubt.dir, &doubt.name, seen);
-        }
         // What several changes of a name have left is looked at once, after the last of them.
         let mut last = HashMap::new();
         for (i, change) in changes.iter().enumerate() {
@@ -177,30 +190,14 @@ impl Fs {
                 }
                 continue;
             }
-            self.outdated(state, dir, name, None);
-            let mut what = change.what;
-            if let Some(queue) = state.index.queues.get_mut(&dir) {
-                if what == What::Closed && queue.held.remove(name) {
-                    // By one of those who wrote it, perhaps not the last one.
-                    what = What::Touched;
-                    self.undecided(state, dir, name);
-                } else if what != What::Touched {
-                    queue.told(name);
-                }
-            }
+            state.name_changed();
             let mut now = so_far.remove(&(dir, name)).unwrap_or_else(|| {
                 let known = state.index.get(dir, name);
                 SoFar {
-                    in_the_making: known.is_some_and(|known| known.in_the_making),
                     ours: known.filter(|known| known.ours).map(|known| known.ino),
                     removed: false,
                 }
             });
-            match what {
-                What::Created => now.in_the_making = true,
-                What::Closed | What::Removed => now.in_the_making = false,
-                What::Touched => {}
-            }
             if change.what == What::Removed {
                 now.ours = None;
                 now.removed = true;
@@ -209,11 +206,7 @@ impl Fs {
                 so_far.insert((dir, name), now);
                 continue;
             }
-            let seen = Seen {
-                in_the_making: now.in_the_making,
-                ours: Ours::Only(now.ours),
-                tried: false,
-            };
+            let seen = Seen::told(Ours::Only(now.ours));
             if let Some(path) = state.dirs.path(dir) {
                 looks.push((dir, path, name, seen, now.removed));
             }
@@ -250,23 +243,16 @@ impl Fs {
 
     /// Something of ours has changed this name: look at it now.
     pub(super) fn touch(&self, state: &mut State, dir: DirId, name: &OsStr) {
-        let known = state.index.get(dir, name).filter(|known| known.looked);
-        let ino = known.map(|known| known.ino);
-        self.outdated(state, dir, name, ino);
-        let seen = Seen {
-            in_the_making: false,
-            ours: Ours::Any,
-            tried: false,
-        };
-        self.look_again(state, dir, name, seen);
-    }
-
-    fn look_again(&self, state: &mut State, dir: DirId, name: &OsStr, seen: Seen) {
+        state.name_changed();
+        if state.is_queue(dir) && !state.index.queues.contains_key(&dir) {
+            // Listed later, the file would be taken for somebody else's. Where this fails, the next use says so.
+            let _ = self.list_unknown(state, dir);
+        }
         if state.index.queues.contains_key(&dir)
             && let Some(path) = state.dirs.path(dir)
         {
             let found = self.store.stat(&path, name);
-            self.looked_again(state, dir, &path, name, seen, found);
+            self.looked_again(state, dir, &path, name, Seen::told(Ours::Any), found);
         }
     }
 
@@ -301,83 +287,21 @@ impl Fs {
             Ours::Any => true,
             Ours::Only(ino) => ino == Some(meta.ino),
         };
-        // A second name of an existing file is made without being opened: nobody will close it.
-        let in_the_making = seen.in_the_making && meta.nlink == 1 && !ours;
         let known = Known {
             ours,
-            ..known(&meta, in_the_making)
+            ..known(&meta)
         };
-        self.settle_known(state, dir, path, name, known, seen);
-    }
-
-    fn settle_known(
-        &self,
-        state: &mut State,
-        dir: DirId,
-        path: &Path,
-        name: &OsStr,
-        known: Known,
-        seen: Seen,
-    ) {
-        match self.settle(state, dir, path, name, known, seen) {
-            Settled::As(settled) => {
-                if settled == name {
-                    state.index.set(dir, name, Some(known));
-                    return;
-                }
-                state.index.set(dir, name, None);
-                let in_the_making = true;
-                let known = Known {
-                    in_the_making,
-                    ..known
-                };
-                state.index.set(dir, &settled, Some(known));
-                // Who had opened it before it was renamed may be writing it; from now on nobody opens it unseen.
-                self.undecided(state, dir, &settled);
-            }
-            Settled::NotYet => {
-                state.index.set(dir, name, Some(known));
-                state.index.doubt(dir, name, seen);
-            }
-            Settled::NeverShown => state.index.set(dir, name, None),
-        }
-    }
-
-    /// The name under which a listed file is known: a stray is adopted (spec 3.7), what is never shown is left out.
-    fn settle(
-        &self,
-        state: &State,
-        dir: DirId,
-        queue: &Path,
-        name: &OsStr,
-        known: Known,
-        seen: Seen,
-    ) -> Settled {
         if is_never_shown(name, known.kind) {
-            return Settled::NeverShown;
+            state.index.set(dir, name, None);
+            return;
         }
-        let stray = known.kind == Kind::File
-            && is_stray(name)
-            && !self.local.is_ordinary(&queue.join(name));
-        // One in the making is not shown before it is finished and adopted; its close is another change.
-        if !stray || known.in_the_making {
-            return Settled::As(name.to_owned());
-        }
-        let adopted = names::adopted(name, self.zone.stamp(known.mtime));
-        match self.move_free(state, dir, name, &adopted) {
-            Ok(adopted) => {
-                log::info!("adopted {} as {adopted}", queue.join(name).display());
-                Settled::As(adopted.to_os_string())
-            }
-            Err(error) => {
-                if !seen.tried {
-                    log::warn!(
-                        "{}: cannot be adopted as {adopted} ({error}); it is tried again",
-                        queue.join(name).display()
-                    );
-                }
-                Settled::NotYet
-            }
+        state.index.set(dir, name, Some(known));
+        self.git_seen(state, dir, name);
+        if known.kind == Kind::File && !is_nothing(name, &known) && self.is_stray(state, dir, name)
+        {
+            state.index.doubt(dir, name, seen);
+        } else if let Some(queue) = state.index.queues.get_mut(&dir).filter(|_| !ours) {
+            queue.turned_up(name, &known, Instant::now());
         }
     }
 
@@ -417,20 +341,5 @@ impl Fs {
             suffixes.insert(key, n.max(last));
         }
         Ok(got)
-    }
-
-    /// What a directory of this name in `parent` is to us.
-    pub(super) fn kind_of_dir(&self, state: &State, parent: DirId, name: &OsStr) -> DirKind {
-        let plain = state.dirs.kind(parent) == DirKind::Plain
-            || is_hidden(name)
-            || state
-                .dirs
-                .join(parent, name)
-                .is_none_or(|path| self.local.is_ordinary(&path));
-        if plain {
-            DirKind::Plain
-        } else {
-            DirKind::Queue
-        }
     }
 }

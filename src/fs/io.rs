@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::MutexGuard;
 use rustix::fs::FallocateFlags;
-use rustix::io::ReadWriteFlags;
 
 use super::docs::{Content, DocId};
 use super::handles::Open;
@@ -16,8 +16,7 @@ use super::types::{Answer, Handle};
 use super::{Fs, Request, State};
 use crate::delivery::ReadSeen;
 use crate::error::{Error, Result};
-use crate::store::Access;
-use crate::store::beneath::stat_file;
+use crate::store::beneath::{self, stat_file};
 use crate::store::local::Area;
 
 impl Fs {
@@ -47,7 +46,11 @@ impl Fs {
                 Err(open.file.clone())
             }
             Open::Plain { file, .. } => Err(file.clone()),
-            Open::Merge(reading) => Ok(reading.clone()),
+            Open::Merge(reading) => {
+                let now = self.clock.monotonic();
+                state.turns.reads(&reading.snapshot, now);
+                Ok(reading.clone())
+            }
             Open::Bytes(bytes) => {
                 let start = usize::try_from(offset)
                     .unwrap_or(usize::MAX)
@@ -90,40 +93,51 @@ impl Fs {
     ) -> Result<u32> {
         let (file, doc) = {
             let mut guard = self.lock();
-            let state = &mut *guard;
-            let (file, doc) = state.writable(handle)?;
+            let (file, doc) = guard.writable(handle)?;
             let at = (!append).then_some(offset);
-            if let Err(error) = self.before_write(state, (doc, &file), at, data) {
-                self.write_failed(state, doc, &file);
+            if let Err(error) = self.before_write(&mut guard, (doc, &file), at, data) {
+                guard.damage_plain_edit(handle);
+                self.write_failed(&mut guard, doc, &file);
                 return Err(error);
             }
-            state.mark_dirty(handle, request.tid);
+            guard.mark_dirty(handle, request.tid);
             (file, doc)
         };
-        let written = if append {
-            append_all(&file, data)
-        } else {
-            file.write_all_at(data, offset).map_err(Error::from)
-        };
-        if let Err(error) = written {
-            self.write_failed(&mut self.lock(), doc, &file);
+        if let Err(error) = self.write_data(&file, data, (!append).then_some(offset)) {
+            let mut guard = self.lock();
+            guard.damage_plain_edit(handle);
+            self.write_failed(&mut guard, doc, &file);
+            drop(guard);
             return self.noticed(Err(error));
         }
         Ok(data.len() as u32)
     }
 
+    /// Writes all of it, also where replaced versions have to make room.
+    fn write_data(&self, file: &File, data: &[u8], at: Option<u64>) -> Result<()> {
+        let mut done = 0;
+        self.local.with_room(|| {
+            while done < data.len() {
+                let at = at.map(|at| at.saturating_add(done as u64));
+                done += beneath::write(file, &data[done..], at)?;
+            }
+            Ok(())
+        })
+    }
+
     /// These bytes are about to be written, `at` an offset or else at the end.
     fn before_write(
         &self,
-        state: &mut State,
+        guard: &mut MutexGuard<'_, State>,
         (doc, file): (Option<DocId>, &Arc<File>),
         at: Option<u64>,
         data: &[u8],
     ) -> Result<()> {
-        let draft = doc.filter(|id| state.docs.get(*id).is_some_and(|doc| doc.is_draft(file)));
-        if let (Some(id), None) = (draft, self.options.max_size) {
+        let is_draft = |id: &DocId| guard.docs.get(*id).is_some_and(|doc| doc.is_draft(file));
+        if let (Some(id), None) = (doc.filter(is_draft), self.options.max_size) {
             // Nobody has it but those who write it: nothing of it needs to be kept.
-            self.before_change(state, id, file, false)?;
+            self.before_change(guard, id, file, false)?;
+            let state = &mut **guard;
             if let (Some(doc), Some(at), Some(last)) = (state.docs.get_mut(id), at, data.last())
                 && doc.writers == 1
             {
@@ -138,7 +152,7 @@ impl Fs {
             return Err(Error::TooLarge);
         }
         match doc {
-            Some(id) => self.before_change(state, id, file, from < size),
+            Some(id) => self.before_change(guard, id, file, from < size),
             None => Ok(()),
         }
     }
@@ -163,75 +177,6 @@ impl Fs {
         }
     }
 
-    /// A doc's file is about to change through a handle; `destroys` tells whether bytes of it are lost by that.
-    pub(super) fn before_change(
-        &self,
-        state: &mut State,
-        id: DocId,
-        file: &Arc<File>,
-        destroys: bool,
-    ) -> Result<()> {
-        let doc = state.docs.get_mut(id).ok_or(Error::Stale)?;
-        doc.read_by.clear();
-        doc.last = None;
-        if !doc.is_draft(file) {
-            state.index.forget_newline(doc.dir, &doc.name);
-        }
-        if doc.flushed.take().is_some() {
-            state.index.generation += 1;
-        }
-        let stored = doc.ino;
-        if !state.nodes.primed.is_empty() {
-            let (dir, name) = (doc.dir, doc.name.to_os_string());
-            self.outdated(state, dir, &name, Some(stored));
-        }
-        let doc = state.docs.get_mut(id).ok_or(Error::Stale)?;
-        match doc
-            .draft_mut()
-            .filter(|draft| Arc::ptr_eq(&draft.file, file))
-        {
-            Some(draft) => {
-                draft.modified = true;
-                Ok(())
-            }
-            // What is no longer under the name was kept when it was replaced.
-            None if destroys && stat_file(&**file)?.ino == stored => self.begin_rewrite(state, id),
-            None => Ok(()),
-        }
-    }
-
-    /// What is in place is about to be written anew: who dies over it leaves a part only (spec 4.9).
-    pub(super) fn begin_rewrite(&self, state: &mut State, id: DocId) -> Result<()> {
-        self.keep_version(state, id)?;
-        if let Some(doc) = state.docs.get_mut(id) {
-            doc.unfinished |= doc.writers > 0;
-        }
-        Ok(())
-    }
-
-    /// Keeps what a write in place is about to destroy, once between two closes (spec 3.9); readers of a
-    /// snapshot go on reading what was kept (spec 6.2).
-    pub(super) fn keep_version(&self, state: &mut State, id: DocId) -> Result<()> {
-        let doc = state.docs.get(id).ok_or(Error::Stale)?;
-        if doc.version_kept || !matches!(doc.content, Content::Stored | Content::Editing(_)) {
-            return Ok(());
-        }
-        let path = state.dirs.path(doc.dir).ok_or(Error::Stale)?;
-        let name = doc.name.to_os_string();
-        let file = self.store.open(&path, &name, Access::READ)?;
-        let meta = stat_file(&file)?;
-        if meta.size > 0 {
-            let kept = self
-                .local
-                .keep_copy(&file, &path, &name, self.clock.now())?;
-            state.turns.pin(meta.ino, &Arc::new(kept));
-        }
-        if let Some(doc) = state.docs.get_mut(id) {
-            doc.version_kept = true;
-        }
-        Ok(())
-    }
-
     /// A descriptor of the file was closed. What was written through the handle is published before this returns
     /// (spec 4.2).
     pub fn flush(&self, request: Request, handle: Handle) -> Result<()> {
@@ -239,9 +184,11 @@ impl Fs {
             let mut guard = self.lock();
             let open = match guard.handles.get_mut(handle).map(|handle| &mut handle.open) {
                 Some(Open::Doc(open)) if open.write => open,
-                Some(Open::Plain { flushed, .. }) => {
+                Some(Open::Plain { plain, flushed, .. }) => {
                     *flushed = true;
-                    return Ok(());
+                    let plain = *plain;
+                    drop(guard);
+                    return self.noticed(self.close_plain_edit(Some(request), plain, false));
                 }
                 _ => return Ok(()),
             };
@@ -280,9 +227,8 @@ impl Fs {
         {
             open.dirty = None;
         }
-        if let (Some(doc), Some(_)) = (state.docs.get_mut(id), dirty) {
-            // This close was told that its content is safe: what another writer does to it now replaces it.
-            doc.version_kept = false;
+        if dirty.is_some() {
+            self.version_written(state, id);
         }
         state.closing(id);
         Ok(())
@@ -317,6 +263,7 @@ impl Fs {
 
     /// The last descriptor of a handle is closed.
     pub fn release(&self, handle: Handle) {
+        self.release_plain_edit(handle);
         let mut guard = self.lock();
         let state = &mut *guard;
         let Some(closed) = state.handles.remove(handle) else {
@@ -367,8 +314,7 @@ impl Fs {
     ) -> Result<()> {
         let flags = FallocateFlags::from_bits(mode.cast_unsigned()).ok_or(Error::NotSupported)?;
         let mut guard = self.lock();
-        let state = &mut *guard;
-        let (file, doc) = state.writable(handle)?;
+        let (file, doc) = guard.writable(handle)?;
         let grows = !flags.contains(FallocateFlags::KEEP_SIZE);
         if grows
             && self
@@ -379,11 +325,12 @@ impl Fs {
             return Err(Error::TooLarge);
         }
         if let Some(id) = doc {
-            self.before_change(state, id, &file, flags != FallocateFlags::empty())?;
+            self.before_change(&mut guard, id, &file, flags != FallocateFlags::empty())?;
         }
-        state.mark_dirty(handle, request.tid);
+        guard.mark_dirty(handle, request.tid);
         drop(guard);
-        Ok(rustix::fs::fallocate(&*file, flags, offset, len)?)
+        self.local
+            .with_room(|| Ok(rustix::fs::fallocate(&*file, flags, offset, len)?))
     }
 
     /// lseek(2) for holes and data, the only ones that the kernel asks about.
@@ -456,7 +403,12 @@ impl State {
                 open.writes += 1;
                 open.flushed = false;
             }
-            Some(Open::Plain { flushed, .. }) => *flushed = false,
+            Some(Open::Plain { plain, flushed, .. }) => {
+                *flushed = false;
+                if let Some(edit) = self.docs.edit_mut(*plain) {
+                    edit.modified = true;
+                }
+            }
             _ => {}
         }
     }
@@ -496,14 +448,4 @@ fn read_at(file: &File, offset: u64, size: u32) -> Result<Vec<u8>> {
     }
     bytes.truncate(filled);
     Ok(bytes)
-}
-
-fn append_all(file: &File, mut data: &[u8]) -> Result<()> {
-    while !data.is_empty() {
-        let slices = [std::io::IoSlice::new(data)];
-        // The offset counts for nothing here.
-        let n = rustix::io::pwritev2(file, &slices, 0, ReadWriteFlags::APPEND)?;
-        data = &data[n..];
-    }
-    Ok(())
 }

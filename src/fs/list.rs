@@ -26,6 +26,8 @@ pub struct Listing {
     names: Vec<u8>,
     /// How many entries, from the first on, are the answer to the first request for names with attributes; see [`plus`].
     first: u64,
+    /// Whether the kernel may use its names without asking.
+    cacheable: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +111,7 @@ impl Fs {
         handle: Handle,
         offset: u64,
     ) -> Result<(DirId, Arc<Listing>)> {
+        state.nodes.dentries.arrived(handle);
         let open = state.handles.get(handle).ok_or(Error::BadHandle)?;
         let Open::Dir(listing) = &open.open else {
             return Err(Error::NotDirectory);
@@ -136,7 +139,9 @@ impl Fs {
 
     /// Closes a directory.
     pub fn releasedir(&self, handle: Handle) {
-        self.lock().handles.remove(handle);
+        let mut state = self.lock();
+        state.nodes.dentries.arrived(handle);
+        state.handles.remove(handle);
     }
 
     /// Makes the names of a directory durable.
@@ -187,6 +192,12 @@ impl Fs {
                 more.insert(name, meta.ino);
             }
         }
+        self.load_scratch(state, dir)?;
+        for (name, area) in state.scratch.names(dir) {
+            if let Ok(meta) = self.local.stat(area, &path, name) {
+                more.insert(name.to_owned(), meta.ino);
+            }
+        }
         for doc in state.docs.drafts() {
             if let (true, Some(draft)) = (doc.dir == dir && !doc.promised, doc.draft()) {
                 more.insert(doc.name.to_os_string(), draft.ino);
@@ -202,7 +213,7 @@ impl Fs {
                     Some(stamped) => {
                         stamped.is_pending() || !self.retention.expired(known.mtime, now)
                     }
-                    // In the making, or one that cannot be adopted just now: no look-up finds it either.
+                    // Not adopted yet: no look-up finds it either.
                     None => !self.is_stray(state, dir, name),
                 };
             if shown && name != names::PENDING && !more.contains_key(name) {

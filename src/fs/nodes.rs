@@ -5,9 +5,9 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::sync::Arc;
 
+use super::dentry_cache::DentryCache;
 use super::dirs::DirId;
 use super::docs::{DocId, PlainId};
-use super::primed::Primed;
 use super::snapshot::Plan;
 use super::types::NodeId;
 
@@ -78,7 +78,7 @@ pub(super) struct Nodes {
     listed: HashMap<NodeId, Listed>,
     by_key: HashMap<Key, NodeId>,
     by_doc: HashMap<DocId, Vec<NodeId>>,
-    pub(super) primed: Primed,
+    pub(super) dentries: DentryCache,
     last: u64,
 }
 
@@ -88,6 +88,14 @@ const FIRST: u64 = 1 << 63;
 impl Nodes {
     pub(super) fn get(&self, id: NodeId) -> Option<&Node> {
         self.nodes.get(&id)
+    }
+
+    /// The plain file that a node stands for now.
+    pub(super) fn plain(&self, id: NodeId) -> Option<PlainId> {
+        match self.nodes.get(&id)?.what {
+            What::Plain(plain) => Some(plain),
+            _ => None,
+        }
     }
 
     /// The node of what a look-up found, counted once more.
@@ -102,7 +110,7 @@ impl Nodes {
             // While the kernel may use a name without asking, its node is what that name means.
             Some(old) => {
                 !matches!(what, What::Dir(_))
-                    && ((old.dir, &*old.name) == name || !self.primed.has(old.dir, &old.name))
+                    && ((old.dir, &*old.name) == name || !self.dentries.may_hold_names())
             }
             None => !self.nodes.contains_key(id),
         });
@@ -126,7 +134,7 @@ impl Nodes {
     }
 
     /// The node of a listed handoff, counted once more; `doc` is what is known of it. `None` if its look-up would answer
-    /// another node than the one that has its inode number.
+    /// another node than the one that has its inode number, or if that is open: fstat(2) must not use what a listing said.
     pub(super) fn list(
         &mut self,
         dir: DirId,
@@ -137,7 +145,7 @@ impl Nodes {
         let id = NodeId::of_file(ino)?;
         let known = doc.and_then(|doc| self.by_key.get(&Key::Doc(doc, None, ino)));
         if let Some(node) = self.nodes.get_mut(&id) {
-            if known != Some(&id) {
+            if known != Some(&id) || node.is_open() {
                 return None;
             }
             node.lookups += 1;
@@ -145,7 +153,7 @@ impl Nodes {
             return None;
         } else if let Some(listed) = self.listed.get_mut(&id) {
             if (listed.dir, &listed.name) != (dir, name) {
-                if self.primed.has(listed.dir, &listed.name) {
+                if self.dentries.may_hold_names() {
                     return None;
                 }
                 (listed.dir, listed.name) = (dir, name.clone());
@@ -159,7 +167,6 @@ impl Nodes {
             };
             self.listed.insert(id, listed);
         }
-        self.primed.note(dir, name);
         Some(id)
     }
 
@@ -193,12 +200,9 @@ impl Nodes {
         }
     }
 
-    /// The node of a directory, if the kernel knows it.
-    pub(super) fn of_dir(&self, dir: DirId) -> Option<NodeId> {
-        if dir == DirId::ROOT {
-            return Some(NodeId::ROOT);
-        }
-        self.by_key.get(&Key::Dir(dir)).copied()
+    /// Does the kernel know this directory?
+    pub(super) fn knows_dir(&self, dir: DirId) -> bool {
+        self.by_key.contains_key(&Key::Dir(dir))
     }
 
     /// A node that no other look-up of the same thing finds.
@@ -216,8 +220,10 @@ impl Nodes {
     /// A node that was looked up once; besides as often as it was listed before.
     fn insert(&mut self, id: NodeId, what: What) {
         let listed = self.listed.remove(&id).map_or(0, |listed| listed.lookups);
-        if let What::Doc { doc, .. } = &what {
-            self.by_doc.entry(*doc).or_default().push(id);
+        match &what {
+            What::Doc { doc, .. } => self.by_doc.entry(*doc).or_default().push(id),
+            What::Dir(_) => self.dentries.directory_known(),
+            _ => {}
         }
         self.nodes.insert(
             id,
@@ -278,6 +284,9 @@ impl Nodes {
             return None;
         }
         let node = self.nodes.remove(&id)?;
+        if let What::Dir(_) = node.what {
+            self.dentries.directory_forgotten();
+        }
         self.unlist(id, &node.what);
         Some(node.what)
     }
@@ -291,6 +300,10 @@ impl Nodes {
             What::Doc { doc, .. } => Some(*doc),
             _ => None,
         };
+        if let What::Plain(plain) = what {
+            // A plain file has no other node.
+            self.by_key.insert(Key::Plain(plain), id);
+        }
         let old = std::mem::replace(&mut node.what, what);
         self.unlist(id, &old);
         if let Some(doc) = doc {
@@ -327,6 +340,11 @@ impl Nodes {
     /// This plain file is gone: its node is found no more.
     pub(super) fn detach_plain(&mut self, plain: PlainId) {
         self.by_key.remove(&Key::Plain(plain));
+    }
+
+    /// Does a node stand for this plain file?
+    pub(super) fn has_plain(&self, plain: PlainId) -> bool {
+        self.by_key.contains_key(&Key::Plain(plain))
     }
 
     /// Does any node stand for this doc?

@@ -1,57 +1,36 @@
 //! Creating and opening files: where a write becomes a new handoff, an edit, or an append (spec 4).
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::sync::Arc;
 
+use parking_lot::MutexGuard;
+
 use super::dirs::{DirId, DirKind};
-use super::docs::{Doc, DocId, PlainId};
+use super::docs::{Doc, DocId};
 use super::drafts::Naming;
 use super::handles::{Open, OpenDoc};
 use super::nodes::What;
+use super::rename::Place;
 use super::resolve::{Object, check_name};
-use super::types::{Created, Entry, NodeId, Opened, Outcome};
+use super::scratch::area_for;
+use super::types::{Created, NodeId, Opened, Outcome};
 use super::{Fs, Request, State};
 use crate::error::{Error, Result};
 use crate::names::{self, NameClass, Slug};
 use crate::session::Caller;
-use crate::store::Access;
 use crate::store::beneath::stat_file;
 use crate::store::local::Area;
 
 mod alias;
+mod flags;
+mod ordinary;
+mod plain;
+mod stamped;
 
 use alias::Decision;
-
-/// How a file is opened, out of open(2)'s flags.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Flags {
-    pub(super) read: bool,
-    pub(super) write: bool,
-    pub(super) append: bool,
-    pub(super) truncate: bool,
-    exclusive: bool,
-}
-
-impl Flags {
-    pub(super) fn new(flags: i32) -> Flags {
-        let mode = flags & libc::O_ACCMODE;
-        let truncate = flags & libc::O_TRUNC != 0;
-        Flags {
-            read: mode != libc::O_WRONLY,
-            write: mode != libc::O_RDONLY || truncate,
-            append: flags & libc::O_APPEND != 0,
-            truncate,
-            exclusive: flags & libc::O_EXCL != 0,
-        }
-    }
-
-    fn access(self) -> Access {
-        Access {
-            read: self.read,
-            write: self.write,
-        }
-    }
-}
+pub(super) use flags::Flags;
+use plain::open_as_plain;
 
 impl Fs {
     /// open(2) with O_CREAT of a name that the caller did not find. `mode` has the umask taken off already.
@@ -73,7 +52,10 @@ impl Fs {
                 .dir(parent)
                 .is_ok_and(|dir| state.dirs.kind(dir) == DirKind::Queue)
                 && !exact
-                && class != NameClass::Scratch
+                && !matches!(
+                    class,
+                    NameClass::SharedScratch | NameClass::Hidden | NameClass::Ordinary
+                )
         });
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -89,7 +71,7 @@ impl Fs {
             && state.looked_up.is_absent(request.tid, dir, name);
         let found = match absent {
             true => Err(Error::NotFound),
-            false => self.resolve(state, dir, name, caller.as_ref()),
+            false => self.resolve_own(state, dir, name, caller.as_ref()),
         };
         match found {
             // To this thread it is gone: it has unlinked it.
@@ -99,7 +81,7 @@ impl Fs {
             Ok(object) => {
                 // Made by another thread since the look-up.
                 return self.create_over(
-                    state,
+                    &mut guard,
                     request,
                     dir,
                     name,
@@ -109,21 +91,28 @@ impl Fs {
                 );
             }
         }
-        let object = self.noticed(self.make(state, request, dir, name, mode, caller.as_ref()))?;
-        let created = self.open_made(state, request, (dir, name), &object, flags);
+        let made = self.make(state, request, (dir, name), mode, flags, caller.as_ref());
+        let (object, file) = self.noticed(made)?;
+        if let (Object::Doc { doc, .. }, true) = (&object, flags.exclusive)
+            && let Some(made) = state.docs.get_mut(*doc)
+        {
+            made.maker = caller.as_ref().and_then(|caller| caller.process);
+        }
+        let created = self.open_made(state, request, (dir, name), (&object, file), flags);
         if let (Err(_), Object::Doc { doc, .. }) = (&created, object) {
             self.drop_draft(state, doc);
         }
         created
     }
 
-    /// Opens what was made just now.
+    /// Opens what was made just now. A plain file is open already: its mode may forbid its own maker to write to it, and
+    /// only the open that makes it may do so all the same.
     fn open_made(
         &self,
         state: &mut State,
         request: Request,
         (dir, name): (DirId, &OsStr),
-        object: &Object,
+        (object, file): (&Object, Option<File>),
         flags: Flags,
     ) -> Result<Created> {
         let entry = self.enter(state, dir, name, object)?;
@@ -136,7 +125,16 @@ impl Fs {
                 };
                 self.open_draft(state, request, entry.node, *doc, flags)
             }
-            Object::Plain(plain) => self.open_plain(state, entry.node, *plain, flags),
+            Object::Plain(plain) => match file {
+                Some(file) => Ok(open_as_plain(
+                    state,
+                    entry.node,
+                    *plain,
+                    Arc::new(file),
+                    flags,
+                )),
+                None => self.open_plain(state, entry.node, *plain, flags),
+            },
             _ => Err(Error::NotPermitted),
         };
         if opened.is_err() {
@@ -147,47 +145,48 @@ impl Fs {
         opened.map(|opened| Created { entry, opened })
     }
 
-    /// mknod(2) of a regular file: create without open.
-    pub fn mknod(
-        &self,
-        request: Request,
-        parent: NodeId,
-        name: &OsStr,
-        mode: u32,
-    ) -> Result<Entry> {
-        if mode & libc::S_IFMT != libc::S_IFREG && mode & libc::S_IFMT != 0 {
-            return Err(Error::NotPermitted);
-        }
-        let flags = libc::O_WRONLY | libc::O_EXCL;
-        let created = self.create(request, parent, name, mode & 0o7777, flags)?;
-        self.release(created.opened.handle);
-        Ok(created.entry)
-    }
-
-    /// Makes a file of a name that is free to this caller.
+    /// Makes a file of a name that is free to this caller; answers it open if it is a plain one.
     fn make(
         &self,
         state: &mut State,
         request: Request,
-        dir: DirId,
-        name: &OsStr,
+        (dir, name): (DirId, &OsStr),
         mode: u32,
+        flags: Flags,
         caller: Option<&Caller>,
-    ) -> Result<Object> {
+    ) -> Result<(Object, Option<File>)> {
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
         let plain = |state: &mut State, area| {
             let file = self.local.create(area, &path, name, mode)?;
-            let ino = stat_file(&file)?.ino;
+            let ino = match self.admit(&file).and_then(|()| stat_file(&file)) {
+                Ok(meta) => meta.ino,
+                Err(error) => {
+                    let _ = self.local.remove(area, &path, name);
+                    return Err(error);
+                }
+            };
             if area == Area::Backing {
                 self.touch(state, dir, name);
             }
-            Ok(Object::Plain(state.docs.enter_plain(area, dir, name, ino)))
+            state.scratch.add(area, dir, name);
+            let plain = state.docs.enter_plain(area, dir, name, ino);
+            Ok((Object::Plain(plain), Some(file)))
         };
-        if state.dirs.kind(dir) == DirKind::Plain || self.local.is_ordinary(&path.join(name)) {
+        // An editor has moved the ordinary file away, and writes it anew.
+        let again = self.is_ordinary_text(state, dir, name)
+            && self.edits_ordinary(state, Place { dir, name }, caller);
+        if state.dirs.kind(dir) == DirKind::Plain || again {
             return plain(state, Area::Backing);
         }
         let (naming, alias) = match names::classify(name) {
-            NameClass::Scratch => return plain(state, Area::Scratch),
+            NameClass::Scratch | NameClass::SharedScratch => {
+                return plain(state, area_for(name, caller));
+            }
+            // Drawn at random: no two sessions have the same one.
+            NameClass::Hidden if flags.exclusive && names::is_rsync_temporary(name) => {
+                return plain(state, Area::Scratch);
+            }
+            NameClass::Hidden | NameClass::Ordinary => return plain(state, Area::Backing),
             NameClass::Peek | NameClass::Status | NameClass::Private => {
                 return Err(Error::NotPermitted);
             }
@@ -211,35 +210,14 @@ impl Fs {
         if let (true, Some(caller)) = (alias, caller) {
             self.set_alias(state, dir, name, caller, doc);
         }
-        Ok(Object::Doc { doc, own: alias })
-    }
-
-    pub(super) fn set_alias(
-        &self,
-        state: &mut State,
-        dir: DirId,
-        name: &OsStr,
-        caller: &Caller,
-        doc: DocId,
-    ) {
-        let before = state.aliases.write(dir, name, &caller.session, doc);
-        // The alias of what began as a copy may yet go back.
-        let copied = state.docs.get(doc).and_then(|doc| doc.copy_of);
-        if let Some(before) = before.filter(|before| *before != doc && Some(*before) != copied)
-            && let Some(before) = state.docs.get_mut(before)
-        {
-            before.superseded = true;
-        }
-        if let Some(doc) = state.docs.get_mut(doc) {
-            doc.aliased = true;
-        }
+        Ok((Object::Doc { doc, own: alias }, None))
     }
 
     /// CREATE of a name that exists after all.
     #[allow(clippy::too_many_arguments)]
     fn create_over(
         &self,
-        state: &mut State,
+        guard: &mut MutexGuard<'_, State>,
         request: Request,
         dir: DirId,
         name: &OsStr,
@@ -247,6 +225,15 @@ impl Fs {
         flags: Flags,
         caller: Option<&Caller>,
     ) -> Result<Created> {
+        if let Object::Doc { doc, own: false } = object
+            && flags.write
+            && self.edits_stamped(guard, *doc, flags, false)?
+        {
+            let entry = self.enter_edit(guard, *doc)?;
+            let opened = self.open_draft(guard, request, entry.node, *doc, flags)?;
+            return Ok(Created { entry, opened });
+        }
+        let state = &mut **guard;
         if let (Object::Doc { doc, own: true }, Some(caller)) = (object, caller) {
             let doc = match self.decide(state, request, *doc, (dir, name), caller, flags)? {
                 Decision::AsItIs | Decision::Draft => *doc,
@@ -255,6 +242,16 @@ impl Fs {
                     new
                 }
             };
+            let entry = self.enter_doc(state, doc, Some((dir, name)))?;
+            let opened = self.open_draft(state, request, entry.node, doc, flags)?;
+            return Ok(Created { entry, opened });
+        }
+        if let (Object::Plain(plain), Some(caller)) = (object, caller)
+            && flags.write
+            && self.is_ordinary_text(state, dir, name)
+        {
+            let place = Place { dir, name };
+            let doc = self.create_over_text(state, request, *plain, place, caller, flags)?;
             let entry = self.enter_doc(state, doc, Some((dir, name)))?;
             let opened = self.open_draft(state, request, entry.node, doc, flags)?;
             return Ok(Created { entry, opened });
@@ -293,10 +290,21 @@ impl Fs {
     ) -> Result<Opened> {
         match what {
             What::Dir(_) => Err(Error::IsDirectory),
-            What::Plain(plain) => self.open_plain(&mut self.lock(), node, *plain, flags),
+            What::Plain(plain) => {
+                let (plain, guard) = match flags.write {
+                    true => {
+                        let copy = !flags.truncate && !flags.append;
+                        self.claim(request, node, *plain, copy)?
+                    }
+                    false => (*plain, self.lock()),
+                };
+                self.open_plain_node(guard, request, node, plain, flags)
+            }
             What::Doc {
-                doc, alias: None, ..
-            } => self.open_draft(&mut self.lock(), request, node, *doc, flags),
+                doc,
+                alias: None,
+                ino,
+            } => self.open_stamped(request, node, *doc, *ino, flags),
             What::Doc {
                 doc,
                 alias: Some(alias),
@@ -316,43 +324,6 @@ impl Fs {
                 })
             }
         }
-    }
-
-    fn open_plain(
-        &self,
-        state: &mut State,
-        node: NodeId,
-        id: PlainId,
-        flags: Flags,
-    ) -> Result<Opened> {
-        let plain = state.docs.plain(id).ok_or(Error::Stale)?;
-        let file = match state.nodes.get(node).and_then(|node| node.file()) {
-            Some(file) if plain.gone => file.clone(),
-            _ if plain.gone => return Err(Error::Stale),
-            _ => {
-                let path = state.dirs.path(plain.dir).ok_or(Error::Stale)?;
-                let (area, name) = (plain.area, &plain.name);
-                let file = self.local.open_file(area, &path, name, flags.access())?;
-                self.admit(&file)?;
-                Arc::new(file)
-            }
-        };
-        if flags.truncate {
-            file.set_len(0)?;
-        }
-        state.nodes.opened(node, Some(&file));
-        let open = Open::Plain {
-            plain: id,
-            file,
-            write: flags.write,
-            flushed: false,
-        };
-        let handle = state.handles.insert(node, open);
-        Ok(Opened {
-            handle,
-            // It may be renamed and so be a handoff by the time it is closed.
-            flush: flags.write,
-        })
     }
 
     /// Opens what the node shows: the draft where it shows the draft, else the stored file in place.
@@ -396,7 +367,7 @@ impl Fs {
                     return Err(Error::Stale);
                 }
                 if flags.truncate {
-                    self.keep_version(state, id)?;
+                    // What it held was kept before.
                     file.set_len(0)?;
                     self.touch(state, dir, &name);
                     rewrite = true;

@@ -1,9 +1,10 @@
 //! Planning the merge of a queue: what `pending.md` holds as things stand (spec 6.1, 6.2).
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::dirs::DirId;
 use super::index::{Known, Unread};
@@ -13,13 +14,33 @@ use super::types::Entry;
 use super::{Fs, Request, State};
 use crate::error::{Error, Result};
 use crate::names::StampedName;
+use crate::session::Caller;
 
 /// How soon what could not be published is tried again.
 const LEFT: Duration = Duration::from_secs(1);
 
 /// The last plan of each queue, and the state of the index it was made from.
 #[derive(Debug, Default)]
-pub(super) struct Plans(HashMap<DirId, (u64, Arc<Plan>)>);
+pub(super) struct Plans {
+    last: HashMap<DirId, (u64, Arc<Plan>)>,
+    newest: Option<SystemTime>,
+}
+
+impl Plans {
+    /// The mtime of a new content. Two contents never share an mtime, whatever the clock does.
+    pub(super) fn new_mtime(&mut self, now: SystemTime) -> SystemTime {
+        let after = |newest: SystemTime| newest + Duration::from_nanos(1);
+        let mtime = self.newest.map_or(now, |newest| now.max(after(newest)));
+        self.newest = Some(mtime);
+        mtime
+    }
+}
+
+/// The order of a merge (spec 6.1).
+pub(super) fn in_order(a: &Arc<Item>, b: &Arc<Item>) -> Ordering {
+    let key = |item: &Arc<Item>| (item.stamp, item.mtime);
+    key(a).cmp(&key(b)).then_with(|| a.shown().cmp(b.shown()))
+}
 
 impl Fs {
     /// The merge of a queue as it will stand once the writers that have closed have let go, as far as anybody can tell:
@@ -40,7 +61,7 @@ impl Fs {
         }
         let queues = self.noticed(self.queues_below(state, queue))?;
         let generation = state.index.generation;
-        let old = state.plans.0.get(&queue);
+        let old = state.plans.last.get(&queue);
         if let Some((of, plan)) = old
             && *of == generation
             && !plan.provisional
@@ -71,25 +92,19 @@ impl Fs {
             provisional |= self.merge_queue(state, (queue, dir), &left_out, &mut items)?;
         }
         // They come by name, so mostly in order.
-        items.sort_by(|a, b| {
-            let key = |item: &Arc<Item>| (item.stamp, item.mtime);
-            key(a).cmp(&key(b)).then_with(|| a.shown().cmp(b.shown()))
-        });
-        let old = state.plans.0.get(&queue).map(|(_, plan)| plan.clone());
+        items.sort_by(in_order);
+        let old = state.plans.last.get(&queue).map(|(_, plan)| plan.clone());
         let plan = match old {
             Some(old) if old.items == items && old.provisional == provisional => old,
             old => {
-                let now = self.clock.now();
                 let mtime = match &old {
                     Some(old) if old.items == items => old.mtime,
-                    // Two contents never share an mtime, whatever the clock does.
-                    Some(old) => now.max(old.mtime + Duration::from_nanos(1)),
-                    None => now,
+                    _ => state.plans.new_mtime(self.clock.now()),
                 };
                 Arc::new(Plan::new(queue, items, mtime, provisional))
             }
         };
-        state.plans.0.insert(queue, (generation, plan.clone()));
+        state.plans.last.insert(queue, (generation, plan.clone()));
         Ok(plan)
     }
 
@@ -134,6 +149,13 @@ impl Fs {
             let Some(stamped) = StampedName::parse(&name) else {
                 continue;
             };
+            if unread.get(&name) == Some(&Unread::Unfinished) {
+                log::debug!(
+                    "{}: somebody is writing it; it is merged when nobody does",
+                    path.join(&*name).display()
+                );
+                continue;
+            }
             if unread.get(&name) == Some(&Unread::Forbidden) {
                 // Blanks in its place would tell nobody anything. It is merged once it can be read, which nothing tells us.
                 log::debug!(
@@ -175,20 +197,30 @@ impl Fs {
             .unwrap_or(done.clone())
     }
 
-    /// A look-up of `pending.md`: a node of its own, with the content as it stands now.
+    /// A look-up of `pending.md`: a node of its own, with the content as it stands now for this caller; `None` where all
+    /// find the same.
     pub(super) fn enter_merge(
         &self,
         state: &mut State,
         request: Request,
         queue: DirId,
-        peek: bool,
+        caller: Option<&Caller>,
     ) -> Result<Entry> {
         let reserved = state.turns.reserved(request.tid, queue, Instant::now());
-        let plan = match reserved {
-            Some(reserved) => reserved.snapshot.plan.clone(),
-            None => self.plan(state, queue)?,
+        let plan = if let Some(reserved) = reserved {
+            reserved.snapshot.plan.clone()
+        } else if let Some(caller) = caller {
+            match self.looks_again(state, queue, caller) {
+                Some(snapshot) => snapshot.plan.clone(),
+                None => {
+                    let pending = self.plan(state, queue)?;
+                    self.merge_for(state, caller, pending)
+                }
+            }
+        } else {
+            self.plan(state, queue)?
         };
-        let what = What::Merge { plan, peek };
+        let what = What::Merge { plan, peek: false };
         let attr = self.attr_of(state, &what)?;
         let node = state.nodes.look_up(what);
         Ok(Entry { node, attr })

@@ -4,9 +4,9 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use super::Fs;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::names::StampedName;
-use crate::store::local::Area;
+use crate::store::local::{Area, Kept, version_of};
 use crate::store::{Access, Meta};
 
 impl Fs {
@@ -14,6 +14,7 @@ impl Fs {
     /// empty. What cannot be recovered stays where it is, and is tried again at the next mount.
     pub(super) fn recover(&self) -> Result<()> {
         self.recover_unanswered()?;
+        self.recover_rewriting()?;
         for area in [Area::Drafts, Area::Edits] {
             for (queue, name, meta) in self.local.list_all(area)? {
                 let recovered = self.recover_one(area, &queue, &name, &meta);
@@ -26,6 +27,35 @@ impl Fs {
                         path.display()
                     ),
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives what is empty, because rewriting it in place was cut short, its content back (spec 3.9).
+    fn recover_rewriting(&self) -> Result<()> {
+        for (queue, name, _) in self.local.list_all(Area::Rewriting)? {
+            let kept = Kept { queue, name };
+            let of = version_of(&kept.name).map(|(of, _)| of);
+            let back = of.map(|of| self.put_back(&kept, &kept.queue, of));
+            let path = kept.queue.join(of.unwrap_or(&kept.name));
+            let recovered = match back.transpose() {
+                Ok(Some(Some(_))) => {
+                    log::warn!(
+                        "{}: was being rewritten; what it held is put back",
+                        path.display()
+                    );
+                    Ok(())
+                }
+                Ok(_) => self.local.keep_rewritten(&kept),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = recovered {
+                log::error!(
+                    "{}: was being rewritten and what it held cannot be put back ({error}); it is tried again at the \
+                     next mount",
+                    path.display()
+                );
             }
         }
         Ok(())
@@ -61,9 +91,11 @@ impl Fs {
             ));
         };
         if self.options.sync {
-            self.local
-                .open_file(area, queue, name, Access::READ)?
-                .sync_all()?;
+            match self.local.open_file(area, queue, name, Access::READ) {
+                // Its writer's umask forbids to read it.
+                Err(Error::AccessDenied) => rustix::fs::syncfs(self.local.dir(area, queue)?)?,
+                file => file?.sync_all()?,
+            }
         }
         let partial = stamped.pending().with_slug(stamped.slug().partial());
         let partial = self.move_draft((area, queue), &stamped, meta.ino, &partial)?;

@@ -7,6 +7,7 @@ use super::dirs::{DirId, DirKind};
 use super::docs::{DocId, PlainId};
 use super::handles::{Open, OpenDoc};
 use super::resolve::{Object, check_name};
+use super::scratch::is_own_name;
 use super::types::NodeId;
 use super::{Fs, Request, State};
 use crate::error::{Error, Result};
@@ -55,30 +56,33 @@ impl Fs {
             };
             state.aliases.any(dir, name)
                 || state.aliases.any(new_dir, new_name)
+                || self.is_ordinary_text(state, dir, name)
                 || needs_alias(state, new_dir, new_name)
+                || is_own_name(state, dir, name)
+                || is_own_name(state, new_dir, new_name)
         });
         let (dir, new_dir) = {
-            let mut state = self.lock();
-            let dir = state.dir(parent)?;
-            if state.nodes.primed.must_ask(dir, name) {
-                // What the kernel was told of it would go with it to its new name. It looks it up, and comes back.
-                return Err(Error::Stale);
-            }
-            (dir, state.dir(new_parent)?)
+            let state = self.lock();
+            (state.dir(parent)?, state.dir(new_parent)?)
         };
         let from = Place { dir, name };
         let to = Place {
             dir: new_dir,
             name: new_name,
         };
+        self.inherit(parent, name, caller.as_ref())?;
         // What this publishes must be durable first, and that takes long: it is done without the lock.
-        self.sync_scratch(from, caller.as_ref())?;
+        self.sync_scratch(from, to, caller.as_ref())?;
         let queues: Vec<_> = {
             let mut guard = self.lock();
             let state = &mut *guard;
-            let source = self.resolve(state, dir, name, caller.as_ref())?;
+            let source = self.resolve_own(state, dir, name, caller.as_ref())?;
             self.make_way(state, new_dir, new_name);
-            let target = match self.resolve(state, new_dir, new_name, caller.as_ref()) {
+            let target = match source {
+                Object::Dir(_) => self.resolve(state, new_dir, new_name, caller.as_ref()),
+                _ => self.resolve_own(state, new_dir, new_name, caller.as_ref()),
+            };
+            let target = match target {
                 Ok(Object::Pending) | Err(Error::NotFound) => None,
                 Ok(Object::Peek | Object::Status) => return Err(Error::NotPermitted),
                 target => Some(target?),
@@ -151,7 +155,7 @@ impl Fs {
     }
 
     /// Makes a scratch or ordinary file's content durable, in case the rename publishes it.
-    fn sync_scratch(&self, from: Place<'_>, caller: Option<&Caller>) -> Result<()> {
+    fn sync_scratch(&self, from: Place<'_>, to: Place<'_>, caller: Option<&Caller>) -> Result<()> {
         if !self.options.sync {
             return Ok(());
         }
@@ -159,7 +163,7 @@ impl Fs {
             let mut guard = self.lock();
             let state = &mut *guard;
             match self.resolve(state, from.dir, from.name, caller)? {
-                Object::Plain(plain) if state.is_queue(from.dir) => {
+                Object::Plain(plain) if state.is_queue(from.dir) || state.is_queue(to.dir) => {
                     self.plain_file(state, plain).ok()
                 }
                 _ => None,
@@ -219,12 +223,10 @@ impl Fs {
         }
         let old = state.dirs.path(from.dir).ok_or(Error::NotFound)?;
         let new = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
+        self.before_dir_rename(state, dir)?;
         self.local
             .rename_queue((&old, from.name), (&new, to.name), false)?;
-        let kind = self.kind_of_dir(state, to.dir, to.name);
-        for changed in state.dirs.renamed(dir, to.dir, to.name, kind) {
-            state.index.drop_queue(changed);
-        }
+        self.dir_renamed(state, dir, to.dir, to.name);
         self.touch(state, from.dir, from.name);
         self.touch(state, to.dir, to.name);
         state.index.generation += 1;

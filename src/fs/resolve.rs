@@ -7,8 +7,9 @@ use std::time::Instant;
 use super::dirs::{DirId, DirKind};
 use super::docs::{Content, Doc, DocId, PlainId};
 use super::nodes::What;
+use super::scratch::is_own_name;
 use super::types::{Entry, NodeId};
-use super::{Fs, Request, State};
+use super::{Fs, Promised, Request, State};
 use crate::error::{Error, Result};
 use crate::names::{self, NameClass, StampedName};
 use crate::session::Caller;
@@ -50,17 +51,28 @@ impl Fs {
             let mut guard = self.lock();
             let state = &mut *guard;
             let dir = state.dir(parent)?;
-            self.drop_expired_forks(state);
-            state.nodes.primed.asked(dir, name);
-            if let Some((doc, caller)) = state.take_fork(request.tid, dir, name) {
-                let looked_up = &mut state.looked_up;
-                looked_up.note(request.tid, dir, name, Some(&caller), false);
-                return self.enter_doc(state, doc, Some((dir, name)));
+            if is_own_name(state, dir, name) {
+                self.load_scratch(state, dir)?;
+                self.keep_own(state, request, dir, name)?;
             }
+            self.drop_expired_forks(state);
+            if let Some((to, caller)) = state.take_fork(request.tid, dir, name) {
+                let looked_up = &mut state.looked_up;
+                looked_up.note(request.tid, dir, name, caller.as_ref(), false);
+                return match (to, caller) {
+                    (Promised::Doc(doc), Some(_)) => self.enter_doc(state, doc, Some((dir, name))),
+                    (Promised::Doc(doc), None) => self.enter_edit(state, doc),
+                    (Promised::Edit(edit), _) => self.enter(state, dir, name, &Object::Plain(edit)),
+                };
+            }
+            self.publish_emptied(state, request, dir, name)?;
             // What this thread looked up before is over.
             state.looked_up.note(request.tid, dir, name, None, false);
         }
         let caller = self.caller_of_alias(request, parent, name);
+        if let Some(caller) = caller.as_ref().filter(|_| name == names::PENDING) {
+            self.end_second_look_of_ended(caller);
+        }
         let mut guard = self.lock();
         let state = &mut *guard;
         let dir = state.dir(parent)?;
@@ -73,7 +85,13 @@ impl Fs {
             if state.take_unlinked_pending(request.tid, dir) {
                 return Err(Error::NotFound);
             }
-            return self.enter_merge(state, request, dir, false);
+            return self.enter_merge(state, request, dir, caller.as_ref());
+        }
+        if let Object::Dir(child) = object
+            && !state.nodes.knows_dir(child)
+            && state.nodes.dentries.must_look_up_again(request.tid)
+        {
+            return Err(Error::Stale);
         }
         match object {
             // Nobody tells these callers apart, so they cannot be told to look again: each has a node of its own, which
@@ -119,19 +137,12 @@ impl Fs {
                 }
                 match self.resolve_backing(state, dir, name) {
                     Err(Error::NotFound)
-                        if matches!(class, NameClass::Scratch | NameClass::Status) =>
+                        if matches!(
+                            class,
+                            NameClass::Scratch | NameClass::SharedScratch | NameClass::Hidden
+                        ) =>
                     {
-                        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-                        let meta = self.local.stat(Area::Scratch, &path, name)?;
-                        match meta.kind {
-                            Kind::File => Ok(Object::Plain(state.docs.enter_plain(
-                                Area::Scratch,
-                                dir,
-                                name,
-                                meta.ino,
-                            ))),
-                            _ => Err(Error::NotFound),
-                        }
+                        self.resolve_scratch(state, dir, name, caller)
                     }
                     found => found,
                 }
@@ -188,25 +199,20 @@ impl Fs {
             NameClass::Stamped(stamped) if !stamped.is_pending() && state.is_queue(dir) => stamped,
             _ => return,
         };
-        let known = state.docs.named(dir, &stamped);
-        let written = known
-            .and_then(|id| state.docs.get(id))
-            .is_some_and(|doc| doc.writers > 0);
-        let Some(path) = state.dirs.path(dir).filter(|_| !written) else {
+        let Some(path) = state.dirs.path(dir) else {
             return;
         };
-        let (name, now) = (stamped.to_os_string(), self.clock.now());
+        let name = stamped.to_os_string();
         let expired = self
             .store
             .stat(&path, &name)
-            .is_ok_and(|meta| meta.kind == Kind::File && self.is_expired(&stamped, &meta));
-        if expired
-            && self
-                .local
-                .may_delete(&path.join(&name), self.retention, now)
-            && self.store.remove(&path, &name).is_ok()
-        {
-            if let Some(id) = known {
+            .is_ok_and(|meta| self.may_delete(state, dir, &path, &stamped, &meta));
+        if expired {
+            self.pin_file(state, &path, &name);
+            if self.store.remove(&path, &name).is_err() {
+                return;
+            }
+            if let Some(id) = state.docs.named(dir, &stamped) {
                 self.doc_gone(state, id);
             }
             self.touch(state, dir, &name);
@@ -243,13 +249,20 @@ impl Fs {
         let Some(doc) = state.docs.get(id) else {
             return Ok(false);
         };
-        if !matches!(doc.content, Content::Stored) {
-            return Ok(!doc.is_gone());
-        }
         let Some(path) = state.dirs.path(doc.dir) else {
             return Ok(false);
         };
         let (dir, name) = (doc.dir, doc.name.clone());
+        if !matches!(doc.content, Content::Stored) {
+            // An edit does not keep what was consumed from expiring (spec 7.1).
+            let may_expire = doc.is_stored() && !name.is_pending();
+            let expired = may_expire && {
+                let stored = self.store.stat(&path, &name.to_os_string());
+                stored.is_ok_and(|meta| self.is_expired(&name, &meta))
+                    || stored.is_err_and(Error::is_absence)
+            };
+            return Ok(!doc.is_gone() && !expired);
+        }
         for name in [name.clone(), name.consumed(), name.pending()] {
             match self.store.stat(&path, &name.to_os_string()) {
                 Ok(meta)
@@ -293,10 +306,7 @@ impl Fs {
                 name,
                 meta.ino,
             ))),
-            Kind::Directory => {
-                let kind = self.kind_of_dir(state, dir, name);
-                Ok(Object::Dir(state.dirs.enter(dir, name, meta.ino, kind)))
-            }
+            Kind::Directory => Ok(Object::Dir(self.enter_dir(state, dir, name, meta.ino)?)),
             Kind::Other => Err(Error::NotFound),
         }
     }
@@ -359,8 +369,24 @@ impl Fs {
         alias: Option<(DirId, &OsStr)>,
     ) -> Result<Entry> {
         let what = self.view(state, id, alias)?;
+        self.enter_view(state, id, what)
+    }
+
+    /// A node for the draft of an edit, seen under its stamped name.
+    pub(super) fn enter_edit(&self, state: &mut State, id: DocId) -> Result<Entry> {
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let what = What::Doc {
+            doc: id,
+            alias: None,
+            ino: doc.ino_seen(true),
+        };
+        self.enter_view(state, id, what)
+    }
+
+    fn enter_view(&self, state: &mut State, id: DocId, what: What) -> Result<Entry> {
         let attr = self.attr_of(state, &what)?;
-        let own = state.docs.get(id).filter(|_| alias.is_none());
+        let stamped = matches!(what, What::Doc { alias: None, .. });
+        let own = state.docs.get(id).filter(|_| stamped);
         let own = own.map(|doc| (doc.dir, doc.name.to_os_string()));
         let node = match own {
             Some((dir, name)) => state.nodes.look_up_file(what, attr.meta.ino, (dir, &name)),
@@ -387,10 +413,20 @@ impl Fs {
         if state.promised.forks.is_empty() && state.promised.unlinked_pending.is_empty() {
             return;
         }
-        for doc in state.expired_forks(Instant::now()) {
-            // It may have been somebody else's draft too, or be it again.
-            if state.docs.get(doc).is_some_and(Doc::waits_for_its_open) {
-                self.drop_draft(state, doc);
+        for to in state.expired_forks(Instant::now()) {
+            match to {
+                // It may have been somebody else's draft too, or be it again.
+                Promised::Doc(doc) => {
+                    if state.docs.get(doc).is_some_and(Doc::waits_for_its_open) {
+                        self.drop_draft(state, doc);
+                    }
+                }
+                Promised::Edit(edit) if !state.is_awaited(to) => {
+                    if state.docs.edit_mut(edit).is_some_and(|it| it.writers == 0) {
+                        self.drop_plain_edit(state, edit);
+                    }
+                }
+                Promised::Edit(_) => {}
             }
         }
     }

@@ -2,15 +2,17 @@
 
 use std::ffi::OsStr;
 use std::fs::{File, Permissions};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
+use parking_lot::MutexGuard;
 use rustix::fs::XattrFlags;
 
 use super::docs::DocId;
 use super::handles::Open;
-use super::nodes::{Node, What};
+use super::nodes::What;
 use super::types::{Attr, Handle, NodeId, SetAttr};
 use super::{Fs, Request, State};
 use crate::error::{Error, Result};
@@ -27,13 +29,26 @@ impl Fs {
         handle: Option<Handle>,
         set: SetAttr,
     ) -> Result<Attr> {
+        if let (Some(size), None) = (set.size, handle) {
+            let what = match node {
+                NodeId::ROOT => None,
+                node => Some(self.known(&mut self.lock(), node)?),
+            };
+            self.check_size(&set)?;
+            if let Some(What::Plain(plain)) = what {
+                if self.truncate_over(request, plain, size)?.is_some() {
+                    return self.getattr(node);
+                }
+                drop(self.claim(request, node, plain, size > 0)?);
+            }
+        }
         {
             let mut guard = self.lock();
-            let state = &mut *guard;
             let what = match node {
                 NodeId::ROOT => What::Dir(super::dirs::DirId::ROOT),
-                node => self.known(state, node)?,
+                node => self.known(&mut guard, node)?,
             };
+            let state = &mut *guard;
             match what {
                 // Whatever is done to the virtual files succeeds and changes nothing (spec 4.7).
                 What::Merge { .. } | What::Status(_) => {}
@@ -44,14 +59,18 @@ impl Fs {
                     change(&file, &set)?;
                 }
                 What::Doc { doc, ino, alias } => {
-                    if alias.is_none() && state.must_ask(node, doc) {
-                        // Times may have it expire: the kernel looks it up, does not believe any more what it was told,
-                        // and comes back.
-                        return Err(Error::Stale);
+                    let doc_of = state.docs.get(doc);
+                    let consumed = doc_of.is_some_and(|it| it.is_stored() && !it.name.is_pending());
+                    if alias.is_some() && consumed && set.size.is_some() && handle.is_none() {
+                        // Read-only through an alias (spec 4.3).
+                        return Err(Error::AccessDenied);
                     }
-                    self.set_doc(state, request, (doc, ino), node, handle, &set)?;
+                    self.set_doc(&mut guard, request, (doc, ino), node, handle, &set)?;
                 }
                 What::Plain(plain) => {
+                    if let (Some(handle), Some(_)) = (handle, set.size) {
+                        state.mark_dirty(handle, request.tid);
+                    }
                     let file = match state.file_of(node, handle, &set) {
                         Some(file) => file,
                         None => {
@@ -84,35 +103,33 @@ impl Fs {
 
     fn set_doc(
         &self,
-        state: &mut State,
+        guard: &mut MutexGuard<'_, State>,
         request: Request,
         (id, ino): (DocId, u64),
         node: NodeId,
         handle: Option<Handle>,
         set: &SetAttr,
     ) -> Result<()> {
-        let file = match state.file_of(node, handle, set) {
+        // truncate(2) by path: one change, and nobody holds the file for more.
+        let mut at_once = false;
+        let file = match guard.file_of(node, handle, set) {
             Some(file) => file,
-            None => self.doc_file(state, id, ino, access_for(set))?,
+            None => self.doc_file(guard, id, ino, access_for(set))?,
         };
         self.check_size(set)?;
         if let Some(size) = set.size {
             let shrinks = size < stat_file(&*file)?.size;
-            self.before_change(state, id, &file, shrinks)?;
-            if let Some(draft) = state.docs.get_mut(id).and_then(|doc| doc.draft_mut()) {
+            self.before_change(guard, id, &file, shrinks)?;
+            if let Some(draft) = guard.docs.get_mut(id).and_then(|doc| doc.draft_mut()) {
                 // Whatever went wrong with the old bytes: they are gone.
                 draft.damaged &= size > 0;
             }
             match handle {
-                Some(handle) => state.mark_dirty(handle, request.tid),
-                // truncate(2) by path: one change, and nobody holds the file for more.
-                None => {
-                    if let Some(doc) = state.docs.get_mut(id).filter(|doc| doc.writers == 0) {
-                        doc.version_kept = false;
-                    }
-                }
+                Some(handle) => guard.mark_dirty(handle, request.tid),
+                None => at_once = guard.docs.get(id).is_some_and(|doc| doc.writers == 0),
             }
         }
+        let state = &mut **guard;
         // A draft is reached through its own descriptor, which may write even where the mode forbids it.
         let drafted = state
             .docs
@@ -120,7 +137,11 @@ impl Fs {
             .and_then(|doc| doc.draft())
             .filter(|draft| draft.ino == ino)
             .map(|draft| draft.file.clone());
-        change(drafted.as_ref().unwrap_or(&file), set)?;
+        let changed = change(drafted.as_ref().unwrap_or(&file), set);
+        if at_once {
+            self.version_written(state, id);
+        }
+        changed?;
         if let Some(doc) = state.docs.get_mut(id) {
             if (set.atime.is_some() || set.mtime.is_some())
                 && doc.draft().is_some_and(|draft| !draft.modified)
@@ -236,19 +257,6 @@ impl Fs {
 }
 
 impl State {
-    /// Must the kernel ask for the name of this doc first? Not if it is open, as it has to be for what is asked of a
-    /// descriptor.
-    fn must_ask(&mut self, node: NodeId, id: DocId) -> bool {
-        let open = self.nodes.get(node).is_some_and(Node::is_open);
-        match self.docs.get(id).filter(|_| !open) {
-            Some(doc) => {
-                let name = doc.name.to_os_string();
-                self.nodes.primed.must_ask(doc.dir, &name)
-            }
-            None => false,
-        }
-    }
-
     /// The open file behind a handle; or behind a node, where any will do: fchmod(2) and futimens(3) come without their
     /// handle, and the file may be under no name any more.
     fn file_of(&self, node: NodeId, handle: Option<Handle>, set: &SetAttr) -> Option<Arc<File>> {
@@ -264,9 +272,9 @@ impl State {
 
 fn access_for(set: &SetAttr) -> Access {
     if set.size.is_some() {
-        Access::BOTH
+        Access::WRITE
     } else {
-        Access::READ
+        Access::NONE
     }
 }
 
@@ -274,11 +282,13 @@ fn change(file: &File, set: &SetAttr) -> Result<()> {
     if let Some(size) = set.size {
         file.set_len(size)?;
     }
+    // Its mode may forbid to open it, and a descriptor that was not opened takes no changes: but its name in /proc does.
+    let name = format!("/proc/self/fd/{}", file.as_raw_fd());
     if let Some(mode) = set.mode {
-        file.set_permissions(Permissions::from_mode(mode & 0o7777))?;
+        std::fs::set_permissions(&name, Permissions::from_mode(mode & 0o7777))?;
     }
     if set.uid.is_some() || set.gid.is_some() {
-        std::os::unix::fs::fchown(file, set.uid, set.gid)?;
+        std::os::unix::fs::chown(&name, set.uid, set.gid)?;
     }
     if set.atime.is_some() || set.mtime.is_some() {
         beneath::set_times(file, set.atime, set.mtime)?;

@@ -77,6 +77,8 @@ impl Fs {
             return;
         };
         state.single_file.agents.insert(process);
+        // What its session consumed is not all that it looks for from now on.
+        self.end_second_looks(state, &caller.session);
         let now = self.clock.now();
         let recent = std::mem::take(&mut state.single_file.recent);
         for read in recent {

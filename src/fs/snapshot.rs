@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::SystemTime;
 
-use chrono::{DateTime, FixedOffset, Utc};
+use chrono::{DateTime, FixedOffset};
 use parking_lot::Mutex;
 
 use super::Fs;
 use super::dirs::DirId;
 use super::index::Known;
+use crate::clock::calendar;
 use crate::delivery::Delivered;
 use crate::error::{Error, Result};
 use crate::merge::{self, Layout, Piece};
@@ -81,7 +82,7 @@ impl Item {
         merge::Entry {
             path: self.shown(),
             size: self.size,
-            written: DateTime::<Utc>::from(self.mtime).with_timezone(&self.offset),
+            written: calendar(self.mtime).with_timezone(&self.offset),
             stays_as: self.stays_as(),
             ends_with_newline: self.newline,
         }
@@ -195,6 +196,11 @@ impl Snapshot {
                 files.kept.entry(i).or_insert_with(|| file.clone());
             }
         }
+    }
+
+    /// How many files are open for it that are under their names no more.
+    pub(super) fn kept_open(&self) -> usize {
+        self.files.lock().kept.len()
     }
 
     /// Was the reader shown this item as it is? One that was written to since may have the same size and even the same

@@ -8,8 +8,9 @@ use serde::Serialize;
 use super::dirs::DirId;
 use super::{Fs, State};
 use crate::error::{Error, Result};
-use crate::names::StampedName;
+use crate::names::{self, StampedName};
 use crate::store::Kind;
+use crate::store::first_mount::is_hidden;
 
 /// Who mounts again when this daemon dies (spec 8.3).
 #[derive(Clone, Debug, Serialize)]
@@ -33,11 +34,26 @@ struct Status {
     uptime_seconds: u64,
     pending: u64,
     consumed: u64,
+    found: Found,
     oldest_pending: Option<Aged>,
     drafts: Vec<Draft>,
+    turns: Vec<Turn>,
     /// What is wrong with the backing directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     trouble: Option<String>,
+}
+
+/// What the first mount found, and what became of it (spec 3.6).
+#[derive(Debug, Serialize)]
+struct Found {
+    /// This mount is the first one.
+    first_mount: bool,
+    /// So many files became handoffs then.
+    adopted: u64,
+    /// So many files of queues, as they are now, are ordinary: shown and never merged.
+    ordinary: u64,
+    /// So many consumed handoffs were past their time then: hidden, and never deleted.
+    hidden: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -54,11 +70,22 @@ struct Draft {
     age_seconds: u64,
 }
 
+/// A reader that has not met the end yet, and for which others wait (spec 6.4, 6.8).
+#[derive(Debug, Serialize)]
+struct Turn {
+    /// The `pending.md` that it reads.
+    name: String,
+    pid: u32,
+    age_seconds: u64,
+    /// How long it has read nothing.
+    idle_seconds: u64,
+}
+
 impl Fs {
     pub(super) fn status(&self, state: &mut State) -> Result<Vec<u8>> {
         let now = self.clock.now();
         let age = |since: SystemTime| now.duration_since(since).unwrap_or_default().as_secs();
-        let (mut pending, mut consumed) = (0, 0);
+        let (mut pending, mut consumed, mut ordinary) = (0, 0, 0);
         let mut oldest: Option<(SystemTime, String)> = None;
         // It says what is wrong also where nothing else can be said any more.
         let queues = self.queues_below(state, DirId::ROOT);
@@ -86,6 +113,13 @@ impl Fs {
                     {
                         consumed += 1;
                     }
+                    None if known.kind == Kind::File
+                        && !is_hidden(name)
+                        && name != names::PENDING
+                        && !self.is_stray(state, dir, name) =>
+                    {
+                        ordinary += 1;
+                    }
                     _ => {}
                 }
             }
@@ -108,6 +142,24 @@ impl Fs {
             })
             .collect();
         drafts.sort_by(|a, b| a.name.cmp(&b.name));
+        let monotonic = self.clock.monotonic();
+        let turns = state
+            .turns
+            .held()
+            .map(|(queue, pid, since, last_read)| Turn {
+                name: shown(
+                    &state
+                        .dirs
+                        .path(queue)
+                        .unwrap_or_default()
+                        .join(names::PENDING),
+                ),
+                pid,
+                age_seconds: monotonic.duration_since(since).as_secs(),
+                idle_seconds: monotonic.duration_since(last_read).as_secs(),
+            });
+        let turns = turns.collect();
+        let (first_mount, adopted, hidden) = self.local.first_mount();
         let status = Status {
             pid: std::process::id(),
             supervisor: self.supervision.lock().clone(),
@@ -117,11 +169,18 @@ impl Fs {
             uptime_seconds: age(self.started),
             pending,
             consumed,
+            found: Found {
+                first_mount,
+                adopted,
+                ordinary,
+                hidden,
+            },
             oldest_pending: oldest.map(|(mtime, name)| Aged {
                 name,
                 age_seconds: age(mtime),
             }),
             drafts,
+            turns,
             trouble: self.trouble().or(unreadable),
         };
         let json = serde_json::to_string_pretty(&status).map_err(|_| Error::Os(libc::EIO))?;

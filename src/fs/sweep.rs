@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use super::dirs::DirId;
 use super::docs::{Content, DocId};
-use super::{Fs, State};
+use super::{Fs, Promised, State};
 use crate::error::{Error, Result};
 use crate::names::StampedName;
 use crate::session::{Process, Session};
@@ -27,7 +27,12 @@ impl Fs {
         }
         if let Err(error) = self.local.sweep(self.retention, self.clock.now()) {
             log::warn!(
-                "expired scratch files and replaced versions could not all be deleted ({error}); the next sweep tries again"
+                "expired replaced versions and removed handoffs could not all be deleted ({error}); the next sweep tries again"
+            );
+        }
+        if let Err(error) = self.sweep_scratch() {
+            log::warn!(
+                "expired scratch files could not all be deleted ({error}); the next sweep tries again"
             );
         }
         self.forget_sessions();
@@ -75,21 +80,10 @@ impl Fs {
         let (Some(path), Some(stamped)) = (state.dirs.path(dir), StampedName::parse(name)) else {
             return;
         };
-        let used = |id| state.docs.get(id).is_some_and(|doc| doc.writers > 0);
-        // Not a byte was ever written to it (spec 4.8).
-        let may_go = |meta: &Meta| {
-            !stamped.is_pending()
-                || meta.size == 0 && !state.docs.named(dir, &stamped).is_some_and(used)
-        };
-        let now = self.clock.now();
         // What is deleted was looked at just now: its mtime may have been set meanwhile.
         let deleted = match self.store.stat(&path, name) {
-            Ok(meta)
-                if meta.kind == Kind::File
-                    && may_go(&meta)
-                    && self.retention.expired(meta.mtime, now)
-                    && self.may_delete(&path.join(name), now) =>
-            {
+            Ok(meta) if self.may_delete(state, dir, &path, &stamped, &meta) => {
+                self.pin_file(state, &path, name);
                 self.store.remove(&path, name)
             }
             stat => stat.map(drop),
@@ -105,8 +99,25 @@ impl Fs {
         self.touch(state, dir, name);
     }
 
-    fn may_delete(&self, path: &Path, now: SystemTime) -> bool {
-        self.local.may_delete(path, self.retention, now)
+    /// May handoff-fs delete this file of its own accord? A consumed handoff past its time (spec 7.1) or one without a byte
+    /// (4.8), which nobody is writing; never one that the first mount found expired (3.6). Nothing else decides that.
+    pub(super) fn may_delete(
+        &self,
+        state: &State,
+        dir: DirId,
+        queue: &Path,
+        name: &StampedName,
+        meta: &Meta,
+    ) -> bool {
+        let known = state
+            .docs
+            .named(dir, name)
+            .and_then(|id| state.docs.get(id));
+        meta.kind == Kind::File
+            && (!name.is_pending() || meta.size == 0)
+            && known.is_none_or(|doc| doc.writers == 0)
+            && self.retention.expired(meta.mtime, self.clock.now())
+            && !self.local.found_expired(&queue.join(name.to_os_string()))
     }
 
     /// Drafts that could not be published when they were closed: the disk may have room by now.
@@ -120,7 +131,7 @@ impl Fs {
             })
             .map(|(id, _)| id)
             // Emptied for an open that is to come: its old content is not replaced by nothing.
-            .filter(|id| state.promised.forks.iter().all(|fork| fork.doc != *id))
+            .filter(|id| !state.is_awaited(Promised::Doc(*id)))
             .collect();
         for id in left {
             self.last_writer_gone(state, id);
@@ -129,8 +140,12 @@ impl Fs {
 
     fn forget_sessions(&self) {
         let (sessions, agents) = {
-            let state = self.lock();
-            (state.aliases.sessions(), state.single_file.agents())
+            let mut state = self.lock();
+            let looks = &mut state.turns.second_looks;
+            looks.expire(self.clock.monotonic());
+            let mut sessions: Vec<Session> = looks.sessions().cloned().collect();
+            sessions.extend(state.aliases.sessions());
+            (sessions, state.single_file.agents())
         };
         // Asking /proc who lives takes a while: without the lock. Whoever comes in between is asked for next time.
         let ended = |session: &Session| !self.resolver.session_alive(session);
@@ -161,6 +176,8 @@ impl Fs {
             |doc| docs.get(doc).is_some_and(|doc| !doc.is_gone()),
             |dir, done| !index.lacks(dir, done),
         );
+        let looks = &mut state.turns.second_looks;
+        looks.keep_sessions(|session| !ended.contains(session));
         state.single_file.forget(&dead);
         let idle: Vec<DocId> = state
             .docs

@@ -1,7 +1,6 @@
 //! Opening `pending.md`: readers take turns, and wait for writers that are just letting go (spec 4.2, 6.4).
 
-use std::fs::File;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::dirs::DirId;
@@ -12,10 +11,18 @@ use super::types::{NodeId, Opened, Outcome};
 use super::{Fs, PROMISE, Request, State};
 use crate::error::{Error, Result};
 use crate::programs::Role;
-use crate::session::{Caller, Process};
+use crate::session::Caller;
+
+mod readers;
+
+pub(super) use readers::Turns;
+use readers::{Claim, Holder, Reserved};
 
 /// How long an open waits for another reader's turn (spec 6.4). It cannot be killed meanwhile, hence a bound.
 const TURN: Duration = Duration::from_secs(2);
+
+/// A reader that has read nothing for so long is waited for no more (spec 6.8).
+const IDLE: Duration = Duration::from_secs(10);
 
 /// How long a reader waits for the RELEASE of a writer that has closed (spec 4.2).
 const RELEASE: Duration = Duration::from_millis(100);
@@ -26,92 +33,6 @@ const RESERVED: Duration = Duration::from_secs(1);
 /// How long a thread that was answered ESTALE is expected back. It comes at once, but on a machine with much to do that
 /// may take seconds, and a second ESTALE would reach the reader.
 const EXPECTED: Duration = PROMISE;
-
-/// Who reads, and who waits.
-#[derive(Debug, Default)]
-pub(super) struct Turns {
-    /// Unfinished snapshots that will consume.
-    holders: Vec<Holder>,
-    /// Opens that wait, first come first served.
-    waiting: Vec<(u64, DirId)>,
-    reserved: Vec<Reserved>,
-    /// Every snapshot that may still be read.
-    live: Vec<Weak<Snapshot>>,
-    last: u64,
-}
-
-#[derive(Debug)]
-struct Holder {
-    snapshot: Arc<Snapshot>,
-    process: Option<Process>,
-    tid: u32,
-    readings: u32,
-}
-
-#[derive(Debug)]
-pub(super) struct Reserved {
-    tid: u32,
-    queue: DirId,
-    since: Instant,
-    pub(super) snapshot: Arc<Snapshot>,
-    /// A turn of one's own, for which others wait; else a share in the holder's.
-    turn: bool,
-}
-
-impl Turns {
-    /// The file with this inode number is about to change or go: whoever reads a snapshot of it reads this instead.
-    pub(super) fn pin(&mut self, ino: u64, file: &Arc<File>) {
-        self.live.retain(|snapshot| match snapshot.upgrade() {
-            Some(snapshot) => {
-                snapshot.pin(ino, file);
-                true
-            }
-            None => false,
-        });
-    }
-
-    /// How many readers there are, in whatever state.
-    pub(super) fn len(&self) -> usize {
-        self.holders.len() + self.waiting.len() + self.reserved.len()
-    }
-
-    /// Does anybody read a snapshot?
-    pub(super) fn is_read(&self) -> bool {
-        self.live.iter().any(|snapshot| snapshot.strong_count() > 0)
-    }
-
-    /// What this thread is promised at its next open.
-    pub(super) fn reserved(&mut self, tid: u32, queue: DirId, now: Instant) -> Option<&Reserved> {
-        let at = self.reserved_at(tid, queue, now)?;
-        self.reserved.get(at)
-    }
-
-    /// Forgets who did not come back.
-    pub(super) fn forget_missing(&mut self, now: Instant) {
-        self.reserved
-            .retain(|it| now.duration_since(it.since) < EXPECTED);
-    }
-
-    fn reserved_at(&mut self, tid: u32, queue: DirId, now: Instant) -> Option<usize> {
-        self.forget_missing(now);
-        self.reserved
-            .iter()
-            .position(|it| it.tid == tid && it.queue == queue)
-    }
-
-    /// Whether nobody has consumed it yet.
-    pub(super) fn holds(&self, snapshot: &Arc<Snapshot>) -> bool {
-        self.holders
-            .iter()
-            .any(|holder| Arc::ptr_eq(&holder.snapshot, snapshot))
-    }
-
-    /// Its turn is over: it is consumed.
-    pub(super) fn end(&mut self, snapshot: &Arc<Snapshot>) {
-        self.holders
-            .retain(|holder| !Arc::ptr_eq(&holder.snapshot, snapshot));
-    }
-}
 
 impl Doc {
     /// Its writers have flushed everything just now: their RELEASE is on its way, as far as anybody can tell.
@@ -220,15 +141,18 @@ impl Fs {
         }
     }
 
-    /// Does this program search, save or show a part (spec 6.3, 6.5)?
+    /// Does this program search, save or show a part (spec 6.3, 6.5)? A thread may do so for a program that does not.
     pub(super) fn reads_in_passing(&self, caller: &Caller) -> bool {
-        self.plays(caller, Role::Searcher) || self.plays(caller, Role::PartReader)
+        self.plays(caller, Role::Searcher)
+            || self.plays(caller, Role::PartReader)
+            || self.programs.is(Role::Searcher, &caller.thread)
     }
 
     /// Is there nothing to take turns about? Then it does not matter who asks.
     fn has_nothing(&self, state: &mut State, request: Request, plan: &Plan) -> bool {
         let now = Instant::now();
         plan.items.is_empty()
+            && !state.turns.second_looks.any(plan.queue)
             && state
                 .turns
                 .reserved_at(request.tid, plan.queue, now)
@@ -251,10 +175,17 @@ impl Fs {
         let (queue, now) = (plan.queue, Instant::now());
         // Reopened through /proc/self/fd, without a look-up: the snapshot that is open already.
         if let Some(snapshot) = state.snapshot_of(*node) {
-            return Step::Done(Ok(self.open_snapshot(state, opening, snapshot)));
+            return Step::Done(Ok(match state.turns.second_looks.shows(&snapshot) {
+                true => self.open_reading(state, *node, snapshot, 0, None),
+                false => self.open_snapshot(state, opening, snapshot),
+            }));
         }
         if let Some(at) = state.turns.reserved_at(request.tid, queue, now) {
             let reserved = state.turns.reserved.remove(at);
+            if reserved.claim == Claim::SecondLook && Arc::ptr_eq(&reserved.snapshot.plan, plan) {
+                let snapshot = reserved.snapshot;
+                return Step::Done(Ok(self.open_reading(state, *node, snapshot, 0, None)));
+            }
             let snapshot = if reserved.snapshot.plan.same(plan) {
                 reserved.snapshot
             } else {
@@ -262,6 +193,13 @@ impl Fs {
                 state.new_snapshot(plan)
             };
             return Step::Done(Ok(self.open_snapshot(state, opening, snapshot)));
+        }
+        if let Some(snapshot) = self.looks_again(state, queue, caller) {
+            if Arc::ptr_eq(&snapshot.plan, plan) {
+                return Step::Done(Ok(self.open_reading(state, *node, snapshot, 0, None)));
+            }
+            self.reserve(state, opening, snapshot, Claim::SecondLook);
+            return Step::Done(Err(Error::Stale));
         }
         let own = |holder: &&Holder| match (holder.process, caller.process) {
             (Some(holds), Some(asks)) => holds == asks,
@@ -277,17 +215,20 @@ impl Fs {
             if snapshot.plan.same(plan) {
                 return Step::Done(Ok(self.open_snapshot(state, opening, snapshot)));
             }
-            self.reserve(state, opening, snapshot, false);
+            self.reserve(state, opening, snapshot, Claim::Share);
             return Step::Done(Err(Error::Stale));
         }
         let deadline = opening.since + TURN;
-        if now < deadline && self.is_blocked(state, opening, own) {
-            return Step::WaitUntil(deadline);
+        if now < deadline
+            && let Some(until) = self.blocked_until(state, opening, own)
+        {
+            return Step::WaitUntil(until.min(deadline));
         }
         if let Some(until) = self.writers_closing(state, queue, opening.since, now) {
             return Step::WaitUntil(until);
         }
-        match self.settled_plan(state, queue) {
+        let current = self.settled_plan(state, queue);
+        match current.map(|pending| self.merge_for(state, caller, pending)) {
             Err(error) => Step::Done(Err(error)),
             // Nothing can be reserved for a caller whom nothing tells from others (spec 5): he is served what his look-up
             // found, at worst a second time.
@@ -297,35 +238,45 @@ impl Fs {
             }
             Ok(current) => {
                 let snapshot = state.new_snapshot(&current);
-                self.reserve(state, opening, snapshot, true);
+                self.reserve(state, opening, snapshot, Claim::Turn);
                 Step::Done(Err(Error::Stale))
             }
         }
     }
 
-    fn reserve(&self, state: &mut State, opening: &Opening, snapshot: Arc<Snapshot>, turn: bool) {
+    fn reserve(&self, state: &mut State, opening: &Opening, snapshot: Arc<Snapshot>, claim: Claim) {
         state.turns.reserved.push(Reserved {
             tid: opening.request.tid,
             queue: opening.plan.queue,
             since: Instant::now(),
             snapshot,
-            turn,
+            claim,
         });
     }
 
-    /// Is it somebody else's turn? Two queues are in each other's way when one is within the other.
-    fn is_blocked(&self, state: &State, opening: &Opening, own: impl Fn(&&Holder) -> bool) -> bool {
+    /// Until when it is somebody else's turn, if it is. Two queues are in each other's way when one is within the other.
+    fn blocked_until(
+        &self,
+        state: &State,
+        opening: &Opening,
+        own: impl Fn(&&Holder) -> bool,
+    ) -> Option<Instant> {
         let queue = opening.plan.queue;
         let overlaps =
             |other: DirId| state.dirs.is_within(other, queue) || state.dirs.is_within(queue, other);
-        let now = Instant::now();
-        let held = state
+        let (now, monotonic) = (Instant::now(), self.clock.monotonic());
+        let others = state
             .turns
             .holders
             .iter()
-            .any(|holder| overlaps(holder.snapshot.plan.queue) && !own(&holder));
+            .filter(|holder| overlaps(holder.snapshot.plan.queue) && !own(holder));
+        // Until they are idle, if they read nothing more.
+        let held = others.filter_map(|holder| {
+            let left = IDLE.checked_sub(monotonic.duration_since(holder.last_read))?;
+            (!left.is_zero()).then_some(now + left)
+        });
         let reserved = state.turns.reserved.iter().any(|it| {
-            it.turn
+            it.claim == Claim::Turn
                 && now.duration_since(it.since) < RESERVED
                 && it.tid != opening.request.tid
                 && overlaps(it.queue)
@@ -335,7 +286,8 @@ impl Fs {
             .waiting
             .iter()
             .any(|(place, queue)| *place < opening.place && overlaps(*queue));
-        held || reserved || earlier
+        let waits = (reserved || earlier).then_some(opening.since + TURN);
+        held.chain(waits).max()
     }
 
     /// Until when it is worth waiting for writers that had closed when the open came, but have not let go (spec 4.2).
@@ -359,10 +311,10 @@ impl Fs {
     }
 
     fn open_passive(&self, state: &mut State, node: NodeId, plan: &Arc<Plan>) -> Opened {
-        let snapshot = match state.snapshot_of(node) {
-            Some(snapshot) => snapshot,
-            None => state.new_snapshot(plan),
-        };
+        let open = state.snapshot_of(node);
+        let snapshot = open
+            .or_else(|| state.turns.second_looks.showing(plan))
+            .unwrap_or_else(|| state.new_snapshot(plan));
         self.open_reading(state, node, snapshot, 0, None)
     }
 
@@ -383,12 +335,17 @@ impl Fs {
                 .find(|holder| Arc::ptr_eq(&holder.snapshot, &snapshot));
             match held {
                 Some(holder) => holder.readings += 1,
-                None => state.turns.holders.push(Holder {
-                    snapshot: snapshot.clone(),
-                    process: caller.process,
-                    tid: request.tid,
-                    readings: 1,
-                }),
+                None => {
+                    let now = self.clock.monotonic();
+                    state.turns.holders.push(Holder {
+                        snapshot: snapshot.clone(),
+                        process: caller.process,
+                        tid: request.tid,
+                        readings: 1,
+                        since: now,
+                        last_read: now,
+                    });
+                }
             }
         }
         let consumer = Consumer {

@@ -1,26 +1,24 @@
 //! The adapter: what it has, and what every request goes through.
 
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use fuser::{Config, Session};
+use fuser::{Config, Session, Version};
 
-use super::stale::ToKernel;
-use crate::fs::Fs;
+use crate::fs::{Fs, Kernel};
 
 /// The filesystem as the kernel calls it.
 pub struct Adapter {
     pub(super) fs: Arc<Fs>,
-    pub(super) kernel: Arc<ToKernel>,
 }
 
 impl Adapter {
     /// Serves this filesystem.
     pub fn new(fs: Arc<Fs>) -> Adapter {
-        let kernel = Arc::new(ToKernel::new(fs.untold().clone()));
-        Adapter { fs, kernel }
+        Adapter { fs }
     }
 
     /// Mounts it. When this returns the kernel has been answered: the mount is usable as soon as the session runs.
@@ -29,18 +27,33 @@ impl Adapter {
     ///
     /// It cannot be mounted, as [`Session::new`] says.
     pub fn mount(self, mountpoint: &Path, config: &Config) -> io::Result<Session<Adapter>> {
-        let kernel = self.kernel.clone();
+        let fs = self.fs.clone();
         let session = Session::new(self, mountpoint, config)?;
-        if let Err(error) = kernel.open(session.notifier()) {
-            log::warn!("no thread to talk to the kernel ({error}); long listings take longer");
-        }
+        let device = session.as_fd().try_clone_to_owned()?;
+        fs.connect(Some(Box::new(Device(device))));
         Ok(session)
     }
+}
 
-    /// What a request is answered with. The kernel hears of what that changed: of attributes first, of names soon.
-    pub(super) fn told<T>(&self, answer: T) -> T {
-        self.kernel.update();
-        answer
+/// The protocol that has FUSE_NOTIFY_INC_EPOCH.
+pub(super) const INC_EPOCH_SINCE: Version = Version(7, 44);
+
+/// The code of that message.
+const FUSE_NOTIFY_INC_EPOCH: u32 = 8;
+
+/// The connection to the kernel. Messages that wait for a lock there (FUSE_NOTIFY_INVAL_ENTRY, FUSE_NOTIFY_DELETE) must never
+/// be sent: who holds it may wait for us, and a thread that waits for it cannot be killed.
+#[derive(Debug)]
+struct Device(OwnedFd);
+
+impl Kernel for Device {
+    fn look_up_all_names(&self) -> io::Result<()> {
+        // `struct fuse_out_header`: len, error, unique. A message has its code for an error, and no request.
+        let mut message = [0; 16];
+        message[..4].copy_from_slice(&16_u32.to_ne_bytes());
+        message[4..8].copy_from_slice(&FUSE_NOTIFY_INC_EPOCH.to_ne_bytes());
+        rustix::io::write(&self.0, &message)?;
+        Ok(())
     }
 }
 

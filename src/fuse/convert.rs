@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 use crate::fs::{self, Attr, Created, Entry, HandleId, NodeId, Opened};
 use crate::store::Kind;
 
-/// Nothing is cached by the kernel, but what it is given in listings ([`Untold`](crate::fs::Untold)): one name means
-/// different files to different callers, and what a name means changes by reading another one.
+/// The kernel caches nothing but what listings hand out: one name means different files to different callers, and what a
+/// name means changes by reading another one.
 pub(super) const TTL: Duration = Duration::ZERO;
 
 /// Who sends it.
@@ -153,7 +153,11 @@ pub(super) fn reply_xattr(reply: ReplyXattr, size: u32, value: Result<Vec<u8>>) 
 
 pub(super) fn time(time: TimeOrNow) -> SystemTime {
     match time {
-        TimeOrNow::SpecificTime(time) => time,
+        TimeOrNow::SpecificTime(time) => match SystemTime::UNIX_EPOCH.duration_since(time) {
+            // fuser 0.18 subtracts the nanoseconds of a time before 1970, which count forward like all others.
+            Ok(before) => time + 2 * Duration::from_nanos(before.subsec_nanos().into()),
+            Err(_) => time,
+        },
         TimeOrNow::Now => crate::clock::machine_now(),
     }
 }

@@ -1,6 +1,6 @@
 //! What a name means. Every operation asks here, so that no two of them can disagree.
 
-use super::{Slug, Stamp, StampedName, document_stem, split_marks, without_extension};
+use super::{Slug, Stamp, StampedName, document_stem, without_extension};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -26,8 +26,15 @@ pub enum NameClass {
     Private,
     /// A handoff under its own name, as [`StampedName::from_written`] reads it.
     Stamped(StampedName),
-    /// A tool's temporary file (spec 4.6); every hidden name that is none of the above.
+    /// A tool's temporary file, of which each session has its own (spec 4.6).
     Scratch,
+    /// A lock, a pid or a swap file, which all sessions share (spec 4.6).
+    SharedScratch,
+    /// A hidden name that is none of the above: passed through as it is (spec 3.6). rsync's temporary names are among
+    /// them; what they mean depends on how the file is made, see [`is_rsync_temporary`].
+    Hidden,
+    /// A stamped name with an ending that no document has: an ordinary file (spec 3.4).
+    Ordinary,
     /// What a tool keeps of an earlier version, `*.bak` or `*.orig` (spec 4.5).
     Backup,
     /// Anything else: writing it makes a handoff (spec 4.1).
@@ -45,12 +52,18 @@ pub fn classify(name: &OsStr) -> NameClass {
         NameClass::Status
     } else if bytes == PRIVATE.as_bytes() {
         NameClass::Private
+    } else if is_shared_scratch(bytes) {
+        NameClass::SharedScratch
     } else if is_scratch(bytes) {
         NameClass::Scratch
-    } else if is_backup(bytes) {
-        NameClass::Backup
+    } else if bytes.starts_with(b".") {
+        NameClass::Hidden
     } else if let Some(stamped) = StampedName::from_written(name) {
         NameClass::Stamped(stamped)
+    } else if is_stamped_otherwise(bytes) {
+        NameClass::Ordinary
+    } else if is_backup(bytes) {
+        NameClass::Backup
     } else {
         NameClass::Unstamped
     }
@@ -67,46 +80,91 @@ pub fn is_adoptable(name: &OsStr) -> bool {
         | NameClass::Status
         | NameClass::Private
         | NameClass::Scratch
+        | NameClass::Hidden
+        | NameClass::SharedScratch
+        | NameClass::Ordinary
         | NameClass::Backup => false,
     }
 }
 
-/// The name under which a stray becomes a handoff (spec 3.7): consumed if its stem says so. `stamp` is that
-/// of its mtime; a name that is stamped but for its extension keeps its own (spec 3.4).
+/// The name under which a stray becomes a handoff (spec 3.7): pending whatever the name, for nobody can have read it.
+/// `stamp` is that of its mtime; a name that is stamped but for its extension keeps its own (spec 3.4).
 pub fn adopted(name: &OsStr, stamp: Stamp) -> StampedName {
-    StampedName::from_written(name).unwrap_or_else(|| {
-        let name = name.as_bytes();
-        let (stem, marks) = split_marks(without_extension(name).unwrap_or(name));
-        let pending = StampedName::new(stamp, Slug::from_stem(stem));
-        match marks {
-            0 => pending,
-            1.. => pending.consumed(),
+    match StampedName::from_written(name) {
+        Some(read) if read.is_pending() => read,
+        read => {
+            let stem = without_extension(name.as_bytes()).unwrap_or(name.as_bytes());
+            let (stamp, stem) = match read {
+                // The stamp and the `_` after it.
+                Some(read) => (read.stamp(), stem.get(Stamp::LEN + 1..).unwrap_or_default()),
+                None => (stamp, stem),
+            };
+            StampedName::new(stamp, Slug::from_stem(stem))
         }
-    })
+    }
 }
 
-/// Spec 4.6, hidden names included.
+/// Whether a directory of this name is a lock, and so an ordinary one (spec 3.6, 4.6).
+pub fn is_lock_dir(name: &OsStr) -> bool {
+    name.as_bytes().ends_with(b".lock")
+}
+
+/// Spec 4.6, hidden names of these kinds included.
 pub(super) fn is_scratch(name: &[u8]) -> bool {
-    const ENDINGS: [&str; 10] = [
+    is_shared_scratch(name) || has_temporary_name(name)
+}
+
+/// The scratch names that all sessions share, so that locks lock.
+fn is_shared_scratch(name: &[u8]) -> bool {
+    const ENDINGS: [&str; 5] = [".lock", ".lck", ".pid", ".swp", ".swx"];
+    /// Vim makes it to see whether it may write to the directory.
+    const VIM_PROBE: &[u8] = b"4913";
+    ENDINGS.iter().any(|end| name.ends_with(end.as_bytes()))
+        || name == VIM_PROBE
+        || is_hidden_swap(name)
+}
+
+/// The scratch names of which each session has its own.
+fn has_temporary_name(name: &[u8]) -> bool {
+    const ENDINGS: [&str; 8] = [
         "~",
         ".tmp",
         ".part",
         ".partial",
-        ".swp",
-        ".swx",
         ".vsctmp",
         ".crswap",
         "___jb_tmp___",
         "___jb_old___",
     ];
-    /// Vim makes it to see whether it may write to the directory.
-    const VIM_PROBE: &[u8] = b"4913";
-    name.starts_with(b".")
-        || ENDINGS.iter().any(|end| name.ends_with(end.as_bytes()))
+    ENDINGS.iter().any(|end| name.ends_with(end.as_bytes()))
         || (name.len() >= 2 && name.starts_with(b"#") && name.ends_with(b"#"))
         || is_numbered_tmp(name)
-        || name == VIM_PROBE
         || is_random(name)
+}
+
+/// `.*.sw?`: vim's swap files.
+fn is_hidden_swap(name: &[u8]) -> bool {
+    let hidden = name.strip_prefix(b".");
+    hidden.is_some_and(|rest| matches!(rest, [.., b'.', b's', b'w', _]))
+}
+
+/// `.name.XXXXXX`: the file that rsync renames into place. A scratch file if it was made with O_EXCL, as rsync does it
+/// (spec 4.6).
+pub fn is_rsync_temporary(name: &OsStr) -> bool {
+    let mut parts = name.as_bytes().rsplitn(2, |&byte| byte == b'.');
+    let drawn = |random: &[u8]| random.len() == 6 && random.iter().all(u8::is_ascii_alphanumeric);
+    parts.next().is_some_and(drawn)
+        && parts
+            .next()
+            .is_some_and(|rest| rest.len() >= 2 && rest.starts_with(b"."))
+}
+
+/// `YYYY-MM-DD_HHMMSS_*.*` with an ending that is no document's.
+fn is_stamped_otherwise(name: &[u8]) -> bool {
+    let rest = name.split_at_checked(Stamp::LEN);
+    let rest = rest.and_then(|(stamp, rest)| Stamp::parse(stamp).map(|_| rest));
+    rest.and_then(|rest| rest.strip_prefix(b"_"))
+        .is_some_and(|rest| !rest.is_empty() && document_stem(name).is_none())
 }
 
 /// `*.tmp.<digits>` and `*.tmp.<digits>.<hex>`: how agents name the file they rename into place.
@@ -156,22 +214,59 @@ mod tests {
     #[test]
     fn scratch_names() {
         for name in words(
-            ".x .x.md .git . x~ x.md~ ~ #x# ## x.tmp x.md.tmp.1234 x.md.tmp.1234.0aF9 x.tmp.1.1 \
-             x.part x.md.partial x.swp x.swx x.vsctmp x.crswap x.md___jb_tmp___ x.md___jb_old___ \
-             4913 sedA1_zz9 tmpab_12xyz XXabc_12 pending.md~ pending.md.tmp.1 \
+            "x~ x.md~ ~ #x# ## x.tmp x.md.tmp.1234 x.md.tmp.1234.0aF9 x.tmp.1.1 \
+             x.part x.md.partial x.vsctmp x.crswap x.md___jb_tmp___ x.md___jb_old___ \
+             sedA1_zz9 tmpab_12xyz XXabc_12 pending.md~ pending.md.tmp.1 .x.md~ .x.tmp .x~ .x.md.tmp.12 .x.part \
              2026-11-22_142301_x~ 2026-11-22_142301_x.md~ 2026-11-22_142301_x.md.tmp.12.ab \
-             2026-11-22_142301_x.tmp 2026-11-22_142301_x___jb_tmp___",
+             2026-11-22_142301_x.tmp 2026-11-22_142301_x___jb_tmp___ .tmp",
         ) {
             assert_eq!(classify(OsStr::new(name)), NameClass::Scratch, "{name}");
+        }
+        for name in words(
+            "x.swp x.swx .x.swp .x.swo .x.md.swn 4913 x.lock x.md.lock x.lck x.pid \
+             .lock .x.pid 2026-11-22_142301_x.md.lock 2026-11-22_142301_x.pid pending.md.lock",
+        ) {
+            assert_eq!(
+                classify(OsStr::new(name)),
+                NameClass::SharedScratch,
+                "{name}"
+            );
         }
         for name in words(
             "x # #x x# tmp tmp.12 tmp.12.ab x.tmp. x.tmp.ab x.tmp.12. x.tmp.12.xy x.tmp.12.ab.cd \
              x.tmp.md xtmp.12 4914 4913.md sedA1zz9 sedA1zz999 sedA1-zz9 sedA1zz9.md tmpab12x \
              tmpab12xyzzz XXabc12 xxabcdef x.swp.md partial part.md pending.md.md Pending.md \
-             pending 2026-11-22_142301_notes.json 2026-11-22_142301_done.md",
+             pending lock pid x.locks x.lock.md x.swo 2026-11-22_142301_done.md 2026-11-22_142301.json \
+             2026-02-30_142301_x.json x2026-11-22_142301_x.json 2026-11-22_142301-x.json",
         ) {
             assert_eq!(classify(OsStr::new(name)), NameClass::Unstamped, "{name}");
         }
+    }
+
+    /// spec 3.6, 4.6: what is hidden, and of it what rsync may have made
+    #[test]
+    fn hidden_names() {
+        for (name, rsync) in [
+            (".x", false),
+            (".git", false),
+            (".gitignore", false),
+            (".netrc", false),
+            (".bak", false),
+            (".x.md.bak", false),
+            (".sw", false),
+            (".x.swap", false),
+            (".2026-11-22_142301_x.md", false),
+            (".x.md.Xa12b", false),
+            (".x.md.Xa12b_", false),
+            ("..Xa12bC", false),
+            (".Xa12bC", false),
+            (".x.md.Xa12bC", true),
+            (".x.Xa12bC", true),
+        ] {
+            assert_eq!(classify(OsStr::new(name)), NameClass::Hidden, "{name}");
+            assert_eq!(is_rsync_temporary(OsStr::new(name)), rsync, "{name}");
+        }
+        assert!(!is_rsync_temporary(OsStr::new("x.md.Xa12bC")));
     }
 
     /// spec 2, 4.5, 6.1, 6.5: every other class
@@ -183,12 +278,15 @@ mod tests {
             (".status.json", NameClass::Status),
             (".handoff-fs", NameClass::Private),
             (".peek.md~", NameClass::Scratch),
+            ("2026-11-22_142301_state.json", NameClass::Ordinary),
+            ("2026-11-22_142301_x_done.json", NameClass::Ordinary),
+            ("2026-11-22_142301_x.md.consumed", NameClass::Ordinary),
+            ("2026-11-22_142301_x.MD", NameClass::Ordinary),
             ("x.bak", NameClass::Backup),
             ("x.md.orig", NameClass::Backup),
             ("pending.md.bak", NameClass::Backup),
-            ("2026-11-22_142301_x.md.bak", NameClass::Backup),
-            ("2026-11-22_142301_x.orig", NameClass::Backup),
-            (".bak", NameClass::Scratch),
+            ("2026-11-22_142301_x.md.bak", NameClass::Ordinary),
+            ("2026-11-22_142301_x.orig", NameClass::Ordinary),
         ] {
             assert_eq!(classify(OsStr::new(name)), class, "{name}");
         }
@@ -225,25 +323,30 @@ mod tests {
         }
     }
 
-    /// spec 3.7: consumed if the stem ends in `_done`; spec 3.4 for what is stamped but for its extension
+    /// spec 3.7: pending whatever the stem ends in; spec 3.4 for what is stamped but for its extension
     #[test]
     fn what_strays_become() {
         let stamp = Stamp::parse(b"2026-11-22_142301").unwrap();
         for (name, becomes) in [
             ("x.md", "2026-11-22_142301_x.md"),
             ("x", "2026-11-22_142301_x.md"),
-            ("x_done.txt", "2026-11-22_142301_x_done.md"),
-            ("x_done_done.md", "2026-11-22_142301_x_done.md"),
-            ("a b_done", "2026-11-22_142301_a-b_done.md"),
-            ("x.md_done.md", "2026-11-22_142301_x.md_done.md"),
-            ("_done.md", "2026-11-22_142301_handoff_done.md"),
+            ("x_done.txt", "2026-11-22_142301_x-done.md"),
+            ("x_done_done.md", "2026-11-22_142301_x_done-done.md"),
+            ("a b_done", "2026-11-22_142301_a-b-done.md"),
+            ("x.md_done.md", "2026-11-22_142301_x.md-done.md"),
+            ("_done.md", "2026-11-22_142301_-done.md"),
             ("done.md", "2026-11-22_142301_-done.md"),
             ("x_done!.md", "2026-11-22_142301_x-done.md"),
             ("2025-01-02_030405_x.txt", "2025-01-02_030405_x.md"),
-            ("2025-01-02_030405_x_done", "2025-01-02_030405_x_done.md"),
+            ("2025-01-02_030405_x_done", "2025-01-02_030405_x-done.md"),
+            (
+                "2025-01-02_030405_x_done_done.txt",
+                "2025-01-02_030405_x_done-done.md",
+            ),
         ] {
             let name = adopted(OsStr::new(name), stamp);
             assert_eq!(name.to_string(), becomes);
+            assert!(name.is_pending(), "{name}");
         }
     }
 }

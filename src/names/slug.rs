@@ -3,6 +3,7 @@
 use super::{CONSUMABLE_MAX, DONE, without_extension};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
 /// What replaces an ending that would read as [`DONE`]. Of the same length, so that mending a cut slug
 /// never makes it too long again.
@@ -21,8 +22,8 @@ const WRITTEN_MAX: usize = PARTIAL_MAX - PARTIAL.len();
 /// The bytes of a handoff's name between the stamp and what says its state.
 ///
 /// Never empty, never with `/` or NUL in it, and never such that a pending name would match `*_done.md`.
-/// One made from a written name holds only letters and digits of any script, `.`, `-` and `_`; one found
-/// on disk holds whatever was found.
+/// One made from a written name holds only letters and digits of any script with their marks and joiners,
+/// `.`, `-` and `_`; one found on disk holds whatever was found.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Slug(Vec<u8>);
 
@@ -48,6 +49,11 @@ impl Slug {
     /// The bytes, as part of a file name.
     pub fn as_os_str(&self) -> &OsStr {
         OsStr::from_bytes(&self.0)
+    }
+
+    /// Does it begin with the other one, as one with a number does?
+    pub fn starts_with(&self, other: &Slug) -> bool {
+        self.0.starts_with(&other.0)
     }
 
     /// The slug of a written name that has lost its extension already.
@@ -81,15 +87,17 @@ impl Slug {
     }
 }
 
-/// Spec 3.2: letters and digits of any script, `.`, `-` and `_` stay, every run of anything else, bytes
-/// that are no UTF-8 included, becomes one `-`.
+/// Spec 3.2: letters and digits of any script with their marks and joiners, `.`, `-` and `_` stay, every
+/// run of anything else, bytes that are no UTF-8 included, becomes one `-`.
 fn cleaned(stem: &[u8]) -> String {
     let mut clean = String::with_capacity(stem.len());
     let mut in_run = false;
+    let mut in_letter = false;
     for chunk in stem.utf8_chunks() {
         let invalid = (!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER);
         for c in chunk.valid().chars().chain(invalid) {
-            let stays = c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+            in_letter = c.is_alphanumeric() || in_letter && continues_letter(c);
+            let stays = in_letter || matches!(c, '.' | '-' | '_');
             if stays {
                 clean.push(c);
             } else if !in_run {
@@ -99,6 +107,14 @@ fn cleaned(stem: &[u8]) -> String {
         }
     }
     clean
+}
+
+/// Whether this belongs to the letter before it: a combining mark, or a joiner of Indic and Arabic scripts.
+fn continues_letter(c: char) -> bool {
+    const ZERO_WIDTH_NON_JOINER: char = '\u{200c}';
+    const ZERO_WIDTH_JOINER: char = '\u{200d}';
+    c.general_category_group() == GeneralCategoryGroup::Mark
+        || matches!(c, ZERO_WIDTH_NON_JOINER | ZERO_WIDTH_JOINER)
 }
 
 /// Whether a pending name with this slug would match `*_done.md`. The `_` between stamp and slug is enough
@@ -116,8 +132,8 @@ fn mended(mut slug: Vec<u8>) -> Vec<u8> {
     slug
 }
 
-/// The first `max` bytes at most, not ending within a character. Bytes that are no UTF-8 have no
-/// characters to keep whole, and are cut anywhere.
+/// The first `max` bytes at most, ending neither within a character nor between a letter and its marks.
+/// Bytes that are no UTF-8 have no characters to keep whole, and are cut anywhere.
 fn prefix(bytes: &[u8], max: usize) -> &[u8] {
     const LONGEST_CHARACTER: usize = 4;
     if bytes.len() <= max {
@@ -126,8 +142,24 @@ fn prefix(bytes: &[u8], max: usize) -> &[u8] {
     let continues = |&at: &usize| matches!(bytes[at], 0x80..=0xbf);
     let boundary = (max.saturating_sub(LONGEST_CHARACTER - 1)..=max)
         .rev()
-        .find(|at| !continues(at));
-    &bytes[..boundary.unwrap_or(max)]
+        .find(|at| !continues(at))
+        .unwrap_or(max);
+    // What begins there, and what would go with it, as far as it is text.
+    let cut_off = bytes[boundary..].utf8_chunks().next();
+    let splits = cut_off.is_some_and(|chunk| chunk.valid().starts_with(continues_letter));
+    let kept = &bytes[..boundary];
+    match std::str::from_utf8(kept) {
+        // A mark without its letter goes, and the letter too; but one with nothing but marks is cut all the same.
+        Ok(text) if splits => match text
+            .trim_end_matches(continues_letter)
+            .char_indices()
+            .last()
+        {
+            Some((letter, _)) if letter > 0 => &kept[..letter],
+            _ => kept,
+        },
+        _ => kept,
+    }
 }
 
 #[cfg(test)]
@@ -155,6 +187,14 @@ mod tests {
             ("a & b.md", "a-b"),
             ("a - b.md", "a---b"),
             ("größe 引き継ぎ ٣.md", "größe-引き継ぎ-٣"),
+            ("cafe\u{301} cre\u{300}me.md", "cafe\u{301}-cre\u{300}me"),
+            ("บันทึกที่แก้.md", "บันทึกที่แก้"),
+            ("हिन्दी क्\u{200d}ष.md", "हिन्दी-क्\u{200d}ष"),
+            ("می\u{200c}خواهم.md", "می\u{200c}خواهم"),
+            ("a\u{301}\u{328}b.md", "a\u{301}\u{328}b"),
+            ("\u{301}\u{200d}a.md", "a"),
+            ("a-\u{301}b_\u{200d}c.md", "a--b_-c"),
+            ("❤\u{fe0f}\u{200d}🔥x.md", "x"),
             ("line\nbreak\t.md", "line-break"),
             ("-.-notes-.-.md", "notes"),
             ("_notes_.md", "_notes_"),
@@ -183,6 +223,12 @@ mod tests {
         assert_eq!(slug_of(&"a".repeat(255)), "a".repeat(210));
         assert_eq!(slug_of(&"aé".repeat(85)), "aé".repeat(70));
         assert_eq!(slug_of(&format!("a{}", "é".repeat(120))).len(), 209);
+        // Not between a letter and its marks.
+        let marked = "e\u{301}\u{327}";
+        assert_eq!(slug_of(&format!("a{}", marked.repeat(48))).len(), 206);
+        assert_eq!(slug_of(&format!("a{}", "\u{301}".repeat(120))).len(), 209);
+        let hindi = slug_of(&format!("aa{}", "क्षि".repeat(20)));
+        assert_eq!(hindi, format!("aa{}", "क्षि".repeat(17)));
         let dash_at_cut = format!("{}-{}", "a".repeat(209), "b".repeat(40));
         assert_eq!(slug_of(&dash_at_cut), "a".repeat(209));
         let done_at_cut = format!("{}_done{}", "a".repeat(205), "b".repeat(40));

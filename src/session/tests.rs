@@ -88,6 +88,47 @@ fn the_outermost_of_the_same_agent_counts() {
     );
 }
 
+/// spec 5: sandbox helpers break no line: Codex patches files in a `codex` of a sandbox of a `codex`.
+#[test]
+fn sandbox_helpers_break_no_line() {
+    let table = Table::new();
+    table.spawn(10, 20, &["codex"]);
+    let helper = ["/tmp/arg0/codex-linux-sandbox", "--sandbox-policy-cwd", "/"];
+    table.spawn(20, 21, &helper);
+    table.spawn(21, 22, &["bwrap", "--unshare-user", "--"]);
+    table.spawn(22, 23, &["bwrap", "--unshare-user", "--"]);
+    table.spawn(23, 24, &helper);
+    table.spawn(24, 25, &["codex", "--codex-run-as-fs-helper"]);
+    table.spawn(24, 26, &["bash", "-c", "..."]);
+    table.spawn(26, 27, &["tee", "notes.md"]);
+    let resolver = table.resolver();
+    let session = Session::Agent(table.process(20));
+    for pid in [25, 27, 26, 22, 21, 20] {
+        assert_eq!(resolver.caller(pid, 0).session, session, "{pid}");
+    }
+    // What a command in the sandbox starts is a run of its own.
+    table.spawn(26, 30, &["codex", "exec"]);
+    // And so is another agent in the same sandbox.
+    table.spawn(24, 31, &["claude"]);
+    for pid in [30, 31] {
+        let own = Session::Agent(table.process(pid));
+        assert_eq!(resolver.caller(pid, 0).session, own, "{pid}");
+    }
+}
+
+/// spec 6.5: a thread may have another name than its process.
+#[test]
+fn a_threads_own_name() {
+    let table = Table::new();
+    table.spawn(10, 20, &["opencode"]);
+    table.thread(20, 21, "fff-scan");
+    let resolver = table.resolver();
+    for _ in 0..2 {
+        assert_eq!(*resolver.caller(21, 0).thread, *b"fff-scan");
+        assert_eq!(*resolver.caller(20, 0).thread, *b"opencode");
+    }
+}
+
 /// spec 5: the nearest agent, when one works for another.
 #[test]
 fn an_agent_within_another_is_a_session_of_its_own() {

@@ -6,18 +6,20 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io::IoSlice;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Component, Path};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Statx, StatxFlags, StatxTimestamp,
-    Timespec, Timestamps,
+    AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags, SeekFrom, Statx, StatxFlags,
+    StatxTimestamp, Timespec, Timestamps,
 };
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags};
 
 use super::{Access, Entry, Kind, Meta};
 use crate::error::{Error, Result};
@@ -219,7 +221,8 @@ pub fn open(dir: impl AsFd, name: &OsStr, access: Access) -> Result<File> {
 /// Opens an existing regular file, and answers what is known of it.
 pub fn open_known(dir: impl AsFd, name: &OsStr, access: Access) -> Result<(File, Meta)> {
     let mode = match (access.read, access.write) {
-        (_, false) => OFlags::RDONLY,
+        (false, false) => OFlags::PATH,
+        (true, false) => OFlags::RDONLY,
         (false, true) => OFlags::WRONLY,
         (true, true) => OFlags::RDWR,
     };
@@ -274,48 +277,47 @@ pub fn unlink(dir: impl AsFd, name: &OsStr) -> Result<()> {
     Ok(rustix::fs::unlinkat(dir, name, AtFlags::empty())?)
 }
 
-/// Sets the times that are given, leaves the others.
+/// Sets the times that are given, leaves the others. The file need not be open for anything.
 pub fn set_times(
     file: impl AsFd,
     atime: Option<SystemTime>,
     mtime: Option<SystemTime>,
 ) -> Result<()> {
-    Ok(rustix::fs::futimens(file, &timestamps(atime, mtime))?)
+    // bindfs and encfs ignore a call that omits one of the two (spec 3.5), so the other is set to what it is.
+    let (atime, mtime) = match (atime, mtime) {
+        (Some(atime), Some(mtime)) => (atime, mtime),
+        (Some(atime), None) => (atime, stat_file(&file)?.mtime),
+        (None, Some(mtime)) => (stat_file(&file)?.atime, mtime),
+        (None, None) => return Ok(()),
+    };
+    let name = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+    let times = timestamps(atime, mtime);
+    Ok(rustix::fs::utimensat(CWD, name, &times, AtFlags::empty())?)
 }
 
-/// Sets the mtime of a name, not following a symbolic link.
-pub fn set_mtime(dir: impl AsFd, name: &OsStr, mtime: SystemTime) -> Result<()> {
-    let times = timestamps(None, Some(mtime));
-    Ok(rustix::fs::utimensat(
-        dir,
-        name,
-        &times,
-        AtFlags::SYMLINK_NOFOLLOW,
-    )?)
+/// Sets both times of a name, not following a symbolic link. The file need not be readable.
+pub fn set_times_of(dir: impl AsFd, name: &OsStr, time: SystemTime) -> Result<()> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    let times = timestamps(time, time);
+    Ok(rustix::fs::utimensat(dir, name, &times, flags)?)
 }
 
-fn timestamps(atime: Option<SystemTime>, mtime: Option<SystemTime>) -> Timestamps {
+fn timestamps(atime: SystemTime, mtime: SystemTime) -> Timestamps {
     Timestamps {
         last_access: timespec(atime),
         last_modification: timespec(mtime),
     }
 }
 
-fn timespec(time: Option<SystemTime>) -> Timespec {
-    let Some(time) = time else {
-        return Timespec {
-            tv_sec: 0,
-            tv_nsec: rustix::fs::UTIME_OMIT,
-        };
-    };
+fn timespec(time: SystemTime) -> Timespec {
     let (seconds, nanos) = match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(after) => (after.as_secs() as i64, i64::from(after.subsec_nanos())),
         Err(before) => {
             let before = before.duration();
-            let seconds = -(before.as_secs() as i64);
+            let seconds = 0i64.saturating_sub_unsigned(before.as_secs());
             match before.subsec_nanos() {
                 0 => (seconds, 0),
-                nanos => (seconds - 1, 1_000_000_000 - i64::from(nanos)),
+                nanos => (seconds.saturating_sub(1), 1_000_000_000 - i64::from(nanos)),
             }
         }
     };
@@ -325,22 +327,41 @@ fn timespec(time: Option<SystemTime>) -> Timespec {
     }
 }
 
-/// Copies all of one file to another: by reference where the filesystem can, else byte for byte.
+/// Copies all of one file to another: by reference where the filesystem can, else byte for byte but for the holes.
 pub fn copy(from: &File, to: &File) -> Result<()> {
     if rustix::fs::ioctl_ficlone(to, from).is_ok() {
         return Ok(());
     }
-    let mut offset = 0;
+    let size = stat_file(from)?.size;
     let mut buffer = vec![0; 1 << 17];
-    loop {
-        let n = rustix::io::pread(from, &mut buffer, offset)?;
-        if n == 0 {
-            return Ok(());
+    let mut offset = 0;
+    while offset < size {
+        offset = match rustix::fs::seek(from, SeekFrom::Data(offset)) {
+            Err(Errno::NXIO) => break,
+            // A filesystem that knows of no holes.
+            Err(Errno::INVAL) => offset,
+            data => data?,
+        };
+        let end = rustix::fs::seek(from, SeekFrom::Hole(offset)).unwrap_or(size);
+        while offset < end.min(size) {
+            let want = buffer.len().min((end - offset) as usize);
+            let n = rustix::io::pread(from, &mut buffer[..want], offset)?;
+            if n == 0 {
+                // It was cut meanwhile.
+                return Ok(());
+            }
+            to.write_all_at(&buffer[..n], offset)?;
+            offset += n as u64;
         }
-        let mut done = 0;
-        while done < n {
-            done += rustix::io::pwrite(to, &buffer[done..n], offset + done as u64)?;
-        }
-        offset += n as u64;
     }
+    Ok(to.set_len(size)?)
+}
+
+/// Writes some of `data`, at an offset or at the end, wherever that is by then; answers how much.
+pub fn write(file: &File, data: &[u8], offset: Option<u64>) -> Result<usize> {
+    Ok(match offset {
+        Some(offset) => rustix::io::pwrite(file, data, offset)?,
+        // The offset counts for nothing here.
+        None => rustix::io::pwritev2(file, &[IoSlice::new(data)], 0, ReadWriteFlags::APPEND)?,
+    })
 }

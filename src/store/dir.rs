@@ -105,12 +105,16 @@ impl Store for DirStore {
     ) -> Result<StampedName> {
         let dir = self.root.dir(queue)?;
         let name = name.to_os_string();
-        // The mtime first: a `_done` file with an old mtime would expire too early, and a crash in between
+        // The times first: a `_done` file with an old mtime would expire too early, and a crash in between
         // leaves a pending handoff that is delivered again.
-        beneath::set_mtime(&dir, &name, now)?;
+        beneath::set_times_of(&dir, &name, now)?;
         first_free(done, |candidate| {
             beneath::rename_new(&dir, &name, &dir, &candidate.to_os_string())
         })
+    }
+
+    fn set_times(&self, queue: &Path, name: &OsStr, time: SystemTime) -> Result<()> {
+        beneath::set_times_of(self.root.dir(queue)?, name, time)
     }
 
     fn remove(&self, queue: &Path, name: &OsStr) -> Result<()> {
@@ -177,11 +181,7 @@ impl Store for DirStore {
                     .file_name()
                     .map(|name| OsStr::from_bytes(name.to_bytes()).to_owned())
                     .unwrap_or_default(),
-                what: if flags.contains(ReadFlags::CREATE) && !flags.contains(ReadFlags::ISDIR) {
-                    What::Created
-                } else if flags.contains(ReadFlags::CLOSE_WRITE) {
-                    What::Closed
-                } else if flags.intersects(ReadFlags::DELETE | ReadFlags::IGNORED) {
+                what: if flags.intersects(ReadFlags::DELETE | ReadFlags::IGNORED) {
                     What::Removed
                 } else {
                     What::Touched

@@ -3,17 +3,22 @@
 //! ```text
 //! .handoff-fs/lock           held with flock(2) by the one daemon; holds its pid, and in a second line its supervisor's
 //! .handoff-fs/first-mount    see first_mount
+//! .handoff-fs/mountpoint     see mountpoint
 //! .handoff-fs/drafts/…       new handoffs that are not published yet, under their queue's path and stamped name
 //! .handoff-fs/edits/…        new content of a published handoff, likewise
-//! .handoff-fs/scratch/…      scratch files (spec 4.6), likewise
+//! .handoff-fs/scratch/…      scratch files that all sessions share (spec 4.6), under their queue's path
+//! .handoff-fs/sessions/…     the other scratch files, under their session and then their queue's path
+//! .handoff-fs/rewriting/…    what a write in place is replacing, until its writer closes: named as in replaced/
 //! .handoff-fs/consuming/…    what is being consumed by a read that is not answered yet
+//! .handoff-fs/removed/…      pending handoffs that were removed (spec 3.9), named likewise, under their queue's path
 //! .handoff-fs/replaced/…     what a write replaced (spec 3.9): `<name>.<nanoseconds since 1970>`
 //! ```
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -24,19 +29,27 @@ use rustix::fs::{AtFlags, Mode};
 use super::beneath::{self, Beneath, Dir};
 use super::first_mount::FirstMount;
 use super::open_error::OpenError;
-use super::{Access, Kind, Meta, private};
+use super::{Access, Kind, Meta, mountpoint, private};
 use crate::error::{Error, Result};
-use crate::names::PRIVATE;
-use crate::retention::Retention;
+use crate::names::{Archives, PRIVATE};
+use crate::session::Owner;
 
+mod holds;
 mod record;
+mod removed;
 mod replaced;
+mod sessions;
 
+pub use holds::Counts;
+pub use record::FirstLook;
 use record::Record;
+pub use removed::Removed;
 use replaced::unique_nanos;
+pub use replaced::{Kept, version_of};
+use sessions::SESSIONS;
 
 /// A part of the backing directory.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Area {
     /// The backing directory itself: ordinary files and directories.
     Backing,
@@ -44,37 +57,52 @@ pub enum Area {
     Drafts,
     /// New content of published handoffs.
     Edits,
-    /// Scratch files.
+    /// Scratch files that all sessions share.
     Scratch,
+    /// Scratch files of one session.
+    Own(Owner),
+    /// What writes in place are replacing, until they have ended.
+    Rewriting,
     /// What writes replaced.
     Replaced,
+    /// Pending handoffs that were removed.
+    Removed,
     /// What is being consumed by reads that have not been answered yet.
     Consuming,
 }
 
 impl Area {
-    /// Those in the private directory.
-    pub(super) const PRIVATE: [Area; 5] = [
-        Area::Drafts,
-        Area::Edits,
-        Area::Scratch,
-        Area::Replaced,
-        Area::Consuming,
+    /// The parts of the private directory that hold areas.
+    pub(super) const PARTS: [&str; 8] = [
+        "drafts",
+        "edits",
+        "scratch",
+        SESSIONS,
+        "rewriting",
+        "replaced",
+        "removed",
+        "consuming",
     ];
 
-    /// The areas whose directories follow when a queue is renamed. Replaced versions stay where they were kept.
-    const FOLLOWING: [Area; 3] = [Area::Drafts, Area::Edits, Area::Scratch];
+    /// Does it hold scratch files?
+    pub fn is_scratch(self) -> bool {
+        matches!(self, Area::Scratch | Area::Own(_))
+    }
 
     pub(super) fn path(self, queue: &Path) -> PathBuf {
-        let part = match self {
+        let private = Path::new(PRIVATE);
+        let area = match self {
             Area::Backing => return queue.to_owned(),
-            Area::Drafts => "drafts",
-            Area::Edits => "edits",
-            Area::Scratch => "scratch",
-            Area::Replaced => "replaced",
-            Area::Consuming => "consuming",
+            Area::Drafts => private.join("drafts"),
+            Area::Edits => private.join("edits"),
+            Area::Scratch => private.join("scratch"),
+            Area::Own(owner) => private.join(SESSIONS).join(owner.to_string()),
+            Area::Rewriting => private.join("rewriting"),
+            Area::Replaced => private.join("replaced"),
+            Area::Removed => private.join("removed"),
+            Area::Consuming => private.join("consuming"),
         };
-        Path::new(PRIVATE).join(part).join(queue)
+        area.join(queue)
     }
 }
 
@@ -83,6 +111,7 @@ impl Area {
 pub struct Local {
     root: Arc<Beneath>,
     durable: bool,
+    archives: Archives,
     record: Mutex<Record>,
     /// The drafts' directory that was used last, by its queue: every handoff is begun there, and published from there.
     drafts: Mutex<Option<(PathBuf, Arc<OwnedFd>)>>,
@@ -95,18 +124,17 @@ impl Local {
     pub fn open(
         root: Arc<Beneath>,
         durable: bool,
-        adopt: bool,
-        retention: Retention,
-        now: SystemTime,
+        look: FirstLook<'_>,
     ) -> std::result::Result<Local, OpenError> {
         let private = root.make_dirs(Path::new(PRIVATE), durable)?;
         private::check(&root, &private)?;
         let lock = private::lock(&private)?;
-        let (record, changed) = record::read(&root, &private, adopt, retention, now)?;
+        let (record, changed) = record::read(&root, &private, look)?;
         drop(private);
         let local = Local {
             root,
             durable,
+            archives: look.archives.clone(),
             record: Mutex::new(record),
             drafts: Mutex::default(),
             _lock: lock,
@@ -121,6 +149,11 @@ impl Local {
     /// no daemon to ask.
     pub fn note_supervisor(&self, pid: Option<u32>) -> Result<()> {
         private::write_pids(&self.root.dir(Path::new(PRIVATE))?, pid)
+    }
+
+    /// Notes where this is about to be mounted, if that is a directory of its own (spec 3.7).
+    pub fn note_mountpoint(&self, mountpoint: &Path) -> Result<()> {
+        mountpoint::note(&self.root, mountpoint, self.durable)
     }
 
     /// An area's directory of a queue, which must exist.
@@ -174,8 +207,8 @@ impl Local {
             match self.create(area, Path::new(""), &name, 0o600) {
                 Err(Error::Exists) => {}
                 file => {
-                    let mut file = file?;
-                    let mut written = file.write_all(content).map_err(Error::from);
+                    let file = file?;
+                    let mut written = self.with_room(|| Ok(file.write_all_at(content, 0)?));
                     if self.durable {
                         written = written
                             .and_then(|()| Ok(file.sync_all()?))
@@ -200,7 +233,7 @@ impl Local {
 
     /// Makes a new file.
     pub fn create(&self, area: Area, queue: &Path, name: &OsStr, mode: u32) -> Result<File> {
-        self.within(area, queue, |dir| beneath::create(dir, name, mode))
+        self.with_room(|| self.within(area, queue, |dir| beneath::create(dir, name, mode)))
     }
 
     /// Does something in an area's directory, made where missing; once more where the one that was kept open turns out to have
@@ -297,7 +330,8 @@ impl Local {
     /// Makes a directory in the backing directory, durably: what is published in it depends on it.
     pub fn make_queue(&self, parent: &Path, name: &OsStr, mode: u32) -> Result<()> {
         let dir = self.dir(Area::Backing, parent)?;
-        rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(mode & 0o7777))?;
+        let mode = Mode::from_raw_mode(mode & 0o7777);
+        self.with_room(|| Ok(rustix::fs::mkdirat(&dir, name, mode)?))?;
         if self.durable
             && let Err(error) = rustix::fs::fsync(&dir)
         {
@@ -313,7 +347,7 @@ impl Local {
         let dir = self.dir(Area::Backing, parent)?;
         rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR)?;
         self.forget_drafts();
-        for area in Area::FOLLOWING {
+        for area in self.following() {
             if let Ok(dir) = self.dir(area, parent) {
                 let _ = rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR);
             }
@@ -351,7 +385,7 @@ impl Local {
             return Err(error);
         }
         self.forget_drafts();
-        for area in Area::FOLLOWING {
+        for area in self.following() {
             match self.rename((area, from.0, from.1), (area, to.0, to.1)) {
                 Ok(()) | Err(Error::NotFound) => {}
                 Err(error) => log::warn!(

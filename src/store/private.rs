@@ -29,9 +29,8 @@ pub(super) fn check(root: &Beneath, private: &Dir<'_>) -> std::result::Result<()
         // Somebody has opened it to others since it was made.
         rustix::fs::fchmod(private, Mode::RWXU).map_err(Error::from)?;
     }
-    for area in Area::PRIVATE {
-        let part = area.path(Path::new(""));
-        let name = part.file_name().unwrap_or_default();
+    for part in Area::PARTS {
+        let name = OsStr::new(part);
         match beneath::stat(private, name) {
             Ok(meta) if meta.kind == Kind::Directory => {}
             Err(Error::NotFound) => {}

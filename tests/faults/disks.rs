@@ -188,11 +188,15 @@ fn half_a_version_is_not_kept() {
     settle(&mount);
     fill(&mount, 60_000);
     let stamped = mount.at(mount.stamped("x"));
+    // While somebody has it open it is no edit.
+    let other = OpenOptions::new().append(true).open(&stamped).unwrap();
     let in_place = OpenOptions::new().write(true).truncate(true).open(stamped);
     assert!(is_full(in_place));
+    drop(other);
+    settle(&mount);
     let edit = OpenOptions::new().write(true).open(mount.at("x.md"));
     assert!(is_full(edit));
-    for part in ["replaced", "edits"] {
+    for part in ["replaced", "rewriting", "edits"] {
         assert!(empty(&mount.below(".handoff-fs").join(part)), "{part}");
     }
     assert_eq!(mount.peek()[0].len(), 4 * 30_000 - 1);

@@ -130,7 +130,14 @@ fn clear(mount: &Mount) {
             fs::remove_file(path).unwrap();
         }
     }
-    for part in ["drafts", "edits", "scratch", "consuming", "replaced"] {
+    for part in [
+        "drafts",
+        "edits",
+        "scratch",
+        "sessions",
+        "consuming",
+        "replaced",
+    ] {
         let path = mount.below(".handoff-fs").join(part);
         if path.exists() {
             fs::remove_dir_all(path).unwrap();

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use handoff_fs::names::{NameClass, StampedName, classify};
 use rustix::fs::{CWD, FileType, Mode};
+use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
 use crate::harness::Mount;
 use crate::merge::parse;
@@ -179,7 +180,12 @@ fn check_made(mount: &Mount, name: &OsStr, tried: &Tried, said: &str) {
         NameClass::Unstamped | NameClass::Pending => {
             let stamped = StampedName::parse(made).unwrap_or_else(|| panic!("{said}: {made:?}"));
             let slug = stamped.slug().as_os_str().to_str().expect("UTF-8");
-            let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+            let plain = |c: char| {
+                let mark = c.general_category_group() == GeneralCategoryGroup::Mark;
+                c.is_alphanumeric()
+                    || mark
+                    || matches!(c, '.' | '-' | '_' | '\u{200c}' | '\u{200d}')
+            };
             assert!(slug.chars().all(plain), "{said}: {slug:?}");
             assert!(
                 stamped.is_pending() && stamped.consumed().to_os_string().len() <= 255,
@@ -187,7 +193,11 @@ fn check_made(mount: &Mount, name: &OsStr, tried: &Tried, said: &str) {
             );
         }
         NameClass::Stamped(stamped) => assert_eq!(*made, stamped.to_os_string(), "{said}"),
-        NameClass::Scratch | NameClass::Backup => {
+        NameClass::Scratch
+        | NameClass::SharedScratch
+        | NameClass::Hidden
+        | NameClass::Ordinary
+        | NameClass::Backup => {
             let stamped = StampedName::parse(made).is_some();
             assert!(
                 made == name || class == NameClass::Backup && stamped,

@@ -13,13 +13,14 @@ use crate::harness::{bodies, list};
 use crate::sandbox::{Sandbox, start};
 use crate::{draw, torture};
 
-const PARTS: [&str; 8] = [
+const PARTS: [&str; 9] = [
     "lock",
     "first-mount",
     "first-mount.new",
     "drafts",
     "edits",
     "scratch",
+    "sessions",
     "consuming",
     "replaced",
 ];

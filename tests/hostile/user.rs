@@ -165,6 +165,8 @@ fn planted_by_another_user() {
     rustix::fs::mknodat(CWD, at.join("f.md"), FileType::Fifo, Mode::RWXU, 0).unwrap();
     let daemon = mounted(&sandbox);
     sandbox.sh("echo mine > m/mine.md");
+    // Another's file allows no lease: it is adopted when it was seen unchanged for 5 s.
+    sandbox.sh("for i in {1..300}; do ! grep -qx theirs m/.peek.md || break; sleep 0.1; done");
     let promised: usize = sandbox
         .sh("stat -c %s m/pending.md")
         .trim()

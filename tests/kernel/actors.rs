@@ -139,9 +139,19 @@ impl Actor {
 
     /// Runs one piece of Python, and answers what came of it: `value`, `errno` or `error`, and that.
     pub fn ask(&mut self, source: &str) -> (String, String) {
+        self.begin(source);
+        self.end()
+    }
+
+    /// Begins one piece of Python, and does not wait for it.
+    pub fn begin(&mut self, source: &str) {
         let input = self.input.as_mut().unwrap();
         let line = serde_json::to_string(source).unwrap();
         writeln!(input, "{line}").unwrap();
+    }
+
+    /// Waits for what was begun; answers what came of it, as [`Actor::ask`] does.
+    pub fn end(&mut self) -> (String, String) {
         let mut answer = String::new();
         self.output.read_line(&mut answer).unwrap();
         serde_json::from_str(&answer).unwrap()

@@ -14,6 +14,7 @@
 mod calls;
 mod claude_code;
 mod codex;
+mod copilot;
 mod director;
 mod in_place;
 mod opencode;
@@ -21,6 +22,8 @@ mod play;
 
 mod as_they_are;
 mod ends;
+mod pages;
+mod second_look;
 mod side_by_side;
 mod single_file;
 
@@ -48,8 +51,13 @@ enum Tools {
     /// `f.tmp.<pid>.<ms>` where it is `f.tmp.<pid>.<12 hex>` today.
     OlderClaudeCode,
     Codex,
+    /// It patches files in its sandbox.
+    SandboxedCodex,
     Opencode,
     InPlace,
+    /// The same, but it reads every file twice.
+    Aider,
+    Copilot,
 }
 
 const SHELL_OF_CLAUDE: &[(&str, &str)] = &[
@@ -96,6 +104,13 @@ pub const OPENCODE: Profile = Profile {
     tools: Tools::Opencode,
 };
 
+/// With its sandbox, as it is unless its user says otherwise.
+pub const SANDBOXED_CODEX: Profile = Profile {
+    name: "Codex in its sandbox",
+    tools: Tools::SandboxedCodex,
+    ..CODEX
+};
+
 /// The same under Node, whose main thread has a name of its own.
 pub const OPENCODE_SCRIPT: Profile = Profile {
     name: "opencode, a script",
@@ -128,10 +143,34 @@ pub const AIDER: Profile = Profile {
     argv: &["/usr/bin/python3.12", "/home/user/.local/bin/aider"],
     threads: "python3.12",
     shell: &[],
+    tools: Tools::Aider,
+};
+
+pub const QWEN: Profile = Profile {
+    name: "qwen-code",
+    argv: &[
+        "node",
+        // It is `--expose-gc`, but this program must know it too.
+        "--show-output",
+        "/usr/local/lib/node_modules/@qwen-code/qwen-code/cli.js",
+    ],
+    shell: &[],
     ..GEMINI
 };
 
-pub const ALL: [&Profile; 8] = [
+pub const COPILOT: Profile = Profile {
+    name: "Copilot CLI",
+    comm: "MainThread",
+    argv: &[
+        "node",
+        "/usr/local/lib/node_modules/@github/copilot/index.js",
+    ],
+    shell: &[],
+    tools: Tools::Copilot,
+    ..GEMINI
+};
+
+pub const ALL: [&Profile; 11] = [
     &CLAUDE_CODE,
     &OLDER_CLAUDE_CODE,
     &CODEX,
@@ -140,6 +179,9 @@ pub const ALL: [&Profile; 8] = [
     &GEMINI,
     &PI,
     &AIDER,
+    &SANDBOXED_CODEX,
+    &QWEN,
+    &COPILOT,
 ];
 
 /// What an agent is told to do with one of its tools.

@@ -182,6 +182,65 @@ fn empty_alias_is_reused() {
     assert_eq!(bodies, ["four", "one", "three", "two"]);
 }
 
+/// spec 4.1: made with O_EXCL and opened again by its path, as python's mailbox does it.
+#[test]
+fn made_and_opened_again() {
+    let mount = Mount::new();
+    let mut maker = Actor::new(&mount, "a");
+    let make = "f = os.open('n.md', os.O_CREAT | os.O_EXCL | os.O_RDWR)";
+    for mode in ["rb+", "wb"] {
+        maker.run(&format!("{make}; g = open('n.md', '{mode}'); os.close(f)"));
+        maker.run("g.write(b'text'); g.close()");
+        assert_eq!(mount.slugs(), ["n"]);
+        assert_eq!(mount.take("r"), ["text"]);
+        maker.run("os.unlink('n.md')");
+        mount.sh("r", "rm 2*");
+    }
+    // Another process does not take it, and nobody what has been written.
+    maker.run(make);
+    mount.sh("a", "echo other > n.md");
+    maker.run("os.write(f, b'one'); os.close(f)");
+    maker.run("os.unlink('n.md')");
+    maker.run(&format!(
+        "{make}; os.write(f, b'two'); open('n.md', 'w').write('three'); os.close(f)"
+    ));
+    let mut bodies = mount.take("r");
+    bodies.sort();
+    assert_eq!(bodies, ["one", "other", "three", "two"]);
+}
+
+/// spec 4.1, 4.6: each message that python's mailbox stores is one handoff, its locks are none.
+#[test]
+fn a_mailbox() {
+    let mount = Mount::new();
+    let script = "
+import mailbox
+for box in mailbox.mbox('box'), mailbox.Maildir('dir'), mailbox.MH('mh'):
+    box.lock()
+    box.add('Subject: hello\\n\\nbody\\n')
+    box.flush()
+    box.unlock()
+    box.close()
+";
+    let python = mount.command("a", "python3").args(["-c", script]).output();
+    let output = python.unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let count = |dir: &str| {
+        let names = crate::harness::list(&mount.at(dir)).into_iter();
+        let names: Vec<_> = names.filter(|name| name.starts_with("20")).collect();
+        names.len()
+    };
+    let counts = ["", "dir/tmp", "dir/new", "mh"].map(count);
+    assert_eq!(counts, [1, 0, 1, 1]);
+    let bodies = mount.take("r");
+    assert_eq!(bodies.len(), 3);
+    assert!(bodies.iter().all(|body| body.contains("Subject: hello")));
+}
+
 /// spec 4.1: O_EXCL is answered as for any file that is there, and O_CREAT without it is not.
 #[test]
 fn exclusive_creation() {
@@ -266,6 +325,18 @@ fn after_consumption() {
         assert!(contents.iter().any(|text| text == "first"), "{contents:?}");
         mount.sh("b", "rm 2*");
     }
+}
+
+/// spec 4.3: what was consumed is read-only through its alias.
+#[test]
+fn cut_after_consumption() {
+    let mount = Mount::new();
+    let mut writer = Actor::new(&mount, "a");
+    writer.run("open('n.md', 'w').write('first')");
+    assert_eq!(mount.take("b"), ["first"]);
+    assert_eq!(writer.fails("os.truncate('n.md', 0)"), "EACCES");
+    writer.run("os.chmod('n.md', 0o600); os.utime('n.md')");
+    assert_eq!(writer.run("open('n.md').read()"), "first");
 }
 
 /// spec 4.3: renaming onto it then starts a new handoff, too.

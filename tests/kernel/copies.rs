@@ -206,3 +206,41 @@ fn busybox_writes() {
     bodies.sort();
     assert_eq!(bodies, ["one", "one", "two", "x", "y"]);
 }
+
+/// spec 4.1, 4.6: a mode that forbids to open the file does not keep its maker from writing it; and it can be changed.
+#[test]
+fn modes_that_forbid_to_open() {
+    let mount = Mount::over(|dir| fs::create_dir(dir.join("ordinary")).unwrap(), |_| {});
+    for name in [
+        "n.md",
+        "2026-01-15_103000_s.md",
+        "x.tmp",
+        ".hidden",
+        "ordinary/x",
+    ] {
+        for mask in ["777", "577", "222"] {
+            let script = format!(
+                "umask {mask}; echo one > {name}; umask 022; touch -d @1700000000 {name}; chmod 600 {name};
+                stat -c %Y {name}; cat {name}; rm {name}"
+            );
+            assert_eq!(mount.sh("a", &script), "1700000000\none\n", "{name} {mask}");
+        }
+    }
+    let script = "umask 777; echo one > m.md; s=$(ls | grep _m); mv $s ${s%.md}_done.md; chmod 600 *_m_done.md; cat *_m_done.md";
+    assert_eq!(mount.sh("b", script), "one\n");
+}
+
+/// spec 4.1: what was made for its maker alone is nobody's to open again, as in any directory.
+#[test]
+fn opened_again_against_its_mode() {
+    let mount = Mount::new();
+    if rustix::process::geteuid().is_root() {
+        return;
+    }
+    for name in ["n.md", "x.tmp"] {
+        let script = format!("echo one > {name}; chmod 000 {name}; echo two >> {name}");
+        let output = mount.run("a", &script);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(errors.contains("Permission denied"), "{name}: {errors}");
+    }
+}

@@ -150,13 +150,13 @@ fn check(calls: &[Call], data: &str, to: &str, dirs: &[&str]) {
 
 const WRITES: &str = "echo x > n.md; mkdir -p q/r; echo x > q/r/deep.md; echo x > s.tmp; mv s.tmp s.md; \
     echo x > 2026-01-02_030405_edited.md; cat 2026-01-02_030405_edited.md; \
-    echo x > l.tmp; ln l.tmp l.md";
+    echo x > l.tmp; ln l.tmp l.md; echo x > .hidden; mv .hidden h.md; mkdir .d; echo x > .d/passed; mv .d/passed p.md";
 
 const MOVES: &str = "mv q/r/*deep.md 2026-01-02_030405_moved.md; mv 2026-01-02_030405_moved.md q/";
 
 /// spec 4.2: data, then the name, then the reply; and the directories that were made for it before.
 #[test]
-fn data_then_name_then_reply() {
+fn data_then_name_then_reply_needs_root() {
     let vim = Disguise::bash("vim");
     let sh = Path::new("bash");
     let calls = trace(
@@ -170,8 +170,10 @@ fn data_then_name_then_reply() {
     );
     check(&calls, "drafts/", "_n.md", &[""]);
     check(&calls, "drafts/q/r/", "_deep.md", &["q/r"]);
-    check(&calls, "scratch/", "_s.md", &[""]);
-    check(&calls, "scratch/", "_l.md", &[""]);
+    check(&calls, "sessions/", "_s.md", &[""]);
+    check(&calls, "sessions/", "_l.md", &[""]);
+    check(&calls, ".hidden", "_h.md", &[""]);
+    check(&calls, ".d/passed", "_p.md", &[""]);
     for made in ["q", "q/r", ".handoff-fs/drafts/q/r"] {
         let parent = Path::new(made).parent().unwrap().to_str().unwrap();
         let at = position(&calls, |call| *call == Call::Made(made.into()));
@@ -181,7 +183,7 @@ fn data_then_name_then_reply() {
 
 /// spec 4.2: an edit too; and a handoff that moves to another queue is in one of them after a power cut.
 #[test]
-fn edits_and_moves() {
+fn edits_and_moves_needs_root() {
     let vim = Disguise::bash("vim");
     let sh = Path::new("bash");
     let calls = trace(
@@ -230,7 +232,7 @@ fn edits_and_moves() {
 
 /// spec 4.2: what is written through a descriptor of what was a scratch file is durable at its close.
 #[test]
-fn written_after_the_rename() {
+fn written_after_the_rename_needs_root() {
     let script = "exec 3> t.tmp; echo one >&3; mv t.tmp t.md; echo two >&3; exec 3>&-";
     let calls = trace(true, &[(script, Path::new("bash"))]);
     let synced = |call: &Call| matches!(call, Call::Sync(of) if of.ends_with("_t.md"));
@@ -239,7 +241,7 @@ fn written_after_the_rename() {
 
 /// spec 4.2: `--no-sync` leaves out the fsyncs, nothing else.
 #[test]
-fn no_sync() {
+fn no_sync_needs_root() {
     let sh = Path::new("bash");
     let calls = trace(false, &[(WRITES, sh), (MOVES, sh)]);
     assert!(

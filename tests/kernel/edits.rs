@@ -1,13 +1,17 @@
 //! What is an edit, and what becomes of the content that it replaces.
 
 use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use std::thread;
 
 use handoff_fs::error::Error;
 use handoff_fs::fs::{NodeId, Outcome, Request};
 use handoff_fs::programs::Role;
 
 use crate::actors::{Actor, Disguise, replaced};
-use crate::harness::Mount;
+use crate::harness::{Mount, list};
+use crate::layers::Layer;
 
 /// What Claude Code's Write and Edit do: a temporary name, made durable and renamed.
 const WRITE: &str = "
@@ -257,6 +261,284 @@ fn stamped_names_are_written_in_place() {
         mount.sh("b", "rm 2*; rm -f *.tmp");
         let _ = fs::remove_dir_all(mount.below(".handoff-fs/replaced"));
     }
+}
+
+/// spec 4.5, 4.4: to open a stamped name with O_TRUNC is an edit, whatever the program: readers find the old content or the
+/// new one, whole, and writers that come meanwhile share the draft.
+#[test]
+fn a_stamped_name_is_edited() {
+    let mount = Mount::new();
+    let name = "2026-01-02_030405_n.md";
+    mount.sh("a", &format!("printf 'the old text' > {name}"));
+    mount.settle();
+    let mut reader = Actor::new(&mount, "r");
+    reader.run(&format!("f = open('{name}')"));
+    let mut writer = Actor::new(&mount, "b");
+    writer.run(&format!(
+        "ino = os.stat('{name}').st_ino; f = open('{name}', 'w')"
+    ));
+    assert_eq!(writer.run("os.fstat(f.fileno()).st_ino == ino"), "True");
+    for step in ["f.write('new'); f.flush()", "f.write(' text'); f.flush()"] {
+        assert_eq!(mount.sh("r", &format!("cat {name}")), "the old text");
+        assert_eq!(mount.peek(), ["the old text"]);
+        assert_eq!(
+            fs::read_to_string(mount.below(name)).unwrap(),
+            "the old text"
+        );
+        writer.run(step);
+    }
+    mount.sh("c", &format!("printf ', and more' >> {name}"));
+    writer.run("f.close()");
+    assert_eq!(mount.sh("r", &format!("cat {name}")), "new text, and more");
+    assert_eq!(reader.run("f.read()"), "the old text");
+    assert_eq!(mount.names(), [name]);
+    assert_eq!(mount.take("r"), ["new text, and more"]);
+    assert_eq!(replaced(&mount), ["the old text"]);
+}
+
+/// spec 4.5, 4.4: a program that edits need not say O_TRUNC.
+#[test]
+fn a_stamped_name_in_an_editor() {
+    let mount = Mount::new();
+    let name = "2026-01-02_030405_n.md";
+    mount.sh("a", &format!("printf 'the old text' > {name}"));
+    mount.settle();
+    for program in ["vim", "opencode"] {
+        let mut editor = Actor::called(&mount, "b", program);
+        editor.run(&format!("f = os.open('{name}', os.O_WRONLY | os.O_CREAT)"));
+        editor.run("os.write(f, b'THE'); os.ftruncate(f, 3)");
+        assert_eq!(
+            mount.sh("r", &format!("cat {name}")),
+            "the old text",
+            "{program}"
+        );
+        editor.kill();
+        assert_eq!(
+            mount.take("r").len(),
+            2,
+            "{program}: the old one, and a part of the new one"
+        );
+        mount.sh("a", &format!("rm *partial*; mv *_n_done.md {name}"));
+        let mut editor = Actor::called(&mount, "b", program);
+        mount.settle();
+        editor.run(&format!("os.close(os.open('{name}', os.O_RDWR))"));
+        mount.settle();
+        assert_eq!(
+            mount.sh("r", &format!("cat {name}")),
+            "the old text",
+            "{program}"
+        );
+    }
+    assert_eq!(replaced(&mount), [""; 0]);
+}
+
+/// spec 4.5: while somebody has it open for writing it is cut in place, and what it held is kept.
+#[test]
+fn a_stamped_name_that_is_being_written() {
+    let mount = Mount::new();
+    let name = "2026-01-02_030405_n.md";
+    mount.sh("a", &format!("printf 'the old text' > {name}"));
+    let mut first = Actor::new(&mount, "b");
+    first.run(&format!("f = open('{name}', 'a')"));
+    let mut second = Actor::new(&mount, "c");
+    second.run(&format!("f = open('{name}', 'w')"));
+    assert_eq!(mount.sh("r", &format!("cat {name}")), "");
+    second.run("f.write('new'); f.close()");
+    first.run("f.write(' text'); f.close()");
+    assert_eq!(mount.take("r"), ["new text"]);
+    assert_eq!(replaced(&mount), ["the old text"]);
+}
+
+/// spec 4.5: what is emptied is empty for its writer as soon as it is closed.
+#[test]
+fn a_stamped_name_is_emptied() {
+    let mount = Mount::new();
+    let name = "2026-01-02_030405_n.md";
+    let mut writer = Actor::new(&mount, "a");
+    let script = format!(
+        "for _ in range(200):
+    open('{name}', 'w').write('text')
+    open('{name}', 'w').close()
+    assert os.stat('{name}').st_size == 0
+"
+    );
+    writer.run(&script);
+    mount.sh(
+        "b",
+        &format!("echo x > {name}; : > {name}; test ! -s {name}"),
+    );
+    assert_eq!(mount.names(), [name]);
+    assert_eq!(mount.peek(), [""; 0]);
+}
+
+/// spec 4.5: also before the RELEASE comes, which is asynchronous.
+#[test]
+fn a_stamped_name_is_emptied_and_not_released() {
+    let mount = Mount::new();
+    let name = "2026-01-02_030405_n.md";
+    mount.sh("a", &format!("printf 'the old text' > {name}"));
+    mount.settle();
+    let [who, other] = [1, std::process::id()].map(|tid| Request { tid, uid: 0 });
+    let fs = mount.fs();
+    let look = |who| {
+        let found = fs.lookup(who, NodeId::ROOT, name.as_ref()).unwrap();
+        fs.forget(found.node, 1);
+        found.attr.meta.size
+    };
+    let flags = libc::O_WRONLY | libc::O_TRUNC;
+    let found = fs.lookup(who, NodeId::ROOT, name.as_ref()).unwrap();
+    let opened = fs.open_node(who, found.node, flags);
+    assert!(matches!(opened, Outcome::Ready(Err(Error::Stale))));
+    let again = fs.lookup(who, NodeId::ROOT, name.as_ref()).unwrap();
+    let Outcome::Ready(Ok(opened)) = fs.open_node(who, again.node, flags) else {
+        panic!("not opened");
+    };
+    fs.flush(who, opened.handle).unwrap();
+    assert_eq!(look(other), 12);
+    assert_eq!(look(who), 0);
+    fs.release(opened.handle);
+    fs.forget(found.node, 1);
+    fs.forget(again.node, 1);
+    assert_eq!(look(other), 0);
+}
+
+/// spec 4.5: what is written anew under a consumed name stays consumed.
+#[test]
+fn a_consumed_name_is_edited() {
+    let mount = Mount::new();
+    let done = "2026-01-02_030405_n_done.md";
+    mount.sh(
+        "a",
+        &format!("echo old > {done}; echo new > {done}; cat {done}"),
+    );
+    assert_eq!(mount.names(), [done]);
+    assert_eq!(mount.peek(), [""; 0]);
+    assert_eq!(replaced(&mount), ["old\n"]);
+}
+
+/// spec 4.5, 5: also by a caller outside our PID namespace, whose thread nobody knows.
+#[test]
+fn a_stamped_name_is_edited_by_nobody() {
+    let mount = Mount::new();
+    let name = "2026-01-02_030405_n.md";
+    mount.sh("a", &format!("printf 'the old text' > {name}"));
+    mount.settle();
+    let who = Request { tid: 0, uid: 0 };
+    let fs = mount.fs();
+    let flags = libc::O_WRONLY | libc::O_TRUNC;
+    let found = fs.lookup(who, NodeId::ROOT, name.as_ref()).unwrap();
+    let opened = fs.open_node(who, found.node, flags);
+    assert!(matches!(opened, Outcome::Ready(Err(Error::Stale))));
+    let again = fs.lookup(who, NodeId::ROOT, name.as_ref()).unwrap();
+    assert_ne!(again.node, found.node);
+    let Outcome::Ready(Ok(opened)) = fs.open_node(who, again.node, flags) else {
+        panic!("not opened");
+    };
+    assert_eq!(fs.write(who, opened.handle, 0, b"new", false), Ok(3));
+    let other = fs.lookup(who, NodeId::ROOT, name.as_ref()).unwrap();
+    assert_eq!(other.node, found.node);
+    assert_eq!(mount.peek(), ["the old text"]);
+    fs.flush(who, opened.handle).unwrap();
+    fs.release(opened.handle);
+    for node in [found.node, again.node, other.node] {
+        fs.forget(node, 1);
+    }
+    assert_eq!(mount.take("r"), ["new"]);
+}
+
+/// spec 3.9, 4.5: what was cut in place by a writer that was killed before it wrote anything has its content back.
+#[test]
+fn cut_short_in_place() {
+    let mount = Mount::new();
+    let name = "2026-01-02_030405_n.md";
+    mount.sh(
+        "a",
+        &format!("printf 'the old text' > {name}; chmod 640 {name}; touch -d @1700000000 {name}"),
+    );
+    let mut writer = Actor::new(&mount, "b");
+    writer.run(&format!(
+        "f = os.open('{name}', os.O_WRONLY); os.ftruncate(f, 0)"
+    ));
+    assert_eq!(mount.sh("r", &format!("cat {name}")), "");
+    writer.kill();
+    assert_eq!(mount.take("r"), ["the old text"]);
+    let done = mount.stamped("n_done");
+    assert_eq!(mount.sh("r", &format!("stat -c %a {done}")), "640\n");
+    // What was emptied on purpose stays so.
+    mount.sh("a", &format!("printf old > {name}; truncate -s 0 {name}"));
+    assert_eq!(mount.take("r"), [""; 0]);
+    assert_eq!(replaced(&mount), ["old"]);
+}
+
+/// spec 3.9: of one handoff the sixteen latest versions are kept.
+#[test]
+fn the_latest_versions() {
+    let mount = Mount::new();
+    let name = "2026-01-02_030405_n.md";
+    let other = "2026-01-02_030405_n_2.md";
+    let script = format!(
+        "echo 10 > {other}; echo 11 > {other}
+        for i in $(seq 20 40); do echo $i > {name}; done; for i in $(seq 41 43); do truncate -s 0 {name}; echo $i >> {name}; done"
+    );
+    mount.sh("a", &script);
+    let expected: Vec<String> = [10]
+        .into_iter()
+        .chain(27..43)
+        .map(|i| format!("{i}\n"))
+        .collect();
+    assert_eq!(replaced(&mount), expected);
+}
+
+/// spec 3.9: the copy of a file with holes has them too.
+#[test]
+fn a_copy_keeps_the_holes() {
+    let mount = Mount::new();
+    let name = "2026-01-02_030405_n.md";
+    mount.sh(
+        "a",
+        &format!(
+            "echo head > {name}; truncate -s 3G {name}; echo tail >> {name}; truncate -s 5 {name}"
+        ),
+    );
+    let kept = list(&mount.below(".handoff-fs/replaced"));
+    let path = mount.below(".handoff-fs/replaced").join(&kept[0]);
+    let meta = fs::metadata(&path).unwrap();
+    assert_eq!(meta.len(), (3 << 30) + 5);
+    assert!(meta.blocks() < 1000, "{}", meta.blocks());
+    let mut tail = [0; 10];
+    let file = fs::File::open(&path).unwrap();
+    file.read_exact_at(&mut tail, (3 << 30) - 5).unwrap();
+    assert_eq!(&tail, b"\0\0\0\0\0tail\n");
+    file.read_exact_at(&mut tail, 0).unwrap();
+    assert_eq!(&tail, b"head\n\0\0\0\0\0");
+    assert_eq!(mount.take("r"), ["head"]);
+}
+
+/// spec 3.9: while one version is copied, which takes as long as it takes, others go on.
+#[test]
+fn a_slow_copy_stops_nobody_needs_root() {
+    let mut below = None;
+    let slow = |dir: &Path| below = Some(Layer::bindfs(dir, &["--read-rate=512k"]));
+    let mount = Mount::over(slow, |_| {});
+    let name = "2026-01-02_030405_n.md";
+    mount.sh("a", &format!("head -c 2M /dev/zero > {name}"));
+    let mut cutter = Actor::new(&mount, "b");
+    cutter.run(&format!("f = os.open('{name}', os.O_WRONLY)"));
+    cutter.begin("os.ftruncate(f, 1)");
+    let begun = || {
+        fs::read_dir(mount.below(".handoff-fs/rewriting")).is_ok_and(|mut it| it.next().is_some())
+    };
+    while !begun() {
+        thread::yield_now();
+    }
+    mount.sh("c", "echo x > x.md; ls -l");
+    assert_eq!(
+        fs::metadata(mount.below(name)).unwrap().len(),
+        2 << 20,
+        "it was cut by then"
+    );
+    assert_eq!(cutter.end().0, "value");
+    assert_eq!(fs::metadata(mount.below(name)).unwrap().len(), 1);
 }
 
 /// spec 3.9, 7.1: replaced versions go with the retention time.

@@ -12,7 +12,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 use crate::harness::{Mount, list};
 
 /// A tmpfs of a few pages at a directory; unmounted when dropped.
-struct Small(std::path::PathBuf);
+pub struct Small(std::path::PathBuf);
 
 impl Small {
     fn over(dir: &Path, size: &str) -> Small {
@@ -36,7 +36,7 @@ impl Drop for Small {
 }
 
 /// A mount over a small disk. The guard is dropped second: the mount is on top.
-fn small(size: &str) -> (Mount, Small) {
+pub fn small(size: &str) -> (Mount, Small) {
     let mut disk = None;
     let mount = Mount::over(|dir| disk = Some(Small::over(dir, size)), |_| {});
     (mount, disk.unwrap())
@@ -49,7 +49,7 @@ fn errno<T: std::fmt::Debug>(result: std::io::Result<T>) -> i32 {
 /// spec 4.9: a full disk is the writer's ENOSPC; what did get written is a partial one, never whole; and what was
 /// there before can still be read and consumed.
 #[test]
-fn a_full_disk() {
+fn a_full_disk_needs_root() {
     let (mount, _disk) = small("128k");
     mount.sh("a", "echo before > before.md");
     let output = mount.run("a", "head -c 1M /dev/zero | tr '\\0' x > big.md");
@@ -67,7 +67,7 @@ fn a_full_disk() {
 
 /// spec 4.9: when not a byte could be written there is nothing to deliver, and nothing is left that looks whole.
 #[test]
-fn a_disk_that_is_full_already() {
+fn a_disk_that_is_full_already_needs_root() {
     let (mount, _disk) = small("64k");
     while fs::write(mount.below("filler.png"), vec![0; 1 << 20]).is_ok() {}
     let mut file = match OpenOptions::new()
@@ -258,4 +258,36 @@ fn closed_by_exec() {
     let mut taken = mount.take("b");
     taken.sort();
     assert_eq!(taken, ["one", "two"]);
+}
+
+/// spec 3.9, 4.9: where the disk is full, replaced versions go, the oldest first, before a writer hears of it.
+#[test]
+fn replaced_versions_make_room_needs_root() {
+    let (mount, _disk) = small("400k");
+    let names = [1, 2, 3, 4].map(|i| format!("2026-01-02_03040{i}_n.md"));
+    for name in &names {
+        let script =
+            format!("head -c 40000 /dev/zero | tr '\\0' {name:.1} > {name}; echo new > {name}");
+        mount.sh("a", &script);
+    }
+    let kept = || list(&mount.below(".handoff-fs/replaced")).len();
+    assert_eq!(kept(), 4);
+    mount.sh("a", "head -c 300000 /dev/zero | tr '\\0' x > big.md");
+    assert!(kept() < 4, "{}", kept());
+    assert_eq!(
+        fs::metadata(mount.at(mount.stamped("big"))).unwrap().len(),
+        300_000
+    );
+    let output = mount.run("a", "head -c 300000 /dev/zero | tr '\\0' x > more.md");
+    assert!(!output.status.success());
+    assert_eq!(kept(), 0);
+    assert_eq!(mount.slugs()[..2], ["big", "more-partial"]);
+    // Nor for what is not a write.
+    mount.sh(
+        "a",
+        // Removing a pending one would keep it.
+        "for f in *more-partial* *big*; do mv $f ${f%.md}_done.md; done; rm *_done.md; \
+         echo old > o.md; s=$(ls | grep _o); echo new > $s",
+    );
+    assert_eq!(kept(), 1);
 }

@@ -5,6 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use handoff_fs::fs::Adopt;
+
 use crate::harness::{Mount, list};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -17,6 +19,8 @@ pub fn age(path: impl AsRef<Path>, by: Duration) {
     file.set_modified(SystemTime::now() - by).unwrap();
 }
 
+/// A directory as people have them: a plan that is pending, one that was read, files of their own, and directories with the
+/// same.
 fn furnished(dir: &Path) {
     fs::write(dir.join(PENDING), "the plan\n").unwrap();
     fs::write(dir.join(DONE), "read before\n").unwrap();
@@ -25,8 +29,8 @@ fn furnished(dir: &Path) {
     fs::create_dir_all(dir.join("proj/deep")).unwrap();
     fs::write(dir.join("proj/readme.txt"), "keep\n").unwrap();
     fs::write(
-        dir.join("proj/deep/2026-11-20_101500_not.md"),
-        "no handoff\n",
+        dir.join("proj/deep/2026-11-20_101500_deep.md"),
+        "deep plan\n",
     )
     .unwrap();
     fs::create_dir(dir.join(".git")).unwrap();
@@ -70,88 +74,107 @@ fn the_first_mount_changes_nothing() {
     mount.fs().sweep();
     mount.peek();
     assert_eq!(tree(&mount.below("")), before);
+    mount.clock.advance(30 * DAY / 24);
     mount.remount();
     mount.fs().sweep();
     mount.peek();
     assert_eq!(tree(&mount.below("")), before);
 }
 
-/// spec 3.6: stamped files are handoffs; other files and all directories are ordinary: shown, usable, never merged.
+/// spec 3.6: stamped files are handoffs, at any depth; other files are ordinary: shown, readable, never merged. The
+/// directories are queues.
 #[test]
 fn what_was_there_is_ordinary() {
     let mut mount = Mount::over(furnished, |_| {});
     let names = [".git", PENDING, DONE, "image.png", "notes.md", "proj"];
     assert_eq!(mount.names(), names);
-    assert_eq!(mount.peek(), ["the plan"]);
-    // Usable: overwritten and appended to in place, by anybody, under its own name.
-    mount.sh("a", "echo one > notes.md; echo new > proj/new.md");
-    mount.sh(
-        "b",
-        "echo two >> notes.md; sed -i s/one/1/ notes.md; mv image.png proj/",
+    assert_eq!(mount.peek(), ["the plan", "deep plan"]);
+    assert_eq!(
+        mount.sh("c", "cat notes.md proj/readme.txt; ls proj"),
+        "mine\nkeep\ndeep\npending.md\nreadme.txt\n"
     );
-    assert_eq!(mount.sh("c", "cat notes.md proj/new.md"), "1\ntwo\nnew\n");
+    // Two sessions that write in a directory that was there lose nothing either.
+    mount.sh("a", "echo one > proj/new.md; cat proj/new.md");
+    mount.sh("b", "echo two > proj/new.md; mv image.png proj/");
     mount.remount();
     assert_eq!(mount.names(), [".git", PENDING, DONE, "notes.md", "proj"]);
-    assert_eq!(
-        mount.sh("c", "ls proj"),
-        "deep\nimage.png\nnew.md\nreadme.txt\n"
-    );
-    assert_eq!(mount.peek(), ["the plan"]);
+    let mut bodies = mount.peek();
+    bodies.sort();
+    assert_eq!(bodies, ["deep plan", "one", "the plan", "two"]);
     // Still ordinary under another name, and no longer once it is removed.
-    mount.sh(
-        "a",
-        "mv notes.md ideas.md; rm ideas.md; echo again > ideas.md",
-    );
-    assert_eq!(mount.peek(), ["the plan", "again"]);
+    mount.sh("a", "mv notes.md ideas.md");
+    mount.remount();
+    assert_eq!(mount.sh("b", "cat ideas.md"), "mine\n");
+    mount.sh("a", "rm ideas.md");
+    mount.sh("b", "test ! -e ideas.md; echo again > ideas.md");
+    assert_eq!(mount.peek().len(), 5);
 }
 
-/// spec 3.6: an ordinary file that is renamed stays ordinary, also after a remount; no pending.md in an ordinary
-/// directory, and none in those below it.
+/// spec 3.6: an ordinary file stays so when it or its directory is renamed, also after a remount.
 #[test]
 fn ordinary_stays_ordinary() {
     let mut mount = Mount::over(furnished, |_| {});
     mount.sh(
         "a",
-        "mv notes.md ideas.md; mv proj work; echo x > work/deep/x.md",
+        "mv notes.md ideas.md; mv proj work; mv work/readme.txt work/deep/",
     );
-    mount.remount();
-    mount.sh("a", "test -f ideas.md && test -f work/deep/x.md");
-    assert!(!mount.at("work/pending.md").exists());
-    assert!(!mount.at("work/deep/pending.md").exists());
-    assert_eq!(mount.peek(), ["the plan"]);
+    for _ in 0..2 {
+        mount.remount();
+        assert_eq!(mount.peek(), ["the plan", "deep plan"]);
+        assert_eq!(
+            mount.sh("a", "cat ideas.md work/deep/readme.txt"),
+            "mine\nkeep\n"
+        );
+    }
 }
 
-/// spec 3.6, 4.1: once an ordinary file is removed below, mounted or not, writers of its name write handoffs again;
-/// one that is replaced there, or by an editor on the mount, stays ordinary.
+/// spec 3.6, 4.1: once an ordinary file is removed below, mounted or not, a file of its name is a stray again; one that is
+/// replaced there stays ordinary.
 #[test]
 fn ordinary_no_longer() {
     let mut mount = Mount::over(furnished, |_| {});
-    mount.sh(
-        "a",
-        "mv notes.md notes.md~; echo edited > notes.md; rm notes.md~",
-    );
     fs::remove_file(mount.below("notes.md")).unwrap();
     fs::write(mount.below("notes.md"), "replaced\n").unwrap();
-    assert_eq!(mount.peek(), ["the plan"]);
+    assert_eq!(mount.peek(), ["the plan", "deep plan"]);
     assert_eq!(mount.sh("b", "cat notes.md"), "replaced\n");
     fs::remove_file(mount.below("notes.md")).unwrap();
     mount.names();
-    mount.sh("a", "echo one > notes.md");
+    mount.sh("a", "rm proj/readme.txt");
     mount.unmount();
-    fs::remove_dir_all(mount.below("proj")).unwrap();
+    fs::write(mount.below("notes.md"), "one\n").unwrap();
+    fs::write(mount.below("proj/readme.txt"), "two\n").unwrap();
     mount.remount();
-    mount.sh("a", "mkdir proj; echo two > proj/x.md");
     let mut bodies = mount.peek();
     bodies.sort();
-    assert_eq!(bodies, ["one", "the plan", "two"]);
+    assert_eq!(bodies, ["deep plan", "one", "the plan", "two"]);
+}
+
+/// spec 3.6, 4.7: a real pending.md with content becomes a handoff, in every queue; one without a byte is left alone.
+#[test]
+fn a_real_pending_md() {
+    let mount = Mount::over(
+        |dir| {
+            fs::create_dir_all(dir.join("q/r")).unwrap();
+            fs::write(dir.join("pending.md"), "old list\n").unwrap();
+            fs::write(dir.join("q/pending.md"), "of q\n").unwrap();
+            fs::write(dir.join("q/r/pending.md"), "").unwrap();
+        },
+        |_| {},
+    );
+    let mut bodies = mount.peek();
+    bodies.sort();
+    assert_eq!(bodies, ["of q", "old list"]);
+    assert_eq!(mount.slugs(), ["pending", "q"]);
+    assert_eq!(list(&mount.below("q/r")), ["pending.md"]);
+    mount.sh("a", "rmdir q/r");
 }
 
 /// spec 3.6: hidden directories pass through at any depth, ordinary ones too: git works in both.
 #[test]
 fn git_works_in_passed_through_directories() {
-    let mount = Mount::over(|dir| fs::create_dir(dir.join("ordinary")).unwrap(), |_| {});
-    mount.sh("a", "mkdir .hidden queue queue/.deep");
-    for dir in ["ordinary", ".hidden", "queue/.deep"] {
+    let mount = Mount::new();
+    mount.sh("a", "mkdir .hidden queue queue/.deep made");
+    for dir in ["made", ".hidden", "queue/.deep"] {
         let script = format!(
             "cd {dir} && export HOME=$PWD GIT_CONFIG_NOSYSTEM=1 && git init -q . \
              && git config user.email a@b && git config user.name n \
@@ -225,72 +248,191 @@ fn a_directory_that_becomes_a_link_is_gone() {
     assert_eq!(list(outside.path()), Vec::<String>::new());
 }
 
-/// spec 3.6, 7.1: expired `_done` files that the first mount found are hidden, and deleted no sooner than seven days
-/// after it.
+/// spec 3.6: consumed handoffs that the first mount finds past their time are hidden and never deleted, at any depth, under
+/// whatever name their directory has, nor is a directory that holds one.
 #[test]
-fn what_had_expired_before_is_given_its_time() {
+fn what_had_expired_before_is_never_deleted() {
     let mut mount = Mount::over(
         |dir| {
             furnished(dir);
-            age(dir.join(DONE), 30 * DAY);
+            fs::write(dir.join("proj/deep").join(DONE), "read\n").unwrap();
+            for found in ["", "proj/deep"] {
+                age(dir.join(found).join(DONE), 30 * DAY);
+            }
         },
         |_| {},
     );
-    let found = |mount: &Mount| mount.names_below().contains(&DONE.to_owned());
     assert!(!mount.names().contains(&DONE.to_owned()));
     assert!(!mount.at(DONE).exists());
+    mount.sh("a", "mv proj/deep proj/deeper; mv proj work");
+    for _ in 0..2 {
+        mount.fs().sweep();
+        mount.clock.advance(400 * DAY);
+        mount.fs().sweep();
+        assert!(mount.below(DONE).exists());
+        assert!(mount.below("work/deeper").join(DONE).exists());
+        mount.remount();
+    }
+    let status = fs::read_to_string(mount.at(".status.json")).unwrap();
+    assert!(status.contains("\"hidden\": 2"), "{status}");
+    // One that is consumed now goes in its time.
+    mount.sh(
+        "a",
+        "echo x > work/deeper/x.md; rm work/deeper/*_deep.md; cat work/deeper/pending.md",
+    );
+    mount.clock.advance(8 * DAY);
     mount.fs().sweep();
-    mount.clock.advance(6 * DAY + 23 * DAY / 24);
-    mount.fs().sweep();
-    mount.remount();
-    mount.fs().sweep();
-    assert!(found(&mount), "deleted before its time");
-    mount.clock.advance(DAY / 24);
-    mount.fs().sweep();
-    assert!(!found(&mount), "not deleted in its time");
+    assert_eq!(list(&mount.below("work/deeper")), [DONE]);
 }
 
-/// spec 3.6: `--adopt` makes handoffs and queues of what was there, at any depth, and still gives expired ones their time.
+/// spec 3.6, 4.10: the directory of a consumed handoff that had expired before the first mount is not removed, by rmdir or by
+/// a rename onto it; nor does making its name anew delete the file.
 #[test]
-fn adopt_takes_everything_in() {
+fn a_directory_with_what_had_expired_stays() {
+    let old = "2026-01-02_030405_old_done.md";
     let mount = Mount::over(
         |dir| {
-            furnished(dir);
-            fs::write(dir.join("proj/deep").join(DONE), "read\n").unwrap();
-            age(dir.join("proj/deep").join(DONE), 30 * DAY);
+            fs::create_dir(dir.join("q")).unwrap();
+            fs::write(dir.join("q").join(old), "k\n").unwrap();
+            age(dir.join("q").join(old), 8 * DAY);
         },
-        |options| options.adopt = true,
+        |_| {},
     );
-    mount.fs().sweep();
-    let mut bodies = mount.peek();
-    bodies.sort();
-    assert_eq!(bodies, ["keep", "mine", "no handoff", "the plan"]);
-    let deep = mount.sh("a", "cat proj/deep/.peek.md");
-    assert!(
-        deep.contains("no handoff") && !deep.contains("mine"),
-        "{deep}"
+    assert_eq!(mount.sh("a", "ls q"), "pending.md\n");
+    let removed = fs::remove_dir(mount.at("q")).unwrap_err();
+    assert_eq!(removed.raw_os_error(), Some(libc::ENOTEMPTY));
+    mount.sh(
+        "a",
+        "mkdir p; ! mv -T p q 2>/dev/null; ! rm -r q 2>/dev/null",
     );
-    assert!(
-        mount.names().contains(&"image.png".to_owned()),
-        "not a stray's name"
+    mount.sh(
+        "a",
+        &format!("echo new > q/n.md; ! mv q/*_n.md q/{old} || ls q"),
     );
-    assert!(mount.below("proj/deep").join(DONE).exists());
-    mount.clock.advance(7 * DAY);
-    mount.fs().sweep();
-    assert!(!mount.below("proj/deep").join(DONE).exists());
+    let below = fs::read_to_string(mount.below("q").join(old)).unwrap();
+    assert_eq!(below, "k\n");
 }
 
-/// spec 3.6: `--adopt` at a later mount takes in what the first one had left ordinary.
+/// spec 3.6: with `--adopt` text files of the root become handoffs; other files, and those in directories, stay ordinary.
+/// So they do by themselves where the program says so, but at a first mount only.
+#[test]
+fn adopted_at_the_first_mount() {
+    for adopt in [Adopt::Always, Adopt::AtFirst] {
+        let mut mount = Mount::over(furnished, |options| options.adopt = adopt);
+        let mut bodies = mount.peek();
+        bodies.sort();
+        assert_eq!(bodies, ["deep plan", "mine", "the plan"]);
+        assert_eq!(mount.sh("a", "cat proj/readme.txt"), "keep\n");
+        assert!(mount.names().contains(&"image.png".to_owned()));
+        let status = fs::read_to_string(mount.at(".status.json")).unwrap();
+        assert!(
+            status.contains("\"adopted\": 1") && status.contains("\"ordinary\": 2"),
+            "{status}"
+        );
+        mount.remount();
+        assert_eq!(mount.peek().len(), 3);
+    }
+}
+
+/// spec 3.6: `--adopt` at a later mount takes in what the first one had left ordinary; the name of the mountpoint alone does
+/// not.
 #[test]
 fn adopting_later() {
     let mut mount = Mount::over(furnished, |_| {});
-    assert_eq!(mount.peek(), ["the plan"]);
-    mount.remount_with(|options| options.adopt = true);
+    mount.remount_with(|options| options.adopt = Adopt::AtFirst);
+    assert_eq!(mount.peek(), ["the plan", "deep plan"]);
+    mount.remount_with(|options| options.adopt = Adopt::Always);
     let mut bodies = mount.peek();
     bodies.sort();
-    assert_eq!(bodies, ["keep", "mine", "no handoff", "the plan"]);
-    mount.remount_with(|options| options.adopt = false);
-    assert_eq!(mount.peek().len(), 4);
+    assert_eq!(bodies, ["deep plan", "mine", "the plan"]);
+    mount.remount_with(|options| options.adopt = Adopt::Nothing);
+    assert_eq!(mount.peek().len(), 3);
+    assert_eq!(mount.sh("a", "cat proj/readme.txt"), "keep\n");
+}
+
+/// The record as the version before wrote it: what is ordinary, and what had expired.
+fn version_1(dir: &Path, ordinary: &[&str], expired: &[&str]) {
+    let mut bytes = b"handoff-fs first mount 1\x001763821381\0".to_vec();
+    for (mark, paths) in [("o", ordinary), ("x", expired)] {
+        for path in paths {
+            bytes.extend_from_slice(format!("{mark}{path}\0").as_bytes());
+        }
+    }
+    fs::create_dir(dir.join(".handoff-fs")).unwrap();
+    fs::write(dir.join(".handoff-fs/first-mount"), bytes).unwrap();
+}
+
+/// spec 3.6: a mount that an older version began: nothing becomes pending that was not, nothing is renamed or deleted. Its
+/// ordinary directories are queues now, but for those with stamped files or a pending.md of their own.
+#[test]
+fn a_record_of_the_version_before() {
+    let mut before = Vec::new();
+    let mut mount = Mount::over(
+        |dir| {
+            furnished(dir);
+            for name in ["docs/more", "repo/.git", "q"] {
+                fs::create_dir_all(dir.join(name)).unwrap();
+            }
+            for name in ["docs/a.md", "docs/more/b", "repo/README", "q/c.json"] {
+                fs::write(dir.join(name), "mine\n").unwrap();
+            }
+            fs::write(dir.join("docs/more/pending.md"), "real\n").unwrap();
+            age(dir.join(DONE), 30 * DAY);
+            let ordinary = ["docs", "notes.md", "proj", "repo"];
+            version_1(dir, &ordinary, &[DONE]);
+            before = tree(dir);
+        },
+        |options| options.adopt = Adopt::AtFirst,
+    );
+    for _ in 0..2 {
+        assert_eq!(mount.peek(), ["the plan"]);
+        mount.fs().sweep();
+        mount.clock.advance(30 * DAY);
+        mount.fs().sweep();
+        assert_eq!(tree(&mount.below("")), before);
+        mount.remount();
+    }
+    assert_eq!(
+        mount.sh("a", "cat docs/more/pending.md proj/deep/*_deep.md"),
+        "real\ndeep plan\n"
+    );
+    // `docs` and `proj` are queues; what lies in them as it lay is ordinary.
+    mount.sh("a", "echo one > docs/a.md; echo two > proj/readme.txt");
+    assert_eq!(
+        mount.sh("b", "cat docs/a.md proj/readme.txt"),
+        "mine\nkeep\n"
+    );
+    assert_eq!(mount.peek().len(), 3);
+}
+
+/// spec 3.6: a directory that an older version made a queue, and that has handoffs, stays one, whatever it is called.
+#[test]
+fn a_queue_of_the_version_before_stays_one() {
+    let mut mount = Mount::over(
+        |dir| {
+            for name in ["done", "repo/.git", "old"] {
+                fs::create_dir_all(dir.join(name)).unwrap();
+            }
+            for queue in ["done", "repo"] {
+                fs::write(dir.join(queue).join(PENDING), format!("{queue}\n")).unwrap();
+            }
+            fs::write(dir.join("old").join(DONE), "old\n").unwrap();
+            version_1(dir, &[], &[]);
+            for queue in ["done", "repo", "old"] {
+                fs::create_dir_all(dir.join(".handoff-fs/drafts").join(queue)).unwrap();
+            }
+        },
+        |_| {},
+    );
+    for _ in 0..2 {
+        let mut bodies = mount.peek();
+        bodies.sort();
+        assert_eq!(bodies, ["done", "repo"]);
+        mount.clock.advance(30 * DAY);
+        mount.fs().sweep();
+        assert!(mount.below("old").join(DONE).exists());
+        mount.remount();
+    }
 }
 
 /// spec 2, 3.1: the private directory is never shown, nor reached, nor made through the mount.

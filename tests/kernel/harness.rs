@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fuser::{BackgroundSession, Config, MountOption};
 use handoff_fs::clock::ShiftedClock;
@@ -107,7 +107,13 @@ impl Mount {
     }
 
     fn mount(&mut self) {
-        self.try_mount().unwrap();
+        let since = Instant::now();
+        // A child that another test is just starting has a copy of the last mount's lock, until it executes its program.
+        while let Err(error) = self.try_mount() {
+            let may_end = matches!(error, OpenError::Locked { .. }) && since.elapsed() < WATCHDOG;
+            assert!(may_end, "{error}");
+            thread::yield_now();
+        }
     }
 
     /// Mounts after [`Mount::unmount`], unless the backing directory cannot be opened.
@@ -147,7 +153,7 @@ impl Mount {
     /// Unmounts and waits for the workers. Panics when files are left open.
     pub fn unmount(&mut self) {
         if let Some(session) = self.session.take() {
-            let _ = rustix::mount::unmount(self.dir.path(), UnmountFlags::DETACH);
+            detach(self.dir.path(), UnmountFlags::DETACH);
             self.fs = None;
             match session.join() {
                 // How the kernel says so to a worker that is just reading depends on who lets go last.
@@ -260,6 +266,13 @@ impl Mount {
         assert!(cat.wait().unwrap().success(), "{session}: {name}");
     }
 
+    /// Waits until every close has arrived: RELEASE is asynchronous, and until then somebody has the file open.
+    pub fn settle(&self) {
+        while self.fs().handles() > 0 {
+            thread::yield_now();
+        }
+    }
+
     /// A path outside of the mount that is gone with it.
     pub fn outside(&self, name: &str) -> PathBuf {
         self.outside.path().join(name)
@@ -318,13 +331,21 @@ pub fn list(dir: &Path) -> Vec<String> {
     names
 }
 
+/// Unmounts, files that are open or not. An ordinary user may only by way of fusermount3, which knows no flag but lazily.
+pub fn detach(mountpoint: &Path, how: UnmountFlags) {
+    if rustix::mount::unmount(mountpoint, how).is_err() {
+        let mut fusermount = Command::new("fusermount3");
+        let _ = fusermount.args(["-u", "-z", "--"]).arg(mountpoint).output();
+    }
+}
+
 /// Aborts the connection of a mount whose test takes too long: everybody who hangs in it gets an error.
 fn watch(mountpoint: PathBuf, limit: Duration) -> Sender<()> {
     let (done, wait) = mpsc::channel();
     thread::spawn(move || {
         if wait.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
             eprintln!("watchdog: {} is aborted", mountpoint.display());
-            let _ = rustix::mount::unmount(&mountpoint, UnmountFlags::FORCE);
+            detach(&mountpoint, UnmountFlags::FORCE);
         }
     });
     done

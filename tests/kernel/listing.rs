@@ -118,7 +118,120 @@ fn believed_for_a_moment() {
         assert_eq!(mode(&name), wanted);
         believed
     });
-    assert!(believed, "nothing was primed");
+    assert!(believed, "the kernel caches no name");
+}
+
+/// Beside a queue that the kernel knows no name is believed, for the message that would end it reaches directories too.
+#[test]
+fn never_believed_beside_a_queue() {
+    let mount = mount();
+    look(&mount.at(""));
+    fs::create_dir(mount.at("queue")).unwrap();
+    let mode = |name: &str| fs::metadata(mount.at(name)).unwrap().mode() & 0o777;
+    for i in 0..20 {
+        let name = name(MANY - 1);
+        let wanted = 0o600 | (i % 2);
+        look(&mount.at(""));
+        fs::set_permissions(mount.below(&name), Permissions::from_mode(wanted)).unwrap();
+        assert_eq!(mode(&name), wanted);
+    }
+}
+
+/// spec 8.3: who works in a queue goes on doing so, and what is mounted on one stays there, whatever changes beside it: also
+/// when the queue was made right after a listing.
+#[test]
+fn queues_survive_what_changes_beside_them() {
+    const CHANGES: u32 = 10_000;
+    let mount = mount();
+    look(&mount.at(""));
+    for queue in ["queue", "bound"] {
+        fs::create_dir(mount.at(queue)).unwrap();
+    }
+    let other = mount.outside("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("inside"), "").unwrap();
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root {
+        rustix::mount::mount_bind(&other, mount.at("bound")).unwrap();
+    }
+    let stop = mount.outside("stop");
+    let mut worker = Actor::new(&mount, "a");
+    let mut passer = Actor::new(&mount, "b");
+    worker.run("os.chdir('queue')");
+    let path = mount.at("queue");
+    let changes = || {
+        for i in 0..CHANGES {
+            if i % 100 == 0 {
+                look(&mount.at(""));
+            }
+            let mode = Permissions::from_mode(0o600 | (i % 2));
+            fs::set_permissions(mount.at(name(MANY - 1)), mode).unwrap();
+        }
+        fs::write(&stop, "").unwrap();
+    };
+    let each = |actor: &mut Actor, check: &str| {
+        actor.run("failed = []");
+        let stop = stop.display();
+        // One line that is a loop.
+        actor.run(&format!(
+            "while not os.path.exists('{stop}'): failed += [] if {check} else [1]"
+        ));
+        assert_eq!(actor.run("failed"), "[]");
+    };
+    thread::scope(|scope| {
+        scope.spawn(changes);
+        scope.spawn(|| each(&mut worker, "os.getcwd().endswith('/queue')"));
+        each(&mut passer, &format!("os.path.isdir('{}')", path.display()));
+    });
+    if is_root {
+        assert!(
+            mount.at("bound/inside").exists(),
+            "what was mounted on it is gone"
+        );
+        rustix::mount::unmount(mount.at("bound"), rustix::mount::UnmountFlags::DETACH).unwrap();
+    }
+}
+
+/// A directory that somebody makes below the mount right after a listing can be worked in and mounted on at once.
+#[test]
+fn directories_made_below_right_after() {
+    let mount = mount();
+    let other = mount.outside("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("inside"), "").unwrap();
+    look(&mount.at(""));
+    fs::create_dir(mount.below("queue")).unwrap();
+    if rustix::process::geteuid().is_root() {
+        // The first that looks it up.
+        rustix::mount::mount_bind(&other, mount.at("queue")).unwrap();
+        for _ in 0..2 {
+            let inside = mount.at("queue/inside");
+            assert!(inside.exists(), "what was mounted on it is gone");
+        }
+        let detach = rustix::mount::UnmountFlags::DETACH;
+        rustix::mount::unmount(mount.at("queue"), detach).unwrap();
+    }
+    let mut worker = Actor::new(&mount, "a");
+    worker.run("os.chdir('queue')");
+    look(&mount.at(""));
+    assert!(worker.run("os.getcwd()").ends_with("/queue"));
+}
+
+/// spec 6.3: what a listing that is still open has shown is found no more when it was consumed.
+#[test]
+fn while_a_listing_is_open() {
+    let mount = mount();
+    let mut open = fs::read_dir(mount.at("")).unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < MANY / 2 {
+        let entry = open.next().unwrap().unwrap();
+        fs::symlink_metadata(entry.path()).unwrap();
+        seen.push(entry.path());
+    }
+    seen.retain(|path| !path.ends_with("pending.md"));
+    Actor::new(&mount, "reader").run("open('pending.md').read()");
+    assert!(seen.iter().all(|path| is_gone(path)));
+    drop(open);
 }
 
 /// spec 6.3, 6.6: what was consumed right after it was listed is found by nobody under its old name but by its consumer.
@@ -230,6 +343,8 @@ fn changed_through_an_alias_right_after() {
         assert_eq!(fs::metadata(&stamped).unwrap().len(), 1 + i);
     }
     writer.run("f.close()");
+    // What is open has its attributes asked for; from here on it may be cached.
+    drop(open);
     for i in 1..20 {
         look(&mount.at(""));
         writer.run(&format!("os.chmod('n.md', 0o600 | {i} % 8)"));
@@ -435,7 +550,7 @@ fn nothing_is_left() {
 
 /// `ls -l` of two thousand names takes a few dozen requests, and not some for each name; `ls` alone even fewer.
 #[test]
-fn how_many_requests() {
+fn how_many_requests_needs_root() {
     let outside = tempfile::tempdir().unwrap();
     let log = outside.path().join("strace");
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,8 @@
 //! Tests through the real kernel. Every test mounts for itself and cites the numbers of the contract it checks.
+//!
+//! All but those whose names end in `_needs_root` pass for an ordinary user too: `--skip _needs_root`. Those have disks or
+//! namespaces of their own, mount over a mount that only its owner may enter (the setuid fusermount3 is not that owner), or
+//! trace a daemon, which then cannot use fusermount3.
 
 // There is no crate outside that could reach anything.
 #![allow(unreachable_pub)]
@@ -6,6 +10,7 @@
 mod actors;
 mod daemon_process;
 mod harness;
+mod layers;
 
 mod agents;
 mod aliases;
@@ -18,10 +23,13 @@ mod editors;
 mod edits;
 mod failures;
 mod first_mount;
+mod hidden;
 mod listing;
 mod meanwhile;
 mod memory;
 mod names;
+mod ordinary_dirs;
+mod ordinary_files;
 mod proc_reads;
 mod processes;
 mod queues;
@@ -32,6 +40,7 @@ mod races_readers;
 mod reading;
 mod reading_ahead;
 mod recovery;
+mod removed;
 mod renames;
 mod retention;
 mod round_trips;

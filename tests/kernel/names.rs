@@ -25,6 +25,9 @@ fn slugs() {
         ("finished_done.md", "finished-done"),
         ("!!!.md", "handoff"),
         ("twice.md.md", "twice.md"),
+        ("cafe\u{301}.md", "cafe\u{301}"),
+        ("บันทึกที่แก้ไข.md", "บันทึกที่แก้ไข"),
+        ("हिन्दी.md", "हिन्दी"),
     ] {
         mount.sh("a", &format!("echo x > './{written}'"));
         assert_eq!(mount.slugs(), [slug], "{written}");
@@ -153,6 +156,57 @@ fn stamped_by_hand() {
         "mv 2026-01-02_030405_by-hand.md 2026-01-02_030405_by-hand_done.md",
     );
     assert_eq!(mount.peek(), ["2", "3", "4", "5"]);
+}
+
+/// spec 3.4: stamped with another ending it is an ordinary file of that very name.
+#[test]
+fn stamped_with_another_ending() {
+    let mut mount = Mount::new();
+    let (json, done) = (
+        "2026-01-02_030405_state.json",
+        "2026-01-02_030405_x_done.MD",
+    );
+    mount.sh(
+        "a",
+        &format!("echo 1 > {json}; echo 2 > {done}; echo more >> {json}; cp {json} {json}.bak"),
+    );
+    let names = [json.to_owned(), format!("{json}.bak"), done.to_owned()];
+    assert_eq!(mount.names(), names);
+    assert_eq!(mount.names_below(), names);
+    assert_eq!(
+        mount.sh("b", &format!("cat {json}; echo 3 > {json}; cat {json}")),
+        "1\nmore\n3\n"
+    );
+    assert_eq!(mount.take("r"), [""; 0]);
+    mount.remount();
+    assert_eq!(mount.names(), names);
+    mount.sh(
+        "b",
+        &format!("echo t > s.tmp; ln s.tmp l.tmp; mv s.tmp {json}; rm {done} {json}.bak"),
+    );
+    assert_eq!(mount.sh("a", &format!("cat {json}")), "t\n");
+    // Renamed to a name of a handoff it becomes one.
+    mount.sh("b", &format!("mv {json} n.md; mv l.tmp {json}"));
+    assert_eq!(mount.names_below()[0], json);
+    assert_eq!(mount.take("r"), ["t"]);
+}
+
+/// spec 3.4: a handoff that is renamed so is pending no more.
+#[test]
+fn renamed_to_another_ending() {
+    let mount = Mount::new();
+    let name = "2026-01-02_030405_x.md";
+    mount.sh("a", &format!("echo 1 > {name}; mv {name} {name}.consumed"));
+    assert_eq!(mount.names(), [format!("{name}.consumed")]);
+    assert_eq!(mount.take("r"), [""; 0]);
+    mount.sh("b", &format!("mv {name}.consumed {name}"));
+    assert_eq!(mount.peek(), ["1"]);
+    mount.sh(
+        "a",
+        &format!("echo 2 > n.md; mv n.md {name}.seen; test ! -e n.md"),
+    );
+    assert_eq!(mount.names(), [name.to_owned(), format!("{name}.seen")]);
+    assert_eq!(mount.take("r"), ["1"]);
 }
 
 /// spec 3.5: consuming renames, and sets the mtime to now.

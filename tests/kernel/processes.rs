@@ -77,7 +77,7 @@ fn python(dir: &Path, script: &str) -> String {
 /// spec 5: a caller in a PID namespace below the daemon's is a process like any other to it, with a `/proc` of its own or
 /// without: an agent's is the agent's, and another's is not.
 #[test]
-fn callers_in_a_namespace_below() {
+fn callers_in_a_namespace_below_needs_root() {
     let mount = Mount::new();
     let claude = Disguise::bash("claude");
     for own_proc in ["--mount-proc", "--pid"] {
@@ -111,7 +111,7 @@ fn callers_in_a_namespace_below() {
 
 /// spec 5: the same without an agent: HANDOFF_SESSION counts there too, and an agent inside is an agent.
 #[test]
-fn sessions_in_a_namespace_below() {
+fn sessions_in_a_namespace_below_needs_root() {
     let mount = Mount::new();
     let claude = Disguise::bash("claude");
     let inside = |session: &str, script: &str| {
@@ -231,7 +231,7 @@ finally:
 /// spec 5, 4.3, 4.5, 6.6: a session is a pid and its start time: whoever is given the pid of one that ended has none of its
 /// aliases, neither what it wrote nor what it consumed, takes nothing back that it unlinked, and edits nothing of it.
 #[test]
-fn a_pid_that_was_anothers() {
+fn a_pid_that_was_anothers_needs_root() {
     let dir = tempfile::tempdir().unwrap();
     let mountpoint = dir.path().join("m");
     fs::create_dir(&mountpoint).unwrap();

@@ -120,11 +120,13 @@ fn write(mount: &Mount, n: usize, size: usize) {
 fn every_reader_gets_every_byte_and_consumes() {
     let mount = Mount::new();
     for (n, size) in [(1, 50), (3, 200), (2, 300_000)] {
+        // In its session a page reader finds again what it has read (6.7).
+        let session = format!("reader {n}");
         for reader in READERS {
             write(&mount, n, size);
             let expected = fs::read_to_string(mount.at(".peek.md")).unwrap();
             assert_eq!(bodies(&expected).len(), n);
-            let shown = mount.sh("reader", &script(&mount, reader));
+            let shown = mount.sh(&session, &script(&mount, reader));
             assert!(
                 shown == expected,
                 "{reader}: {} bytes of {}",

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::actors::replaced;
 use crate::harness::{Mount, list};
 
 const NAME: &str = "2026-11-20_101500_plan.md";
@@ -24,7 +25,7 @@ fn drafts_are_published_as_partial() {
             private(dir, "drafts", "2026-11-20_101501_empty.md", "");
             private(dir, "drafts/queue", "2026-11-20_101502_deep.md", "deep");
         },
-        |options| options.adopt = true,
+        |_| {},
     );
     assert_eq!(
         mount.names(),
@@ -89,6 +90,37 @@ fn an_edit_of_nothing_is_published() {
     assert_eq!(bodies, ["one", "two"]);
 }
 
+/// spec 3.9: what is empty because rewriting it was cut short has its content back; what was written since stays.
+#[test]
+fn a_rewriting_that_was_cut_short() {
+    let (other, gone) = ("2026-11-20_101501_other.md", "2026-11-20_101502_gone.md");
+    let rewriting = |dir: &Path, name: &str, content: &str| {
+        private(
+            dir,
+            "rewriting/q",
+            &format!("{name}.1764330000000000000"),
+            content,
+        );
+    };
+    let mut mount = Mount::over(
+        |dir| {
+            fs::create_dir(dir.join("q")).unwrap();
+            fs::write(dir.join("q").join(NAME), "").unwrap();
+            rewriting(dir, NAME, "old\n");
+            private(dir, "edits/q", NAME, "new, unfini");
+            fs::write(dir.join("q").join(other), "new\n").unwrap();
+            rewriting(dir, other, "replaced\n");
+            rewriting(dir, gone, "gone\n");
+        },
+        |_| {},
+    );
+    assert_eq!(mount.peek(), ["old", "new"]);
+    assert_eq!(replaced(&mount), ["gone\n", "new, unfini", "replaced\n"]);
+    assert_eq!(list(&mount.below(".handoff-fs/rewriting/q")), [""; 0]);
+    mount.remount();
+    assert_eq!(mount.take("r"), ["old", "new"]);
+}
+
 /// spec 3.8: the queue of a draft may be gone by now.
 #[test]
 fn a_draft_of_a_queue_that_is_gone() {
@@ -140,7 +172,7 @@ fn scratch_files_stay() {
     mount.remount();
     assert_eq!(mount.sh("b", "cat .x.md.swp x.md.tmp"), "swap\ntmp\n");
     assert_eq!(mount.names_below(), Vec::<String>::new());
-    mount.sh("b", "mv x.md.tmp x.md");
+    mount.sh("a", "mv x.md.tmp x.md");
     assert_eq!(mount.peek(), ["tmp"]);
 }
 

@@ -51,6 +51,125 @@ fn consuming_an_alias() {
     assert_eq!(mount.take("c"), ["1"]);
 }
 
+/// spec 4.5: an own alias renamed to its stem and `_done` consumes.
+#[test]
+fn consuming_by_an_alias_that_is_marked() {
+    let mount = Mount::new();
+    for (name, done) in [
+        ("auth.md", "auth_done.md"),
+        ("plan", "plan_done"),
+        ("log.txt", "log_done.md"),
+        ("two words.md", "two words_done.md"),
+    ] {
+        mount.sh(
+            "a",
+            &format!("echo 1 > '{name}'; mv '{name}' '{done}'; test ! -e '{name}'; cat '{done}'"),
+        );
+        let slug = mount.slugs().remove(0);
+        assert_eq!(
+            slug,
+            format!("{}_done", name.split('.').next().unwrap().replace(' ', "-"))
+        );
+        assert_eq!(mount.take("r"), [""; 0], "{name}");
+        // And once more, with what is new under that name.
+        mount.sh(
+            "a",
+            &format!("echo 2 > '{name}'; mv '{name}' '{done}'; grep -q 2 '{done}'"),
+        );
+        assert_eq!(mount.take("r"), [""; 0], "{name}");
+        mount.sh("a", &format!("mv '{done}' '{name}'; cat '{name}'"));
+        assert_eq!(mount.take("r"), ["2"], "{name}");
+        // A reader was quicker.
+        mount.sh("a", &format!("mv '{name}' '{done}'; cat '{done}'"));
+        assert_eq!(mount.slugs().len(), 2);
+        mount.sh("r", "rm 2*");
+    }
+    // A name that was written so is no mark.
+    mount.sh("a", "echo 3 > done.md; echo 4 > x_done.md");
+    assert_eq!(mount.take("r"), ["3", "4"]);
+    mount.sh("a", "mv x_done.md x.md");
+    assert_eq!(mount.take("r"), [""; 0]);
+    assert!(mount.slugs().contains(&"x_done".to_owned()));
+}
+
+/// spec 4.5, 4.2: consumed so while it is written, it is not delivered at its close.
+#[test]
+fn marked_while_open() {
+    let mount = Mount::new();
+    let mut writer = Actor::new(&mount, "a");
+    writer.run("f = open('n.md', 'w'); f.write('te'); f.flush(); os.rename('n.md', 'n_done.md')");
+    writer.run("f.write('xt'); f.close()");
+    assert_eq!(writer.run("open('n_done.md').read()"), "text");
+    assert_eq!(mount.slugs(), ["n_done"]);
+    assert_eq!(mount.take("r"), [""; 0]);
+}
+
+/// spec 4.5: what moves or copies over an own alias leaves the earlier handoff's times as they were.
+#[test]
+fn written_stays() {
+    let mount = Mount::new();
+    let source = mount.outside("two");
+    let source = source.to_str().unwrap();
+    for over in [
+        "mv m.md n.md",
+        "cp m.md n.md",
+        "cp --remove-destination m.md n.md",
+        "install m.md n.md",
+        "rsync m.md n.md",
+        &format!("cp m.md {source}; mv {source} n.md"),
+        "mv m.md m.tmp; mv m.tmp n.md",
+    ] {
+        mount.sh(
+            "a",
+            "echo one > n.md; touch -d '2026-01-02 03:04:05.678' 2*_n.md; echo two > m.md",
+        );
+        let written = |slug: &str| {
+            let one = mount
+                .names_below()
+                .into_iter()
+                .find(|name| fs::read_to_string(mount.below(name)).unwrap() == "one\n");
+            let meta = fs::metadata(mount.below(one.expect(slug))).unwrap();
+            meta.modified().unwrap()
+        };
+        let before = written("before");
+        mount.sh("a", &format!("{over}; grep -q two n.md"));
+        assert_eq!(written(over), before, "{over}");
+        let peek = mount.sh("r", "cat .peek.md");
+        assert!(
+            peek.contains("written 2026-01-02 03:04:05"),
+            "{over}: {peek}"
+        );
+        mount.sh("r", "rm -f 2*");
+    }
+}
+
+/// spec 4.5: the same where it was retracted before it was published.
+#[test]
+fn written_stays_of_what_was_open() {
+    let mount = Mount::new();
+    let mut writer = Actor::new(&mount, "a");
+    writer.run("f = open('n.md', 'w'); f.write('one'); f.flush()");
+    writer.run("os.utime(f.fileno(), (0, 1100000000)); os.unlink('n.md'); f.close()");
+    assert_eq!(mount.slugs(), ["n_done"]);
+    writer.run("open('n.md', 'w').write('two')");
+    let one = mount
+        .names_below()
+        .into_iter()
+        .find(|name| fs::read_to_string(mount.below(name)).unwrap() == "one");
+    let written = fs::metadata(mount.below(one.unwrap()))
+        .unwrap()
+        .modified()
+        .unwrap();
+    assert_eq!(
+        written
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_secs(),
+        1_100_000_000
+    );
+    assert_eq!(mount.take("r"), ["one", "two"]);
+}
+
 /// spec 4.5: to another unstamped name: the stamp stays, the slug changes.
 #[test]
 fn another_slug() {

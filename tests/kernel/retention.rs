@@ -7,8 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use handoff_fs::clock::Clock;
 
+use crate::failures::small;
 use crate::first_mount::age;
-use crate::harness::{Mount, list};
+use crate::harness::{Mount, bodies, list};
+use crate::layers::Layer;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -165,6 +167,51 @@ fn touched_by_hand() {
     assert_eq!(mount.names_below(), [y]);
 }
 
+/// spec 7.2: times that no calendar holds, as nanoseconds taken for seconds make them, are shown as the nearest that one does.
+#[test]
+fn times_that_no_calendar_holds_needs_root() {
+    // Other filesystems clamp them.
+    let (mut mount, _disk) = small("1m");
+    mount.sh(
+        "a",
+        "echo one > one.md; echo two > two.md; echo three > three.md",
+    );
+    let names = ["one", "two", "three"].map(|slug| mount.stamped(slug));
+    for (name, time) in names.iter().zip([
+        "1764330000000000000",
+        "-9000000000000000000",
+        "99999999999999",
+    ]) {
+        mount.sh("b", &format!("touch -d @{time} {name}"));
+    }
+    fs::write(mount.below("found.md"), "found\n").unwrap();
+    let found = File::options()
+        .write(true)
+        .open(mount.below("found.md"))
+        .unwrap();
+    let future = SystemTime::UNIX_EPOCH + Duration::from_secs(1_764_330_000_000_000_000);
+    found.set_modified(future).unwrap();
+    drop(found);
+    mount.remount_with(|options| options.utc = false);
+    let shown = mount.sh("r", "ls -l > /dev/null; cat pending.md");
+    assert!(shown.contains("written 9999-12-31 "), "{shown}");
+    assert!(shown.contains("written 0000-01-0"), "{shown}");
+    assert_eq!(bodies(&shown).len(), 4);
+    assert_eq!(mount.take("r"), [""; 0]);
+    assert_eq!(mount.names_below().len(), 4);
+}
+
+/// spec 4.3, 7.2: a time before 1970 is what it was set to, to its parts of a second.
+#[test]
+fn times_before_1970() {
+    let mount = Mount::new();
+    let shown = mount.sh(
+        "a",
+        "echo x > x.md; touch -d @-1.25 x.md; touch -a -d @-7 x.md; stat -c '%.2Y %.2X' x.md",
+    );
+    assert_eq!(shown, "-1.25 -7.00\n");
+}
+
 /// spec 7.1: `--retention`, and a pending handoff of any age stays.
 #[test]
 fn another_retention() {
@@ -201,6 +248,7 @@ fn scratch_and_empty_ones_go() {
     mount.fs().sweep();
     let open = File::create(mount.at("open.md")).unwrap();
     mount.clock.advance(7 * DAY);
+    crate::scratch::released(&mount, 1);
     mount.fs().sweep();
     assert_eq!(mount.slugs(), ["open"]);
     drop(open);
@@ -268,7 +316,7 @@ fn the_merges_mtime_changes_with_its_content() {
 
 /// spec 7.1: what cannot be deleted does not keep the rest from it.
 #[test]
-fn one_that_cannot_be_deleted() {
+fn one_that_cannot_be_deleted_needs_root() {
     let mount = Mount::new();
     mount.sh("a", "mkdir q; for d in . q; do for i in 1 2 3; do echo x > $d/2026-01-01_00000${i}_x_done.md; done; done");
     let stuck = mount.below("2026-01-01_000002_x_done.md");
@@ -312,4 +360,35 @@ fn what_has_expired_is_forgotten() {
     // What the kernel still has a node of is kept for it.
     assert!(remembered["docs"] <= remembered["nodes"]);
     assert_eq!(mount.run("w", "cat n1.md").status.code(), Some(1));
+}
+
+/// spec 3.5: over a filesystem that ignores an mtime which is set alone, what is consumed late counts from then, and what is
+/// made pending again has its stamp's time.
+#[test]
+fn times_over_bindfs_and_encfs_needs_root() {
+    for layer in [|dir: &Path| Layer::bindfs(dir, &[]), Layer::encfs] {
+        let mut below = None;
+        let mount = Mount::over(|dir| below = Some(layer(dir)), |_| {});
+        let name = "2026-01-15_103000_old.md";
+        mount.sh(
+            "a",
+            &format!("echo old > {name}; touch -d '8 days ago' {name}"),
+        );
+        assert_eq!(mount.take("r"), ["old"]);
+        let done = "2026-01-15_103000_old_done.md";
+        assert_eq!(mount.names(), [done]);
+        mount.clock.advance(6 * DAY);
+        mount.fs().sweep();
+        assert_eq!(mount.names_below(), [done]);
+        mount.sh("a", &format!("mv {done} {name}"));
+        let shown = mount.sh("a", &format!("TZ=UTC stat -c %y {name}"));
+        assert!(shown.starts_with("2026-01-15 10:30:00.000"), "{shown}");
+        mount.sh("a", &format!("mv {name} {done}"));
+        mount.clock.advance(6 * DAY);
+        mount.fs().sweep();
+        assert_eq!(mount.names_below(), [done]);
+        mount.clock.advance(DAY);
+        mount.fs().sweep();
+        assert_eq!(mount.names_below(), [""; 0]);
+    }
 }

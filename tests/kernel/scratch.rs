@@ -2,15 +2,25 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use crate::actors::Actor;
 use crate::harness::{Mount, slug};
 
-const SCRATCH: [&str; 22] = [
-    ".hidden.md",
+/// Those that all sessions share, and then those of which each has its own.
+const SCRATCH: [&str; 26] = [
     ".n.md.swp",
-    ".n.md.Xa12bC",
+    ".n.md.swo",
+    "n.swp",
+    "n.swx",
+    "n.md.lock",
+    "n.lck",
+    "n.pid",
+    "4913",
+    ".n.md~",
+    ".n.md.tmp.12",
     "n.md~",
     "#n.md#",
     "n.tmp",
@@ -18,19 +28,24 @@ const SCRATCH: [&str; 22] = [
     "n.md.tmp.123.0af9",
     "n.part",
     "n.md.partial",
-    "n.swp",
-    "n.swx",
     "n.vsctmp",
     "n.crswap",
     "n.md___jb_tmp___",
     "n.md___jb_old___",
-    "4913",
     "sedAb12_9",
     "tmpab12_xyz",
     "XXab12_9",
     "2026-01-02_030405_n.md.tmp.1",
     "pending.md.tmp.12.ab",
 ];
+const SHARED: usize = 8;
+
+/// Waits until no more than so many files are open: what a process had open is let go of only after it has ended.
+pub fn released(mount: &Mount, open: usize) {
+    while mount.fs().handles() > open {
+        std::thread::yield_now();
+    }
+}
 
 /// spec 4.6: ordinary files, kept in the private directory, shown under their names, never merged.
 #[test]
@@ -46,7 +61,7 @@ fn ordinary_files() {
             "one\ntwo\n600\n"
         );
         mount.sh(
-            "b",
+            "a",
             &format!("echo three > '{name}'; mv '{name}' q.tmp; mv q.tmp '{name}'"),
         );
         assert_eq!(mount.sh("a", &format!("cat '{name}'")), "three\n");
@@ -157,11 +172,12 @@ fn expiry() {
     let mount = Mount::new();
     mount.sh(
         "a",
-        "echo x > old.tmp; echo y > .#lock; touch -d '30 days ago' .#lock",
+        "echo x > old.tmp; echo y > .old.swo; touch -d '30 days ago' .old.swo",
     );
+    released(&mount, 0);
     mount.clock.advance(Duration::from_secs(6 * 24 * 60 * 60));
     mount.fs().sweep();
-    assert_eq!(mount.names(), [".#lock", "old.tmp"]);
+    assert_eq!(mount.names(), [".old.swo", "old.tmp"]);
     mount.clock.advance(Duration::from_secs(2 * 24 * 60 * 60));
     mount.fs().sweep();
     assert_eq!(mount.names(), [""; 0]);
@@ -183,13 +199,9 @@ fn after_a_remount() {
             .collect::<Vec<_>>(),
         ["n", "q"]
     );
-    assert_eq!(
-        fs::read_dir(mount.below(".handoff-fs/scratch"))
-            .unwrap()
-            .count(),
-        1,
-        "the queue's"
-    );
+    mount.fs().sweep();
+    let left = fs::read_dir(mount.below(".handoff-fs/sessions")).unwrap();
+    assert_eq!(left.count(), 0, "directories of sessions that have none");
 }
 
 /// spec 4.6, 4.2: what is written through a descriptor after the file was linked to its name is part of the handoff.
@@ -221,4 +233,316 @@ fn closed_before_it_was_renamed() {
     };
     // It is expected for 100 ms only, and this machine may be busy.
     assert!((0..100).any(expected));
+}
+
+/// spec 4.6: two sessions that write one scratch name and rename it make two handoffs.
+#[test]
+fn each_session_its_own() {
+    let mount = Mount::new();
+    for name in &SCRATCH[SHARED..] {
+        for session in ["a", "b"] {
+            mount.sh(session, &format!("echo {session} > '{name}'"));
+        }
+        assert_eq!(mount.names(), [*name], "listed once");
+        for session in ["a", "b"] {
+            assert_eq!(
+                mount.sh(session, &format!("cat '{name}'")),
+                format!("{session}\n")
+            );
+        }
+        for session in ["a", "b"] {
+            mount.sh(session, &format!("mv '{name}' n.md; cat n.md"));
+        }
+        assert_eq!(mount.take("r"), ["a", "b"], "{name}");
+        mount.sh("r", "rm 2*");
+    }
+}
+
+/// spec 4.6: two sessions that go the same way at one time.
+#[test]
+fn many_at_one_time() {
+    let mount = Mount::new();
+    let script =
+        "for i in $(seq 50); do rm -f n.md.tmp; echo $0.$i > n.md.tmp; mv n.md.tmp n.md; done";
+    let sessions = ["a", "b", "c"];
+    let running = sessions.map(|session| {
+        let mut shell = mount.command(session, "bash");
+        shell.args(["-ec", script, session]).spawn().unwrap()
+    });
+    for mut shell in running {
+        assert!(shell.wait().unwrap().success());
+    }
+    let mut bodies = mount.take("r");
+    bodies.sort();
+    let mut expected: Vec<String> = sessions
+        .iter()
+        .flat_map(|session| (1..=50).map(move |i| format!("{session}.{i}")))
+        .collect();
+    expected.sort();
+    assert_eq!(bodies, expected);
+}
+
+/// spec 4.6: jobs of one session that use one name, beside other sessions: they may miss the file that another job has
+/// renamed, as in any directory. On a busy machine an open may be told twice that its file was renamed, and then fails with
+/// ESTALE, and destroys nothing.
+#[test]
+fn jobs_that_share_a_name() {
+    let mount = Mount::new();
+    let script = "for i in $(seq 40); do echo $i > n.md.tmp; mv n.md.tmp n.md; done";
+    let jobs = ["a", "a", "b", "b", "c", "c"].map(|session| {
+        let mut shell = mount.command(session, "bash");
+        shell
+            .args(["-c", script])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    });
+    for job in jobs {
+        let output = job.wait_with_output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        let other = errors.lines().find(|line| {
+            !line.ends_with("No such file or directory") && !line.ends_with("Stale file handle")
+        });
+        assert_eq!(other, None);
+    }
+}
+
+/// spec 4.6: all sessions have one file of these, whoever made it.
+#[test]
+fn shared_by_all() {
+    let mount = Mount::new();
+    for name in &SCRATCH[..SHARED] {
+        mount.sh("a", &format!("echo one > '{name}'"));
+        mount.sh("b", &format!("echo two >> '{name}'"));
+        assert_eq!(
+            mount.sh("a", &format!("cat '{name}'")),
+            "one\ntwo\n",
+            "{name}"
+        );
+        mount.sh("b", &format!("mv '{name}' n.md"));
+        assert_eq!(mount.take("r"), ["one\ntwo"], "{name}");
+    }
+}
+
+/// spec 4.6: a session that has none reads another's; what it writes is its own.
+#[test]
+fn writing_over_anothers() {
+    let mount = Mount::new();
+    let mut b = Actor::new(&mount, "b");
+    for (write, expected) in [
+        ("f = open('n.tmp', 'w'); f.write('b'); f.close()", "b"),
+        ("f = open('n.tmp', 'a'); f.write('b'); f.close()", "b"),
+        ("f = open('n.tmp', 'r+'); f.write('b'); f.close()", "b-text"),
+        ("f = open('n.tmp', 'rb+'); f.truncate(3); f.close()", "a-t"),
+        ("os.truncate('n.tmp', 2)", "a-"),
+        ("os.truncate('n.tmp', 0)", ""),
+        // As cp does it: the file was found, so it is not created.
+        (
+            "f = os.open('n.tmp', os.O_WRONLY | os.O_TRUNC); os.write(f, b'b'); os.close(f)",
+            "b",
+        ),
+    ] {
+        mount.sh("a", "printf a-text > n.tmp");
+        assert_eq!(b.run("open('n.tmp').read()"), "a-text");
+        b.run(write);
+        assert_eq!(b.run("open('n.tmp').read()"), expected, "{write}");
+        assert_eq!(mount.sh("a", "cat n.tmp"), "a-text", "{write}");
+        b.run("os.unlink('n.tmp')");
+        assert_eq!(mount.names(), ["n.tmp"], "{write}");
+    }
+}
+
+/// spec 4.6: another session's is neither renamed nor linked nor removed.
+#[test]
+fn anothers_stays() {
+    let mount = Mount::new();
+    mount.sh("a", "echo a > n.tmp");
+    let mut b = Actor::new(&mount, "b");
+    for call in [
+        "os.rename('n.tmp', 'n.md')",
+        "os.rename('n.tmp', 'm.tmp')",
+        "os.link('n.tmp', 'n.md')",
+        "os.unlink('n.tmp')",
+    ] {
+        assert_eq!(b.fails(call), "ENOENT", "{call}");
+    }
+    // Renaming onto the name leaves it, too.
+    b.run("open('m.tmp', 'w').write('b'); os.rename('m.tmp', 'n.tmp')");
+    assert_eq!(b.run("open('n.tmp').read()"), "b");
+    mount.sh("b", "echo c > c.md; mv c.md n.tmp; mv n.tmp n.md");
+    mount.sh("a", "mv n.tmp n.md");
+    assert_eq!(mount.take("r"), ["a", "c"]);
+}
+
+/// spec 4.6: what nobody has touched for a while can be removed by anybody, so that a directory can be.
+#[test]
+fn anothers_is_removed_when_it_is_old() {
+    let mount = Mount::new();
+    mount.sh("a", "mkdir q; echo a > q/n.tmp");
+    mount.sh("b", "echo b > q/n.tmp");
+    let mut holder = Actor::new(&mount, "a");
+    holder.run("f = open('q/m.tmp', 'w')");
+    assert!(!mount.run("c", "rm -rf q").status.success());
+    assert_eq!(mount.sh("a", "cat q/n.tmp"), "a\n");
+    mount.clock.advance(Duration::from_secs(11 * 60));
+    assert!(!mount.run("c", "rm -rf q").status.success());
+    assert_eq!(
+        crate::harness::list(&mount.at("q")),
+        ["m.tmp", "pending.md"]
+    );
+    holder.run("f.close()");
+    released(&mount, 0);
+    mount.sh("c", "rm -r q");
+    assert!(!mount.at("q").exists());
+}
+
+/// spec 4.6: what a session has left that has ended goes to whoever asks.
+#[test]
+fn of_a_session_that_has_ended() {
+    let mount = Mount::new();
+    for (change, left) in [
+        ("mv n.tmp n.md", vec!["old"]),
+        ("echo more >> n.tmp; mv n.tmp n.md", vec!["old\nmore"]),
+        ("rm n.tmp", vec![]),
+    ] {
+        let mut maker = Actor::alone(&mount.at(""));
+        maker.run("open('n.tmp', 'w').write('old\\n')");
+        let failed = mount.run("b", "mv n.tmp n.md");
+        assert!(!failed.status.success());
+        drop(maker);
+        mount.sh("b", change);
+        assert_eq!(mount.take("r"), left, "{change}");
+        assert!(!mount.at("n.tmp").exists());
+    }
+}
+
+/// spec 4.6: after a remount a session that goes on finds its own.
+#[test]
+fn a_session_that_outlives_the_mount() {
+    let mut mount = Mount::new();
+    let (temp, name) = (mount.at("n.tmp"), mount.at("n.md"));
+    let mut agent = Actor::alone(Path::new("/"));
+    agent.run(&format!("open({temp:?}, 'w').write('agent')"));
+    mount.sh("b", "echo b > n.tmp");
+    mount.remount();
+    assert_eq!(agent.run(&format!("open({temp:?}).read()")), "agent");
+    agent.run(&format!("os.rename({temp:?}, {name:?})"));
+    assert_eq!(mount.peek(), ["agent"]);
+    mount.sh("b", "mv n.tmp n.md");
+    assert_eq!(mount.peek(), ["agent", "b"]);
+}
+
+/// spec 4.6: those that an earlier version kept belong to whoever asks first.
+#[test]
+fn kept_by_an_earlier_version() {
+    let mut mount = Mount::new();
+    mount.unmount();
+    let scratch = mount.below(".handoff-fs/scratch");
+    fs::create_dir_all(&scratch).unwrap();
+    fs::write(scratch.join("n.tmp"), "old\n").unwrap();
+    mount.remount();
+    assert_eq!(mount.names(), ["n.tmp"]);
+    mount.sh("a", "mv n.tmp n.md");
+    assert_eq!(mount.take("r"), ["old"]);
+}
+
+/// spec 4.6, 4.10: they go where their queue goes.
+#[test]
+fn in_a_queue_that_is_renamed() {
+    let mount = Mount::new();
+    for session in ["a", "b"] {
+        mount.sh(session, &format!("mkdir -p q; echo {session} > q/n.tmp"));
+    }
+    assert!(!mount.run("a", "rmdir q").status.success());
+    mount.sh("c", "mv q r");
+    for session in ["a", "b"] {
+        mount.sh(session, "mv r/n.tmp r/n.md");
+    }
+    assert_eq!(mount.take("c"), ["a", "b"]);
+}
+
+/// spec 4.6: none is removed while it is open.
+#[test]
+fn expiry_of_open_ones() {
+    let mount = Mount::new();
+    let mut holder = Actor::new(&mount, "a");
+    holder.run("f = open('n.tmp', 'w'); g = open('x.lock', 'w')");
+    mount.sh("b", "echo b > n.tmp; echo b > y.lock");
+    released(&mount, 2);
+    mount.clock.advance(Duration::from_secs(8 * 24 * 60 * 60));
+    mount.fs().sweep();
+    assert_eq!(mount.names(), ["n.tmp", "x.lock"]);
+    holder.run("f.write('late'); f.close(); os.rename('n.tmp', 'n.md'); g.close()");
+    released(&mount, 0);
+    assert_eq!(mount.take("r"), ["late"]);
+    mount.fs().sweep();
+    assert_eq!(mount.slugs(), ["n_done"]);
+}
+
+/// spec 4.6: locks lock, whichever session holds them.
+#[test]
+fn locks() {
+    let mount = Mount::new();
+    for name in ["x.lock", "x.lck", "x.pid", ".x.lock"] {
+        // flock(1) keeps the file that a shell has opened.
+        let mut holder = Actor::new(&mount, "a");
+        holder.run(&format!(
+            "import fcntl; f = open('{name}', 'w'); fcntl.flock(f, fcntl.LOCK_EX)"
+        ));
+        let try_lock = format!("exec 9>> {name}; flock -n 9");
+        assert!(!mount.run("b", &try_lock).status.success(), "{name}");
+        holder.run("f.close()");
+        mount.sh("b", &format!("{try_lock}; rm {name}"));
+        // As `set -C` and lockfile-create do it.
+        let make = format!("set -C; echo $$ > {name}");
+        mount.sh("a", &make);
+        assert!(!mount.run("b", &make).status.success(), "{name}");
+        mount.sh(
+            "b",
+            &format!("test -s {name}; rm {name}; {make}; rm {name}"),
+        );
+    }
+    assert_eq!(mount.names(), [""; 0]);
+    assert_eq!(mount.names_below(), [""; 0]);
+    assert_eq!(mount.take("r"), [""; 0]);
+}
+
+/// spec 4.6, 3.6: a directory that is a lock is an ordinary one.
+#[test]
+fn a_directory_that_is_a_lock() {
+    let mount = Mount::new();
+    mount.sh(
+        "a",
+        "mkdir x.lock; echo 12 > x.lock/pid; echo host > x.lock/info.md",
+    );
+    assert!(!mount.run("b", "mkdir x.lock").status.success());
+    assert_eq!(
+        mount.sh("b", "cat x.lock/pid x.lock/info.md; ls -A x.lock"),
+        "12\nhost\ninfo.md\npid\n"
+    );
+    assert_eq!(mount.take("r"), [""; 0]);
+    mount.sh("b", "rm x.lock/*; rmdir x.lock; mkdir x.lock; mv x.lock q");
+    mount.sh("a", "echo 1 > q/n.md; mv q x.lock; test -f x.lock/2*_n.md");
+    assert_eq!(mount.take("r"), [""; 0]);
+}
+
+/// spec 4.6: rsync and install, which have temporary names of their own or none.
+#[test]
+fn real_tools_side_by_side() {
+    let mount = Mount::new();
+    for session in ["a", "b"] {
+        let source = mount.outside(session);
+        fs::create_dir(&source).unwrap();
+        fs::write(source.join("n.md"), session).unwrap();
+        let source = source.to_str().unwrap();
+        mount.sh(
+            session,
+            &format!("rsync -a {source}/n.md n.md; install -m600 {source}/n.md i.md"),
+        );
+        mount.sh(session, "cat n.md i.md");
+    }
+    let mut bodies = mount.take("r");
+    bodies.sort();
+    assert_eq!(bodies, ["a", "a", "b", "b"]);
+    assert_eq!(mount.slugs().len(), 4);
 }

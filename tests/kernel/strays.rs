@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use crate::first_mount::age;
@@ -12,7 +13,7 @@ use crate::harness::{Mount, list, slug};
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 fn leave_strays(mount: &Mount) {
-    for name in ["a.md", "b.markdown", "c.txt", "plain", "old_done.md"] {
+    for name in ["a.md", "b.markdown", "c.txt", "plain", "login_done.md"] {
         fs::write(mount.below(name), format!("{name}\n")).unwrap();
         age(mount.below(name), HOUR);
     }
@@ -24,7 +25,11 @@ fn leave_strays(mount: &Mount) {
 fn check_strays(mount: &Mount) {
     let mut bodies = mount.peek();
     bodies.sort();
-    assert_eq!(bodies, ["a.md", "b.markdown", "c.txt", "plain"]);
+    // Pending whatever the name: nobody can have read it.
+    assert_eq!(
+        bodies,
+        ["a.md", "b.markdown", "c.txt", "login_done.md", "plain"]
+    );
     let slugs = [
         "a",
         "b",
@@ -32,12 +37,12 @@ fn check_strays(mount: &Mount) {
         "c",
         "data.json",
         "image.png",
-        "old_done",
+        "login-done",
         "plain",
     ];
     assert_eq!(mount.slugs(), slugs);
     assert_eq!(mount.names(), mount.names_below());
-    for wanted in ["a", "old_done"] {
+    for wanted in ["a", "login-done"] {
         let name = mount.stamped(wanted);
         let mtime = fs::metadata(mount.at(&name)).unwrap().modified().unwrap();
         let stamp = chrono::DateTime::<chrono::Utc>::from(mtime);
@@ -162,6 +167,63 @@ fn added_to_before_it_was_adopted() {
     output.read_line(&mut line).unwrap();
     assert_eq!(mount.take("reader"), ["one\ntwo"]);
     drop(input);
+    writer.wait().unwrap();
+}
+
+/// spec 3.7: a file that is opened for writing again and again while it is asked who writes it is delivered whole, and
+/// neither its writer nor the daemon comes to harm.
+#[test]
+fn opened_again_and_again_while_it_is_asked_for() {
+    let mount = Mount::new();
+    let name = "2026-11-20_101500_log.md";
+    let below = mount.below(name);
+    fs::write(&below, "0\n").unwrap();
+    thread::scope(|scope| {
+        let writer = scope.spawn(move || {
+            for n in 1..2000 {
+                let mut file = File::options().append(true).open(&below).unwrap();
+                writeln!(file, "{n}").unwrap();
+            }
+        });
+        while !writer.is_finished() {
+            mount.peek();
+            mount.sh("looker", "stat -c %s pending.md .peek.md");
+        }
+    });
+    let whole: Vec<String> = (0..2000).map(|n| n.to_string()).collect();
+    assert_eq!(mount.take("reader"), [whole.join("\n")]);
+}
+
+/// spec 3.7: a file that is written through a mapping, its descriptor closed, is being written.
+#[test]
+fn written_through_a_mapping() {
+    let mount = Mount::new();
+    mount.peek();
+    let script = "import mmap,os,sys\n\
+        f=os.open(sys.argv[1],os.O_RDWR|os.O_CREAT,0o600)\n\
+        os.write(f,b'????')\n\
+        m=mmap.mmap(f,4)\n\
+        os.close(f)\n\
+        print(flush=True); input()\n\
+        m[:]=b'text'; m.close()\n\
+        print(flush=True); input()";
+    let below = mount.below("mapped.md").to_str().unwrap().to_owned();
+    let below = below.replace("self", &std::process::id().to_string());
+    let mut writer = Command::new("python3")
+        .args(["-c", script, &below])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = writer.stdin.take().unwrap();
+    let mut output = BufReader::new(writer.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    assert_eq!(mount.take("reader"), [""; 0]);
+    input.write_all(b"\n").unwrap();
+    output.read_line(&mut line).unwrap();
+    assert_eq!(mount.take("reader"), ["text"]);
+    input.write_all(b"\n").unwrap();
     writer.wait().unwrap();
 }
 

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use handoff_fs::fs::{NodeId, Outcome, Request};
 
@@ -129,6 +130,60 @@ fn a_stuck_reader_blocks_nobody() {
     assert_eq!(bodies(&seen), ["a", "b"]);
     stuck.does("close f");
     assert_eq!(mount.take("3"), ["c"]);
+}
+
+/// spec 6.8: a reader that has read nothing for 10 s is waited for no more, until it reads again; `status` names it, and
+/// says since when it has its turn.
+#[test]
+fn an_idle_reader_is_not_waited_for() {
+    let mount = Mount::new();
+    mount.sh("w", "echo a > a.md; mkdir q; echo b > q/b.md");
+    let mut idle = Reader::start(&mount, "1");
+    idle.does("open f pending.md");
+    let mut seen = idle.does("some f 10");
+    let fs = mount.fs();
+    let other = Request {
+        tid: std::process::id(),
+        uid: 0,
+    };
+    // Opens it, and closes it again unread; answers whether that had to wait.
+    let waits = || {
+        let name = OsStr::new("pending.md");
+        let node = fs.lookup(other, NodeId::ROOT, name).unwrap().node;
+        let waits = match fs.open_node(other, node, libc::O_RDONLY) {
+            Outcome::Ready(opened) => {
+                fs.release(opened.unwrap().handle);
+                false
+            }
+            Outcome::Later(_) => true,
+        };
+        fs.forget(node, 1);
+        waits
+    };
+    let turn = || {
+        let status = fs::read(mount.at(".status.json")).unwrap();
+        let status: serde_json::Value = serde_json::from_slice(&status).unwrap();
+        assert_eq!(status["turns"].as_array().unwrap().len(), 1);
+        let turn = &status["turns"][0];
+        assert_eq!(turn["name"], "pending.md");
+        assert_eq!(turn["pid"], idle.child.id());
+        ["age_seconds", "idle_seconds"].map(|of| turn[of].as_u64().unwrap())
+    };
+    assert!(waits());
+    mount.clock.advance(Duration::from_secs(2));
+    assert!(waits());
+    assert!(turn().iter().all(|seconds| *seconds >= 2));
+    // A clock that is set is not time that passes.
+    mount.clock.retreat(Duration::from_secs(3600));
+    mount.clock.advance(Duration::from_secs(9));
+    assert!(!waits());
+    assert!(turn()[1] >= 11);
+    seen += &idle.does("some f 10");
+    assert!(waits());
+    mount.clock.advance(Duration::from_secs(11));
+    assert_eq!(mount.take("2"), ["a", "b"]);
+    seen += &idle.does("all f");
+    assert_eq!(bodies(&seen), ["a", "b"], "its own snapshot stays as it is");
 }
 
 /// spec 6.4: readers of a queue and of one above it are in each other's way too.

@@ -1,160 +1,151 @@
 //! What random operations found once: each shrunken case by its name.
 
-use crate::ops::{Access, Mode, Name, Op, Place, Who};
+use crate::ops::{How, Name, Op, Place, What, Who};
 
-/// `notes.md` in the root; others as in [`crate::ops::FIXED`].
-const NOTES: Place = fixed(0);
-
-const fn fixed(i: u8) -> Place {
-    Place {
-        queue: 0,
-        name: Name::Fixed(i),
-    }
+const fn fixed(i: usize) -> Place {
+    Place(0, Name::Fixed(i))
 }
 
-const STAMPED: Place = Place {
-    queue: 0,
-    name: Name::Stamped(0),
-};
+/// The names of [`crate::names::FIXED`] that are used here.
+const NOTES: Place = fixed(0);
+const SCRATCH: Place = fixed(5);
+const HIDDEN: Place = fixed(6);
+const BACKUP: Place = fixed(8);
+const OLD: Place = fixed(9);
+const OLD_TXT: Place = fixed(10);
+const OLD_DONE: Place = fixed(11);
 
-/// The same handoff consumed, or pending again.
-const FLIPPED: Place = Place {
-    queue: 0,
-    name: Name::Flipped(0),
-};
+/// A handoff that is there; the same consumed, or pending again; the same in another queue.
+const STAMPED: Place = Place(0, Name::Stamped(0));
+const FLIPPED: Place = Place(0, Name::Flipped(0));
+const ARCHIVED: Place = Place(1, Name::Archived(0));
 
-/// The same in another queue.
-const ARCHIVED: Place = Place {
-    queue: 1,
-    name: Name::Archived(0),
-};
+fn op(what: What, who: Who, at: Place, how: How) -> Op {
+    Op(what, who, at, NOTES, how, 0)
+}
 
-const WRITE: Mode = Mode {
-    access: Access::Write,
-    append: false,
-    truncate: false,
-    create: true,
-    exclusive: false,
-};
+fn open(who: Who, at: Place, how: How) -> Op {
+    Op(What::Open, who, at, NOTES, how, 1)
+}
 
-const REWRITE: Mode = Mode {
-    truncate: true,
-    ..WRITE
-};
+fn echo(who: Who, at: Place) -> Op {
+    op(What::Echo, who, at, How::Write)
+}
 
-const APPEND: Mode = Mode {
-    append: true,
-    ..WRITE
-};
+/// Read by the shell (0) or by another session (1).
+fn echo_cat(who: Who, at: Place, reader: usize) -> Op {
+    Op(What::EchoCat, who, at, NOTES, How::Over, reader)
+}
 
-fn echo(who: Who, place: Place) -> Op {
-    Op::Echo(who, place, WRITE, false)
+fn mv(who: Who, from: Place, to: Place) -> Op {
+    Op(What::Rename, who, from, to, How::Read, 0)
+}
+
+/// Done by the shell, where that counts.
+fn just(what: What, n: usize) -> Op {
+    Op(
+        what,
+        Who::Shell,
+        Place(1.min(n / 8), Name::Fixed(0)),
+        NOTES,
+        How::Read,
+        n,
+    )
 }
 
 /// Every case: the sections it checks, and the operations.
 pub fn cases() -> Vec<(&'static str, Vec<Op>)> {
+    let (shell, other, vim) = (Who::Shell, Who::Other, Who::Vim);
     vec![
         (
             "spec 3.3, 3.4: a name stamped but for its extension takes the next suffix",
             vec![
-                echo(Who::Shell, fixed(9)),
-                echo(Who::Shell, fixed(10)),
-                Op::Rename(Who::OtherShell, fixed(9), fixed(10)),
+                echo(shell, OLD),
+                echo(shell, OLD_TXT),
+                mv(other, OLD, OLD_TXT),
             ],
         ),
         (
             "spec 3.3, 3.7: a stray keeps clear of an open draft's name",
-            vec![Op::Open(Who::Shell, NOTES, WRITE), Op::Stray(0, 2, false)],
+            vec![open(shell, NOTES, How::Write), just(What::Stray, 2)],
         ),
         (
             "spec 3.3: what is consumed keeps clear of an open draft's name",
             vec![
-                echo(Who::Shell, NOTES),
-                Op::Hold(Who::Shell, 0),
-                Op::Open(Who::Shell, FLIPPED, WRITE),
-                Op::GoOn(true),
+                echo(shell, NOTES),
+                just(What::Hold, 0),
+                open(shell, FLIPPED, How::Write),
+                just(What::GoOn, 1),
             ],
         ),
         (
             "spec 3.3, 6.1: two handoffs are not promised one name",
             vec![
-                Op::EchoTake(Who::Shell, fixed(9), Who::Shell),
-                echo(Who::Shell, fixed(10)),
-                Op::EchoTake(Who::OtherShell, fixed(9), Who::Shell),
+                echo_cat(shell, OLD, 0),
+                echo(shell, OLD_TXT),
+                echo_cat(other, OLD, 0),
             ],
         ),
         (
             "spec 3.9: what one writer closed is kept when another overwrites it",
             vec![
-                echo(Who::Shell, NOTES),
-                Op::Open(Who::Shell, STAMPED, WRITE),
-                echo(Who::Shell, STAMPED),
-                Op::Write(0, false),
+                echo(shell, NOTES),
+                open(shell, STAMPED, How::Write),
+                echo(shell, STAMPED),
+                just(What::Write, 0),
             ],
         ),
         (
             "spec 3.9: nor is what a rename replaced destroyed by who has it open",
             vec![
-                echo(Who::Shell, fixed(5)),
-                echo(Who::Shell, NOTES),
-                Op::Open(Who::Shell, STAMPED, WRITE),
-                Op::Rename(Who::Shell, fixed(5), STAMPED),
-                Op::Write(0, false),
+                echo(shell, SCRATCH),
+                echo(shell, NOTES),
+                open(shell, STAMPED, How::Write),
+                mv(shell, SCRATCH, STAMPED),
+                just(What::Write, 0),
             ],
         ),
         (
             "spec 3.5: what is consumed by a rename to another queue has its seven days",
             vec![
-                Op::Mkdir(1),
-                echo(Who::Shell, NOTES),
-                Op::Week,
-                Op::Rename(Who::Shell, STAMPED, ARCHIVED),
+                just(What::Mkdir, 8),
+                echo(shell, NOTES),
+                just(What::Week, 0),
+                mv(shell, STAMPED, ARCHIVED),
             ],
         ),
         (
             "spec 3.5: and by a rename over a consumed one",
             vec![
-                echo(Who::Shell, NOTES),
-                Op::Week,
-                echo(Who::Shell, fixed(9)),
-                Op::Rename(Who::Shell, fixed(9), fixed(11)),
-                Op::Rename(Who::Shell, NOTES, fixed(11)),
+                echo(shell, NOTES),
+                just(What::Week, 0),
+                echo(shell, OLD),
+                mv(shell, OLD, OLD_DONE),
+                mv(shell, NOTES, OLD_DONE),
             ],
         ),
         (
             "spec 4.4: an edit is not published by another's close",
             vec![
-                echo(Who::Editor, NOTES),
-                Op::Open(Who::Editor, NOTES, REWRITE),
-                Op::Write(0, false),
-                Op::Echo(Who::OtherShell, STAMPED, APPEND, true),
-                Op::Write(0, true),
-                Op::Close(0),
-            ],
-        ),
-        (
-            "spec 4.7: what an agent has begun to read when it writes pending.md is not consumed",
-            vec![
-                echo(Who::Shell, NOTES),
-                Op::Hold(Who::Agent, 0),
-                echo(Who::Agent, fixed(12)),
-                Op::GoOn(true),
+                echo(vim, NOTES),
+                open(vim, NOTES, How::Over),
+                just(What::Write, 0),
+                op(What::Echo, other, STAMPED, How::Append),
+                just(What::Write, 1),
+                just(What::Close, 0),
             ],
         ),
         (
             "spec 4.3: a renamed file is what its renamer finds under the new name",
             vec![
-                echo(Who::Shell, fixed(8)),
-                echo(Who::Shell, fixed(6)),
-                Op::Rename(Who::Shell, fixed(6), fixed(8)),
+                echo(shell, BACKUP),
+                echo(shell, HIDDEN),
+                mv(shell, HIDDEN, BACKUP),
             ],
         ),
         (
             "spec 6.6: what was consumed comes back under the name where its reader finds it all the time",
-            vec![
-                Op::EchoTake(Who::Shell, NOTES, Who::Agent),
-                Op::Rename(Who::Agent, STAMPED, FLIPPED),
-            ],
+            vec![echo_cat(shell, NOTES, 1), mv(other, STAMPED, FLIPPED)],
         ),
     ]
 }

@@ -1,88 +1,50 @@
 //! What a case does: operations as short as system calls, drawn at random and applied to model and filesystem alike.
 
 use proptest::prelude::*;
+use proptest::sample::select;
 
-/// One who calls. The numbers mean the same to both drivers.
+use crate::names::FIXED;
+
+/// A process that calls.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Who {
-    /// A shell in a terminal.
     Shell,
-    /// A shell in another terminal.
-    OtherShell,
-    /// An editor in a terminal of its own.
-    Editor,
-    /// An agent.
-    Agent,
-    /// A shell command of that agent: its session, but neither its process nor its program.
-    AgentShell,
-    /// Out of reach of `/proc`.
-    Nobody,
-    /// Looks, and does nothing: a session of its own.
-    Observer,
-    /// A bystander of a session, through whose eyes its aliases are checked.
-    Eyes(Session),
+    /// A stream editor in the shell's session.
+    Perl,
+    /// A shell in another session.
+    Other,
+    /// An editor, in a session of its own.
+    Vim,
+    /// Looks, and does nothing.
+    Watcher,
 }
 
-/// Sessions that own aliases.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Session {
-    A,
-    B,
-    Editor,
-    Agent,
-    Nobody,
-    Observer,
-}
-
-impl Session {
-    pub const ALL: [Session; 5] = [
-        Session::A,
-        Session::B,
-        Session::Editor,
-        Session::Agent,
-        Session::Nobody,
-    ];
-}
+/// What HANDOFF_SESSION says.
+pub type Session = &'static str;
 
 impl Who {
-    pub const ACTORS: [Who; 6] = [
-        Who::Shell,
-        Who::OtherShell,
-        Who::Editor,
-        Who::Agent,
-        Who::AgentShell,
-        Who::Nobody,
-    ];
+    pub const ACTORS: [Who; 4] = [Who::Shell, Who::Other, Who::Perl, Who::Vim];
+    /// One process of each session, through whose eyes its names are checked.
+    pub const EYES: [Who; 4] = [Who::Shell, Who::Other, Who::Vim, Who::Watcher];
 
     pub fn session(self) -> Session {
         match self {
-            Who::Shell => Session::A,
-            Who::OtherShell => Session::B,
-            Who::Editor => Session::Editor,
-            Who::Agent | Who::AgentShell => Session::Agent,
-            Who::Nobody => Session::Nobody,
-            Who::Observer => Session::Observer,
-            Who::Eyes(session) => session,
+            Who::Shell | Who::Perl => "a",
+            Who::Other => "b",
+            Who::Vim => "editor",
+            Who::Watcher => "watcher",
+        }
+    }
+
+    /// The name of its program, by which it is known (4.4).
+    pub fn program(self) -> &'static str {
+        match self {
+            Who::Perl => "perl",
+            Who::Vim => "vim",
+            _ => "sh",
         }
     }
 }
-
-/// Names that mean something by themselves, one or two of every kind.
-pub const FIXED: [&str; 13] = [
-    "notes.md",
-    "notes.txt",
-    "a b",
-    "plan.md",
-    "data.json",
-    "plan.md.tmp.12",
-    ".hid",
-    "notes.md~",
-    "notes.md.bak",
-    "2020-01-02_030405_old.md",
-    "2020-01-02_030405_old.txt",
-    "2020-01-02_030405_old_done.md",
-    "pending.md",
-];
 
 /// Queues, the root first.
 pub const QUEUES: [&str; 4] = ["", "q", "q/r", "s"];
@@ -90,207 +52,140 @@ pub const QUEUES: [&str; 4] = ["", "q", "q/r", "s"];
 /// A name, chosen when the operation is applied.
 #[derive(Clone, Copy, Debug)]
 pub enum Name {
-    /// One of [`FIXED`].
-    Fixed(u8),
+    /// One of [`crate::names::FIXED`].
+    Fixed(usize),
     /// A handoff that is there, under its stamped name.
-    Stamped(u8),
+    Stamped(usize),
     /// What it is called consumed, or pending again.
-    Flipped(u8),
+    Flipped(usize),
     /// What one of the root is called consumed, or pending again, wherever this is.
-    Archived(u8),
+    Archived(usize),
 }
 
-/// A name in a queue.
+/// A queue and a name in it.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
-    pub queue: u8,
-    pub name: Name,
-}
+pub struct Place(pub usize, pub Name);
 
 /// How a file is opened.
-#[derive(Clone, Copy, Debug)]
-pub struct Mode {
-    pub access: Access,
-    pub append: bool,
-    pub truncate: bool,
-    pub create: bool,
-    pub exclusive: bool,
-}
-
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Access {
+pub enum How {
     Read,
+    /// `> name`
+    Over,
+    /// `>> name`
+    Append,
+    /// For writing, made if need be.
     Write,
-    Both,
+    /// For reading and writing, as it is.
+    Update,
+    /// The same, emptied.
+    Empty,
+    /// Made, or EEXIST.
+    New,
 }
 
-/// How `pending.md` is read.
+const WRITING: [How; 7] = {
+    use How::*;
+    [Over, Over, Append, Write, Update, Empty, New]
+};
+
+impl How {
+    pub fn flags(self) -> i32 {
+        match self {
+            How::Read => libc::O_RDONLY,
+            How::Over => libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC,
+            How::Append => libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND,
+            How::Write => libc::O_WRONLY | libc::O_CREAT,
+            How::Update => libc::O_RDWR,
+            How::Empty => libc::O_RDWR | libc::O_TRUNC,
+            How::New => libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL,
+        }
+    }
+
+    pub fn has(self, flag: i32) -> bool {
+        self.flags() & flag != 0
+    }
+}
+
+/// What is done. A number says which of the open files, how many bytes, how long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Taking {
-    /// In pieces until a read returns nothing: consumed.
+pub enum What {
+    Open,
+    /// Opens a file only to read it, and closes it.
+    Read,
+    /// Writes some bytes of its own, of an odd number with a final newline.
+    Write,
+    Cut,
+    Dup,
+    Close,
+    /// Open, write, close: what `echo x > name` does.
+    Echo,
+    /// The same, and `pending.md` is read by another at once, before the RELEASE has come.
+    EchoCat,
+    Rename,
+    Unlink,
+    Mkdir,
+    Rmdir,
+    /// Reads `pending.md` in pieces until a read returns nothing: consumed.
     Cat,
     /// With one read that ends exactly where the file does: consumed.
-    Exactly,
+    ReadAll,
     /// With one read that asks for more than there is, and no other: not consumed.
-    Once,
+    ReadOnce,
     /// Only its beginning: not consumed.
     Sniff,
-}
-
-/// See the [module](self).
-#[derive(Clone, Debug)]
-pub enum Op {
-    Open(Who, Place, Mode),
-    /// Writes some bytes of its own; with or without a final newline.
-    Write(u8, bool),
-    Seek(u8),
-    Truncate(u8, u8),
-    TruncatePath(Who, Place, u8),
-    Dup(u8),
-    Close(u8),
-    /// Open, write, close: what `echo x > name` does.
-    Echo(Who, Place, Mode, bool),
-    /// The same, read back by another at once, before the RELEASE has come.
-    EchoTake(Who, Place, Who),
-    Read(Who, Place),
-    Rename(Who, Place, Place),
-    Unlink(Who, Place),
-    Mkdir(u8),
-    Rmdir(u8),
-    RenameDir(u8, u8),
-    Take(Who, u8, Taking),
-    /// Opens `pending.md` and reads a little; goes on reading it with the second.
-    Hold(Who, u8),
-    GoOn(bool),
-    Tick(u8),
+    /// Opens `pending.md` and reads a little; reads the rest of it, or (an even number) only closes it.
+    Hold,
+    GoOn,
+    Tick,
     Week,
     Sweep,
-    /// A file that turns up in the backing directory.
-    Stray(u8, u8, bool),
+    /// A file turns up in the backing directory.
+    Stray,
     /// All files closed, unmounted, mounted again.
     Remount,
     /// The daemon dies with files open, and is started again.
     Crash,
     /// The kernel forgets every name that is not in use.
-    DropCaches,
+    Forget,
 }
 
-fn who() -> impl Strategy<Value = Who> {
-    prop::sample::select(&Who::ACTORS[..])
-}
-
-fn name() -> impl Strategy<Value = Name> {
-    prop_oneof![
-        6 => prop::sample::select(&[0u8, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 12][..]).prop_map(Name::Fixed),
-        2 => (0..8u8).prop_map(Name::Stamped),
-        1 => (0..8u8).prop_map(Name::Flipped),
-        1 => (0..8u8).prop_map(Name::Archived),
+const DRAWN: &[What] = {
+    use What::*;
+    &[
+        Open, Open, Open, Open, Open, Open, Open, Open, Write, Write, Write, Write, Write, Write,
+        Write, Write, Write, Write, Cut, Cut, Dup, Dup, Close, Close, Close, Close, Close, Close,
+        Close, Close, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo,
+        EchoCat, EchoCat, Read, Read, Read, Rename, Rename, Rename, Rename, Rename, Rename, Rename,
+        Rename, Unlink, Unlink, Unlink, Mkdir, Mkdir, Rmdir, Cat, Cat, ReadAll, ReadOnce, Sniff,
+        Hold, Hold, GoOn, GoOn, GoOn, Tick, Tick, Tick, Week, Sweep, Stray, Stray, Remount, Crash,
+        Forget, Forget,
     ]
-}
+};
 
-fn place() -> impl Strategy<Value = Place> {
-    let queue = prop::sample::select(&[0u8, 0, 0, 0, 0, 1, 1, 2, 3][..]);
-    (queue, name()).prop_map(|(queue, name)| Place { queue, name })
-}
-
-fn mode() -> impl Strategy<Value = Mode> {
-    let access =
-        prop::sample::select(&[Access::Read, Access::Write, Access::Write, Access::Both][..]);
-    let rare = prop::bool::weighted(0.1);
-    let often = prop::bool::weighted(0.8);
-    (
-        access,
-        prop::bool::weighted(0.3),
-        any::<bool>(),
-        often,
-        rare,
-    )
-        .prop_map(|(access, append, truncate, create, exclusive)| Mode {
-            access,
-            append,
-            truncate: truncate && access != Access::Read,
-            create: create && access != Access::Read,
-            exclusive: exclusive && create && access != Access::Read,
-        })
-}
-
-fn writing() -> impl Strategy<Value = Mode> {
-    mode().prop_map(|mode| Mode {
-        access: match mode.access {
-            Access::Read => Access::Write,
-            access => access,
-        },
-        ..mode
-    })
-}
-
-fn taking() -> impl Strategy<Value = Taking> {
-    prop::sample::select(
-        &[
-            Taking::Cat,
-            Taking::Cat,
-            Taking::Exactly,
-            Taking::Once,
-            Taking::Sniff,
-        ][..],
-    )
-}
-
-fn op() -> impl Strategy<Value = Op> {
-    prop_oneof![
-        8 => (who(), place(), mode()).prop_map(|(a, b, c)| Op::Open(a, b, c)),
-        10 => (any::<u8>(), any::<bool>()).prop_map(|(a, b)| Op::Write(a, b)),
-        1 => any::<u8>().prop_map(Op::Seek),
-        2 => (any::<u8>(), 0..6u8).prop_map(|(a, b)| Op::Truncate(a, b)),
-        1 => (who(), place(), 0..6u8).prop_map(|(a, b, c)| Op::TruncatePath(a, b, c)),
-        2 => any::<u8>().prop_map(Op::Dup),
-        8 => any::<u8>().prop_map(Op::Close),
-        12 => (who(), place(), writing(), any::<bool>()).prop_map(|(a, b, c, d)| Op::Echo(a, b, c, d)),
-        2 => (who(), place(), who()).prop_map(|(a, b, c)| Op::EchoTake(a, b, c)),
-        3 => (who(), place()).prop_map(|(a, b)| Op::Read(a, b)),
-        8 => (who(), place(), place()).prop_map(|(a, b, c)| Op::Rename(a, b, c)),
-        3 => (who(), place()).prop_map(|(a, b)| Op::Unlink(a, b)),
-        2 => (1..4u8).prop_map(Op::Mkdir),
-        1 => (1..4u8).prop_map(Op::Rmdir),
-        1 => (1..4u8, 1..4u8).prop_map(|(a, b)| Op::RenameDir(a, b)),
-        4 => (who(), 0..4u8, taking()).prop_map(|(a, b, c)| Op::Take(a, b, c)),
-        2 => (who(), 0..4u8).prop_map(|(a, b)| Op::Hold(a, b)),
-        3 => any::<bool>().prop_map(Op::GoOn),
-        3 => (1..8u8).prop_map(Op::Tick),
-        1 => Just(Op::Week),
-        1 => Just(Op::Sweep),
-        2 => (0..4u8, 0..8u8, any::<bool>()).prop_map(|(a, b, c)| Op::Stray(a, b, c)),
-        1 => Just(Op::Remount),
-        1 => Just(Op::Crash),
-        1 => Just(Op::DropCaches),
-    ]
-}
-
-impl Op {
-    /// The same without what a real mount cannot play in one process: callers out of reach of `/proc`, and a daemon
-    /// that dies alone.
-    pub fn on_a_mount(self) -> Op {
-        let seen = |who: Who| match who {
-            Who::Nobody => Who::OtherShell,
-            who => who,
-        };
-        match self {
-            Op::Open(who, a, b) => Op::Open(seen(who), a, b),
-            Op::TruncatePath(who, a, b) => Op::TruncatePath(seen(who), a, b),
-            Op::Echo(who, a, b, c) => Op::Echo(seen(who), a, b, c),
-            Op::EchoTake(who, a, reader) => Op::EchoTake(seen(who), a, seen(reader)),
-            Op::Read(who, a) => Op::Read(seen(who), a),
-            Op::Rename(who, a, b) => Op::Rename(seen(who), a, b),
-            Op::Unlink(who, a) => Op::Unlink(seen(who), a),
-            Op::Take(who, a, b) => Op::Take(seen(who), a, b),
-            Op::Hold(who, a) => Op::Hold(seen(who), a),
-            Op::Crash => Op::Remount,
-            op => op,
-        }
-    }
-}
+/// One operation. Most use a part of it.
+#[derive(Clone, Debug)]
+pub struct Op(pub What, pub Who, pub Place, pub Place, pub How, pub usize);
 
 /// A case of at most `length` operations.
 pub fn case(length: usize) -> impl Strategy<Value = Vec<Op>> {
-    prop::collection::vec(op(), 1..=length)
+    // The names that are met most, and each of the others.
+    let fixed: Vec<usize> = [0, 0, 0, 5, 12].into_iter().chain(0..FIXED.len()).collect();
+    let name = prop_oneof![
+        6 => select(fixed).prop_map(Name::Fixed),
+        2 => (0..8usize).prop_map(Name::Stamped),
+        1 => (0..8usize).prop_map(Name::Flipped),
+        1 => (0..8usize).prop_map(Name::Archived),
+    ];
+    let queue = select(vec![0usize, 0, 0, 0, 0, 1, 1, 2, 3]);
+    let place = (queue, name).prop_map(|(queue, name)| Place(queue, name));
+    let place = place.boxed();
+    let (what, who, how) = (
+        select(DRAWN),
+        select(&Who::ACTORS[..]),
+        select(&WRITING[..]),
+    );
+    let op = (what, who, place.clone(), place, how, 0..64usize);
+    let op = op.prop_map(|(what, who, at, to, how, n)| Op(what, who, at, to, how, n));
+    prop::collection::vec(op, 1..=length)
 }

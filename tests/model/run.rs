@@ -1,478 +1,507 @@
-//! Applies a case to the model and to a filesystem, and compares them after every step.
+//! Applies a case to the model and to a filesystem, and has them compared after every step.
 
 use std::fs;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
+
 use handoff_fs::clock::Clock;
-use handoff_fs::names::{self, StampedName};
 
-use crate::check::text;
-use crate::model::{At, Handoff, Id, Model};
-use crate::ops::{Access, FIXED, Mode, Name, Op, Place, QUEUES, Taking, Who};
-use crate::sys::{Fd, Result, StoppedClock, Sys};
+use crate::harness::Mount;
+use crate::judge::text;
+use crate::kernel::{Call, Fd, Result, Sys};
+use crate::names::{FIXED, Kind, PEEK, PENDING, STRAYS, Stamped, kind};
+use crate::ops::{How, Name, Op, Place, QUEUES, What, Who};
+use crate::world::{At, Found, Id, State, World};
 
-/// How long a week is here: nothing consumed in the one is left in the next.
+/// The clock starts so long before the machine's: what files have from the machine does not expire meanwhile.
+const START: Duration = Duration::from_secs(500 * 24 * 60 * 60);
+
+/// Nothing consumed before is left afterwards.
 const WEEK: Duration = Duration::from_secs(8 * 24 * 60 * 60);
 
-/// Names of files that turn up.
-const STRAYS: [&str; 8] = [
-    "s.md",
-    "s_done.md",
-    "notes",
-    "plan.txt",
-    "data.csv",
-    "pending.md",
-    "2021-02-03_040506_k.txt",
-    "2021-02-03_040506_k.md",
-];
+/// How long a reader waits for a writer that has closed (4.2), and how long a RELEASE may take to come.
+const WAITS: Duration = Duration::from_millis(100);
+const RELEASE: Duration = Duration::from_secs(5);
 
-/// How long a reader waits for a writer that has closed (spec 4.2).
-const RELEASE: Duration = Duration::from_millis(100);
+/// spec 3.6: what lies there before the first mount.
+const OLD: [(&str, &str); 2] = [("HANDOFF.md", "there\n"), ("s/plan.md", "there, too\n")];
 
-/// A snapshot of `pending.md` that is being read.
+/// A snapshot of `pending.md` that is being read: its bytes, and each document with its name and number of changes.
 struct Held {
     who: Who,
-    fd: Fd,
     bytes: Vec<u8>,
-    items: Vec<(Id, String, StampedName, usize, u64)>,
+    items: Vec<(Id, At, u32)>,
 }
 
-pub struct Run<'a> {
-    pub(crate) model: Model,
-    pub(crate) sys: &'a mut dyn Sys,
-    clock: StoppedClock,
-    /// Open files, by the model's number.
-    fds: Vec<(usize, Fd)>,
+/// Fields are dropped in order: clients that have files open would keep the mount busy.
+pub struct Run<S> {
+    sys: S,
+    pub(crate) mount: Mount,
+    pub(crate) world: World,
+    /// When this step began.
+    pub(crate) step: DateTime<Utc>,
+    last: Fd,
     held: Option<Held>,
     written: u32,
 }
 
-pub fn path(at: &At) -> String {
-    join(&at.0, &at.1)
+/// The file description of whoever reads `pending.md`.
+const HELD: Fd = 0;
+
+/// A path in the mount: its queue, and its name.
+pub fn place(path: &str) -> At {
+    let (queue, name) = path.rsplit_once('/').unwrap_or(("", path));
+    (queue.to_owned(), name.to_owned())
 }
 
-pub fn join(queue: &str, name: &str) -> String {
-    match queue {
-        "" => name.to_owned(),
-        queue => format!("{queue}/{name}"),
-    }
+pub fn path((queue, name): &At) -> String {
+    format!("{queue}/{name}").trim_start_matches('/').to_owned()
 }
 
-fn flags(mode: Mode) -> i32 {
-    let access = match mode.access {
-        Access::Read => libc::O_RDONLY,
-        Access::Write => libc::O_WRONLY,
-        Access::Both => libc::O_RDWR,
-    };
-    let with = |yes: bool, flag: i32| if yes { flag } else { 0 };
-    access
-        | with(mode.append, libc::O_APPEND)
-        | with(mode.truncate, libc::O_TRUNC)
-        | with(mode.create, libc::O_CREAT)
-        | with(mode.create && mode.exclusive, libc::O_EXCL)
+fn same(what: &str, real: &Result<Vec<u8>>, model: Result<()>) {
+    let real = real.as_ref().map(drop).map_err(|errno| *errno);
+    assert_eq!(
+        real, model,
+        "{what}: errno (left the filesystem's, right the contract's)"
+    );
 }
 
-/// `echo > name`.
-const REDIRECT: Mode = Mode {
-    access: Access::Write,
-    append: false,
-    truncate: true,
-    create: true,
-    exclusive: false,
-};
-
-impl<'a> Run<'a> {
-    pub fn new(sys: &'a mut dyn Sys, clock: StoppedClock) -> Run<'a> {
+impl<S: Sys> Run<S> {
+    pub fn new(sys: S) -> Run<S> {
+        let prepare = |dir: &std::path::Path| {
+            for (name, content) in OLD {
+                let file = dir.join(name);
+                fs::create_dir_all(file.parent().unwrap()).unwrap();
+                fs::write(file, content).unwrap();
+            }
+        };
+        let mount = Mount::over(prepare, |_| {});
+        mount.clock.retreat(START);
+        let step = mount.clock.now().into();
+        let mut world = World::default();
+        world.queues.insert(String::new());
+        for (name, content) in OLD {
+            let body = world.body((*content).into());
+            world.queues.insert(place(name).0);
+            world.files.insert((place(name), None), body);
+        }
+        let (last, held, written) = (HELD, None, 0);
         Run {
-            model: Model::new(clock.now()),
             sys,
-            clock,
-            fds: Vec::new(),
-            held: None,
-            written: 0,
+            mount,
+            world,
+            step,
+            last,
+            held,
+            written,
         }
     }
 
     /// The whole case; then everything closed, forgotten, and mounted anew.
-    pub fn case(&mut self, ops: &[Op]) {
+    pub fn case(mut self, ops: &[Op]) -> S {
         for op in ops {
-            self.apply(op);
-            self.check();
+            self.step(op);
         }
-        self.go_on(false);
         self.close_all();
-        self.check();
-        self.sys.check_leaks();
-        self.apply(&Op::Remount);
-        self.check();
+        self.judge();
+        self.sys.forget(&self.mount);
+        assert_eq!(self.mount.fs().handles(), 0, "open handles");
+        self.remount();
+        self.judge();
+        self.sys
     }
 
-    fn at(&self, place: Place) -> At {
-        let queue = QUEUES[usize::from(place.queue) % QUEUES.len()].to_owned();
-        let pick = |queue: &str, i: u8| {
-            let of = |it: &(Id, &Handoff)| it.1.queue == queue;
-            let visible: Vec<_> = self.model.visible().filter(of).collect();
-            let i = usize::from(i).checked_rem(visible.len())?;
-            Some(visible[i].1.name.clone())
+    pub fn now(&self) -> DateTime<Utc> {
+        self.mount.clock.now().into()
+    }
+
+    pub fn call(&mut self, who: Who, call: Call<'_>) -> Result<Vec<u8>> {
+        self.sys.call(&self.mount, who, call)
+    }
+
+    pub fn size(&mut self, who: Who, call: Call<'_>) -> usize {
+        text(&self.call(who, call).unwrap()).parse().unwrap()
+    }
+
+    /// RELEASE comes when it likes; what it does is part of the step that closed.
+    fn release(&mut self, fd: Fd) {
+        self.sys.release(&self.mount, fd, false);
+        let open = self.world.opens.len() + usize::from(self.held.is_some());
+        let since = Instant::now();
+        while self.mount.fs().handles() > open {
+            assert!(since.elapsed() < RELEASE, "no RELEASE came");
+            thread::sleep(Duration::from_micros(50));
+        }
+    }
+
+    /// Reads a file to its end.
+    fn rest(&mut self, who: Who, fd: Fd) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        loop {
+            match self.call(who, Call::Read(fd, 300))? {
+                piece if piece.is_empty() => return Ok(bytes),
+                piece => bytes.extend(piece),
+            }
+        }
+    }
+
+    pub fn cat(&mut self, who: Who, path: &str) -> Result<Vec<u8>> {
+        self.last += 1;
+        let fd = self.last;
+        self.call(who, Call::Open(fd, path, libc::O_RDONLY))?;
+        let bytes = self.rest(who, fd);
+        self.call(who, Call::Close(fd))?;
+        self.release(fd);
+        bytes
+    }
+
+    fn step(&mut self, op: &Op) {
+        self.step = self.now();
+        self.world.now = self.step;
+        self.apply(op);
+        self.judge();
+    }
+
+    fn at(&self, Place(queue, name): Place) -> At {
+        let queue = QUEUES[queue].to_owned();
+        let pick = |queue: &str, i: usize| {
+            let docs = self.world.visible().map(|id| &self.world.docs[id]);
+            let here: Vec<_> = docs.filter(|doc| doc.queue == queue).collect();
+            here[i.checked_rem(here.len())?].parsed()
         };
-        let flipped = |name: StampedName| match name.is_pending() {
-            true => name.consumed(),
-            false => name.pending(),
+        let flipped = |name: Stamped| name.called(!name.done);
+        let name = match name {
+            Name::Fixed(i) => Err(i),
+            Name::Stamped(i) => pick(&queue, i).map(|it| it.called(it.done)).ok_or(0),
+            Name::Flipped(i) => pick(&queue, i).map(flipped).ok_or(1),
+            Name::Archived(i) => pick("", i).map(flipped).ok_or(11),
         };
-        let name = match place.name {
-            Name::Fixed(i) => None.ok_or(FIXED[usize::from(i) % FIXED.len()]),
-            Name::Stamped(i) => pick(&queue, i).ok_or(FIXED[0]),
-            Name::Flipped(i) => pick(&queue, i).map(flipped).ok_or(FIXED[1]),
-            Name::Archived(i) => pick("", i).map(flipped).ok_or(FIXED[11]),
-        };
-        let name = name.map_or_else(str::to_owned, |name| name.to_string());
+        let name = name.unwrap_or_else(|i| FIXED[i].0.to_owned());
         (queue, name)
     }
 
-    fn same<T>(&self, what: &str, model: &Result<T>, real: &Result<Fd>) {
-        let (model, real) = (model.as_ref().err(), real.as_ref().err());
-        assert_eq!(
-            real, model,
-            "{what}: errno (left the filesystem's, right the model's)"
-        );
+    /// Does the contract not say what opening this does?
+    fn is_unsaid(&self, who: Who, at: &At, how: How) -> bool {
+        let world = &self.world;
+        let found = world.resolve(who, at);
+        if how == How::Read {
+            return found == Found::Merge;
+        }
+        match found {
+            // Of another session's scratch file it is said only that nobody else writes it.
+            _ if !how.has(libc::O_CREAT) && self.is_foreign(who, at) => true,
+            Found::Doc(id, own) => {
+                let doc = &world.docs[id];
+                let edits = world.edits(who, Some(id)) && how != How::Append;
+                match own {
+                    // Whether a stream editor edits a stamped name that it has not read, 4.5 leaves open.
+                    false if who == Who::Perl && !how.has(libc::O_TRUNC) => true,
+                    false => false,
+                    true => doc.published && world.is_written(id) && edits,
+                }
+            }
+            // An editor's edit of an ordinary text file is not followed while it goes on.
+            Found::File(_) => matches!(kind(&at.1), Kind::Free(..)) && world.edits(who, None),
+            _ => false,
+        }
     }
 
-    fn bytes(&mut self, newline: bool) -> Vec<u8> {
+    /// Is it not said what this rename does: with or over what is being written, or over an ordinary file?
+    fn is_rename_unsaid(&self, who: Who, from: &At, to: &At) -> bool {
+        let world = &self.world;
+        let is_busy = |id: Id| {
+            let doc = &world.docs[id];
+            world.writers(id) > 0 || !doc.published || doc.edit.is_some()
+        };
+        let becomes_file = !matches!(kind(&to.1), Kind::Free(..) | Kind::Stamped | Kind::Merge);
+        match (world.resolve(who, from), world.resolve(who, to)) {
+            (Found::Doc(id, _), Found::Doc(other, own)) => {
+                let empty = world.is_empty(world.docs[other].body);
+                let replaces = !own || world.edits(who, Some(other)) || empty;
+                id != other && replaces && (is_busy(id) || is_busy(other))
+            }
+            (Found::Doc(id, _), Found::File(_)) => !becomes_file || is_busy(id),
+            (Found::Doc(id, _), _) => becomes_file && is_busy(id),
+            (Found::File(_), Found::Doc(other, _)) => {
+                let doc = &world.docs[other];
+                !doc.published || doc.edit.is_some()
+            }
+            _ => false,
+        }
+    }
+
+    fn is_foreign(&self, who: Who, at: &At) -> bool {
+        self.world.is_foreign(who, &self.world.resolve(who, at))
+    }
+
+    fn bytes(&mut self, n: usize) -> Vec<u8> {
         self.written += 1;
-        format!("w{};{}", self.written, if newline { "\n" } else { "" }).into_bytes()
+        let newline = if n.is_multiple_of(2) { "" } else { "\n" };
+        format!("w{};{newline}", self.written).into_bytes()
     }
 
-    fn open(&mut self, who: Who, at: &At, mode: Mode) -> Option<usize> {
-        let reads_pending = at.1 == names::PENDING && mode.access == Access::Read;
-        if reads_pending {
+    fn open(&mut self, who: Who, at: &At, how: How) -> Option<Fd> {
+        if self.is_unsaid(who, at, how) {
             return None;
         }
-        let real = self.sys.open(who, &path(at), flags(mode));
-        let model = self.model.open(who, at, mode);
-        self.same("open", &model, &real);
-        let (model, real) = (model.ok()?, real.ok()?);
-        self.fds.push((model, real));
-        Some(model)
+        self.last += 1;
+        let fd = self.last;
+        let real = self.call(who, Call::Open(fd, &path(at), how.flags()));
+        let model = self.world.open(fd, who, at, how);
+        same(&format!("open {at:?}"), &real, model);
+        real.ok().map(|_| fd)
     }
 
-    fn pick(&self, i: u8, write: bool) -> Option<(usize, Fd)> {
-        let fits = |fd: &&(usize, Fd)| !write || self.model.opens[&fd.0].write;
-        let fits: Vec<_> = self.fds.iter().filter(fits).collect();
-        let i = usize::from(i).checked_rem(fits.len())?;
-        Some(*fits[i])
+    fn write(&mut self, fd: Fd, n: usize) {
+        let bytes = self.bytes(n);
+        let who = self.world.opens[&fd].who;
+        assert_eq!(
+            self.size(who, Call::Write(fd, &bytes)),
+            bytes.len(),
+            "write"
+        );
+        self.world.write(fd, &bytes);
     }
 
-    fn write(&mut self, (model, real): (usize, Fd), newline: bool) {
-        let bytes = self.bytes(newline);
-        let written = self.sys.write(real, &bytes);
-        assert_eq!(written, Ok(bytes.len()), "write");
-        self.model.write(model, &bytes);
-    }
-
-    fn close(&mut self, (model, real): (usize, Fd)) {
-        assert_eq!(self.sys.close(real), Ok(()), "close");
-        self.model.close(model);
-        let opens = &self.model.opens;
-        self.fds.retain(|fd| opens.contains_key(&fd.0));
+    fn close(&mut self, fd: Fd) {
+        let who = self.world.opens[&fd].who;
+        same("close", &self.call(who, Call::Close(fd)), Ok(()));
+        if self.world.close(fd) {
+            self.release(fd);
+        }
     }
 
     fn close_all(&mut self) {
-        while let Some(fd) = self.fds.first().copied() {
+        self.go_on(false);
+        while let Some(fd) = self.world.opens.keys().next().copied() {
             self.close(fd);
+            self.judge();
         }
     }
 
-    fn apply(&mut self, op: &Op) {
-        match *op {
-            Op::Open(who, place, mode) => {
-                let at = self.at(place);
-                self.open(who, &at, mode);
+    fn remount(&mut self) {
+        self.mount.remount();
+        self.sys.ends();
+        self.world.daemon_ends();
+    }
+
+    fn apply(&mut self, &Op(what, who, from, to, how, n): &Op) {
+        let (at, to) = (self.at(from), self.at(to));
+        let fds: Vec<Fd> = match what {
+            What::Write | What::Cut => {
+                let writing = self.world.opens.iter().filter(|it| it.1.write);
+                writing.map(|it| *it.0).collect()
             }
-            Op::Write(i, newline) => {
-                if let Some(fd) = self.pick(i, true) {
-                    self.write(fd, newline);
-                }
+            _ => self.world.opens.keys().copied().collect(),
+        };
+        let fd = n.checked_rem(fds.len()).map_or(HELD, |i| fds[i]);
+        let opener = self.world.opens.get(&fd).map_or(who, |open| open.who);
+        let queue = at.0.as_str();
+        match what {
+            What::Write | What::Cut | What::Dup | What::Close if fds.is_empty() => {}
+            What::Write => self.write(fd, n),
+            What::Cut => {
+                same(
+                    "ftruncate",
+                    &self.call(opener, Call::Cut(fd, n % 6)),
+                    Ok(()),
+                );
+                self.world.cut(fd, n % 6);
             }
-            Op::Seek(i) => {
-                if let Some((model, real)) = self.pick(i, false) {
-                    self.sys.rewind(real);
-                    self.model.rewind(model);
-                }
+            What::Dup => {
+                same("dup", &self.call(opener, Call::Dup(fd)), Ok(()));
+                self.world.opens.get_mut(&fd).unwrap().descriptors += 1;
             }
-            Op::Truncate(i, len) => {
-                if let Some((model, real)) = self.pick(i, true) {
-                    assert_eq!(
-                        self.sys.ftruncate(real, u64::from(len)),
-                        Ok(()),
-                        "ftruncate"
-                    );
-                    self.model.ftruncate(model, usize::from(len));
-                }
-            }
-            Op::TruncatePath(who, place, len) => {
-                let at = self.at(place);
-                let real = self.sys.truncate(who, &path(&at), u64::from(len));
-                let model = self.model.truncate(who, &at, usize::from(len));
-                assert_eq!(real, model, "truncate");
-            }
-            Op::Dup(i) => {
-                if let Some((model, real)) = self.pick(i, false) {
-                    self.sys.dup(real);
-                    self.model.dup(model);
-                }
-            }
-            Op::Close(i) => {
-                if let Some(fd) = self.pick(i, false) {
-                    self.close(fd);
-                }
-            }
-            Op::Echo(who, place, mode, newline) => {
-                let at = self.at(place);
-                if let Some(fd) = self.open(who, &at, mode) {
-                    let fd = *self.fds.iter().find(|it| it.0 == fd).unwrap();
-                    self.write(fd, newline);
-                    self.close(fd);
-                }
-            }
-            Op::EchoTake(who, place, reader) => self.echo_take(who, place, reader),
-            Op::Read(who, place) => {
-                let at = self.at(place);
-                let mode = Mode {
-                    access: Access::Read,
-                    truncate: false,
-                    create: false,
-                    ..REDIRECT
+            What::Close => self.close(fd),
+            What::Open if n % 4 == 0 => drop(self.open(who, &at, How::Read)),
+            What::Open => drop(self.open(who, &at, how)),
+            What::Read => {
+                let Some(fd) = self.open(who, &at, How::Read) else {
+                    return;
                 };
-                if let Some(fd) = self.open(who, &at, mode) {
-                    let fd = *self.fds.iter().find(|it| it.0 == fd).unwrap();
-                    let bytes = self.sys.read(fd.1, 4096).unwrap();
-                    let ino = self.model.opens[&fd.0].ino;
-                    assert_eq!(text(&bytes), text(&self.model.inodes[ino].bytes), "read");
+                let open = self.world.opens[&fd].clone();
+                let bytes = self.rest(who, fd).unwrap();
+                assert_eq!(
+                    text(&bytes),
+                    text(&self.world.bodies[open.body]),
+                    "read {at:?}"
+                );
+                if let Some(id) = open.doc {
+                    self.world.docs[id].readers.insert(who);
+                }
+                self.close(fd);
+            }
+            What::Echo => {
+                if let Some(fd) = self.open(who, &at, how) {
+                    self.write(fd, n);
                     self.close(fd);
                 }
             }
-            Op::Rename(who, from, to) => {
-                let (from, to) = (self.at(from), self.at(to));
-                let real = self.sys.rename(who, &path(&from), &path(&to));
-                let model = self.model.rename(who, &from, &to);
-                assert_eq!(real, model, "rename {from:?} {to:?}");
-            }
-            Op::Unlink(who, place) => {
-                let at = self.at(place);
-                let real = self.sys.unlink(who, &path(&at));
-                let model = self.model.unlink(who, &at);
-                assert_eq!(real, model, "unlink {at:?}");
-                if at.1 == names::PENDING {
-                    // To this thread, and for one look-up, the name is free (4.7).
-                    let _ = self.sys.stat_size(who, &path(&at));
-                }
-            }
-            Op::Mkdir(i) => {
-                let queue = QUEUES[usize::from(i)];
-                assert_eq!(
-                    self.sys.mkdir(queue),
-                    self.model.mkdir(queue),
-                    "mkdir {queue}"
+            What::EchoCat => self.echo_cat(who, &at, Who::ACTORS[n % 4]),
+            What::Rename if self.is_rename_unsaid(who, &at, &to) => {}
+            What::Rename => {
+                let real = self.call(who, Call::Rename(&path(&at), &path(&to)));
+                self.look();
+                same(
+                    &format!("rename {at:?} {to:?}"),
+                    &real,
+                    self.world.rename(who, &at, &to),
                 );
             }
-            Op::Rmdir(i) => {
-                let queue = QUEUES[usize::from(i)];
-                assert_eq!(
-                    self.sys.rmdir(queue),
-                    self.model.rmdir(queue),
-                    "rmdir {queue}"
+            What::Unlink if self.is_foreign(who, &at) => {}
+            What::Unlink => {
+                let real = self.call(who, Call::Unlink(&path(&at)));
+                same(
+                    &format!("unlink {at:?}"),
+                    &real,
+                    self.world.unlink(who, &at),
                 );
+                // spec 4.7: to this thread, and for one look-up, `pending.md` is gone.
+                let _ = self.call(who, Call::Stat(&path(&at)));
             }
-            Op::RenameDir(i, j) => {
-                let (from, to) = (QUEUES[usize::from(i)], QUEUES[usize::from(j)]);
-                if self.held.is_none() && (from == to || !Model::is_within(from, to)) {
-                    let real = self.sys.rename(Who::Observer, from, to);
-                    assert_eq!(real, self.model.rename_dir(from, to), "rename {from} {to}");
+            What::Mkdir if !queue.is_empty() => {
+                let real = self.call(who, Call::Mkdir(queue));
+                same(&format!("mkdir {queue}"), &real, self.world.mkdir(queue));
+            }
+            What::Rmdir if !queue.is_empty() => {
+                let real = self.call(who, Call::Rmdir(queue));
+                same(&format!("rmdir {queue}"), &real, self.world.rmdir(queue));
+            }
+            What::Mkdir | What::Rmdir => {}
+            What::Cat | What::ReadAll | What::ReadOnce | What::Sniff => {
+                if self.held.is_none() && self.world.queues.contains(queue) {
+                    self.open_merge(who, queue);
+                    self.read_merge(who, queue, what);
                 }
             }
-            Op::Take(who, queue, how) => {
-                let queue = QUEUES[usize::from(queue)];
-                if self.held.is_none() && self.model.queues.contains(queue) {
-                    let fd = self
-                        .sys
-                        .open(who, &join(queue, names::PENDING), libc::O_RDONLY);
-                    self.take(who, queue, fd.expect("open pending.md"), how);
+            What::Hold => self.hold(who, queue),
+            What::GoOn => self.go_on(n % 2 == 1),
+            What::Tick => self.mount.clock.advance(Duration::from_secs(n as u64 % 8)),
+            What::Week | What::Sweep => {
+                if what == What::Week {
+                    self.mount.clock.advance(WEEK);
+                    self.judge();
                 }
+                self.mount.fs().sweep();
+                self.world.sweep();
             }
-            Op::Hold(who, queue) => self.hold(who, QUEUES[usize::from(queue)]),
-            Op::GoOn(finish) => self.go_on(finish),
-            Op::Tick(seconds) => self.advance(Duration::from_secs(seconds.into())),
-            Op::Week => {
-                self.advance(WEEK);
-                self.model.week += 1;
-                self.check();
-                self.sys.sweep();
-                self.model.sweep();
-            }
-            Op::Sweep => {
-                self.sys.sweep();
-                self.model.sweep();
-            }
-            Op::Stray(queue, name, newline) => self.stray(queue, name, newline),
-            Op::Remount => {
-                self.go_on(false);
-                self.close_all();
-                self.sys.remount();
-                self.model.daemon_ends();
-            }
-            Op::Crash => {
+            What::Stray => self.stray(queue, STRAYS[n % STRAYS.len()], n),
+            What::Crash if self.sys.ends() => {
                 self.held = None;
-                self.fds.clear();
-                self.sys.remount();
-                self.model.daemon_ends();
+                self.remount();
             }
-            Op::DropCaches => self.sys.drop_caches(),
+            What::Remount | What::Crash => {
+                self.close_all();
+                self.remount();
+            }
+            What::Forget => self.sys.forget(&self.mount),
         }
     }
 
-    fn advance(&mut self, by: Duration) {
-        self.clock.advance(by);
-        self.model.now += by;
+    /// spec 3.7
+    fn stray(&mut self, queue: &str, (name, kind): (&str, Kind), n: usize) {
+        let at = (queue.to_owned(), name.to_owned());
+        let file = self.mount.below(path(&at));
+        if self.world.queues.contains(queue) && !file.exists() {
+            let bytes = self.bytes(n);
+            fs::write(&file, &bytes).unwrap();
+            let made = fs::File::options().write(true).open(&file).unwrap();
+            made.set_modified(self.now().into()).unwrap();
+            drop(made);
+            self.world.stray(&at, bytes, kind);
+        }
     }
 
-    fn stray(&mut self, queue: u8, name: u8, newline: bool) {
-        let queue = QUEUES[usize::from(queue)].to_owned();
-        let at = (queue, STRAYS[usize::from(name)].to_owned());
-        let file = self.sys.below().join(path(&at));
-        if !self.model.queues.contains(&at.0) || file.exists() {
-            return;
-        }
-        let bytes = self.bytes(newline);
-        let made = fs::File::create_new(&file).unwrap();
-        std::io::Write::write_all(&mut &made, &bytes).unwrap();
-        made.set_modified(self.model.now).unwrap();
-        drop(made);
-        self.model.stray(&at, bytes);
+    fn open_merge(&mut self, who: Who, queue: &str) {
+        let path = path(&(queue.to_owned(), PENDING.to_owned()));
+        let open = self.call(who, Call::Open(HELD, &path, libc::O_RDONLY));
+        same("open pending.md", &open, Ok(()));
     }
 
-    // Reading pending.md.
-
-    fn take(&mut self, who: Who, queue: &str, fd: Fd, how: Taking) {
-        let size = usize::try_from(self.sys.fstat_size(fd).unwrap()).unwrap();
-        let mut merge = Vec::new();
-        match how {
-            Taking::Cat => loop {
-                let piece = self.sys.read(fd, 100).unwrap();
-                if piece.is_empty() {
-                    break;
-                }
-                merge.extend(piece);
-            },
-            Taking::Exactly => merge = self.sys.read(fd, size.max(1)).unwrap(),
-            Taking::Once => merge = self.sys.read(fd, size + 100).unwrap(),
-            Taking::Sniff => merge = self.sys.read(fd, 10).unwrap(),
+    /// spec 6.3
+    fn read_merge(&mut self, who: Who, queue: &str, how: What) {
+        let size = self.size(who, Call::Size(HELD));
+        let len = match how {
+            What::ReadAll => size.max(1),
+            What::ReadOnce => size + 100,
+            _ => 10,
+        };
+        let merge = match how {
+            What::Cat => self.rest(who, HELD),
+            _ => self.call(who, Call::Read(HELD, len)),
+        };
+        let merge = merge.expect("read pending.md");
+        if how != What::Sniff {
+            assert_eq!(merge.len(), size, "st_size, and what was read of it");
+            let items = self.judge_merge(queue, &merge, false);
+            for (id, at) in items.iter().filter(|_| how != What::ReadOnce) {
+                self.world.consume(who, *id, at);
+            }
         }
-        if how != Taking::Sniff {
-            assert_eq!(merge.len(), size, "st_size");
-            self.check_merge(queue, &merge, self.model.single_file.contains(&who));
-        }
-        let consumes = matches!(how, Taking::Cat | Taking::Exactly);
-        if consumes && !self.model.single_file.contains(&who) {
-            let ids = self.model.deliverable(queue);
-            self.model.consume(who, &ids);
-        }
-        self.sys.close(fd).unwrap();
+        self.call(who, Call::Close(HELD)).unwrap();
+        self.release(HELD);
     }
 
     /// spec 4.2: `echo x > n.md; cat pending.md` shows `x`, also when the RELEASE comes after the open.
-    fn echo_take(&mut self, who: Who, place: Place, reader: Who) {
-        let at = self.at(place);
-        if self.held.is_some() || !self.model.queues.contains(&at.0) {
+    fn echo_cat(&mut self, who: Who, at: &At, reader: Who) {
+        if self.held.is_some() || !self.world.queues.contains(&at.0) {
             return;
         }
-        let Some(model) = self.open(who, &at, REDIRECT) else {
+        let Some(fd) = self.open(who, at, How::Over) else {
             return;
         };
-        let (model, real) = *self.fds.iter().find(|it| it.0 == model).unwrap();
-        self.write((model, real), true);
+        self.write(fd, 1);
         let closing = Instant::now();
-        self.sys.close_late(real).unwrap();
-        self.model.close(model);
-        self.fds.retain(|fd| fd.0 != model);
-        self.settle_all();
-        let fd = self.sys.open_racing(reader, names::PENDING, real);
-        let fd = fd.expect("open pending.md");
-        // On a machine so busy that it took longer than a reader waits it may be there, or not.
-        let how = match closing.elapsed() < RELEASE {
-            true => Taking::Cat,
-            false => Taking::Sniff,
-        };
-        self.take(reader, "", fd, how);
+        same("close", &self.call(who, Call::Close(fd)), Ok(()));
+        self.world.close(fd);
+        self.sys.release(&self.mount, fd, true);
+        self.open_merge(reader, "");
+        // On a machine so busy that it took longer than a reader waits, `x` may be there or not.
+        let busy = closing.elapsed() >= WAITS;
+        self.read_merge(reader, "", if busy { What::Sniff } else { What::Cat });
     }
 
     fn hold(&mut self, who: Who, queue: &str) {
-        let closing = !self.model.closing(queue).is_empty();
-        if self.held.is_some() || closing || !self.model.queues.contains(queue) {
+        let closing = !self.world.pending(queue, false).is_empty();
+        if self.held.is_some() || closing || !self.world.queues.contains(queue) {
             return;
         }
-        let bytes = self
-            .sys
-            .cat(Who::Observer, &join(queue, names::PEEK))
-            .unwrap();
-        let fd = self
-            .sys
-            .open(who, &join(queue, names::PENDING), libc::O_RDONLY)
-            .unwrap();
-        let begun = self.sys.read(fd, 10).unwrap();
-        assert!(bytes.starts_with(&begun));
-        let items = self.model.deliverable(queue).into_iter().map(|id| {
-            let it = &self.model.handoffs[id];
-            (
-                id,
-                it.queue.clone(),
-                it.name.clone(),
-                it.ino,
-                self.model.inodes[it.ino].version,
-            )
-        });
-        let items = items.collect();
-        self.held = Some(Held {
-            who,
-            fd,
-            bytes,
-            items,
-        });
+        let peek = path(&(queue.to_owned(), PEEK.to_owned()));
+        let bytes = self.cat(Who::Watcher, &peek).unwrap();
+        self.open_merge(who, queue);
+        let begun = self.call(who, Call::Read(HELD, 10)).unwrap();
+        assert!(bytes.starts_with(&begun), "{}", text(&begun));
+        let items = self.judge_merge(queue, &bytes, true).into_iter();
+        let items = items
+            .map(|(id, at)| (id, at, self.world.docs[id].changes))
+            .collect();
+        self.held = Some(Held { who, bytes, items });
     }
 
-    /// spec 6.2: an unchanging snapshot; spec 6.4: what changed after it is delivered again.
+    /// spec 6.2: an unchanging snapshot; spec 6.4: a document that changed after it is delivered again.
     fn go_on(&mut self, finish: bool) {
-        let Some(held) = self.held.take() else {
-            return;
-        };
+        let Some(held) = self.held.take() else { return };
         if finish {
-            assert_eq!(self.sys.fstat_size(held.fd), Ok(held.bytes.len() as u64));
-            let mut bytes = held.bytes[..held.bytes.len().min(10)].to_vec();
-            loop {
-                let piece = self.sys.read(held.fd, 64).unwrap();
-                if piece.is_empty() {
-                    break;
-                }
-                bytes.extend(piece);
-            }
+            let size = self.size(held.who, Call::Size(HELD));
+            assert_eq!(size, held.bytes.len(), "st_size of a snapshot");
+            let mut bytes = held.bytes[..size.min(10)].to_vec();
+            bytes.extend(self.rest(held.who, HELD).unwrap());
             assert_eq!(text(&bytes), text(&held.bytes), "the snapshot changed");
-            if !self.model.single_file.contains(&held.who) {
-                let unchanged =
-                    |(id, queue, name, ino, version): &(Id, String, StampedName, usize, u64)| {
-                        let it = &self.model.handoffs[*id];
-                        self.model.is_visible(it)
-                            && (&it.queue, &it.name, it.ino) == (queue, name, *ino)
-                            && it.writers == 0
-                            && self.model.inodes[*ino].version == *version
-                    };
-                let ids: Vec<Id> = held
-                    .items
-                    .iter()
-                    .filter(|it| unchanged(it))
-                    .map(|it| it.0)
-                    .collect();
-                self.model.consume(held.who, &ids);
+            for (id, at, changes) in held.items {
+                let doc = &self.world.docs[id];
+                if doc.is_pending() && doc.changes == changes {
+                    let twice = !doc.is_at(&at) || self.world.is_written(id);
+                    self.world.consume(held.who, id, &at);
+                    if twice {
+                        // Renamed or opened meanwhile, it may be delivered again.
+                        self.world.docs[id].states.insert(0, State::Pending);
+                    }
+                }
             }
         }
-        self.sys.close(held.fd).unwrap();
+        self.call(held.who, Call::Close(HELD)).unwrap();
+        self.release(HELD);
     }
 }

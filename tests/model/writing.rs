@@ -1,459 +1,281 @@
-//! The model, continued: opening, writing, publishing (4).
+//! The rules of opening, writing and closing.
 
-use std::collections::HashSet;
-use std::ffi::OsStr;
-use std::time::Duration;
+use crate::kernel::{Fd, Result};
+use crate::names::{Kind, Label, PENDING, Stamped, base, is_text, kind};
+use crate::ops::{How, Who};
+use crate::world::{At, Body, Doc, Found, Id, Open, State, World};
 
-use handoff_fs::clock::Zone;
-use handoff_fs::names::{self, NameClass, Slug, StampedName};
-
-use crate::model::{
-    At, Content, Handoff, Id, Ino, Inode, Model, Object, Open, Plain, Target, Vacated,
-};
-use crate::ops::{Access, Mode, Who};
-use crate::sys::Result;
-
-impl Model {
-    pub fn inode(&mut self, bytes: Vec<u8>) -> Ino {
-        self.inodes.push(Inode {
-            bytes,
-            ..Inode::default()
-        });
-        self.inodes.len() - 1
-    }
-
-    pub fn add(&mut self, queue: &str, name: StampedName, content: Content, ino: Ino) -> Id {
-        self.handoffs.push(Handoff {
-            queue: queue.to_owned(),
-            name,
-            unsettled: false,
-            content,
-            ino,
-            writers: 0,
-            week: 0,
-            read_by: HashSet::new(),
-            copy_of: None,
-            from_pending: false,
-            retracted: false,
-            superseded: false,
-            flushed: false,
-        });
-        self.handoffs.len() - 1
-    }
-
-    pub fn stamped_now(&self, slug: Slug) -> StampedName {
-        StampedName::new(Zone::Utc.stamp(self.now), slug)
-    }
-
-    fn new_draft(&mut self, queue: &str, name: StampedName, exactly: bool) -> Id {
-        let ino = self.inode(Vec::new());
-        let id = self.add(queue, name, Content::New { modified: false }, ino);
-        self.handoffs[id].unsettled = !exactly;
-        id
-    }
-
-    pub fn edits(&self, who: Who, id: Id) -> bool {
-        let has_read = self.handoffs[id].read_by.contains(&who);
-        who == Who::Editor || who == Who::Agent && has_read
-    }
-
-    pub fn open(&mut self, who: Who, at: &At, mode: Mode) -> Result<usize> {
-        if !self.queues.contains(&at.0) {
-            return Err(libc::ENOENT);
+impl World {
+    pub fn open(&mut self, fd: Fd, who: Who, at: &At, how: How) -> Result<()> {
+        let writes = how != How::Read;
+        let mut found = self.resolve(who, at);
+        if writes && how != How::New && self.is_foreign(who, &found) {
+            found = Found::Nothing;
         }
-        let writes = mode.access != Access::Read;
-        let (id, ino) = match self.resolve(who.session(), at) {
-            Object::Missing if !mode.create => return Err(libc::ENOENT),
-            Object::Missing => match self.create(who, at) {
-                Some(id) => (id, self.seen(id, true)),
-                None => {
-                    let ino = self.inode(Vec::new());
-                    self.plain.insert(at.clone(), Plain { scratch: true, ino });
-                    return Ok(self.opened(Target::Plain, ino, mode));
-                }
-            },
-            _ if mode.create && mode.exclusive => return Err(libc::EEXIST),
-            Object::Plain => {
-                let ino = self.plain[at].ino;
-                if mode.truncate {
-                    self.resize(ino, 0);
-                    self.inodes[ino].acknowledged.clear();
-                }
-                return Ok(self.opened(Target::Plain, ino, mode));
-            }
-            Object::Pending => {
-                let id = self.write_pending(who, at, mode);
-                (id, self.seen(id, true))
-            }
-            Object::Handoff { id, own: false } => (id, self.seen(id, false)),
-            Object::Handoff { id, own: true } if !writes => {
-                if who == Who::Agent {
-                    self.handoffs[id].read_by.insert(who);
-                }
-                (id, self.seen(id, true))
-            }
-            Object::Handoff { id, own: true } => {
-                let id = self.write_alias(who, at, id, mode);
-                (id, self.seen(id, true))
-            }
+        let (doc, body) = match found {
+            _ if !self.queues.contains(&at.0) => return Err(libc::ENOENT),
+            Found::Nothing if !how.has(libc::O_CREAT) => return Err(libc::ENOENT),
+            Found::Nothing => self.create(who, at),
+            _ if how == How::New => return Err(libc::EEXIST),
+            Found::File(key) if writes => self.write_file(who, at, self.files[&key], how),
+            Found::File(key) => (None, self.files[&key]),
+            Found::Merge => self.write_pending(who, at, how),
+            Found::Doc(id, own) if !writes => (Some(id), self.content(id, own)),
+            Found::Doc(id, false) => (Some(id), self.write_stamped(who, id, how)),
+            Found::Doc(id, true) => self.write_own(who, at, id, how),
         };
-        if mode.truncate {
-            self.resize(ino, 0);
-            let handoff = &mut self.handoffs[id];
-            handoff.read_by.clear();
-            if handoff.ino == ino {
-                handoff.week = 0;
-            }
+        if let (Some(id), How::New) = (doc, how) {
+            self.docs[id].exclusive = Some(who);
         }
-        let fd = self.opened(Target::Handoff(id), ino, mode);
-        if writes {
-            self.handoffs[id].writers += 1;
-            self.handoffs[id].flushed = false;
-            let open = self.opens.get_mut(&fd).unwrap();
-            open.flush = true;
-            open.dirty = mode.truncate && self.handoffs[id].content == Content::Stored;
+        if how.has(libc::O_TRUNC) && !self.is_empty(body) {
+            self.bodies[body].clear();
+            self.written(doc, body);
         }
-        Ok(fd)
-    }
-
-    fn opened(&mut self, target: Target, ino: Ino, mode: Mode) -> usize {
-        self.last += 1;
+        // spec 4.5: O_TRUNC counts as a write.
+        let dirty = how.has(libc::O_TRUNC) && doc.is_some_and(|id| self.docs[id].published);
         let open = Open {
-            target,
-            ino,
-            write: mode.access != Access::Read,
-            append: mode.append,
+            who,
+            doc,
+            body,
+            write: writes,
+            append: how == How::Append,
             offset: 0,
-            flush: false,
-            dirty: false,
+            dirty,
             descriptors: 1,
         };
-        self.opens.insert(self.last, open);
-        self.last
+        self.opens.insert(fd, open);
+        Ok(())
     }
 
-    /// A new handoff under this name (4.1); `None` for a scratch name, which makes an ordinary file (4.6).
-    fn create(&mut self, who: Who, at: &At) -> Option<Id> {
-        let (queue, name) = at;
-        let id = match names::classify(OsStr::new(name)) {
-            NameClass::Scratch => return None,
-            NameClass::Stamped(stamped) => {
-                let exact = stamped.to_os_string() == OsStr::new(name);
-                let id = self.new_draft(queue, stamped, exact);
-                if exact {
-                    return Some(id);
-                }
-                id
-            }
-            _ => {
-                let (stamped, exactly) = self.name_after_vacation(who, at);
-                self.new_draft(queue, stamped, exactly)
-            }
-        };
-        self.set_alias(who, at, id);
-        Some(id)
-    }
-
-    /// What a process unlinked or backed up, it is about to write anew (4.5).
-    pub fn name_after_vacation(&mut self, who: Who, at: &At) -> (StampedName, bool) {
-        let fresh = self.stamped_now(Slug::from_written(OsStr::new(&at.1)));
-        let found = self
-            .vacated
-            .iter()
-            .rposition(|it| it.0 == who && it.1 == *at);
-        match found.map(|i| self.vacated.remove(i).2) {
-            Some(Vacated::Retracted(id)) => {
-                let handoff = &mut self.handoffs[id];
-                match handoff.content {
-                    Content::New { .. } => handoff.retracted = false,
-                    Content::Stored | Content::Editing { .. } if !handoff.name.is_pending() => {
-                        self.give_back(id);
-                    }
-                    _ => {}
-                }
-            }
-            Some(Vacated::BackedUp(name))
-                if name.is_pending() && self.named(&at.0, &name).is_none() =>
-            {
-                return (name, true);
-            }
-            _ => {}
+    /// spec 3.2, 4.1: a free name makes a handoff of that name; spec 4.6, 3.4, 3.6: or an ordinary file.
+    fn create(&mut self, who: Who, at: &At) -> (Option<Id>, Body) {
+        let body = self.body(Vec::new());
+        if matches!(kind(&at.1), Kind::Scratch | Kind::Ordinary) {
+            self.files.insert((at.clone(), World::owner(who, at)), body);
+            return (None, body);
         }
-        (fresh, false)
+        let labels = self.labels(who, at);
+        let id = self.add(&at.0, labels, body);
+        if kind(&at.1) == Kind::Stamped && self.resolve(who, at) == Found::Nothing {
+            self.put(id, at);
+        }
+        self.set_name(who, at, id);
+        (Some(id), body)
     }
 
-    /// Opening `pending.md` to write (4.7).
-    fn write_pending(&mut self, who: Who, at: &At, mode: Mode) -> Id {
-        self.note_pending_written(who);
-        let key = (who.session(), at.clone());
-        let own = self.written.get(&key).copied();
-        let own = own.filter(|id| {
-            self.is_visible(&self.handoffs[*id]) && self.handoffs[*id].name.is_pending()
-        });
-        if let (Some(id), true, false) = (own, mode.append, mode.truncate) {
-            return id;
+    /// What a handoff that is written under this name may be called.
+    pub fn labels(&mut self, who: Who, at: &At) -> Vec<Label> {
+        // spec 4.5: what a process retracted is pending again if it then makes that name.
+        if let Some(id) = self.retracted.remove(&(who, at.clone()))
+            && self.docs[id].is_consumed()
+        {
+            self.docs[id].states = vec![State::Pending];
         }
-        let id = self.new_draft(&at.0, self.stamped_now(Slug::pending()), false);
-        self.handoffs[id].from_pending = true;
-        self.set_alias(who, at, id);
-        id
-    }
-
-    /// An agent uses `pending.md` as one file for both (4.7).
-    pub fn note_pending_written(&mut self, who: Who) {
-        if who != Who::Agent {
-            return;
-        }
-        self.single_file.insert(who);
-        for (reader, at, taken) in std::mem::take(&mut self.recent) {
-            let age = self.now.duration_since(at).unwrap();
-            for (id, done) in taken {
-                let still = self.handoffs[id].name == done && self.is_visible(&self.handoffs[id]);
-                if reader == who && age <= Duration::from_secs(5) && still {
-                    self.give_back(id);
-                }
-            }
+        match kind(&at.1) {
+            Kind::Free(stamp, slug) => vec![(stamp.map(str::to_owned), slug.to_owned())],
+            Kind::Backup(slug) => vec![(None, slug.to_owned())],
+            Kind::Merge => vec![(None, "pending".to_owned())],
+            // spec 3.4: it is kept; spec 4.3: its handoff was consumed, and the next one is new.
+            _ => Stamped::parse(&at.1).map_or(Vec::new(), |it| {
+                vec![
+                    (None, it.slug.clone()),
+                    (None, base(&it.slug).to_owned()),
+                    it.label(),
+                ]
+            }),
         }
     }
 
-    /// A consumed handoff is pending again.
-    pub fn give_back(&mut self, id: Id) {
-        let handoff = &mut self.handoffs[id];
-        handoff.name = handoff.name.pending();
-        handoff.unsettled = true;
-        let (queue, name) = (handoff.queue.clone(), handoff.name.to_string());
-        self.consumed
-            .retain(|(_, at), _| *at != (queue.clone(), name.clone()));
+    /// spec 3.6: text is overwritten by who edits alone; to others its name is free, `>>` starts with nothing, and
+    /// another open without O_TRUNC with a copy.
+    fn write_file(&mut self, who: Who, at: &At, body: Body, how: How) -> (Option<Id>, Body) {
+        let is_text = matches!(kind(&at.1), Kind::Free(..)) && is_text(&at.1);
+        if !is_text || self.edits(who, None) {
+            return (None, body);
+        }
+        self.begin(who, at, body, how)
     }
 
-    /// Opening one's own alias to write (4.1, 4.3, 4.4); answers what is written.
-    fn write_alias(&mut self, who: Who, at: &At, id: Id, mode: Mode) -> Id {
-        let handoff = &self.handoffs[id];
-        let is_new = matches!(handoff.content, Content::New { .. });
-        let seen = self.inodes[self.seen(id, true)].bytes.clone();
-        if is_new || handoff.name.is_pending() {
-            let reused = seen.is_empty() && handoff.writers == 0;
-            if mode.append && !mode.truncate {
-                return id;
-            }
-            if reused || self.edits(who, id) {
-                if self.handoffs[id].content == Content::Stored {
-                    let draft = self.inode(seen);
-                    let modified = mode.truncate;
-                    self.handoffs[id].content = Content::Editing { draft, modified };
-                }
-                return id;
-            }
+    /// A handoff of its own; without O_TRUNC it starts as a copy (4.1).
+    fn begin(&mut self, who: Who, at: &At, old: Body, how: How) -> (Option<Id>, Body) {
+        let (new, body) = self.create(who, at);
+        if !how.has(libc::O_TRUNC | libc::O_APPEND) {
+            self.bodies[body] = self.bodies[old].clone();
         }
-        let slug = match names::classify(OsStr::new(&at.1)) {
-            NameClass::Stamped(stamped) => stamped.slug().clone(),
-            _ => Slug::from_written(OsStr::new(&at.1)),
-        };
-        let new = self.new_draft(&at.0, self.stamped_now(slug), false);
-        if !mode.truncate && !mode.append {
-            self.inodes[self.handoffs[new].ino].bytes = seen;
-            self.handoffs[new].copy_of = Some(id);
-        }
-        self.set_alias(who, at, new);
-        new
+        (new, body)
     }
 
-    /// A name of a session leads to this one; what it led to, and is open still, comes to nothing if it stays empty.
-    pub fn set_alias(&mut self, who: Who, at: &At, id: Id) {
-        let before = self.written.insert((who.session(), at.clone()), id);
-        let before = before.filter(|before| *before != id);
-        if let Some(before) = before.filter(|_| self.handoffs[id].copy_of != before) {
-            self.handoffs[before].superseded = true;
+    /// spec 4.7: writing `pending.md` makes a handoff; append continues the session's own.
+    fn write_pending(&mut self, who: Who, at: &At, how: How) -> (Option<Id>, Body) {
+        let own = self.named(who, at).filter(|id| self.docs[*id].is_pending());
+        match own {
+            Some(id) if how == How::Append => (Some(id), self.content(id, true)),
+            _ => self.create(who, at),
         }
     }
 
-    pub fn resize(&mut self, ino: Ino, len: usize) {
-        self.inodes[ino].bytes.resize(len, 0);
-        self.inodes[ino].version += 1;
-    }
-
-    fn changed(&mut self, fd: usize) {
-        let (target, ino) = (self.opens[&fd].target, self.opens[&fd].ino);
-        self.inodes[ino].version += 1;
-        match target {
-            Target::Handoff(id) => {
-                self.opens.get_mut(&fd).unwrap().dirty = true;
-                self.changed_handoff(id, ino);
-            }
-            // An ordinary file, and nobody's promise.
-            Target::Plain => self.inodes[ino].acknowledged.clear(),
+    /// spec 4.5: O_TRUNC, or an editor's open, begins an edit unless somebody has it open for writing; writers that
+    /// come meanwhile share it; all others write in place.
+    fn write_stamped(&mut self, who: Who, id: Id, how: How) -> Body {
+        let edits = self.edits(who, Some(id)) && how != How::Append;
+        let edits = edits || how.has(libc::O_TRUNC);
+        match edits && self.docs[id].published && self.writers(id) == 0 {
+            true => self.edit(id),
+            false => self.content(id, true),
         }
     }
 
-    pub fn changed_handoff(&mut self, id: Id, ino: Ino) {
-        let handoff = &mut self.handoffs[id];
-        handoff.read_by.clear();
-        handoff.flushed = false;
-        match &mut handoff.content {
-            Content::New { modified } => *modified = true,
-            Content::Editing { draft, modified } if *draft == ino => *modified = true,
-            _ if handoff.ino == ino => handoff.week = 0,
-            _ => {}
+    /// spec 4.1, 4.3, 4.4: `>>` appends, an editor edits, an empty one is used; all else makes a handoff of its own.
+    fn write_own(&mut self, who: Who, at: &At, id: Id, how: How) -> (Option<Id>, Body) {
+        let body = self.content(id, true);
+        let doc = &self.docs[id];
+        let unused = self.writers(id) == 0 || doc.exclusive == Some(who);
+        let edits = self.edits(who, Some(id)) || unused && self.is_empty(body);
+        match doc.is_pending() {
+            true if how == How::Append || edits && !doc.published => (Some(id), body),
+            true if edits => (Some(id), self.edit(id)),
+            _ => self.begin(who, at, body, how),
         }
     }
 
-    pub fn write(&mut self, fd: usize, data: &[u8]) {
+    /// spec 4.4: an editor; or a stream editor that has read it.
+    pub fn edits(&self, who: Who, id: Option<Id>) -> bool {
+        let has_read = id.is_none_or(|id| self.docs[id].readers.contains(&who));
+        who == Who::Vim || who == Who::Perl && has_read
+    }
+
+    fn edit(&mut self, id: Id) -> Body {
+        self.docs[id].edited().unwrap_or_else(|| {
+            let body = self.body(self.bodies[self.docs[id].body].clone());
+            let doc = &mut self.docs[id];
+            doc.edit = Some((body, false, doc.is_pending()));
+            body
+        })
+    }
+
+    /// Somebody changed this content, as that of a document or of an ordinary file.
+    fn written(&mut self, doc: Option<Id>, body: Body) {
+        let Some(id) = doc else { return };
+        let doc = &mut self.docs[id];
+        if let Some(edit) = doc.edit.as_mut().filter(|edit| edit.0 == body) {
+            edit.1 = true;
+            doc.readers.clear();
+        } else if doc.body == body {
+            self.changed(id);
+        }
+    }
+
+    pub fn write(&mut self, fd: Fd, data: &[u8]) {
         let open = self.opens.get_mut(&fd).unwrap();
-        let bytes = &mut self.inodes[open.ino].bytes;
+        let bytes = &mut self.bodies[open.body];
         let from = if open.append {
             bytes.len()
         } else {
             open.offset
         };
-        open.offset = from + data.len();
+        (open.offset, open.dirty) = (from + data.len(), true);
         bytes.resize(bytes.len().max(open.offset), 0);
         bytes[from..open.offset].copy_from_slice(data);
-        self.changed(fd);
+        let (doc, body) = (open.doc, open.body);
+        self.written(doc, body);
     }
 
-    pub fn rewind(&mut self, fd: usize) {
-        self.opens.get_mut(&fd).unwrap().offset = 0;
+    pub fn cut(&mut self, fd: Fd, len: usize) {
+        let open = self.opens.get_mut(&fd).unwrap();
+        open.dirty = true;
+        let (doc, body) = (open.doc, open.body);
+        self.bodies[body].resize(len, 0);
+        self.written(doc, body);
     }
 
-    pub fn ftruncate(&mut self, fd: usize, len: usize) {
-        self.resize(self.opens[&fd].ino, len);
-        self.changed(fd);
-    }
-
-    pub fn truncate(&mut self, who: Who, at: &At, len: usize) -> Result<()> {
-        if !self.queues.contains(&at.0) {
-            return Err(libc::ENOENT);
-        }
-        match self.resolve(who.session(), at) {
-            Object::Missing => return Err(libc::ENOENT),
-            Object::Pending => {}
-            Object::Plain => {
-                let ino = self.plain[at].ino;
-                self.resize(ino, len);
-                self.inodes[ino].acknowledged.clear();
-            }
-            Object::Handoff { id, own } => {
-                let ino = self.seen(id, own);
-                self.resize(ino, len);
-                self.changed_handoff(id, ino);
-            }
-        }
-        Ok(())
-    }
-
-    pub fn dup(&mut self, fd: usize) {
-        self.opens.get_mut(&fd).unwrap().descriptors += 1;
-    }
-
-    /// FLUSH and, for the last descriptor, RELEASE (4.2).
-    pub fn close(&mut self, fd: usize) {
+    /// spec 4.2: published before the close that follows a write returns; delivered when the last writer has closed.
+    /// Answers whether this was the last descriptor.
+    pub fn close(&mut self, fd: Fd) -> bool {
         let open = self.opens.get_mut(&fd).unwrap();
         open.descriptors -= 1;
+        let dirty = std::mem::take(&mut open.dirty);
         let open = open.clone();
-        if let (Target::Handoff(id), true, true) = (open.target, open.flush, open.dirty) {
-            self.opens.get_mut(&fd).unwrap().dirty = false;
-            self.publish(id, open.ino);
-            self.handoffs[id].flushed = true;
-            let inode = &mut self.inodes[open.ino];
-            if !inode.bytes.is_empty() && self.handoffs[id].content != Content::Gone {
-                inode.acknowledged.push(inode.bytes.clone());
+        if let (Some(id), true) = (open.doc, dirty) {
+            self.publish(id, open.body);
+            if self.docs[id].states[0] != State::Gone {
+                self.promise(open.body);
             }
         }
-        if open.descriptors > 0 {
-            return;
-        }
-        self.opens.remove(&fd);
-        if let (Target::Handoff(id), true) = (open.target, open.write) {
-            self.handoffs[id].writers -= 1;
-            if self.handoffs[id].writers == 0 {
-                self.last_writer_gone(id);
+        if open.descriptors == 0 {
+            self.opens.remove(&fd);
+            let mut writers = self
+                .opens
+                .values()
+                .filter(|it| it.write && it.body == open.body);
+            if let (Some(id), true, None) = (open.doc, open.write, writers.next()) {
+                self.last_writer_gone(id, open.body);
             }
         }
+        open.descriptors == 0
     }
 
-    fn publish(&mut self, id: Id, by: Ino) {
-        if self.comes_to_nothing(id) {
-            return;
-        }
-        let handoff = &mut self.handoffs[id];
-        match handoff.content {
-            Content::New { .. } => {
-                handoff.content = Content::Stored;
-                handoff.week = 0;
-                if handoff.retracted {
-                    handoff.name = handoff.name.consumed();
-                    handoff.week = self.week;
-                    handoff.unsettled = true;
-                }
-            }
-            // An edit is published by its own writer, whole (4.4).
-            Content::Editing { draft, .. } if draft == by => {
-                if !handoff.name.is_pending() {
-                    // Consumed meanwhile: the new content is a handoff of its own.
-                    let old = Handoff {
-                        content: Content::Stored,
-                        writers: 0,
-                        ..handoff.clone()
-                    };
-                    handoff.name = handoff.name.pending();
-                    handoff.unsettled = true;
-                    self.handoffs.push(old);
-                }
-                let handoff = &mut self.handoffs[id];
-                handoff.content = Content::Stored;
-                handoff.ino = draft;
-                handoff.week = 0;
-                handoff.read_by.clear();
-            }
+    fn publish(&mut self, id: Id, body: Body) {
+        // `> name` closes once before anything is written: nothing need be published then.
+        let empty = self.is_empty(body);
+        let doc = &mut self.docs[id];
+        match doc.edit {
+            Some((edit, ..)) if edit == body && !empty => self.end_edit(id),
+            None if doc.body == body && !empty => doc.published = true,
             _ => {}
         }
     }
 
-    /// `pending.md` was truncated, and nothing else.
-    fn comes_to_nothing(&self, id: Id) -> bool {
-        let handoff = &self.handoffs[id];
-        matches!(handoff.content, Content::New { .. })
-            && handoff.from_pending
-            && self.inodes[handoff.ino].bytes.is_empty()
+    /// spec 4.4: the new content takes the old one's place, whole.
+    pub fn end_edit(&mut self, id: Id) {
+        let doc = &mut self.docs[id];
+        let Some((body, _, was_pending)) = doc.edit.take() else {
+            return;
+        };
+        let old = doc.clone();
+        doc.body = body;
+        if was_pending && old.is_consumed() {
+            // spec 6.4: consumed meanwhile; the new content is one more handoff.
+            let (stamp, slug) = old.parsed().unwrap().label();
+            let plain = base(&slug).to_owned();
+            doc.states = vec![State::Pending];
+            doc.labels = vec![(stamp.clone(), slug), (stamp, plain)];
+            doc.file = None;
+            self.docs.push(old);
+        }
+        self.changed(id);
     }
 
-    fn last_writer_gone(&mut self, id: Id) {
-        let handoff = &self.handoffs[id];
-        let nothing = handoff.from_pending
-            || handoff.retracted
-            || handoff.superseded
-            || handoff.copy_of.is_some();
-        match handoff.content {
-            Content::New { modified } if !modified && nothing || self.comes_to_nothing(id) => {
-                if let Some(old) = handoff.copy_of {
-                    self.retarget(id, old);
+    fn last_writer_gone(&mut self, id: Id, body: Body) {
+        let empty = self.is_empty(body);
+        let owed = self.is_owed(id);
+        let doc = &mut self.docs[id];
+        match doc.edit {
+            Some((edit, true, _)) if edit == body => self.end_edit(id),
+            Some((edit, ..)) if edit == body => doc.edit = None,
+            _ if doc.published || doc.body != body => {}
+            _ => {
+                doc.published = true;
+                if empty && !owed || !empty && doc.changes == 0 {
+                    doc.states.push(State::Gone);
                 }
-                self.handoffs[id].content = Content::Gone;
             }
-            Content::New { .. } => self.publish(id, handoff.ino),
-            Content::Editing {
-                draft,
-                modified: true,
-            } => self.publish(id, draft),
-            Content::Editing { .. } => self.handoffs[id].content = Content::Stored,
-            _ => {}
         }
     }
 
-    /// Every alias of the one leads to the other.
-    pub fn retarget(&mut self, from: Id, to: Id) {
-        for id in self.written.values_mut().filter(|id| **id == from) {
-            *id = to;
-        }
+    /// spec 4.8: an empty handoff is listed under the name it was written as, `touch x.md`; one that its session
+    /// retracted, replaced, or began as `pending.md` need not be.
+    fn is_owed(&self, id: Id) -> bool {
+        let mut names = self.names.iter().filter(|it| it.1.contains(&id));
+        let mut named = names.clone().filter(|it| it.0.1.1 != PENDING);
+        self.docs[id].is_pending() && (named.any(|it| *it.1 == [id]) || names.next().is_none())
     }
+}
 
-    /// What was open as a plain file is open as a handoff from now on (4.6).
-    pub fn adopt_opens(&mut self, ino: Ino, id: Id) {
-        for open in self.opens.values_mut() {
-            if let (Target::Plain, true) = (open.target, open.ino == ino) {
-                open.target = Target::Handoff(id);
-                self.handoffs[id].writers += u32::from(open.write);
-            }
-        }
+impl Doc {
+    /// May it change its name, or has it none yet?
+    pub fn is_unnamed(&self) -> bool {
+        let done = self.is_consumed();
+        let fits = |name: Stamped| name.done == done || done && !self.published;
+        self.states.len() > 1 || !self.parsed().is_some_and(fits)
     }
 }

@@ -68,7 +68,11 @@ pub fn recover(
         if inode.is_dir {
             continue;
         }
-        if path.starts_with(".handoff-fs/replaced") || path.starts_with(".handoff-fs/scratch") {
+        let kept = ["replaced", "scratch", "sessions"];
+        if kept
+            .iter()
+            .any(|part| path.starts_with(Path::new(".handoff-fs").join(part)))
+        {
             found.kept.push(body);
         } else if !path.starts_with(".handoff-fs") {
             let name = path.file_name().and_then(StampedName::parse);

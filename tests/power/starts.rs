@@ -8,11 +8,14 @@ pub const ADOPTION: Scenario = Scenario {
     from: From::Mount,
     again: false,
     prepare: |disk, ledger| {
-        for name in ["stray.md", "other", "was-read_done.md"] {
+        for name in ["stray.md", "other"] {
             put_doc(disk, ledger, name, 1);
         }
-        put(disk, "q/deep.txt", &body("deep"), 1);
-        ledger.old(&body("deep"));
+        // Nobody can have read it, whatever its name says.
+        for path in ["login_done.md", "q/deep.txt"] {
+            put(disk, path, &body(path), 1);
+            ledger.old(&body(path));
+        }
         ledger.once = true;
     },
     act: |world| assert!(!world.has("stray.md")),
@@ -43,10 +46,10 @@ pub const ORDINARY: Scenario = Scenario {
     from: From::FirstMount,
     again: false,
     prepare: |disk, ledger| {
-        for path in ["README.md", "old/notes.md", "bye.md"] {
+        for path in ["README.md", "docs/notes.md", "bye.md"] {
             put(disk, path, &body(path), 1);
         }
-        for paths in [["README.md", "READ.md"], ["old/notes.md", "new/notes.md"]] {
+        for paths in [["README.md", "READ.md"], ["docs/notes.md", "new/notes.md"]] {
             let paths = paths.map(String::from).to_vec();
             let body = body(&paths[0]);
             ledger.ordinary.push((paths, body));
@@ -57,7 +60,7 @@ pub const ORDINARY: Scenario = Scenario {
     },
     act: |world| {
         world.rename(SHELL, "README.md", "READ.md");
-        world.rename(SHELL, "old", "new");
+        world.rename(SHELL, "docs", "new");
         world.unlink(SHELL, "bye.md");
     },
 };

@@ -73,6 +73,16 @@ impl<'a> Mounted<'a> {
         mounted
     }
 
+    /// The mount that is there already; what is below it is out of reach.
+    pub fn again(sandbox: &'a Sandbox) -> Mounted<'a> {
+        let directory = File::open(sandbox.path("")).unwrap();
+        Mounted {
+            sandbox,
+            below: PathBuf::new(),
+            _directory: directory,
+        }
+    }
+
     pub fn mount(&self) {
         self.sandbox.run(["mount", "m"]);
     }

@@ -31,7 +31,7 @@ fn refused<const N: usize>(sandbox: &Sandbox, arguments: [&str; N], path: &str, 
 #[test]
 fn wrong_usage() {
     let sandbox = Sandbox::new();
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 13] = [
         (&["mount", "m", "--retention", "soon"], "--retention"),
         (&["mount", "m", "--retention", "7"], "7d"),
         (&["mount", "m", "--retention", "0s"], "36500d"),
@@ -46,6 +46,7 @@ fn wrong_usage() {
         (&["mount", "m", "-o", "frobnicate"], "frobnicate"),
         (&["mount", ""], "MOUNTPOINT"),
         (&["mount", "m", "--editor", ""], "--editor"),
+        (&["mount", "m", "n"], "--backing DIR"),
         (&["mout"], "neither a command nor a directory"),
     ];
     for (arguments, part) in cases {
@@ -82,6 +83,68 @@ fn wrong_usage() {
                 .success()
         );
     }
+}
+
+/// spec 8.1: the bare program shows its help; a first word that is no command and no directory is refused, with the command
+/// that it is most like. Nothing is made or mounted.
+#[test]
+fn mistyped_commands() {
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.path("file"), "").unwrap();
+    symlink("nowhere", sandbox.path("link")).unwrap();
+    let before = list(&sandbox.path(""));
+    let output = sandbox.handoff([]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let help = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        help.contains("Usage: handoff-fs") && help.contains("unmount"),
+        "{help}"
+    );
+    let cases: [(&[&str], &str); 12] = [
+        (&["unmout", "m"], "did you mean handoff-fs unmount?"),
+        (&["unmout", "/m"], "did you mean handoff-fs unmount?"),
+        (&["stauts"], "did you mean handoff-fs status?"),
+        (&["stauts", "--json"], "did you mean handoff-fs status?"),
+        (&["--utc", "stauts"], "did you mean handoff-fs status?"),
+        (&["moutn", "a", "b", "c"], "did you mean handoff-fs mount?"),
+        (
+            &["completions", "bash"],
+            "the commands are mount, unmount, status",
+        ),
+        (&["file"], "neither a command nor a directory"),
+        (&["link"], "neither a command nor a directory"),
+        (&["new"], "handoff-fs mount new"),
+        (&["a b"], "handoff-fs mount 'a b'"),
+        (&["./a", "./b"], "--backing DIR"),
+    ];
+    for (arguments, part) in cases {
+        let output = sandbox.handoff([]).args(arguments).output().unwrap();
+        let line = complaint(&output, 2);
+        assert!(line.contains(part), "{arguments:?}: {line}");
+    }
+    assert_eq!(sandbox.mounts().len(), 0);
+    assert_eq!(list(&sandbox.path("")), before);
+    // A word that is a directory, alive or dead, is one.
+    fs::create_dir(sandbox.path("m")).unwrap();
+    sandbox.run(["m"]);
+    assert_eq!(sandbox.mounts(), [sandbox.path("m")]);
+    rustix::mount::unmount(sandbox.path("m"), UnmountFlags::FORCE).unwrap();
+    sandbox.run(["m"]);
+    sandbox.run(["unmount", "m"]);
+}
+
+/// spec 8.1: as mount(8) calls it, through its helper for FUSE: a source, a mountpoint and options.
+#[test]
+fn called_by_mount() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("m")).unwrap();
+    let program = env!("CARGO_BIN_EXE_handoff-fs");
+    sandbox.sh(&format!(
+        "mount -t fuse {program}#none m -o retention=3d,noauto,user"
+    ));
+    assert_eq!(sandbox.mounts(), [sandbox.path("m")]);
+    sandbox.sh("echo x > m/x.md; cat m/pending.md; umount m");
+    assert_eq!(sandbox.mounts().len(), 0);
 }
 
 /// spec 8.1: a missing mountpoint is made, with its parents, and a relative path is taken from where the caller is.
@@ -168,6 +231,45 @@ fn in_its_own_way() {
     );
 }
 
+/// spec 3.6: the home directory, the root and whatever is above the home directory, by whatever name; and as --backing.
+#[test]
+fn homes_are_not_for_handoffs() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("d")).unwrap();
+    symlink(".", sandbox.path("here")).unwrap();
+    let home = sandbox.path("");
+    let home = home.to_str().unwrap().trim_end_matches('/');
+    for word in [".", "d/..", "here", home] {
+        refused(
+            &sandbox,
+            [word],
+            home,
+            &["is your home directory", "~/handoffs"],
+        );
+    }
+    refused(
+        &sandbox,
+        ["n", "--backing", "."],
+        home,
+        &["is your home directory"],
+    );
+    for word in ["/", "/proc/../"] {
+        refused(&sandbox, [word], "/", &["is the root of the file system"]);
+    }
+    for above in [sandbox.path(".."), std::env::temp_dir()] {
+        let name = above.canonicalize().unwrap();
+        let name = name.to_str().unwrap();
+        refused(
+            &sandbox,
+            [above.to_str().unwrap()],
+            name,
+            &["is above your home directory"],
+        );
+    }
+    assert!(!sandbox.path(".handoff-fs").exists());
+    assert!(!sandbox.path("n").exists());
+}
+
 /// spec 8.1: another filesystem of FUSE at the mountpoint is not ours to take away.
 #[test]
 fn a_foreign_mount() {
@@ -248,12 +350,12 @@ fn without_the_device() {
         (
             "mkdir d; mount -t tmpfs none /dev",
             "is missing",
-            "modprobe fuse",
+            "this kernel has FUSE",
         ),
         (
             "touch f; mount --bind f /dev/fuse",
             "is not a device",
-            "modprobe fuse",
+            "mknod",
         ),
         (
             "mount --bind /dev/null /dev/fuse",

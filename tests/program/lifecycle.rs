@@ -2,18 +2,22 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::{Pid, Signal};
 
 use crate::kernel::{bodies, list};
 use crate::sandbox::{Sandbox, complaint, start};
+use crate::users::User;
 
 /// spec 8.1, 1: the story of the README, by the program in the background.
 #[test]
 fn mount_write_read_unmount() {
     let sandbox = Sandbox::new();
-    assert_eq!(sandbox.run(["mount", "m"]), "");
+    let at = sandbox.path("m");
+    assert_eq!(
+        sandbox.run(["mount", "m"]),
+        format!("handoff-fs is mounted at {}\n", at.display())
+    );
     assert_eq!(sandbox.mounts(), [sandbox.path("m")]);
     sandbox.sh("echo red > m/auth.md");
     let merge = sandbox.sh("cat m/pending.md");
@@ -43,12 +47,14 @@ fn pid_of(sandbox: &Sandbox) -> Pid {
 /// is `mount`.
 #[test]
 fn the_default_mountpoint() {
-    let sandbox = Sandbox::new();
+    // Who has no other mount than these.
+    let user = User::new();
+    let mut sandbox = Sandbox::new();
+    sandbox.become_user(user.uid);
     sandbox.run(["mount"]);
     let path = sandbox.path(".claude/handoffs");
     assert_eq!(sandbox.mounts(), std::slice::from_ref(&path));
-    let mode = fs::metadata(&path).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o700);
+    assert_eq!(sandbox.sh("stat -c %a .claude/handoffs"), "700\n");
     assert!(
         sandbox
             .run(["status"])
@@ -304,6 +310,6 @@ fn the_callers_pipes_end() {
     let sandbox = Sandbox::new();
     let program = env!("CARGO_BIN_EXE_handoff-fs");
     let out = sandbox.sh(&format!("{program} mount m 2>&1 3>&1 | cat; echo done"));
-    assert_eq!(out, "done\n");
+    assert!(out.starts_with("handoff-fs is mounted at ") && out.ends_with("/m\ndone\n"));
     sandbox.run(["unmount", "m"]);
 }

@@ -66,6 +66,11 @@ impl Sandbox {
         self._watchdog = watch(self.dir.path().to_owned(), time);
     }
 
+    /// Aborts the mounts after this time, unless the answer is dropped before.
+    pub fn watch(&self, time: Duration) -> Sender<()> {
+        watch(self.dir.path().to_owned(), time)
+    }
+
     /// A path in the sandbox.
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.dir.path().join(name)

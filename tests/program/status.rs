@@ -3,6 +3,10 @@
 use std::fs::File;
 use std::io::Write;
 
+use rustix::process::Signal;
+
+use crate::background::{Mounted, until};
+use crate::kernel::bodies;
 use crate::sandbox::{Sandbox, complaint};
 
 /// spec 8.1, 4.2: pending, consumed, the oldest, drafts that stay open with pid and age, backing, pid, uptime.
@@ -69,4 +73,40 @@ fn nothing_is_mounted() {
             );
         }
     }
+}
+
+/// spec 8.1: a queue is a part of its mount, which is named; a mount that does not answer is said, and the cure works.
+#[test]
+fn another_place_is_named() {
+    let sandbox = Sandbox::new();
+    let mounted = Mounted::new(&sandbox);
+    sandbox.sh("mkdir m/q; echo x > m/x.md");
+    let at = sandbox.path("m");
+    for command in ["status", "unmount"] {
+        let line = complaint(&sandbox.handoff([command, "m/q"]).output().unwrap(), 1);
+        let cure = format!("name that: {}", at.display());
+        assert!(
+            line.contains("a part of one") && line.ends_with(&cure),
+            "{line}"
+        );
+    }
+    let daemon = mounted.daemon();
+    daemon.signal(Signal::STOP);
+    // Each of its threads by itself.
+    let states = format!(
+        "cat /proc/{}/task/*/stat | grep -vc ') T ' || true",
+        daemon.pid
+    );
+    until("it has stopped", || {
+        (sandbox.sh(&states) == "0\n").then_some(())
+    });
+    let line = complaint(&sandbox.handoff(["status", "m"]).output().unwrap(), 1);
+    let (cause, cure) = line.split_once("; ").unwrap();
+    let (_, cure) = cure.split_once(": ").unwrap();
+    assert!(cause.ends_with("does not answer"), "{line}");
+    let program = env!("CARGO_BIN_EXE_handoff-fs");
+    sandbox.sh(&cure.replace("handoff-fs ", &format!("{program} ")));
+    daemon.wait();
+    assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["x"]);
+    mounted.unmount();
 }

@@ -1,8 +1,12 @@
 //! As an ordinary user, through the setuid helper.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -131,5 +135,59 @@ fn a_queue_without_rights() {
     sandbox.sh("chmod 700 m/q");
     sandbox.run(["mount", "m"]);
     assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["q"]);
+    sandbox.run(["unmount", "m"]);
+}
+
+/// spec 3.6: git works in the mount and in a queue of a user who is not root: it makes its objects read-only, and then
+/// writes them.
+#[test]
+fn git_without_root() {
+    let user = User::new();
+    let mut sandbox = Sandbox::new();
+    sandbox.become_user(user.uid);
+    sandbox.run(["mount", "m"]);
+    sandbox.sh("mkdir m/q; echo one > m/one.md; echo two > m/q/two.md; echo secret > m/.netrc");
+    for queue in ["m", "m/q"] {
+        let files = sandbox.sh(&format!(
+            "export GIT_CONFIG_NOSYSTEM=1; cd {queue} && git init -q . && git config user.email a@b \
+             && git config user.name n && git add . && git commit -qm one && git fsck --strict && git ls-files"
+        ));
+        assert!(files.contains("_two.md\n"), "{queue}: {files}");
+    }
+    assert!(sandbox.sh("cat m/.peek.md").contains("\none\n"));
+    sandbox.run(["unmount", "m"]);
+    assert_eq!(sandbox.sh("cat m/.netrc"), "secret\n");
+    sandbox.run(["mount", "m"]);
+    sandbox.run(["unmount", "m"]);
+}
+
+/// spec 3.7: a file that is another user's allows no lease: as a stray it is adopted once it was seen unchanged for five
+/// seconds, and not before.
+#[test]
+fn a_stray_of_another_user() {
+    let user = User::new();
+    let mut sandbox = Sandbox::new();
+    sandbox.become_user(user.uid);
+    let below = sandbox.path("m");
+    sandbox.sh("mkdir m");
+    let below = File::open(below).unwrap();
+    sandbox.run(["mount", "m"]);
+    let below = format!("/proc/self/fd/{}", below.as_raw_fd());
+    let began = Instant::now();
+    let mut file = File::create(format!("{below}/x.md")).unwrap();
+    file.write_all(b"half, ").unwrap();
+    let peek = || bodies(&sandbox.sh("cat m/.peek.md"));
+    assert_eq!(peek(), [""; 0]);
+    let names = sandbox.sh("ls m");
+    assert_eq!(names, "pending.md\n");
+    file.write_all(b"whole\n").unwrap();
+    drop(file);
+    // Nothing but time tells that it is finished.
+    while peek().is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(60), "never adopted");
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert!(began.elapsed() >= Duration::from_secs(5));
+    assert_eq!(peek(), ["half, whole"]);
     sandbox.run(["unmount", "m"]);
 }

@@ -157,7 +157,7 @@ os.replace(t.name, os.environ["f"])'"#),
         tool("mv out", "mv $f $out/taken; cat $out/taken"),
         tool("busybox mv out", "busybox mv $f $out/taken; cat $out/taken"),
         tool("uutils mv out", "coreutils mv $f $out/taken; cat $out/taken"),
-        tool("rsync --remove-source-files", "rsync --remove-source-files $f $out/taken; cat $out/taken"),
+        tool("rsync --remove-source-files", "rsync -I --remove-source-files $f $out/taken; cat $out/taken"),
         tool("node unlinkSync", "node -e 'fs.unlinkSync(process.env.f)'"),
     ]},
 ];

@@ -1,26 +1,34 @@
-//! Changes that are not taken in yet.
+//! What is to be looked at again before the next use.
 
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 
 use super::super::dirs::DirId;
 use super::Index;
 
-/// A change that could not be taken in: the disk had an error, or there was no descriptor left.
-#[derive(Debug)]
-pub(super) struct Doubt {
-    pub(super) dir: DirId,
-    pub(super) name: OsString,
-    pub(super) seen: Seen,
-}
+/// Strays that are not adopted yet, and changes that could not be taken in: the disk had an error, or there was no
+/// descriptor left.
+pub(super) type Doubts = HashMap<(DirId, OsString), Seen>;
 
 /// What is known of a change besides the name.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
-    /// Made below the mount and not closed yet.
-    pub(super) in_the_making: bool,
     pub(super) ours: Ours,
+    /// Found by listing the queue: when it was changed last, nobody was told.
+    pub(super) listed: bool,
     /// Tried before, in vain: it was said already.
     pub(super) tried: bool,
+}
+
+impl Seen {
+    /// The store has told of a change.
+    pub(super) fn told(ours: Ours) -> Seen {
+        Seen {
+            ours,
+            listed: false,
+            tried: false,
+        }
+    }
 }
 
 /// Which file of the name was put there by us.
@@ -32,21 +40,19 @@ pub(super) enum Ours {
     Only(Option<u64>),
 }
 
-/// What becomes of a listed name.
-pub(super) enum Settled {
-    /// It is known under this name.
-    As(OsString),
-    /// A stray that could not be adopted just now.
-    NotYet,
-    NeverShown,
-}
-
 impl Index {
     /// This is to be looked at again.
     pub(super) fn doubt(&mut self, dir: DirId, name: &OsStr, seen: Seen) {
-        self.doubts
-            .retain(|doubt| (doubt.dir, doubt.name.as_os_str()) != (dir, name));
-        let name = name.to_owned();
-        self.doubts.push(Doubt { dir, name, seen });
+        self.doubts.insert((dir, name.to_owned()), seen);
+    }
+
+    /// A listing has found this stray; what is known of it already stays known.
+    pub(super) fn doubt_listed(&mut self, dir: DirId, name: &OsStr) {
+        let seen = Seen {
+            listed: true,
+            ..Seen::told(Ours::Only(None))
+        };
+        let key = (dir, name.to_owned());
+        self.doubts.entry(key).or_insert(seen);
     }
 }

@@ -3,11 +3,12 @@
 //! A listing gives names. With a hundred thousand of them, asking for the rest takes longer than listing, and most of it
 //! nobody wants to know: it is asked of what is pending when it is merged, and of everything when it is listed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::super::dirs::DirId;
 use super::super::in_two::in_two;
@@ -15,6 +16,7 @@ use super::super::{Fs, State};
 use super::memory::known;
 use super::{Known, is_never_shown};
 use crate::error::{Error, Result};
+use crate::store::lease::{self, Writers};
 use crate::store::{Access, Meta};
 
 /// How many are asked for in one go: the answers are longer than what is kept of them.
@@ -27,6 +29,8 @@ pub(in crate::fs) enum Unread {
     Forbidden,
     /// Its last byte, just now.
     LastByte,
+    /// Somebody outside of the mount is writing it (spec 3.7).
+    Unfinished,
 }
 
 impl Fs {
@@ -59,12 +63,24 @@ impl Fs {
         names: &[Arc<OsStr>],
     ) -> Result<HashMap<Arc<OsStr>, Unread>> {
         let mut unread = HashMap::new();
+        if names.is_empty() {
+            return Ok(unread);
+        }
+        let names = self.foreign(state, dir, names);
         let batches = names.chunks(BATCH);
-        let found = batches.flat_map(|batch| in_two(batch, |name| self.last_byte(path, name)));
-        for (name, found) in names.iter().zip(found) {
+        let last_byte =
+            |(name, foreign): &(&Arc<OsStr>, bool)| self.last_byte(path, name, *foreign);
+        let found = batches.flat_map(|batch| in_two(batch, last_byte));
+        for (&(name, _), found) in names.iter().zip(found) {
             let error = match found {
-                Ok((meta, last)) => {
+                Ok((meta, last, writers)) => {
                     self.note_meta(state, dir, name, Ok(meta))?;
+                    if let Some(writers) = writers
+                        && !self.is_finished(state, dir, name, writers)
+                    {
+                        unread.insert(name.clone(), Unread::Unfinished);
+                        continue;
+                    }
                     if let Some(last) = last {
                         state.index.note_newline(dir, name, last == b'\n');
                     }
@@ -87,15 +103,56 @@ impl Fs {
         Ok(unread)
     }
 
-    /// What is known of a file, and the last byte of its content, if it has any.
-    fn last_byte(&self, path: &Path, name: &OsStr) -> Result<(Meta, Option<u8>)> {
+    /// Tells of each of these pending files whether somebody outside of the mount may be writing it. Where the store does
+    /// not tell of changes only strays are asked about, or all the others would be asked about at every use.
+    fn foreign<'a>(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        names: &'a [Arc<OsStr>],
+    ) -> Vec<(&'a Arc<OsStr>, bool)> {
+        let watched = state.index.is_watched(dir);
+        let written = state.docs.busy().filter(|doc| doc.dir == dir);
+        let written: HashSet<_> = written.map(|doc| doc.name.to_os_string()).collect();
+        let foreign = |name: &Arc<OsStr>| {
+            let ours = state.index.get(dir, name).is_some_and(|known| known.ours);
+            watched && !ours && !written.contains(&**name)
+        };
+        names.iter().map(|name| (name, foreign(name))).collect()
+    }
+
+    fn is_finished(&self, state: &mut State, dir: DirId, name: &OsStr, writers: Writers) -> bool {
+        let Some(queue) = state.index.queues.get_mut(&dir) else {
+            return true;
+        };
+        let Some(known) = queue.get(name).copied() else {
+            return true;
+        };
+        let listed = Some(self.clock.now());
+        let finished = queue.is_finished(name, &known, writers, Instant::now(), listed);
+        if finished {
+            queue.still.remove(name);
+        }
+        finished
+    }
+
+    /// What is known of a file, and the last byte of its content, if it has any; of one that is `foreign` also who has it
+    /// open for writing.
+    fn last_byte(
+        &self,
+        path: &Path,
+        name: &OsStr,
+        foreign: bool,
+    ) -> Result<(Meta, Option<u8>, Option<Writers>)> {
         let (file, meta) = self.store.open_known(path, name, Access::READ)?;
         let Some(end) = meta.size.checked_sub(1) else {
-            return Ok((meta, None));
+            return Ok((meta, None, None));
         };
+        // First: what is read after nobody writes it stays so.
+        let writers = foreign.then(|| lease::writers(&file));
         let mut last = [0];
         file.read_exact_at(&mut last, end)?;
-        Ok((meta, Some(last[0])))
+        Ok((meta, Some(last[0]), writers))
     }
 
     fn note_meta(
@@ -111,7 +168,7 @@ impl Fs {
                 let Some(old) = state.index.get_mut(dir, name) else {
                     return Ok(());
                 };
-                let new = known(&meta, old.in_the_making);
+                let new = known(&meta);
                 if old.kind == new.kind {
                     let ours = old.ours && old.ino == new.ino;
                     *old = Known { ours, ..new };

@@ -8,9 +8,8 @@ use std::time::SystemTime;
 
 use super::super::dirs::DirId;
 use super::super::snapshot::Item;
-use super::doubts::Doubt;
+use super::doubts::Doubts;
 use super::queue::{Pending, Queue};
-use super::undecided::Listed;
 use crate::names::StampedName;
 use crate::store::{Kind, Meta, Watch};
 
@@ -25,10 +24,7 @@ pub(in crate::fs) struct Known {
     pub(in crate::fs) kind: Kind,
     /// Whether its last byte is a newline, once somebody asked.
     pub(in crate::fs) newline: Option<bool>,
-    /// Made below the mount and not closed yet: somebody is writing it.
-    pub(in crate::fs) in_the_making: bool,
-    /// Put there by us, finished: that it turned up, which the store may still tell, does not mean that somebody has
-    /// begun to write it.
+    /// Published, or last written, through the mount: no process outside of it is asked about (spec 3.7).
     pub(super) ours: bool,
     /// Whether number, size and times were asked; until then only the name and the kind mean anything.
     pub(super) looked: bool,
@@ -43,14 +39,13 @@ impl Known {
             ctime: 0,
             kind,
             newline: None,
-            in_the_making: false,
             ours: false,
             looked: false,
         }
     }
 }
 
-pub(super) fn known(meta: &Meta, in_the_making: bool) -> Known {
+pub(super) fn known(meta: &Meta) -> Known {
     let since = meta.ctime.duration_since(SystemTime::UNIX_EPOCH);
     Known {
         mtime: meta.mtime,
@@ -59,7 +54,6 @@ pub(super) fn known(meta: &Meta, in_the_making: bool) -> Known {
         ctime: since.map_or(0, |since| since.as_nanos() as i64),
         kind: meta.kind,
         newline: None,
-        in_the_making,
         ours: false,
         looked: true,
     }
@@ -80,9 +74,7 @@ pub(in crate::fs) struct Index {
     pub(super) queues: HashMap<DirId, Queue>,
     pub(super) by_watch: HashMap<Watch, DirId>,
     /// What has changed and could not be looked at, or not be adopted: it is tried again before the next use.
-    pub(super) doubts: Vec<Doubt>,
-    /// Where there is something undecided.
-    pub(super) unsettled: Vec<Listed>,
+    pub(super) doubts: Doubts,
     /// Moves whenever anything in it changes, so that what was derived from it can be kept while it stands still.
     pub(in crate::fs) generation: u64,
 }
@@ -155,6 +147,13 @@ impl Index {
         }
     }
 
+    /// The last writer on the mount has closed this file.
+    pub(in crate::fs) fn written_by_us(&mut self, dir: DirId, name: &StampedName) {
+        if let Some(known) = self.get_mut(dir, &name.to_os_string()) {
+            known.ours = true;
+        }
+    }
+
     /// See [`Queue::seen_from`].
     pub(in crate::fs) fn seen_from(&mut self, top: DirId, dir: DirId, prefix: &Path) {
         if let Some(queue) = self.queues.get_mut(&dir) {
@@ -220,7 +219,7 @@ impl Index {
         queue.remove(from);
         let known = Known {
             ours: true,
-            ..known(meta, false)
+            ..known(meta)
         };
         queue.insert(to, known);
         self.generation += 1;

@@ -1,6 +1,6 @@
 //! The names of one queue.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::super::dirs::DirId;
 use super::super::snapshot::Item;
 use super::memory::{Known, same};
+use super::strays::Still;
 use crate::names::StampedName;
 use crate::store::{Kind, Watch};
 
@@ -23,12 +24,8 @@ pub(super) struct Queue {
     /// Which of the others are directories.
     dirs: BTreeSet<Arc<OsStr>>,
     pub(super) watch: Option<Watch>,
-    /// Of which it is not known yet whether somebody is writing them; see [`super::Listed`].
-    pub(super) undecided: HashSet<OsString>,
-    /// Nor is it known of anything that is pending, but for these.
-    pub(super) decided: Option<HashSet<OsString>>,
-    /// Which somebody was seen to write.
-    pub(super) held: HashSet<OsString>,
+    /// When the last change of a file was seen, where somebody outside of the mount may be writing it.
+    pub(super) still: HashMap<OsString, Still>,
     /// The path of this queue as seen from those whose merges it is part of.
     prefixes: Vec<(DirId, PathBuf)>,
     listed: Vec<(Arc<OsStr>, Known)>,
@@ -46,9 +43,6 @@ pub(in crate::fs) struct Pending {
 impl Queue {
     pub(super) fn new(watch: Option<Watch>) -> Queue {
         Queue {
-            // Where the store does not tell of a close, only strays are asked about: they are so no more once they are
-            // adopted, and all the others would be asked about at every use.
-            decided: watch.map(|_| HashSet::new()),
             watch,
             ..Queue::default()
         }
@@ -130,8 +124,6 @@ impl Queue {
         if let Some(stamped) = &stamped {
             self.taken(stamped);
         }
-        // It was not there when it was listed.
-        self.told(name);
         let name: Arc<OsStr> = name.into();
         if known.kind == Kind::Directory {
             self.dirs.insert(name.clone());
@@ -145,6 +137,7 @@ impl Queue {
     }
 
     pub(super) fn remove(&mut self, name: &OsStr) -> Option<Known> {
+        self.still.remove(name);
         let known = self.others.remove(name);
         if known.is_some_and(|known| known.kind == Kind::Directory) {
             self.dirs.remove(name);
@@ -159,20 +152,6 @@ impl Queue {
         {
             pending.items.clear();
         }
-    }
-
-    /// The store has told whether somebody writes this file.
-    pub(super) fn told(&mut self, name: &OsStr) {
-        self.undecided.remove(name);
-        if let Some(decided) = &mut self.decided {
-            decided.insert(name.to_owned());
-        }
-    }
-
-    /// Is it not known whether somebody writes this pending file?
-    pub(super) fn is_undecided(&self, name: &OsStr) -> bool {
-        let decided = self.decided.as_ref();
-        decided.is_some_and(|decided| !decided.contains(name)) && self.pending.contains_key(name)
     }
 
     /// So many names that may expire, from the one after `last` on, with the facts of those that were looked at.
@@ -231,6 +210,10 @@ impl Queue {
             self.pending = old.pending;
             self.prefixes = old.prefixes;
         }
+        self.still = old.still;
+        let (others, pending) = (&self.others, &self.pending);
+        self.still
+            .retain(|name, _| others.contains_key(&**name) || pending.contains_key(&**name));
         is_same
     }
 }
@@ -241,8 +224,8 @@ impl Pending {
         items.find(|(of, _)| *of == top).map(|(_, item)| item)
     }
 
-    /// Empty, or being written: nothing of it is delivered. Of what was not looked at that is not known.
+    /// Empty: nothing of it is delivered. Of what was not looked at that is not known.
     pub(in crate::fs) fn is_left_out(&self) -> bool {
-        self.known.in_the_making || self.known.looked && self.known.size == 0
+        self.known.looked && self.known.size == 0
     }
 }

@@ -39,7 +39,7 @@ fn remembered(fs: &Fs) -> Vec<String> {
             let path = path.join(name);
             // Of a directory nobody asks more than which it is.
             let facts = (it.kind != Kind::Directory).then_some((it.size, it.mtime));
-            let known = (it.kind, it.ino, facts, it.in_the_making);
+            let known = (it.kind, it.ino, facts);
             lines.push(format!("{} {known:?}", path.display()));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::super::dirs::{DirId, DirKind};
+use super::super::dirs::DirId;
 use super::super::{Fs, State};
 use crate::error::{Error, Result};
 
@@ -12,7 +12,7 @@ impl Fs {
         // Once for all of them.
         self.take_changes(state);
         let found = self.walk(state, top);
-        self.settle_listed(state);
+        self.settle_doubts(state);
         found
     }
 
@@ -41,6 +41,9 @@ impl Fs {
                 }
                 Err(error) => return Err(error),
             }
+            if !state.is_queue(dir) {
+                continue;
+            }
             found.push(dir);
             let children: Vec<(OsString, u64)> = state
                 .index
@@ -48,9 +51,16 @@ impl Fs {
                 .map(|(name, known)| (name.to_owned(), known.ino))
                 .collect();
             for (name, ino) in children {
-                let kind = self.kind_of_dir(state, dir, &name);
-                if kind == DirKind::Queue {
-                    left.push(state.dirs.enter(dir, &name, ino, kind));
+                match self.enter_dir(state, dir, &name, ino) {
+                    Ok(child) if state.is_queue(child) => left.push(child),
+                    Ok(_) | Err(Error::NotFound | Error::NotDirectory) => {}
+                    Err(error) => {
+                        let path = state.dirs.path(dir).unwrap_or_default();
+                        log::warn!(
+                            "{}: cannot be looked at ({error}); it is left out",
+                            path.join(&name).display()
+                        );
+                    }
                 }
             }
         }

@@ -2,12 +2,12 @@
 //!
 //! The kernel asks in this way for the first names of a directory, and for more if it has looked at one that it got in
 //! this way, or had to look one up. So the first answer has one name of a large directory: who only lists gets the others
-//! without attributes, and none of them is primed; who looks at that one gets the others with theirs.
+//! without attributes, and the kernel caches none of them; who looks at that one gets the others with theirs.
 
 use std::time::{Duration, SystemTime};
 
+use super::super::dentry_cache::TTL;
 use super::super::dirs::DirId;
-use super::super::primed::TTL;
 use super::super::resolve::Object;
 use super::super::types::{Attr, Entry, Handle, Listed, LookedAt, NodeId};
 use super::super::{Fs, State};
@@ -24,18 +24,20 @@ const TRIED: usize = 16;
 
 impl Fs {
     /// Answers names, from this offset on, with what a look-up of each would answer, until `add` answers false: that one
-    /// has not found room. `prime` tells whether the kernel can be told when one of them changes; else it may not use them
-    /// without asking. Every one is counted as a look-up, but for `.` and `..`.
+    /// has not found room. Every one is counted as a look-up, but for `.` and `..`.
     pub fn readdir_plus(
         &self,
         handle: Handle,
         offset: u64,
-        prime: bool,
         mut add: impl FnMut(LookedAt<'_>) -> bool,
     ) -> Result<()> {
         let mut guard = self.lock();
         let state = &mut *guard;
         let (dir, listing) = self.listed(state, handle, offset)?;
+        let ttl = match listing.cacheable && state.nodes.dentries.is_usable() {
+            true => TTL,
+            false => Duration::ZERO,
+        };
         for (next, listed) in listing.from(offset) {
             if offset == 0 && next > listing.first {
                 break;
@@ -44,12 +46,15 @@ impl Fs {
             let found = if dots {
                 Some((dot(&listed), Duration::ZERO))
             } else {
-                self.look_at(state, dir, &listed, prime)
+                self.look_at(state, dir, &listed, ttl)
             };
             // It has gone since the directory was opened.
             let Some((entry, ttl)) = found else {
                 continue;
             };
+            if !ttl.is_zero() {
+                state.nodes.dentries.handed_out(handle);
+            }
             let looked_at = LookedAt {
                 name: listed.name,
                 entry,
@@ -70,12 +75,18 @@ impl Fs {
     /// Decides what the first answer has.
     pub(super) fn choose_first(&self, listing: &mut Listing, state: &mut State, dir: DirId) {
         listing.first = 2;
-        if listing.entries.len() <= SMALL {
+        // A directory among the names will soon be known to the kernel, which then may cache none.
+        let directories = || listing.from(2).any(|(_, it)| it.kind == Kind::Directory);
+        listing.cacheable = dir == DirId::ROOT
+            && listing.entries.len() > SMALL
+            && state.nodes.dentries.is_usable()
+            && !directories();
+        if !listing.cacheable {
             return;
         }
         let suits = |listed: Listed<'_>| {
             let stamped = StampedName::parse(listed.name);
-            let meta = stamped.and_then(|name| self.primable(state, dir, &listed, &name));
+            let meta = stamped.and_then(|name| self.idle(state, dir, &listed, &name));
             meta.is_some()
         };
         let first = listing
@@ -94,11 +105,10 @@ impl Fs {
         state: &mut State,
         dir: DirId,
         listed: &Listed<'_>,
-        prime: bool,
+        ttl: Duration,
     ) -> Option<(Entry, Duration)> {
-        let stamped = prime.then(|| StampedName::parse(listed.name)).flatten();
-        if let Some(stamped) = stamped
-            && let Some(meta) = self.primable(state, dir, listed, &stamped)
+        if let Some(stamped) = StampedName::parse(listed.name)
+            && let Some(meta) = self.idle(state, dir, listed, &stamped)
         {
             let doc = state.docs.named(dir, &stamped);
             let name = state.index.key(dir, listed.name);
@@ -108,7 +118,7 @@ impl Fs {
                     ino: meta.ino,
                     meta,
                 };
-                return Some((Entry { node, attr }, TTL));
+                return Some((Entry { node, attr }, ttl));
             }
         }
         let entry = match self.resolve(state, dir, listed.name, None).ok()? {
@@ -134,8 +144,8 @@ impl Fs {
         Some((entry, Duration::ZERO))
     }
 
-    /// What stat(2) says of a name, if the kernel may use it without asking: it is an idle handoff.
-    fn primable(
+    /// What stat(2) says of a name, if it is a handoff with which nobody does anything just now.
+    fn idle(
         &self,
         state: &State,
         dir: DirId,

@@ -5,12 +5,12 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use super::super::dirs::DirId;
-use super::super::docs::{Content, DocId};
+use super::super::docs::{Content, DocId, Original};
 use super::super::drafts::Naming;
 use super::super::handles::Open;
 use super::super::nodes::{AliasName, What};
 use super::super::types::{NodeId, Opened};
-use super::super::{Fs, Request, State};
+use super::super::{Fs, Promised, Request, State};
 use super::Flags;
 use crate::error::{Error, Result};
 use crate::names::{self, NameClass, Slug};
@@ -64,7 +64,14 @@ impl Fs {
             self.keep_promise(state, request, dir, name, &caller, target);
             return self.open_draft(state, request, node, target, flags);
         }
-        self.promise(state, request, dir, name, target, &caller);
+        self.promise(
+            state,
+            request,
+            dir,
+            name,
+            Promised::Doc(target),
+            Some(&caller),
+        );
         Err(Error::Stale)
     }
 
@@ -94,10 +101,14 @@ impl Fs {
             if flags.append && !flags.truncate {
                 return Ok(Decision::AsItIs);
             }
-            let empty = doc.writers == 0 && self.is_empty(state, id);
+            let unused = doc.writers == 0;
+            let reopens = doc.maker.is_some() && doc.maker == caller.process;
+            let empty = (unused || reopens) && self.is_empty(state, id);
             let edits = self.edits(caller, doc);
             match doc.content {
                 Content::New(_) if empty || edits => return Ok(Decision::AsItIs),
+                // Its maker still has it open, and writes in place.
+                Content::Stored if empty && !unused => return Ok(Decision::AsItIs),
                 Content::Editing(_) if edits => return Ok(Decision::Draft),
                 Content::Stored if empty || edits => {
                     self.begin_edit(state, id, !flags.truncate)?;
@@ -136,6 +147,28 @@ impl Fs {
         meta.is_ok_and(|meta| meta.size == 0)
     }
 
+    pub(in crate::fs) fn set_alias(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        name: &OsStr,
+        caller: &Caller,
+        doc: DocId,
+    ) {
+        let before = state.aliases.write(dir, name, &caller.session, doc);
+        // The alias of what began as a copy may yet go back.
+        let copied = state.docs.get(doc).and_then(|doc| doc.copy_of.clone());
+        let copied = |of| copied == Some(Original::Handoff(of));
+        if let Some(before) = before.filter(|before| *before != doc && !copied(*before))
+            && let Some(before) = state.docs.get_mut(before)
+        {
+            before.superseded = true;
+        }
+        if let Some(doc) = state.docs.get_mut(doc) {
+            doc.aliased = true;
+        }
+    }
+
     /// The open that a draft was made for has come.
     pub(super) fn keep_promise(
         &self,
@@ -146,9 +179,7 @@ impl Fs {
         caller: &Caller,
         doc: DocId,
     ) {
-        state.promised.forks.retain(|fork| {
-            !(fork.tid == request.tid && fork.dir == dir && fork.name == name && fork.doc == doc)
-        });
+        state.forget_fork(request.tid, Promised::Doc(doc));
         if let Some(made) = state.docs.get_mut(doc) {
             made.promised = false;
         }
@@ -194,7 +225,7 @@ impl Fs {
             self.keep_promise(state, request, dir, name, &caller, doc);
             return self.open_draft(state, request, node, doc, flags);
         }
-        self.promise(state, request, dir, name, doc, &caller);
+        self.promise(state, request, dir, name, Promised::Doc(doc), Some(&caller));
         Err(Error::Stale)
     }
 }

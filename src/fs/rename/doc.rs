@@ -6,6 +6,7 @@ use super::super::dirs::DirId;
 use super::super::docs::{Content, DocId};
 use super::super::drafts::Naming;
 use super::super::resolve::Object;
+use super::super::scratch::area_for;
 use super::super::{Fs, State, Vacation};
 use super::{Place, Renaming, drop_own};
 use crate::error::{Error, Result};
@@ -28,8 +29,25 @@ impl Fs {
         self.pin_doc(state, id)?;
         let new = state.dirs.join(to.dir, to.name).ok_or(Error::NotFound)?;
         let class = names::classify(to.name);
+        let text = self.is_ordinary_text(state, to.dir, to.name);
+        let edits = self.edits_ordinary(state, *to, *caller);
         let onto_plain = matches!(target, Some(Object::Plain(_)));
-        if !state.is_queue(to.dir) || onto_plain || self.local.is_ordinary(&new) {
+        if state.is_queue(to.dir)
+            && !matches!(
+                class,
+                NameClass::Stamped(_) | NameClass::Unstamped | NameClass::Pending
+            )
+        {
+            // Editors move the old version out of the way, and then remove it (spec 3.9).
+            self.keep_moved(state, id)?;
+        }
+        if text && onto_plain && edits {
+            let path = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
+            self.keep_ordinary(&path, to.name)?;
+        }
+        let onto_plain = onto_plain && (edits || !text);
+        if !state.is_queue(to.dir) || onto_plain || self.local.is_ordinary(&new) && (edits || !text)
+        {
             let area = match target {
                 Some(Object::Plain(other)) => {
                     state.docs.plain(*other).map_or(Area::Backing, |it| it.area)
@@ -38,21 +56,21 @@ impl Fs {
             };
             self.unmake(state, id, area, *to, *caller, renaming.from)?;
         } else {
-            if matches!(class, NameClass::Scratch | NameClass::Backup) {
-                // Editors move the old version out of the way, and then remove it (spec 3.9).
-                self.keep_version(state, id)?;
-            }
             match class {
-                NameClass::Scratch => {
-                    self.unmake(state, id, Area::Scratch, *to, *caller, renaming.from)?;
+                NameClass::Scratch | NameClass::SharedScratch => {
+                    let area = area_for(to.name, *caller);
+                    self.unmake(state, id, area, *to, *caller, renaming.from)?;
                 }
-                NameClass::Backup => {
+                NameClass::Hidden | NameClass::Ordinary | NameClass::Backup => {
                     self.unmake(state, id, Area::Backing, *to, *caller, renaming.from)?;
                 }
                 NameClass::Stamped(stamped) => {
                     self.rename_stamped(state, id, &stamped, renaming)?;
                 }
-                _ => self.rename_slug(state, id, renaming)?,
+                _ => match self.marked(state, id, own, renaming) {
+                    Some(name) => self.rename_marked(state, id, &name, renaming)?,
+                    None => self.rename_slug(state, id, renaming)?,
+                },
             }
         }
         self.drop_alias(state, own, renaming);
@@ -76,6 +94,41 @@ impl Fs {
         let doc = state.docs.get(id).ok_or(Error::NotFound)?;
         if exactly || (doc.dir, &doc.name) != (to.dir, stamped) {
             self.move_doc(state, id, to.dir, stamped, exactly)?;
+        }
+        self.alias_for(state, to, caller, id);
+        Ok(())
+    }
+
+    /// The name that a doc gets by `mv auth.md auth_done.md`, where `auth.md` is an own alias, or by its way back.
+    fn marked(
+        &self,
+        state: &State,
+        id: DocId,
+        own: bool,
+        renaming: &Renaming<'_>,
+    ) -> Option<StampedName> {
+        let (from, to) = (renaming.from.name, renaming.to.name);
+        let name = &state.docs.get(id).filter(|_| own)?.name;
+        if names::is_done_form(from, to) {
+            return Some(name.consumed());
+        }
+        // What was written as `auth_done.md` is called so (spec 3.2), and stays consumed if it is.
+        let written = Slug::from_written(from);
+        let was_renamed = !name.slug().starts_with(&written);
+        (names::is_done_form(to, from) && was_renamed).then(|| name.pending())
+    }
+
+    fn rename_marked(
+        &self,
+        state: &mut State,
+        id: DocId,
+        name: &StampedName,
+        renaming: &Renaming<'_>,
+    ) -> Result<()> {
+        let (to, caller) = (renaming.to, renaming.caller);
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        if (doc.dir, &doc.name) != (to.dir, name) {
+            self.move_doc(state, id, to.dir, name, false)?;
         }
         self.alias_for(state, to, caller, id);
         Ok(())
@@ -151,6 +204,9 @@ impl Fs {
                     self.seven_days_from_now(&from, &old_file)?;
                 }
                 self.store.rename((&from, &old_file), (&path, &file))?;
+                if !old.is_pending() && name.is_pending() {
+                    self.pending_again(&path, &name);
+                }
             }
         }
         let file = name.to_os_string();
@@ -191,7 +247,11 @@ impl Fs {
         if doc.name.is_pending() && !to_name.is_pending() {
             self.seven_days_from_now(&from, &from_name)?;
         }
+        let again = !doc.name.is_pending() && to_name.is_pending();
         self.replace(state, &to, &to_name, (Area::Backing, &from, &from_name))?;
+        if again {
+            self.pending_again(&to, &to_name);
+        }
         // What was open or aliased under either is one now.
         state.aliases.retarget(other, id);
         self.doc_gone(state, other);
@@ -228,6 +288,7 @@ impl Fs {
             self.local
                 .keep(Area::Edits, &path, &file, self.clock.now())?;
         }
+        state.scratch.add(area, to.dir, to.name);
         drop_own(state, to, caller);
         if let Some(caller) = caller {
             state.vacate(caller, from.dir, from.name, Vacation::BackedUp(name));

@@ -5,12 +5,14 @@ use std::path::Path;
 use super::super::docs::{Content, DocId, PlainId};
 use super::super::drafts::Naming;
 use super::super::resolve::Object;
+use super::super::scratch::area_for;
 use super::super::{Fs, State};
 use super::{Place, Renaming, drop_own};
 use crate::error::{Error, Result};
 use crate::names::{self, NameClass, Slug};
 use crate::session::Caller;
 use crate::store::DraftFile;
+use crate::store::first_mount::is_hidden;
 use crate::store::local::Area;
 
 impl Fs {
@@ -28,7 +30,8 @@ impl Fs {
             ..
         } = renaming;
         let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
-        let scratch = plain.area == Area::Scratch;
+        // A hidden file of a queue is the temporary file of a tool unknown to us: renaming it publishes it, too.
+        let scratch = plain.area.is_scratch() || state.is_queue(from.dir) && is_hidden(from.name);
         let old = state
             .dirs
             .join(from.dir, from.name)
@@ -36,19 +39,57 @@ impl Fs {
         let new = state.dirs.join(to.dir, to.name).ok_or(Error::NotFound)?;
         let listed = self.local.is_ordinary(&old);
         let class = names::classify(to.name);
+        let text = self.is_ordinary_text(state, to.dir, to.name);
+        let edits = self.edits_ordinary(state, *to, *caller);
+        if text && !edits && (scratch || !listed && target.is_some()) {
+            // Neither an editor nor the ordinary file itself under another name: it is a handoff's writer.
+            let renaming = Renaming {
+                target: None,
+                ..*renaming
+            };
+            return self.publish_plain(state, id, &renaming);
+        }
         let onto_plain = matches!(target, Some(Object::Plain(_)));
-        if !state.is_queue(to.dir) || self.local.is_ordinary(&new) || class == NameClass::Backup {
+        if text && onto_plain {
+            let path = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
+            self.keep_ordinary(&path, to.name)?;
+        }
+        let backup = matches!(
+            class,
+            NameClass::Scratch
+                | NameClass::SharedScratch
+                | NameClass::Hidden
+                | NameClass::Backup
+                | NameClass::Ordinary
+        );
+        if listed && backup && self.edits_ordinary(state, *from, *caller) {
+            // It will remove that, once it has written the file anew.
+            let path = state.dirs.path(from.dir).ok_or(Error::NotFound)?;
+            self.keep_ordinary(&path, from.name)?;
+        }
+        if !state.is_queue(to.dir)
+            || self.local.is_ordinary(&new)
+            || matches!(class, NameClass::Backup | NameClass::Ordinary)
+        {
             if listed && class != NameClass::Backup {
                 return self.move_ordinary(state, id, (&old, &new), *to, onto_plain, *caller);
             }
             self.move_plain(state, id, Area::Backing, *to, onto_plain, *caller)?;
-        } else if class == NameClass::Scratch {
-            let area = match target {
-                Some(Object::Plain(other)) => {
-                    state.docs.plain(*other).map_or(Area::Scratch, |it| it.area)
-                }
-                _ => Area::Scratch,
+        } else if matches!(
+            class,
+            NameClass::Scratch | NameClass::SharedScratch | NameClass::Hidden
+        ) {
+            let replaced = match target {
+                Some(Object::Plain(other)) => state.docs.plain(*other),
+                _ => None,
             };
+            let area = match class {
+                NameClass::Hidden => Area::Backing,
+                // An ordinary file does not expire.
+                _ if listed => Area::Backing,
+                _ => area_for(to.name, *caller),
+            };
+            let area = replaced.map_or(area, |it| it.area);
             // An editor's backup: what takes the old name next is still the ordinary file.
             self.move_plain(state, id, area, *to, onto_plain, *caller)?;
         } else if class == NameClass::Unstamped
@@ -116,6 +157,8 @@ impl Fs {
             // What is not shown yet, because somebody is writing it below, is not replaced unseen.
             self.local.rename_new(from, onto)?;
         }
+        state.scratch.remove(old_area, old_dir, &old_name);
+        state.scratch.add(area, to.dir, to.name);
         state.docs.plain_renamed(id, area, to.dir, to.name);
         drop_own(state, to, caller);
         self.touch(state, old_dir, &old_name);
@@ -173,6 +216,7 @@ impl Fs {
         self.touch(state, from_dir, &name);
         self.alias_for(state, *to, *caller, doc);
         state.adopt_handles(id, doc, renaming.request.tid);
+        state.scratch.remove(area, from_dir, &name);
         state.docs.plain_gone(id);
         state.nodes.detach_plain(id);
         state.index.generation += 1;

@@ -179,7 +179,7 @@ impl Calls {
         })
     }
 
-    fn read(&self, fd: &Fd, len: usize) -> Seen<Vec<u8>> {
+    pub fn read(&self, fd: &Fd, len: usize) -> Seen<Vec<u8>> {
         self.on_fd("read", fd, move |fd| {
             let mut buffer = vec![0; len];
             let read = io::read(fd, &mut buffer)?;

@@ -1,11 +1,39 @@
 //! Codex: `apply_patch`, in a child process `codex` of `codex`.
 
+use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::calls::Calls;
+
+/// The same command in the sandbox: below `bwrap`, and that below another helper. Each is a shell of that name.
+pub fn in_sandbox(program: &Path, command: &Command) -> Command {
+    let helper = |name: &str| {
+        let path = program.with_file_name(name);
+        // It is there from the second time on.
+        let _ = symlink("/bin/bash", &path);
+        path
+    };
+    let (outer, bwrap) = (helper("codex-linux-sandbox"), helper("bwrap"));
+    // No shell becomes the program that it starts last.
+    let starts = ["-c", "\"$@\"; exit $?", "sh"];
+    let mut sandboxed = Command::new(&outer);
+    sandboxed.args(starts).arg(bwrap).args(starts).arg(&outer);
+    sandboxed
+        .args(["-c", "(exec -a codex \"$@\"); exit $?", "sh"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .stdout(Stdio::null());
+    sandboxed
+}
 
 /// `*** Add File`.
 pub fn add(calls: &Calls, f: &Path, text: &str) {

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::calls::Calls;
 use super::claude_code::ClaudeCode;
-use super::{ALL, Event, Order, Profile, Tools, codex, in_place, opencode};
+use super::{ALL, Event, Order, Profile, Tools, codex, copilot, in_place, opencode};
 
 /// Whom to play; else this is a run of the tests like any other.
 pub const AGENT: &str = "HANDOFF_TEST_AGENT";
@@ -106,7 +106,9 @@ impl Player {
             Order::Write { .. } | Order::Edit { .. } | Order::Delete { .. }
         );
         let order = match self.profile.tools {
-            Tools::Codex if patches && !self.is_child => Order::Child(Box::new(order)),
+            Tools::Codex | Tools::SandboxedCodex if patches && !self.is_child => {
+                Order::Child(Box::new(order))
+            }
             _ => order,
         };
         let done = panic::catch_unwind(AssertUnwindSafe(|| match order {
@@ -131,7 +133,12 @@ impl Player {
             Order::Mention { path } => {
                 return self.calls.statx(Path::new(&path)).ok().size.to_string();
             }
-            Order::Bash { command } => return output(self.shell(&command)),
+            Order::Bash { command } => {
+                if self.profile.tools == Tools::Copilot {
+                    copilot::look_at_named(&self.calls, &command);
+                }
+                return output(self.shell(&command));
+            }
             Order::Background { command } => drop(self.shell(&command).spawn().unwrap()),
             Order::Hook { command } => {
                 let mut shell = Command::new("sh");
@@ -150,9 +157,9 @@ impl Player {
         let calls = &self.calls;
         match self.profile.tools {
             Tools::ClaudeCode | Tools::OlderClaudeCode => self.claude_code.write(calls, path, text),
-            Tools::Codex => codex::add(calls, path, text),
+            Tools::Codex | Tools::SandboxedCodex => codex::add(calls, path, text),
             Tools::Opencode => opencode::write(calls, path, text),
-            Tools::InPlace => in_place::write(calls, path, text),
+            Tools::InPlace | Tools::Aider | Tools::Copilot => in_place::write(calls, path, text),
         }
     }
 
@@ -162,9 +169,9 @@ impl Player {
             Tools::ClaudeCode | Tools::OlderClaudeCode => {
                 self.claude_code.edit(calls, path, old, new);
             }
-            Tools::Codex => codex::update(calls, path, old, new),
+            Tools::Codex | Tools::SandboxedCodex => codex::update(calls, path, old, new),
             Tools::Opencode => opencode::edit(calls, path, old, new),
-            Tools::InPlace => in_place::edit(calls, path, old, new),
+            Tools::InPlace | Tools::Aider | Tools::Copilot => in_place::edit(calls, path, old, new),
         }
     }
 
@@ -175,9 +182,13 @@ impl Player {
                 self.claude_code.read(calls, Path::new(path))
             }
             // It has no tool for that but its shell.
-            Tools::Codex => output(self.shell(&format!("cat '{path}'"))),
+            Tools::Codex | Tools::SandboxedCodex => output(self.shell(&format!("cat '{path}'"))),
             Tools::Opencode => opencode::read(calls, Path::new(path)),
-            Tools::InPlace => in_place::read(calls, Path::new(path)),
+            Tools::Aider => {
+                in_place::read(calls, Path::new(path));
+                in_place::read(calls, Path::new(path))
+            }
+            Tools::InPlace | Tools::Copilot => in_place::read(calls, Path::new(path)),
         }
     }
 
@@ -199,9 +210,11 @@ impl Player {
     /// Another process of the same program, that talks to the test itself. None: it has said what came of it.
     fn child(&self, order: &Order) -> Option<String> {
         let program = env::var_os(PROGRAM).unwrap();
-        let status = self
-            .profile
-            .command(program)
+        let mut command = self.profile.command(&program);
+        if self.profile.tools == Tools::SandboxedCodex {
+            command = codex::in_sandbox(Path::new(&program), &command);
+        }
+        let status = command
             .env(ORDER, serde_json::to_string(order).unwrap())
             .status()
             .unwrap();

@@ -1,0 +1,117 @@
+//! What mounting needs of the system: the device of FUSE, the setuid helper, the right to mount.
+
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use super::{Failed, mounts, shown};
+
+/// The bit of a program's mode that gives it the rights of its owner.
+const SETUID: u32 = 0o4000;
+
+/// Can the device be opened, and is there a helper for those who need one?
+pub(super) fn check() -> Result<(), Failed> {
+    let device = Path::new("/dev/fuse");
+    let failed = |cause: String, cure: &str| Err(Failed::new(device, cause, cure));
+    match std::fs::metadata(device) {
+        Err(error) => return failed(format!("is missing ({error})"), no_device()),
+        Ok(metadata) if !metadata.file_type().is_char_device() => {
+            return failed("is not a device".to_owned(), no_device());
+        }
+        Ok(_) => {}
+    }
+    match rustix::fs::open(device, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(_) => {}
+        Err(error @ (Errno::ACCESS | Errno::PERM)) => {
+            let cure = "as root: chmod 666 /dev/fuse, its usual mode (in a container also: --device /dev/fuse)";
+            return failed(format!("may not be opened ({error})"), cure);
+        }
+        Err(error) => return failed(format!("does not open ({error})"), no_device()),
+    }
+    if !rustix::process::geteuid().is_root() && mounts::helper().is_none() {
+        let name = std::env::var_os("FUSERMOUNT_PATH")
+            .map_or_else(|| PathBuf::from("fusermount3"), PathBuf::from);
+        let cause = "is not installed, and mounts for users who are not root";
+        let cure = "as root: apt-get install fuse3 (or run handoff-fs as root)";
+        return Err(Failed::new(&name, cause, cure));
+    }
+    Ok(())
+}
+
+/// What brings the device.
+fn no_device() -> &'static str {
+    let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    if known.lines().any(|line| line.ends_with("\tfuse")) {
+        "this kernel has FUSE, so a sandbox or a container hides it: mount outside, or pass it in (docker run --device /dev/fuse \
+         --cap-add SYS_ADMIN); else as root: mknod -m 666 /dev/fuse c 10 229"
+    } else {
+        "load the kernel's part as root with: modprobe fuse (for a container: on its host)"
+    }
+}
+
+/// The mount itself was refused, with this error.
+pub(super) fn not_mounted(mountpoint: &Path, error: &io::Error) -> Failed {
+    let text = error.to_string();
+    let cause = format_args!("cannot be mounted ({})", text.trim());
+    Failed::new(mountpoint, cause, cure(&text))
+}
+
+fn cure(error: &str) -> String {
+    let user = rustix::process::geteuid();
+    let sandboxed = "mount it outside; a sandbox that starts later sees the mount";
+    if error.contains("mount_max") || error.contains("too many") {
+        "unmount another FUSE filesystem, or raise mount_max in /etc/fuse.conf".to_owned()
+    } else if error.contains("determine username") {
+        let uid = user.as_raw();
+        format!("fusermount3 mounts only for users with a name: give uid {uid} one in /etc/passwd")
+    } else if is_namespaced() && user.is_root() {
+        "root of a user namespace mounts only in a mount namespace of its own (unshare --user --map-root-user --mount); or \
+         mount it outside"
+            .to_owned()
+    } else if user.is_root() {
+        "root needs CAP_SYS_ADMIN to mount (for a container: --cap-add SYS_ADMIN)".to_owned()
+    } else if has_no_new_privileges() {
+        format!(
+            "no_new_privs is set (by a sandbox, or NoNewPrivileges= of a service) and takes from fusermount3 the rights that \
+             it needs; {sandboxed}"
+        )
+    } else if is_namespaced() {
+        format!(
+            "fusermount3 has no rights in this user namespace, a sandbox or a container; {sandboxed}"
+        )
+    } else {
+        unprivileged_helper()
+    }
+}
+
+fn unprivileged_helper() -> String {
+    let helper = mounts::helper().unwrap_or_else(|| PathBuf::from("fusermount3"));
+    let name = shown(&helper);
+    match std::fs::metadata(&helper) {
+        Ok(metadata) if metadata.uid() != 0 || metadata.mode() & SETUID == 0 => {
+            format!(
+                "{name} is not setuid root, as the package fuse3 installs it; as root: chown root {name} && chmod 4755 {name}"
+            )
+        }
+        _ => format!(
+            "see that {name} is on a filesystem that is not mounted nosuid; or run handoff-fs as root"
+        ),
+    }
+}
+
+/// Is this process in a user namespace other than the machine's first one?
+fn is_namespaced() -> bool {
+    // Empty where no user of it is mapped.
+    std::fs::read_to_string("/proc/self/uid_map")
+        .is_ok_and(|map| !map.split_whitespace().eq(["0", "0", "4294967295"]))
+}
+
+/// Do programs that this process starts gain no rights by being setuid?
+fn has_no_new_privileges() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mut lines = status.lines();
+    lines.any(|line| line.split_whitespace().eq(["NoNewPrivs:", "1"]))
+}

@@ -1,0 +1,97 @@
+//! Directories that are archives by their name (spec 3.6).
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+
+/// The built-in names of archives.
+const BUILTIN: &[&str] = &[
+    "archive",
+    "archived",
+    "consumed",
+    "done",
+    "old",
+    "processed",
+    "read",
+    "taken",
+    "trash",
+];
+
+/// The names of directories whose content is neither delivered nor expires.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Archives(BTreeSet<OsString>);
+
+impl Default for Archives {
+    fn default() -> Archives {
+        Archives(BUILTIN.iter().map(OsString::from).collect())
+    }
+}
+
+impl Archives {
+    /// Changes the list: `NAME` adds a directory name, `!NAME` removes it, `!*` empties the list.
+    ///
+    /// # Errors
+    /// When `spec` cannot be the name of a shown directory.
+    pub fn amend(&mut self, spec: &str) -> Result<(), BadArchive> {
+        let name = spec.strip_prefix('!').unwrap_or(spec);
+        if spec == "!*" {
+            self.0.clear();
+            return Ok(());
+        }
+        if name.is_empty() || name.starts_with(['.', '!']) || name.contains(['/', '*', '\0']) {
+            return Err(BadArchive(spec.to_owned()));
+        }
+        if spec.starts_with('!') {
+            self.0.remove(OsStr::new(name));
+        } else {
+            self.0.insert(name.into());
+        }
+        Ok(())
+    }
+
+    /// Is a directory of this name an archive?
+    pub fn contains(&self, name: &OsStr) -> bool {
+        self.0.contains(name)
+    }
+
+    /// All names, sorted; for `--help`.
+    pub fn names(&self) -> impl Iterator<Item = &OsStr> {
+        self.0.iter().map(OsString::as_os_str)
+    }
+}
+
+/// A name that [`Archives::amend`] does not take.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BadArchive(String);
+
+impl fmt::Display for BadArchive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} names no directory; give NAME, !NAME to remove one, or !* to remove all (a name, not a path)",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for BadArchive {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// spec 3.6: the names are settable.
+    #[test]
+    fn amended() {
+        let mut archives = Archives::default();
+        assert!(archives.contains(OsStr::new("taken")) && !archives.contains(OsStr::new("Taken")));
+        archives.amend("!taken").unwrap();
+        archives.amend("attic").unwrap();
+        assert!(!archives.contains(OsStr::new("taken")) && archives.contains(OsStr::new("attic")));
+        for bad in ["", "!", ".x", "a/b", "a*", "!!a"] {
+            assert!(archives.amend(bad).is_err(), "{bad:?}");
+        }
+        archives.amend("!*").unwrap();
+        assert_eq!(archives.names().count(), 0);
+    }
+}

@@ -1,0 +1,65 @@
+//! Paths as a person can paste them into a shell.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// The path as one word of a shell, on one line: as it is where nothing in it means anything to a shell, else in
+/// `'…'`; with control characters, or what is not UTF-8, in `$'…'`.
+pub(crate) fn quoted(path: &Path) -> String {
+    let bytes = path.as_os_str().as_bytes();
+    let Some(text) = path.to_str().filter(|text| !text.contains(is_hidden)) else {
+        return format!("$'{}'", bytes.iter().map(escaped).collect::<String>());
+    };
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
+/// What a terminal obeys, or shows in another order than it is written.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn escaped(byte: &u8) -> String {
+    match *byte {
+        b'\n' => r"\n".to_owned(),
+        b'\t' => r"\t".to_owned(),
+        b'\\' | b'\'' => format!("\\{}", char::from(*byte)),
+        b' '..=b'~' => char::from(*byte).to_string(),
+        // Three octal digits: no digit that follows can be taken for a part of them.
+        other => format!("\\{other:03o}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_it_back() {
+        let names: [&[u8]; 8] = [
+            b"/home/u/.claude/handoffs",
+            b"my notes",
+            b"it's",
+            b"$(id) `id` ~ *",
+            b"a\nb\\'\x1b[2J",
+            b"\xff7\x01",
+            "h\u{202e}x caf\u{e9}".as_bytes(),
+            b"",
+        ];
+        for name in names {
+            let word = quoted(Path::new(OsStr::from_bytes(name)));
+            assert!(!word.contains(is_hidden), "{word:?}");
+            let script = format!("printf %s {word}");
+            let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+            assert_eq!(output.stdout, name, "{word}");
+        }
+        assert_eq!(quoted(Path::new("/a-b/é.d")), "/a-b/é.d");
+    }
+}

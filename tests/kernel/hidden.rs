@@ -1,0 +1,194 @@
+//! Hidden names pass through (spec 3.6), and what they are to renames (spec 4.6).
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use crate::actors::{Actor, replaced};
+use crate::harness::{Mount, list};
+
+const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// spec 3.6: what an agent writes under a hidden name lies there under that name, at any depth, before the first mount and
+/// after it; nobody merges it, and it never expires.
+#[test]
+fn under_their_own_name() {
+    let furnished = |dir: &Path| {
+        fs::write(dir.join(".gitignore"), "*.o\n").unwrap();
+        fs::create_dir(dir.join(".config")).unwrap();
+        fs::write(dir.join(".config/notes.md"), "mine\n").unwrap();
+    };
+    let mut mount = Mount::over(furnished, |_| {});
+    mount.sh("a", "mkdir -p q/deep; echo secret > .netrc; echo one > q/deep/.notes.md; echo x >> .config/notes.md");
+    // One file for everybody, as in any directory.
+    mount.sh(
+        "b",
+        "echo more >> .netrc; sed -i s/one/two/ q/deep/.notes.md; mkdir q/.hidden; echo y > q/.hidden/2026-01-02_030405_y.md",
+    );
+    mount.sh(
+        "c",
+        "mv .gitignore .ignore; set -C; ! echo z > .netrc; chmod 600 .netrc",
+    );
+    let expected = [
+        (".netrc", "secret\nmore\n"),
+        (".ignore", "*.o\n"),
+        (".config/notes.md", "mine\nx\n"),
+        ("q/deep/.notes.md", "two\n"),
+        ("q/.hidden/2026-01-02_030405_y.md", "y\n"),
+    ];
+    for remounted in [false, true] {
+        for (name, content) in expected {
+            assert_eq!(
+                fs::read_to_string(mount.at(name)).unwrap(),
+                content,
+                "{name}"
+            );
+            assert_eq!(
+                fs::read_to_string(mount.below(name)).unwrap(),
+                content,
+                "{name}"
+            );
+        }
+        assert_eq!(
+            mount.names(),
+            [".config", ".ignore", ".netrc", "q"],
+            "{remounted}"
+        );
+        assert_eq!(list(&mount.at("q/deep")), [".notes.md", "pending.md"]);
+        assert_eq!(mount.peek(), [""; 0]);
+        assert_eq!(
+            fs::metadata(mount.at(".netrc")).unwrap().mode() & 0o777,
+            0o600
+        );
+        let old = SystemTime::now() - MONTH;
+        let file = fs::File::open(mount.below(".netrc")).unwrap();
+        file.set_modified(old).unwrap();
+        mount.clock.advance(MONTH);
+        mount.fs().sweep();
+        mount.remount();
+    }
+    mount.unmount();
+    assert_eq!(
+        fs::read_to_string(mount.at(".netrc")).unwrap(),
+        "secret\nmore\n"
+    );
+    mount.remount();
+    mount.sh(
+        "a",
+        "! rmdir q/deep 2>/dev/null; rm -r q .netrc .ignore .config",
+    );
+    assert_eq!(mount.names_below(), [""; 0]);
+}
+
+/// spec 3.6: nothing of section 4 holds in a hidden directory.
+#[test]
+fn in_a_hidden_directory() {
+    let mount = Mount::new();
+    mount.sh(
+        "a",
+        "mkdir .d; cd .d; echo one > x.md; echo two > x.tmp; echo three > pending.md; mv x.tmp y.md; ln y.md z.md",
+    );
+    let names = ["pending.md", "x.md", "y.md", "z.md"];
+    assert_eq!(list(&mount.at(".d")), names);
+    assert_eq!(list(&mount.below(".d")), names);
+    assert_eq!(
+        mount.sh(
+            "b",
+            "cat .d/x.md .d/pending.md; echo four > .d/x.md; cat .d/x.md"
+        ),
+        "one\nthree\nfour\n"
+    );
+    assert_eq!(mount.peek(), [""; 0]);
+}
+
+/// spec 4.6: renaming a hidden file to an unstamped name publishes it, or a stamped one; linking it does, too.
+#[test]
+fn published_by_rename() {
+    let mount = Mount::new();
+    mount.sh("a", "mkdir q");
+    for (n, temporary) in [
+        ".notes.md",
+        ".notes.md.new",
+        ".x",
+        "q/.tmpfile",
+        ".n.md.Xa12bC",
+    ]
+    .iter()
+    .enumerate()
+    {
+        mount.sh(
+            "a",
+            &format!(
+                "echo {n} > {temporary}; mv {temporary} n.md; cat n.md; test ! -e {temporary}"
+            ),
+        );
+        assert_eq!(mount.take("b"), [n.to_string()], "{temporary}");
+        assert!(!mount.below(temporary).exists());
+    }
+    mount.sh("a", "echo x > .x; mv .x 2026-01-02_030405_x.md; echo y > .y; mv .y data.json; echo z > .z; ln .z z.md; rm .z");
+    assert_eq!(mount.take("b"), ["x", "y", "z"]);
+}
+
+/// spec 4.5: a handoff that is renamed to a hidden name is none any more, and lies there; renamed back it is one again.
+#[test]
+fn a_handoff_that_is_hidden() {
+    let mount = Mount::new();
+    mount.sh("a", "echo one > n.md; mv n.md .n.md; ! test -e n.md");
+    assert_eq!(mount.names_below(), [".n.md"]);
+    assert_eq!(mount.peek(), [""; 0]);
+    assert_eq!(mount.sh("b", "cat .n.md"), "one\n");
+    mount.sh("b", "mv .n.md n.md");
+    assert_eq!(mount.peek(), ["one"]);
+    let name = mount.stamped("n");
+    // Over another hidden file, under the stamped name.
+    mount.sh("c", &format!("echo old > .n.md; mv {name} .n.md"));
+    assert_eq!(mount.sh("c", "cat .n.md"), "one\n");
+    assert_eq!(mount.peek(), [""; 0]);
+    assert_eq!(
+        replaced(&mount),
+        ["one\n", "one\n"],
+        "as before an editor's backup"
+    );
+}
+
+/// spec 4.6: a name as rsync's temporary files have it is a scratch file when it is made with O_EXCL, and else a hidden
+/// file as any other.
+#[test]
+fn made_as_rsync_does() {
+    let mount = Mount::new();
+    let mut rsync = Actor::new(&mount, "a");
+    rsync.run("f = os.open('.n.md.Xa12bC', os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600); os.write(f, b'one')");
+    assert_eq!(mount.names(), [".n.md.Xa12bC"]);
+    assert_eq!(mount.names_below(), [""; 0]);
+    rsync.run("os.close(f); os.chmod('.n.md.Xa12bC', 0o644); os.rename('.n.md.Xa12bC', 'n.md')");
+    assert_eq!(mount.take("b"), ["one"]);
+    mount.sh("a", "echo two > .n.md.Yb34cD");
+    assert!(mount.names_below().contains(&".n.md.Yb34cD".to_owned()));
+    // Left behind.
+    rsync.run("os.close(os.open('.m.md.Xa12bC', os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))");
+    mount.clock.advance(MONTH);
+    mount.fs().sweep();
+    assert_eq!(mount.names(), [".n.md.Yb34cD"]);
+}
+
+/// spec 3.6: git works in the mount itself and in a queue, and takes nothing of what is pending.
+#[test]
+fn git_in_the_mount() {
+    let mount = Mount::new();
+    mount.sh("a", "mkdir q; echo one > one.md; echo two > q/two.md");
+    for dir in [".", "q"] {
+        let script = format!(
+            "cd {dir} && export HOME=$PWD/.home GIT_CONFIG_NOSYSTEM=1 && mkdir .home && git init -q . \
+             && git config user.email a@b && git config user.name n && echo .home > .gitignore \
+             && git add . && git commit -qm one && git fsck --strict && git ls-files"
+        );
+        let files = mount.sh("a", &script);
+        assert!(
+            files.contains(".gitignore\n") && files.contains("_two.md\n"),
+            "{dir}: {files}"
+        );
+        assert!(mount.below(dir).join(".git/HEAD").exists());
+    }
+    assert_eq!(mount.peek()[..1], ["one"]);
+}

@@ -1,0 +1,132 @@
+//! What was removed before anybody had read it (spec 3.9).
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use handoff_fs::names::StampedName;
+
+use crate::actors::{Actor, replaced};
+use crate::harness::{Mount, list};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What is kept of removed handoffs: queue, slug and content, sorted.
+fn removed(mount: &Mount) -> Vec<(String, String, String)> {
+    fn collect(top: &Path, queue: &str, found: &mut Vec<(String, String, String)>) {
+        for name in list(&top.join(queue)) {
+            let path = Path::new(queue).join(&name);
+            if top.join(&path).is_dir() {
+                collect(top, path.to_str().unwrap(), found);
+                continue;
+            }
+            let (handoff, nanos) = name.rsplit_once('.').unwrap();
+            assert!(nanos.parse::<u64>().is_ok(), "{name}");
+            let handoff = StampedName::parse(OsStr::new(handoff)).unwrap();
+            assert!(handoff.is_pending(), "{name}");
+            let slug = handoff.slug().as_os_str().to_str().unwrap().to_owned();
+            let content = fs::read_to_string(top.join(&path)).unwrap();
+            found.push((queue.to_owned(), slug, content));
+        }
+    }
+    let mut found = Vec::new();
+    let top = mount.below(".handoff-fs/removed");
+    if top.exists() {
+        collect(&top, "", &mut found);
+    }
+    found.sort();
+    found
+}
+
+fn kept(queue: &str, slug: &str, content: &str) -> (String, String, String) {
+    (queue.to_owned(), slug.to_owned(), content.to_owned())
+}
+
+/// spec 3.9, 4.7: `rm -rf` of everything in the mount keeps what was pending, each with its queue and name, for the
+/// retention time; nothing of what was consumed or empty.
+#[test]
+fn everything_is_removed() {
+    let mut mount = Mount::new();
+    mount.sh(
+        "a",
+        "mkdir -p q/deep; echo read > read.md; cat pending.md; touch empty.md",
+    );
+    mount.sh("a", "echo one > one.md; echo two > q/two.md");
+    mount.sh("b", "echo three > q/deep/three.md");
+    let rest = mount.at("");
+    mount.sh(
+        "c",
+        &format!("echo mine > own.tmp; rm -rf {}/*", rest.display()),
+    );
+    assert_eq!(mount.names(), [""; 0]);
+    assert_eq!(mount.names_below(), [""; 0]);
+    assert_eq!(mount.peek(), [""; 0]);
+    let all = [
+        kept("", "one", "one\n"),
+        kept("q", "two", "two\n"),
+        kept("q/deep", "three", "three\n"),
+    ];
+    assert_eq!(removed(&mount), all);
+    mount.sh("a", "mkdir q; echo again > q/two.md; rm q/2*");
+    mount.clock.advance(7 * DAY - DAY / 24);
+    mount.fs().sweep();
+    mount.remount();
+    mount.fs().sweep();
+    assert_eq!(removed(&mount).len(), 4);
+    mount.clock.advance(DAY / 24);
+    mount.fs().sweep();
+    assert_eq!(removed(&mount), []);
+}
+
+/// spec 3.9, 4.5: what is removed while somebody writes it, or edits it, is kept with all that its writer writes.
+#[test]
+fn removed_while_it_is_written() {
+    let mount = Mount::new();
+    let mut writer = Actor::new(&mount, "a");
+    writer.run("f = open('n.md', 'w')");
+    mount.sh("b", "rm 2*_n.md");
+    writer.run("f.write('all of it'); f.close()");
+    assert_eq!(removed(&mount), [kept("", "n", "all of it")]);
+    assert_eq!(mount.names(), [""; 0]);
+    let mut editor = Actor::called(&mount, "a", "hx");
+    editor.run("open('m.md', 'w').write('old')");
+    editor.run("f = open('m.md', 'w'); f.write('new'); f.flush()");
+    mount.sh("b", "rm 2*_m.md");
+    editor.run("f.close()");
+    assert_eq!(
+        removed(&mount),
+        [
+            kept("", "m", "new"),
+            kept("", "m", "old"),
+            kept("", "n", "all of it")
+        ]
+    );
+    assert_eq!(mount.peek(), [""; 0]);
+}
+
+/// spec 3.9, 4.5: an unread handoff that another is renamed over is kept with the replaced versions; a consumed one, and an
+/// alias that is unlinked, leave nothing behind.
+#[test]
+fn what_is_kept_elsewhere_or_not_at_all() {
+    let mount = Mount::new();
+    mount.sh(
+        "a",
+        "echo one > one.md; echo two > two.tmp; mv two.tmp 2*_one.md",
+    );
+    assert_eq!(replaced(&mount), ["one\n"]);
+    assert_eq!(mount.take("a"), ["two"]);
+    mount.sh("a", "rm 2*_done.md; echo three > three.md; rm three.md");
+    assert_eq!(mount.slugs(), ["three_done"]);
+    assert_eq!(removed(&mount), []);
+}
+
+/// spec 3.9: a pending handoff with the longest name there is can be removed, and is kept.
+#[test]
+fn the_longest_name() {
+    let mount = Mount::new();
+    let name = format!("2026-01-02_030405_{}.md", "x".repeat(234));
+    mount.sh("a", &format!("echo long > {name}; rm {name}"));
+    assert_eq!(mount.names_below(), [""; 0]);
+    assert_eq!(removed(&mount).len(), 1);
+}
