@@ -85,7 +85,7 @@ need_tests() {
     need fusermount3:fuse3 cc:gcc /usr/include/stdlib.h:libc6-dev busybox:busybox setpriv:util-linux script:bsdutils flock:util-linux \
         setsid:util-linux unshare:util-linux useradd:passwd /usr/bin/python3:python3 rsync:rsync git:git \
         faketime:faketime vim:vim nano:nano ed:ed perl:perl less:less file:file tar:tar cmp:diffutils \
-        chattr:e2fsprogs strace:strace timeout:coreutils awk:mawk \
+        bindfs:bindfs encfs:encfs chattr:e2fsprogs strace:strace timeout:coreutils awk:mawk \
         bash:bash dash:dash emacs:emacs-nox node:nodejs coreutils:rust-coreutils rg:ripgrep ugrep:ugrep zip:zip mawk:mawk \
         grep:grep sed:sed find:findutils diff:diffutils more:util-linux cat:coreutils cp:coreutils dd:coreutils du:coreutils \
         head:coreutils install:coreutils ln:coreutils ls:coreutils md5sum:coreutils mktemp:coreutils mv:coreutils \
@@ -93,4 +93,49 @@ need_tests() {
     need_cargo
     need_fsx
     need_fuse_device
+}
+
+# Runs the test programs `kernel` and `tools` as an ordinary user, with their files below DIRECTORY, which that user must be able
+# to enter. Call it in the project's directory, after the tests were built.
+#
+#   tests_as_user DIRECTORY [FILTER OF kernel...]
+tests_as_user() {
+    local place=$1 project=$PWD user=handoff-fs-$$ blocked='' directory name program status=0 as=()
+    shift
+    mkdir -p -- "$place/user/home"
+    if [[ $(id -u) -eq 0 ]]; then
+        # fusermount3 asks who that is, so a number alone will not do.
+        useradd --no-create-home --user-group "$user"
+        chown -R "$user:" -- "$place/user"
+        as=(setpriv "--reuid=$user" "--regid=$user" --clear-groups)
+        # The programs have the project's path in them. Where that user cannot enter it (/root), the project is bound there again,
+        # in a mount namespace of its own, in which whatever blocks the way is covered.
+        directory=$project
+        while [[ $directory != / ]]; do
+            "${as[@]}" test -x "$directory" || blocked=$directory
+            directory=$(dirname -- "$directory")
+        done
+        if [[ -n $blocked ]]; then
+            mkdir -p -- "$place/project"
+            # shellcheck disable=SC2016 # the inner shell's
+            as=(unshare --mount sh -ec 'place=$1 project=$2 blocked=$3; shift 3
+                mount --bind "$project" "$place/project"
+                mount -t tmpfs -o mode=755 tmpfs "$blocked"
+                mkdir -p "$project"
+                mount --bind "$place/project" "$project"
+                cd "$project"
+                exec "$@"' sh "$place" "$project" "$blocked" "${as[@]}")
+        fi
+    fi
+    for name in kernel tools; do
+        program=$(cargo test --quiet --locked --test "$name" --no-run --message-format=json |
+            sed -n 's/.*"name":"'"$name"'".*"executable":"\([^"]*\)".*/\1/p')
+        [[ -x $program ]] || fail "cargo built no test program $name"
+        [[ $name == kernel ]] || set --
+        printf '\n== %s as an ordinary user\n' "$name"
+        "${as[@]}" env -u HANDOFF_SESSION HOME="$place/user/home" TMPDIR="$place/user" PATH=/usr/local/bin:/usr/bin:/bin \
+            "$program" "$@" </dev/null || status=$?
+    done
+    [[ $(id -u) -ne 0 ]] || userdel --force "$user" 2>/dev/null || true
+    return "$status"
 }

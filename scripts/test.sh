@@ -3,7 +3,8 @@
 #
 #   scripts/test.sh [ARGUMENT OF cargo test...]
 #
-# Needs root, or sudo: some of the tests have users and disks of their own. What is built is the caller's all the same.
+# Needs root, or sudo: some of the tests have users and disks of their own. What is built is the caller's all the same. Without
+# arguments a part of them runs a second time, as an ordinary user.
 set -euo pipefail
 
 # The longest that the tests may take, in seconds. A hanging mount must not hang whoever waits for this.
@@ -55,6 +56,13 @@ status=0
 TMPDIR=$place timeout --kill-after=30 "$limit" cargo test --locked --workspace --all-targets "$@" </dev/null || status=$?
 if [[ $status -eq 124 || $status -eq 137 ]]; then
     printf 'test.sh: the tests took longer than %s s and were ended; HANDOFF_TEST_LIMIT allows more\n' "$limit" >&2
+fi
+
+# What an ordinary user sees of it. What is about load, or needs root by its nature, ran above.
+if [[ $status -eq 0 && $# -eq 0 ]]; then
+    export -f tests_as_user fail
+    timeout --kill-after=30 "$limit" bash -euo pipefail -c 'tests_as_user "$@"' test.sh "$place" --skip _needs_root \
+        --skip races --skip crowd --skip six_terminals --skip memory --skip reading_ahead --skip turns || status=$?
 fi
 
 # A daemon that was told to end may take a moment.

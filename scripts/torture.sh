@@ -2,7 +2,7 @@
 # The proofs that nothing acknowledged is ever lost, at their whole size; `scripts/test.sh` runs a short fixed share of each.
 # Prints their figures at the end.
 #
-#   scripts/torture.sh [MINUTES [PROOF...]]       PROOF: kill power faults hostile load oracles
+#   scripts/torture.sh [MINUTES [PROOF...]]       PROOF: kill user power faults hostile load oracles
 #
 # MINUTES (10 unless told) is what those take, all together, that have no end of their own. The others take as long as they
 # take: about half an hour on two cores. What is drawn at random comes from a seed, which is printed;
@@ -21,7 +21,7 @@ minutes=${1:-10}
 }
 shift $(($# > 0))
 proofs=("$@")
-[[ ${#proofs[@]} -gt 0 ]] || proofs=(kill power faults hostile load oracles)
+[[ ${#proofs[@]} -gt 0 ]] || proofs=(kill user power faults hostile load oracles)
 
 [[ $(id -u) -eq 0 ]] || fail "some of the proofs mount disks of their own; run this as root"
 need_tests
@@ -38,14 +38,22 @@ trap 'rm -f -- "$log"' EXIT
 limit=$((3600 + minutes * 60))
 failed=()
 for proof in "${proofs[@]}"; do
+    filters=()
     case $proof in
-    kill) what=(--test program kill_loop) ;;
+    kill) what=(--test program) filters=(kill_loop hangs) ;;
     power | faults | hostile | load | oracles) what=(--test "$proof") ;;
-    *) fail "$proof: no such proof; there are kill, power, faults, hostile, load and oracles" ;;
+    user)
+        place=$(mktemp -d)
+        chmod 0755 -- "$place"
+        tests_as_user "$place" --skip _needs_root || failed+=("$proof")
+        rm -rf --one-file-system -- "$place"
+        continue
+        ;;
+    *) fail "$proof: no such proof; there are kill, user, power, faults, hostile, load and oracles" ;;
     esac
     printf '\n== %s\n' "$proof"
     timeout --kill-after=30 "$limit" \
-        cargo test --quiet --locked "${what[@]}" -- --nocapture --test-threads=1 </dev/null 2>&1 | tee -a "$log" ||
+        cargo test --quiet --locked "${what[@]}" -- --nocapture --test-threads=1 "${filters[@]}" </dev/null 2>&1 | tee -a "$log" ||
         failed+=("$proof")
 done
 
