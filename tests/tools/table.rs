@@ -1,8 +1,11 @@
-//! Tables in Markdown of what was seen, compared with those of the README.
+//! Tables in Markdown of what was seen, compared with those of `tests/README.md`.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+
+/// The page that shows the tables, below the project.
+const PAGE: &str = "tests/README.md";
 
 /// Rows of equal outcome are one row, with all its tools.
 pub struct Table {
@@ -50,7 +53,7 @@ impl Table {
         lines
     }
 
-    /// Prints the table, and panics if a case failed or the README shows another one between its marks.
+    /// Prints the table, and panics if a case failed or [`PAGE`] shows another one between its marks.
     pub fn check(&self, name: &str, faults: &[String]) {
         let seen = self.lines();
         println!("{}", seen.join("\n"));
@@ -61,11 +64,9 @@ impl Table {
             match outcomes.get(&key) {
                 Some(shown) if *shown == seen => {}
                 Some(shown) => {
-                    faults.push(format!("{key}: the README shows {shown}, seen is {seen}"));
+                    faults.push(format!("{key}: {PAGE} shows {shown}, seen is {seen}"));
                 }
-                None => faults.push(format!(
-                    "{key}: the README does not show it; seen is {seen}"
-                )),
+                None => faults.push(format!("{key}: {PAGE} does not show it; seen is {seen}")),
             }
         }
         if shown != seen {
@@ -76,7 +77,7 @@ impl Table {
                     .collect::<String>()
             };
             faults.push(format!(
-                "the README's table between <!-- {name} --> and <!-- /{name} --> (-) is not what was seen (+):\n{}{}",
+                "{PAGE}: the table between <!-- {name} --> and <!-- /{name} --> (-) is not what was seen (+):\n{}{}",
                 lines('-', &shown, &seen),
                 lines('+', &seen, &shown)
             ));
@@ -85,11 +86,11 @@ impl Table {
     }
 }
 
-/// The lines that the README has between the marks.
+/// The lines that [`PAGE`] has between the marks.
 fn shown(name: &str) -> Vec<String> {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = fs::read_to_string(readme).unwrap();
-    let mut lines = readme.lines().map(str::to_owned);
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
+    let page = fs::read_to_string(&page).unwrap_or_else(|error| panic!("{PAGE}: {error}"));
+    let mut lines = page.lines().map(str::to_owned);
     let (first, last) = (format!("<!-- {name} -->"), format!("<!-- /{name} -->"));
     lines.find(|line| *line == first);
     lines
