@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Measures handoff-fs against other FUSE file systems and bare directories, after installing those; writes the table in the README,
-# its chart, and target/bench.json.
+# Measures handoff-fs against other FUSE file systems and bare directories, after installing those; writes the table in
+# scripts/bench/README.md, its chart, and target/bench.json.
 #
 #   scripts/bench.sh [--quick] [--rows NAME,...] [--binary PATH] [--before PATH] [--rounds N] [--no-write]
 #
-# --quick shows only that everything can be measured. --before measures another build in the same rounds, and leaves the README as
-# it is, as --rows does. Who is not root does without mergerfs. Takes about four minutes on two cores, and 2 GiB in /dev/shm, and
-# wants the machine for itself.
+# --quick shows only that everything can be measured, and writes nothing. --before measures another build in the same rounds, and
+# leaves the README and the chart as they are, as --rows does. Who is not root does without mergerfs. Takes about four minutes on
+# two cores, and 2 GiB in /dev/shm, and wants the machine for itself.
 set -euo pipefail
 
 # What is merely shown to work needs no build of its own. PATH may be relative to where the caller is.

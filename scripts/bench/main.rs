@@ -49,7 +49,7 @@ struct Arguments {
     /// How often everybody has a turn
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
-    /// Leave the README and the chart as they are
+    /// Leave scripts/bench/README.md and the chart as they are
     #[arg(long)]
     no_write: bool,
     /// cargo says so when it benchmarks, and scripts/bench.sh

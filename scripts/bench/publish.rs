@@ -1,4 +1,4 @@
-//! Where the figures go: the README, its chart, and a file for programs.
+//! Where the figures go: the README beside this file, its chart, and a file for programs.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::table::{Row, markdown};
 use crate::{Bench, Result, chart, quiet};
 
-const README: &str = "README.md";
+const README: &str = "scripts/bench/README.md";
 const CHART: &str = "scripts/bench/chart.svg";
 const MARKS: [&str; 2] = ["<!-- bench -->\n", "<!-- /bench -->"];
 
@@ -33,7 +33,7 @@ pub fn json(rows: &[Row], path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Puts the table into the README, and the chart beside this program.
+/// Puts the table into the README, and the chart beside it.
 ///
 /// # Errors
 ///
@@ -45,7 +45,7 @@ pub fn write(bench: &Bench, rows: &[Row]) -> Result<()> {
         let (_, after) = rest.split_once(close)?;
         Some((before, after))
     });
-    let (before, after) = place.ok_or("README.md has no place for the table")?;
+    let (before, after) = place.ok_or_else(|| format!("{README} has no place for the table"))?;
     let text = text(bench, rows)?;
     fs::write(README, format!("{before}{open}{text}{close}{after}"))?;
     fs::write(CHART, chart::svg(rows))?;
