@@ -98,7 +98,7 @@ impl Local {
         (record.first, record.now.adopted, record.now.expired())
     }
 
-    /// See [`dir_kind::why_ordinary`].
+    /// See `dir_kind::why_ordinary`.
     pub fn why_ordinary(&self, path: &Path) -> Result<Option<Why>> {
         dir_kind::why_ordinary(&self.root, &self.archives, path)
     }
