@@ -427,28 +427,22 @@ fn size(text: &str) -> Result<u64, Usage> {
             "--max-size {text:?}: {cause}; give a number of bytes, or one with K, M or G, such as 512K or 10M"
         ))
     };
-    let lower = text.trim().to_ascii_lowercase();
-    let digits = lower.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let shift = match &lower[digits.len()..] {
-        "" | "b" => 0,
-        "k" | "kb" | "kib" => 10,
-        "m" | "mb" | "mib" => 20,
-        "g" | "gb" | "gib" => 30,
-        _ => return Err(refuse("not a size")),
-    };
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+    let text = text.trim();
+    // The parser would also take `1.5M`, `1e3` and `1 000`.
+    if !text.bytes().all(|b| b"0123456789bBiIkKmMgG".contains(&b)) {
         return Err(refuse("not a size"));
     }
-    let bytes = digits
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(1 << shift))
-        .filter(|bytes| i64::try_from(*bytes).is_ok())
-        .ok_or_else(|| refuse("larger than any file"))?;
-    if bytes == 0 {
-        return Err(refuse("nothing could be written"));
+    let bytes = match text.len() {
+        ..=20 => parse_size::Config::new().with_binary().parse_size(text),
+        // At 21 digits the parser overflows.
+        _ => Err(parse_size::Error::PosOverflow),
+    };
+    match bytes {
+        Ok(0) => Err(refuse("nothing could be written")),
+        Ok(bytes) if i64::try_from(bytes).is_ok() => Ok(bytes),
+        Ok(_) | Err(parse_size::Error::PosOverflow) => Err(refuse("larger than any file")),
+        Err(_) => Err(refuse("not a size")),
     }
-    Ok(bytes)
 }
 
 #[cfg(test)]

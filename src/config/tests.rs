@@ -93,8 +93,19 @@ fn sizes_have_units() {
         "9999999999G",
         "1 K K",
         "½",
+        "-1",
+        "1e3",
+        "1 000",
     ] {
         assert!(refused(&["/m", &format!("--max-size={nonsense}")]).contains("--max-size"));
+    }
+    for huge in [
+        "9223372036854775808",
+        "18446744073709551616",
+        "18446744073709551615K",
+        "184467440737095516155",
+    ] {
+        assert!(refused(&["/m", "--max-size", huge]).contains("larger than any file"));
     }
 }
 
