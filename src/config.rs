@@ -335,19 +335,24 @@ pub fn resolve(arguments: &MountArgs) -> Result<Config, Usage> {
     })
 }
 
-/// The mountpoint that a word means, absolute; without one the default below `$HOME`.
+/// `$HOME`, or else what the password database says of this user; absolute.
+#[must_use]
+pub fn home() -> Option<PathBuf> {
+    std::env::home_dir().filter(|home| home.is_absolute())
+}
+
+/// The mountpoint that a word means, absolute; without one the default below the home directory.
 ///
 /// # Errors
 /// An empty word, or no home directory.
 pub fn mountpoint(word: Option<&Path>) -> Result<PathBuf, Usage> {
     match word {
         Some(word) => absolute("MOUNTPOINT", word),
-        None => match std::env::var_os("HOME").map(PathBuf::from) {
-            Some(home) if home.is_absolute() => Ok(home.join(DEFAULT_MOUNTPOINT)),
-            _ => Err(Usage::new(format!(
-                "~/{DEFAULT_MOUNTPOINT}: HOME is not set, so there is no default; name the directory: handoff-fs mount /path/to/directory"
-            ))),
-        },
+        None => home().map(|home| home.join(DEFAULT_MOUNTPOINT)).ok_or_else(|| {
+            Usage::new(format!(
+                "~/{DEFAULT_MOUNTPOINT}: HOME is not set to an absolute path, so there is no default; name the directory: handoff-fs mount /path/to/directory"
+            ))
+        }),
     }
 }
 

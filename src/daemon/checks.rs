@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::mounts::{self, Mount, NotUnmounted, State};
 use super::{Failed, control, rights, shown};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::error::Error;
 use crate::names::PRIVATE;
 use crate::store::beneath::{self, Beneath};
@@ -144,11 +144,7 @@ fn refuse_private(path: &Path) -> Result<(), Failed> {
 
 /// What is mounted over holds handoffs and nothing else (spec 3.6).
 fn refuse_home(path: &Path) -> Result<(), Failed> {
-    let home = std::env::var_os("HOME").map(PathBuf::from);
-    let home = home
-        .filter(|home| home.is_absolute())
-        .map(|home| resolve(&home));
-    let cause = match home {
+    let cause = match config::home().map(|home| resolve(&home)) {
         _ if path == Path::new("/") => "is the root of the file system",
         Some(home) if home == path => "is your home directory",
         Some(home) if home.starts_with(path) => "is above your home directory",

@@ -10,7 +10,7 @@ use std::process::Stdio;
 use env_logger::{Builder, Target};
 
 use super::{Failed, shown};
-use crate::config::Config;
+use crate::config::{self, Config};
 
 /// A log larger than this at a start is moved aside, to the same name with `.old`, so that two of this size
 /// are the most there can be from many starts. In between little is written at the default level.
@@ -38,7 +38,7 @@ pub(super) fn for_background(config: &Config, mountpoint: &Path) -> Result<Backg
     }
     let opened = state_directory()
         .map(|directory| directory.join(log_name(mountpoint)))
-        .ok_or_else(|| "neither XDG_STATE_HOME nor HOME is set".to_owned())
+        .ok_or_else(|| "neither XDG_STATE_HOME nor HOME is an absolute path".to_owned())
         .and_then(|path| match open(&path) {
             Ok(file) => Ok((path, file)),
             Err(error) => Err(format!("{}: {error}", shown(&path))),
@@ -144,13 +144,10 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 fn state_directory() -> Option<PathBuf> {
-    let absolute = |variable| {
-        std::env::var_os(variable)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    absolute("XDG_STATE_HOME")
-        .or_else(|| Some(absolute("HOME")?.join(".local/state")))
+    std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| Some(config::home()?.join(".local/state")))
         .map(|directory| directory.join("handoff-fs"))
 }
 

@@ -8,7 +8,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// A user of this machine for as long as the test runs.
 pub struct User {
-    name: String,
+    pub name: String,
     pub uid: u32,
 }
 

@@ -30,7 +30,7 @@ fn refused<const N: usize>(sandbox: &Sandbox, arguments: [&str; N], path: &str, 
 /// spec 8.1: wrong usage is 2, with one line that names the word and shows a right one.
 #[test]
 fn wrong_usage() {
-    let sandbox = Sandbox::new();
+    let mut sandbox = Sandbox::new();
     let cases: [(&[&str], &str); 13] = [
         (&["mount", "m", "--retention", "soon"], "--retention"),
         (&["mount", "m", "--retention", "7"], "7d"),
@@ -64,6 +64,8 @@ fn wrong_usage() {
         let output = sandbox.handoff([]).args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }
+    // Whom the password database does not know.
+    sandbox.become_user(4_000_123);
     let output = sandbox
         .handoff(["mount"])
         .env_remove("HOME")

@@ -2,12 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::process::Command;
 
 use rustix::process::{Pid, Signal};
 
 use crate::kernel::{bodies, list};
 use crate::sandbox::{Sandbox, complaint, start};
-use crate::users::User;
+use crate::users::{User, run};
 
 /// spec 8.1, 1: the story of the README, by the program in the background.
 #[test]
@@ -65,6 +66,29 @@ fn the_default_mountpoint() {
     assert_eq!(sandbox.mounts(), [sandbox.path("other")]);
     sandbox.run(["umount", "other"]);
     assert_eq!(sandbox.mounts().len(), 0);
+}
+
+/// spec 8.1, 3.6: without HOME the home directory is the one that the password database has.
+#[test]
+fn the_home_directory_without_home() {
+    let user = User::new();
+    let mut sandbox = Sandbox::new();
+    run(Command::new("usermod")
+        .arg("--home")
+        .arg(sandbox.path(""))
+        .arg(&user.name));
+    sandbox.become_user(user.uid);
+    let mount = |word: Option<&str>| {
+        let mut mount = sandbox.handoff(["mount"]);
+        mount.args(word).env_remove("HOME").output().unwrap()
+    };
+    let output = mount(None);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(sandbox.mounts(), [sandbox.path(".claude/handoffs")]);
+    let log = sandbox.sh("cat .local/state/handoff-fs/*.log");
+    assert!(log.contains("mounted at"), "{log}");
+    sandbox.run(["unmount"]);
+    assert!(complaint(&mount(Some(".")), 1).contains("is your home directory"));
 }
 
 /// spec 8.1: `--backing DIR` keeps the files there; so does the source field of an fstab line, with its options.
