@@ -13,6 +13,7 @@ mod allocator;
 mod background;
 mod checks;
 mod control;
+mod descriptors;
 mod ending;
 mod find;
 mod found;

@@ -14,7 +14,7 @@ use rustix::fs::AtFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 use super::mounts::{self, Mount, State};
-use super::{Failed, control, shown};
+use super::{Failed, control, descriptors, shown};
 use crate::names::PRIVATE;
 
 /// How often the lock is tried.
@@ -151,13 +151,13 @@ impl<'a> Predecessor<'a> {
             return false;
         };
         let thread = thread(pid);
-        let infos = std::fs::read_dir(format!("/proc/{thread}/fdinfo"));
-        infos.into_iter().flatten().flatten().any(|info| {
-            let text = std::fs::read_to_string(info.path()).unwrap_or_default();
+        let infos = PathBuf::from(format!("/proc/{thread}/fdinfo"));
+        descriptors::of(&thread).any(|file| {
+            let info = infos.join(file.file_name().unwrap_or_default());
+            let text = std::fs::read_to_string(info).unwrap_or_default();
             let is_locked = text
                 .lines()
                 .any(|line| line.starts_with("lock:") && line.contains("FLOCK"));
-            let file = PathBuf::from(format!("/proc/{thread}/fd")).join(info.file_name());
             is_locked
                 && rustix::fs::stat(&file)
                     .is_ok_and(|stat| (stat.st_dev, stat.st_ino) == (lock.st_dev, lock.st_ino))
@@ -203,11 +203,11 @@ impl<'a> Predecessor<'a> {
 /// without; another one may hang in the disk, and then holds the lock as long as that lasts.
 fn thread(pid: i32) -> String {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
-    let mut threads = threads.into_iter().flatten().flatten();
-    let has_files = |fds: PathBuf| std::fs::read_dir(fds).is_ok_and(|mut fds| fds.next().is_some());
-    let thread = threads.find(|thread| has_files(thread.path().join("fd")));
-    let name = thread.and_then(|thread| thread.file_name().into_string().ok());
-    name.map_or_else(|| pid.to_string(), |tid| format!("{pid}/task/{tid}"))
+    let threads = threads.into_iter().flatten().flatten();
+    threads
+        .map(|thread| format!("{pid}/task/{}", thread.file_name().display()))
+        .find(|thread| descriptors::of(thread).next().is_some())
+        .unwrap_or_else(|| pid.to_string())
 }
 
 /// Does this process serve this mount? None where that cannot be told.
@@ -232,8 +232,6 @@ fn is_elsewhere(pid: i32) -> bool {
 
 /// Has it the device of FUSE open, as a daemon has that is or was mounted?
 fn has_device(pid: i32) -> bool {
-    let files = std::fs::read_dir(format!("/proc/{}/fd", thread(pid)));
-    files.into_iter().flatten().flatten().any(|file| {
-        std::fs::read_link(file.path()).is_ok_and(|target| target == Path::new("/dev/fuse"))
-    })
+    descriptors::of(&thread(pid))
+        .any(|file| std::fs::read_link(file).is_ok_and(|target| target == Path::new("/dev/fuse")))
 }

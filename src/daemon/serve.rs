@@ -21,7 +21,7 @@ use super::checks::{self, Place};
 use super::ending::{Ending, LOOK_EVERY};
 use super::mounts::{self, Manner, NotUnmounted, OwnMount};
 use super::predecessor::Predecessor;
-use super::{Failed, logging, report, rights, shown, supervised};
+use super::{Failed, descriptors, logging, report, rights, shown, supervised};
 use crate::clock::SystemClock;
 use crate::config::{Config, Part, Usage};
 use crate::fs::{Adopt, Awaited, Fs, OpenError, Options};
@@ -102,14 +102,11 @@ pub(super) fn serve(config: &Config) -> Result<(), Failed> {
 /// Closes what was not opened for this process: a pipe or a lock that the caller's shell happened to have open
 /// would else stay open as long as the mount. To be called before anything is opened here.
 pub(super) fn close_inherited() {
-    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else {
-        return;
-    };
-    let descriptors: Vec<i32> = entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+    let inherited: Vec<i32> = descriptors::of("self")
+        .filter_map(|file| file.file_name()?.to_str()?.parse().ok())
         .filter(|descriptor| *descriptor > 2)
         .collect();
-    for descriptor in descriptors {
+    for descriptor in inherited {
         // The one of the listing itself is closed already.
         let _ = nix::unistd::close(descriptor);
     }
