@@ -2,6 +2,7 @@
 //!
 //! A fork without exec would need `unsafe`, so the program starts itself again as the supervisor, and that once more as
 //! the daemon, each with a pipe as its standard output. One line comes back on it: `ready PID`, or `error TEXT`.
+//! By hand, for the crates for this, such as daemonize, are no longer maintained.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;

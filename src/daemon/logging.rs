@@ -14,6 +14,8 @@ use crate::config::{self, Config};
 
 /// A log larger than this at a start is moved aside, to the same name with `.old`, so that two of this size
 /// are the most there can be from many starts. In between little is written at the default level.
+// By hand: file-rotate panics at a file that another process (the supervisor, an ending daemon) has rotated,
+// and where the new file cannot be made; a panic within a log call makes every later log call panic too.
 const LARGEST_LOG: u64 = 1 << 20;
 
 /// Room for `.log` and `.old` within the 255 bytes of a file's name.

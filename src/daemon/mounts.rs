@@ -115,6 +115,7 @@ fn above(path: &Path) -> io::Result<Option<Mount>> {
     Ok(above.max_by_key(|mount| mount.point.as_os_str().len()))
 }
 
+/// By hand, for procfs 0.18 leaves `\040` in the path of a mountpoint as it is.
 fn parse(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|&byte| byte == b' ');
     let text = |field: &[u8]| String::from_utf8_lossy(&unescape(field)).into_owned();

@@ -37,6 +37,7 @@ pub(super) struct Stat {
 }
 
 impl Stat {
+    /// By hand, for `comm` may be any bytes, and procfs replaces those that are not UTF-8.
     pub(super) fn parse(content: &[u8]) -> Option<Stat> {
         // A program may call itself anything, `) R 1 (` included; no field after the name has a parenthesis.
         let open = content.iter().position(|&byte| byte == b'(')?;

@@ -66,7 +66,8 @@ impl Beneath {
         }
     }
 
-    /// Opens the directory at `path`, which is relative; the empty path is the root.
+    /// Opens the directory at `path`, which is relative; the empty path is the root. By hand, for cap-std follows
+    /// symbolic links that stay beneath.
     pub fn dir(&self, path: &Path) -> Result<Dir<'_>> {
         if path.as_os_str().is_empty() {
             return Ok(Dir::Root(self.root.as_fd()));
@@ -328,6 +329,7 @@ fn timespec(time: SystemTime) -> Timespec {
 }
 
 /// Copies all of one file to another: by reference where the filesystem can, else byte for byte but for the holes.
+/// By hand, for std::io::copy fills the holes.
 pub fn copy(from: &File, to: &File) -> Result<()> {
     if rustix::fs::ioctl_ficlone(to, from).is_ok() {
         return Ok(());
