@@ -5,6 +5,7 @@
 //!
 //! | module | what it knows |
 //! |---|---|
+//! | [`contract`] | what the program promises, by the numbers that comments and tests cite (`spec 4.3b`) |
 //! | [`names`], [`merge`], [`delivery`], [`retention`] | pure: names, the text of `pending.md`, what a reader was given, time arithmetic |
 //! | [`programs`], [`session`] | who is calling |
 //! | [`store`] | where handoffs are kept; the boundary to storage |
@@ -15,6 +16,8 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+#[doc = include_str!("contract.md")]
+pub mod contract {}
 pub mod daemon;
 pub mod delivery;
 pub mod error;
