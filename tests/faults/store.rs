@@ -29,6 +29,8 @@ enum Manner {
     FromThen,
     /// This one call, which has done what it was asked for.
     Done,
+    /// This one call panics.
+    Panic,
 }
 
 /// Which call is to fail.
@@ -72,7 +74,7 @@ impl Faults {
             let calls = switch.calls;
             let due = switch.plan.filter(|plan| match plan.manner {
                 Manner::FromThen => calls >= plan.call,
-                Manner::Once | Manner::Done => calls == plan.call,
+                Manner::Once | Manner::Done | Manner::Panic => calls == plan.call,
             });
             switch.failed += u64::from(due.is_some());
             due
@@ -80,6 +82,7 @@ impl Faults {
         match plan {
             None => work(),
             Some(plan) => {
+                assert!(plan.manner != Manner::Panic, "this panic is part of a test");
                 if plan.manner == Manner::Done {
                     work()?;
                 }
@@ -153,7 +156,7 @@ const ERRNOS: [i32; 5] = [
     libc::EMFILE,
 ];
 
-/// spec 4.2, 4.9, 6.3, 7.1, 3.7, 3.8: whatever call of the store fails, in whatever operation: what was acknowledged is
+/// spec 4.2a, 4.9a, 6.3a, 7.1a, 3.7a, 3.8: whatever call of the store fails, in whatever operation: what was acknowledged is
 /// there, nothing is consumed that was not read, and afterwards everything works, with and without a restart.
 #[test]
 fn every_call_of_every_operation() {
@@ -221,4 +224,44 @@ fn every_call_of_every_operation() {
             CASES.len()
         ),
     );
+}
+
+/// spec 8.3c: a panic in a request is EIO for its caller, and for nobody else.
+#[test]
+fn a_request_that_panics() {
+    let _alone = crate::alone();
+    let faults = Faults::default();
+    let of_mount = faults.clone();
+    let mount = Mount::stored(
+        |_| {},
+        |_| {},
+        Box::new(move |root: Arc<Beneath>| {
+            Box::new(Failing {
+                store: DirStore::new(root),
+                faults: of_mount.clone(),
+            })
+        }),
+    );
+    let name = mount.at("2026-01-02_030405_x.md");
+    std::fs::write(&name, "text\n").unwrap();
+    let mut told = 0;
+    for call in 1.. {
+        faults.plan(Plan {
+            call,
+            manner: Manner::Panic,
+            errno: 0,
+        });
+        let read = std::fs::read(&name);
+        if faults.end() == 0 {
+            assert_eq!(read.unwrap(), b"text\n");
+            break;
+        }
+        // Where it was a LOOKUP of a name that the kernel knows, the kernel asks once more.
+        if let Err(error) = read {
+            assert_eq!(error.raw_os_error(), Some(libc::EIO));
+            told += 1;
+        }
+    }
+    assert!(told > 0);
+    assert_eq!(mount.peek(), ["text"]);
 }
