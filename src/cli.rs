@@ -348,7 +348,7 @@ mod tests {
         Cli::command().debug_assert();
     }
 
-    /// spec 8.1
+    /// spec 8.1a
     #[test]
     fn mount_is_the_default_command() {
         let bare = parsed("handoff-fs /m --utc").unwrap();
@@ -362,6 +362,7 @@ mod tests {
         assert_eq!(arguments.agent, ["!claude"]);
     }
 
+    /// spec 8.1a, 8.1c
     #[test]
     fn mount_8_passes_a_source_a_directory_and_options() {
         let cli = parsed("handoff-fs none /m -o rw,nosuid,retention=3d").unwrap();
@@ -369,6 +370,7 @@ mod tests {
         assert_eq!(cli.mount.options, ["rw,nosuid,retention=3d"]);
     }
 
+    /// spec 8.1b, 8.1d
     #[test]
     fn status_and_unmount_take_one_directory() {
         assert!(matches!(
@@ -380,7 +382,7 @@ mod tests {
         assert_eq!(parsed("handoff-fs --nonsense").unwrap_err().exit_code(), 2);
     }
 
-    /// spec 4.4
+    /// spec 4.4c
     #[test]
     fn help_shows_the_built_in_lists() {
         let help = parsed("handoff-fs --help").unwrap_err().to_string();

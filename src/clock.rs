@@ -124,7 +124,7 @@ mod tests {
         }
     }
 
-    /// spec 7.2: whatever an mtime may hold can be shown.
+    /// spec 7.2b: whatever an mtime may hold can be shown.
     #[test]
     fn times_that_no_calendar_holds() {
         for (seconds, shown) in [
@@ -144,7 +144,7 @@ mod tests {
         }
     }
 
-    /// spec 3.5: a stamp is of the zone that it was written in.
+    /// spec 3.5b: a stamp is of the zone that it was written in.
     #[test]
     fn a_stamp_is_a_time() {
         let now = at(1_764_330_000);

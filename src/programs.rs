@@ -264,7 +264,7 @@ fn as_comm(name: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
-    /// spec 4.4, 5, 6.3, 6.5, 6.7: every program that the contract names.
+    /// spec 4.4a, 4.4b, 5.3, 6.3c, 6.5a, 6.7a: every program that the contract names.
     #[test]
     fn the_lists_hold_what_the_contract_names() {
         let expected = [
@@ -315,7 +315,7 @@ mod tests {
         );
     }
 
-    /// spec 4.4, 6.3: "the lists can be extended", and what was said last holds.
+    /// spec 4.4c, 6.5a: "the lists can be extended", and what was said last holds.
     #[test]
     fn the_last_word_on_a_name_holds() -> Result<(), BadProgram> {
         let mut programs = Programs::builtin();
@@ -350,7 +350,7 @@ mod tests {
         Ok(())
     }
 
-    /// spec 8.1: wrong usage is an error that says what would be right.
+    /// spec 8.1e: wrong usage is an error that says what would be right.
     #[test]
     fn what_names_no_program_is_refused() {
         let mut programs = Programs::builtin();

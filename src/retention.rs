@@ -46,7 +46,7 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
-    /// spec 7.1: seven days, on the second
+    /// spec 7.1a: seven days, on the second
     #[test]
     fn expires_on_the_second() {
         let week = Retention::default();
@@ -56,14 +56,14 @@ mod tests {
         assert!(week.expired(since, at(1_800_000_000 + 604_801)));
     }
 
-    /// spec 7.2: a clock set back deletes nothing
+    /// spec 7.2a: a clock set back deletes nothing
     #[test]
     fn the_future_is_never_expired() {
         assert!(!Retention::new(Duration::ZERO).expired(at(11), at(10)));
         assert!(Retention::new(Duration::ZERO).expired(at(10), at(10)));
     }
 
-    /// spec 7.1: `--retention` may be absurd, and mtimes too
+    /// spec 7.1a: `--retention` may be absurd, and mtimes too
     #[test]
     fn no_time_overflows() {
         let forever = Retention::new(Duration::MAX);
@@ -74,7 +74,7 @@ mod tests {
     }
 
     proptest! {
-        /// spec 7.1: what the sweep waits for is the moment the listing changes
+        /// spec 7.1a: what the sweep waits for is the moment the listing changes
         #[test]
         fn due_exactly_from_the_deadline_on(since in 0..9u64, keep in 0..9u64, now in 0..27u64) {
             let retention = Retention::new(Duration::from_secs(keep));

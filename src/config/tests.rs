@@ -42,7 +42,7 @@ fn relative_paths_become_absolute() {
     assert!(mountpoint(Some(Path::new(""))).is_err());
 }
 
-/// spec 7.1
+/// spec 7.1a
 #[test]
 fn retention_is_a_week_or_what_humantime_understands() {
     assert_eq!(resolved(&["/m"]).retention, Duration::from_secs(604_800));
@@ -109,6 +109,7 @@ fn sizes_have_units() {
     }
 }
 
+/// spec 8.1a, 8.2a
 #[test]
 fn fstab_options_are_the_same_options() {
     let config = resolved(&[
@@ -140,6 +141,7 @@ fn fstab_options_are_the_same_options() {
     }
 }
 
+/// spec 8.1a, 8.1c
 #[test]
 fn an_fstab_source_is_a_label_unless_it_is_a_path() {
     assert_eq!(resolved(&["handoff-fs", "/m", "-o", "rw"]).backing, None);
@@ -193,6 +195,7 @@ fn what_stays_in_the_background_has_the_same_settings() {
     }
 }
 
+/// spec 8.1c
 #[test]
 fn a_mistyped_command_makes_no_directory() {
     let refused = |word: &str| refuse_stray_word(OsStr::new(word), "a cure");
@@ -246,7 +249,7 @@ fn hostile() -> impl Strategy<Value = OsString> {
 }
 
 proptest! {
-    /// spec 8.1: any words in any place are either understood or refused in one line without anything that a terminal obeys;
+    /// spec 8.1e: any words in any place are either understood or refused in one line without anything that a terminal obeys;
     /// none of them stops the program.
     #[test]
     fn any_words_are_answered(

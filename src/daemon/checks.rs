@@ -408,6 +408,7 @@ mod tests {
         assert_eq!(resolve(Path::new("/")), Path::new("/"));
     }
 
+    /// spec 8.1e
     #[test]
     fn a_backing_directory_is_beside_the_mountpoint_or_the_same() {
         let directory = tempfile::tempdir().unwrap();
@@ -423,6 +424,7 @@ mod tests {
         assert!(cause(&base.join(".handoff-fs/b"), &base.join("m")).contains("private"));
     }
 
+    /// spec 8.1a
     #[test]
     fn a_mountpoint_is_made_for_its_owner_alone() {
         let directory = tempfile::tempdir().unwrap();

@@ -421,6 +421,7 @@ mod tests {
         "drafts":[{"name":"2026-11-22_142302_b.md","pid":9,"age_seconds":61}],
         "turns":[{"name":"q/pending.md","pid":10,"age_seconds":62,"idle_seconds":2}],"later":[]}"#;
 
+    /// spec 8.1b, 4.2d, 6.8
     #[test]
     fn a_status_for_people() {
         let status = parse(Path::new("/m"), JSON).unwrap();

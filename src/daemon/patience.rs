@@ -62,7 +62,7 @@ impl Patience {
 mod tests {
     use super::*;
 
-    /// spec 8.3: whoever dies after a while is replaced at once, however often.
+    /// spec 8.3b: whoever dies after a while is replaced at once, however often.
     #[test]
     fn late_deaths_are_no_failures() {
         let mut patience = Patience::default();
@@ -71,7 +71,7 @@ mod tests {
         }
     }
 
-    /// spec 8.3: within a second there is a mount again, until there have been too many deaths in a row.
+    /// spec 8.3b: within a second there is a mount again, until there have been too many deaths in a row.
     #[test]
     fn early_deaths_are_replaced_until_there_are_too_many() {
         let mut patience = Patience::default();
@@ -85,6 +85,7 @@ mod tests {
         assert_eq!(patience.died(Duration::ZERO), Some(Duration::ZERO));
     }
 
+    /// spec 8.3b
     #[test]
     fn failed_starts_have_longer_and_longer_pauses() {
         let mut patience = Patience::default();

@@ -1,4 +1,4 @@
-//! spec 6.3, read by read.
+//! spec 6.3a, read by read.
 
 use super::*;
 use proptest::prelude::*;
@@ -27,7 +27,7 @@ fn answers(reads: &[ReadSeen]) -> Vec<bool> {
     reads.iter().map(|r| delivered.record(*r, SIZE)).collect()
 }
 
-/// spec 6.3: a read that returned 0 bytes
+/// spec 6.3a: a read that returned 0 bytes
 #[test]
 fn a_read_of_nothing_after_all_completes() {
     let reads = [asked(0, 8192), asked(8192, 8192), asked(SIZE, 8192)];
@@ -38,7 +38,7 @@ fn a_read_of_nothing_after_all_completes() {
     );
 }
 
-/// spec 6.3: one whose requested range ended exactly at `st_size`
+/// spec 6.3a: one whose requested range ended exactly at `st_size`
 #[test]
 fn a_request_that_ends_at_the_size_completes() {
     assert_eq!(answers(&[asked(0, SIZE)]), [true]);
@@ -48,14 +48,14 @@ fn a_request_that_ends_at_the_size_completes() {
     );
 }
 
-/// spec 6.3: a short read alone is not the end
+/// spec 6.3a: a short read alone is not the end
 #[test]
 fn a_short_read_does_not_complete() {
     assert_eq!(answers(&[asked(0, SIZE + 1)]), [false]);
     assert_eq!(answers(&[asked(0, 131_072)]), [false]);
 }
 
-/// spec 6.3: one through the page cache that covers the last byte
+/// spec 6.3a: one through the page cache that covers the last byte
 #[test]
 fn a_cached_read_of_the_last_byte_completes() {
     assert_eq!(answers(&[through_cache(0, 12_288)]), [true]);
@@ -65,7 +65,7 @@ fn a_cached_read_of_the_last_byte_completes() {
     assert_eq!(answers(&last_page), [false, true]);
 }
 
-/// spec 6.3: `cat | head`, a sniff of the first 4 KiB, a reader killed half-way
+/// spec 6.3b: `cat | head`, a sniff of the first 4 KiB, a reader killed half-way
 #[test]
 fn a_part_never_completes() {
     assert_eq!(answers(&[asked(0, 4096)]), [false]);
@@ -76,7 +76,7 @@ fn a_part_never_completes() {
     assert_eq!(answers(&hole), [false; 3]);
 }
 
-/// spec 6.3: the end is remembered until the rest has been delivered (tail -c +1, tac, mmap)
+/// spec 6.3a: the end is remembered until the rest has been delivered (tail -c +1, tac, mmap)
 #[test]
 fn the_end_may_be_met_first() {
     let reads = [asked(SIZE, 4096), asked(5000, 4096), asked(0, 5000)];
@@ -87,7 +87,7 @@ fn the_end_may_be_met_first() {
     assert_eq!(answers(&reads), [false, false, true]);
 }
 
-/// spec 6.3: asking for nothing shows nothing, and an answer cut short has not shown the end
+/// spec 6.3a: asking for nothing shows nothing, and an answer cut short has not shown the end
 #[test]
 fn what_a_reader_did_not_see_does_not_count() {
     assert_eq!(answers(&[asked(0, SIZE - 1), asked(SIZE, 0)]), [false; 2]);
@@ -103,7 +103,7 @@ fn what_a_reader_did_not_see_does_not_count() {
     assert_eq!(answers(&[failed, asked(0, SIZE + 1)]), [false; 2]);
 }
 
-/// spec 6.1: no handoff, nothing to consume
+/// spec 6.1d: no handoff, nothing to consume
 #[test]
 fn an_empty_snapshot_never_completes() {
     let mut delivered = Delivered::default();
@@ -112,7 +112,7 @@ fn an_empty_snapshot_never_completes() {
     assert!(!delivered.record(read, 0));
 }
 
-/// spec 8.3: no request can stop the program
+/// spec 8.3c: no request can stop the program
 #[test]
 fn absurd_offsets_are_harmless() {
     let absurd = ReadSeen {
@@ -125,7 +125,7 @@ fn absurd_offsets_are_harmless() {
 }
 
 proptest! {
-    /// spec 6.3: complete exactly if every single byte was given out and the end was met
+    /// spec 6.3a: complete exactly if every single byte was given out and the end was met
     #[test]
     fn agrees_with_a_bitmap(
         size in 0..40u64,

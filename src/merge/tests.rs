@@ -1,4 +1,4 @@
-//! spec 6.1 and 6.2, checked against a merge that builds the whole text.
+//! spec 6.1a, 6.1b, 6.1c and 6.2a, checked against a merge that builds the whole text.
 
 use super::*;
 use proptest::prelude::*;
@@ -112,7 +112,7 @@ fn read_all(docs: &[Doc]) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// spec 6.1: no handoff, no byte
+/// spec 6.1d: no handoff, no byte
 #[test]
 fn nothing_pending_is_empty() {
     let layout = Layout::new(&[][..] as &[Doc]);
@@ -120,7 +120,7 @@ fn nothing_pending_is_empty() {
     assert_eq!(layout.pieces(&[][..] as &[Doc], 0, 4096), []);
 }
 
-/// spec 6.1: one handoff has no index
+/// spec 6.1a, 6.1b, 6.1c: one handoff has no index
 #[test]
 fn one_handoff() {
     let text = "<!-- handoff 1/1: proj/2026-11-22_142301_auth.md | 5 bytes | \
@@ -134,7 +134,7 @@ fn one_handoff() {
     );
 }
 
-/// spec 6.1: with two or more, the first lines are an index of the same
+/// spec 6.1b, 6.1c: with two or more, the first lines are an index of the same
 #[test]
 fn several_handoffs() {
     let docs = [doc("a.md", "first"), doc("b.md", "second\n")];
@@ -153,7 +153,7 @@ fn several_handoffs() {
     );
 }
 
-/// spec 6.2: never a multiple of 512, whatever the length; the space goes into the first line
+/// spec 6.2a: never a multiple of 512, whatever the length; the space goes into the first line
 #[test]
 fn sizes_are_padded() {
     for others in [&[][..], &[doc("a.md", "x\n")][..]] {
@@ -172,7 +172,7 @@ fn sizes_are_padded() {
     }
 }
 
-/// spec 6.1: names in the lines
+/// spec 6.1b: names in the lines
 #[test]
 fn names_are_escaped() {
     for (name, shown) in [
@@ -214,7 +214,7 @@ impl Entries for Counted<'_> {
     }
 }
 
-/// spec 6.2: a read of many handoffs looks at no more of them than it returns
+/// spec 6.2b: a read of many handoffs looks at no more of them than it returns
 #[test]
 fn a_read_costs_what_it_covers() {
     let docs: Vec<Doc> = (0..10_000)
@@ -253,7 +253,7 @@ impl Entries for Sparse {
 }
 
 proptest! {
-    /// spec 8.3: no sizes and no range can stop the program
+    /// spec 8.3c: no sizes and no range can stop the program
     #[test]
     fn absurd_sizes_are_harmless(
         sizes in prop::collection::vec(prop_oneof![any::<u64>(), Just(u64::MAX), Just(1 << 63)], 0..5),
@@ -338,7 +338,7 @@ fn any_docs() -> impl Strategy<Value = Vec<Doc>> {
 }
 
 proptest! {
-    /// spec 6.1, 6.2: each whole and byte for byte, the size exact
+    /// spec 6.1a, 6.2a: each whole and byte for byte, the size exact
     #[test]
     fn a_whole_read_is_the_merge(docs in any_docs()) {
         let layout = Layout::new(docs.as_slice());
@@ -348,7 +348,7 @@ proptest! {
         prop_assert_eq!(read(&docs, &layout, 0, layout.size()), text);
     }
 
-    /// spec 6.2: any read is that part of the whole
+    /// spec 6.2b: any read is that part of the whole
     #[test]
     fn any_read_is_a_part_of_the_whole(docs in any_docs(), offset in 0..3000u64, len in 0..3000u64) {
         let layout = Layout::new(docs.as_slice());
@@ -358,7 +358,7 @@ proptest! {
         prop_assert_eq!(read(&docs, &layout, offset, len), part);
     }
 
-    /// spec 6.2: whatever the buffer, reading on until the end gives the whole
+    /// spec 6.2b: whatever the buffer, reading on until the end gives the whole
     #[test]
     fn reads_in_a_row_give_the_whole(docs in any_docs(), buffer in 1..600u64) {
         let layout = Layout::new(docs.as_slice());
@@ -369,7 +369,7 @@ proptest! {
         prop_assert_eq!(text, merged(&docs));
     }
 
-    /// spec 6.1: no name forges a line, a field or the end of the comment, and each can be read back
+    /// spec 6.1b: no name forges a line, a field or the end of the comment, and each can be read back
     #[test]
     fn names_cannot_forge(path in any_name(), stays_as in any_name()) {
         let written = DateTime::UNIX_EPOCH.fixed_offset();

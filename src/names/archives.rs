@@ -80,7 +80,7 @@ impl std::error::Error for BadArchive {}
 mod tests {
     use super::*;
 
-    /// spec 3.6: the names are settable.
+    /// spec 3.6h: the names are settable.
     #[test]
     fn amended() {
         let mut archives = Archives::default();

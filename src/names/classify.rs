@@ -210,7 +210,7 @@ mod tests {
         StampedName::parse(OsStr::new(name)).expect(name)
     }
 
-    /// spec 4.6, pattern by pattern, and what just misses each
+    /// spec 4.6a, pattern by pattern, and what just misses each
     #[test]
     fn scratch_names() {
         for name in words(
@@ -243,7 +243,7 @@ mod tests {
         }
     }
 
-    /// spec 3.6, 4.6: what is hidden, and of it what rsync may have made
+    /// spec 3.6k, 4.6a: what is hidden, and of it what rsync may have made
     #[test]
     fn hidden_names() {
         for (name, rsync) in [
@@ -269,7 +269,7 @@ mod tests {
         assert!(!is_rsync_temporary(OsStr::new("x.md.Xa12bC")));
     }
 
-    /// spec 2, 4.5, 6.1, 6.5: every other class
+    /// spec 2, 4.5f, 6.1a, 6.5b: every other class
     #[test]
     fn other_classes() {
         for (name, class) in [
@@ -297,7 +297,7 @@ mod tests {
         }
     }
 
-    /// spec 3.7: which files that turn up become handoffs
+    /// spec 3.7a: which files that turn up become handoffs
     #[test]
     fn strays_that_are_adopted() {
         for name in [
@@ -323,7 +323,7 @@ mod tests {
         }
     }
 
-    /// spec 3.7: pending whatever the stem ends in; spec 3.4 for what is stamped but for its extension
+    /// spec 3.7a: pending whatever the stem ends in; spec 3.4a for what is stamped but for its extension
     #[test]
     fn what_strays_become() {
         let stamp = Stamp::parse(b"2026-11-22_142301").unwrap();

@@ -172,7 +172,7 @@ mod tests {
         slug.as_os_str().to_str().unwrap().to_owned()
     }
 
-    /// spec 3.2, clause by clause
+    /// spec 3.2b, clause by clause
     #[test]
     fn slugs_of_written_names() {
         for (written, slug) in [
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(slug.as_os_str(), "a-b", "no UTF-8");
     }
 
-    /// spec 3.2: cut at a character boundary
+    /// spec 3.2c: cut at a character boundary
     #[test]
     fn long_slugs_are_cut_between_characters() {
         assert_eq!(slug_of(&"a".repeat(255)), "a".repeat(210));
@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(slug_of(&done_at_cut), format!("{}-done", "a".repeat(205)));
     }
 
-    /// spec 4.7, 4.9: the slugs that no written name gives
+    /// spec 4.7a, 4.9a: the slugs that no written name gives
     #[test]
     fn slugs_of_our_own() {
         assert_eq!(Slug::pending().as_os_str(), "pending");

@@ -18,7 +18,7 @@ fn stamp() -> Stamp {
 
 // --- stamps ---
 
-/// spec 3.4: a real calendar time, and written no other way
+/// spec 3.4a: a real calendar time, and written no other way
 #[test]
 fn only_real_times_are_stamps() {
     for real in [
@@ -46,7 +46,7 @@ fn only_real_times_are_stamps() {
     }
 }
 
-/// spec 3.2: seconds are all a name holds, four digits all a year has
+/// spec 3.2a: seconds are all a name holds, four digits all a year has
 #[test]
 fn any_time_has_a_stamp() {
     let time = stamp().time().with_nanosecond(999_999_999).unwrap();
@@ -127,7 +127,7 @@ fn suffixes() {
     assert_eq!(done.to_string(), "2026-11-22_142301_auth_3_done.md");
 }
 
-/// spec 3.4: `.txt` or no extension counts too and becomes `.md`
+/// spec 3.4a: `.txt` or no extension counts too and becomes `.md`
 #[test]
 fn names_written_already_stamped_are_kept() {
     for ending in ["", ".txt", ".md", ".markdown"] {
@@ -150,7 +150,7 @@ fn names_written_already_stamped_are_kept() {
     assert_eq!(kept.to_os_string().len(), 255);
 }
 
-/// spec 3.5: what was found with no room for `_done` can be consumed all the same
+/// spec 3.5a: what was found with no room for `_done` can be consumed all the same
 #[test]
 fn the_longest_names_can_be_consumed() {
     for len in 226..=234 {
@@ -167,7 +167,7 @@ fn the_longest_names_can_be_consumed() {
     }
 }
 
-/// spec 3.2, 3.5: cutting must not bring to light an ending that reads as `_done`
+/// spec 3.2c, 3.5a: cutting must not bring to light an ending that reads as `_done`
 #[test]
 fn a_cut_never_marks_a_name() {
     let head = "a".repeat(224);
@@ -178,7 +178,7 @@ fn a_cut_never_marks_a_name() {
     assert_eq!(parsed(&expected), done);
 }
 
-/// spec 6.1: oldest first
+/// spec 6.1a: oldest first
 #[test]
 fn names_order_by_time() {
     let names = [
@@ -280,7 +280,7 @@ fn any_stamped() -> impl Strategy<Value = StampedName> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// spec 3.2: every time that can be built reads back, and orders as its text does
+    /// spec 3.2a: every time that can be built reads back, and orders as its text does
     #[test]
     fn stamps_read_back(a in any_stamp(), b in any_stamp()) {
         prop_assert_eq!(Stamp::parse(a.to_string().as_bytes()), Some(a));
@@ -295,7 +295,7 @@ proptest! {
         }
     }
 
-    /// spec 3.2, 3.3: whatever is done to a name, it fits and reads back, and says `_done` exactly where
+    /// spec 3.2c, 3.3: whatever is done to a name, it fits and reads back, and says `_done` exactly where
     /// the old protocol's `*_done.md` looks for it
     #[test]
     fn every_name_reads_back(name in any_stamped()) {
@@ -306,7 +306,7 @@ proptest! {
         prop_assert_eq!(classify(&text), NameClass::Stamped(name));
     }
 
-    /// spec 3.5, 6.6: both states of every name exist, with its stamp, and cutting keeps UTF-8 whole
+    /// spec 3.5a, 6.6a: both states of every name exist, with its stamp, and cutting keeps UTF-8 whole
     #[test]
     fn every_name_has_both_states(name in any_stamped()) {
         let (done, pending) = (name.consumed(), name.pending());
@@ -327,7 +327,7 @@ proptest! {
         prop_assert!(a.slug().as_os_str().as_bytes().ends_with(number.as_bytes()));
     }
 
-    /// spec 3.2: only what stays, nothing that goes
+    /// spec 3.2b: only what stays, nothing that goes
     #[test]
     fn slugs_hold_what_stays(name in written_name()) {
         let slug = Slug::from_written(os(&name));
@@ -347,7 +347,7 @@ proptest! {
         prop_assert_eq!(Slug::from_stem(text.as_bytes()), slug);
     }
 
-    /// spec 3.2: the whole name with every suffix fits 255 bytes, nothing cut
+    /// spec 3.2c: the whole name with every suffix fits 255 bytes, nothing cut
     #[test]
     fn written_slugs_leave_room(name in written_name()) {
         let slug = Slug::from_written(os(&name));
@@ -357,7 +357,7 @@ proptest! {
         prop_assert_eq!(all.to_string(), expected);
     }
 
-    /// spec 3.7: a stray's new name is a pending handoff's, with the time it had
+    /// spec 3.7a: a stray's new name is a pending handoff's, with the time it had
     #[test]
     fn strays_become_handoffs(name in written_name(), stamp in any_stamp()) {
         let becomes = adopted(os(&name), stamp);

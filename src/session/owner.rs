@@ -110,7 +110,7 @@ fn fnv_1a(bytes: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    /// spec 4.6: a session finds its scratch files again after a remount
+    /// spec 4.6f: a session finds its scratch files again after a remount
     #[test]
     fn read_as_it_is_written() {
         let process = Process {

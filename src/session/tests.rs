@@ -18,7 +18,7 @@ mod table;
 use real::Waiting;
 use table::*;
 
-/// spec 5: one Claude Code run is one session, whichever thread writes and whichever shell command it runs.
+/// spec 5.1: one Claude Code run is one session, whichever thread writes and whichever shell command it runs.
 #[test]
 fn an_agents_threads_and_detached_commands_are_its_session() {
     let table = Table::new();
@@ -46,7 +46,7 @@ fn an_agents_threads_and_detached_commands_are_its_session() {
     assert!(!resolver.same_process(98, 99));
 }
 
-/// spec 5: two agents that run side by side on one terminal are two sessions.
+/// spec 5.1: two agents that run side by side on one terminal are two sessions.
 #[test]
 fn agents_side_by_side_are_apart() {
     let table = Table::new();
@@ -65,7 +65,7 @@ fn agents_side_by_side_are_apart() {
     );
 }
 
-/// spec 5: "Codex patches files in a child `codex`": the outermost of an unbroken line, under a script's name too.
+/// spec 5.3: "Codex patches files in a child `codex`": the outermost of an unbroken line, under a script's name too.
 #[test]
 fn the_outermost_of_the_same_agent_counts() {
     let table = Table::new();
@@ -88,7 +88,7 @@ fn the_outermost_of_the_same_agent_counts() {
     );
 }
 
-/// spec 5: sandbox helpers break no line: Codex patches files in a `codex` of a sandbox of a `codex`.
+/// spec 5.3: sandbox helpers break no line: Codex patches files in a `codex` of a sandbox of a `codex`.
 #[test]
 fn sandbox_helpers_break_no_line() {
     let table = Table::new();
@@ -116,7 +116,7 @@ fn sandbox_helpers_break_no_line() {
     }
 }
 
-/// spec 6.5: a thread may have another name than its process.
+/// spec 6.5a: a thread may have another name than its process.
 #[test]
 fn a_threads_own_name() {
     let table = Table::new();
@@ -129,7 +129,7 @@ fn a_threads_own_name() {
     }
 }
 
-/// spec 5: the nearest agent, when one works for another.
+/// spec 5.1: the nearest agent, when one works for another.
 #[test]
 fn an_agent_within_another_is_a_session_of_its_own() {
     let table = Table::new();
@@ -148,7 +148,7 @@ fn an_agent_within_another_is_a_session_of_its_own() {
     );
 }
 
-/// spec 5: an agent known by its interpreter's script.
+/// spec 5.2: an agent known by its interpreter's script.
 #[test]
 fn a_script_is_an_agent() {
     let table = Table::new();
@@ -172,7 +172,7 @@ fn a_script_is_an_agent() {
     );
 }
 
-/// spec 5: each terminal is a session, and a detached child belongs to that of its nearest ancestor with one.
+/// spec 5.1: each terminal is a session, and a detached child belongs to that of its nearest ancestor with one.
 #[test]
 fn terminals_are_sessions() {
     let table = Table::new();
@@ -195,7 +195,7 @@ fn terminals_are_sessions() {
     assert_eq!(resolver.caller(22, 0).session, second);
 }
 
-/// spec 5: the kernel's session comes last; its leader may be gone already.
+/// spec 5.1: the kernel's session comes last; its leader may be gone already.
 #[test]
 fn without_a_terminal_the_kernels_session_counts() {
     let table = Table::new();
@@ -221,7 +221,7 @@ fn without_a_terminal_the_kernels_session_counts() {
     assert!(!resolver.session_alive(&session));
 }
 
-/// spec 5: `HANDOFF_SESSION` wins over everything, if it says something.
+/// spec 5.1: `HANDOFF_SESSION` wins over everything, if it says something.
 #[test]
 fn the_environment_names_the_session() {
     let table = Table::new();
@@ -243,7 +243,7 @@ fn the_environment_names_the_session() {
     );
 }
 
-/// spec 5: "Pid 0, or `/proc` out of reach, is one anonymous session per uid".
+/// spec 5.4: "Pid 0, or `/proc` out of reach, is one anonymous session per uid".
 #[test]
 fn the_unknown_are_one_session_for_each_user() {
     let table = Table::new();
@@ -259,7 +259,7 @@ fn the_unknown_are_one_session_for_each_user() {
     assert_ne!(resolver.caller(0, 7).session, resolver.caller(0, 8).session);
 }
 
-/// spec 5: with a part of `/proc` hidden, the next rule that can be decided holds.
+/// spec 5.1, 5.4: with a part of `/proc` hidden, the next rule that can be decided holds.
 #[test]
 fn what_is_hidden_is_done_without() {
     let table = Table::new();
@@ -291,7 +291,7 @@ fn what_is_hidden_is_done_without() {
     );
 }
 
-/// spec 5: "A session is a pid *and* its start time", for threads too.
+/// spec 5.5: "A session is a pid *and* its start time", for threads too.
 #[test]
 fn a_reused_pid_is_somebody_else() {
     let table = Table::new();
@@ -317,7 +317,7 @@ fn a_reused_pid_is_somebody_else() {
     );
 }
 
-/// spec 5: a parent younger than its child is not its parent.
+/// spec 5.5: a parent younger than its child is not its parent.
 #[test]
 fn a_reused_parent_pid_is_not_followed() {
     let table = Table::new();
@@ -334,7 +334,7 @@ fn a_reused_parent_pid_is_not_followed() {
     );
 }
 
-/// spec 5: `sh` becomes `claude` in the same process, for itself and for the children it has from then on.
+/// spec 5.1: `sh` becomes `claude` in the same process, for itself and for the children it has from then on.
 #[test]
 fn another_program_is_another_caller() {
     let table = Table::new();
@@ -366,7 +366,7 @@ fn another_program_is_another_caller() {
     );
 }
 
-/// spec 5: what an agent left in the background stays its own, after its parent died and after it ran `execve`.
+/// spec 5.1: what an agent left in the background stays its own, after its parent died and after it ran `execve`.
 #[test]
 fn an_orphan_keeps_its_session() {
     let table = Table::new();

@@ -223,7 +223,7 @@ pub fn is_hidden(name: &OsStr) -> bool {
 mod tests {
     use super::*;
 
-    /// spec 3.6: the record survives, whatever bytes the names hold.
+    /// spec 3.6a, 3.6j: the record survives, whatever bytes the names hold.
     #[test]
     fn round_trip() {
         let record = FirstMount {
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(FirstMount::from_bytes(&bytes[..bytes.len() - 3]), None);
     }
 
-    /// spec 3.6: what was ordinary stays so under its new name.
+    /// spec 3.6a, 3.6j: what was ordinary stays so under its new name.
     #[test]
     fn renamed_with_everything_below() {
         let mut record = FirstMount {

@@ -70,7 +70,7 @@ mod tests {
 
     use super::*;
 
-    /// spec 3.7: refused exactly while somebody has the file open for writing.
+    /// spec 3.7c: refused exactly while somebody has the file open for writing.
     #[test]
     fn refused_while_somebody_writes() {
         let dir = tempfile::tempdir().unwrap();
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(writers(&reader), Writers::None);
     }
 
-    /// spec 3.7: whoever opens the file for writing in the very moment neither waits for long nor ends this process.
+    /// spec 3.7c: whoever opens the file for writing in the very moment neither waits for long nor ends this process.
     #[test]
     fn a_writer_that_comes_in_between() {
         let dir = tempfile::tempdir().unwrap();

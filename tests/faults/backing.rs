@@ -65,7 +65,7 @@ fn says_once(errors: &str, words: &str) {
     assert_eq!(lines.count(), 1, "{words}: {errors}");
 }
 
-/// spec 8.1, 8.3: a backing directory that is removed while it is mounted: errors and no hang; made again and mounted again it
+/// spec 8.1e, 8.3c: a backing directory that is removed while it is mounted: errors and no hang; made again and mounted again it
 /// works.
 #[test]
 fn removed() {
@@ -87,8 +87,8 @@ fn removed() {
     daemon.stop();
 }
 
-/// The same, where the mountpoint itself holds the files: all of them are removed from under the mount, and the private
-/// directory with them.
+/// spec 8.1e, 8.3c: the same, where the mountpoint itself holds the files: all of them are removed from under the mount, and
+/// the private directory with them.
 #[test]
 fn emptied() {
     let _alone = crate::alone();
@@ -110,8 +110,8 @@ fn emptied() {
     daemon.stop();
 }
 
-/// spec 3.1, 8.1: a backing directory that is moved, and another one put in its place: the files are where the old one is now, and
-/// `status` says so.
+/// spec 3.1, 8.1e: a backing directory that is moved, and another one put in its place: the files are where the old one is now,
+/// and `status` says so.
 #[test]
 fn replaced() {
     let _alone = crate::alone();
@@ -130,7 +130,7 @@ fn replaced() {
     daemon.stop();
 }
 
-/// spec 8.1, 4.9, 6.3: a disk that becomes read-only: EROFS to every writer; what is pending can be read, stays pending and is
+/// spec 8.1e, 4.9a, 6.3a: a disk that becomes read-only: EROFS to every writer; what is pending can be read, stays pending and is
 /// delivered again; and when the disk can be written everything goes on.
 #[test]
 fn read_only() {
@@ -161,7 +161,7 @@ fn read_only() {
     says_once(&errors, "mounted read-only");
 }
 
-/// spec 8.1: the same for a user whose directory may not be written any more.
+/// spec 8.1e: the same for a user whose directory may not be written any more.
 #[test]
 fn not_writable() {
     let _alone = crate::alone();
@@ -204,7 +204,7 @@ fn not_writable() {
     daemon.stop();
 }
 
-/// spec 8.1, 8.3: a disk that is unmounted lazily goes on serving what has it open; `status` says that it is not in its place.
+/// spec 8.1e, 8.3c: a disk that is unmounted lazily goes on serving what has it open; `status` says that it is not in its place.
 #[test]
 fn unmounted_underneath() {
     let _alone = crate::alone();

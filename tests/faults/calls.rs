@@ -294,7 +294,7 @@ fn wait_for_workers(daemon: &Daemon) {
     }
 }
 
-/// What was written just now is given to a reader. A reader waits 100 ms at most for a close (spec 4.2), which a busy machine
+/// What was written just now is given to a reader. A reader waits 100 ms at most for a close (spec 4.2c), which a busy machine
 /// may need longer for.
 fn is_delivered(dir: &Path, line: &str, what: &str) {
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -306,7 +306,7 @@ fn is_delivered(dir: &Path, line: &str, what: &str) {
     }
 }
 
-/// spec 4.2, 4.9, 6.3, 8.3: whichever system call of the daemon fails, once or from then on.
+/// spec 4.2a, 4.9a, 6.3a, 8.3c: whichever system call of the daemon fails, once or from then on.
 #[test]
 fn every_call_of_the_daemon() {
     let _alone = crate::alone();

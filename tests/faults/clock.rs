@@ -17,7 +17,7 @@ fn settle(mount: &Mount) {
     }
 }
 
-/// spec 7.1, 7.2: back a year nothing vanishes; forward two years what was consumed vanishes and what is pending stays;
+/// spec 7.1a, 7.1c, 7.2a: back a year nothing vanishes; forward two years what was consumed vanishes and what is pending stays;
 /// names are unique throughout, and the order is that of the stamps.
 #[test]
 fn back_a_year_and_forward_two() {
@@ -67,7 +67,7 @@ fn back_a_year_and_forward_two() {
     assert_eq!(mount.slugs(), ["n_done"]);
 }
 
-/// spec 7.2, 3.3: while several write and one reads, the clock jumps back and forth: no two have one name, and every one
+/// spec 7.2a, 3.3: while several write and one reads, the clock jumps back and forth: no two have one name, and every one
 /// is delivered once.
 #[test]
 fn writers_and_a_jumping_clock() {

@@ -41,7 +41,7 @@ fn exhaust(dir: &Path, open: impl Fn(&Path, usize) -> io::Result<File>) -> Vec<F
     }
 }
 
-/// spec 8.3, 6.3, 6.5, 4.2: a daemon that may open no more files for its callers refuses the one open with EMFILE; reading,
+/// spec 8.3c, 6.3a, 6.5a, 4.2a: a daemon that may open no more files for its callers refuses the one open with EMFILE; reading,
 /// searching and listing go on, nothing is taken for gone, and closing is all it takes for everything to work again.
 #[test]
 fn clients_at_the_limit() {
@@ -91,7 +91,7 @@ fn clients_at_the_limit() {
     daemon.stop();
 }
 
-/// spec 8.2: where the hard limit allows, 10,000 files can be open in the mount, whatever the soft limit was.
+/// spec 8.2a: where the hard limit allows, 10,000 files can be open in the mount, whatever the soft limit was.
 #[test]
 fn ten_thousand_open_files() {
     let _alone = crate::alone();

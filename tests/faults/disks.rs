@@ -138,7 +138,7 @@ fn everything_on(mount: &mut Mount, fill: impl Fn(&Mount), free: impl Fn(&Mount)
     told
 }
 
-/// spec 4.9, 6.3, 3.9: a disk without room, at every byte of it.
+/// spec 4.9a, 6.3a, 3.9a: a disk without room, at every byte of it.
 #[test]
 fn full_of_bytes() {
     let _alone = crate::alone();
@@ -156,7 +156,7 @@ fn full_of_bytes() {
     );
 }
 
-/// spec 4.9, 6.3: a disk without room for another file.
+/// spec 4.9a, 6.3a: a disk without room for another file.
 #[test]
 fn full_of_files() {
     let _alone = crate::alone();
@@ -179,7 +179,7 @@ fn full_of_files() {
     );
 }
 
-/// spec 3.9: a version that there was no room to keep does not take the room that there was.
+/// spec 3.9d: a version that there was no room to keep does not take the room that there was.
 #[test]
 fn half_a_version_is_not_kept() {
     let _alone = crate::alone();
@@ -202,7 +202,7 @@ fn half_a_version_is_not_kept() {
     assert_eq!(mount.peek()[0].len(), 4 * 30_000 - 1);
 }
 
-/// spec 4.9: what an earlier close has published is no whole handoff when a later write to it fails.
+/// spec 4.9a: what an earlier close has published is no whole handoff when a later write to it fails.
 #[test]
 fn a_second_writer_that_fails() {
     let _alone = crate::alone();
@@ -212,7 +212,7 @@ fn a_second_writer_that_fails() {
     assert_eq!(mount.slugs(), ["x-partial"]);
 }
 
-/// spec 4.2: what could not be published is delivered once it can be, without a restart and long before the next sweep.
+/// spec 4.2a: what could not be published is delivered once it can be, without a restart and long before the next sweep.
 #[test]
 fn published_when_there_is_a_place_again() {
     let _alone = crate::alone();

@@ -110,10 +110,10 @@ fn contents_of(dir: &Path) -> BTreeMap<Vec<u8>, u64> {
     found
 }
 
-/// spec 3.1, 3.6, 3.7, 6.1, 6.2, 8.3, 8.4: a directory full of links out of it, fifos, sockets, devices, directories named like
-/// handoffs and files without rights is mounted by an ordinary user, looked at, read, written, renamed and removed through the
-/// mount, and mounted again: nothing blocks, no answer is not POSIX's, the merge is one, no content is lost by reading, and
-/// nobody opens anything outside.
+/// spec 3.1, 3.6a, 3.6l, 3.7a, 6.1a, 6.2a, 8.3c, 8.3d, 8.4a: a directory full of links out of it, fifos, sockets, devices,
+/// directories named like handoffs and files without rights is mounted by an ordinary user, looked at, read, written, renamed
+/// and removed through the mount, and mounted again: nothing blocks, no answer is not POSIX's, the merge is one, no content is
+/// lost by reading, and nobody opens anything outside.
 #[test]
 fn anything_in_the_backing_directory() {
     let _alone = crate::alone();
@@ -187,7 +187,7 @@ fn anything_in_the_backing_directory() {
     );
 }
 
-/// spec 6.1, 8.4: a pending handoff that its reader may not read keeps the others from nobody, and is merged once it may be.
+/// spec 6.1a, 8.4c: a pending handoff that its reader may not read keeps the others from nobody, and is merged once it may be.
 #[test]
 fn a_handoff_without_rights() {
     let _alone = crate::alone();
@@ -221,7 +221,7 @@ fn a_handoff_without_rights() {
     sandbox.run(["unmount", "m"]);
 }
 
-/// spec 3.6, 6.1: a directory that may not be read keeps nothing from being adopted.
+/// spec 3.6b, 6.1a: a directory that may not be read keeps nothing from being adopted.
 #[test]
 fn a_directory_without_rights_is_left_out_of_an_adoption() {
     let _alone = crate::alone();
@@ -234,8 +234,8 @@ fn a_directory_without_rights_is_left_out_of_an_adoption() {
     sandbox.run(["unmount", "m"]);
 }
 
-/// spec 3.7: a stray that cannot be adopted, because its directory may not be written, is not listed either where no look-up
-/// finds it, does not go with its directory, and is adopted once it can be.
+/// spec 3.7a, 3.7e: a stray that cannot be adopted, because its directory may not be written, is not listed either where no
+/// look-up finds it, does not go with its directory, and is adopted once it can be.
 #[test]
 fn a_stray_that_cannot_be_adopted() {
     let _alone = crate::alone();

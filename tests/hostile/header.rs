@@ -45,7 +45,7 @@ fn merged(docs: &Docs) -> Vec<u8> {
     text
 }
 
-/// spec 6.1: whatever the bodies say, and whatever is in the names, the sizes of the header lines lead to exactly the
+/// spec 6.1b: whatever the bodies say, and whatever is in the names, the sizes of the header lines lead to exactly the
 /// handoffs that were merged.
 #[test]
 fn sizes_tell_contents_from_headers() {
@@ -72,7 +72,7 @@ fn sizes_tell_contents_from_headers() {
     );
 }
 
-/// spec 6.1, 6.2, 3.4: the same through the kernel, from files that somebody put below under stamped names of their own
+/// spec 6.1a, 6.1b, 6.2a, 3.4a: the same through the kernel, from files that somebody put below under stamped names of their own
 /// choice, in queues of such names: what `.peek.md` and `pending.md` show is what lies there, and its size is right.
 #[test]
 fn through_the_kernel() {

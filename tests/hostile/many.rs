@@ -22,7 +22,7 @@ fn peak(daemon: &Daemon) -> u64 {
         .unwrap()
 }
 
-/// spec 3.7, 3.3: strays by the thousand, a fifth of which want one and the same name, are all adopted when they are mounted,
+/// spec 3.7a, 3.3: strays by the thousand, a fifth of which want one and the same name, are all adopted when they are mounted,
 /// each once, and are all merged; what that takes of memory is bounded.
 #[test]
 fn strays_by_the_thousand() {
@@ -75,7 +75,7 @@ fn strays_by_the_thousand() {
     assert!(read < (32 << 10) + 3 * count as u64, "{read} KiB");
 }
 
-/// spec 6.2: a handoff of a gigabyte is streamed: every byte is delivered, and the daemon's memory does not follow.
+/// spec 6.2a: a handoff of a gigabyte is streamed: every byte is delivered, and the daemon's memory does not follow.
 #[test]
 fn a_gigabyte_is_streamed() {
     let _alone = crate::alone();

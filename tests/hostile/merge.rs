@@ -1,4 +1,4 @@
-//! A reader of `pending.md` that trusts nothing but the sizes in the header lines (spec 6.1).
+//! A reader of `pending.md` that trusts nothing but the sizes in the header lines (spec 6.1b).
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;

@@ -110,9 +110,9 @@ fn attempt(mount: &Mount, random: &mut fastrand::Rng, name: &OsStr, content: &[u
     }
 }
 
-/// spec 3.2, 3.4, 4.1, 4.5, 4.6, 4.7, 4.10, 8.3, 8.4: whatever the name and whatever is done with it, the answer is one that
-/// POSIX knows for it; what was written is found under that name again and is delivered or lies there; a name that we
-/// made is safe to print and to use; and nothing turns up anywhere else.
+/// spec 3.2b, 3.2c, 3.4a, 3.4b, 4.1a, 4.5a, 4.5f, 4.6a, 4.6b, 4.7a, 4.10b, 8.3c, 8.4a: whatever the name and whatever is done
+/// with it, the answer is one that POSIX knows for it; what was written is found under that name again and is delivered or lies
+/// there; a name that we made is safe to print and to use; and nothing turns up anywhere else.
 #[test]
 fn every_name_every_operation() {
     let _alone = crate::alone();

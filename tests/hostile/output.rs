@@ -9,8 +9,8 @@ use crate::sandbox::Sandbox;
 const FORGED: &[u8] =
     b"2026-01-02_030405_a\n[2026-01-02T03:04:05Z ERROR handoff_fs] forged\x1b[2J\xff\xc2\x9b.md";
 
-/// spec 8.1: `.status.json` is JSON and `status` is printable, whatever a handoff is called; no name makes a line of the log, and
-/// none of them reaches a terminal as more than letters.
+/// spec 8.1b: `.status.json` is JSON and `status` is printable, whatever a handoff is called; no name makes a line of the log,
+/// and none of them reaches a terminal as more than letters.
 #[test]
 fn names_are_only_names() {
     let _alone = crate::alone();

@@ -120,8 +120,8 @@ fn texts(dir: &Path, found: &mut String) {
     }
 }
 
-/// spec 8.1, 8.3, 8.4, 3.8, 3.9: with anything in the place of each part of the private directory, a mount works or refuses with
-/// one line that names the path, the cause and the cure; either way it loses nothing, blocks on nothing, and opens nothing
+/// spec 8.1e, 8.3d, 8.4a, 3.8, 3.9a: with anything in the place of each part of the private directory, a mount works or refuses
+/// with one line that names the path, the cause and the cure; either way it loses nothing, blocks on nothing, and opens nothing
 /// outside.
 #[test]
 fn anything_in_the_private_directory() {
@@ -184,7 +184,7 @@ fn anything_in_the_private_directory() {
     );
 }
 
-/// spec 8.4, 6.3: the note of an unanswered read leads to nothing outside, and does not keep a mount from working.
+/// spec 8.4a, 6.3a: the note of an unanswered read leads to nothing outside, and does not keep a mount from working.
 #[test]
 fn a_note_leads_nowhere_else() {
     let _alone = crate::alone();
@@ -219,7 +219,7 @@ fn a_note_leads_nowhere_else() {
     assert_eq!(list(&sandbox.path("m/q")), [""; 0]);
 }
 
-/// spec 8.4: a private directory that another user made is not used; one of ours that was opened to others is shut again.
+/// spec 8.4b: a private directory that another user made is not used; one of ours that was opened to others is shut again.
 #[test]
 fn whose_private_directory() {
     let _alone = crate::alone();

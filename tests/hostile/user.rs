@@ -58,7 +58,7 @@ fn modes(dir: &Path, found: &mut Vec<(String, u32)>) {
     }
 }
 
-/// spec 8.4: no system call of another user on the mount, through its path or through what `/proc` says of the daemon, gets any
+/// spec 8.4b: no system call of another user on the mount, through its path or through what `/proc` says of the daemon, gets any
 /// other answer than EACCES or EPERM; nothing is read, changed, consumed or unmounted by it; and what lies below, with the
 /// private directory, is nobody else's to look at either.
 #[test]
@@ -118,8 +118,8 @@ fn another_user_gets_nothing() {
     );
 }
 
-/// spec 8.4, 3.6, 3.7: what another user puts into a backing directory that all may write to gives away nothing of its owner's,
-/// keeps nothing from being delivered, and takes over nothing.
+/// spec 8.4a, 8.4b, 3.6l, 3.7a: what another user puts into a backing directory that all may write to gives away nothing of its
+/// owner's, keeps nothing from being delivered, and takes over nothing.
 #[test]
 fn planted_by_another_user() {
     let _alone = crate::alone();

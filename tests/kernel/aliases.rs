@@ -5,7 +5,7 @@ use std::fs;
 use crate::actors::Actor;
 use crate::harness::Mount;
 
-/// spec 4.1, 4.3: each session has its own file under one name, and others none.
+/// spec 4.1a, 4.1c, 4.3a: each session has its own file under one name, and others none.
 #[test]
 fn each_session_its_own() {
     let mount = Mount::new();
@@ -23,7 +23,7 @@ fn each_session_its_own() {
     assert_eq!(mount.peek(), ["from-a", "from-b"]);
 }
 
-/// spec 4.3: an alias is not listed.
+/// spec 4.3a: an alias is not listed.
 #[test]
 fn not_listed() {
     let mount = Mount::new();
@@ -35,7 +35,7 @@ fn not_listed() {
     assert!(listed.contains("_n.md"), "{listed}");
 }
 
-/// spec 4.1: nobody overwrites a handoff through an unstamped name.
+/// spec 4.1c: nobody overwrites a handoff through an unstamped name.
 #[test]
 fn writing_again_is_another_handoff() {
     let mount = Mount::new();
@@ -47,7 +47,7 @@ fn writing_again_is_another_handoff() {
     assert_eq!(mount.sh("a", "cat n.md"), "two\n");
 }
 
-/// spec 4.1: two writers at once in one session, two files.
+/// spec 4.1c: two writers at once in one session, two files.
 #[test]
 fn two_writers_in_one_session() {
     let mount = Mount::new();
@@ -65,7 +65,7 @@ fn two_writers_in_one_session() {
     assert_eq!(bodies, ["first", "second"]);
 }
 
-/// spec 4.1: two writers that share no more than the kernel's session, two files.
+/// spec 4.1c: two writers that share no more than the kernel's session, two files.
 #[test]
 fn two_jobs_of_one_shell() {
     let mount = Mount::new();
@@ -82,7 +82,7 @@ fn two_jobs_of_one_shell() {
     assert_eq!(bodies, ["a", "b"]);
 }
 
-/// spec 4.1: two writers on one terminal, two files.
+/// spec 4.1c: two writers on one terminal, two files.
 #[test]
 fn two_jobs_on_one_terminal() {
     let mount = Mount::new();
@@ -104,7 +104,7 @@ fn two_jobs_on_one_terminal() {
     assert_eq!(bodies, ["a", "b"]);
 }
 
-/// spec 4.1: threads of one process that write one name at one time.
+/// spec 4.1c: threads of one process that write one name at one time.
 #[test]
 fn threads_of_one_process() {
     let mount = Mount::new();
@@ -133,7 +133,7 @@ for thread in threads: thread.join()
     }
 }
 
-/// spec 4.1: without O_TRUNC a draft starts as a copy, and the old handoff stays.
+/// spec 4.1b: without O_TRUNC a draft starts as a copy, and the old handoff stays.
 #[test]
 fn without_truncation_a_copy() {
     let mount = Mount::new();
@@ -145,7 +145,7 @@ fn without_truncation_a_copy() {
     assert_eq!(mount.sh("a", "cat n.md"), "XYcdef");
 }
 
-/// spec 4.1: opened to write and closed again, nothing has happened.
+/// spec 4.1b: opened to write and closed again, nothing has happened.
 #[test]
 fn opened_and_not_written() {
     let mount = Mount::new();
@@ -164,7 +164,7 @@ fn opened_and_not_written() {
     assert_eq!(mount.take("b"), ["text"]);
 }
 
-/// spec 4.1: an own alias that is still empty is reused, unless somebody is writing it.
+/// spec 4.1d: an own alias that is still empty is reused, unless somebody is writing it.
 #[test]
 fn empty_alias_is_reused() {
     let mount = Mount::new();
@@ -182,7 +182,7 @@ fn empty_alias_is_reused() {
     assert_eq!(bodies, ["four", "one", "three", "two"]);
 }
 
-/// spec 4.1: made with O_EXCL and opened again by its path, as python's mailbox does it.
+/// spec 4.1d: made with O_EXCL and opened again by its path, as python's mailbox does it.
 #[test]
 fn made_and_opened_again() {
     let mount = Mount::new();
@@ -209,7 +209,7 @@ fn made_and_opened_again() {
     assert_eq!(bodies, ["one", "other", "three", "two"]);
 }
 
-/// spec 4.1, 4.6: each message that python's mailbox stores is one handoff, its locks are none.
+/// spec 4.1a, 4.1d, 4.6e: each message that python's mailbox stores is one handoff, its locks are none.
 #[test]
 fn a_mailbox() {
     let mount = Mount::new();
@@ -241,7 +241,7 @@ for box in mailbox.mbox('box'), mailbox.Maildir('dir'), mailbox.MH('mh'):
     assert!(bodies.iter().all(|body| body.contains("Subject: hello")));
 }
 
-/// spec 4.1: O_EXCL is answered as for any file that is there, and O_CREAT without it is not.
+/// spec 4.1a: O_EXCL is answered as for any file that is there, and O_CREAT without it is not.
 #[test]
 fn exclusive_creation() {
     let mount = Mount::new();
@@ -257,7 +257,7 @@ fn exclusive_creation() {
     assert_eq!(a.fails("open('n.md', 'x')"), "EEXIST");
 }
 
-/// spec 4.3: `>>` appends to the session's own handoff, in place.
+/// spec 4.3b: `>>` appends to the session's own handoff, in place.
 #[test]
 fn appending() {
     let mount = Mount::new();
@@ -267,7 +267,7 @@ fn appending() {
     assert_eq!(mount.slugs().len(), 2);
 }
 
-/// spec 4.3: writers of one handoff share one draft.
+/// spec 4.3b: writers of one handoff share one draft.
 #[test]
 fn appending_together() {
     let mount = Mount::new();
@@ -302,7 +302,7 @@ fn appending_together() {
     }
 }
 
-/// spec 4.3: when it is consumed the alias goes on resolving; the next write under it starts a new handoff.
+/// spec 4.3c: when it is consumed the alias goes on resolving; the next write under it starts a new handoff.
 #[test]
 fn after_consumption() {
     let mount = Mount::new();
@@ -327,7 +327,7 @@ fn after_consumption() {
     }
 }
 
-/// spec 4.3: what was consumed is read-only through its alias.
+/// spec 4.3c: what was consumed is read-only through its alias.
 #[test]
 fn cut_after_consumption() {
     let mount = Mount::new();
@@ -339,7 +339,7 @@ fn cut_after_consumption() {
     assert_eq!(writer.run("open('n.md').read()"), "first");
 }
 
-/// spec 4.3: renaming onto it then starts a new handoff, too.
+/// spec 4.3c: renaming onto it then starts a new handoff, too.
 #[test]
 fn renamed_onto_after_consumption() {
     let mount = Mount::new();
@@ -356,7 +356,7 @@ fn renamed_onto_after_consumption() {
     assert!(mount.slugs().contains(&"m_done".to_owned()));
 }
 
-/// spec 4.1, 4.3: to its writer a file that is written anew, or edited, is the same file.
+/// spec 4.1b, 4.3a: to its writer a file that is written anew, or edited, is the same file.
 #[test]
 fn the_inode_stays() {
     let mount = Mount::new();
@@ -380,7 +380,7 @@ fn the_inode_stays() {
     }
 }
 
-/// spec 4.3: everything that can be done to a file can be done through its alias.
+/// spec 4.3a: everything that can be done to a file can be done through its alias.
 #[test]
 fn every_call_through_an_alias() {
     let mount = Mount::new();
@@ -414,7 +414,7 @@ fn every_call_through_an_alias() {
     assert_eq!(mount.slugs(), ["other_done"]);
 }
 
-/// spec 4.3: aliases end with the daemon.
+/// spec 4.3d: aliases end with the daemon.
 #[test]
 fn ends_with_the_daemon() {
     let mut mount = Mount::new();
@@ -425,7 +425,7 @@ fn ends_with_the_daemon() {
     assert_eq!(mount.peek(), ["x", "y"]);
 }
 
-/// spec 4.1, 4.3: what holds in the root holds in every queue, and one name in two queues is two aliases.
+/// spec 4.1a, 4.3a: what holds in the root holds in every queue, and one name in two queues is two aliases.
 #[test]
 fn in_a_queue() {
     let mount = Mount::new();

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::harness::Mount;
 
-/// spec 1, 4.1, 6.1, 6.3: write any file, read pending.md, and it is consumed.
+/// spec 1, 4.1a, 6.1a, 6.3a: write any file, read pending.md, and it is consumed.
 #[test]
 fn write_read_forget() {
     let mount = Mount::new();

@@ -1,4 +1,4 @@
-//! What copies, moves and synchronises, as it is (spec 4.1, 4.3, 4.5, 4.6).
+//! What copies, moves and synchronises, as it is (spec 4.1a, 4.1b, 4.3a, 4.5g, 4.6b).
 
 use std::fs;
 
@@ -16,7 +16,7 @@ fn outside() -> (TempDir, String) {
     (dir, path)
 }
 
-/// spec 4.1: cp makes a handoff, and another one when its target is there.
+/// spec 4.1a, 4.1b: cp makes a handoff, and another one when its target is there.
 #[test]
 fn cp() {
     let mount = Mount::new();
@@ -34,7 +34,7 @@ fn cp() {
     assert_eq!(mount.take("b").len(), 5);
 }
 
-/// spec 4.1, 4.5: cp within the mount, and cp that unlinks its target first.
+/// spec 4.1a, 4.5g: cp within the mount, and cp that unlinks its target first.
 #[test]
 fn cp_within() {
     let mount = Mount::new();
@@ -53,7 +53,7 @@ fn cp_within() {
     assert_eq!(bodies, ["two", "x", "x", "x"]);
 }
 
-/// spec 4.5: mv from another filesystem unlinks its target before it creates it; neither handoff is lost.
+/// spec 4.5g: mv from another filesystem unlinks its target before it creates it; neither handoff is lost.
 #[test]
 fn mv_from_elsewhere() {
     let mount = Mount::new();
@@ -70,7 +70,7 @@ fn mv_from_elsewhere() {
     assert_eq!(bodies, ["one", "two"]);
 }
 
-/// spec 4.5: mv out of the mount takes the handoff along.
+/// spec 4.5a, 4.5g: mv out of the mount takes the handoff along.
 #[test]
 fn mv_elsewhere() {
     let mount = Mount::new();
@@ -87,7 +87,7 @@ fn mv_elsewhere() {
     assert_eq!(mount.slugs(), ["m_done"]);
 }
 
-/// spec 4.3, 4.5: install unlinks, creates, and changes the mode by path.
+/// spec 4.3a, 4.5g: install unlinks, creates, and changes the mode by path.
 #[test]
 fn install() {
     let mount = Mount::new();
@@ -102,7 +102,7 @@ fn install() {
     assert_eq!(mount.take("b"), ["one", "two"]);
 }
 
-/// spec 4.1, 4.3: tee and dd.
+/// spec 4.1a, 4.1b, 4.3b: tee and dd.
 #[test]
 fn tee_and_dd() {
     let mount = Mount::new();
@@ -116,7 +116,7 @@ fn tee_and_dd() {
     assert!(bodies.contains(&"2\n3".to_owned()), "{bodies:?}");
 }
 
-/// spec 4.6: rsync writes a hidden name and renames it.
+/// spec 4.6a, 4.6b: rsync writes a hidden name and renames it.
 #[test]
 fn rsync() {
     let mount = Mount::new();
@@ -138,7 +138,7 @@ fn rsync() {
     assert!(mount.names().iter().all(|name| !name.starts_with('.')));
 }
 
-/// spec 4.6: rsync of a directory makes a handoff of each file.
+/// spec 4.6b: rsync of a directory makes a handoff of each file.
 #[test]
 fn rsync_directory() {
     let mount = Mount::new();
@@ -148,7 +148,7 @@ fn rsync_directory() {
     assert_eq!(mount.take("b").len(), 2);
 }
 
-/// spec 4.1, 4.3: rsync --inplace writes without O_TRUNC, and then comes back by path.
+/// spec 4.1b, 4.3a: rsync --inplace writes without O_TRUNC, and then comes back by path.
 #[test]
 fn rsync_inplace() {
     let mount = Mount::new();
@@ -164,7 +164,7 @@ fn rsync_inplace() {
     assert_eq!(mount.take("b"), ["one", "two"]);
 }
 
-/// spec 4.6: Python's way of replacing a file at once.
+/// spec 4.6b: Python's way of replacing a file at once.
 #[test]
 fn tempfile_and_replace() {
     let mount = Mount::new();
@@ -189,7 +189,7 @@ assert open('n.md').read() == '{text}'
     assert_eq!(mount.take("b"), ["one", "two"]);
 }
 
-/// spec 4.1, 4.3: what other tools do, by system call, each row of it (tools.md).
+/// spec 4.1a, 4.3a: what other tools do, by system call, each row of it (tools.md).
 #[test]
 fn busybox_writes() {
     let mount = Mount::new();
@@ -207,7 +207,7 @@ fn busybox_writes() {
     assert_eq!(bodies, ["one", "one", "two", "x", "y"]);
 }
 
-/// spec 4.1, 4.6: a mode that forbids to open the file does not keep its maker from writing it; and it can be changed.
+/// spec 4.1a, 4.6a: a mode that forbids to open the file does not keep its maker from writing it; and it can be changed.
 #[test]
 fn modes_that_forbid_to_open() {
     let mount = Mount::over(|dir| fs::create_dir(dir.join("ordinary")).unwrap(), |_| {});
@@ -230,7 +230,7 @@ fn modes_that_forbid_to_open() {
     assert_eq!(mount.sh("b", script), "one\n");
 }
 
-/// spec 4.1: what was made for its maker alone is nobody's to open again, as in any directory.
+/// spec 8.4c: what was made for its maker alone is nobody's to open again, as in any directory.
 #[test]
 fn opened_again_against_its_mode() {
     let mount = Mount::new();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::actors::Actor;
 use crate::harness::Mount;
 
-/// spec 4.2: what a close has acknowledged is published, whole.
+/// spec 4.2a: what a close has acknowledged is published, whole.
 #[test]
 fn published_by_close() {
     let mount = Mount::with(|options| options.sync = true);
@@ -23,7 +23,7 @@ fn published_by_close() {
     assert_eq!(mount.take("b"), ["all of it"]);
 }
 
-/// spec 4.2: published by the first close that follows a write, delivered by the last.
+/// spec 4.2a, 4.2c: published by the first close that follows a write, delivered by the last.
 #[test]
 fn published_by_the_first_close_delivered_by_the_last() {
     let mount = Mount::new();
@@ -40,7 +40,7 @@ fn published_by_the_first_close_delivered_by_the_last() {
     assert_eq!(mount.slugs(), ["n_done"]);
 }
 
-/// spec 4.2: two closes and one handoff.
+/// spec 4.2c: two closes and one handoff.
 #[test]
 fn subshells_share_one_handoff() {
     let mount = Mount::new();
@@ -49,7 +49,7 @@ fn subshells_share_one_handoff() {
     assert_eq!(mount.take("b"), ["1\n2\n3", "4\n5"]);
 }
 
-/// spec 4.2: whoever reads right after the close finds what was written.
+/// spec 4.2c: whoever reads right after the close finds what was written.
 #[test]
 fn read_after_close() {
     let mount = Mount::new();
@@ -61,7 +61,7 @@ fn read_after_close() {
     assert_eq!(mount.take("b"), [""; 0]);
 }
 
-/// spec 4.2: listed from its creation, and named by the status for as long as it stays open.
+/// spec 4.2d: listed from its creation, and named by the status for as long as it stays open.
 #[test]
 fn open_drafts_are_listed_and_reported() {
     let mount = Mount::new();
@@ -98,7 +98,7 @@ fn open_drafts_are_listed_and_reported() {
     assert_eq!(drafts(), []);
 }
 
-/// spec 4.2: fsync makes the content so far recoverable: it is in the private directory, under its name.
+/// spec 4.2b: fsync makes the content so far recoverable: it is in the private directory, under its name.
 #[test]
 fn fsync_of_a_draft() {
     let mount = Mount::with(|options| options.sync = true);
@@ -111,7 +111,7 @@ fn fsync_of_a_draft() {
     writer.run("os.close(f)");
 }
 
-/// spec 4.2: an error of publishing is the error of the close.
+/// spec 4.2a: an error of publishing is the error of the close.
 #[test]
 fn publishing_fails_the_close() {
     let mount = Mount::new();
@@ -126,7 +126,7 @@ fn publishing_fails_the_close() {
     assert!(mount.take("c").contains(&"y".to_owned()));
 }
 
-/// spec 4.1, 4.2: writers that come together each publish their own, whole.
+/// spec 4.1c, 4.2a: writers that come together each publish their own, whole.
 #[test]
 fn many_writers_at_once() {
     let mount = Mount::new();
@@ -175,7 +175,7 @@ fn touched_then_written() {
     assert_eq!(mount.take("b"), ["now"]);
 }
 
-/// spec 4.1, 8.4: below it has the mode that its writer's umask left, also when it is written anew or edited.
+/// spec 4.1b, 8.4c: below it has the mode that its writer's umask left, also when it is written anew or edited.
 #[test]
 fn modes() {
     let mount = Mount::new();
@@ -195,7 +195,7 @@ fn modes() {
     assert_eq!(modes(), "2 644");
 }
 
-/// spec 4.1, 4.8: created to be read only, it is published by its close all the same.
+/// spec 4.1a, 4.8: created to be read only, it is published by its close all the same.
 #[test]
 fn created_to_be_read() {
     let mount = Mount::new();
@@ -212,7 +212,7 @@ fn created_to_be_read() {
     assert_eq!(mount.names(), [""; 0]);
 }
 
-/// spec 4.2: written through a mapping, and in one piece that is larger than any request.
+/// spec 4.2a: written through a mapping, and in one piece that is larger than any request.
 #[test]
 fn mapped_and_large() {
     let mount = Mount::new();
@@ -230,7 +230,7 @@ fn mapped_and_large() {
     assert_eq!(mount.take("r"), ["0123456789abcdef".repeat(1 << 19)]);
 }
 
-/// spec 3.9, 4.2: a handoff that is written in pieces, by position and beyond its end, is what was written.
+/// spec 4.2a: a handoff that is written in pieces, by position and beyond its end, is what was written.
 #[test]
 fn written_in_pieces() {
     let mount = Mount::new();
@@ -243,7 +243,7 @@ fn written_in_pieces() {
     assert_eq!(mount.take("b"), ["abcde"]);
 }
 
-/// spec 4.1, 4.8: a program that opens its new file a second time before it has written anything (uutils cp does, to
+/// spec 4.1c, 4.1d, 4.8: a program that opens its new file a second time before it has written anything (uutils cp does, to
 /// clone it) writes one handoff; what it does write is never dropped.
 #[test]
 fn opened_again_before_it_was_written() {

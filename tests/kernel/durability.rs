@@ -1,4 +1,4 @@
-//! That what is acknowledged is durable (spec 4.2): which system calls the daemon makes, and in which order.
+//! That what is acknowledged is durable (spec 4.2a, 4.2b): which system calls the daemon makes, and in which order.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -154,7 +154,7 @@ const WRITES: &str = "echo x > n.md; mkdir -p q/r; echo x > q/r/deep.md; echo x 
 
 const MOVES: &str = "mv q/r/*deep.md 2026-01-02_030405_moved.md; mv 2026-01-02_030405_moved.md q/";
 
-/// spec 4.2: data, then the name, then the reply; and the directories that were made for it before.
+/// spec 4.2a: data, then the name, then the reply; and the directories that were made for it before.
 #[test]
 fn data_then_name_then_reply_needs_root() {
     let vim = Disguise::bash("vim");
@@ -181,7 +181,7 @@ fn data_then_name_then_reply_needs_root() {
     }
 }
 
-/// spec 4.2: an edit too; and a handoff that moves to another queue is in one of them after a power cut.
+/// spec 4.2a: an edit too; and a handoff that moves to another queue is in one of them after a power cut.
 #[test]
 fn edits_and_moves_needs_root() {
     let vim = Disguise::bash("vim");
@@ -230,7 +230,7 @@ fn edits_and_moves_needs_root() {
     }
 }
 
-/// spec 4.2: what is written through a descriptor of what was a scratch file is durable at its close.
+/// spec 4.2a: what is written through a descriptor of what was a scratch file is durable at its close.
 #[test]
 fn written_after_the_rename_needs_root() {
     let script = "exec 3> t.tmp; echo one >&3; mv t.tmp t.md; echo two >&3; exec 3>&-";
@@ -239,7 +239,7 @@ fn written_after_the_rename_needs_root() {
     assert!(calls.iter().any(synced), "{calls:#?}");
 }
 
-/// spec 4.2: `--no-sync` leaves out the fsyncs, nothing else.
+/// spec 4.2b: `--no-sync` leaves out the fsyncs, nothing else.
 #[test]
 fn no_sync_needs_root() {
     let sh = Path::new("bash");
@@ -318,7 +318,7 @@ impl Store for Slow {
     }
 }
 
-/// spec 4.2: of two processes that share one open file, neither is told that its close succeeded before what was
+/// spec 4.2a: of two processes that share one open file, neither is told that its close succeeded before what was
 /// written is durable.
 #[test]
 fn two_closes_at_once() {
@@ -368,7 +368,7 @@ fn two_closes_at_once() {
     is_closed.recv().unwrap();
 }
 
-/// spec 4.2: a handoff is delivered also where publishing has to give it a second name and take the first one away,
+/// spec 4.2a, 4.2c: a handoff is delivered also where publishing has to give it a second name and take the first one away,
 /// which to a watcher looks like somebody's beginning to write it.
 #[test]
 fn published_by_link() {

@@ -1,4 +1,4 @@
-//! Real editors, on an alias and on a stamped name (spec 4.4, 4.5, 3.9).
+//! Real editors, on an alias and on a stamped name (spec 4.4a, 4.4b, 4.5b, 3.9a).
 
 use std::fs;
 
@@ -49,7 +49,7 @@ fn edits(script: &str, leaves: &[&str]) {
 /// By itself vim makes no backups below /tmp, and then writes more simply.
 const VIM: &str = "vim -u NONE -n --cmd 'set backupskip=' -es -c '%s/one/two/' -c 'wq' $f";
 
-/// spec 4.4: vim, in each of its ways to write.
+/// spec 4.4a: vim, in each of its ways to write.
 #[test]
 fn vim() {
     for copy in ["yes", "no", "auto"] {
@@ -60,7 +60,7 @@ fn vim() {
     }
 }
 
-/// spec 4.3, 4.4: vim that has it open while it is consumed: what it writes then is a new handoff.
+/// spec 4.3c, 4.4a: vim that has it open while it is consumed: what it writes then is a new handoff.
 #[test]
 fn vim_after_consumption() {
     for copy in ["yes", "no", "auto"] {
@@ -77,7 +77,7 @@ fn vim_after_consumption() {
     }
 }
 
-/// spec 4.4, 4.5: vim that keeps a backup.
+/// spec 4.4a, 4.5f: vim that keeps a backup.
 #[test]
 fn vim_with_backup() {
     for copy in ["yes", "no"] {
@@ -86,13 +86,13 @@ fn vim_with_backup() {
     }
 }
 
-/// spec 4.4, 4.6: vim with its swap file, which is never merged.
+/// spec 4.4a, 4.6a: vim with its swap file, which is never merged.
 #[test]
 fn vim_with_swap() {
     edits(&VIM.replace("-n ", ""), &[]);
 }
 
-/// spec 4.1: vim writes a new file.
+/// spec 4.1a: vim writes a new file.
 #[test]
 fn vim_new() {
     let mount = Mount::new();
@@ -104,7 +104,7 @@ fn vim_new() {
     assert_eq!(mount.take("r"), ["hello again"]);
 }
 
-/// spec 4.4: nano, at a terminal.
+/// spec 4.4a: nano, at a terminal.
 #[test]
 fn nano() {
     let script = r#"python3 - $f <<'PYTHON'
@@ -125,19 +125,19 @@ PYTHON"#;
     edits(script, &[]);
 }
 
-/// spec 4.4: ed reads it and writes it in place.
+/// spec 4.4b: ed reads it and writes it in place.
 #[test]
 fn ed() {
     edits("printf '%s\\n' 's/one/two/' w q | ed -s $f", &[]);
 }
 
-/// spec 4.4, 4.6: sed -i.
+/// spec 4.4b, 4.6b: sed -i.
 #[test]
 fn sed() {
     edits("sed -i s/one/two/ $f", &[]);
 }
 
-/// spec 4.4, 4.5: sed -i with a backup.
+/// spec 4.4b, 4.5f: sed -i with a backup.
 #[test]
 fn sed_with_backup() {
     edits("sed -i.bak s/one/two/ $f", &[".bak"]);
@@ -145,26 +145,26 @@ fn sed_with_backup() {
     edits("sed -i~ s/one/two/ $f", &["~"]);
 }
 
-/// spec 4.4, 4.6: perl -i.
+/// spec 4.4b, 4.6b: perl -i.
 #[test]
 fn perl() {
     edits("perl -i -pe s/one/two/ $f", &[]);
 }
 
-/// spec 4.4, 4.5: perl -i with a backup.
+/// spec 4.4b, 4.5f: perl -i with a backup.
 #[test]
 fn perl_with_backup() {
     edits("perl -i.bak -pe s/one/two/ $f", &[".bak"]);
 }
 
-/// spec 4.4, 4.6: busybox sed, whose temporary name no pattern knows.
+/// spec 4.4b, 4.6c: busybox sed, whose temporary name no pattern knows.
 #[test]
 fn busybox_sed() {
     edits("busybox sed -i s/one/two/ $f", &[]);
     edits("busybox sed -i.bak s/one/two/ $f", &[".bak"]);
 }
 
-/// spec 4.4: busybox vi.
+/// spec 4.4a: busybox vi.
 #[test]
 fn busybox_vi() {
     let script = r#"python3 - $f <<'PYTHON'

@@ -23,7 +23,7 @@ def write(name, text):
     assert os.stat(name).st_size == len(text)
 ";
 
-/// spec 4.4, 4.6: an agent that has read what it wrote edits it; that has not, writes another one.
+/// spec 4.4b, 4.6b: an agent that has read what it wrote edits it; that has not, writes another one.
 #[test]
 fn agent_writes_by_rename() {
     let mount = Mount::new();
@@ -42,7 +42,7 @@ fn agent_writes_by_rename() {
     assert_eq!(mount.take("r"), ["one, edited", "two, edited"]);
 }
 
-/// spec 4.4: its process must have read it; a reading by another one of its session does not count.
+/// spec 4.4b: its process must have read it; a reading by another one of its session does not count.
 #[test]
 fn only_the_reader_edits() {
     let mount = Mount::new();
@@ -54,7 +54,7 @@ fn only_the_reader_edits() {
     assert_eq!(mount.peek(), ["one", "two"]);
 }
 
-/// spec 4.4: to open it is not to read it; nor is to read what has been replaced since.
+/// spec 4.4b: to open it is not to read it; nor is to read what has been replaced since.
 #[test]
 fn an_open_is_no_reading() {
     let mount = Mount::new();
@@ -68,7 +68,7 @@ fn an_open_is_no_reading() {
     assert_eq!(mount.take("r"), ["one", "edited", "three"]);
 }
 
-/// spec 4.4: any other program makes a new handoff each time, whatever it has read.
+/// spec 4.4b: any other program makes a new handoff each time, whatever it has read.
 #[test]
 fn other_programs_do_not_edit() {
     let mount = Mount::new();
@@ -80,7 +80,7 @@ fn other_programs_do_not_edit() {
     assert_eq!(mount.take("r"), ["one", "two", "three"]);
 }
 
-/// spec 4.4: the lists can be extended.
+/// spec 4.4c: the lists can be extended.
 #[test]
 fn more_editors() {
     let mount = Mount::with(|options| options.programs.amend(Role::Editor, "scribble").unwrap());
@@ -90,7 +90,7 @@ fn more_editors() {
     assert_eq!(mount.take("r"), ["two"]);
 }
 
-/// spec 4.4, 5: a script is known by its name, not by its interpreter's.
+/// spec 4.4b, 5.2: a script is known by its name, not by its interpreter's.
 #[test]
 fn agent_as_a_script() {
     let mount = Mount::new();
@@ -119,7 +119,7 @@ open('n.md', 'w').write(old + ', edited')
     assert_eq!(mount.take("r"), ["two, edited"]);
 }
 
-/// spec 4.4: readers find the old content or the new one, whole.
+/// spec 4.4d: readers find the old content or the new one, whole.
 #[test]
 fn an_edit_is_atomic() {
     let mount = Mount::new();
@@ -149,7 +149,7 @@ fn an_edit_is_atomic() {
     assert_eq!(replaced(&mount), ["the old text"]);
 }
 
-/// spec 4.4: an edit whose program is killed leaves the old content whole.
+/// spec 4.4d: an edit whose program is killed leaves the old content whole.
 #[test]
 fn a_killed_edit() {
     let mount = Mount::new();
@@ -163,7 +163,7 @@ fn a_killed_edit() {
     assert_eq!(mount.slugs(), ["n-partial_done", "n_done"]);
 }
 
-/// spec 4.4: what was consumed meanwhile has been delivered; the edit is a handoff of its own.
+/// spec 4.4d: what was consumed meanwhile has been delivered; the edit is a handoff of its own.
 #[test]
 fn consumed_while_it_is_edited() {
     let mount = Mount::new();
@@ -182,7 +182,7 @@ fn consumed_while_it_is_edited() {
     assert!(contents.contains(&"old".to_owned()), "{contents:?}");
 }
 
-/// spec 4.4, 4.5: retracted while it is edited: the edit's close is acknowledged, so its content is a handoff.
+/// spec 4.4b, 4.5g: retracted while it is edited: the edit's close is acknowledged, so its content is a handoff.
 #[test]
 fn retracted_while_it_is_edited() {
     let mount = Mount::new();
@@ -199,7 +199,7 @@ fn retracted_while_it_is_edited() {
     assert!(contents.contains(&"old".to_owned()), "{contents:?}");
 }
 
-/// spec 4.4: an edit that ends as it began changes nothing.
+/// spec 4.4a: an edit that ends as it began changes nothing.
 #[test]
 fn an_edit_of_nothing() {
     let mount = Mount::new();
@@ -213,7 +213,7 @@ fn an_edit_of_nothing() {
     assert_eq!(mount.take("r"), ["text"]);
 }
 
-/// spec 3.9, 4.5: a stamped name is written in place; what that replaced is kept.
+/// spec 3.9a, 4.5a, 4.5b, 4.5d: a stamped name is written in place; what that replaced is kept.
 #[test]
 fn stamped_names_are_written_in_place() {
     let mount = Mount::new();
@@ -263,7 +263,7 @@ fn stamped_names_are_written_in_place() {
     }
 }
 
-/// spec 4.5, 4.4: to open a stamped name with O_TRUNC is an edit, whatever the program: readers find the old content or the
+/// spec 4.5b, 4.4d: to open a stamped name with O_TRUNC is an edit, whatever the program: readers find the old content or the
 /// new one, whole, and writers that come meanwhile share the draft.
 #[test]
 fn a_stamped_name_is_edited() {
@@ -296,7 +296,7 @@ fn a_stamped_name_is_edited() {
     assert_eq!(replaced(&mount), ["the old text"]);
 }
 
-/// spec 4.5, 4.4: a program that edits need not say O_TRUNC.
+/// spec 4.5b, 4.4d: a program that edits need not say O_TRUNC.
 #[test]
 fn a_stamped_name_in_an_editor() {
     let mount = Mount::new();
@@ -332,7 +332,7 @@ fn a_stamped_name_in_an_editor() {
     assert_eq!(replaced(&mount), [""; 0]);
 }
 
-/// spec 4.5: while somebody has it open for writing it is cut in place, and what it held is kept.
+/// spec 4.5d: while somebody has it open for writing it is cut in place, and what it held is kept.
 #[test]
 fn a_stamped_name_that_is_being_written() {
     let mount = Mount::new();
@@ -349,7 +349,7 @@ fn a_stamped_name_that_is_being_written() {
     assert_eq!(replaced(&mount), ["the old text"]);
 }
 
-/// spec 4.5: what is emptied is empty for its writer as soon as it is closed.
+/// spec 4.5c: what is emptied is empty for its writer as soon as it is closed.
 #[test]
 fn a_stamped_name_is_emptied() {
     let mount = Mount::new();
@@ -371,7 +371,7 @@ fn a_stamped_name_is_emptied() {
     assert_eq!(mount.peek(), [""; 0]);
 }
 
-/// spec 4.5: also before the RELEASE comes, which is asynchronous.
+/// spec 4.5c: also before the RELEASE comes, which is asynchronous.
 #[test]
 fn a_stamped_name_is_emptied_and_not_released() {
     let mount = Mount::new();
@@ -402,7 +402,7 @@ fn a_stamped_name_is_emptied_and_not_released() {
     assert_eq!(look(other), 0);
 }
 
-/// spec 4.5: what is written anew under a consumed name stays consumed.
+/// spec 4.5b: what is written anew under a consumed name stays consumed.
 #[test]
 fn a_consumed_name_is_edited() {
     let mount = Mount::new();
@@ -416,7 +416,7 @@ fn a_consumed_name_is_edited() {
     assert_eq!(replaced(&mount), ["old\n"]);
 }
 
-/// spec 4.5, 5: also by a caller outside our PID namespace, whose thread nobody knows.
+/// spec 4.5b, 5.4: also by a caller outside our PID namespace, whose thread nobody knows.
 #[test]
 fn a_stamped_name_is_edited_by_nobody() {
     let mount = Mount::new();
@@ -446,7 +446,7 @@ fn a_stamped_name_is_edited_by_nobody() {
     assert_eq!(mount.take("r"), ["new"]);
 }
 
-/// spec 3.9, 4.5: what was cut in place by a writer that was killed before it wrote anything has its content back.
+/// spec 3.9e, 4.5d: what was cut in place by a writer that was killed before it wrote anything has its content back.
 #[test]
 fn cut_short_in_place() {
     let mount = Mount::new();
@@ -470,7 +470,7 @@ fn cut_short_in_place() {
     assert_eq!(replaced(&mount), ["old"]);
 }
 
-/// spec 3.9: of one handoff the sixteen latest versions are kept.
+/// spec 3.9d: of one handoff the sixteen latest versions are kept.
 #[test]
 fn the_latest_versions() {
     let mount = Mount::new();
@@ -489,7 +489,7 @@ fn the_latest_versions() {
     assert_eq!(replaced(&mount), expected);
 }
 
-/// spec 3.9: the copy of a file with holes has them too.
+/// spec 3.9a: the copy of a file with holes has them too.
 #[test]
 fn a_copy_keeps_the_holes() {
     let mount = Mount::new();
@@ -514,7 +514,7 @@ fn a_copy_keeps_the_holes() {
     assert_eq!(mount.take("r"), ["head"]);
 }
 
-/// spec 3.9: while one version is copied, which takes as long as it takes, others go on.
+/// spec 3.9a: while one version is copied, which takes as long as it takes, others go on.
 #[test]
 fn a_slow_copy_stops_nobody_needs_root() {
     let mut below = None;
@@ -541,7 +541,7 @@ fn a_slow_copy_stops_nobody_needs_root() {
     assert_eq!(fs::metadata(mount.below(name)).unwrap().len(), 1);
 }
 
-/// spec 3.9, 7.1: replaced versions go with the retention time.
+/// spec 3.9a, 7.1c: replaced versions go with the retention time.
 #[test]
 fn replaced_versions_expire() {
     let mount = Mount::new();
@@ -562,7 +562,7 @@ fn replaced_versions_expire() {
     assert_eq!(mount.peek(), ["new"]);
 }
 
-/// spec 3.9, 4.4: an edit that was about to begin when its editor was killed is not published as an empty one.
+/// spec 3.9a, 4.4d: an edit that was about to begin when its editor was killed is not published as an empty one.
 #[test]
 fn killed_before_it_opened() {
     let mount = Mount::new();
@@ -573,7 +573,7 @@ fn killed_before_it_opened() {
     assert_eq!(mount.peek(), ["old"]);
 }
 
-/// spec 3.9, 4.4: nor by the RELEASE of the handle that wrote the old text, which may come as late as this.
+/// spec 3.9a, 4.4d: nor by the RELEASE of the handle that wrote the old text, which may come as late as this.
 #[test]
 fn released_before_it_opened() {
     let mount = Mount::new();
@@ -598,7 +598,7 @@ fn begins_an_edit(mount: &Mount, editor: &Actor) {
     fs.forget(found.node, 1);
 }
 
-/// spec 4.4: emptied through a second descriptor, while a first one that wrote nothing is open.
+/// spec 4.4a: emptied through a second descriptor, while a first one that wrote nothing is open.
 #[test]
 fn emptied_beside_an_open_one() {
     let mount = Mount::new();

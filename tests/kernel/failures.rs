@@ -46,7 +46,7 @@ fn errno<T: std::fmt::Debug>(result: std::io::Result<T>) -> i32 {
     result.unwrap_err().raw_os_error().unwrap()
 }
 
-/// spec 4.9: a full disk is the writer's ENOSPC; what did get written is a partial one, never whole; and what was
+/// spec 4.9a: a full disk is the writer's ENOSPC; what did get written is a partial one, never whole; and what was
 /// there before can still be read and consumed.
 #[test]
 fn a_full_disk_needs_root() {
@@ -65,7 +65,7 @@ fn a_full_disk_needs_root() {
     assert_eq!(mount.take("b"), ["after"]);
 }
 
-/// spec 4.9: when not a byte could be written there is nothing to deliver, and nothing is left that looks whole.
+/// spec 4.9a: when not a byte could be written there is nothing to deliver, and nothing is left that looks whole.
 #[test]
 fn a_disk_that_is_full_already_needs_root() {
     let (mount, _disk) = small("64k");
@@ -90,7 +90,7 @@ fn a_disk_that_is_full_already_needs_root() {
     assert_eq!(mount.peek(), ["x"]);
 }
 
-/// spec 4.9: a failed edit leaves the old content, whole; the same writer's second attempt is a whole handoff.
+/// spec 4.9a: a failed edit leaves the old content, whole; the same writer's second attempt is a whole handoff.
 #[test]
 fn a_failed_edit_and_a_second_attempt() {
     let mount = Mount::with(|options| {
@@ -115,7 +115,7 @@ fn a_failed_edit_and_a_second_attempt() {
     assert!(mount.slugs().iter().any(|slug| slug.starts_with('z')));
 }
 
-/// spec 4.9: past `--max-size` is EFBIG, by write, append and truncate, and at the limit it is not.
+/// spec 4.9a: past `--max-size` is EFBIG, by write, append and truncate, and at the limit it is not.
 #[test]
 fn too_large() {
     let mount = Mount::with(|options| options.max_size = Some(10));
@@ -169,7 +169,7 @@ fn die(signal: &str, mount: &Mount) -> ExitStatus {
     python.args(["-c", &script]).status().unwrap()
 }
 
-/// spec 4.9: a process that dies by a signal with what it wrote still open has not finished it; one that exits without
+/// spec 4.9b: a process that dies by a signal with what it wrote still open has not finished it; one that exits without
 /// closing has.
 #[test]
 fn a_writer_that_is_killed() {
@@ -182,7 +182,7 @@ fn a_writer_that_is_killed() {
     }
 }
 
-/// spec 4.9: who is killed without having written, while others write on, spoils nothing.
+/// spec 4.9b: who is killed without having written, while others write on, spoils nothing.
 #[test]
 fn a_bystander_that_is_killed() {
     let mount = Mount::new();
@@ -194,7 +194,7 @@ fn a_bystander_that_is_killed() {
     assert!(!mount.slugs().iter().any(|slug| slug.contains("partial")));
 }
 
-/// spec 4.9: a killed edit leaves the old content in place, and what it wrote as a partial one.
+/// spec 4.9b: a killed edit leaves the old content in place, and what it wrote as a partial one.
 #[test]
 fn an_edit_that_is_killed() {
     let mount = Mount::with(|options| {
@@ -209,7 +209,7 @@ fn an_edit_that_is_killed() {
     assert_eq!(bodies, ["half", "old"]);
 }
 
-/// spec 4.9, 4.2: a disk that can no longer take the name is the error of the close, and what was written is not lost.
+/// spec 4.9a, 4.2a: a disk that can no longer take the name is the error of the close, and what was written is not lost.
 #[test]
 fn errors_of_publishing_are_the_closes() {
     let mount = Mount::new();
@@ -230,7 +230,7 @@ fn errors_of_publishing_are_the_closes() {
     assert_eq!(mount.peek(), ["kept"]);
 }
 
-/// spec 4.2: a reader that comes right after a close without a write waits for it too: nothing is missed because it was
+/// spec 4.2c: a reader that comes right after a close without a write waits for it too: nothing is missed because it was
 /// touched just now.
 #[test]
 fn touched_just_now() {
@@ -246,7 +246,7 @@ fn touched_just_now() {
     }
 }
 
-/// spec 4.2, 8.3: a program that is executed while what its process wrote is still open closes it in the middle of
+/// spec 4.2a, 8.3d: a program that is executed while what its process wrote is still open closes it in the middle of
 /// exec(2): nobody waits for ever, and what was written is whole.
 #[test]
 fn closed_by_exec() {
@@ -260,7 +260,7 @@ fn closed_by_exec() {
     assert_eq!(taken, ["one", "two"]);
 }
 
-/// spec 3.9, 4.9: where the disk is full, replaced versions go, the oldest first, before a writer hears of it.
+/// spec 3.9d, 4.9a: where the disk is full, replaced versions go, the oldest first, before a writer hears of it.
 #[test]
 fn replaced_versions_make_room_needs_root() {
     let (mount, _disk) = small("400k");

@@ -56,7 +56,7 @@ fn tree(dir: &Path) -> Vec<(String, Option<Vec<u8>>)> {
     found
 }
 
-/// spec 3.6: the first mount, and looking around in it, renames and deletes nothing.
+/// spec 3.6a: the first mount, and looking around in it, renames and deletes nothing.
 #[test]
 fn the_first_mount_changes_nothing() {
     let mut before = Vec::new();
@@ -81,7 +81,7 @@ fn the_first_mount_changes_nothing() {
     assert_eq!(tree(&mount.below("")), before);
 }
 
-/// spec 3.6: stamped files are handoffs, at any depth; other files are ordinary: shown, readable, never merged. The
+/// spec 3.6a, 3.6f: stamped files are handoffs, at any depth; other files are ordinary: shown, readable, never merged. The
 /// directories are queues.
 #[test]
 fn what_was_there_is_ordinary() {
@@ -110,7 +110,7 @@ fn what_was_there_is_ordinary() {
     assert_eq!(mount.peek().len(), 5);
 }
 
-/// spec 3.6: an ordinary file stays so when it or its directory is renamed, also after a remount.
+/// spec 3.6a: an ordinary file stays so when it or its directory is renamed, also after a remount.
 #[test]
 fn ordinary_stays_ordinary() {
     let mut mount = Mount::over(furnished, |_| {});
@@ -128,7 +128,7 @@ fn ordinary_stays_ordinary() {
     }
 }
 
-/// spec 3.6, 4.1: once an ordinary file is removed below, mounted or not, a file of its name is a stray again; one that is
+/// spec 3.6a, 3.7a: once an ordinary file is removed below, mounted or not, a file of its name is a stray again; one that is
 /// replaced there stays ordinary.
 #[test]
 fn ordinary_no_longer() {
@@ -149,7 +149,7 @@ fn ordinary_no_longer() {
     assert_eq!(bodies, ["deep plan", "one", "the plan", "two"]);
 }
 
-/// spec 3.6, 4.7: a real pending.md with content becomes a handoff, in every queue; one without a byte is left alone.
+/// spec 3.6a, 4.7a: a real pending.md with content becomes a handoff, in every queue; one without a byte is left alone.
 #[test]
 fn a_real_pending_md() {
     let mount = Mount::over(
@@ -169,7 +169,7 @@ fn a_real_pending_md() {
     mount.sh("a", "rmdir q/r");
 }
 
-/// spec 3.6: hidden directories pass through at any depth, ordinary ones too: git works in both.
+/// spec 3.6g, 3.6k: hidden directories pass through at any depth, ordinary ones too: git works in both.
 #[test]
 fn git_works_in_passed_through_directories() {
     let mount = Mount::new();
@@ -188,7 +188,7 @@ fn git_works_in_passed_through_directories() {
     assert_eq!(mount.peek(), Vec::<String>::new());
 }
 
-/// spec 3.6, 8.4: symbolic links are neither shown nor followed, whatever they are called and wherever they are.
+/// spec 3.6l, 8.4a: symbolic links are neither shown nor followed, whatever they are called and wherever they are.
 #[test]
 fn symbolic_links_do_not_exist() {
     let outside = tempfile::tempdir().unwrap();
@@ -232,7 +232,7 @@ fn symbolic_links_do_not_exist() {
     assert_eq!(list(&outside.path().join("dir")), Vec::<String>::new());
 }
 
-/// spec 3.6, 8.4: a directory that others replace by a symbolic link below is not followed either, also by those who
+/// spec 3.6l, 8.4a: a directory that others replace by a symbolic link below is not followed either, also by those who
 /// know it already.
 #[test]
 fn a_directory_that_becomes_a_link_is_gone() {
@@ -248,7 +248,7 @@ fn a_directory_that_becomes_a_link_is_gone() {
     assert_eq!(list(outside.path()), Vec::<String>::new());
 }
 
-/// spec 3.6: consumed handoffs that the first mount finds past their time are hidden and never deleted, at any depth, under
+/// spec 3.6j: consumed handoffs that the first mount finds past their time are hidden and never deleted, at any depth, under
 /// whatever name their directory has, nor is a directory that holds one.
 #[test]
 fn what_had_expired_before_is_never_deleted() {
@@ -285,7 +285,7 @@ fn what_had_expired_before_is_never_deleted() {
     assert_eq!(list(&mount.below("work/deeper")), [DONE]);
 }
 
-/// spec 3.6, 4.10: the directory of a consumed handoff that had expired before the first mount is not removed, by rmdir or by
+/// spec 3.6j, 4.10a: the directory of a consumed handoff that had expired before the first mount is not removed, by rmdir or by
 /// a rename onto it; nor does making its name anew delete the file.
 #[test]
 fn a_directory_with_what_had_expired_stays() {
@@ -313,7 +313,7 @@ fn a_directory_with_what_had_expired_stays() {
     assert_eq!(below, "k\n");
 }
 
-/// spec 3.6: with `--adopt` text files of the root become handoffs; other files, and those in directories, stay ordinary.
+/// spec 3.6b, 3.6c: with `--adopt` text files of the root become handoffs; other files, and those in directories, stay ordinary.
 /// So they do by themselves where the program says so, but at a first mount only.
 #[test]
 fn adopted_at_the_first_mount() {
@@ -334,7 +334,7 @@ fn adopted_at_the_first_mount() {
     }
 }
 
-/// spec 3.6: `--adopt` at a later mount takes in what the first one had left ordinary; the name of the mountpoint alone does
+/// spec 3.6b: `--adopt` at a later mount takes in what the first one had left ordinary; the name of the mountpoint alone does
 /// not.
 #[test]
 fn adopting_later() {
@@ -362,7 +362,7 @@ fn version_1(dir: &Path, ordinary: &[&str], expired: &[&str]) {
     fs::write(dir.join(".handoff-fs/first-mount"), bytes).unwrap();
 }
 
-/// spec 3.6: a mount that an older version began: nothing becomes pending that was not, nothing is renamed or deleted. Its
+/// spec 3.6a, 3.6f: a mount that an older version began: nothing becomes pending that was not, nothing is renamed or deleted. Its
 /// ordinary directories are queues now, but for those with stamped files or a pending.md of their own.
 #[test]
 fn a_record_of_the_version_before() {
@@ -405,7 +405,7 @@ fn a_record_of_the_version_before() {
     assert_eq!(mount.peek().len(), 3);
 }
 
-/// spec 3.6: a directory that an older version made a queue, and that has handoffs, stays one, whatever it is called.
+/// spec 3.6f: a directory that an older version made a queue, and that has handoffs, stays one, whatever it is called.
 #[test]
 fn a_queue_of_the_version_before_stays_one() {
     let mut mount = Mount::over(

@@ -1,4 +1,4 @@
-//! Hidden names pass through (spec 3.6), and what they are to renames (spec 4.6).
+//! Hidden names pass through (spec 3.6k), and what they are to renames (spec 4.6b).
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +10,7 @@ use crate::harness::{Mount, list};
 
 const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// spec 3.6: what an agent writes under a hidden name lies there under that name, at any depth, before the first mount and
+/// spec 3.6k: what an agent writes under a hidden name lies there under that name, at any depth, before the first mount and
 /// after it; nobody merges it, and it never expires.
 #[test]
 fn under_their_own_name() {
@@ -81,7 +81,7 @@ fn under_their_own_name() {
     assert_eq!(mount.names_below(), [""; 0]);
 }
 
-/// spec 3.6: nothing of section 4 holds in a hidden directory.
+/// spec 3.6g, 3.6k: nothing of section 4 holds in a hidden directory.
 #[test]
 fn in_a_hidden_directory() {
     let mount = Mount::new();
@@ -102,7 +102,7 @@ fn in_a_hidden_directory() {
     assert_eq!(mount.peek(), [""; 0]);
 }
 
-/// spec 4.6: renaming a hidden file to an unstamped name publishes it, or a stamped one; linking it does, too.
+/// spec 4.6b: renaming a hidden file to an unstamped name publishes it, or a stamped one; linking it does, too.
 #[test]
 fn published_by_rename() {
     let mount = Mount::new();
@@ -130,7 +130,7 @@ fn published_by_rename() {
     assert_eq!(mount.take("b"), ["x", "y", "z"]);
 }
 
-/// spec 4.5: a handoff that is renamed to a hidden name is none any more, and lies there; renamed back it is one again.
+/// spec 4.5f: a handoff that is renamed to a hidden name is none any more, and lies there; renamed back it is one again.
 #[test]
 fn a_handoff_that_is_hidden() {
     let mount = Mount::new();
@@ -152,7 +152,7 @@ fn a_handoff_that_is_hidden() {
     );
 }
 
-/// spec 4.6: a name as rsync's temporary files have it is a scratch file when it is made with O_EXCL, and else a hidden
+/// spec 4.6a: a name as rsync's temporary files have it is a scratch file when it is made with O_EXCL, and else a hidden
 /// file as any other.
 #[test]
 fn made_as_rsync_does() {
@@ -172,7 +172,7 @@ fn made_as_rsync_does() {
     assert_eq!(mount.names(), [".n.md.Yb34cD"]);
 }
 
-/// spec 3.6: git works in the mount itself and in a queue, and takes nothing of what is pending.
+/// spec 3.6k: git works in the mount itself and in a queue, and takes nothing of what is pending.
 #[test]
 fn git_in_the_mount() {
     let mount = Mount::new();

@@ -55,7 +55,7 @@ fn is_gone(path: &Path) -> bool {
     fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
-/// spec 3.1, 4.2, 4.6, 6.2: whatever is listed is listed once, with the inode number that stat(2) shows, and what stat(2)
+/// spec 3.1, 4.2d, 4.6a, 6.2a: whatever is listed is listed once, with the inode number that stat(2) shows, and what stat(2)
 /// shows is true; also the second time, and among many.
 #[test]
 fn every_kind_of_name() {
@@ -137,7 +137,7 @@ fn never_believed_beside_a_queue() {
     }
 }
 
-/// spec 8.3: who works in a queue goes on doing so, and what is mounted on one stays there, whatever changes beside it: also
+/// spec 4.10a: who works in a queue goes on doing so, and what is mounted on one stays there, whatever changes beside it: also
 /// when the queue was made right after a listing.
 #[test]
 fn queues_survive_what_changes_beside_them() {
@@ -192,7 +192,7 @@ fn queues_survive_what_changes_beside_them() {
     }
 }
 
-/// A directory that somebody makes below the mount right after a listing can be worked in and mounted on at once.
+/// spec 3.1, 4.10a: a directory that somebody makes below the mount right after a listing can be worked in and mounted on at once.
 #[test]
 fn directories_made_below_right_after() {
     let mount = mount();
@@ -217,7 +217,7 @@ fn directories_made_below_right_after() {
     assert!(worker.run("os.getcwd()").ends_with("/queue"));
 }
 
-/// spec 6.3: what a listing that is still open has shown is found no more when it was consumed.
+/// spec 6.3a: what a listing that is still open has shown is found no more when it was consumed.
 #[test]
 fn while_a_listing_is_open() {
     let mount = mount();
@@ -234,7 +234,7 @@ fn while_a_listing_is_open() {
     drop(open);
 }
 
-/// spec 6.3, 6.6: what was consumed right after it was listed is found by nobody under its old name but by its consumer.
+/// spec 6.3a, 6.6b: what was consumed right after it was listed is found by nobody under its old name but by its consumer.
 #[test]
 fn consumed_right_after() {
     let mount = mount();
@@ -253,7 +253,7 @@ fn consumed_right_after() {
     assert!(!found.contains_key(&name(0)));
 }
 
-/// spec 6.2: who holds on to a name without opening it goes on holding the file.
+/// spec 6.2b: who holds on to a name without opening it goes on holding the file.
 #[test]
 fn held_by_path() {
     let mount = mount();
@@ -275,7 +275,7 @@ fn held_by_path() {
     );
 }
 
-/// spec 7.1: what expires right after it was listed is gone on the second; also when its time is set by hand.
+/// spec 7.1a, 7.1b: what expires right after it was listed is gone on the second; also when its time is set by hand.
 #[test]
 fn expired_right_after() {
     let mount = mount();
@@ -310,7 +310,7 @@ fn expired_right_after() {
     }
 }
 
-/// spec 4.4: an edit right after a listing is what its name means when the close returns.
+/// spec 4.4a: an edit right after a listing is what its name means when the close returns.
 #[test]
 fn edited_right_after() {
     let mount = mount();
@@ -327,7 +327,7 @@ fn edited_right_after() {
     }
 }
 
-/// spec 4.3: attributes that change through an alias right after a listing are seen under the stamped name.
+/// spec 4.3a: attributes that change through an alias right after a listing are seen under the stamped name.
 #[test]
 fn changed_through_an_alias_right_after() {
     let mount = mount();
@@ -358,7 +358,7 @@ fn changed_through_an_alias_right_after() {
     }
 }
 
-/// spec 4.5: renaming and removing right after a listing, and that what the kernel was told of a name does not go with it
+/// spec 4.5a: renaming and removing right after a listing, and that what the kernel was told of a name does not go with it
 /// to the new one.
 #[test]
 fn renamed_and_removed_right_after() {
@@ -486,7 +486,7 @@ fn anything_right_after() {
     );
 }
 
-/// spec 4.10: whoever works in a directory goes on doing so when it is listed among many.
+/// spec 4.10a: whoever works in a directory goes on doing so when it is listed among many.
 #[test]
 fn working_in_a_listed_directory() {
     let mount = mount();
@@ -506,7 +506,7 @@ fn working_in_a_listed_directory() {
     actor.run("open('here.md', 'w').close()");
 }
 
-/// Names come and go while a directory is read: what stays is listed once.
+/// spec 3.1: names come and go while a directory is read: what stays is listed once.
 #[test]
 fn while_names_come_and_go() {
     let mount = Mount::over(|dir| fill(dir, 2000), |_| {});

@@ -99,7 +99,7 @@ fn overwrite(file: &Path, new: &[u8]) {
     file.write_all_at(new, 0).unwrap();
 }
 
-/// spec 3.1, 6.1, 6.4: whatever the writer itself does to a handoff that it has written, or has published and still has
+/// spec 3.1, 6.1a, 6.4c: whatever the writer itself does to a handoff that it has written, or has published and still has
 /// open, in the same moment and of the same size.
 #[test]
 fn through_the_mount() {
@@ -128,7 +128,7 @@ fn through_the_mount() {
     }
 }
 
-/// spec 3.1, 6.1, 6.4: whatever somebody does to it below the mount, in the same moment, of the same size, and with the
+/// spec 3.1, 6.1a, 6.4c: whatever somebody does to it below the mount, in the same moment, of the same size, and with the
 /// same mtime.
 #[test]
 fn below_the_mount() {
@@ -191,7 +191,7 @@ fn mapped(file: &Path, new: &[u8], last: &str) {
     );
 }
 
-/// spec 6.4: of a change under another name, or through a mapping, nothing tells before the file is looked at. Then the
+/// spec 6.4c: of a change under another name, or through a mapping, nothing tells before the file is looked at. Then the
 /// handoff is not consumed, and is delivered once more as it is.
 #[test]
 fn where_nothing_tells() {
@@ -228,7 +228,7 @@ fn where_nothing_tells() {
     }
 }
 
-/// spec 6.2, 6.3, 6.4: of hundreds, which are consumed by several threads, just those stay pending that were changed while
+/// spec 6.2b, 6.3a, 6.4c: of hundreds, which are consumed by several threads, just those stay pending that were changed while
 /// they were read.
 #[test]
 fn among_hundreds() {

@@ -29,7 +29,7 @@ fn fill(dir: &Path) {
     assert_eq!(fs::read_dir(dir).unwrap().count(), HANDOFFS);
 }
 
-/// spec 6.2 (contents are streamed): ten thousand pending handoffs of 2 KiB are merged and consumed by one `cat`, and the
+/// spec 6.2a (contents are streamed): ten thousand pending handoffs of 2 KiB are merged and consumed by one `cat`, and the
 /// daemon's peak memory rises by less than 16 MiB.
 #[test]
 fn a_large_merge_is_streamed() {

@@ -8,7 +8,7 @@ use handoff_fs::names::StampedName;
 use crate::actors::Actor;
 use crate::harness::Mount;
 
-/// spec 3.2: the written name, made a slug.
+/// spec 3.2b: the written name, made a slug.
 #[test]
 fn slugs() {
     let mount = Mount::new();
@@ -35,7 +35,7 @@ fn slugs() {
     }
 }
 
-/// spec 3.2: the stamp is the time at which the draft was created.
+/// spec 3.2a: the stamp is the time at which the draft was created.
 #[test]
 fn stamp_is_the_time_of_creation() {
     let mount = Mount::new();
@@ -58,7 +58,7 @@ fn stamp_is_the_time_of_creation() {
     );
 }
 
-/// spec 3.2: whatever is written, the name and every later form of it fit a directory entry.
+/// spec 3.2c: whatever is written, the name and every later form of it fit a directory entry.
 #[test]
 fn longest_names() {
     let mount = Mount::new();
@@ -123,7 +123,7 @@ fn suffix_of_the_consumed() {
     assert_eq!(mount.slugs(), ["x_2_done", "x_done"]);
 }
 
-/// spec 3.4: a stamped name is kept as it is written, and becomes `.md`.
+/// spec 3.4a: a stamped name is kept as it is written, and becomes `.md`.
 #[test]
 fn stamped_by_hand() {
     let mount = Mount::new();
@@ -158,7 +158,7 @@ fn stamped_by_hand() {
     assert_eq!(mount.peek(), ["2", "3", "4", "5"]);
 }
 
-/// spec 3.4: stamped with another ending it is an ordinary file of that very name.
+/// spec 3.4b: stamped with another ending it is an ordinary file of that very name.
 #[test]
 fn stamped_with_another_ending() {
     let mut mount = Mount::new();
@@ -191,7 +191,7 @@ fn stamped_with_another_ending() {
     assert_eq!(mount.take("r"), ["t"]);
 }
 
-/// spec 3.4: a handoff that is renamed so is pending no more.
+/// spec 3.4b: a handoff that is renamed so is pending no more.
 #[test]
 fn renamed_to_another_ending() {
     let mount = Mount::new();
@@ -209,7 +209,7 @@ fn renamed_to_another_ending() {
     assert_eq!(mount.take("r"), ["1"]);
 }
 
-/// spec 3.5: consuming renames, and sets the mtime to now.
+/// spec 3.5a: consuming renames, and sets the mtime to now.
 #[test]
 fn consumed_now() {
     let mount = Mount::new();

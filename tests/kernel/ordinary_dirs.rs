@@ -12,7 +12,7 @@ use crate::harness::{Mount, list, slug};
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const DONE: &str = "2026-11-20_111500_old_done.md";
 
-/// spec 3.6: what is moved to an archive is neither delivered nor does it expire, found or made, on top or deeper down.
+/// spec 3.6h: what is moved to an archive is neither delivered nor does it expire, found or made, on top or deeper down.
 #[test]
 fn archives() {
     let mut mount = Mount::over(
@@ -55,7 +55,7 @@ fn archives() {
     assert_eq!(mount.peek(), ["z"]);
 }
 
-/// spec 3.6: an archive that is renamed stays ordinary if it holds anything; a queue that is renamed to one is an archive.
+/// spec 3.6h: an archive that is renamed stays ordinary if it holds anything; a queue that is renamed to one is an archive.
 #[test]
 fn archives_are_renamed() {
     let mut mount = Mount::new();
@@ -76,7 +76,7 @@ fn archives_are_renamed() {
     assert_eq!(mount.peek(), ["y"]);
 }
 
-/// spec 3.6: which directories are archives is settable.
+/// spec 3.6h: which directories are archives is settable.
 #[test]
 fn other_archives() {
     let mount = Mount::with(|options| {
@@ -91,7 +91,7 @@ fn other_archives() {
     assert_eq!(list(&mount.below("attic")), ["a.md"]);
 }
 
-/// spec 3.6: a directory that has a `.git` is ordinary throughout, whenever that turned up; also when it is gone again, or
+/// spec 3.6g: a directory that has a `.git` is ordinary throughout, whenever that turned up; also when it is gone again, or
 /// the directory has another name.
 #[test]
 fn repositories() {
@@ -130,7 +130,7 @@ fn repositories() {
     }
 }
 
-/// spec 3.6: a queue that holds handoffs stays one when a `.git` is made in it, here or further down, on the mount or below
+/// spec 3.6f: a queue that holds handoffs stays one when a `.git` is made in it, here or further down, on the mount or below
 /// it, mounted or not.
 #[test]
 fn a_queue_with_handoffs_stays_one() {
@@ -155,7 +155,7 @@ fn a_queue_with_handoffs_stays_one() {
     }
 }
 
-/// spec 3.6: the root is a queue, also where it has a `.git` or such a name.
+/// spec 3.6g: the root is a queue, also where it has a `.git` or such a name.
 #[test]
 fn the_root_is_a_queue() {
     let mount = Mount::over(|dir| fs::create_dir(dir.join(".git")).unwrap(), |_| {});
@@ -163,7 +163,7 @@ fn the_root_is_a_queue() {
     assert_eq!(mount.peek(), ["x"]);
 }
 
-/// spec 3.6, 4.6: a directory called `*.lock` is an ordinary one: what one session puts in it the other reads.
+/// spec 3.6g: a directory called `*.lock` is an ordinary one: what one session puts in it the other reads.
 #[test]
 fn lock_directories() {
     let mut mount = Mount::new();
@@ -186,7 +186,7 @@ impl Drop for Tmpfs {
     }
 }
 
-/// spec 3.6: a directory on another filesystem below a queue is ordinary: `echo >` makes an ordinary file there, a rename
+/// spec 3.6g: a directory on another filesystem below a queue is ordinary: `echo >` makes an ordinary file there, a rename
 /// into it is EXDEV, and mv copies.
 #[test]
 fn another_filesystem_needs_root() {

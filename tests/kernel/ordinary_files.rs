@@ -17,7 +17,7 @@ fn mount() -> Mount {
     Mount::over(furnish, |_| {})
 }
 
-/// spec 3.6: whatever writes an ordinary text file's name makes a handoff; its session finds that under the name, the others
+/// spec 3.6d: whatever writes an ordinary text file's name makes a handoff; its session finds that under the name, the others
 /// the old file. Two sessions, two handoffs.
 #[test]
 fn writers_make_handoffs() {
@@ -69,7 +69,7 @@ fn writers_make_handoffs() {
     }
 }
 
-/// spec 3.6: `>>` begins an empty draft, another open without O_TRUNC a copy; opened and not written, it is nothing.
+/// spec 3.6d: `>>` begins an empty draft, another open without O_TRUNC a copy; opened and not written, it is nothing.
 #[test]
 fn appended_and_opened() {
     let mount = mount();
@@ -104,7 +104,7 @@ fn appended_and_opened() {
     );
 }
 
-/// spec 3.6: the alias ends like any other: retracted, or with its session; then the ordinary file is there again, and is
+/// spec 3.6d: the alias ends like any other: retracted, or with its session; then the ordinary file is there again, and is
 /// kept when it is removed.
 #[test]
 fn removed() {
@@ -119,7 +119,7 @@ fn removed() {
     assert_eq!(mount.peek(), ["three"]);
 }
 
-/// spec 3.6: files that are no text stay ordinary, written in place, by anybody.
+/// spec 3.6a: files that are no text stay ordinary, written in place, by anybody.
 #[test]
 fn other_files_are_written_in_place() {
     let mount = mount();
@@ -134,7 +134,7 @@ fn other_files_are_written_in_place() {
     assert_eq!(mount.peek(), Vec::<String>::new());
 }
 
-/// spec 3.6, 3.9: editors and stream editors edit the ordinary file itself; everybody sees that, and what it replaced is kept.
+/// spec 3.6e, 3.9a: editors and stream editors edit the ordinary file itself; everybody sees that, and what it replaced is kept.
 #[test]
 fn editors_edit_the_file() {
     let vim = |settings: &str| {
@@ -190,7 +190,7 @@ except OSError: pass
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 PYTHON"#;
 
-/// spec 3.6, 4.4: an edit is atomic: until it is closed everybody reads the old content, and an editor that is killed leaves
+/// spec 3.6e, 4.4d: an edit is atomic: until it is closed everybody reads the old content, and an editor that is killed leaves
 /// it.
 #[test]
 fn an_edit_is_atomic() {
@@ -226,7 +226,7 @@ fn an_edit_is_atomic() {
     }
 }
 
-/// spec 3.6, 4.9: an edit that could not be written leaves the old content, and what was written is kept.
+/// spec 3.6e, 4.9a: an edit that could not be written leaves the old content, and what was written is kept.
 #[test]
 fn an_edit_that_fails() {
     let furnish = |dir: &Path| fs::write(dir.join("HANDOFF.md"), "number one\n").unwrap();
@@ -243,7 +243,7 @@ fn an_edit_that_fails() {
     assert_eq!(replaced(&mount), ["half\n"]);
 }
 
-/// spec 3.6: an agent is no editor here: what it writes is a handoff, also once it has read the file.
+/// spec 3.6d, 3.6e: an agent is no editor here: what it writes is a handoff, also once it has read the file.
 #[test]
 fn agents_make_handoffs() {
     let mount = mount();

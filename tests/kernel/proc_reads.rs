@@ -1,4 +1,4 @@
-//! What telling callers apart costs: which files of `/proc` the daemon reads for what (spec 5).
+//! What telling callers apart costs: which files of `/proc` the daemon reads for what (spec 5.5).
 
 use std::fs;
 use std::thread;
@@ -88,7 +88,7 @@ def put(name, mode='w', size=2000):
     with open(name, mode) as f:
         f.write('x' * size)";
 
-/// spec 5: a process that was seen before is asked for once in a system call, and only where it matters. Its files are open.
+/// spec 5.5: a process that was seen before is asked for once in a system call, and only where it matters. Its files are open.
 #[test]
 fn what_a_known_process_costs_needs_root() {
     let outside = tempfile::tempdir().unwrap();

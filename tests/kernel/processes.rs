@@ -74,7 +74,7 @@ fn python(dir: &Path, script: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// spec 5: a caller in a PID namespace below the daemon's is a process like any other to it, with a `/proc` of its own or
+/// spec 5.1, 5.4: a caller in a PID namespace below the daemon's is a process like any other to it, with a `/proc` of its own or
 /// without: an agent's is the agent's, and another's is not.
 #[test]
 fn callers_in_a_namespace_below_needs_root() {
@@ -109,7 +109,7 @@ fn callers_in_a_namespace_below_needs_root() {
     }
 }
 
-/// spec 5: the same without an agent: HANDOFF_SESSION counts there too, and an agent inside is an agent.
+/// spec 5.1: the same without an agent: HANDOFF_SESSION counts there too, and an agent inside is an agent.
 #[test]
 fn sessions_in_a_namespace_below_needs_root() {
     let mount = Mount::new();
@@ -228,7 +228,7 @@ finally:
     assert daemon.wait() == 0
 ";
 
-/// spec 5, 4.3, 4.5, 6.6: a session is a pid and its start time: whoever is given the pid of one that ended has none of its
+/// spec 5.5, 4.3d, 4.5g, 6.6b: a session is a pid and its start time: whoever is given the pid of one that ended has none of its
 /// aliases, neither what it wrote nor what it consumed, takes nothing back that it unlinked, and edits nothing of it.
 #[test]
 fn a_pid_that_was_anothers_needs_root() {
@@ -255,7 +255,7 @@ fn a_pid_that_was_anothers_needs_root() {
     assert!(status.success());
 }
 
-/// spec 4.3, 5: with the agent its aliases end; what it left behind lives on and can write. So does a child of it that
+/// spec 4.3d, 5.1: with the agent its aliases end; what it left behind lives on and can write. So does a child of it that
 /// was never heard of before.
 #[test]
 fn an_agent_that_ended() {
@@ -299,7 +299,7 @@ fn an_agent_that_ended() {
     assert_eq!(bodies, ["left", "one", "silent"]);
 }
 
-/// spec 5: a terminal within a terminal, as of tmux or script: it is the inner one that counts inside.
+/// spec 5.1: a terminal within a terminal, as of tmux or script: it is the inner one that counts inside.
 #[test]
 fn a_terminal_within_a_terminal() {
     let mount = Mount::with(|options| {
@@ -359,7 +359,7 @@ assert all(waits(pid) == 0 for pid in chains)
 print('through')
 ";
 
-/// spec 5, 4.3, 1: two thousand processes in a few seconds: each finds what it wrote and nothing else, every handoff is
+/// spec 5.5, 4.3a, 1: two thousand processes in a few seconds: each finds what it wrote and nothing else, every handoff is
 /// there, and the daemon's memory stays small.
 #[test]
 fn a_burst_of_processes() {

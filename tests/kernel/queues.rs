@@ -15,7 +15,7 @@ fn errno<T: std::fmt::Debug>(result: std::io::Result<T>) -> i32 {
     result.unwrap_err().raw_os_error().unwrap()
 }
 
-/// spec 4.10, 6.1: mkdir makes a queue of its own; each merges itself and what is below, under the path from it.
+/// spec 4.10a, 6.1a: mkdir makes a queue of its own; each merges itself and what is below, under the path from it.
 #[test]
 fn queues_merge_what_is_below() {
     let mount = Mount::new();
@@ -44,7 +44,7 @@ fn queues_merge_what_is_below() {
     assert!(mount.sh("b", "ls p/q").contains("_x_done.md"));
 }
 
-/// spec 4.10: rmdir removes a queue that lists nothing, `pending.md` and expired ones apart, and no other.
+/// spec 4.10a: rmdir removes a queue that lists nothing, `pending.md` and expired ones apart, and no other.
 #[test]
 fn rmdir_removes_what_lists_nothing() {
     let mount = Mount::new();
@@ -63,7 +63,7 @@ fn rmdir_removes_what_lists_nothing() {
     assert_eq!(errno(fs::remove_dir(mount.at("pending.md"))), libc::ENOTDIR);
 }
 
-/// spec 4.10: `rm -rf` of a queue with everything in it goes through.
+/// spec 4.10a: `rm -rf` of a queue with everything in it goes through.
 #[test]
 fn rm_rf_goes_through() {
     let mount = Mount::new();
@@ -72,7 +72,7 @@ fn rm_rf_goes_through() {
     assert_eq!(mount.names_below(), Vec::<String>::new());
 }
 
-/// spec 4.10: a handoff that is moved between queues keeps its name; a renamed queue takes its handoffs, drafts and
+/// spec 4.10a: a handoff that is moved between queues keeps its name; a renamed queue takes its handoffs, drafts and
 /// scratch files along.
 #[test]
 fn renames_between_and_of_queues() {
@@ -110,7 +110,7 @@ fn renames_between_and_of_queues() {
     );
 }
 
-/// spec 4.10, 3.6: a queue that is renamed to a hidden name passes through, and is a queue again under another.
+/// spec 4.10a, 3.6k: a queue that is renamed to a hidden name passes through, and is a queue again under another.
 #[test]
 fn a_queue_that_is_hidden_and_shown() {
     let mount = Mount::new();
@@ -126,7 +126,7 @@ fn a_queue_that_is_hidden_and_shown() {
     assert_eq!(bodies, ["plain", "x"]);
 }
 
-/// spec 4.10: symbolic links, special files and hard links are EPERM; whatever exists already is EEXIST.
+/// spec 4.10b: symbolic links, special files and hard links are EPERM; whatever exists already is EEXIST.
 #[test]
 fn what_may_not_be_made() {
     let mount = Mount::new();
@@ -161,7 +161,7 @@ fn what_may_not_be_made() {
     assert_eq!(bodies, ["new", "x"]);
 }
 
-/// spec 4.10, 3.2: 255 bytes are a name, 256 are ENAMETOOLONG; whatever bytes they are, the stamped name fits too.
+/// spec 4.10b, 3.2c: 255 bytes are a name, 256 are ENAMETOOLONG; whatever bytes they are, the stamped name fits too.
 #[test]
 fn long_names() {
     let mount = Mount::new();
@@ -199,7 +199,7 @@ fn long_names() {
     );
 }
 
-/// spec 4.10: lists of access are ENOTSUP, other extended attributes work and stay with the handoff.
+/// spec 4.10b: lists of access are ENOTSUP, other extended attributes work and stay with the handoff.
 #[test]
 fn extended_attributes() {
     let mut mount = Mount::new();
@@ -239,7 +239,7 @@ fn extended_attributes() {
     );
 }
 
-/// spec 4.10: a queue that is removed below while the mount knows it is gone, and another one made there is new.
+/// spec 4.10a: a queue that is removed below while the mount knows it is gone, and another one made there is new.
 #[test]
 fn a_queue_replaced_below() {
     let mount = Mount::new();
@@ -255,7 +255,7 @@ fn a_queue_replaced_below() {
     assert_eq!(mount.take("b").len(), 2);
 }
 
-/// spec 8.4: no file is made more permissive than its writer's umask asked, nor a directory.
+/// spec 8.4c: no file is made more permissive than its writer's umask asked, nor a directory.
 #[test]
 fn modes_are_the_writers() {
     use std::os::unix::fs::PermissionsExt;
@@ -285,7 +285,7 @@ fn modes_are_the_writers() {
     assert_eq!(mode & 0o777, 0o644);
 }
 
-/// spec 4.10, 3.6: a directory whose name is stamped but for its extension is made, found and removed like any other; so is
+/// spec 4.10a, 3.6a: a directory whose name is stamped but for its extension is made, found and removed like any other; so is
 /// an ordinary file that was there before.
 #[test]
 fn a_directory_of_a_stamped_name() {

@@ -18,7 +18,7 @@ def look():
     assert one == two, (one, two)
 ";
 
-/// spec 4.3: what is consumed between a writer's rename and its stat is still there for it; its next write, though it
+/// spec 4.3c: what is consumed between a writer's rename and its stat is still there for it; its next write, though it
 /// had been read, is another handoff.
 #[test]
 fn consumed_between_rename_and_stat() {
@@ -41,7 +41,7 @@ fn consumed_between_rename_and_stat() {
     assert_eq!(replaced(&mount), [""; 0]);
 }
 
-/// spec 4.3, 4.4, 6.3: the same many times over, with readers who take what they can: the stat always succeeds, and what
+/// spec 4.3c, 4.4b, 6.3a: the same many times over, with readers who take what they can: the stat always succeeds, and what
 /// was written was delivered, or else edited before anybody came, and kept.
 #[test]
 fn consumed_at_any_moment_between() {
@@ -118,7 +118,7 @@ fn bodies_of(rounds: usize, kinds: &[&str]) -> Vec<String> {
     all
 }
 
-/// spec 4.3: two threads that append under a name which neither has made yet: one handoff, and no line is lost.
+/// spec 4.3b: two threads that append under a name which neither has made yet: one handoff, and no line is lost.
 #[test]
 fn two_threads_append() {
     const ROUNDS: usize = 60;
@@ -143,7 +143,7 @@ fn two_threads_append() {
 const TRUNCATE: &str = "
 with open('n.md', 'w') as f: f.write(f'a {i} '); f.flush(); f.write('a')";
 
-/// spec 4.1, 4.6: one thread truncates and writes, the other renames onto the same name: two files.
+/// spec 4.1c, 4.6b: one thread truncates and writes, the other renames onto the same name: two files.
 #[test]
 fn one_thread_truncates_and_one_renames_onto_it() {
     const ROUNDS: usize = 60;
@@ -157,7 +157,7 @@ os.rename('n.md.tmp', 'n.md')";
     }
 }
 
-/// spec 4.5: one thread renames what the other one is just writing: it is the same file under another name.
+/// spec 4.5f: one thread renames what the other one is just writing: it is the same file under another name.
 #[test]
 fn one_thread_renames_what_the_other_writes() {
     const ROUNDS: usize = 80;

@@ -1,4 +1,4 @@
-//! A program that edits is killed at each of its system calls in turn (spec 4.4, 4.9).
+//! A program that edits is killed at each of its system calls in turn (spec 4.4d, 4.9b).
 
 use std::collections::HashMap;
 use std::fs;
@@ -123,7 +123,7 @@ impl Edit<'_> {
     }
 }
 
-/// spec 4.4, 4.9: `sed -i`, through the alias and under the stamped name.
+/// spec 4.4d, 4.9b: `sed -i`, through the alias and under the stamped name.
 #[test]
 fn sed_in_place() {
     for stamped in [false, true] {
@@ -139,7 +139,7 @@ fn sed_in_place() {
     }
 }
 
-/// spec 4.4, 4.9: `perl -i`.
+/// spec 4.4d, 4.9b: `perl -i`.
 #[test]
 fn perl_in_place() {
     let edit = Edit {
@@ -156,7 +156,7 @@ fn perl_in_place() {
 /// It has read the file, empties it and writes it in two writes.
 const REWRITE: &str = r#"mapfile -t lines < "$f"; { printf '%s\n' "${lines[0]/old/new}"; printf '%s\n' "${lines[1]/old/new}"; } > "$f""#;
 
-/// spec 4.4, 4.9: an agent that opens with O_TRUNC what it has read.
+/// spec 4.4d, 4.9b: an agent that opens with O_TRUNC what it has read.
 #[test]
 fn an_agents_rewrite() {
     let claude = Disguise::bash("claude");
@@ -172,7 +172,7 @@ fn an_agents_rewrite() {
     edit.killed_at_every_call();
 }
 
-/// spec 4.5, 4.9: the same by any program under the stamped name.
+/// spec 4.5b, 4.9b: the same by any program under the stamped name.
 #[test]
 fn a_rewrite_of_a_stamped_name() {
     let edit = Edit {
@@ -186,7 +186,7 @@ fn a_rewrite_of_a_stamped_name() {
     edit.killed_at_every_call();
 }
 
-/// spec 4.4, 4.9: vim, which opens without O_TRUNC and then truncates; or renames the old file away and writes a new one.
+/// spec 4.4d, 4.9b: vim, which opens without O_TRUNC and then truncates; or renames the old file away and writes a new one.
 #[test]
 fn vim() {
     for (copy, leaves) in [("yes", Leaves::NothingElse), ("no", Leaves::Backup)] {

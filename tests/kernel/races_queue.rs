@@ -1,4 +1,4 @@
-//! A queue is removed with all that is in it, again and again, while others write to it and read (spec 4.10).
+//! A queue is removed with all that is in it, again and again, while others write to it and read (spec 4.10a).
 
 use std::collections::HashSet;
 use std::fs;
@@ -31,7 +31,7 @@ def write(who, stop):
         acknowledged.append(body)
 ";
 
-/// spec 4.10, 4.2: `rm` may find it not empty, and nobody meets another error; what was acknowledged was read, or is
+/// spec 4.10a, 4.2a: `rm` may find it not empty, and nobody meets another error; what was acknowledged was read, or is
 /// there, or is among what rm says it removed; and the queue can be made anew.
 #[test]
 fn removed_while_it_is_written_to() {

@@ -1,4 +1,4 @@
-//! Readers of every kind: while something is written, and at the same time as each other (spec 6.2, 6.3, 6.4).
+//! Readers of every kind: while something is written, and at the same time as each other (spec 6.2b, 6.3a, 6.4a).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -52,7 +52,7 @@ fn read_out(mount: &Mount, out: &str) -> String {
     fs::read_to_string(mount.outside(out)).unwrap()
 }
 
-/// spec 6.2, 6.3: a handoff that lands before the open, after a stat, is in the snapshot; one that lands between the open
+/// spec 6.2b, 6.3a: a handoff that lands before the open, after a stat, is in the snapshot; one that lands between the open
 /// and the reads stays pending; what the reader gets is as long as fstat says, before and after.
 #[test]
 fn landed_between_stat_and_open_and_read() {
@@ -88,7 +88,7 @@ fn landed_between_stat_and_open_and_read() {
     }
 }
 
-/// spec 6.2, 6.3: one that lands in the midst of the reading: the reader is held by the pipe that it writes to.
+/// spec 6.2b, 6.3a: one that lands in the midst of the reading: the reader is held by the pipe that it writes to.
 #[test]
 fn landed_while_it_is_read() {
     let mount = Mount::new();
@@ -115,7 +115,7 @@ fn landed_while_it_is_read() {
             "{tool}"
         );
         assert!(!read.contains("late"), "{tool}");
-        // Some had consumed it before they showed the first byte; to others it has changed since (spec 6.4).
+        // Some had consumed it before they showed the first byte; to others it has changed since (spec 6.4c).
         let (late, changed): (Vec<_>, Vec<_>) =
             mount.take("r").into_iter().partition(|it| it == "late");
         assert!(late.len() == 1 && changed.len() <= 1, "{tool}");
@@ -124,7 +124,7 @@ fn landed_while_it_is_read() {
     }
 }
 
-/// spec 6.4: any two at once get everything between them; what one gets the other does not, unless one was so slow that
+/// spec 6.4a: any two at once get everything between them; what one gets the other does not, unless one was so slow that
 /// the other did not wait for it any longer. A searcher beside gets something whole, and takes nothing.
 #[test]
 fn any_two_at_once() {
@@ -161,7 +161,7 @@ fn any_two_at_once() {
     println!("{twice} delivered twice");
 }
 
-/// spec 6.2, 6.3, 6.4: all of them, over and over, while others write: each reads as much as fstat says, every handoff
+/// spec 6.2a, 6.2b, 6.3a, 6.4a: all of them, over and over, while others write: each reads as much as fstat says, every handoff
 /// is delivered to somebody, whole.
 #[test]
 fn all_at_once_while_others_write() {

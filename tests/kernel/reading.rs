@@ -114,7 +114,7 @@ fn write(mount: &Mount, n: usize, size: usize) {
     }
 }
 
-/// spec 6.2, 6.3: every reader that reads all gets every byte, and has consumed it by then; small, of several
+/// spec 6.2a, 6.3a: every reader that reads all gets every byte, and has consumed it by then; small, of several
 /// handoffs, and longer than any read request.
 #[test]
 fn every_reader_gets_every_byte_and_consumes() {
@@ -141,7 +141,7 @@ fn every_reader_gets_every_byte_and_consumes() {
     }
 }
 
-/// spec 6.3, 6.5: looking, showing a part, searching and saving consume nothing: of a short one, whose first buffer
+/// spec 6.3b, 6.3c, 6.5a: looking, showing a part, searching and saving consume nothing: of a short one, whose first buffer
 /// holds all of it, and of a long one.
 #[test]
 fn part_readers_consume_nothing() {
@@ -161,7 +161,7 @@ fn part_readers_consume_nothing() {
     }
 }
 
-/// spec 6.3: `cat pending.md | head` on a long one, and a reader that is killed half-way: nothing consumed, and the
+/// spec 6.3b: `cat pending.md | head` on a long one, and a reader that is killed half-way: nothing consumed, and the
 /// next reader gets all of it.
 #[test]
 fn a_reader_that_dies_half_way_consumes_nothing() {
@@ -189,7 +189,7 @@ fn a_reader_that_dies_half_way_consumes_nothing() {
     assert_eq!(mount.take("other").len(), 3);
 }
 
-/// spec 6.1: oldest first by stamp, an index in front of two or more, a line in front of each, every body byte for
+/// spec 6.1a, 6.1b, 6.1c: oldest first by stamp, an index in front of two or more, a line in front of each, every body byte for
 /// byte and a final newline where one is missing; those of queues below with their path.
 #[test]
 fn what_the_merge_says() {
@@ -256,7 +256,7 @@ fn what_the_merge_says() {
     );
 }
 
-/// spec 6.1: no handoff, no byte, in every queue; so `test -s` works.
+/// spec 6.1d: no handoff, no byte, in every queue; so `test -s` works.
 #[test]
 fn nothing_pending_is_no_byte() {
     let mount = Mount::new();
@@ -280,7 +280,7 @@ fn nothing_pending_is_no_byte() {
     );
 }
 
-/// spec 6.2: the size is exact and never a multiple of 512, whatever the length of what is pending.
+/// spec 6.2a: the size is exact and never a multiple of 512, whatever the length of what is pending.
 #[test]
 fn the_size_is_exact_and_no_multiple_of_512() {
     let mount = Mount::new();
@@ -310,9 +310,9 @@ fn the_size_is_exact_and_no_multiple_of_512() {
     sizes(1..600);
 }
 
-/// spec 6.2: an open file is an unchanging snapshot: what fstat says is what read delivers, whatever is appended,
+/// spec 6.2b: an open file is an unchanging snapshot: what fstat says is what read delivers, whatever is appended,
 /// overwritten, truncated, edited, replaced, removed, consumed or added meanwhile. What changed meanwhile is delivered again
-/// (spec 6.4), what was as it was read is consumed.
+/// (spec 6.4c), what was as it was read is consumed.
 #[test]
 fn a_snapshot_does_not_change() {
     let mount = Mount::new();
@@ -385,7 +385,7 @@ fn a_snapshot_does_not_change() {
     assert_eq!(mount.take("r").len(), 8);
 }
 
-/// spec 6.4: a change that leaves size and time as they were is a change all the same.
+/// spec 6.4c: a change that leaves size and time as they were is a change all the same.
 #[test]
 fn what_changed_within_a_tick_is_delivered_again() {
     let mount = Mount::new();
@@ -406,7 +406,7 @@ fn what_changed_within_a_tick_is_delivered_again() {
     assert_eq!(mount.take("r"), ["new"]);
 }
 
-/// spec 6.2: the mtime changes exactly when the content does.
+/// spec 6.2c: the mtime changes exactly when the content does.
 #[test]
 fn the_mtime_changes_exactly_with_the_content() {
     let mount = Mount::new();
@@ -448,7 +448,7 @@ fn the_mtime_changes_exactly_with_the_content() {
     }
 }
 
-/// spec 6.2: `d_ino` is `st_ino`, of everything that is listed, and that of `pending.md` never changes.
+/// spec 6.2a: `d_ino` is `st_ino`, of everything that is listed, and that of `pending.md` never changes.
 #[test]
 fn listed_inode_numbers_are_those_of_stat() {
     let mount = Mount::new();

@@ -1,4 +1,4 @@
-//! Long merges, of which the daemon gets ready what its reader has not asked for yet (spec 6.2, 6.3, 6.4).
+//! Long merges, of which the daemon gets ready what its reader has not asked for yet (spec 6.2b, 6.3b, 6.4c).
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -237,7 +237,7 @@ fn settled(opened: &Mutex<Vec<String>>) -> Vec<String> {
     opened.lock().clone()
 }
 
-/// spec 6.2, 6.4: what is rewritten, emptied, added to, replaced or removed after a part of it was got ready, before it was,
+/// spec 6.2b, 6.4c: what is rewritten, emptied, added to, replaced or removed after a part of it was got ready, before it was,
 /// or in between, is delivered as it was, and what has changed stays pending.
 #[test]
 fn changes_between_reads() {
@@ -272,7 +272,7 @@ fn changes_between_reads() {
     alone();
 }
 
-/// spec 6.2, 6.4: the same, while it is being got ready.
+/// spec 6.2b, 6.4c: the same, while it is being got ready.
 #[test]
 fn changed_while_it_is_got_ready() {
     let long = Long::new();
@@ -294,7 +294,7 @@ fn changed_while_it_is_got_ready() {
     assert_eq!(long.mount.take("r"), ["x".repeat(LENGTH)]);
 }
 
-/// spec 6.3: what was got ready is not read; and nothing is left of it.
+/// spec 6.3b: what was got ready is not read; and nothing is left of it.
 #[test]
 fn stops_in_the_middle() {
     let mut long = Long::new();
@@ -325,7 +325,7 @@ fn stops_in_the_middle() {
     assert_eq!(long.consumed(), COUNT);
 }
 
-/// spec 6.2: wherever one reads, and however much.
+/// spec 6.2b: wherever one reads, and however much.
 #[test]
 fn seeks_around() {
     let long = Long::new();
@@ -355,7 +355,7 @@ fn seeks_around() {
     assert_eq!(long.consumed(), 0);
 }
 
-/// spec 6.2, 6.3: what only the helper cannot read is read when it is asked for, and consumed.
+/// spec 6.2b, 6.3a: what only the helper cannot read is read when it is asked for, and consumed.
 #[test]
 fn helper_in_trouble() {
     let long = Long::new();

@@ -90,7 +90,7 @@ fn an_edit_of_nothing_is_published() {
     assert_eq!(bodies, ["one", "two"]);
 }
 
-/// spec 3.9: what is empty because rewriting it was cut short has its content back; what was written since stays.
+/// spec 3.9e: what is empty because rewriting it was cut short has its content back; what was written since stays.
 #[test]
 fn a_rewriting_that_was_cut_short() {
     let (other, gone) = ("2026-11-20_101501_other.md", "2026-11-20_101502_gone.md");
@@ -129,7 +129,7 @@ fn a_draft_of_a_queue_that_is_gone() {
     assert!(mount.at("a/b/2026-11-20_101500_plan-partial.md").exists());
 }
 
-/// spec 3.8, 4.2: the power went between publishing and removing the draft's own name: one handoff, whole.
+/// spec 3.8, 4.2a: the power went between publishing and removing the draft's own name: one handoff, whole.
 #[test]
 fn two_names_of_one_file() {
     let mount = Mount::over(
@@ -164,7 +164,7 @@ fn what_cannot_be_recovered_stays() {
     assert_eq!(bodies, ["later", "now"]);
 }
 
-/// spec 3.8, 4.6: scratch files outlive the daemon as they are, under their names.
+/// spec 3.8, 4.6a: scratch files outlive the daemon as they are, under their names.
 #[test]
 fn scratch_files_stay() {
     let mut mount = Mount::new();
@@ -176,7 +176,7 @@ fn scratch_files_stay() {
     assert_eq!(mount.peek(), ["tmp"]);
 }
 
-/// spec 3.8, 6.3: what was consumed by a read that was not answered any more is pending again, also when another handoff has
+/// spec 3.8, 6.3a: what was consumed by a read that was not answered any more is pending again, also when another handoff has
 /// been given its name since.
 #[test]
 fn an_unanswered_read_of_a_name_that_is_taken() {

@@ -1,4 +1,4 @@
-//! What was removed before anybody had read it (spec 3.9).
+//! What was removed before anybody had read it (spec 3.9b).
 
 use std::ffi::OsStr;
 use std::fs;
@@ -43,7 +43,7 @@ fn kept(queue: &str, slug: &str, content: &str) -> (String, String, String) {
     (queue.to_owned(), slug.to_owned(), content.to_owned())
 }
 
-/// spec 3.9, 4.7: `rm -rf` of everything in the mount keeps what was pending, each with its queue and name, for the
+/// spec 3.9b, 4.7c: `rm -rf` of everything in the mount keeps what was pending, each with its queue and name, for the
 /// retention time; nothing of what was consumed or empty.
 #[test]
 fn everything_is_removed() {
@@ -79,7 +79,7 @@ fn everything_is_removed() {
     assert_eq!(removed(&mount), []);
 }
 
-/// spec 3.9, 4.5: what is removed while somebody writes it, or edits it, is kept with all that its writer writes.
+/// spec 3.9b, 4.5a: what is removed while somebody writes it, or edits it, is kept with all that its writer writes.
 #[test]
 fn removed_while_it_is_written() {
     let mount = Mount::new();
@@ -105,8 +105,8 @@ fn removed_while_it_is_written() {
     assert_eq!(mount.peek(), [""; 0]);
 }
 
-/// spec 3.9, 4.5: an unread handoff that another is renamed over is kept with the replaced versions; a consumed one, and an
-/// alias that is unlinked, leave nothing behind.
+/// spec 3.9a, 3.9b, 4.5g: an unread handoff that another is renamed over is kept with the replaced versions; a consumed one,
+/// and an alias that is unlinked, leave nothing behind.
 #[test]
 fn what_is_kept_elsewhere_or_not_at_all() {
     let mount = Mount::new();
@@ -121,7 +121,7 @@ fn what_is_kept_elsewhere_or_not_at_all() {
     assert_eq!(removed(&mount), []);
 }
 
-/// spec 3.9: a pending handoff with the longest name there is can be removed, and is kept.
+/// spec 3.9b: a pending handoff with the longest name there is can be removed, and is kept.
 #[test]
 fn the_longest_name() {
     let mount = Mount::new();

@@ -1,4 +1,4 @@
-//! What becomes of a handoff whose name is changed or taken away (spec 4.5).
+//! What becomes of a handoff whose name is changed or taken away (spec 4.5e to 4.5h).
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use crate::harness::{Mount, slug};
 const NAME: &str = "2026-01-02_030405_x.md";
 const DONE: &str = "2026-01-02_030405_x_done.md";
 
-/// spec 4.5: a stamped name is read, appended to and deleted like any file.
+/// spec 4.5a: a stamped name is read, appended to and deleted like any file.
 #[test]
 fn a_stamped_name_is_a_file() {
     let mount = Mount::new();
@@ -25,7 +25,7 @@ fn a_stamped_name_is_a_file() {
     assert_eq!(mount.take("c"), [""; 0]);
 }
 
-/// spec 4.5: `X.md` to `X_done.md` consumes, the other way round makes pending again.
+/// spec 4.5e: `X.md` to `X_done.md` consumes, the other way round makes pending again.
 #[test]
 fn consuming_by_hand() {
     let mount = Mount::new();
@@ -38,7 +38,7 @@ fn consuming_by_hand() {
     assert_eq!(mount.take("c"), ["1"]);
 }
 
-/// spec 4.5: consumed through an alias; the alias goes.
+/// spec 4.5e: consumed through an alias; the alias goes.
 #[test]
 fn consuming_an_alias() {
     let mount = Mount::new();
@@ -51,7 +51,7 @@ fn consuming_an_alias() {
     assert_eq!(mount.take("c"), ["1"]);
 }
 
-/// spec 4.5: an own alias renamed to its stem and `_done` consumes.
+/// spec 4.5e: an own alias renamed to its stem and `_done` consumes.
 #[test]
 fn consuming_by_an_alias_that_is_marked() {
     let mount = Mount::new();
@@ -92,7 +92,7 @@ fn consuming_by_an_alias_that_is_marked() {
     assert!(mount.slugs().contains(&"x_done".to_owned()));
 }
 
-/// spec 4.5, 4.2: consumed so while it is written, it is not delivered at its close.
+/// spec 4.5e, 4.2c: consumed so while it is written, it is not delivered at its close.
 #[test]
 fn marked_while_open() {
     let mount = Mount::new();
@@ -104,7 +104,7 @@ fn marked_while_open() {
     assert_eq!(mount.take("r"), [""; 0]);
 }
 
-/// spec 4.5: what moves or copies over an own alias leaves the earlier handoff's times as they were.
+/// spec 4.5h: what moves or copies over an own alias leaves the earlier handoff's times as they were.
 #[test]
 fn written_stays() {
     let mount = Mount::new();
@@ -143,7 +143,7 @@ fn written_stays() {
     }
 }
 
-/// spec 4.5: the same where it was retracted before it was published.
+/// spec 4.5h: the same where it was retracted before it was published.
 #[test]
 fn written_stays_of_what_was_open() {
     let mount = Mount::new();
@@ -170,7 +170,7 @@ fn written_stays_of_what_was_open() {
     assert_eq!(mount.take("r"), ["one", "two"]);
 }
 
-/// spec 4.5: to another unstamped name: the stamp stays, the slug changes.
+/// spec 4.5f: to another unstamped name: the stamp stays, the slug changes.
 #[test]
 fn another_slug() {
     let mount = Mount::new();
@@ -191,7 +191,7 @@ fn another_slug() {
     assert_eq!(mount.names(), ["2026-01-02_030405_last_done.md"]);
 }
 
-/// spec 4.5: to another stamped name.
+/// spec 4.5a: to another stamped name.
 #[test]
 fn another_stamp() {
     let mount = Mount::new();
@@ -207,7 +207,7 @@ fn another_stamp() {
     assert_eq!(mount.take("b"), ["1"]);
 }
 
-/// spec 4.5: to a backup or scratch name it stops being a handoff, and back again it is one.
+/// spec 4.5f: to a backup or scratch name it stops being a handoff, and back again it is one.
 #[test]
 fn backups() {
     for ending in ["~", ".bak", ".orig", ".tmp", ".swp"] {
@@ -232,7 +232,7 @@ fn backups() {
     }
 }
 
-/// spec 4.5: a backup that takes the name of an own alias takes it for good.
+/// spec 4.5f: a backup that takes the name of an own alias takes it for good.
 #[test]
 fn a_backup_over_an_alias() {
     let mount = Mount::new();
@@ -243,7 +243,7 @@ fn a_backup_over_an_alias() {
     mount.sh("a", "mv n.md.bak elsewhere.bak; test ! -e n.md.bak");
 }
 
-/// spec 4.5, 3.9: onto a stamped name that is taken: what was there is kept.
+/// spec 4.5a, 3.9a: onto a stamped name that is taken: what was there is kept.
 #[test]
 fn over_another() {
     let mount = Mount::new();
@@ -267,7 +267,7 @@ fn over_another() {
     assert_eq!(mount.take("b"), ["2", "3"]);
 }
 
-/// spec 4.1, 4.5: onto an own alias: nobody overwrites a handoff through an unstamped name.
+/// spec 4.1b, 4.1c, 4.5f: onto an own alias: nobody overwrites a handoff through an unstamped name.
 #[test]
 fn over_an_alias() {
     let mount = Mount::new();
@@ -280,7 +280,7 @@ fn over_an_alias() {
     assert!(mount.slugs().iter().all(|slug| slug.starts_with('n')));
 }
 
-/// spec 4.5: removing an alias retracts, undelivered.
+/// spec 4.5g: removing an alias retracts, undelivered.
 #[test]
 fn retracting() {
     let mount = Mount::new();
@@ -292,7 +292,7 @@ fn retracting() {
     assert_eq!(mount.take("b"), ["2"]);
 }
 
-/// spec 4.5: pending again if the same process then creates that name.
+/// spec 4.5g: pending again if the same process then creates that name.
 #[test]
 fn retracted_and_made_anew() {
     let mount = Mount::new();
@@ -316,7 +316,7 @@ fn retracted_and_made_anew() {
     }
 }
 
-/// spec 4.5: an alias that is removed while its handoff is still written.
+/// spec 4.5g: an alias that is removed while its handoff is still written.
 #[test]
 fn retracted_while_open() {
     let mount = Mount::new();
@@ -329,7 +329,7 @@ fn retracted_while_open() {
     assert_eq!(mount.take("b"), ["one", "two"]);
 }
 
-/// spec 4.5: an empty one has nothing to retract.
+/// spec 4.5g: an empty one has nothing to retract.
 #[test]
 fn retracting_nothing() {
     let mount = Mount::new();
@@ -341,7 +341,7 @@ fn retracting_nothing() {
     assert_eq!(mount.names_below(), [""; 0]);
 }
 
-/// spec 4.5: one's own file under its stamped name is deleted, and the alias with it.
+/// spec 4.5a: one's own file under its stamped name is deleted, and the alias with it.
 #[test]
 fn deleting_ones_own() {
     let mount = Mount::new();
@@ -352,7 +352,7 @@ fn deleting_ones_own() {
     assert_eq!(mount.take("b"), ["2"]);
 }
 
-/// spec 4.5, 4.2: renamed while it is open, it stays the handoff that is being written.
+/// spec 4.5f, 4.2c: renamed while it is open, it stays the handoff that is being written.
 #[test]
 fn renamed_while_open() {
     let mount = Mount::new();
@@ -373,7 +373,7 @@ fn renamed_while_open() {
     }
 }
 
-/// spec 4.5, 4.10: between queues the name is kept.
+/// spec 4.5a, 4.10a: between queues the name is kept.
 #[test]
 fn between_queues() {
     let mount = Mount::new();
@@ -395,7 +395,7 @@ fn between_queues() {
     );
 }
 
-/// spec 4.5: whoever has it open reads on, whatever it is called.
+/// spec 4.5a: whoever has it open reads on, whatever it is called.
 #[test]
 fn open_files_stay() {
     let mount = Mount::new();

@@ -36,7 +36,7 @@ fn replaced(mount: &Mount) -> Vec<String> {
     found
 }
 
-/// spec 3.9: whatever a write to a stamped name destroys is kept: truncated, overwritten, cut, renamed over.
+/// spec 3.9a: whatever a write to a stamped name destroys is kept: truncated, overwritten, cut, renamed over.
 #[test]
 fn what_a_write_replaces_is_kept() {
     let scripts = [
@@ -60,7 +60,7 @@ fn what_a_write_replaces_is_kept() {
     }
 }
 
-/// spec 3.9: an edit through the own alias, and every one of several edits.
+/// spec 3.9a: an edit through the own alias, and every one of several edits.
 #[test]
 fn what_an_edit_replaces_is_kept() {
     let mount = Mount::with(|options| {
@@ -74,7 +74,7 @@ fn what_an_edit_replaces_is_kept() {
     assert_eq!(replaced(&mount), ["one\n", "two\n"]);
 }
 
-/// spec 3.9: an append destroys nothing, so nothing is kept of it.
+/// spec 3.9a: an append destroys nothing, so nothing is kept of it.
 #[test]
 fn an_append_replaces_nothing() {
     let mount = Mount::new();
@@ -85,7 +85,7 @@ fn an_append_replaces_nothing() {
     assert_eq!(mount.peek(), ["one\ntwo\nthree"]);
 }
 
-/// spec 3.9: for the retention time, then no longer; over a remount, and in queues.
+/// spec 3.9a: for the retention time, then no longer; over a remount, and in queues.
 #[test]
 fn replaced_versions_go_with_the_retention_time() {
     let mut mount = Mount::new();
@@ -103,7 +103,7 @@ fn replaced_versions_go_with_the_retention_time() {
     assert_eq!(mount.peek(), ["new"], "pending ones never expire");
 }
 
-/// spec 3.5, 7.1: a consumed handoff disappears on the second, from listing and look-up, and is then deleted; pending
+/// spec 3.5a, 7.1a, 7.1c: a consumed handoff disappears on the second, from listing and look-up, and is then deleted; pending
 /// ones never.
 #[test]
 fn consumed_ones_go_on_the_second() {
@@ -136,7 +136,7 @@ fn consumed_ones_go_on_the_second() {
     assert_eq!(mount.peek(), ["y"]);
 }
 
-/// spec 7.1: to the second exactly, seen at an mtime set by hand.
+/// spec 7.1a, 7.1b: to the second exactly, seen at an mtime set by hand.
 #[test]
 fn neither_early_nor_late() {
     let mount = Mount::with(|options| options.retention = DAY);
@@ -151,7 +151,7 @@ fn neither_early_nor_late() {
     assert_eq!(mount.names(), Vec::<String>::new());
 }
 
-/// spec 7.1: what is set by hand counts: `touch -d` through the mount and below it; and a younger mtime brings back.
+/// spec 7.1b: what is set by hand counts: `touch -d` through the mount and below it; and a younger mtime brings back.
 #[test]
 fn touched_by_hand() {
     let mount = Mount::new();
@@ -167,7 +167,7 @@ fn touched_by_hand() {
     assert_eq!(mount.names_below(), [y]);
 }
 
-/// spec 7.2: times that no calendar holds, as nanoseconds taken for seconds make them, are shown as the nearest that one does.
+/// spec 7.2b: times that no calendar holds, as nanoseconds taken for seconds make them, are shown as the nearest that one does.
 #[test]
 fn times_that_no_calendar_holds_needs_root() {
     // Other filesystems clamp them.
@@ -201,7 +201,7 @@ fn times_that_no_calendar_holds_needs_root() {
     assert_eq!(mount.names_below().len(), 4);
 }
 
-/// spec 4.3, 7.2: a time before 1970 is what it was set to, to its parts of a second.
+/// spec 4.3a, 7.2b: a time before 1970 is what it was set to, to its parts of a second.
 #[test]
 fn times_before_1970() {
     let mount = Mount::new();
@@ -212,7 +212,7 @@ fn times_before_1970() {
     assert_eq!(shown, "-1.25 -7.00\n");
 }
 
-/// spec 7.1: `--retention`, and a pending handoff of any age stays.
+/// spec 7.1a, 7.1c: `--retention`, and a pending handoff of any age stays.
 #[test]
 fn another_retention() {
     let mount = Mount::with(|options| options.retention = Duration::from_secs(3600));
@@ -225,7 +225,7 @@ fn another_retention() {
     assert_eq!(mount.peek(), ["y"]);
 }
 
-/// spec 7.1: from disk at mount: what was consumed and expired while nothing was mounted is not shown again.
+/// spec 7.1a: from disk at mount: what was consumed and expired while nothing was mounted is not shown again.
 #[test]
 fn expired_while_unmounted() {
     let mut mount = Mount::new();
@@ -238,7 +238,7 @@ fn expired_while_unmounted() {
     assert_eq!(mount.names_below(), Vec::<String>::new());
 }
 
-/// spec 4.6, 4.8: scratch files and handoffs without a byte go with the retention time, those in use do not.
+/// spec 4.6d, 4.8: scratch files and handoffs without a byte go with the retention time, those in use do not.
 #[test]
 fn scratch_and_empty_ones_go() {
     let mount = Mount::new();
@@ -254,7 +254,7 @@ fn scratch_and_empty_ones_go() {
     drop(open);
 }
 
-/// spec 7.2, 3.3: many writes in one second, and in one that has been before: the clock steps back an hour, as local
+/// spec 7.2a, 3.3: many writes in one second, and in one that has been before: the clock steps back an hour, as local
 /// time does when summer ends.
 #[test]
 fn a_second_that_comes_twice() {
@@ -276,7 +276,7 @@ fn a_second_that_comes_twice() {
     assert_eq!(mount.names().len(), 29);
 }
 
-/// spec 7.2: a clock set back loses nothing; set far ahead and back it deletes no more than what is due.
+/// spec 7.2a: a clock set back loses nothing; set far ahead and back it deletes no more than what is due.
 #[test]
 fn a_clock_set_back_deletes_nothing() {
     let mount = Mount::new();
@@ -292,7 +292,7 @@ fn a_clock_set_back_deletes_nothing() {
     assert!(mount.names().iter().any(|name| name.contains("_x_done")));
 }
 
-/// spec 6.2, 7.2: the merge's mtime moves with its content even when the clock steps back.
+/// spec 6.2c, 7.2a: the merge's mtime moves with its content even when the clock steps back.
 #[test]
 fn the_merges_mtime_changes_with_its_content() {
     let mount = Mount::new();
@@ -314,7 +314,7 @@ fn the_merges_mtime_changes_with_its_content() {
     assert_ne!(mtime(), first);
 }
 
-/// spec 7.1: what cannot be deleted does not keep the rest from it.
+/// spec 7.1a: what cannot be deleted does not keep the rest from it.
 #[test]
 fn one_that_cannot_be_deleted_needs_root() {
     let mount = Mount::new();
@@ -344,7 +344,7 @@ fn one_that_cannot_be_deleted_needs_root() {
     assert_eq!(left_below, [""; 0]);
 }
 
-/// spec 7.1, 4.3: of a handoff that has expired nothing is remembered, not even by a session that has a name of its own and
+/// spec 7.1a, 4.3d: of a handoff that has expired nothing is remembered, not even by a session that has a name of its own and
 /// so never ends.
 #[test]
 fn what_has_expired_is_forgotten() {
@@ -362,8 +362,8 @@ fn what_has_expired_is_forgotten() {
     assert_eq!(mount.run("w", "cat n1.md").status.code(), Some(1));
 }
 
-/// spec 3.5: over a filesystem that ignores an mtime which is set alone, what is consumed late counts from then, and what is
-/// made pending again has its stamp's time.
+/// spec 3.5a, 3.5b: over a filesystem that ignores an mtime which is set alone, what is consumed late counts from then, and
+/// what is made pending again has its stamp's time.
 #[test]
 fn times_over_bindfs_and_encfs_needs_root() {
     for layer in [|dir: &Path| Layer::bindfs(dir, &[]), Layer::encfs] {

@@ -65,7 +65,7 @@ def get(name):
     while os.read(fd, 131072): pass
     os.close(fd)";
 
-/// spec 4.2, 6.2: no request more than the contract needs.
+/// spec 4.2a, 6.2a: no request more than the contract needs.
 #[test]
 fn what_an_operation_costs() {
     let outside = tempfile::tempdir().unwrap();

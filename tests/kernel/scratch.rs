@@ -1,4 +1,4 @@
-//! Temporary files of tools (spec 4.6).
+//! Temporary files of tools (spec 4.6a to 4.6g).
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -47,7 +47,7 @@ pub fn released(mount: &Mount, open: usize) {
     }
 }
 
-/// spec 4.6: ordinary files, kept in the private directory, shown under their names, never merged.
+/// spec 4.6a: ordinary files, kept in the private directory, shown under their names, never merged.
 #[test]
 fn ordinary_files() {
     let mount = Mount::new();
@@ -75,7 +75,7 @@ fn ordinary_files() {
     assert_eq!(mount.names(), [""; 0]);
 }
 
-/// spec 4.6: renamed to an unstamped name, each is published.
+/// spec 4.6b: renamed to an unstamped name, each is published.
 #[test]
 fn published_by_rename() {
     let mount = Mount::new();
@@ -95,7 +95,7 @@ fn published_by_rename() {
     );
 }
 
-/// spec 4.6: linked to an unstamped name it is published too.
+/// spec 4.6b: linked to an unstamped name it is published too.
 #[test]
 fn published_by_link() {
     let mount = Mount::new();
@@ -109,7 +109,7 @@ fn published_by_link() {
     assert_eq!(mount.take("b"), ["two", "one", "two"]);
 }
 
-/// spec 4.6, 4.10: what is no scratch file has no second name.
+/// spec 4.6b, 4.10b: what is no scratch file has no second name.
 #[test]
 fn other_links() {
     let mount = Mount::new();
@@ -122,7 +122,7 @@ fn other_links() {
     assert_eq!(actor.fails("os.symlink('n.md', 's.md')"), "EPERM");
 }
 
-/// spec 4.6, 4.2: what is renamed while it is open is delivered when it is closed.
+/// spec 4.6b, 4.2c: what is renamed while it is open is delivered when it is closed.
 #[test]
 fn renamed_while_open() {
     let mount = Mount::new();
@@ -133,7 +133,7 @@ fn renamed_while_open() {
     assert_eq!(mount.take("b"), ["one"]);
 }
 
-/// spec 4.6: a temporary name that no pattern knows is still one handoff.
+/// spec 4.6c: a temporary name that no pattern knows is still one handoff.
 #[test]
 fn unknown_temporary_names() {
     let mount = Mount::new();
@@ -152,7 +152,7 @@ fn unknown_temporary_names() {
     }
 }
 
-/// spec 4.6, 4.4: and it edits where its program edits.
+/// spec 4.6c, 4.4a: and it edits where its program edits.
 #[test]
 fn unknown_temporary_name_of_an_editor() {
     let mount = Mount::new();
@@ -166,7 +166,7 @@ fn unknown_temporary_name_of_an_editor() {
     assert_eq!(mount.take("b"), ["two"]);
 }
 
-/// spec 4.6: untouched for the retention time they are removed.
+/// spec 4.6d: untouched for the retention time they are removed.
 #[test]
 fn expiry() {
     let mount = Mount::new();
@@ -183,7 +183,7 @@ fn expiry() {
     assert_eq!(mount.names(), [""; 0]);
 }
 
-/// spec 4.6: they outlive the daemon, where their tools look for them.
+/// spec 4.6a, 4.6f: they outlive the daemon, where their tools look for them.
 #[test]
 fn after_a_remount() {
     let mut mount = Mount::new();
@@ -204,7 +204,7 @@ fn after_a_remount() {
     assert_eq!(left.count(), 0, "directories of sessions that have none");
 }
 
-/// spec 4.6, 4.2: what is written through a descriptor after the file was linked to its name is part of the handoff.
+/// spec 4.6b, 4.2c: what is written through a descriptor after the file was linked to its name is part of the handoff.
 #[test]
 fn linked_while_open() {
     let mount = Mount::new();
@@ -216,7 +216,7 @@ fn linked_while_open() {
     assert_eq!(mount.slugs(), ["n_done"]);
 }
 
-/// spec 4.2, 4.6: what a scratch file's writer closed before it was renamed to a handoff is about to be let go of: its
+/// spec 4.2c, 4.6b: what a scratch file's writer closed before it was renamed to a handoff is about to be let go of: its
 /// readers wait for that.
 #[test]
 fn closed_before_it_was_renamed() {
@@ -235,7 +235,7 @@ fn closed_before_it_was_renamed() {
     assert!((0..100).any(expected));
 }
 
-/// spec 4.6: two sessions that write one scratch name and rename it make two handoffs.
+/// spec 4.6f: two sessions that write one scratch name and rename it make two handoffs.
 #[test]
 fn each_session_its_own() {
     let mount = Mount::new();
@@ -258,7 +258,7 @@ fn each_session_its_own() {
     }
 }
 
-/// spec 4.6: two sessions that go the same way at one time.
+/// spec 4.6f: two sessions that go the same way at one time.
 #[test]
 fn many_at_one_time() {
     let mount = Mount::new();
@@ -282,7 +282,7 @@ fn many_at_one_time() {
     assert_eq!(bodies, expected);
 }
 
-/// spec 4.6: jobs of one session that use one name, beside other sessions: they may miss the file that another job has
+/// spec 4.6f: jobs of one session that use one name, beside other sessions: they may miss the file that another job has
 /// renamed, as in any directory. On a busy machine an open may be told twice that its file was renamed, and then fails with
 /// ESTALE, and destroys nothing.
 #[test]
@@ -307,7 +307,7 @@ fn jobs_that_share_a_name() {
     }
 }
 
-/// spec 4.6: all sessions have one file of these, whoever made it.
+/// spec 4.6e: all sessions have one file of these, whoever made it.
 #[test]
 fn shared_by_all() {
     let mount = Mount::new();
@@ -324,7 +324,7 @@ fn shared_by_all() {
     }
 }
 
-/// spec 4.6: a session that has none reads another's; what it writes is its own.
+/// spec 4.6f: a session that has none reads another's; what it writes is its own.
 #[test]
 fn writing_over_anothers() {
     let mount = Mount::new();
@@ -352,7 +352,7 @@ fn writing_over_anothers() {
     }
 }
 
-/// spec 4.6: another session's is neither renamed nor linked nor removed.
+/// spec 4.6f, 4.6g: another session's is neither renamed nor linked nor removed.
 #[test]
 fn anothers_stays() {
     let mount = Mount::new();
@@ -366,6 +366,8 @@ fn anothers_stays() {
     ] {
         assert_eq!(b.fails(call), "ENOENT", "{call}");
     }
+    // To the kernel the name is there, whoever's the file is (4.6g).
+    assert_eq!(b.fails("open('n.tmp', 'x')"), "EEXIST");
     // Renaming onto the name leaves it, too.
     b.run("open('m.tmp', 'w').write('b'); os.rename('m.tmp', 'n.tmp')");
     assert_eq!(b.run("open('n.tmp').read()"), "b");
@@ -374,7 +376,7 @@ fn anothers_stays() {
     assert_eq!(mount.take("r"), ["a", "c"]);
 }
 
-/// spec 4.6: what nobody has touched for a while can be removed by anybody, so that a directory can be.
+/// spec 4.6g: what nobody has touched for a while can be removed by anybody, so that a directory can be.
 #[test]
 fn anothers_is_removed_when_it_is_old() {
     let mount = Mount::new();
@@ -396,7 +398,7 @@ fn anothers_is_removed_when_it_is_old() {
     assert!(!mount.at("q").exists());
 }
 
-/// spec 4.6: what a session has left that has ended goes to whoever asks.
+/// spec 4.6g: what a session has left that has ended goes to whoever asks.
 #[test]
 fn of_a_session_that_has_ended() {
     let mount = Mount::new();
@@ -416,7 +418,7 @@ fn of_a_session_that_has_ended() {
     }
 }
 
-/// spec 4.6: after a remount a session that goes on finds its own.
+/// spec 4.6f: after a remount a session that goes on finds its own.
 #[test]
 fn a_session_that_outlives_the_mount() {
     let mut mount = Mount::new();
@@ -432,7 +434,7 @@ fn a_session_that_outlives_the_mount() {
     assert_eq!(mount.peek(), ["agent", "b"]);
 }
 
-/// spec 4.6: those that an earlier version kept belong to whoever asks first.
+/// spec 4.6f: those that an earlier version kept belong to whoever asks first.
 #[test]
 fn kept_by_an_earlier_version() {
     let mut mount = Mount::new();
@@ -446,7 +448,7 @@ fn kept_by_an_earlier_version() {
     assert_eq!(mount.take("r"), ["old"]);
 }
 
-/// spec 4.6, 4.10: they go where their queue goes.
+/// spec 4.6f, 4.10a: they go where their queue goes.
 #[test]
 fn in_a_queue_that_is_renamed() {
     let mount = Mount::new();
@@ -461,7 +463,7 @@ fn in_a_queue_that_is_renamed() {
     assert_eq!(mount.take("c"), ["a", "b"]);
 }
 
-/// spec 4.6: none is removed while it is open.
+/// spec 4.6d: none is removed while it is open.
 #[test]
 fn expiry_of_open_ones() {
     let mount = Mount::new();
@@ -479,7 +481,7 @@ fn expiry_of_open_ones() {
     assert_eq!(mount.slugs(), ["n_done"]);
 }
 
-/// spec 4.6: locks lock, whichever session holds them.
+/// spec 4.6e: locks lock, whichever session holds them.
 #[test]
 fn locks() {
     let mount = Mount::new();
@@ -507,7 +509,7 @@ fn locks() {
     assert_eq!(mount.take("r"), [""; 0]);
 }
 
-/// spec 4.6, 3.6: a directory that is a lock is an ordinary one.
+/// spec 3.6g: a directory that is a lock is an ordinary one.
 #[test]
 fn a_directory_that_is_a_lock() {
     let mount = Mount::new();
@@ -526,7 +528,7 @@ fn a_directory_that_is_a_lock() {
     assert_eq!(mount.take("r"), [""; 0]);
 }
 
-/// spec 4.6: rsync and install, which have temporary names of their own or none.
+/// spec 4.6f: rsync and install, which have temporary names of their own or none.
 #[test]
 fn real_tools_side_by_side() {
     let mount = Mount::new();

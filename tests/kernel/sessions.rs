@@ -67,7 +67,7 @@ impl Mount {
     }
 }
 
-/// spec 5: HANDOFF_SESSION comes first: it joins what is apart, and parts what is together.
+/// spec 5.1: HANDOFF_SESSION comes first: it joins what is apart, and parts what is together.
 #[test]
 fn the_variable_comes_first() {
     let mount = mount();
@@ -85,7 +85,7 @@ fn the_variable_comes_first() {
     assert_eq!(mount.peek(), ["one", "two", "mine"]);
 }
 
-/// spec 5: of the same program in an unbroken line of parents it is the outermost: Codex patches files in a child `codex`.
+/// spec 5.1, 5.3: of the same program in an unbroken line of parents it is the outermost: Codex patches files in a child `codex`.
 /// Another agent that is started by the first is a session of its own, and so is the same one started through a shell.
 #[test]
 fn nested_agents() {
@@ -99,7 +99,7 @@ fn nested_agents() {
     assert_eq!(mount.alone_ok(&codex, script), "");
 }
 
-/// spec 5: without an agent it is the terminal: two have two sessions, and what runs on one of them in a kernel session of
+/// spec 5.1: without an agent it is the terminal: two have two sessions, and what runs on one of them in a kernel session of
 /// its own still belongs to it.
 #[test]
 fn two_terminals_are_two_sessions() {
@@ -115,7 +115,7 @@ fn two_terminals_are_two_sessions() {
     assert_eq!(mount.take("r"), ["one", "two"]);
 }
 
-/// spec 5, 4.1: two jobs of one terminal are one session, and write two files all the same.
+/// spec 5.1, 4.1c: two jobs of one terminal are one session, and write two files all the same.
 #[test]
 fn one_terminal_is_one_session() {
     let mount = mount();
@@ -127,7 +127,7 @@ fn one_terminal_is_one_session() {
     assert_eq!(mount.take("r"), ["one", "two"]);
 }
 
-/// spec 5: without agent and terminal it is the kernel's session.
+/// spec 5.1: without agent and terminal it is the kernel's session.
 #[test]
 fn a_kernel_session_comes_last() {
     let mount = mount();
@@ -142,7 +142,7 @@ fn a_kernel_session_comes_last() {
     assert!(!mount.alone("bash", "cat n.md").status.success());
 }
 
-/// spec 5: what was found out about a process holds as long as it lives, also when its parent is gone.
+/// spec 5.5: what was found out about a process holds as long as it lives, also when its parent is gone.
 #[test]
 fn an_orphan_belongs_to_the_agent_that_left_it() {
     let mount = mount();
@@ -158,7 +158,7 @@ fn an_orphan_belongs_to_the_agent_that_left_it() {
     assert_eq!(mount.alone_ok(&claude, &script), "one\none\n");
 }
 
-/// spec 4.3, 5: a session that the user named does not end with a process, and no other one before it does.
+/// spec 4.3d, 5.1: a session that the user named does not end with a process, and no other one before it does.
 #[test]
 fn a_sweep_keeps_the_aliases_of_the_living() {
     let mount = mount();

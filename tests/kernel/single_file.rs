@@ -26,7 +26,7 @@ fn run_claude(mount: &Mount, session: &str, script: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// spec 4.7: whatever writes to `pending.md` makes a handoff with the slug `pending`, and no other is lost by it.
+/// spec 4.7a: whatever writes to `pending.md` makes a handoff with the slug `pending`, and no other is lost by it.
 #[test]
 fn writing_to_pending_makes_a_handoff() {
     let mount = Mount::new();
@@ -71,7 +71,7 @@ os.write(f, b\"new\\n\"); os.ftruncate(f, 4); os.close(f)'",
     }
 }
 
-/// spec 4.7: append continues the session's own, and nobody else's; a consumed one is not continued.
+/// spec 4.7a: append continues the session's own, and nobody else's; a consumed one is not continued.
 #[test]
 fn appending_to_pending_continues_ones_own() {
     let mount = Mount::new();
@@ -89,7 +89,7 @@ fn appending_to_pending_continues_ones_own() {
     assert_eq!(mount.take("r"), ["7"]);
 }
 
-/// spec 4.7: six that overwrite it at once lose nothing.
+/// spec 4.7a: six that overwrite it at once lose nothing.
 #[test]
 fn six_writers_of_pending_lose_nothing() {
     let mount = Mount::new();
@@ -114,7 +114,7 @@ fn six_writers_of_pending_lose_nothing() {
     assert_eq!(all, expected);
 }
 
-/// spec 4.7: removing, renaming and changing `pending.md` succeeds and changes nothing; `rm -rf` of a queue goes through.
+/// spec 4.7c: removing, renaming and changing `pending.md` succeeds and changes nothing; `rm -rf` of a queue goes through.
 #[test]
 fn removing_pending_changes_nothing() {
     let mount = Mount::new();
@@ -143,7 +143,7 @@ fn removing_pending_changes_nothing() {
     assert_eq!(mount.sh("r", "ls"), "pending.md\n");
 }
 
-/// spec 4.7: an agent program that knows one single file for both reads what it is about to replace: that read does not
+/// spec 4.7b: an agent program that knows one single file for both reads what it is about to replace: that read does not
 /// consume, nor do its own later ones; other readers do.
 #[test]
 fn an_agent_with_one_single_file() {
@@ -185,7 +185,7 @@ def write(text):
     }
 }
 
-/// spec 4.7: only an agent program's own process is taken for one that uses a single file, only for what it read in the last
+/// spec 4.7b: only an agent program's own process is taken for one that uses a single file, only for what it read in the last
 /// 5 s, and not for longer than it lives.
 #[test]
 fn an_agent_that_only_reads_consumes() {

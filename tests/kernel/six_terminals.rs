@@ -131,20 +131,20 @@ fn six_terminals(apart: Apart) {
     assert!(mount.slugs().iter().all(|slug| slug.ends_with("_done")));
 }
 
-/// spec 1, 4.1, 4.2, 6.3, 6.4: six processes of one session write to one name while three others read: every handoff is
+/// spec 1, 4.1c, 4.2c, 6.3a, 6.4a: six processes of one session write to one name while three others read: every handoff is
 /// delivered, whole, none to nobody.
 #[test]
 fn six_writers_of_one_session() {
     six_terminals(Apart::No);
 }
 
-/// spec 1, 5: the same, with HANDOFF_SESSION apart.
+/// spec 1, 5.1: the same, with HANDOFF_SESSION apart.
 #[test]
 fn six_writers_of_six_sessions() {
     six_terminals(Apart::BySession);
 }
 
-/// spec 1, 5: the same, on six terminals.
+/// spec 1, 5.1: the same, on six terminals.
 #[test]
 fn six_writers_on_six_terminals() {
     six_terminals(Apart::ByTerminal);

@@ -52,7 +52,7 @@ fn check_strays(mount: &Mount) {
     }
 }
 
-/// spec 3.7: what agents wrote while nothing was mounted is adopted at the next mount.
+/// spec 3.7a: what agents wrote while nothing was mounted is adopted at the next mount.
 #[test]
 fn written_while_nothing_was_mounted() {
     let mut mount = Mount::new();
@@ -62,7 +62,7 @@ fn written_while_nothing_was_mounted() {
     check_strays(&mount);
 }
 
-/// spec 3.7, 3.1: what turns up below a mount is adopted at the next listing or read.
+/// spec 3.7a, 3.1: what turns up below a mount is adopted at the next listing or read.
 #[test]
 fn turned_up_while_mounted() {
     let mount = Mount::new();
@@ -71,7 +71,7 @@ fn turned_up_while_mounted() {
     check_strays(&mount);
 }
 
-/// spec 3.7: strays are adopted in every queue, also in one that was made below.
+/// spec 3.7a: strays are adopted in every queue, also in one that was made below.
 #[test]
 fn in_queues_too() {
     let mut mount = Mount::new();
@@ -91,7 +91,7 @@ fn in_queues_too() {
     assert_eq!(sorted(mount.peek()), ["x", "y", "z"]);
 }
 
-/// spec 3.7: a file that is still being written below is not delivered before it is closed, whatever it is called;
+/// spec 3.7c, 3.7e: a file that is still being written below is not delivered before it is closed, whatever it is called;
 /// a reader that comes in between sees the rest of the queue.
 #[test]
 fn not_before_it_is_closed() {
@@ -123,7 +123,7 @@ fn begin_to_write(script: &str, file: &Path) -> (Child, ChildStdin, BufReader<Ch
     (writer, input, output)
 }
 
-/// spec 3.7, 3.1: what somebody began while nothing was mounted, and is still writing when it is mounted again, is not
+/// spec 3.7c, 3.7e, 3.1: what somebody began while nothing was mounted, and is still writing when it is mounted again, is not
 /// delivered in part: neither what is adopted, nor what has its stamped name already.
 #[test]
 fn begun_while_nothing_was_mounted() {
@@ -148,7 +148,7 @@ fn begun_while_nothing_was_mounted() {
     }
 }
 
-/// spec 3.7: who adds to a file that was closed, and not adopted by then, is waited for too.
+/// spec 3.7c: who adds to a file that was closed, and not adopted by then, is waited for too.
 #[test]
 fn added_to_before_it_was_adopted() {
     let mount = Mount::new();
@@ -170,7 +170,7 @@ fn added_to_before_it_was_adopted() {
     writer.wait().unwrap();
 }
 
-/// spec 3.7: a file that is opened for writing again and again while it is asked who writes it is delivered whole, and
+/// spec 3.7c: a file that is opened for writing again and again while it is asked who writes it is delivered whole, and
 /// neither its writer nor the daemon comes to harm.
 #[test]
 fn opened_again_and_again_while_it_is_asked_for() {
@@ -194,7 +194,7 @@ fn opened_again_and_again_while_it_is_asked_for() {
     assert_eq!(mount.take("reader"), [whole.join("\n")]);
 }
 
-/// spec 3.7: a file that is written through a mapping, its descriptor closed, is being written.
+/// spec 3.7c: a file that is written through a mapping, its descriptor closed, is being written.
 #[test]
 fn written_through_a_mapping() {
     let mount = Mount::new();
@@ -227,7 +227,7 @@ fn written_through_a_mapping() {
     writer.wait().unwrap();
 }
 
-/// spec 3.7: who runs another program just when it is looked who writes what is not waited for: closing its files, it waits
+/// spec 3.7c: who runs another program just when it is looked who writes what is not waited for: closing its files, it waits
 /// for the mount.
 #[test]
 fn adopted_while_programs_are_replaced() {
@@ -249,7 +249,7 @@ fn adopted_while_programs_are_replaced() {
     assert_eq!(mount.take("reader").len(), 150 + strays);
 }
 
-/// spec 3.7: moved in, linked in, and copied in with an old mtime.
+/// spec 3.7a: moved in, linked in, and copied in with an old mtime.
 #[test]
 fn moved_and_linked_in() {
     let mount = Mount::new();
@@ -265,7 +265,7 @@ fn moved_and_linked_in() {
     assert_eq!(bodies, ["linked.md", "moved.md"]);
 }
 
-/// spec 3.7, 3.3: two strays that would get one name both stay.
+/// spec 3.7a, 3.3: two strays that would get one name both stay.
 #[test]
 fn two_strays_of_one_name() {
     let mut mount = Mount::new();
@@ -283,7 +283,7 @@ fn two_strays_of_one_name() {
     assert_eq!(mount.slugs(), ["x", "x_2", "x_3", "x_4"]);
 }
 
-/// spec 3.7, 4.7: `pending.md` written by an agent while nothing was mounted is a handoff, and hides nothing.
+/// spec 3.7a, 4.7a: `pending.md` written by an agent while nothing was mounted is a handoff, and hides nothing.
 #[test]
 fn pending_md_below() {
     let mut mount = Mount::new();
@@ -319,7 +319,7 @@ fn the_old_protocol_beside() {
     assert_eq!(mount.take("b"), ["one"]);
 }
 
-/// spec 3.1, 3.7: more changes than the kernel keeps events of are seen all the same.
+/// spec 3.1, 3.7a: more changes than the kernel keeps events of are seen all the same.
 #[test]
 fn a_flood_of_changes() {
     let mount = Mount::new();
@@ -338,7 +338,7 @@ fn a_flood_of_changes() {
     assert_eq!(names, ["stray", "f.png", "g.png"]);
 }
 
-/// spec 3.7, 4.10: rmdir removes a queue that is empty, and not what somebody is still writing in it below.
+/// spec 3.7e, 4.10a: rmdir removes a queue that is empty, and not what somebody is still writing in it below.
 #[test]
 fn rmdir_leaves_what_is_being_written() {
     let mount = Mount::new();
@@ -354,7 +354,7 @@ fn rmdir_leaves_what_is_being_written() {
     assert_eq!(mount.peek(), ["first half, second half"]);
 }
 
-/// spec 3.7: a rename of an ordinary file does not replace what somebody is still writing below under that name.
+/// spec 3.7e: a rename of an ordinary file does not replace what somebody is still writing below under that name.
 #[test]
 fn a_rename_leaves_what_is_being_written() {
     let prepare = |dir: &Path| fs::write(dir.join("readme.md"), "ordinary").unwrap();

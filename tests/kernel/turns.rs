@@ -80,7 +80,7 @@ impl Drop for Reader {
     }
 }
 
-/// spec 6.4: while one process has an unfinished snapshot another's open waits, and then gets what is still pending: here
+/// spec 6.4a: while one process has an unfinished snapshot another's open waits, and then gets what is still pending: here
 /// what was written meanwhile, and nothing of what the first one read.
 #[test]
 fn a_second_reader_gets_what_is_left() {
@@ -100,7 +100,7 @@ fn a_second_reader_gets_what_is_left() {
     assert_eq!(mount.slugs(), ["a_done", "b_done", "c_done"]);
 }
 
-/// spec 6.4: a reader that goes away without having read to the end leaves everything to the next.
+/// spec 6.4a: a reader that goes away without having read to the end leaves everything to the next.
 #[test]
 fn a_reader_that_gives_up_leaves_all() {
     let mount = Mount::new();
@@ -114,7 +114,7 @@ fn a_reader_that_gives_up_leaves_all() {
     assert_eq!(bodies(&two.does("all f")), ["a", "b"]);
 }
 
-/// spec 6.4: a stuck reader blocks nobody for good; the worst case is a handoff delivered twice. Its own snapshot
+/// spec 6.4a, 6.4c: a stuck reader blocks nobody for good; the worst case is a handoff delivered twice. Its own snapshot
 /// stays as it is.
 #[test]
 fn a_stuck_reader_blocks_nobody() {
@@ -186,7 +186,7 @@ fn an_idle_reader_is_not_waited_for() {
     assert_eq!(bodies(&seen), ["a", "b"], "its own snapshot stays as it is");
 }
 
-/// spec 6.4: readers of a queue and of one above it are in each other's way too.
+/// spec 6.4a: readers of a queue and of one above it are in each other's way too.
 #[test]
 fn turns_reach_into_queues_below() {
     let mount = Mount::new();
@@ -201,7 +201,7 @@ fn turns_reach_into_queues_below() {
     assert_eq!(bodies(&seen), ["a", "b"]);
 }
 
-/// spec 6.4: the holder's own second open, and a reopening through /proc/self/fd, share its snapshot, whatever was written
+/// spec 6.4b: the holder's own second open, and a reopening through /proc/self/fd, share its snapshot, whatever was written
 /// since; whichever reads to the end consumes, once.
 #[test]
 fn a_process_shares_its_own_snapshot() {
@@ -222,7 +222,7 @@ fn a_process_shares_its_own_snapshot() {
     assert_eq!(mount.sh("1", "cat /dev/stdin < pending.md"), "");
 }
 
-/// spec 6.4, 6.5: stat, searchers and `.peek.md` neither hold nor wait: they see everything while somebody reads, and
+/// spec 6.4b, 6.5a, 6.5b: stat, searchers and `.peek.md` neither hold nor wait: they see everything while somebody reads, and
 /// a reader that comes while they have it open gets everything.
 #[test]
 fn peeking_neither_holds_nor_waits() {
@@ -248,7 +248,7 @@ fn peeking_neither_holds_nor_waits() {
     assert_eq!(mount.peek(), [""; 0]);
 }
 
-/// spec 6.4: six that start at once get disjoint sets, and together everything.
+/// spec 6.4a: six that start at once get disjoint sets, and together everything.
 #[test]
 fn six_readers_at_once_get_disjoint_sets() {
     let mount = Mount::new();
@@ -278,7 +278,7 @@ fn six_readers_at_once_get_disjoint_sets() {
     }
 }
 
-/// spec 4.2: a group that closes twice is one handoff, delivered when its last writer has closed, whole.
+/// spec 4.2c: a group that closes twice is one handoff, delivered when its last writer has closed, whole.
 #[test]
 fn a_group_of_commands_writes_one_handoff() {
     let mount = Mount::new();
@@ -310,7 +310,7 @@ fn a_group_of_commands_writes_one_handoff() {
     assert_eq!(mount.slugs(), ["notes_done"]);
 }
 
-/// spec 4.2: RELEASE comes asynchronously, but `echo x > n.md; cat pending.md` always shows `x`: also with others who write
+/// spec 4.2c: RELEASE comes asynchronously, but `echo x > n.md; cat pending.md` always shows `x`: also with others who write
 /// at the same time, whose RELEASEs keep coming.
 #[test]
 fn what_was_written_just_before_is_always_shown() {
@@ -337,7 +337,7 @@ fn what_was_written_just_before_is_always_shown() {
     assert_eq!(mount.sh("w", script), "");
 }
 
-/// spec 6.5: `.peek.md` is never listed and has the bytes of `pending.md`; `--hide-pending` leaves `pending.md` out of
+/// spec 6.5b, 6.5c: `.peek.md` is never listed and has the bytes of `pending.md`; `--hide-pending` leaves `pending.md` out of
 /// listings, and it still opens by name.
 #[test]
 fn peek_is_never_listed_and_pending_may_be_hidden() {
@@ -355,7 +355,7 @@ fn peek_is_never_listed_and_pending_may_be_hidden() {
     assert_eq!(bodies(&taken), ["a"]);
 }
 
-/// spec 6.6: the session that consumed `X.md` still finds it under that name, read-only, and its `mv X.md X_done.md`
+/// spec 6.6b: the session that consumed `X.md` still finds it under that name, read-only, and its `mv X.md X_done.md`
 /// succeeds; nobody else finds it.
 #[test]
 fn what_was_consumed_is_still_there_for_its_reader() {
@@ -375,7 +375,7 @@ fn what_was_consumed_is_still_there_for_its_reader() {
     assert_eq!(mount.slugs(), ["a_done"]);
 }
 
-/// spec 6.6: a write under the name of what was consumed does not change it, but is another handoff (spec 4.3).
+/// spec 6.6b: a write under the name of what was consumed does not change it, but is another handoff (spec 4.3c).
 #[test]
 fn what_was_consumed_is_not_written_to() {
     let mount = Mount::new();
@@ -387,7 +387,7 @@ fn what_was_consumed_is_not_written_to() {
     assert_eq!(mount.sh("r", "cat *_a_done.md"), "a\n");
 }
 
-/// spec 6.6: what was consumed by mistake comes back.
+/// spec 6.6a: what was consumed by mistake comes back.
 #[test]
 fn what_was_consumed_comes_back() {
     let mount = Mount::new();
@@ -404,7 +404,7 @@ fn what_was_consumed_comes_back() {
     assert_eq!(mount.take("r"), ["a"]);
 }
 
-/// spec 4.7, 6.6: the old protocol, by a script that reads each and renames each, and by one that reads all and then
+/// spec 4.7c, 6.6b: the old protocol, by a script that reads each and renames each, and by one that reads all and then
 /// renames all; `pending.md` is among `*.md`.
 #[test]
 fn the_old_protocol_goes_through() {
@@ -428,7 +428,7 @@ fn the_old_protocol_goes_through() {
     }
 }
 
-/// spec 3.1, 6.3: what is consumed is so below the mount as well, and what was moved below it while it was read is not lost.
+/// spec 3.1, 6.3a: what is consumed is so below the mount as well, and what was moved below it while it was read is not lost.
 #[test]
 fn what_changes_below_the_mount_is_seen() {
     let mount = Mount::new();
@@ -452,7 +452,7 @@ fn what_changes_below_the_mount_is_seen() {
     );
 }
 
-/// spec 6.4: a waiting open never keeps the mount from serving others, however many wait.
+/// spec 6.4a: a waiting open never keeps the mount from serving others, however many wait.
 #[test]
 fn many_may_wait_while_others_work() {
     let mount = Mount::new();
@@ -492,7 +492,7 @@ fn many_may_wait_while_others_work() {
     );
 }
 
-/// spec 6.2: a mapping taken before it was consumed shows the same for as long as it is there.
+/// spec 6.2b: a mapping taken before it was consumed shows the same for as long as it is there.
 #[test]
 fn a_mapping_does_not_change() {
     let mount = Mount::new();
@@ -513,7 +513,7 @@ assert m[:] == before and head == before[:100]
     assert!(status.unwrap().success());
 }
 
-/// spec 6.4: whoever waited for a turn, and then does not come to look the name up again for a while, because the machine
+/// spec 6.4a: whoever waited for a turn, and then does not come to look the name up again for a while, because the machine
 /// has much else to do, gets what was reserved for him, and no error; meanwhile others had their turns.
 #[test]
 fn a_turn_is_kept_for_who_comes_late() {
@@ -551,7 +551,7 @@ fn a_turn_is_kept_for_who_comes_late() {
     assert_eq!(mount.take("other"), ["c"]);
 }
 
-/// spec 4.5, 6.3: what was delivered is not pending again because its writer removes its name and makes it anew.
+/// spec 4.5g, 6.3a: what was delivered is not pending again because its writer removes its name and makes it anew.
 #[test]
 fn what_was_delivered_is_not_taken_back() {
     let mount = Mount::new();

@@ -163,7 +163,7 @@ impl Books {
 
     /// What was written again has a reason to be delivered again: each version of an edit has all of the last; a log
     /// that grew is delivered whole; what its writer has removed while it was read is pending again when the same process
-    /// makes that name anew (spec 4.5), which may be long after.
+    /// makes that name anew (spec 4.5g), which may be long after.
     fn is_rewritten(record: &str) -> bool {
         ["a", "e", "r"].contains(&kind(record))
     }

@@ -51,7 +51,7 @@ fn written(mount: &crate::harness::Mount) -> u64 {
         .sum()
 }
 
-/// spec 6.4: one reader holds an unfinished snapshot for ever. Every other one gets what is pending after a wait that has
+/// spec 6.4a: one reader holds an unfinished snapshot for ever. Every other one gets what is pending after a wait that has
 /// a bound, and writers go on all the while.
 #[test]
 fn one_that_holds_on_for_ever_keeps_nobody() {

@@ -91,10 +91,10 @@ pub fn mount() -> Mount {
     mount
 }
 
-/// spec, the three rules, 4.1–4.9, 6.1–6.6: 64 writers and 16 readers of every kind, with random pauses, many of them
-/// killed at random: every acknowledged record was delivered whole or is pending, whole; none is torn; what was delivered
-/// twice was read by two at the same time, or written to again; `-partial` is only what killed writers wrote; nobody met
-/// an error; nobody waits for ever; nothing is remembered for ever.
+/// spec 4.1c, 4.2a, 4.2c, 4.3b, 4.9b, 6.1a, 6.3a, 6.4a, and the three rules: 64 writers and 16 readers of every kind, with
+/// random pauses, many of them killed at random: every acknowledged record was delivered whole or is pending, whole; none is
+/// torn; what was delivered twice was read by two at the same time, or written to again; `-partial` is only what killed writers
+/// wrote; nobody met an error; nobody waits for ever; nothing is remembered for ever.
 #[test]
 fn sixty_four_writers_and_sixteen_readers() {
     let mut random = torture::random();

@@ -58,7 +58,7 @@ pub fn cases() -> Vec<(&'static str, Vec<Op>)> {
     let (shell, other, vim) = (Who::Shell, Who::Other, Who::Vim);
     vec![
         (
-            "spec 3.3, 3.4: a name stamped but for its extension takes the next suffix",
+            "spec 3.3, 3.4a: a name stamped but for its extension takes the next suffix",
             vec![
                 echo(shell, OLD),
                 echo(shell, OLD_TXT),
@@ -66,7 +66,7 @@ pub fn cases() -> Vec<(&'static str, Vec<Op>)> {
             ],
         ),
         (
-            "spec 3.3, 3.7: a stray keeps clear of an open draft's name",
+            "spec 3.3, 3.7a: a stray keeps clear of an open draft's name",
             vec![open(shell, NOTES, How::Write), just(What::Stray, 2)],
         ),
         (
@@ -79,7 +79,7 @@ pub fn cases() -> Vec<(&'static str, Vec<Op>)> {
             ],
         ),
         (
-            "spec 3.3, 6.1: two handoffs are not promised one name",
+            "spec 3.3, 6.1a: two handoffs are not promised one name",
             vec![
                 echo_cat(shell, OLD, 0),
                 echo(shell, OLD_TXT),
@@ -87,7 +87,7 @@ pub fn cases() -> Vec<(&'static str, Vec<Op>)> {
             ],
         ),
         (
-            "spec 3.9: what one writer closed is kept when another overwrites it",
+            "spec 3.9a: what one writer closed is kept when another overwrites it",
             vec![
                 echo(shell, NOTES),
                 open(shell, STAMPED, How::Write),
@@ -96,7 +96,7 @@ pub fn cases() -> Vec<(&'static str, Vec<Op>)> {
             ],
         ),
         (
-            "spec 3.9: nor is what a rename replaced destroyed by who has it open",
+            "spec 3.9a: nor is what a rename replaced destroyed by who has it open",
             vec![
                 echo(shell, SCRATCH),
                 echo(shell, NOTES),
@@ -106,7 +106,7 @@ pub fn cases() -> Vec<(&'static str, Vec<Op>)> {
             ],
         ),
         (
-            "spec 3.5: what is consumed by a rename to another queue has its seven days",
+            "spec 3.5a: what is consumed by a rename to another queue has its seven days",
             vec![
                 just(What::Mkdir, 8),
                 echo(shell, NOTES),
@@ -115,7 +115,7 @@ pub fn cases() -> Vec<(&'static str, Vec<Op>)> {
             ],
         ),
         (
-            "spec 3.5: and by a rename over a consumed one",
+            "spec 3.5a: and by a rename over a consumed one",
             vec![
                 echo(shell, NOTES),
                 just(What::Week, 0),
@@ -125,7 +125,7 @@ pub fn cases() -> Vec<(&'static str, Vec<Op>)> {
             ],
         ),
         (
-            "spec 4.4: an edit is not published by another's close",
+            "spec 4.4d: an edit is not published by another's close",
             vec![
                 echo(vim, NOTES),
                 open(vim, NOTES, How::Over),
@@ -136,7 +136,7 @@ pub fn cases() -> Vec<(&'static str, Vec<Op>)> {
             ],
         ),
         (
-            "spec 4.3: a renamed file is what its renamer finds under the new name",
+            "spec 4.3a: a renamed file is what its renamer finds under the new name",
             vec![
                 echo(shell, BACKUP),
                 echo(shell, HIDDEN),
@@ -144,7 +144,7 @@ pub fn cases() -> Vec<(&'static str, Vec<Op>)> {
             ],
         ),
         (
-            "spec 6.6: what was consumed comes back under the name where its reader finds it all the time",
+            "spec 6.6a: what was consumed comes back under the name where its reader finds it all the time",
             vec![echo_cat(shell, NOTES, 1), mv(other, STAMPED, FLIPPED)],
         ),
     ]

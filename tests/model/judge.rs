@@ -15,8 +15,8 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// spec 6.1: an index of lines, then each handoff whole under a line of its own, the oldest first; spec 6.2: of such a
-/// size. Answers each one's path, content, and when it was written.
+/// spec 6.1a, 6.1b, 6.1c: an index of lines, then each handoff whole under a line of its own, the oldest first; spec 6.2a: of
+/// such a size. Answers each one's path, content, and when it was written.
 fn parse(merge: &[u8]) -> Vec<(String, Vec<u8>, String)> {
     let size = merge.len();
     assert!(
@@ -105,7 +105,7 @@ impl<S: Sys> Run<S> {
         self.judge_promises();
     }
 
-    /// spec 3.2, 3.3: its stamp, its slug and any suffix, and its state.
+    /// spec 3.2a, 3.2b, 3.3: its stamp, its slug and any suffix, and its state.
     fn may_be_called(&self, doc: &Doc, done: bool, at: &At) -> bool {
         let Some(name) = Stamped::parse(&at.1) else {
             return false;
@@ -117,7 +117,7 @@ impl<S: Sys> Run<S> {
                 .map_or(now.contains(&name.stamp), |it| *it == name.stamp);
             in_time && base(&name.slug) == base(slug)
         };
-        // spec 4.4: what a program backed up and writes anew has the name that it had.
+        // spec 4.4a: what a program backed up and writes anew has the name that it had.
         let docs = &self.world.docs;
         let gone = docs
             .iter()
@@ -258,7 +258,7 @@ impl<S: Sys> Run<S> {
         }
     }
 
-    /// spec 6.1, 4.2: everything that is pending, and nothing else. Who only `looks`, and does not wait, may see what
+    /// spec 6.1a, 4.2c: everything that is pending, and nothing else. Who only `looks`, and does not wait, may see what
     /// is about to be closed. Answers each document and its pending name.
     pub fn judge_merge(&mut self, queue: &str, merge: &[u8], looks: bool) -> Vec<(Id, At)> {
         let mut due = self.world.pending(queue, true);
@@ -294,7 +294,7 @@ impl<S: Sys> Run<S> {
         found
     }
 
-    /// spec 4.3: a name leads its session to its document, and no other session anywhere.
+    /// spec 4.3a: a name leads its session to its document, and no other session anywhere.
     fn judge_sessions(&mut self) {
         let mut names: BTreeSet<At> = self.world.names.keys().map(|key| key.1.clone()).collect();
         names.extend(self.world.files.keys().map(|key| key.0.clone()));

@@ -114,7 +114,7 @@ pub fn base(slug: &str) -> &str {
     }
 }
 
-/// spec 3.2: the stamp of a handoff that is made at this time.
+/// spec 3.2a: the stamp of a handoff that is made at this time.
 pub fn stamp(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%d_%H%M%S").to_string()
 }

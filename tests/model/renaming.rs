@@ -46,7 +46,7 @@ impl World {
         self.files.insert((to.clone(), World::owner(who, to)), body);
     }
 
-    /// spec 4.6: renaming a scratch file publishes it; spec 4.4, 4.5: onto a stamped name, or by who edits, it replaces.
+    /// spec 4.6b: renaming a scratch file publishes it; spec 4.4a, 4.5a: onto a stamped name, or by who edits, it replaces.
     fn publish_file(&mut self, who: Who, body: Body, to: &At, target: &Found) {
         self.promise(body);
         let free = *target == Found::Nothing && kind(&to.1) == Kind::Stamped;
@@ -105,7 +105,7 @@ impl World {
                 if stamp.is_some() {
                     doc.states = vec![State::Pending];
                 }
-                // spec 4.5: it keeps the stamp and changes the slug.
+                // spec 4.5f: it keeps the stamp and changes the slug.
                 let stamp = stamp.or_else(|| doc.parsed().map(|it| it.stamp));
                 (doc.queue, doc.file) = (to.0.clone(), None);
                 doc.labels = vec![(stamp, slug.to_owned())];
@@ -114,7 +114,7 @@ impl World {
         }
     }
 
-    /// spec 4.5, 3.9: it takes the other's place, whose content is kept.
+    /// spec 4.5a, 3.9a: it takes the other's place, whose content is kept.
     fn rename_over(&mut self, who: Who, id: Id, other: Id, to: &At) {
         let place = &self.docs[other];
         let place = (place.queue.clone(), place.file.clone().unwrap());
@@ -131,7 +131,7 @@ impl World {
         self.set_name(who, to, id);
     }
 
-    /// spec 4.5: it stops being a handoff.
+    /// spec 4.5f: it stops being a handoff.
     fn unmake(&mut self, who: Who, id: Id, to: &At) {
         let body = self.docs[id].body;
         self.docs[id].states = vec![State::Gone];
@@ -150,7 +150,7 @@ impl World {
                 self.forgive(body);
             }
             Found::Doc(id, false) => {
-                // spec 3.9: a pending one is kept.
+                // spec 3.9b: a pending one is kept.
                 if !self.docs[id].is_pending() {
                     self.forgive(self.docs[id].body);
                 }
@@ -161,7 +161,7 @@ impl World {
         Ok(())
     }
 
-    /// spec 4.5: consumed undelivered, unless the same process makes the name again.
+    /// spec 4.5g: consumed undelivered, unless the same process makes the name again.
     fn retract(&mut self, who: Who, at: &At, id: Id) {
         self.drop_name(who, at);
         let empty = self.is_empty(self.docs[id].body);
@@ -175,7 +175,7 @@ impl World {
         }
     }
 
-    /// spec 4.10
+    /// spec 4.10a
     pub fn mkdir(&mut self, queue: &str) -> Result<()> {
         let above = queue.rsplit_once('/').map_or("", |it| it.0);
         match self.queues.contains(above) {
@@ -185,7 +185,7 @@ impl World {
         }
     }
 
-    /// spec 4.10: one that lists nothing is removed.
+    /// spec 4.10a: one that lists nothing is removed.
     pub fn rmdir(&mut self, queue: &str) -> Result<()> {
         let queues = self.queues.iter().filter(|it| *it != queue);
         let docs = self.visible().map(|id| &self.docs[id].queue);
@@ -203,14 +203,14 @@ impl World {
         Ok(())
     }
 
-    /// spec 6.3, 6.6: what was read to the end is consumed; its reader goes on finding it under its pending name.
+    /// spec 6.3a, 6.6b: what was read to the end is consumed; its reader goes on finding it under its pending name.
     pub fn consume(&mut self, who: Who, id: Id, at: &At) {
         self.docs[id].states = vec![State::Consumed(Some(self.now))];
         let ids = self.names.entry((who.session(), at.clone())).or_default();
         ids.push(id);
     }
 
-    /// spec 3.7: text that turns up is a pending handoff, all else is an ordinary file.
+    /// spec 3.7a: text that turns up is a pending handoff, all else is an ordinary file.
     pub fn stray(&mut self, at: &At, bytes: Vec<u8>, kind: Kind) {
         let body = self.body(bytes);
         let labels = match kind {
@@ -243,7 +243,7 @@ impl World {
         }
     }
 
-    /// spec 4.3: aliases end with the mount; spec 3.8: drafts are recovered, unfinished edits are not published.
+    /// spec 4.3d: aliases end with the mount; spec 3.8: drafts are recovered, unfinished edits are not published.
     pub fn daemon_ends(&mut self) {
         for id in 0..self.docs.len() {
             let empty = self.is_empty(self.docs[id].body);

@@ -25,7 +25,7 @@ const WEEK: Duration = Duration::from_secs(8 * 24 * 60 * 60);
 const WAITS: Duration = Duration::from_millis(100);
 const RELEASE: Duration = Duration::from_secs(5);
 
-/// spec 3.6: what lies there before the first mount.
+/// spec 3.6a: what lies there before the first mount.
 const OLD: [(&str, &str); 2] = [("HANDOFF.md", "there\n"), ("s/plan.md", "there, too\n")];
 
 /// A snapshot of `pending.md` that is being read: its bytes, and each document with its name and number of changes.
@@ -358,7 +358,7 @@ impl<S: Sys> Run<S> {
                     &real,
                     self.world.unlink(who, &at),
                 );
-                // spec 4.7: to this thread, and for one look-up, `pending.md` is gone.
+                // spec 4.7c: to this thread, and for one look-up, `pending.md` is gone.
                 let _ = self.call(who, Call::Stat(&path(&at)));
             }
             What::Mkdir if !queue.is_empty() => {
@@ -400,7 +400,7 @@ impl<S: Sys> Run<S> {
         }
     }
 
-    /// spec 3.7
+    /// spec 3.7a
     fn stray(&mut self, queue: &str, (name, kind): (&str, Kind), n: usize) {
         let at = (queue.to_owned(), name.to_owned());
         let file = self.mount.below(path(&at));
@@ -420,7 +420,7 @@ impl<S: Sys> Run<S> {
         same("open pending.md", &open, Ok(()));
     }
 
-    /// spec 6.3
+    /// spec 6.3a
     fn read_merge(&mut self, who: Who, queue: &str, how: What) {
         let size = self.size(who, Call::Size(HELD));
         let len = match how {
@@ -444,7 +444,7 @@ impl<S: Sys> Run<S> {
         self.release(HELD);
     }
 
-    /// spec 4.2: `echo x > n.md; cat pending.md` shows `x`, also when the RELEASE comes after the open.
+    /// spec 4.2c: `echo x > n.md; cat pending.md` shows `x`, also when the RELEASE comes after the open.
     fn echo_cat(&mut self, who: Who, at: &At, reader: Who) {
         if self.held.is_some() || !self.world.queues.contains(&at.0) {
             return;
@@ -480,7 +480,7 @@ impl<S: Sys> Run<S> {
         self.held = Some(Held { who, bytes, items });
     }
 
-    /// spec 6.2: an unchanging snapshot; spec 6.4: a document that changed after it is delivered again.
+    /// spec 6.2b: an unchanging snapshot; spec 6.4c: a document that changed after it is delivered again.
     fn go_on(&mut self, finish: bool) {
         let Some(held) = self.held.take() else { return };
         if finish {

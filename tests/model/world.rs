@@ -16,7 +16,7 @@ pub type At = (String, String);
 /// A name of files, and whose it is where each session has its own (4.6).
 pub type Key = (At, Option<Session>);
 
-/// spec 7.1
+/// spec 7.1a
 pub const RETENTION: TimeDelta = TimeDelta::days(7);
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -37,7 +37,7 @@ pub struct Doc {
     /// What may have become of it; one, once it was looked at.
     pub states: Vec<State>,
     pub body: Body,
-    /// spec 4.4: the content that takes the old one's place; was it written, and did the edit of it begin pending?
+    /// spec 4.4d: the content that takes the old one's place; was it written, and did the edit of it begin pending?
     pub edit: Option<(Body, bool, bool)>,
     /// Not a draft any more (4.2).
     pub published: bool,
@@ -146,12 +146,12 @@ impl World {
         self.docs.len() - 1
     }
 
-    /// spec 3.4, 4.5: a stamped name is kept, and tells whether its document is consumed; spec 3.5: since now.
+    /// spec 3.4a, 4.5e: a stamped name is kept, and tells whether its document is consumed; spec 3.5a: since now.
     pub fn put(&mut self, id: Id, at: &At) {
         let doc = &mut self.docs[id];
         let stamped = Stamped::parse(&at.1).unwrap();
         if doc.is_consumed() && !stamped.done {
-            // spec 3.5: from now on it has its stamp's time.
+            // spec 3.5b: from now on it has its stamp's time.
             doc.written = None;
         }
         doc.states = vec![match doc.states[0] {
@@ -163,7 +163,7 @@ impl World {
         doc.labels = vec![stamped.label()];
     }
 
-    /// spec 7.1: listed, and found by a look-up.
+    /// spec 7.1a: listed, and found by a look-up.
     pub fn is_visible(&self, id: Id) -> bool {
         match self.docs[id].states[0] {
             State::Gone => false,
@@ -176,7 +176,7 @@ impl World {
         (0..self.docs.len()).filter(|id| self.is_visible(*id))
     }
 
-    /// spec 4.3, 6.6: stamped names are everybody's, aliases their session's.
+    /// spec 4.3a, 6.6b: stamped names are everybody's, aliases their session's.
     pub fn resolve(&self, who: Who, at: &At) -> Found {
         if at.1 == PENDING {
             return Found::Merge;
@@ -200,7 +200,7 @@ impl World {
             .copied()
     }
 
-    /// spec 4.6: the session's own; else one that is everybody's; else, to read it, another's.
+    /// spec 4.6e, 4.6f: the session's own; else one that is everybody's; else, to read it, another's.
     fn file(&self, session: Session, at: &At) -> Option<Key> {
         let rank = |key: &&Key| (key.1 != Some(session), key.1.is_some());
         let all = self.files.keys().filter(|key| key.0 == *at);
@@ -217,7 +217,7 @@ impl World {
         matches!(found, Found::File((_, Some(owner))) if *owner != who.session())
     }
 
-    /// spec 4.4: who edits finds the new content, everybody else the old.
+    /// spec 4.4d: who edits finds the new content, everybody else the old.
     pub fn content(&self, id: Id, own: bool) -> Body {
         let doc = &self.docs[id];
         doc.edited().filter(|_| own).unwrap_or(doc.body)

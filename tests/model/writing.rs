@@ -31,7 +31,7 @@ impl World {
             self.bodies[body].clear();
             self.written(doc, body);
         }
-        // spec 4.5: O_TRUNC counts as a write.
+        // spec 4.5c: O_TRUNC counts as a write.
         let dirty = how.has(libc::O_TRUNC) && doc.is_some_and(|id| self.docs[id].published);
         let open = Open {
             who,
@@ -47,7 +47,7 @@ impl World {
         Ok(())
     }
 
-    /// spec 3.2, 4.1: a free name makes a handoff of that name; spec 4.6, 3.4, 3.6: or an ordinary file.
+    /// spec 3.2b, 4.1a: a free name makes a handoff of that name; spec 4.6a, 3.4b, 3.6a: or an ordinary file.
     fn create(&mut self, who: Who, at: &At) -> (Option<Id>, Body) {
         let body = self.body(Vec::new());
         if matches!(kind(&at.1), Kind::Scratch | Kind::Ordinary) {
@@ -65,7 +65,7 @@ impl World {
 
     /// What a handoff that is written under this name may be called.
     pub fn labels(&mut self, who: Who, at: &At) -> Vec<Label> {
-        // spec 4.5: what a process retracted is pending again if it then makes that name.
+        // spec 4.5g: what a process retracted is pending again if it then makes that name.
         if let Some(id) = self.retracted.remove(&(who, at.clone()))
             && self.docs[id].is_consumed()
         {
@@ -75,7 +75,7 @@ impl World {
             Kind::Free(stamp, slug) => vec![(stamp.map(str::to_owned), slug.to_owned())],
             Kind::Backup(slug) => vec![(None, slug.to_owned())],
             Kind::Merge => vec![(None, "pending".to_owned())],
-            // spec 3.4: it is kept; spec 4.3: its handoff was consumed, and the next one is new.
+            // spec 3.4a: it is kept; spec 4.3c: its handoff was consumed, and the next one is new.
             _ => Stamped::parse(&at.1).map_or(Vec::new(), |it| {
                 vec![
                     (None, it.slug.clone()),
@@ -86,7 +86,7 @@ impl World {
         }
     }
 
-    /// spec 3.6: text is overwritten by who edits alone; to others its name is free, `>>` starts with nothing, and
+    /// spec 3.6d, 3.6e: text is overwritten by who edits alone; to others its name is free, `>>` starts with nothing, and
     /// another open without O_TRUNC with a copy.
     fn write_file(&mut self, who: Who, at: &At, body: Body, how: How) -> (Option<Id>, Body) {
         let is_text = matches!(kind(&at.1), Kind::Free(..)) && is_text(&at.1);
@@ -105,7 +105,7 @@ impl World {
         (new, body)
     }
 
-    /// spec 4.7: writing `pending.md` makes a handoff; append continues the session's own.
+    /// spec 4.7a: writing `pending.md` makes a handoff; append continues the session's own.
     fn write_pending(&mut self, who: Who, at: &At, how: How) -> (Option<Id>, Body) {
         let own = self.named(who, at).filter(|id| self.docs[*id].is_pending());
         match own {
@@ -114,7 +114,7 @@ impl World {
         }
     }
 
-    /// spec 4.5: O_TRUNC, or an editor's open, begins an edit unless somebody has it open for writing; writers that
+    /// spec 4.5b, 4.5d: O_TRUNC, or an editor's open, begins an edit unless somebody has it open for writing; writers that
     /// come meanwhile share it; all others write in place.
     fn write_stamped(&mut self, who: Who, id: Id, how: How) -> Body {
         let edits = self.edits(who, Some(id)) && how != How::Append;
@@ -125,7 +125,7 @@ impl World {
         }
     }
 
-    /// spec 4.1, 4.3, 4.4: `>>` appends, an editor edits, an empty one is used; all else makes a handoff of its own.
+    /// spec 4.1b, 4.1d, 4.3b, 4.4a: `>>` appends, an editor edits, an empty one is used; all else makes a handoff of its own.
     fn write_own(&mut self, who: Who, at: &At, id: Id, how: How) -> (Option<Id>, Body) {
         let body = self.content(id, true);
         let doc = &self.docs[id];
@@ -138,7 +138,7 @@ impl World {
         }
     }
 
-    /// spec 4.4: an editor; or a stream editor that has read it.
+    /// spec 4.4a, 4.4b: an editor; or a stream editor that has read it.
     pub fn edits(&self, who: Who, id: Option<Id>) -> bool {
         let has_read = id.is_none_or(|id| self.docs[id].readers.contains(&who));
         who == Who::Vim || who == Who::Perl && has_read
@@ -188,7 +188,7 @@ impl World {
         self.written(doc, body);
     }
 
-    /// spec 4.2: published before the close that follows a write returns; delivered when the last writer has closed.
+    /// spec 4.2a, 4.2c: published before the close that follows a write returns; delivered when the last writer has closed.
     /// Answers whether this was the last descriptor.
     pub fn close(&mut self, fd: Fd) -> bool {
         let open = self.opens.get_mut(&fd).unwrap();
@@ -225,7 +225,7 @@ impl World {
         }
     }
 
-    /// spec 4.4: the new content takes the old one's place, whole.
+    /// spec 4.4d: the new content takes the old one's place, whole.
     pub fn end_edit(&mut self, id: Id) {
         let doc = &mut self.docs[id];
         let Some((body, _, was_pending)) = doc.edit.take() else {
@@ -234,7 +234,7 @@ impl World {
         let old = doc.clone();
         doc.body = body;
         if was_pending && old.is_consumed() {
-            // spec 6.4: consumed meanwhile; the new content is one more handoff.
+            // spec 6.4c: consumed meanwhile; the new content is one more handoff.
             let (stamp, slug) = old.parsed().unwrap().label();
             let plain = base(&slug).to_owned();
             doc.states = vec![State::Pending];

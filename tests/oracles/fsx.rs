@@ -25,7 +25,7 @@ fn program() -> std::path::PathBuf {
 /// which the kernel allows 65,530: a run of a million gets slower and slower, and does not come to its end.
 const RUN: u64 = 10_000;
 
-/// spec 4.5: a stamped name is an ordinary file: reads, writes, mappings, truncation, holes, copies, syncs and reopening
+/// spec 4.5a: a stamped name is an ordinary file: reads, writes, mappings, truncation, holes, copies, syncs and reopening
 /// in any order give what they give on any file system.
 #[test]
 fn a_stamped_file_behaves_as_any_file() {

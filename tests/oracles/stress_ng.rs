@@ -19,10 +19,10 @@ const EXCLUDED: &[(&str, &str)] = &[
     ("fiemap", "FUSE has no FIEMAP"),
     (
         "link",
-        "hard links other than of scratch files are EPERM (spec 4.10)",
+        "hard links other than of scratch files are EPERM (spec 4.10b)",
     ),
     ("procfs", "reads /proc, not the files it is given"),
-    ("symlink", "symbolic links are EPERM (spec 4.10)"),
+    ("symlink", "symbolic links are EPERM (spec 4.10b)"),
     (
         "verity",
         "FUSE passes no fs-verity ioctl on without being asked to",
@@ -73,7 +73,7 @@ fn stress(mount: &Mount, names: &[&str], time: Duration) -> Output {
 }
 
 /// What it found wrong. That its directory is not empty in the end is right: a handoff whose alias is removed is
-/// retracted, which means that it stays, consumed (spec 4.5).
+/// retracted, which means that it stays, consumed (spec 4.5g).
 fn faults(output: &Output) -> Vec<String> {
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     let expected = |line: &&str| line.contains("rmdir '") && line.contains("errno=39");

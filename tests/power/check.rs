@@ -13,7 +13,7 @@ use crate::ledger::{Doc, Ledger, Moment};
 use crate::mount::{Mounted, Rack, Step};
 use crate::world::{OTHER, StoppedClock, World};
 
-/// spec 7.1
+/// spec 7.1a
 const RETENTION: Duration = Duration::from_secs(7 * 86_400);
 
 /// A file of the backing directory.
@@ -189,7 +189,7 @@ fn verify_doc(id: usize, doc: &Doc, found: &Found, moment: Moment, wrong: &mut V
     let Some(newest) = newest else {
         return;
     };
-    // spec 3.9
+    // spec 3.9a
     for (n, version) in doc.versions[..=newest].iter().enumerate() {
         if !anywhere(&version.body) {
             wrong.push(format!(

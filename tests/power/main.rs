@@ -236,57 +236,57 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    /// spec 4.2: a handoff whose writer saw its close succeed survives power loss.
+    /// spec 4.2a: a handoff whose writer saw its close succeed survives power loss.
     write: Scenario::new(scenarios::WRITE);
-    /// spec 4.2, 3.4: also one whose writer stamped it.
+    /// spec 4.2a, 3.4a: also one whose writer stamped it.
     write_stamped: Scenario::new(scenarios::WRITE_STAMPED);
-    /// spec 4.2, 4.3: what was appended, and what it was appended to.
+    /// spec 4.2a, 4.3b: what was appended, and what it was appended to.
     append: Scenario::new(scenarios::APPEND);
-    /// spec 4.2, 4.6: the rename publishes, whether its writer used fsync or not.
+    /// spec 4.2a, 4.6b: the rename publishes, whether its writer used fsync or not.
     temp_and_rename: Scenario::new(scenarios::TEMP_AND_RENAME);
-    /// spec 4.2, 4.6: so does link.
+    /// spec 4.2a, 4.6b: so does link.
     temp_and_link: Scenario::new(scenarios::TEMP_AND_LINK);
-    /// spec 4.2: and what is written after it is durable at the close.
+    /// spec 4.2a: and what is written after it is durable at the close.
     written_after_rename: Scenario::new(scenarios::WRITTEN_AFTER_RENAME);
-    /// spec 4.4, 3.9: the old content or the new one, whole; and the old one is kept.
+    /// spec 4.4d, 3.9a: the old content or the new one, whole; and the old one is kept.
     edit: Scenario::new(scenarios::EDIT);
-    /// spec 4.4, 3.9: also when the new one is renamed onto it.
+    /// spec 4.4d, 3.9a: also when the new one is renamed onto it.
     agent_edits: Scenario::new(scenarios::AGENT_EDITS);
-    /// spec 4.5, 3.9: what is written in place destroys nothing that is not kept.
+    /// spec 4.5d, 3.9a: what is written in place destroys nothing that is not kept.
     edit_stamped: Scenario::new(scenarios::EDIT_STAMPED);
-    /// spec 4.5, 4.2, 3.9: renames to and from stamped names, and over one.
+    /// spec 4.5e, 4.5f, 4.2a, 3.9a: renames to and from stamped names, and over one.
     renames: scenarios::RENAMES;
-    /// spec 4.5, 3.9: moved out of the way by an editor.
+    /// spec 4.5f, 3.9a: moved out of the way by an editor.
     backup: Scenario::new(scenarios::BACKUP);
-    /// spec 4.10, 4.2: renames between queues.
+    /// spec 4.10a, 4.2a: renames between queues.
     moves: Scenario::new(scenarios::MOVES);
-    /// spec 6.3, 7.1: consumed is what its reader had all of, and for seven days.
+    /// spec 6.3a, 7.1a: consumed is what its reader had all of, and for seven days.
     consume: scenarios::CONSUME;
-    /// spec 7.1: nothing expires but what has.
+    /// spec 7.1a, 7.1c: nothing expires but what has.
     expiry: scenarios::EXPIRY;
-    /// spec 3.7: a stray is adopted once.
+    /// spec 3.7a: a stray is adopted once.
     adoption: starts::ADOPTION;
-    /// spec 4.10, 4.2: a queue survives with what was written in it.
+    /// spec 4.10a, 4.2a: a queue survives with what was written in it.
     queue: Scenario::new(scenarios::QUEUE);
-    /// spec 4.10, 4.2: also under another name.
+    /// spec 4.10a, 4.2a: also under another name.
     rename_queue: Scenario::new(scenarios::RENAME_QUEUE);
-    /// spec 4.5: what is removed takes nothing with it.
+    /// spec 4.5a: what is removed takes nothing with it.
     remove: Scenario::new(scenarios::REMOVE);
-    /// spec 3.6: the first mount renames and deletes nothing, and what was ordinary stays so.
+    /// spec 3.6a: the first mount renames and deletes nothing, and what was ordinary stays so.
     first_mount: starts::FIRST_MOUNT;
-    /// spec 3.6: and it stays so under another name.
+    /// spec 3.6a: and it stays so under another name.
     ordinary: starts::ORDINARY;
     /// spec 3.8: recovering is itself interrupted.
     recovery: starts::RECOVERY;
     /// spec 3.8: what has been recovered survives.
     killed: starts::KILLED;
-    /// spec 4.2, 3.8: fsync makes the content so far durable and recoverable.
+    /// spec 4.2b, 3.8: fsync makes the content so far durable and recoverable.
     fsync_without_close: Scenario::new(scenarios::FSYNC);
-    /// spec 4.5: retracted, and written anew.
+    /// spec 4.5g: retracted, and written anew.
     unlink_and_write: Scenario::new(scenarios::UNLINK_AND_WRITE);
 }
 
-/// spec 4.2: `--no-sync` leaves out the fsyncs, so a power cut loses acknowledged handoffs; and this test sees it.
+/// spec 4.2b: `--no-sync` leaves out the fsyncs, so a power cut loses acknowledged handoffs; and this test sees it.
 #[test]
 fn without_fsyncs_handoffs_are_lost() {
     let effort = Effort {

@@ -27,7 +27,7 @@ fn refused<const N: usize>(sandbox: &Sandbox, arguments: [&str; N], path: &str, 
     }
 }
 
-/// spec 8.1: wrong usage is 2, with one line that names the word and shows a right one.
+/// spec 8.1d, 8.1e: wrong usage is 2, with one line that names the word and shows a right one.
 #[test]
 fn wrong_usage() {
     let mut sandbox = Sandbox::new();
@@ -87,8 +87,8 @@ fn wrong_usage() {
     }
 }
 
-/// spec 8.1: the bare program shows its help; a first word that is no command and no directory is refused, with the command
-/// that it is most like. Nothing is made or mounted.
+/// spec 8.1c, 8.1d: the bare program shows its help; a first word that is no command and no directory is refused, with the
+/// command that it is most like. Nothing is made or mounted.
 #[test]
 fn mistyped_commands() {
     let sandbox = Sandbox::new();
@@ -135,7 +135,7 @@ fn mistyped_commands() {
     sandbox.run(["unmount", "m"]);
 }
 
-/// spec 8.1: as mount(8) calls it, through its helper for FUSE: a source, a mountpoint and options.
+/// spec 8.1c: as mount(8) calls it, through its helper for FUSE: a source, a mountpoint and options.
 #[test]
 fn called_by_mount() {
     let sandbox = Sandbox::new();
@@ -149,7 +149,7 @@ fn called_by_mount() {
     assert_eq!(sandbox.mounts().len(), 0);
 }
 
-/// spec 8.1: a missing mountpoint is made, with its parents, and a relative path is taken from where the caller is.
+/// spec 8.1a: a missing mountpoint is made, with its parents, and a relative path is taken from where the caller is.
 #[test]
 fn missing_and_relative() {
     let sandbox = Sandbox::new();
@@ -165,7 +165,7 @@ fn missing_and_relative() {
     assert_eq!(sandbox.mounts().len(), 0);
 }
 
-/// spec 8.1: a mountpoint that is no directory, or cannot be.
+/// spec 8.1e: a mountpoint that is no directory, or cannot be.
 #[test]
 fn no_directory() {
     let sandbox = Sandbox::new();
@@ -179,7 +179,7 @@ fn no_directory() {
     refused(&sandbox, [&long], &long, &["; choose"]);
 }
 
-/// spec 8.1: inside a private directory, inside another mount, over and beside its backing directory.
+/// spec 8.1e: inside a private directory, inside another mount, over and beside its backing directory.
 #[test]
 fn in_its_own_way() {
     let sandbox = Sandbox::new();
@@ -233,7 +233,7 @@ fn in_its_own_way() {
     );
 }
 
-/// spec 3.6: the home directory, the root and whatever is above the home directory, by whatever name; and as --backing.
+/// spec 3.6i: the home directory, the root and whatever is above the home directory, by whatever name; and as --backing.
 #[test]
 fn homes_are_not_for_handoffs() {
     let sandbox = Sandbox::new();
@@ -272,7 +272,7 @@ fn homes_are_not_for_handoffs() {
     assert!(!sandbox.path("n").exists());
 }
 
-/// spec 8.1: another filesystem of FUSE at the mountpoint is not ours to take away.
+/// spec 8.1e: another filesystem of FUSE at the mountpoint is not ours to take away.
 #[test]
 fn a_foreign_mount() {
     let sandbox = Sandbox::new();
@@ -302,7 +302,7 @@ fn foreign(path: &std::path::Path) -> fuser::BackgroundSession {
         .unwrap()
 }
 
-/// spec 8.1, 3.1: a backing directory on a read-only disk, and one on a full disk: by mount, in one line.
+/// spec 8.1e, 3.1: a backing directory on a read-only disk, and one on a full disk: by mount, in one line.
 #[test]
 fn disks_that_take_nothing() {
     let sandbox = Sandbox::new();
@@ -342,7 +342,7 @@ fn disks_that_take_nothing() {
     rustix::mount::unmount(&disk, UnmountFlags::empty()).unwrap();
 }
 
-/// spec 8.1: no `/dev/fuse`, one that may not be opened, and one that is no device, each with its cure.
+/// spec 8.1e: no `/dev/fuse`, one that may not be opened, and one that is no device, each with its cure.
 #[test]
 fn without_the_device() {
     let sandbox = Sandbox::new();
@@ -379,7 +379,7 @@ fn without_the_device() {
     }
 }
 
-/// spec 8.1, 3.6: a damaged record of the first mount is not guessed at.
+/// spec 8.1e, 3.6a: a damaged record of the first mount is not guessed at.
 #[test]
 fn a_damaged_record() {
     let sandbox = Sandbox::new();
@@ -401,7 +401,7 @@ fn a_damaged_record() {
     assert_eq!(list(&sandbox.path("m")), [".handoff-fs"]);
 }
 
-/// spec 8.4, 3.6: a private directory that is a symbolic link is not followed.
+/// spec 8.4a, 3.6l: a private directory that is a symbolic link is not followed.
 #[test]
 fn a_private_directory_elsewhere() {
     let sandbox = Sandbox::new();
@@ -412,7 +412,7 @@ fn a_private_directory_elsewhere() {
     assert_eq!(list(&sandbox.path("elsewhere")).len(), 0);
 }
 
-/// spec 8.1: a log that was asked for and cannot be written is an error; a place for one that does not exist is not.
+/// spec 8.1e: a log that was asked for and cannot be written is an error; a place for one that does not exist is not.
 #[test]
 fn logs() {
     let sandbox = Sandbox::new();

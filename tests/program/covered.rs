@@ -1,4 +1,4 @@
-//! `--backing`: what lies in the directory that is mounted over (spec 3.7).
+//! `--backing`: what lies in the directory that is mounted over (spec 3.7b).
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use crate::kernel::{bodies, list};
 use crate::sandbox::{Sandbox, complaint};
 
-/// spec 3.7: a mountpoint that is not empty is refused at the first mount there, and nothing is done to it, nor to the
+/// spec 3.7b: a mountpoint that is not empty is refused at the first mount there, and nothing is done to it, nor to the
 /// backing directory.
 #[test]
 fn not_empty_at_the_first_mount() {
@@ -37,7 +37,7 @@ fn not_empty_at_the_first_mount() {
     refused("n");
 }
 
-/// spec 3.7: what was written under the mountpoint while nothing was mounted is moved into the backing directory at the
+/// spec 3.7b: what was written under the mountpoint while nothing was mounted is moved into the backing directory at the
 /// next mount, also to another filesystem, and delivered; the rest stays, and so does what somebody is writing until nobody
 /// is; the log tells of it.
 #[test]

@@ -60,7 +60,7 @@ fn write(dir: &Path, writer: &str, acknowledged: &Sender<String>) {
     }
 }
 
-/// How a reader meets the end (spec 6.3).
+/// How a reader meets the end (spec 6.3a).
 #[derive(Clone, Copy)]
 enum Manner {
     /// As cat does: by a read of its own, which returns nothing, after every byte has come.
@@ -120,7 +120,7 @@ fn announced(merge: &str) -> usize {
     count.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
-/// spec 4.2, 6.3, 8.2, 3.8: what was acknowledged survives `kill -9`, whole, pending or consumed; nothing is consumed
+/// spec 4.2a, 6.3a, 8.2b, 3.8: what was acknowledged survives `kill -9`, whole, pending or consumed; nothing is consumed
 /// that no reader was given to its end.
 #[test]
 fn kill_9_at_random_moments() {

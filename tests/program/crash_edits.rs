@@ -53,7 +53,7 @@ fn version(content: &str) -> Option<u64> {
     (content.trim_end_matches('\n') == whole).then_some(n)
 }
 
-/// spec 4.4, 4.9, 3.8, 4.2: what was acknowledged last is there, or what was to come next, and never a part of it; what was
+/// spec 4.4d, 3.8, 4.2a: what was acknowledged last is there, or what was to come next, and never a part of it; what was
 /// not finished is no handoff.
 #[test]
 fn killed_while_programs_edit() {

@@ -43,7 +43,7 @@ fn errno(sandbox: &Sandbox, program: &str) -> i32 {
         .unwrap_or_else(|_| panic!("{program}: {text}"))
 }
 
-/// spec 4.9: past the limit is EFBIG, for every way to get there; what was whole before stays so, and the daemon and its
+/// spec 4.9a: past the limit is EFBIG, for every way to get there; what was whole before stays so, and the daemon and its
 /// supervisor live on, also when their log cannot grow any more.
 #[test]
 fn a_write_past_the_limit_is_an_error() {
@@ -93,7 +93,7 @@ fn a_write_past_the_limit_is_an_error() {
     mounted.unmount();
 }
 
-/// spec 4.9, 8.1: where the limit is too low to mount at all, that is said.
+/// spec 4.9a, 8.1e: where the limit is too low to mount at all, that is said.
 #[test]
 fn a_limit_that_is_too_low_to_mount_is_said() {
     let sandbox = Sandbox::new();

@@ -6,8 +6,8 @@ use crate::sandbox::{Sandbox, complaint};
 const FURNISH: &str = "mkdir -p $d/proj; echo old > $d/notes.md; echo 1 > $d/state.json; echo keep > $d/proj/readme.txt; \
      echo k > $d/2026-01-02_030405_old_done.md; touch -d '8 days ago' $d/*_done.md";
 
-/// spec 3.6, 8.1: `mount` says how many files it left, adopted and hid, at the first mount, and what the other choice is;
-/// `status` says so whenever it is asked. Where the directory is called `handoffs` its text files are adopted.
+/// spec 3.6b, 3.6c, 3.6j, 8.1a: `mount` says how many files it left, adopted and hid, at the first mount, and what the other
+/// choice is; `status` says so whenever it is asked. Where the directory is called `handoffs` its text files are adopted.
 #[test]
 fn what_was_found_is_said() {
     let sandbox = Sandbox::new();
@@ -65,7 +65,7 @@ fn what_was_found_is_said() {
     assert!(line.contains("--adopt and --keep"), "{line}");
 }
 
-/// spec 3.6, 8.3: a daemon that comes after one that died adopts nothing more, and knows the same archives.
+/// spec 3.6b, 3.6h, 8.3b: a daemon that comes after one that died adopts nothing more, and knows the same archives.
 #[test]
 fn another_daemon_adopts_nothing_more() {
     let sandbox = Sandbox::new();

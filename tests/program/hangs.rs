@@ -1,4 +1,4 @@
-//! Nobody hangs: a killed daemon dies, and one that does not is cut off (spec 8.3).
+//! Nobody hangs: a killed daemon dies, and one that does not is cut off (spec 8.3b, 8.3d).
 
 use std::fs;
 use std::io::Read;
@@ -42,8 +42,8 @@ impl Drop for Clients {
     }
 }
 
-/// spec 8.3: four clients write, list with `ls -l`, read and remove. After every `kill -9` of the daemon there is a working
-/// mount, and no client hangs.
+/// spec 8.3b, 8.3d: four clients write, list with `ls -l`, read and remove. After every `kill -9` of the daemon there is a
+/// working mount, and no client hangs.
 #[test]
 fn clients_that_list_and_remove_outlive_every_kill() {
     let kills = torture::count(20, 200);
@@ -208,8 +208,8 @@ fn states(pid: i32) -> Vec<char> {
         .collect()
 }
 
-/// spec 8.3: a daemon that is told to end and does not is killed by its supervisor; one that does not even die, because one of
-/// its threads waits for a disk for good, is cut off from the kernel, so that who waits for its answers gets an error.
+/// spec 8.3b, 8.3d: a daemon that is told to end and does not is killed by its supervisor; one that does not even die, because
+/// one of its threads waits for a disk for good, is cut off from the kernel, so that who waits for its answers gets an error.
 #[test]
 fn a_daemon_that_does_not_end_is_cut_off() {
     if !rustix::process::geteuid().is_root() {

@@ -79,7 +79,7 @@ fn bodies(text: &str) -> (Vec<String>, Vec<String>) {
     (whole, torn)
 }
 
-/// An agent's versions of one handoff: `agent-PID-N.VERSION`; the later ones stand for the earlier ones (spec 4.4).
+/// An agent's versions of one handoff: `agent-PID-N.VERSION`; the later ones stand for the earlier ones (spec 4.4b).
 fn version(id: &str) -> Option<(&str, u32)> {
     let (chain, version) = id.split_once('.')?;
     Some((chain, version.parse().ok()?))
@@ -288,7 +288,7 @@ fn account(sandbox: &Sandbox, mounted: &Mounted<'_>, seen: &mut Seen) {
     for (id, (heard, cut)) in &seen.delivered {
         if heard + cut < 2 {
         } else if id.starts_with("append-") && id.ends_with("-a") {
-            // Added to after a reader's snapshot (spec 6.4).
+            // Added to after a reader's snapshot (spec 6.4c).
             seen.twice_changed += 1;
         } else if *cut > 0 && *heard <= 1 {
             seen.twice_cut += 1;
@@ -320,7 +320,7 @@ fn account(sandbox: &Sandbox, mounted: &Mounted<'_>, seen: &mut Seen) {
     }
 }
 
-/// spec 8.3, 4.2, 3.7, 3.8, 6.3: whichever process is killed, and whenever: what was acknowledged, also while nothing was
+/// spec 8.3b, 4.2a, 3.7a, 3.8, 6.3a: whichever process is killed, and whenever: what was acknowledged, also while nothing was
 /// mounted, is pending or consumed, whole; what is consumed was read to its end; and the mount is usable again.
 ///
 /// Each file has a name of its own: while nothing is mounted, who writes to a name that is there replaces what is there.

@@ -10,7 +10,7 @@ use crate::kernel::{bodies, list};
 use crate::sandbox::{Sandbox, complaint, start};
 use crate::users::{User, run};
 
-/// spec 8.1, 1: the story of the README, by the program in the background.
+/// spec 8.1a, 1: the story of the README, by the program in the background.
 #[test]
 fn mount_write_read_unmount() {
     let sandbox = Sandbox::new();
@@ -44,7 +44,7 @@ fn pid_of(sandbox: &Sandbox) -> Pid {
     Pid::from_raw(i32::try_from(status["pid"].as_i64().unwrap()).unwrap()).unwrap()
 }
 
-/// spec 8.1: without a word the default mountpoint below the home directory, made for its owner alone; a directory alone
+/// spec 8.1a, 8.1b: without a word the default mountpoint below the home directory, made for its owner alone; a directory alone
 /// is `mount`.
 #[test]
 fn the_default_mountpoint() {
@@ -68,7 +68,7 @@ fn the_default_mountpoint() {
     assert_eq!(sandbox.mounts().len(), 0);
 }
 
-/// spec 8.1, 3.6: without HOME the home directory is the one that the password database has.
+/// spec 8.1a, 3.6i: without HOME the home directory is the one that the password database has.
 #[test]
 fn the_home_directory_without_home() {
     let user = User::new();
@@ -91,7 +91,7 @@ fn the_home_directory_without_home() {
     assert!(complaint(&mount(Some(".")), 1).contains("is your home directory"));
 }
 
-/// spec 8.1: `--backing DIR` keeps the files there; so does the source field of an fstab line, with its options.
+/// spec 8.1a: `--backing DIR` keeps the files there; so does the source field of an fstab line, with its options.
 #[test]
 fn another_backing_directory() {
     let sandbox = Sandbox::new();
@@ -124,7 +124,7 @@ fn another_backing_directory() {
     sandbox.run(["unmount", "m"]);
 }
 
-/// spec 8.2: SIGTERM, SIGINT and `fusermount3 -u` end it cleanly with 0.
+/// spec 8.2e: SIGTERM, SIGINT and `fusermount3 -u` end it cleanly with 0.
 #[test]
 fn three_ways_to_end() {
     let sandbox = Sandbox::new();
@@ -144,7 +144,7 @@ fn three_ways_to_end() {
     assert_eq!(bodies(&sandbox.sh("cat m/pending.md")).len(), 3);
 }
 
-/// spec 8.2: with files open it ends lazily: the mount leaves the tree, the open files go on, and what is written to
+/// spec 8.2e: with files open it ends lazily: the mount leaves the tree, the open files go on, and what is written to
 /// them is published.
 #[test]
 fn ending_with_open_files() {
@@ -184,7 +184,7 @@ fn ending_with_open_files() {
     }
 }
 
-/// spec 8.2, 3.8: a second signal does not wait for open files; what was not closed is recovered.
+/// spec 8.2e, 3.8: a second signal does not wait for open files; what was not closed is recovered.
 #[test]
 fn a_second_signal_does_not_wait() {
     let sandbox = Sandbox::new();
@@ -209,7 +209,7 @@ fn a_second_signal_does_not_wait() {
     assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["half"]);
 }
 
-/// spec 8.2, 3.8: a dead mount is cleared and mounted again; until then `status` says what it is, and `unmount` clears
+/// spec 8.2b, 3.8: a dead mount is cleared and mounted again; until then `status` says what it is, and `unmount` clears
 /// it too. What was open is partial, what was closed is whole, an unfinished edit is kept.
 #[test]
 fn after_kill_9() {
@@ -268,7 +268,7 @@ fn after_kill_9() {
     assert_eq!(sandbox.sh("cat m/.handoff-fs/replaced/*_e.md.*"), "new\n");
 }
 
-/// spec 8.2, 3.1: one daemon per backing directory: the second says who serves it, whichever way it comes.
+/// spec 8.2c, 3.1: one daemon per backing directory: the second says who serves it, whichever way it comes.
 #[test]
 fn one_daemon_per_backing_directory() {
     let sandbox = Sandbox::new();
@@ -295,7 +295,7 @@ fn one_daemon_per_backing_directory() {
     sandbox.run(["unmount", "b"]);
 }
 
-/// spec 8.2: a live mount is reported, with its pid, and goes on.
+/// spec 8.2b: a live mount is reported, with its pid, and goes on.
 #[test]
 fn mounted_already() {
     let sandbox = Sandbox::new();
@@ -312,7 +312,7 @@ fn mounted_already() {
     daemon.stop();
 }
 
-/// spec 8.1: the reporting form says `error` on standard output and complains on standard error, and ends with 1.
+/// spec 8.1d, 8.1e: the reporting form says `error` on standard output and complains on standard error, and ends with 1.
 #[test]
 fn not_ready() {
     let sandbox = Sandbox::new();
@@ -328,7 +328,7 @@ fn not_ready() {
     assert!(errors.contains("is not a directory"), "{errors}");
 }
 
-/// spec 8.1: the daemon keeps none of its caller's descriptors open, so a pipe of the caller ends with the caller.
+/// spec 8.1a: the daemon keeps none of its caller's descriptors open, so a pipe of the caller ends with the caller.
 #[test]
 fn the_callers_pipes_end() {
     let sandbox = Sandbox::new();

@@ -1,4 +1,4 @@
-//! `mount` after `unmount`, with somebody still in the old tree (spec 8.2).
+//! `mount` after `unmount`, with somebody still in the old tree (spec 8.2d).
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -35,7 +35,7 @@ fn is_cut_off(child: &Child) -> bool {
     fs::metadata(cwd).is_err_and(|error| error.raw_os_error() == Some(libc::ENOTCONN))
 }
 
-/// spec 8.2: whichever way it was unmounted, it can be mounted at once; who sits in the old tree, or reads in it, is cut off.
+/// spec 8.2d: whichever way it was unmounted, it can be mounted at once; who sits in the old tree, or reads in it, is cut off.
 #[test]
 fn who_only_sits_there_is_cut_off() {
     let sandbox = Sandbox::new();
@@ -69,7 +69,7 @@ fn who_only_sits_there_is_cut_off() {
     mounted.unmount();
 }
 
-/// spec 8.2: what is being written in the old tree is waited for, and is a whole handoff if it is closed in time.
+/// spec 8.2d: what is being written in the old tree is waited for, and is a whole handoff if it is closed in time.
 #[test]
 fn a_writer_is_waited_for() {
     let sandbox = Sandbox::new();
@@ -100,7 +100,7 @@ fn a_writer_is_waited_for() {
     mounted.unmount();
 }
 
-/// spec 8.2, 4.9: what is not closed in time is kept as partial, whether a first close has published it or not; the writer
+/// spec 8.2d, 4.9a: what is not closed in time is kept as partial, whether a first close has published it or not; the writer
 /// gets an error and does not hang. What was acknowledged is whole.
 #[test]
 fn a_writer_that_does_not_end_is_partial() {
@@ -132,7 +132,7 @@ fn a_writer_that_does_not_end_is_partial() {
     mounted.unmount();
 }
 
-/// spec 8.2: a daemon that somebody stopped gives way as well; `unmount` again ends one that is still in use.
+/// spec 8.2d: a daemon that somebody stopped gives way as well; `unmount` again ends one that is still in use.
 #[test]
 fn stopped_and_unmounted_twice() {
     let sandbox = Sandbox::new();
@@ -156,8 +156,8 @@ fn stopped_and_unmounted_twice() {
     mounted.unmount();
 }
 
-/// spec 8.2: a daemon that is mounted is never taken for one that has left: with --backing, and in a mount namespace of its
-/// own, where only its pid can be named.
+/// spec 8.2b, 8.2c: a daemon that is mounted is never taken for one that has left: with --backing, and in a mount namespace of
+/// its own, where only its pid can be named.
 #[test]
 fn who_is_mounted_stays() {
     let sandbox = Sandbox::new();
@@ -211,7 +211,7 @@ fn who_is_mounted_stays() {
     mounted.unmount();
 }
 
-/// spec 8.2: the same without root; and one that is mounted in a sandbox of the user's stays.
+/// spec 8.2a, 8.2d: the same without root; and one that is mounted in a sandbox of the user's stays.
 #[test]
 fn without_root() {
     let user = User::new();

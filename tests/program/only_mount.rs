@@ -1,11 +1,11 @@
-//! `status` and `unmount` without a name (spec 8.1).
+//! `status` and `unmount` without a name (spec 8.1b).
 
 use std::fs;
 
 use crate::sandbox::{Sandbox, complaint, start};
 use crate::users::User;
 
-/// spec 8.1: they take the one mount that the user has, wherever it is and also a dead one; none and several are said.
+/// spec 8.1b: they take the one mount that the user has, wherever it is and also a dead one; none and several are said.
 #[test]
 fn without_a_name() {
     let (user, other) = (User::new(), User::new());

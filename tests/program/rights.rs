@@ -1,4 +1,4 @@
-//! Where mounting is not allowed: the cause and a cure that works (spec 8.1).
+//! Where mounting is not allowed: the cause and a cure that works (spec 8.1e).
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -31,7 +31,7 @@ fn refused(sandbox: &Sandbox, prefix: &[&str], parts: &[&str]) {
     assert_eq!(sandbox.mounts().len(), 0);
 }
 
-/// spec 8.1: setuid fusermount3 has no rights under no_new_privs, nor in a user namespace; what was mounted outside is seen in
+/// spec 8.1e: setuid fusermount3 has no rights under no_new_privs, nor in a user namespace; what was mounted outside is seen in
 /// there.
 #[test]
 fn sandboxes() {
@@ -71,7 +71,7 @@ fn sandboxes() {
     sandbox.run(["unmount", "m"]);
 }
 
-/// spec 8.1: a helper that is not setuid, a user without a name.
+/// spec 8.1e: a helper that is not setuid, a user without a name.
 #[test]
 fn the_helper() {
     let (_user, sandbox) = users();
@@ -90,7 +90,7 @@ fn the_helper() {
     refused(&sandbox, &["env"], &["uid 4000123", "/etc/passwd"]);
 }
 
-/// spec 8.1: root without the right to mount.
+/// spec 8.1e: root without the right to mount.
 #[test]
 fn root_without_rights() {
     let sandbox = Sandbox::new();
@@ -107,7 +107,7 @@ fn root_without_rights() {
     assert!(line.contains("CAP_SYS_ADMIN"), "{line}");
 }
 
-/// spec 8.1: a directory that may not be entered on the way, a read-only mountpoint with --backing elsewhere.
+/// spec 8.1e: a directory that may not be entered on the way, a read-only mountpoint with --backing elsewhere.
 #[test]
 fn ways_that_are_shut() {
     let (user, sandbox) = users();

@@ -1,4 +1,4 @@
-//! `scripts/mount.sh` (spec 8.1). Nothing is built: cargo is one that does nothing.
+//! `scripts/mount.sh` (spec 8.1a). Nothing is built: cargo is one that does nothing.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -25,7 +25,7 @@ fn script(sandbox: &Sandbox) -> Command {
     command
 }
 
-/// spec 8.1: it says where, wherever the options stand, in commands that can be pasted; again, it says that all is well.
+/// spec 8.1a: it says where, wherever the options stand, in commands that can be pasted; again, it says that all is well.
 #[test]
 fn what_it_says_can_be_pasted() {
     let sandbox = Sandbox::new();
@@ -70,7 +70,7 @@ fn what_it_says_can_be_pasted() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
 
-/// spec 8.1: it says beforehand that it builds, and how long that takes; not when it is built already.
+/// spec 8.1a: it says beforehand that it builds, and how long that takes; not when it is built already.
 #[test]
 fn it_says_that_it_builds() {
     let sandbox = Sandbox::new();

@@ -18,7 +18,7 @@ fn parent(process: &Process) -> i32 {
     fields.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
-/// spec 8.1, 8.3: it is ready when `mount` has ended, and the main process is the supervisor: of the two it alone is the
+/// spec 8.1a, 8.3b: it is ready when `mount` has ended, and the main process is the supervisor: of the two it alone is the
 /// manager's child.
 #[test]
 fn the_main_process_is_the_supervisor() {
@@ -30,7 +30,7 @@ fn the_main_process_is_the_supervisor() {
     mounted.unmount();
 }
 
-/// spec 8.1, 8.2: stopped with somebody in it, it ends by the SIGTERM that follows, and can be started again; after the death
+/// spec 8.1a, 8.2e: stopped with somebody in it, it ends by the SIGTERM that follows, and can be started again; after the death
 /// of the main process, or of both, it is stopped and started. Nothing is lost.
 #[test]
 fn stopped_died_and_started_again() {

@@ -9,7 +9,7 @@ use crate::background::{Mounted, until};
 use crate::kernel::bodies;
 use crate::sandbox::{Sandbox, complaint};
 
-/// spec 8.1, 4.2: pending, consumed, the oldest, drafts that stay open with pid and age, backing, pid, uptime.
+/// spec 8.1b, 4.2d: pending, consumed, the oldest, drafts that stay open with pid and age, backing, pid, uptime.
 #[test]
 fn everything_about_a_mount() {
     let sandbox = Sandbox::new();
@@ -59,7 +59,7 @@ fn everything_about_a_mount() {
     daemon.stop();
 }
 
-/// spec 8.1: what is not mounted has no status and cannot be unmounted: 1, with the cure.
+/// spec 8.1d, 8.1e: what is not mounted has no status and cannot be unmounted: 1, with the cure.
 #[test]
 fn nothing_is_mounted() {
     let sandbox = Sandbox::new();
@@ -75,7 +75,7 @@ fn nothing_is_mounted() {
     }
 }
 
-/// spec 8.1: a queue is a part of its mount, which is named; a mount that does not answer is said, and the cure works.
+/// spec 8.1e: a queue is a part of its mount, which is named; a mount that does not answer is said, and the cure works.
 #[test]
 fn another_place_is_named() {
     let sandbox = Sandbox::new();

@@ -1,4 +1,4 @@
-//! Callers outside the daemon's PID namespace, of whom FUSE says nothing but the user (spec 5).
+//! Callers outside the daemon's PID namespace, of whom FUSE says nothing but the user (spec 5.4).
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -25,7 +25,7 @@ fn among_strangers(sandbox: &Sandbox) -> Child {
     daemon
 }
 
-/// spec 5, 4.1, 4.3, 6.3: they are one session, whose writers and readers get in each other's way no more than others':
+/// spec 5.4, 4.1c, 4.3a, 6.3a: they are one session, whose writers and readers get in each other's way no more than others':
 /// each write a handoff of its own, every one delivered, whole, and no error for anybody.
 #[test]
 fn strangers_are_one_session() {
@@ -73,8 +73,8 @@ fn strangers_are_one_session() {
     assert!(daemon.wait().unwrap().success());
 }
 
-/// spec 5, 4.3, 4.5: what they do by name, one after the other: append, move, remove, edit. None of them is known to edit,
-/// so `sed -i` makes another handoff.
+/// spec 5.4, 4.3b, 4.5f, 4.5g: what they do by name, one after the other: append, move, remove, edit. None of them is known to
+/// edit, so `sed -i` makes another handoff.
 #[test]
 fn strangers_use_names() {
     let sandbox = Sandbox::new();
@@ -136,7 +136,7 @@ const CALLER: &str = "
         cat pending.md >> ../got-$1
     done";
 
-/// spec 5, 4.1, 6.3: two of them at the same time: no error for either, and everything that was not retracted is delivered.
+/// spec 5.4, 4.1c, 6.3a: two of them at the same time: no error for either, and everything that was not retracted is delivered.
 #[test]
 fn two_strangers_at_once() {
     let sandbox = Sandbox::new();

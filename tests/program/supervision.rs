@@ -1,4 +1,4 @@
-//! The mount outlives its daemon, and its supervisor (spec 8.3).
+//! The mount outlives its daemon, and its supervisor (spec 8.3b).
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -14,7 +14,7 @@ use crate::kernel::{bodies, list};
 use crate::sandbox::Sandbox;
 use crate::users::User;
 
-/// spec 8.3, 3.8, 4.2: after `kill -9` there is a working mount again without anybody's help: what was acknowledged is
+/// spec 8.3b, 3.8, 4.2a: after `kill -9` there is a working mount again without anybody's help: what was acknowledged is
 /// pending, what was open is partial, who has a file open gets an error and does not hang.
 #[test]
 fn a_killed_daemon_is_replaced() {
@@ -76,7 +76,7 @@ fn a_killed_daemon_is_replaced() {
     assert!(!next.is_running() && !supervisor.is_running());
 }
 
-/// spec 8.3: twenty times in a row, while somebody goes on writing: through the mount, into it while it is dead, and into
+/// spec 8.3b: twenty times in a row, while somebody goes on writing: through the mount, into it while it is dead, and into
 /// the plain directory between two. Nothing that was acknowledged is lost.
 #[test]
 fn twenty_kills_in_a_row() {
@@ -116,7 +116,7 @@ fn twenty_kills_in_a_row() {
     mounted.unmount();
 }
 
-/// spec 8.3, 3.7: while no daemon can be started nothing is mounted, what is written lands in the plain directory, and is
+/// spec 8.3b, 3.7a: while no daemon can be started nothing is mounted, what is written lands in the plain directory, and is
 /// adopted when it can be mounted again.
 #[test]
 fn written_while_nothing_is_mounted() {
@@ -139,7 +139,7 @@ fn written_while_nothing_is_mounted() {
     mounted.unmount();
 }
 
-/// spec 8.3: after repeated failures to mount it gives up, with the reason in the log; no process and no dead mount is left,
+/// spec 8.3b: after repeated failures to mount it gives up, with the reason in the log; no process and no dead mount is left,
 /// and the directory is a plain one. The next `mount` is as ever.
 #[test]
 fn gives_up_when_no_daemon_can_start() {
@@ -167,7 +167,7 @@ fn gives_up_when_no_daemon_can_start() {
     mounted.unmount();
 }
 
-/// spec 8.3: the same when each daemon dies right after it has mounted.
+/// spec 8.3b: the same when each daemon dies right after it has mounted.
 #[test]
 fn gives_up_when_every_daemon_dies() {
     let sandbox = Sandbox::new();
@@ -204,7 +204,7 @@ fn gives_up_when_every_daemon_dies() {
     mounted.unmount();
 }
 
-/// spec 8.3: when the supervisor is killed the mount goes on, with a new supervisor, which is as good.
+/// spec 8.3b: when the supervisor is killed the mount goes on, with a new supervisor, which is as good.
 #[test]
 fn a_killed_supervisor_is_replaced() {
     let sandbox = Sandbox::new();
@@ -237,7 +237,7 @@ fn a_killed_supervisor_is_replaced() {
     assert!(!daemon.is_running() && !other.is_running());
 }
 
-/// spec 8.3, 8.2: when both are killed at once, `mount` clears the dead mount and mounts again.
+/// spec 8.3b, 8.2b: when both are killed at once, `mount` clears the dead mount and mounts again.
 #[test]
 fn both_are_killed() {
     let sandbox = Sandbox::new();
@@ -256,7 +256,7 @@ fn both_are_killed() {
     mounted.unmount();
 }
 
-/// spec 8.2, 8.3: however it is ended, nothing mounts it again, and neither process is left.
+/// spec 8.2e, 8.3b: however it is ended, nothing mounts it again, and neither process is left.
 #[test]
 fn ended_is_ended() {
     let sandbox = Sandbox::new();
@@ -287,7 +287,7 @@ fn ended_is_ended() {
     }
 }
 
-/// spec 8.2, 8.3: it is ended with a file open, lazily, and then its daemon is killed: still nobody mounts it again.
+/// spec 8.2e, 8.3b: it is ended with a file open, lazily, and then its daemon is killed: still nobody mounts it again.
 #[test]
 fn killed_while_it_ends() {
     let sandbox = Sandbox::new();
@@ -302,7 +302,7 @@ fn killed_while_it_ends() {
     drop(open);
 }
 
-/// spec 8.3, 8.1: the supervisor ends as its daemon did: with 0 when a signal was passed on, with 1 when a second one did not
+/// spec 8.3b, 8.1d: the supervisor ends as its daemon did: with 0 when a signal was passed on, with 1 when a second one did not
 /// wait for open files.
 #[test]
 fn the_supervisors_end() {
@@ -328,7 +328,7 @@ fn the_supervisors_end() {
     }
 }
 
-/// spec 8.1, 8.3: `unmount` also ends a supervisor that has no daemon just then.
+/// spec 8.1b, 8.3b: `unmount` also ends a supervisor that has no daemon just then.
 #[test]
 fn unmounted_between_two_daemons() {
     let sandbox = Sandbox::new();
@@ -353,7 +353,7 @@ fn unmounted_between_two_daemons() {
     }
 }
 
-/// spec 8.2, 8.3: a `mount` that comes just when the supervisor mounts again: whichever is first, there is one mount, one
+/// spec 8.2c, 8.3b: a `mount` that comes just when the supervisor mounts again: whichever is first, there is one mount, one
 /// daemon and one supervisor.
 #[test]
 fn mounted_between_two_daemons() {
@@ -379,7 +379,7 @@ fn mounted_between_two_daemons() {
     mounted.unmount();
 }
 
-/// spec 8.3: in the foreground it is the service manager's: no supervisor, and a killed one stays dead.
+/// spec 8.1a, 8.3b: in the foreground it is the service manager's: no supervisor, and a killed one stays dead.
 #[test]
 fn the_foreground_is_not_supervised() {
     let sandbox = Sandbox::new();
@@ -394,7 +394,7 @@ fn the_foreground_is_not_supervised() {
     sandbox.mount().stop();
 }
 
-/// spec 8.3, 8.2: the same without root, through the setuid helper.
+/// spec 8.3b, 8.2a: the same without root, through the setuid helper.
 #[test]
 fn without_root() {
     let user = User::new();

@@ -3,7 +3,7 @@
 use crate::kernel::bodies;
 use crate::sandbox::Sandbox;
 
-/// spec 3.2: stamps are local time, with `--utc` UTC; headers say the zone.
+/// spec 3.2a: stamps are local time, with `--utc` UTC; headers say the zone.
 #[test]
 fn local_time_and_utc() {
     let sandbox = Sandbox::new();
@@ -34,7 +34,7 @@ fn local_time_and_utc() {
     }
 }
 
-/// spec 7.2: the local hour that comes twice when summer ends, and the one that never comes when it begins: the same
+/// spec 7.2a: the local hour that comes twice when summer ends, and the one that never comes when it begins: the same
 /// second has the same stamp, and still every handoff has its own name.
 #[test]
 fn the_hour_that_comes_twice() {

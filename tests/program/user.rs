@@ -14,7 +14,7 @@ use crate::kernel::{bodies, list};
 use crate::sandbox::{Sandbox, complaint, start};
 use crate::users::{User, run};
 
-/// spec 8.2, 8.4: everything without root: mounted in the background through fusermount3, written, read, unmounted; no
+/// spec 8.2a, 8.4b: everything without root: mounted in the background through fusermount3, written, read, unmounted; no
 /// other user is let in, not even root; what it makes is the user's.
 #[test]
 fn the_whole_story_without_root() {
@@ -61,7 +61,7 @@ fn the_whole_story_without_root() {
     sandbox.sh("fusermount3 -u .claude/handoffs");
 }
 
-/// spec 8.1, 8.2: what only happens to users who are not root: a directory that is another's, one without rights, no
+/// spec 8.1e, 8.2a: what only happens to users who are not root: a directory that is another's, one without rights, no
 /// fusermount3, a device that may not be opened, another user's mount.
 #[test]
 fn in_a_users_way() {
@@ -119,7 +119,7 @@ fn in_a_users_way() {
         .arg(sandbox.path("roots")));
 }
 
-/// spec 6.1, 8.4: a directory below that its user cannot read shuts nothing else.
+/// spec 6.1a, 8.4c: a directory below that its user cannot read shuts nothing else.
 #[test]
 fn a_queue_without_rights() {
     let user = User::new();
@@ -138,7 +138,7 @@ fn a_queue_without_rights() {
     sandbox.run(["unmount", "m"]);
 }
 
-/// spec 3.6: git works in the mount and in a queue of a user who is not root: it makes its objects read-only, and then
+/// spec 3.6k: git works in the mount and in a queue of a user who is not root: it makes its objects read-only, and then
 /// writes them.
 #[test]
 fn git_without_root() {
@@ -161,7 +161,7 @@ fn git_without_root() {
     sandbox.run(["unmount", "m"]);
 }
 
-/// spec 3.7: a file that is another user's allows no lease: as a stray it is adopted once it was seen unchanged for five
+/// spec 3.7d: a file that is another user's allows no lease: as a stray it is adopted once it was seen unchanged for five
 /// seconds, and not before.
 #[test]
 fn a_stray_of_another_user() {

@@ -15,8 +15,8 @@ mod table;
 mod writers;
 mod writing;
 
-/// spec 1, 4.1-4.6: what writes makes as many handoffs as a person would count, byte for byte, leaves nothing behind, and
-/// finds its file again under its own name.
+/// spec 1, 4.1a, 4.1b, 4.2c, 4.3a, 4.4a, 4.4b, 4.5f, 4.6b: what writes makes as many handoffs as a person would count, byte for
+/// byte, leaves nothing behind, and finds its file again under its own name.
 #[test]
 fn writers() {
     installed::check();
@@ -38,7 +38,7 @@ fn writers() {
     table.check("writers", &faults);
 }
 
-/// spec 6.2, 6.3, 6.5: every reader gets the bytes it would get of a plain file, whatever the size, and consumes if it
+/// spec 6.2a, 6.3a, 6.5a: every reader gets the bytes it would get of a plain file, whatever the size, and consumes if it
 /// was shown all of it.
 #[test]
 fn readers() {

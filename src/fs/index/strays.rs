@@ -208,7 +208,7 @@ mod tests {
         }
     }
 
-    /// spec 3.7: where no lease tells, a file is finished once it was seen unchanged for five seconds; at the mount at
+    /// spec 3.7d: where no lease tells, a file is finished once it was seen unchanged for five seconds; at the mount at
     /// once, if it is as old as that.
     #[test]
     fn unchanged_for_five_seconds() {
@@ -241,7 +241,7 @@ mod tests {
         }
     }
 
-    /// spec 3.7: where a lease tells, nothing else counts.
+    /// spec 3.7c: where a lease tells, nothing else counts.
     #[test]
     fn a_lease_decides() {
         let (name, at, now) = (OsStr::new("x.md"), Instant::now(), SystemTime::now());

@@ -105,7 +105,7 @@ fn change(random: &mut fastrand::Rng, fs: &Fs, backing: &Path) {
     }
 }
 
-/// spec 3.1, 6.1: nothing is remembered that is not so, and a merge that was changed bit by bit is the one that is made
+/// spec 3.1, 6.1a: nothing is remembered that is not so, and a merge that was changed bit by bit is the one that is made
 /// anew.
 #[test]
 fn remembered_is_found() {

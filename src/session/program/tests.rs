@@ -8,7 +8,7 @@ fn runs(argv: &[&str]) -> Option<String> {
     Some(String::from_utf8_lossy(stem(script)).into_owned())
 }
 
-/// spec 5: "the script name of an interpreter".
+/// spec 5.2: "the script name of an interpreter".
 #[test]
 fn an_interpreter_is_known_by_its_script() {
     let cases: &[(&[&str], Option<&str>)] = &[
@@ -65,7 +65,7 @@ fn an_interpreter_is_known_by_its_script() {
     }
 }
 
-/// spec 5: "for an interpreter also by the package that its script lies in".
+/// spec 5.2: "for an interpreter also by the package that its script lies in".
 #[test]
 fn a_script_is_known_by_its_package() {
     let programs = Programs::builtin();
@@ -115,7 +115,7 @@ fn a_script_is_known_by_its_package() {
     assert!(!Program::of(b"node", data, &programs).plays(&programs, Role::Agent));
 }
 
-/// spec 6.7: `sed` reads pages when it prints only what it is told to print.
+/// spec 6.7a: `sed` reads pages when it prints only what it is told to print.
 #[test]
 fn sed_reads_pages_with_n() {
     let programs = Programs::builtin();
@@ -155,7 +155,7 @@ fn sed_reads_pages_with_n() {
     }
 }
 
-/// spec 5, 6.5: a tool carried in an agent's executable is that tool.
+/// spec 5.2, 6.5a: a tool carried in an agent's executable is that tool.
 #[test]
 fn an_agent_called_by_a_searchers_name_searches() {
     let programs = Programs::builtin();
@@ -172,7 +172,7 @@ fn an_agent_called_by_a_searchers_name_searches() {
     );
 }
 
-/// spec 5: wrapped by Nix, and cut by the kernel.
+/// spec 5.2: wrapped by Nix, and cut by the kernel.
 #[test]
 fn a_wrapped_program_is_known_by_its_own_name() {
     for (comm, expected) in [

@@ -31,7 +31,7 @@ fn goes_on_as(proc: &SystemProc, waiting: &mut Waiting, name: &[u8]) {
     }
 }
 
-/// spec 5: of who has ended nothing is told, however often he was asked about before. While nobody has waited for him he is
+/// spec 5.5: of who has ended nothing is told, however often he was asked about before. While nobody has waited for him he is
 /// a zombie, which has a name and no memory.
 #[test]
 fn who_has_ended_is_told_of_no_more() {
@@ -56,7 +56,7 @@ fn who_has_ended_is_told_of_no_more() {
     }
 }
 
-/// spec 5: who runs another program is told of under its name; the process is the same.
+/// spec 5.2, 5.5: who runs another program is told of under its name; the process is the same.
 #[test]
 fn another_program_in_the_process() {
     let proc = SystemProc::default();
@@ -68,8 +68,8 @@ fn another_program_in_the_process() {
     assert_eq!(stat(&proc, pid).start, before.start);
 }
 
-/// spec 5: another thread than the leading one runs another program: from then on it is the leading one, and its own number
-/// is nobody's.
+/// spec 5.2, 5.5: another thread than the leading one runs another program: from then on it is the leading one, and its own
+/// number is nobody's.
 #[test]
 fn another_program_run_by_a_thread() {
     let source = "
@@ -95,7 +95,7 @@ thread.join()";
     assert!(!proc::has_no_memory(&proc.statm(pid).expect("it is there")));
 }
 
-/// spec 8.2: however many call, few of their files are kept open.
+/// spec 5.5: however many call, few of their files are kept open.
 #[test]
 fn few_are_kept() {
     let proc = SystemProc::default();
@@ -121,7 +121,7 @@ fn few_are_kept() {
     assert_eq!(kept[29], 2, "{kept:?}");
 }
 
-/// spec 5: several at once ask about the same thread, and each is told all.
+/// spec 5.5: several at once ask about the same thread, and each is told all.
 #[test]
 fn many_ask_about_one() {
     let proc = SystemProc::default();

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// spec 5, "look-ups are cached": one read for a thread seen before, and no walk twice.
+/// spec 5.5, "look-ups are cached": one read for a thread seen before, and no walk twice.
 #[test]
 fn known_threads_cost_one_read() {
     let table = Table::new();
@@ -37,7 +37,7 @@ fn known_threads_cost_one_read() {
     assert_eq!(table.reads(|| resolver.same_process(40, 99)), 2);
 }
 
-/// spec 5: what could not be read for want of a descriptor is asked again, and nobody is taken for ended by it.
+/// spec 5.5: what could not be read for want of a descriptor is asked again, and nobody is taken for ended by it.
 #[test]
 fn no_descriptor_left() {
     let table = Table::new();
@@ -51,7 +51,7 @@ fn no_descriptor_left() {
     assert_eq!(caller.session, Session::Agent(table.process(20)));
 }
 
-/// spec 5: the cache is bounded, and forgetting changes no answer.
+/// spec 5.5: the cache is bounded, and forgetting changes no answer.
 #[test]
 fn the_cache_stays_small() {
     let table = Table::new();
@@ -80,7 +80,7 @@ fn the_cache_stays_small() {
     assert!(resolver.cache.lock().threads.is_empty());
 }
 
-/// spec 4.9: exiting, and a signal in the low bits; a plain exit, or a signal that only stops, is neither.
+/// spec 4.9b: exiting, and a signal in the low bits; a plain exit, or a signal that only stops, is neither.
 #[test]
 fn a_death_by_signal_is_told_from_an_exit() {
     const EXITING: u64 = 0x40_0004;
@@ -98,7 +98,7 @@ fn a_death_by_signal_is_told_from_an_exit() {
     }
 }
 
-/// spec 4.9: a thread that wrote and ended is still known as its process's when another one closes.
+/// spec 4.9b: a thread that wrote and ended is still known as its process's when another one closes.
 #[test]
 fn an_ended_thread_is_still_of_its_process() {
     let table = Table::new();
@@ -110,7 +110,7 @@ fn an_ended_thread_is_still_of_its_process() {
     assert!(resolver.same_process(11, 12));
 }
 
-/// spec 4.9: so is one that never did anything but write; one that lives in another process is not.
+/// spec 4.9b: so is one that never did anything but write; one that lives in another process is not.
 #[test]
 fn a_thread_that_only_wrote_and_ended_is_of_the_process_that_closes() {
     let table = Table::new();
@@ -122,7 +122,7 @@ fn a_thread_that_only_wrote_and_ended_is_of_the_process_that_closes() {
     assert!(!resolver.same_process(0, 12));
 }
 
-/// spec 5: no name that a program gives itself hides the fields after it.
+/// spec 5.1: no name that a program gives itself hides the fields after it.
 #[test]
 fn a_name_may_be_anything() {
     for name in [
@@ -144,7 +144,7 @@ fn a_name_may_be_anything() {
     }
 }
 
-/// spec 5: the dead are not alive, though a zombie's entry stays; one whose first thread alone has ended lives.
+/// spec 5.5: the dead are not alive, though a zombie's entry stays; one whose first thread alone has ended lives.
 #[test]
 fn a_zombie_is_dead() {
     let table = Table::new();
@@ -200,7 +200,7 @@ fn stat_like() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    /// spec 8.3, 5: whatever `/proc` says, every call answers, and after a bounded number of reads; parents in a
+    /// spec 8.3c, 5.1: whatever `/proc` says, every call answers, and after a bounded number of reads; parents in a
     /// circle included.
     #[test]
     fn nonsense_is_survived(

@@ -36,7 +36,7 @@ fn system() -> Resolver {
     Resolver::new(Box::<SystemProc>::default(), Arc::default())
 }
 
-/// spec 5, on the kernel's `/proc`: a detached child of an agent.
+/// spec 5.1, on the kernel's `/proc`: a detached child of an agent.
 #[test]
 fn a_real_agents_detached_child_is_its_session() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -64,7 +64,7 @@ fn a_real_agents_detached_child_is_its_session() {
     assert!(!resolver.is_alive(process));
 }
 
-/// spec 5, on the kernel's `/proc`: the environment.
+/// spec 5.1, on the kernel's `/proc`: the environment.
 #[test]
 fn a_real_environment_names_the_session() {
     let mut command = Command::new("setsid");
@@ -76,7 +76,7 @@ fn a_real_environment_names_the_session() {
     assert_eq!(caller.session, Session::Named(Arc::from(&b"blue"[..])));
 }
 
-/// spec 5, on the kernel's `/proc`: the threads of this process, one of them ended.
+/// spec 5.4, on the kernel's `/proc`: the threads of this process, one of them ended.
 #[test]
 fn real_threads_are_one_process() {
     let tid = || -> u32 {

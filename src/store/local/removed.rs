@@ -94,7 +94,7 @@ mod tests {
     use super::*;
     use crate::names::StampedName;
 
-    /// spec 3.9: whatever its name, it is a pending handoff's again when it comes back.
+    /// spec 3.9b: whatever its name, it is a pending handoff's again when it comes back.
     #[test]
     fn long_names() {
         for length in [10, 209, 210, 234] {

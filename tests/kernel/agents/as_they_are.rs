@@ -11,8 +11,8 @@ use super::{
 use crate::actors::replaced;
 use crate::harness::{Mount, list};
 
-/// spec 4.1, 4.3, 4.4, 4.6: every agent writes, reads, edits and writes again one path: one handoff with the last text, and
-/// what it replaced is kept (3.9).
+/// spec 4.1a, 4.3a, 4.4b, 4.6b: every agent writes, reads, edits and writes again one path: one handoff with the last text, and
+/// what it replaced is kept (3.9a).
 #[test]
 fn one_path_is_one_handoff() {
     for profile in ALL {
@@ -38,7 +38,7 @@ fn one_path_is_one_handoff() {
     }
 }
 
-/// spec 4.1, 4.3: by an absolute path, and with directories that it makes first (4.10): the same handoff, in their queue.
+/// spec 4.1a, 4.3a: by an absolute path, and with directories that it makes first (4.10a): the same handoff, in their queue.
 #[test]
 fn nested_and_absolute_paths() {
     for profile in [&CLAUDE_CODE, &OLDER_CLAUDE_CODE, &GEMINI, &PI, &AIDER] {
@@ -56,7 +56,7 @@ fn nested_and_absolute_paths() {
     }
 }
 
-/// spec 4.4: the agents that look at nothing before they write: what they have not read since they wrote it is not edited.
+/// spec 4.4b: the agents that look at nothing before they write: what they have not read since they wrote it is not edited.
 #[test]
 fn written_again_without_a_look() {
     for profile in [&GEMINI, &PI, &AIDER, &OPENCODE] {
@@ -74,7 +74,7 @@ fn written_again_without_a_look() {
     }
 }
 
-/// spec 6.2: Claude Code does not read again what has the mtime and size that it knows; they stay as they are until the
+/// spec 6.2c: Claude Code does not read again what has the mtime and size that it knows; they stay as they are until the
 /// content changes.
 #[test]
 fn an_unchanged_mtime() {
@@ -101,8 +101,8 @@ fn an_unchanged_mtime() {
     assert_eq!(all, ["four", "other", "two\nthree"]);
 }
 
-/// spec 4.3: consumed between a write and the edit after it: it is still found, Claude Code notices that it has changed
-/// (3.5), reads it again, and its edit is a new handoff.
+/// spec 4.3c: consumed between a write and the edit after it: it is still found, Claude Code notices that it has changed
+/// (3.5a), reads it again, and its edit is a new handoff.
 #[test]
 fn consumed_before_its_edit() {
     let mount = Mount::new();
@@ -118,7 +118,7 @@ fn consumed_before_its_edit() {
     assert_eq!(mount.take("r"), ["two"]);
 }
 
-/// spec 8.4: the permissions that the umask of the writer leaves, also by way of a temporary name, and after an edit.
+/// spec 8.4c: the permissions that the umask of the writer leaves, also by way of a temporary name, and after an edit.
 #[test]
 fn permissions() {
     for profile in ALL {
@@ -139,7 +139,7 @@ fn permissions() {
     }
 }
 
-/// spec 4.5: a file that Codex deletes is retracted.
+/// spec 4.5g: a file that Codex deletes is retracted.
 #[test]
 fn codex_deletes() {
     let mount = Mount::new();
@@ -155,7 +155,7 @@ fn codex_deletes() {
     assert_eq!(mount.take("r"), ["two"]);
 }
 
-/// spec 4.3, 5: each command has a kernel session of its own and no terminal; they are the agent's all the same: what the
+/// spec 4.3b, 5.1: each command has a kernel session of its own and no terminal; they are the agent's all the same: what the
 /// agent wrote they find, and what they append is one handoff.
 #[test]
 fn shell_commands_append() {
@@ -175,7 +175,7 @@ fn shell_commands_append() {
     }
 }
 
-/// spec 4.1, 4.4: a shell is no editor, also when an agent runs it: each `>` is a handoff.
+/// spec 4.1b, 4.4b: a shell is no editor, also when an agent runs it: each `>` is a handoff.
 #[test]
 fn shell_commands_write() {
     for profile in ALL {
@@ -191,7 +191,7 @@ fn shell_commands_write() {
     }
 }
 
-/// spec 6.5: Claude Code's `grep` is its own executable, called `ugrep`: it searches, and consumes nothing.
+/// spec 6.5a: Claude Code's `grep` is its own executable, called `ugrep`: it searches, and consumes nothing.
 #[test]
 fn the_search_that_claude_code_brings() {
     let mount = Mount::new();

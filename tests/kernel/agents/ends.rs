@@ -6,7 +6,7 @@ use super::director::{Agent, edit, write};
 use super::{AIDER, ALL, CLAUDE_CODE, CODEX, GEMINI, OLDER_CLAUDE_CODE, OPENCODE, Order, PI};
 use crate::harness::Mount;
 
-/// spec 4.3: its aliases end with it; the next one of its name has a handoff of its own.
+/// spec 4.3d: its aliases end with it; the next one of its name has a handoff of its own.
 #[test]
 fn the_next_one_starts_anew() {
     for profile in ALL {
@@ -23,7 +23,7 @@ fn the_next_one_starts_anew() {
     }
 }
 
-/// spec 4.3, 5: what it left in the background is its own as long as it lives, and no longer.
+/// spec 4.3d, 5.1: what it left in the background is its own as long as it lives, and no longer.
 #[test]
 fn a_command_in_the_background() {
     let mount = Mount::new();
@@ -56,7 +56,7 @@ fn a_command_in_the_background() {
     assert_eq!(mount.take("r"), ["two"]);
 }
 
-/// spec 4.6: killed before it gave its file the name that was meant: no handoff, and nothing that is in anybody's way.
+/// spec 4.6a: killed before it gave its file the name that was meant: no handoff, and nothing that is in anybody's way.
 #[test]
 fn killed_before_its_rename() {
     for profile in [&CLAUDE_CODE, &OLDER_CLAUDE_CODE] {
@@ -81,7 +81,7 @@ fn killed_before_its_rename() {
     }
 }
 
-/// spec 4.4, 4.6: an edit that is killed so has changed nothing.
+/// spec 4.4d, 4.6a: an edit that is killed so has changed nothing.
 #[test]
 fn killed_before_the_rename_of_an_edit() {
     let mount = Mount::new();
@@ -94,7 +94,7 @@ fn killed_before_the_rename_of_an_edit() {
     assert_eq!(mount.take("r"), ["one"]);
 }
 
-/// spec 4.9: killed in the middle of writing in place: a part, and called so; an edit leaves the old text as well (4.4).
+/// spec 4.9b: killed in the middle of writing in place: a part, and called so; an edit leaves the old text as well (4.4d).
 #[test]
 fn killed_in_the_middle() {
     for profile in [&OPENCODE, &GEMINI, &PI, &AIDER, &CODEX] {

@@ -14,7 +14,7 @@ fn long() -> (Mount, String) {
     (mount, all)
 }
 
-/// spec 6.7: Codex pages with `sed -n`: every page is there, after a pause too, each from another process.
+/// spec 6.7a, 6.7b: Codex pages with `sed -n`: every page is there, after a pause too, each from another process.
 #[test]
 fn with_sed() {
     for profile in ALL {
@@ -31,7 +31,7 @@ fn with_sed() {
     }
 }
 
-/// spec 6.7: the other programs that show pages.
+/// spec 6.7a, 6.7b: the other programs that show pages.
 #[test]
 fn with_other_programs() {
     let pages = [
@@ -53,7 +53,7 @@ fn with_other_programs() {
     }
 }
 
-/// spec 6.7, 5: a session that the user has named pages likewise; one that is a terminal's or the kernel's does not, and
+/// spec 6.7a, 6.7e, 5.1: a session that the user has named pages likewise; one that is a terminal's or the kernel's does not, and
 /// neither does a program that is not known for it.
 #[test]
 fn in_other_sessions() {
@@ -86,7 +86,7 @@ fn mount_without_agents() -> Mount {
     })
 }
 
-/// spec 6.7: which programs read pages is settable.
+/// spec 6.7a: which programs read pages is settable.
 #[test]
 fn with_a_program_of_ones_own() {
     let mount = Mount::with(|options| {
@@ -105,7 +105,7 @@ fn with_a_program_of_ones_own() {
     assert_eq!(agent.bash("awk 1 pending.md"), "");
 }
 
-/// spec 6.7, 6.2: the agents' own tools read the whole for every page: the same bytes and the same size, after a pause and
+/// spec 6.7b, 6.2c: the agents' own tools read the whole for every page: the same bytes and the same size, after a pause and
 /// from another process of the agent. A look at it tells that size, and an mtime that does not move.
 #[test]
 fn with_ones_own_tools() {
@@ -134,7 +134,7 @@ fn with_ones_own_tools() {
     }
 }
 
-/// spec 6.7: two agents that are started together, and read by themselves, share out what there is.
+/// spec 6.7b: two agents that are started together, and read by themselves, share out what there is.
 #[test]
 fn two_agents_share_out() {
     let mount = Mount::new();

@@ -12,7 +12,7 @@ use crate::harness::{Mount, bodies};
 
 const TWO_MINUTES: Duration = Duration::from_secs(121);
 
-/// spec 6.7: opencode sniffs up to 4,096 bytes of what it reads: of a short one the sniff meets the end, and what it shows
+/// spec 6.7b: opencode sniffs up to 4,096 bytes of what it reads: of a short one the sniff meets the end, and what it shows
 /// it reads after that.
 #[test]
 fn opencode_sniffs() {
@@ -29,7 +29,7 @@ fn opencode_sniffs() {
     }
 }
 
-/// spec 6.7: Copilot reads what a command names before it runs the command. What the command shows is shown once.
+/// spec 6.7c: Copilot reads what a command names before it runs the command. What the command shows is shown once.
 #[test]
 fn copilot_reads_before_its_command() {
     for command in ["cat pending.md", "cat < pending.md", "sed '' pending.md"] {
@@ -45,7 +45,7 @@ fn copilot_reads_before_its_command() {
     }
 }
 
-/// spec 6.7: programs that show a part show a part of it, as often as they are run.
+/// spec 6.7b, 6.7c: programs that show a part show a part of it, as often as they are run.
 #[test]
 fn copilot_shows_a_part() {
     let mount = Mount::new();
@@ -61,7 +61,7 @@ fn copilot_shows_a_part() {
     assert_eq!(agent.bash("cat pending.md | wc -l"), "0\n");
 }
 
-/// spec 6.7: aider opens a file twice, and the second time counts.
+/// spec 6.7b: aider opens a file twice, and the second time counts.
 #[test]
 fn aider_reads_twice() {
     let mount = Mount::new();
@@ -71,8 +71,8 @@ fn aider_reads_twice() {
     assert_eq!(mount.slugs(), ["n_done"]);
 }
 
-/// spec 6.7: what comes meanwhile another session gets at once; the agent itself when its second look is over; another
-/// program of its session together with what the agent was shown, and then nothing more.
+/// spec 6.7b, 6.7c, 6.7e: what comes meanwhile another session gets at once; the agent itself when its second look is over;
+/// another program of its session together with what the agent was shown, and then nothing more.
 #[test]
 fn what_comes_meanwhile() {
     let mount = Mount::new();
@@ -103,7 +103,7 @@ fn what_comes_meanwhile() {
     assert_eq!(mount.peek(), [""; 0]);
 }
 
-/// spec 6.7, 6.2: the same mtime for as long as it lasts, and another one afterwards.
+/// spec 6.7b, 6.2c: the same mtime for as long as it lasts, and another one afterwards.
 #[test]
 fn the_mtime_stays() {
     let mount = Mount::new();
@@ -116,7 +116,7 @@ fn the_mtime_stays() {
     assert_eq!(bodies(&agent.read("pending.md")), ["two"]);
 }
 
-/// spec 6.7, 4.7: what it wrote itself an agent finds at once.
+/// spec 6.7d, 4.7b: what it wrote itself an agent finds at once.
 #[test]
 fn what_it_wrote_itself() {
     let mount = Mount::new();
@@ -129,7 +129,7 @@ fn what_it_wrote_itself() {
     assert_eq!(mount.slugs(), ["n_done", "pending"]);
 }
 
-/// spec 6.7: it ends with two minutes that pass, and not with a clock that is set.
+/// spec 6.7b: it ends with two minutes that pass, and not with a clock that is set.
 #[test]
 fn it_ends_after_two_minutes() {
     let mount = Mount::new();
@@ -148,7 +148,7 @@ fn it_ends_after_two_minutes() {
     }
 }
 
-/// spec 6.7: it ends with the agent, also for what the agent has left in the background.
+/// spec 6.7b: it ends with the agent, also for what the agent has left in the background.
 #[test]
 fn it_ends_with_the_agent() {
     let mount = Mount::new();
@@ -174,8 +174,8 @@ fn it_ends_with_the_agent() {
     assert_eq!(next.read("pending.md"), "");
 }
 
-/// spec 6.2, 6.7: what was consumed may be changed, renamed, removed, or expire: the agent finds the bytes that it was shown.
-/// Other readers of its session find what is as it was.
+/// spec 6.2b, 6.7b, 6.7d: what was consumed may be changed, renamed, removed, or expire: the agent finds the bytes that it was
+/// shown. Other readers of its session find what is as it was.
 #[test]
 fn what_was_consumed_changes() {
     let mount = Mount::with(|options| options.retention = Duration::from_secs(60));
@@ -201,7 +201,7 @@ fn what_was_consumed_changes() {
     assert_eq!(bodies(&agent.bash("cat pending.md")), ["kept"]);
 }
 
-/// spec 6.7, 6.6: what was made pending again, or changed before it was consumed, is new.
+/// spec 6.7d, 6.6a: what was made pending again, or changed before it was consumed, is new.
 #[test]
 fn what_is_new() {
     let mount = Mount::new();
@@ -258,7 +258,7 @@ fn nothing_twice(mount: &Mount, run: &mut dyn FnMut(&str) -> String) {
     assert_eq!(mount.peek(), [""; 0]);
 }
 
-/// spec 6.7: "any other program consumes at once", below an agent and without one.
+/// spec 6.7e: "any other program consumes at once", below an agent and without one.
 #[test]
 fn other_programs_consume_at_once() {
     let mount = Mount::new();
@@ -285,7 +285,7 @@ fn other_programs_consume_at_once() {
     });
 }
 
-/// spec 6.7: a loop that waits for the end of what there is ends, also after the agent itself has read.
+/// spec 6.7c: a loop that waits for the end of what there is ends, also after the agent itself has read.
 #[test]
 fn a_loop_ends() {
     let mount = Mount::new();
@@ -296,7 +296,7 @@ fn a_loop_ends() {
     assert_eq!(bodies(&agent.bash(wait)), ["one"]);
 }
 
-/// spec 6.7: it takes no turn, and waits for none.
+/// spec 6.7b: it takes no turn, and waits for none.
 #[test]
 fn it_takes_no_turn() {
     let mount = Mount::new();
@@ -326,7 +326,7 @@ fn it_takes_no_turn() {
     assert_eq!(turns(), [0; 0]);
 }
 
-/// spec 6.5: opencode's own thread that indexes the files of a project consumes nothing.
+/// spec 6.5a: opencode's own thread that indexes the files of a project consumes nothing.
 #[test]
 fn a_thread_that_indexes() {
     let mount = Mount::new();

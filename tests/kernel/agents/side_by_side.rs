@@ -7,8 +7,8 @@ use super::director::{Agent, edit, in_step, write};
 use super::{ALL, CLAUDE_CODE, CODEX, GEMINI, OPENCODE, Order, Profile};
 use crate::harness::{Mount, bodies};
 
-/// spec 4.1, 4.3, 5: two of each agent, and each beside each other one, call by call in turns: two handoffs, each with what its
-/// agent wrote last.
+/// spec 4.1c, 4.3a, 5.1: two of each agent, and each beside each other one, call by call in turns: two handoffs, each with what
+/// its agent wrote last.
 #[test]
 fn two_in_step() {
     let others: [&'static Profile; 4] = [&CLAUDE_CODE, &CODEX, &OPENCODE, &GEMINI];
@@ -39,7 +39,7 @@ fn two_in_step() {
     }
 }
 
-/// spec 4.1, 4.3: at whichever call of the one the other writes from its first to its last.
+/// spec 4.1c, 4.3a: at whichever call of the one the other writes from its first to its last.
 #[test]
 fn one_within_each_step_of_another() {
     let mount = Mount::new();
@@ -65,7 +65,7 @@ fn one_within_each_step_of_another() {
     assert_eq!(all, expected);
 }
 
-/// spec 5: a child process of the same program is the same session, and so are the shells of both; a second agent with
+/// spec 5.1, 5.3: a child process of the same program is the same session, and so are the shells of both; a second agent with
 /// children of its own is another one.
 #[test]
 fn children_of_two_agents() {
@@ -105,7 +105,7 @@ fn children_of_two_agents() {
     }
 }
 
-/// spec 1, 4.1: six at once, of four programs, write one path over and over: each has one handoff with its last text.
+/// spec 1, 4.1c: six at once, of four programs, write one path over and over: each has one handoff with its last text.
 #[test]
 fn six_at_once() {
     let mount = Mount::new();
@@ -139,7 +139,7 @@ fn six_at_once() {
     assert_eq!(mount.names().len(), 6);
 }
 
-/// spec 6.3: what a session's first command shows its agent is the agent's; the next one has what was left since.
+/// spec 6.3a: what a session's first command shows its agent is the agent's; the next one has what was left since.
 #[test]
 fn a_hook_takes_all() {
     let mount = Mount::new();
@@ -160,7 +160,7 @@ fn a_hook_takes_all() {
     }
 }
 
-/// spec 6.4: six that start at once get disjoint sets, and together all of it.
+/// spec 6.4a: six that start at once get disjoint sets, and together all of it.
 #[test]
 fn six_hooks_at_once() {
     let mount = Mount::new();

@@ -9,7 +9,7 @@ fn sorted(mut bodies: Vec<String>) -> Vec<String> {
     bodies
 }
 
-/// spec 4.7: Claude Code reads what is there, writes, finds it, and reads what it wrote: for itself it consumes nothing of
+/// spec 4.7a, 4.7b: Claude Code reads what is there, writes, finds it, and reads what it wrote: for itself it consumes nothing of
 /// that, neither do what it read for its write, so that the next agent gets all of it.
 #[test]
 fn claude_code() {
@@ -38,7 +38,7 @@ fn claude_code() {
     assert_eq!(mount.peek(), [""; 0]);
 }
 
-/// spec 4.7: the same of those that write in place; opencode's watcher reads it at once.
+/// spec 4.7a, 4.7b: the same of those that write in place; opencode's watcher reads it at once.
 #[test]
 fn in_place() {
     for profile in [&OPENCODE, &GEMINI, &PI, &AIDER] {
@@ -61,8 +61,8 @@ fn in_place() {
     }
 }
 
-/// spec 4.7: Codex reads by its shell, which is no agent program: what it has seen so is taken. What the child that patches
-/// the file reads of it is not.
+/// spec 4.7a, 4.7b: Codex reads by its shell, which is no agent program: what it has seen so is taken. What the child that
+/// patches the file reads of it is not.
 #[test]
 fn codex() {
     let mount = Mount::new();
@@ -81,7 +81,7 @@ fn codex() {
     assert_eq!(mount.peek(), [""; 0]);
 }
 
-/// spec 4.7: two at once with one single file lose nothing of each other's.
+/// spec 4.7a: two at once with one single file lose nothing of each other's.
 #[test]
 fn two_with_one_file() {
     for profile in ALL {
