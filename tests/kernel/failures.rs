@@ -264,6 +264,7 @@ fn closed_by_exec() {
 #[test]
 fn replaced_versions_make_room_needs_root() {
     let (mount, _disk) = small("400k");
+    mount.sh("a", "echo removed > r.md; rm *_r.md");
     let names = [1, 2, 3, 4].map(|i| format!("2026-01-02_03040{i}_n.md"));
     for name in &names {
         let script =
@@ -281,6 +282,8 @@ fn replaced_versions_make_room_needs_root() {
     let output = mount.run("a", "head -c 300000 /dev/zero | tr '\\0' x > more.md");
     assert!(!output.status.success());
     assert_eq!(kept(), 0);
+    let removed = list(&mount.below(".handoff-fs/removed"));
+    assert_eq!(removed.len(), 1, "what was removed is never dropped");
     assert_eq!(mount.slugs()[..2], ["big", "more-partial"]);
     // Nor for what is not a write.
     mount.sh(

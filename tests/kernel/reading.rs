@@ -256,6 +256,20 @@ fn what_the_merge_says() {
     );
 }
 
+/// spec 6.1a: of one stamp the order is that of the mtimes, and of one mtime that of the names.
+#[test]
+fn of_one_second() {
+    let mount = Mount::new();
+    for (slug, mtime) in [("a", 3), ("c", 1), ("b", 1), ("d", 2)] {
+        let name = format!("2026-01-02_030405_{slug}.md");
+        mount.sh(
+            "w",
+            &format!("echo {slug} > {name}; touch -d @{mtime} {name}"),
+        );
+    }
+    assert_eq!(mount.take("r"), ["b", "c", "d", "a"]);
+}
+
 /// spec 6.1d: no handoff, no byte, in every queue; so `test -s` works.
 #[test]
 fn nothing_pending_is_no_byte() {

@@ -1,5 +1,6 @@
 //! Local time and its changes, as the program sees them.
 
+use crate::background::until;
 use crate::kernel::bodies;
 use crate::sandbox::Sandbox;
 
@@ -76,6 +77,23 @@ fn the_hour_that_comes_twice() {
         bodies(&sandbox.sh("cat m/pending.md")),
         ["2", "3", "0", "1"]
     );
+}
+
+/// spec 7.1a: what expired while nothing was mounted is deleted by the mount, without a listing or anything else.
+#[test]
+fn expired_ones_are_deleted_at_the_mount() {
+    let sandbox = Sandbox::new();
+    sandbox.sh("mkdir b");
+    let backed = |command: &mut std::process::Command| {
+        command.args(["--backing", "b"]);
+    };
+    sandbox.mount_with(backed).stop();
+    sandbox.sh("cd b; for n in old young; do echo x > 2026-01-02_030405_${n}_done.md; done; touch -d '8 days ago' *_old_done.md");
+    let daemon = sandbox.mount_with(backed);
+    until("it is deleted", || {
+        (sandbox.sh("ls b") == "2026-01-02_030405_young_done.md\n").then_some(())
+    });
+    daemon.stop();
 }
 
 /// A time in UTC as seconds since 1970.
