@@ -53,6 +53,19 @@ fn with_other_programs() {
     }
 }
 
+/// spec 6.7c: between two pages another program finds nothing, and its end does not end the second look.
+#[test]
+fn another_program_between_two_pages() {
+    let (mount, all) = long();
+    let mut agent = Agent::start(&mount, &CODEX);
+    let first = agent.bash("sed -n '1,250p' pending.md");
+    assert_eq!(agent.bash("cat pending.md"), "");
+    mount.sh("w", "echo new > new.md");
+    assert!(agent.bash("cat pending.md").ends_with("new\n"));
+    assert_eq!(first + &agent.bash("sed -n '251,$p' pending.md"), all);
+    agent.end();
+}
+
 /// spec 6.7a, 6.7e, 5.1: a session that the user has named pages likewise; one that is a terminal's or the kernel's does not, and
 /// neither does a program that is not known for it.
 #[test]
