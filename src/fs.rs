@@ -3,10 +3,24 @@
 //! No FUSE type comes in here; the adapter ([`crate::fuse`]) turns requests into calls of [`Fs`] and answers into
 //! replies.
 //!
+//! # Rooms
+//!
+//! Each is to call only those below it in this table.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | `ops` | the requests of the kernel and of the daemon |
+//! | `resolve` | what a name means to a caller, and what a write to it makes |
+//! | `pending` | `pending.md`: its merge, its readers, what a read consumes |
+//! | `session` | who calls, and under which names a session finds its handoffs |
+//! | `handoff` | the life of a handoff: drafts, edits, publishing, kept versions |
+//! | `queue` | what a directory holds, kept in step with the directory below |
+//! | `inode` | what the kernel knows: nodes, handles, directories |
+//!
 //! # What is what
 //!
 //! A **doc** is a handoff that somebody is interested in just now: it has a node, a handle, an alias or a draft.
-//! Its `docs::Content` says where its bytes are. A **plain** file is everything else that is regular:
+//! Its `handoff::table::Content` says where its bytes are. A **plain** file is everything else that is regular:
 //! ordinary files and scratch files. A **node** is what the kernel calls an inode: one *view* of one file below, for
 //! as long as the kernel remembers it. A doc seen through an alias is another node than the same doc seen under its
 //! stamped name, because an open of the one and of the other mean different things; and when the file behind a name
@@ -56,64 +70,38 @@ use crate::store::local::{Area, FirstLook, Local};
 
 pub use crate::store::first_mount::Adopt;
 pub use crate::store::open_error::OpenError;
-pub use dentry_cache::Kernel;
-pub use ending::Awaited;
-pub use list::Listing;
-pub use status::Supervision;
-pub use turns::Waiting;
-pub use types::{
+pub use inode::dentry_cache::Kernel;
+pub use inode::types::{
     Answer, Attr, Created, Entry, Handle as HandleId, Listed, LookedAt, NodeId, Opened, Outcome,
     SetAttr,
 };
+pub use ops::ending::Awaited;
+pub use ops::readdir::Listing;
+pub use ops::status::Supervision;
+pub use pending::turns::Waiting;
 
-mod aliases;
-mod attrs;
-mod callers;
-mod commit;
-mod consume;
-mod covered;
-mod dentry_cache;
-mod descriptors;
-mod dir_kind;
-mod dirs;
-mod docs;
-mod drafts;
-mod ending;
-mod handles;
-mod in_two;
-mod index;
-mod io;
-mod list;
-mod nodes;
-mod open;
-mod plan;
-mod recover;
-mod remove;
-mod rename;
+mod handoff;
+mod inode;
+mod ops;
+mod pending;
+mod queue;
 mod resolve;
-mod scratch;
-mod second_look;
-mod setattr;
-mod single_file;
-mod snapshot;
-mod status;
-mod sweep;
-mod trouble;
-mod turns;
-mod types;
-mod versions;
+mod session;
 
-use aliases::Aliases;
-use callers::LookedUp;
-use dirs::{DirId, Dirs};
-use docs::{DocId, Docs, PlainId};
-use handles::Handles;
-use index::{Index, Suffixes};
-use nodes::Nodes;
-use plan::Plans;
-use scratch::Scratch;
-use single_file::SingleFile;
-use turns::Turns;
+use handoff::table::{Doc, DocId, Docs, PlainId};
+use inode::dirs::{DirId, Dirs};
+use inode::fd_limit::Descriptors;
+use inode::handles::Handles;
+use inode::table::Nodes;
+use pending::merge_plan::Plans;
+use pending::readers::Turns;
+use pending::single_file::SingleFile;
+use queue::cache::Index;
+use queue::health::Watcher;
+use queue::sync::Suffixes;
+use resolve::scratch::Scratch;
+use session::aliases::Aliases;
+use session::callers::LookedUp;
 
 /// How the filesystem is to behave.
 #[derive(Clone, Debug)]
@@ -173,8 +161,8 @@ pub struct Fs {
     clock: Arc<dyn Clock>,
     resolver: Resolver,
     options: Options,
-    descriptors: descriptors::Descriptors,
-    trouble: trouble::Watcher,
+    descriptors: Descriptors,
+    trouble: Watcher,
     programs: Arc<Programs>,
     zone: Zone,
     retention: Retention,
@@ -300,7 +288,7 @@ impl Fs {
         };
         let local = Local::open(root, options.sync, look)?;
         let programs = Arc::new(options.programs.clone());
-        let trouble = trouble::Watcher::new(local.dir(Area::Backing, Path::new(""))?);
+        let trouble = Watcher::new(local.dir(Area::Backing, Path::new(""))?);
         let fs = Fs {
             store,
             local,
@@ -311,7 +299,7 @@ impl Fs {
             started: now,
             clock,
             options,
-            descriptors: descriptors::Descriptors::default(),
+            descriptors: Descriptors::default(),
             trouble,
             state: Mutex::default(),
             supervision: Mutex::default(),
@@ -337,7 +325,7 @@ impl Fs {
     }
 
     /// May this caller edit a handoff in place of writing a new one (spec 4.4)?
-    fn edits(&self, caller: &Caller, doc: &docs::Doc) -> bool {
+    fn edits(&self, caller: &Caller, doc: &Doc) -> bool {
         let Some(process) = caller.process else {
             return false;
         };

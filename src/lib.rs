@@ -9,7 +9,7 @@
 //! | [`names`], [`merge`], [`delivery`], [`retention`] | pure: names, the text of `pending.md`, what a reader was given, time arithmetic |
 //! | [`programs`], [`session`] | who is calling |
 //! | [`store`] | where handoffs are kept; the boundary to storage |
-//! | [`mod@fs`] | what the directory means |
+//! | [`mod@fs`] | what the directory means; its rooms are listed there |
 //! | [`fuse`] | the adapter to the kernel |
 //! | [`cli`], [`config`], [`daemon`] | the program |
 
@@ -25,6 +25,7 @@ pub mod fs;
 pub mod fuse;
 pub mod merge;
 pub mod names;
+mod parallel;
 pub mod programs;
 mod quote;
 pub mod retention;

@@ -1,0 +1,382 @@
+//! Beginning drafts, and dropping those that came to nothing.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::error::{Error, Result};
+use crate::fs::handoff::table::{Content, DocId, Draft, Original};
+use crate::fs::inode::dirs::DirId;
+use crate::fs::{Fork, Fs, Promised, Request, State, Vacation};
+use crate::names::{Slug, StampedName};
+use crate::session::Caller;
+use crate::store::beneath::{self, stat_file};
+use crate::store::local::Area;
+use crate::store::{Access, Meta};
+
+/// How the name of a new handoff is found.
+#[derive(Clone, Debug)]
+pub(in crate::fs) enum Naming {
+    /// Stamped now, with this slug, or the next suffix of it.
+    Stamp(Slug),
+    /// Exactly this name: it was written so, and is free.
+    Exactly(StampedName),
+    /// This name, or the next suffix of it: it was written so but for its extension (spec 3.4).
+    Nearly(StampedName),
+}
+
+impl Fs {
+    /// A new, empty handoff, listed from now on (spec 4.1, 4.2).
+    pub(in crate::fs) fn new_draft(
+        &self,
+        state: &mut State,
+        request: Request,
+        dir: DirId,
+        naming: &Naming,
+        mode: u32,
+    ) -> Result<DocId> {
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let (base, exactly) = self.base_name(naming);
+        for n in 1.. {
+            let name = base.with_suffix(n);
+            let file_name = name.to_os_string();
+            if !self.is_free(state, dir, &path, &name, exactly)? {
+                if exactly {
+                    return Err(Error::Exists);
+                }
+                continue;
+            }
+            let file = match self.local.create(Area::Drafts, &path, &file_name, mode) {
+                Err(Error::Exists) => continue,
+                file => Arc::new(file?),
+            };
+            let ino = match self.admit(&file).and_then(|()| stat_file(&*file)) {
+                Ok(meta) => meta.ino,
+                Err(error) => {
+                    let _ = self.local.remove(Area::Drafts, &path, &file_name);
+                    return Err(error);
+                }
+            };
+            let draft = Draft {
+                file,
+                ino,
+                modified: false,
+                damaged: false,
+                writers: 0,
+                of_consumed: false,
+            };
+            return Ok(state.docs.insert(
+                dir,
+                name,
+                Content::New(draft),
+                ino,
+                request.tid,
+                self.clock.now(),
+            ));
+        }
+        Err(Error::Exists)
+    }
+
+    /// A name that no draft has reserved and no file has.
+    pub(in crate::fs) fn free_name(
+        &self,
+        state: &State,
+        dir: DirId,
+        naming: &Naming,
+    ) -> Result<StampedName> {
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let (base, exactly) = self.base_name(naming);
+        for name in (1..).map(|n| base.with_suffix(n)) {
+            if self.is_free(state, dir, &path, &name, exactly)? {
+                return Ok(name);
+            }
+        }
+        Err(Error::Exists)
+    }
+
+    /// The name without a suffix, and whether it was written exactly so.
+    fn base_name(&self, naming: &Naming) -> (StampedName, bool) {
+        match naming {
+            Naming::Stamp(slug) => {
+                let stamp = self.zone.stamp(self.clock.now());
+                (StampedName::new(stamp, slug.clone()), false)
+            }
+            Naming::Exactly(name) => (name.clone(), true),
+            Naming::Nearly(name) => (name.clone(), false),
+        }
+    }
+
+    /// Has no draft and no file this name? One that is not written `exactly` so keeps clear of what an older handoff
+    /// will be called when it is consumed, too.
+    fn is_free(
+        &self,
+        state: &State,
+        dir: DirId,
+        queue: &Path,
+        name: &StampedName,
+        exactly: bool,
+    ) -> Result<bool> {
+        let taken = |name: &StampedName| {
+            if state.docs.named(dir, name).is_some() {
+                return Ok(true);
+            }
+            // Publishing decides, atomically, where somebody has been quicker below the mount.
+            if !exactly && state.index.seems_to_lack(dir, name) {
+                return Ok(false);
+            }
+            match self.store.stat(queue, &name.to_os_string()) {
+                Ok(_) => Ok(true),
+                Err(error) if error.is_absence() => Ok(false),
+                Err(error) => Err(error),
+            }
+        };
+        Ok(!taken(name)? && (exactly || !taken(&name.consumed())?))
+    }
+
+    /// A new handoff under an alias that this session has already, for the open that follows (spec 4.1). With
+    /// `copy`, it begins with the bytes of the old one.
+    pub(in crate::fs) fn fork(
+        &self,
+        state: &mut State,
+        request: Request,
+        dir: DirId,
+        slug: Slug,
+        old: DocId,
+        copy: bool,
+    ) -> Result<DocId> {
+        let (file, meta) = self.open_seen(state, old)?;
+        let view = state.docs.get(old).ok_or(Error::NotFound)?.view;
+        let new = self.new_draft(state, request, dir, &Naming::Stamp(slug), meta.mode)?;
+        let doc = state.docs.get_mut(new).ok_or(Error::NotFound)?;
+        doc.promised = true;
+        doc.view = view;
+        if copy {
+            doc.copy_of = Some(Original::Handoff(old));
+            if let Some(draft) = doc.draft()
+                && let Err(error) = self.local.with_room(|| beneath::copy(&file, &draft.file))
+            {
+                self.drop_draft(state, new);
+                return Err(error);
+            }
+        }
+        Ok(new)
+    }
+
+    /// The file that a session sees behind its alias, open for reading.
+    fn open_seen(&self, state: &State, id: DocId) -> Result<(Arc<std::fs::File>, Meta)> {
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let file = match doc.draft() {
+            Some(draft) => draft.file.clone(),
+            None => {
+                let path = state.dirs.path(doc.dir).ok_or(Error::NotFound)?;
+                Arc::new(
+                    self.store
+                        .open(&path, &doc.name.to_os_string(), Access::READ)?,
+                )
+            }
+        };
+        let meta = stat_file(&*file)?;
+        Ok((file, meta))
+    }
+
+    /// Begins an edit: a draft of new content for a stored handoff (spec 4.4).
+    pub(in crate::fs) fn begin_edit(&self, state: &mut State, id: DocId, copy: bool) -> Result<()> {
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let path = state.dirs.path(doc.dir).ok_or(Error::NotFound)?;
+        let (name, of_consumed) = (doc.name.to_os_string(), !doc.name.is_pending());
+        // It is not written, but its mode may forbid that; and without a copy it need not be readable.
+        let access = Access {
+            read: copy,
+            write: true,
+        };
+        let (stored, meta) = self.store.open_known(&path, &name, access)?;
+        let file = match self.local.create(Area::Edits, &path, &name, meta.mode) {
+            Err(Error::Exists) => {
+                // Left behind by an edit that could not be published.
+                self.local
+                    .keep(Area::Edits, &path, &name, self.clock.now())?;
+                self.local.create(Area::Edits, &path, &name, meta.mode)?
+            }
+            file => file?,
+        };
+        let admitted = self.admit(&file);
+        let copied = admitted.and_then(|()| match copy {
+            true => self.local.with_room(|| beneath::copy(&stored, &file)),
+            false => Ok(()),
+        });
+        let ino = match copied.and_then(|()| stat_file(&file)) {
+            Ok(meta) => meta.ino,
+            Err(error) => {
+                // Half a copy is no edit, and takes room that is wanted.
+                let _ = self.local.remove(Area::Edits, &path, &name);
+                return Err(error);
+            }
+        };
+        let draft = Draft {
+            ino,
+            file: Arc::new(file),
+            modified: !copy,
+            damaged: false,
+            writers: 0,
+            of_consumed,
+        };
+        if let Some(doc) = state.docs.get_mut(id) {
+            doc.content = Content::Editing(draft);
+        }
+        Ok(())
+    }
+
+    /// Notes that the next open of this name by this thread is for `to`, whatever the node said.
+    pub(in crate::fs) fn promise(
+        &self,
+        state: &mut State,
+        request: Request,
+        dir: DirId,
+        name: &OsStr,
+        to: Promised,
+        caller: Option<&Caller>,
+    ) {
+        state.promised.forks.push(Fork {
+            tid: request.tid,
+            dir,
+            name: name.to_owned(),
+            to,
+            caller: caller.cloned(),
+            at: Instant::now(),
+            taken: false,
+        });
+    }
+
+    /// Removes a draft's file; a new handoff is gone with it, an edited one is as it was.
+    pub(in crate::fs) fn drop_draft(&self, state: &mut State, id: DocId) {
+        let Some(doc) = state.docs.get(id) else {
+            return;
+        };
+        if doc.draft().is_none() || doc.writers > 0 {
+            return;
+        }
+        let new = doc.is_new();
+        if let Some(path) = state.dirs.path(doc.dir) {
+            let _ = self
+                .local
+                .remove(doc.draft_area(), &path, &doc.name.to_os_string());
+        }
+        state.index.generation += 1;
+        if new {
+            self.doc_gone(state, id);
+        } else if let Some(doc) = state.docs.get_mut(id) {
+            doc.content = Content::Stored;
+            self.let_go_doc(state, id);
+        }
+    }
+
+    /// A stored doc's file has another name now: an edit that is under way goes with it, so that it is found when it is
+    /// published, and after a crash.
+    pub(in crate::fs) fn doc_renamed(
+        &self,
+        state: &mut State,
+        id: DocId,
+        dir: DirId,
+        name: StampedName,
+    ) {
+        if let Some(doc) = state.docs.get(id)
+            && matches!(doc.content, Content::Editing(_))
+            && let (Some(from), Some(to)) = (state.dirs.path(doc.dir), state.dirs.path(dir))
+        {
+            let old = doc.name.to_os_string();
+            let moved = self.local.rename_new(
+                (Area::Edits, &from, &old),
+                (Area::Edits, &to, &name.to_os_string()),
+            );
+            if let Err(error) = moved {
+                log::error!(
+                    "{}: its unfinished edit cannot follow it to {name} ({error}); it stays with the drafts and is recovered at the next mount",
+                    from.join(&old).display()
+                );
+            }
+        }
+        state.docs.rename(id, dir, name);
+    }
+
+    /// A process creates a name that it has just unlinked or renamed away: what it retracted is pending again, and
+    /// what it backed up lends its stamped name to the new content (spec 4.5).
+    pub(in crate::fs) fn naming_after_vacation(
+        &self,
+        state: &mut State,
+        caller: &Caller,
+        dir: DirId,
+        name: &OsStr,
+    ) -> Naming {
+        let slug = Slug::from_written(name);
+        match state.take_vacated(caller, dir, name) {
+            Some(Vacation::Retracted(doc)) => {
+                if let Err(error) = self.unretract(state, doc) {
+                    log::warn!("{}: cannot be made pending again ({error})", name.display());
+                }
+                Naming::Stamp(slug)
+            }
+            Some(Vacation::BackedUp(stamped)) => {
+                let path = state.dirs.path(dir);
+                let free = path.map(|path| self.is_free(state, dir, &path, &stamped, true));
+                if matches!(free, Some(Ok(true))) && stamped.is_pending() {
+                    Naming::Exactly(stamped)
+                } else {
+                    Naming::Stamp(slug)
+                }
+            }
+            Some(Vacation::Removed(kept)) => {
+                if let Err(error) = self.bring_back(state, dir, name, &kept) {
+                    log::warn!(
+                        "{}: the ordinary file cannot be brought back ({error}); it stays with the replaced versions",
+                        name.display()
+                    );
+                }
+                Naming::Stamp(slug)
+            }
+            None => Naming::Stamp(slug),
+        }
+    }
+
+    /// The ordinary file of this name was removed by a process that makes a handoff in its place: to others it is there
+    /// still.
+    fn bring_back(&self, state: &mut State, dir: DirId, name: &OsStr, kept: &OsStr) -> Result<()> {
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        self.local.ordinary_made(&path.join(name))?;
+        self.local
+            .rename_new((Area::Replaced, &path, kept), (Area::Backing, &path, name))?;
+        self.touch(state, dir, name);
+        Ok(())
+    }
+
+    fn unretract(&self, state: &mut State, id: DocId) -> Result<()> {
+        let Some(doc) = state.docs.get_mut(id) else {
+            return Ok(());
+        };
+        if doc.is_new() {
+            doc.retracted = false;
+            return Ok(());
+        }
+        if doc.is_stored() && !doc.name.is_pending() {
+            let written = doc.written.take();
+            self.unconsume(state, id)?;
+            self.apply_times(state, id, Some((None, written)));
+        }
+        Ok(())
+    }
+
+    /// Makes a consumed doc pending again, under its next free pending name.
+    pub(in crate::fs) fn unconsume(&self, state: &mut State, id: DocId) -> Result<()> {
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let (dir, done) = (doc.dir, doc.name.clone());
+        let pending = self.move_free(state, dir, &done.to_os_string(), &done.pending())?;
+        if let Some(path) = state.dirs.path(dir) {
+            self.pending_again(&path, &pending);
+        }
+        self.touch(state, dir, &done.to_os_string());
+        self.touch(state, dir, &pending.to_os_string());
+        state.aliases.unconsumed(dir, &pending.to_os_string());
+        self.doc_renamed(state, id, dir, pending);
+        Ok(())
+    }
+}

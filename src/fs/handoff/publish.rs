@@ -1,0 +1,414 @@
+//! Publishing: a draft appears under its stamped name, atomically, durably, never over another file (spec 4.2).
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::error::{Error, Result};
+use crate::fs::handoff::table::{Content, Doc, DocId, Draft, Original, Version};
+use crate::fs::inode::dirs::DirId;
+use crate::fs::inode::handles::Open;
+use crate::fs::{Fs, Promised, State};
+use crate::names::StampedName;
+use crate::store::beneath::{self, stat_file};
+use crate::store::local::Area;
+use crate::store::{Access, DraftFile, Meta};
+
+impl Fs {
+    /// Makes what was written through `file` durable, and publishes it if it is a draft. `killed` tells that its
+    /// writer has not finished (spec 4.9).
+    ///
+    /// The fsyncs are done without the lock: they take long, and writers that come together must not wait for each
+    /// other. A second one that comes in between finds the draft published already, and makes it durable again.
+    pub(in crate::fs) fn commit(&self, id: DocId, file: &Arc<File>, killed: bool) -> Result<()> {
+        if self.options.sync
+            && let Err(error) = file.sync_all()
+        {
+            // Said once and never again: a later close must not take what the disk refused for whole.
+            self.lock().damage(Some(id), file);
+            return Err(error.into());
+        }
+        let published = {
+            let mut guard = self.lock();
+            let state = &mut *guard;
+            let draft = state.docs.get(id).and_then(|doc| doc.draft());
+            if draft.is_some_and(|draft| !Arc::ptr_eq(&draft.file, file)) {
+                // Written in place, under an edit that goes on: that is another's to publish (spec 4.4).
+                state.docs.get(id).and_then(|doc| state.dirs.path(doc.dir))
+            } else {
+                if killed {
+                    self.unfinished(state, id)?;
+                }
+                self.publish(state, id)?
+            }
+        };
+        self.sync_names(published.as_slice())
+    }
+
+    /// Makes the names in these queues durable, and those of what was replaced there (spec 3.9).
+    pub(in crate::fs) fn sync_names(&self, queues: &[PathBuf]) -> Result<()> {
+        if !self.options.sync {
+            return Ok(());
+        }
+        for queue in queues {
+            match self.local.sync(Area::Replaced, queue) {
+                // Nothing ever was.
+                Ok(()) | Err(Error::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+            self.store.sync(queue)?;
+        }
+        Ok(())
+    }
+
+    pub(in crate::fs) fn unfinished(&self, state: &mut State, id: DocId) -> Result<()> {
+        let Some(doc) = state.docs.get_mut(id) else {
+            return Ok(());
+        };
+        if let Some(draft) = doc.draft_mut() {
+            draft.damaged = true;
+        } else if doc.unfinished && doc.is_stored() {
+            // Published at an earlier close, and added to since; or begun to be written anew in place.
+            let (dir, name) = (doc.dir, doc.name.clone());
+            if self.is_empty(state, id) {
+                if let Some(doc) = state.docs.get_mut(id)
+                    && let Version::Kept(kept) = &mut doc.version
+                    && let Some(kept) = kept.take()
+                {
+                    doc.version = Version::CutShort(kept);
+                }
+                return Ok(());
+            }
+            let partial = name.with_slug(name.slug().partial());
+            let partial = self.move_free(state, dir, &name.to_os_string(), &partial)?;
+            self.touch(state, dir, &name.to_os_string());
+            self.touch(state, dir, &partial.to_os_string());
+            state.docs.rename(id, dir, partial);
+        }
+        Ok(())
+    }
+
+    /// Publishes a draft; answers the queue whose names are to be made durable. Does nothing for what is published.
+    pub(in crate::fs) fn publish(&self, state: &mut State, id: DocId) -> Result<Option<PathBuf>> {
+        let Some(doc) = state.docs.get(id) else {
+            return Ok(None);
+        };
+        let path = state.dirs.path(doc.dir).ok_or(Error::NotFound)?;
+        match &doc.content {
+            Content::New(_) => self.publish_new(state, id, &path)?,
+            Content::Editing(_) => self.publish_edit(state, id, &path)?,
+            // Written in place: its name is durable, unless another close is just making it so.
+            Content::Stored => {}
+            Content::Gone => return Ok(None),
+        }
+        Ok(Some(path))
+    }
+
+    fn publish_new(&self, state: &mut State, id: DocId, path: &Path) -> Result<()> {
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let (dir, reserved) = (doc.dir, doc.name.clone());
+        let Some(draft) = doc.draft() else {
+            return Ok(());
+        };
+        if comes_to_nothing(doc, draft) {
+            return Ok(());
+        }
+        let ino = draft.ino;
+        let mut name = reserved.clone();
+        if draft.damaged {
+            name = name.with_slug(name.slug().partial());
+        }
+        let mut written = None;
+        if doc.retracted {
+            name = self.stays_as(state, dir, &name);
+            written = Some(stat_file(&*draft.file)?.mtime);
+            let now = Some(self.clock.now());
+            beneath::set_times(&*draft.file, now, now)?;
+        }
+        let name = self.move_draft((Area::Drafts, path), &reserved, ino, &name)?;
+        state.docs.rename(id, dir, name.clone());
+        if let Some(doc) = state.docs.get_mut(id) {
+            doc.content = Content::Stored;
+            doc.ino = ino;
+            doc.unfinished = doc.writers > 0;
+            doc.written = written;
+        }
+        self.touch_published(state, id, &name);
+        Ok(())
+    }
+
+    /// A draft was published: looks at it, and notes what its last write told of its last byte.
+    fn touch_published(&self, state: &mut State, id: DocId, name: &StampedName) {
+        let Some(doc) = state.docs.get_mut(id) else {
+            return;
+        };
+        let (dir, last, name) = (doc.dir, doc.last.take(), name.to_os_string());
+        self.touch(state, dir, &name);
+        if let Some((end, newline)) = last
+            && state.index.get(dir, &name).is_some_and(|it| it.size == end)
+        {
+            state.index.note_newline(dir, &name, newline);
+        }
+        state.index.generation += 1;
+    }
+
+    /// Moves a draft, the file with this inode number, into its queue.
+    pub(in crate::fs) fn move_draft(
+        &self,
+        (area, path): (Area, &Path),
+        reserved: &StampedName,
+        ino: u64,
+        name: &StampedName,
+    ) -> Result<StampedName> {
+        let file_name = reserved.to_os_string();
+        let drafts = self.local.dir(area, path)?;
+        let draft = DraftFile {
+            dir: &drafts,
+            name: &file_name,
+        };
+        // It has been done, and that was not heard of (a server's answer got lost), or the old name could not be removed.
+        let is_there = || {
+            let found = self.store.stat(path, &name.to_os_string());
+            found.is_ok_and(|meta| meta.ino == ino)
+        };
+        match self
+            .local
+            .with_room(|| self.store.publish(draft, path, name))
+        {
+            Err(_) if is_there() => Ok(name.clone()),
+            // Somebody removed the queue below the mount. What is written is kept all the same.
+            Err(Error::NotFound) => {
+                self.local.restore_queue(path)?;
+                self.store.publish(draft, path, name)
+            }
+            published => published,
+        }
+    }
+
+    fn publish_edit(&self, state: &mut State, id: DocId, path: &Path) -> Result<()> {
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let (dir, reserved) = (doc.dir, doc.name.clone());
+        let Some(draft) = doc.draft() else {
+            return Ok(());
+        };
+        let (ino, damaged, of_consumed) = (draft.ino, draft.damaged, draft.of_consumed);
+        if comes_to_nothing(doc, draft) {
+            // Not a byte of it was written: it is dropped when its writer has let go.
+            return Ok(());
+        }
+        let stored = match self.store.stat(path, &reserved.to_os_string()) {
+            Err(error) if !error.is_absence() => return Err(error),
+            stored => stored.is_ok(),
+        };
+        let name = if damaged {
+            // The old content stays; what was written of the new one is another handoff.
+            let partial = reserved.pending().with_slug(reserved.slug().partial());
+            let partial = self.move_draft((Area::Edits, path), &reserved, ino, &partial)?;
+            self.touch(state, dir, &partial.to_os_string());
+            reserved
+        } else if stored && (of_consumed || reserved.is_pending()) {
+            self.replace(
+                state,
+                path,
+                &reserved,
+                (Area::Edits, path, &reserved.to_os_string()),
+            )?;
+            reserved
+        } else {
+            // Consumed or removed while it was edited: its readers have had the old content, so the new one is a
+            // handoff of its own.
+            let name = match of_consumed {
+                true => reserved.clone(),
+                false => reserved.pending(),
+            };
+            self.move_draft((Area::Edits, path), &reserved, ino, &name)?
+        };
+        state.docs.rename(id, dir, name.clone());
+        if let Some(doc) = state.docs.get_mut(id) {
+            doc.content = Content::Stored;
+            if damaged {
+                // What is under the name was not written now.
+                doc.last = None;
+            } else {
+                doc.ino = ino;
+                doc.unfinished = doc.writers > 0;
+            }
+            doc.read_by.clear();
+        }
+        self.touch_published(state, id, &name);
+        Ok(())
+    }
+
+    /// Puts a local file in the place of a stored one. The old version is kept (spec 3.9), and readers of a snapshot go
+    /// on reading it (spec 6.2).
+    pub(in crate::fs) fn replace(
+        &self,
+        state: &mut State,
+        queue: &Path,
+        name: &StampedName,
+        new: (Area, &Path, &OsStr),
+    ) -> Result<()> {
+        let file_name = name.to_os_string();
+        let old = match self.store.open(queue, &file_name, Access::READ) {
+            // Its owner took the right to read it away, and so nobody does.
+            Err(Error::AccessDenied) => None,
+            old => Some(old?),
+        };
+        let new_dir = self.local.dir(new.0, new.1)?;
+        let draft = DraftFile {
+            dir: &new_dir,
+            name: new.2,
+        };
+        // Whoever has the old version open goes on writing to it: that shall be kept too, but not be all that is left.
+        let (mut copy, mut nothing) = (None, false);
+        let mut ino = 0;
+        if let Some(old) = &old {
+            let meta = stat_file(old)?;
+            ino = meta.ino;
+            let written = state.is_written(&meta);
+            nothing = meta.size == 0 && !written;
+            if meta.size > 0 && written {
+                let now = self.clock.now();
+                let area = Area::Replaced;
+                let keep = || self.local.keep_copy(old, area, queue, &file_name, now);
+                copy = Some(self.local.with_room(keep)?.0);
+            }
+        }
+        self.store.replace(draft, queue, &file_name)?;
+        // It is done: from here on nothing is that replace's error.
+        if let Some(old) = old {
+            state.turns.pin(ino, &Arc::new(copy.unwrap_or(old)));
+        }
+        let kept = if nothing {
+            self.local.remove(new.0, new.1, new.2)
+        } else {
+            self.local.keep_as(new, queue, &file_name, self.clock.now())
+        };
+        if let Err(error) = kept {
+            // The new content is in place; the old one is safe where it is.
+            log::warn!(
+                "{}: the replaced version could not be moved to the replaced ones ({error})",
+                queue.join(&file_name).display()
+            );
+        }
+        Ok(())
+    }
+
+    /// The last handle that may write a doc is closed: it is finished, and deliverable.
+    pub(in crate::fs) fn last_writer_gone(&self, state: &mut State, id: DocId) {
+        state.index.generation += 1;
+        let promised = state.is_awaited(Promised::Doc(id));
+        self.version_left(state, id);
+        let Some(doc) = state.docs.get_mut(id) else {
+            return;
+        };
+        doc.unfinished = false;
+        doc.flushed = None;
+        let (dir, name) = (doc.dir, doc.name.clone());
+        let times = doc.times.take();
+        let nothing = doc.is_new()
+            && (doc.from_pending || doc.retracted || doc.superseded || doc.copy_of.is_some());
+        match &doc.content {
+            // Begun for an open that is to come (spec 4.4): it was not this writer's.
+            Content::Editing(draft) if draft.writers == 0 && promised => {}
+            Content::New(draft) | Content::Editing(draft) if draft.modified => {
+                // Already done at its FLUSH, unless that failed.
+                self.publish_or_leave(state, id);
+            }
+            Content::Editing(_) => {
+                self.drop_draft(state, id);
+                self.apply_times(state, id, times);
+            }
+            Content::New(draft) if nothing || draft.damaged => {
+                match doc.copy_of.clone() {
+                    Some(Original::Handoff(old)) => {
+                        state.aliases.retarget(id, old);
+                        self.apply_times(state, old, times);
+                    }
+                    Some(Original::Ordinary(dir, name)) => {
+                        self.apply_times_below(state, dir, &name, times);
+                    }
+                    None => {}
+                }
+                self.drop_draft(state, id);
+            }
+            // Not a byte, but somebody made it: `touch x.md` (spec 4.8).
+            Content::New(_) => self.publish_or_leave(state, id),
+            // What was written since it was published the store tells, where it tells anything.
+            Content::Stored | Content::Gone if state.index.is_watched(dir) => {
+                state.index.written_by_us(dir, &name);
+            }
+            Content::Stored | Content::Gone => self.touch(state, dir, &name.to_os_string()),
+        }
+    }
+
+    fn publish_or_leave(&self, state: &mut State, id: DocId) {
+        if let Some(doc) = state.docs.get(id)
+            && doc
+                .draft()
+                .is_some_and(|draft| comes_to_nothing(doc, draft))
+        {
+            self.drop_draft(state, id);
+            return;
+        }
+        if let Err(error) = self.publish(state, id) {
+            let name = state.docs.get(id).map(|doc| doc.name.to_string());
+            log::error!(
+                "{}: cannot be published ({error}); it stays with the drafts and is tried again when pending.md is \
+                 looked at, and at the next sweep",
+                name.unwrap_or_default()
+            );
+            state.left = Some(Instant::now());
+        }
+    }
+
+    pub(in crate::fs) fn apply_times(
+        &self,
+        state: &mut State,
+        id: DocId,
+        times: Option<crate::fs::handoff::table::Times>,
+    ) {
+        if let Some(doc) = state.docs.get(id) {
+            let (dir, name) = (doc.dir, doc.name.to_os_string());
+            self.apply_times_below(state, dir, &name, times);
+        }
+    }
+
+    /// Sets the times of a file below, where there are any to be set.
+    fn apply_times_below(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        name: &OsStr,
+        times: Option<crate::fs::handoff::table::Times>,
+    ) {
+        let (Some((atime, mtime)), Some(path)) = (times, state.dirs.path(dir)) else {
+            return;
+        };
+        if let Ok(file) = self.store.open(&path, name, Access::READ) {
+            let _ = beneath::set_times(&file, atime, mtime);
+            self.touch(state, dir, name);
+        }
+    }
+}
+
+/// Has a draft not a byte, because writing it failed or because `pending.md` was only truncated (`truncate -s 0`)? There
+/// is nothing to publish.
+fn comes_to_nothing(doc: &Doc, draft: &Draft) -> bool {
+    (draft.damaged || doc.is_new() && doc.from_pending)
+        && stat_file(&*draft.file).is_ok_and(|meta| meta.size == 0)
+}
+
+impl State {
+    /// Has anybody this file of a handoff open for writing?
+    fn is_written(&self, file: &Meta) -> bool {
+        self.handles.iter().any(|handle| match &handle.open {
+            Open::Doc(open) if open.write => {
+                stat_file(&*open.file).is_ok_and(|meta| meta.ino == file.ino)
+            }
+            _ => false,
+        })
+    }
+}

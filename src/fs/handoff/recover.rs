@@ -1,0 +1,107 @@
+//! What the last daemon left open (spec 3.8).
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::fs::Fs;
+use crate::names::StampedName;
+use crate::store::local::{Area, Kept, version_of};
+use crate::store::{Access, Meta};
+
+impl Fs {
+    /// Publishes what was drafted as `…-partial`, keeps unfinished edits with the replaced versions, drops what is
+    /// empty. What cannot be recovered stays where it is, and is tried again at the next mount.
+    pub(in crate::fs) fn recover(&self) -> Result<()> {
+        self.recover_unanswered()?;
+        self.recover_rewriting()?;
+        for area in [Area::Drafts, Area::Edits] {
+            for (queue, name, meta) in self.local.list_all(area)? {
+                let recovered = self.recover_one(area, &queue, &name, &meta);
+                let path = queue.join(&name);
+                match recovered {
+                    Ok(Some(what)) => log::warn!("{}: was being written; {what}", path.display()),
+                    Ok(None) => {}
+                    Err(error) => log::error!(
+                        "{}: was being written and cannot be recovered ({error}); it is tried again at the next mount",
+                        path.display()
+                    ),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives what is empty, because rewriting it in place was cut short, its content back (spec 3.9).
+    fn recover_rewriting(&self) -> Result<()> {
+        for (queue, name, _) in self.local.list_all(Area::Rewriting)? {
+            let kept = Kept { queue, name };
+            let of = version_of(&kept.name).map(|(of, _)| of);
+            let back = of.map(|of| self.put_back(&kept, &kept.queue, of));
+            let path = kept.queue.join(of.unwrap_or(&kept.name));
+            let recovered = match back.transpose() {
+                Ok(Some(Some(_))) => {
+                    log::warn!(
+                        "{}: was being rewritten; what it held is put back",
+                        path.display()
+                    );
+                    Ok(())
+                }
+                Ok(_) => self.local.keep_rewritten(&kept),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = recovered {
+                log::error!(
+                    "{}: was being rewritten and what it held cannot be put back ({error}); it is tried again at the \
+                     next mount",
+                    path.display()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn recover_one(
+        &self,
+        area: Area,
+        queue: &Path,
+        name: &OsStr,
+        meta: &Meta,
+    ) -> Result<Option<String>> {
+        if meta.size == 0 {
+            self.local.remove(area, queue, name)?;
+            return Ok(None);
+        }
+        let stored = match self.store.stat(queue, name) {
+            // What it replaces cannot be told just now.
+            Err(error) if !error.is_absence() => return Err(error),
+            stored => stored,
+        };
+        if stored.is_ok_and(|stored| stored.ino == meta.ino) {
+            // Two names of one file: the power went between making the new one durable and the old one's removal.
+            self.local.remove(area, queue, name)?;
+            return Ok(None);
+        }
+        let stamped = StampedName::parse(name);
+        let unfinished_edit = area == Area::Edits && stored.is_ok_and(|stored| stored.size > 0);
+        let Some(stamped) = stamped.filter(|_| !unfinished_edit) else {
+            self.local.keep(area, queue, name, self.clock.now())?;
+            return Ok(Some(
+                "the unfinished edit is kept with the replaced versions".into(),
+            ));
+        };
+        if self.options.sync {
+            match self.local.open_file(area, queue, name, Access::READ) {
+                // Its writer's umask forbids to read it.
+                Err(Error::AccessDenied) => rustix::fs::syncfs(self.local.dir(area, queue)?)?,
+                file => file?.sync_all()?,
+            }
+        }
+        let partial = stamped.pending().with_slug(stamped.slug().partial());
+        let partial = self.move_draft((area, queue), &stamped, meta.ino, &partial)?;
+        if self.options.sync {
+            self.store.sync(queue)?;
+        }
+        Ok(Some(format!("published as {partial}")))
+    }
+}

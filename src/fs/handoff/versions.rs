@@ -1,0 +1,235 @@
+//! What a write in place is about to destroy is kept first (spec 3.9, 4.5).
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+
+use crate::error::{Error, Result};
+use crate::fs::handoff::table::{Content, DocId, Version};
+use crate::fs::{Fs, State};
+use crate::store::beneath::stat_file;
+use crate::store::local::{Area, Kept};
+use crate::store::{Access, DraftFile, Meta};
+
+/// A file of which a copy is wanted.
+struct Wanted {
+    queue: PathBuf,
+    name: OsString,
+    file: File,
+    meta: Meta,
+    /// [`Doc::rewrites`](crate::fs::handoff::table::Doc::rewrites) when the file was opened.
+    rewrites: u64,
+}
+
+impl Fs {
+    /// A doc's file is about to change through a handle; `destroys` tells whether bytes of it are lost by that.
+    pub(in crate::fs) fn before_change(
+        &self,
+        guard: &mut MutexGuard<'_, State>,
+        id: DocId,
+        file: &Arc<File>,
+        destroys: bool,
+    ) -> Result<()> {
+        let state = &mut **guard;
+        let doc = state.docs.get_mut(id).ok_or(Error::Stale)?;
+        doc.read_by.clear();
+        doc.last = None;
+        if !doc.is_draft(file) {
+            state.index.forget_newline(doc.dir, &doc.name);
+        }
+        if doc.flushed.take().is_some() {
+            state.index.generation += 1;
+        }
+        let stored = doc.ino;
+        state.name_changed();
+        let doc = state.docs.get_mut(id).ok_or(Error::Stale)?;
+        match doc
+            .draft_mut()
+            .filter(|draft| Arc::ptr_eq(&draft.file, file))
+        {
+            Some(draft) => {
+                draft.modified = true;
+                Ok(())
+            }
+            // What is no longer under the name was kept when it was replaced.
+            None if destroys && stat_file(&**file)?.ino == stored => self.begin_rewrite(guard, id),
+            None => Ok(()),
+        }
+    }
+
+    /// What is in place is about to be written anew: a writer that dies over it leaves a part only (spec 4.9).
+    fn begin_rewrite(&self, guard: &mut MutexGuard<'_, State>, id: DocId) -> Result<()> {
+        self.keep_version_apart(guard, id)?;
+        if let Some(doc) = guard.docs.get_mut(id) {
+            doc.unfinished |= doc.writers > 0;
+        }
+        Ok(())
+    }
+
+    /// Keeps what a write in place is about to destroy, once between two closes; readers of a snapshot go on reading what was
+    /// kept (spec 6.2). The lock is let go while bytes are copied, so anything may have changed when this returns.
+    pub(in crate::fs) fn keep_version_apart(
+        &self,
+        guard: &mut MutexGuard<'_, State>,
+        id: DocId,
+    ) -> Result<()> {
+        while let Some(wanted) = self.version_wanted(guard, id)? {
+            let copied =
+                MutexGuard::unlocked(guard, || self.copy_version(&wanted, Area::Rewriting))?;
+            self.version_copied(guard, id, &wanted, copied);
+        }
+        Ok(())
+    }
+
+    /// Keeps a copy of what is about to be moved out of the way, and then probably removed.
+    pub(in crate::fs) fn keep_moved(&self, state: &mut State, id: DocId) -> Result<()> {
+        if let Some(wanted) = self.version_wanted(state, id)?
+            && let Some((file, _)) = self.copy_version(&wanted, Area::Replaced)?
+        {
+            state.turns.pin(wanted.meta.ino, &Arc::new(file));
+        }
+        Ok(())
+    }
+
+    fn version_wanted(&self, state: &State, id: DocId) -> Result<Option<Wanted>> {
+        let doc = state.docs.get(id).ok_or(Error::Stale)?;
+        let stored = matches!(doc.content, Content::Stored | Content::Editing(_));
+        if !stored || !matches!(doc.version, Version::Whole) {
+            return Ok(None);
+        }
+        let queue = state.dirs.path(doc.dir).ok_or(Error::Stale)?;
+        let name = doc.name.to_os_string();
+        let file = self.store.open(&queue, &name, Access::READ)?;
+        Ok(Some(Wanted {
+            meta: stat_file(&file)?,
+            queue,
+            name,
+            file,
+            rewrites: doc.rewrites,
+        }))
+    }
+
+    /// An empty version needs no copy.
+    fn copy_version(&self, wanted: &Wanted, area: Area) -> Result<Option<(File, Kept)>> {
+        let Wanted {
+            queue, name, file, ..
+        } = wanted;
+        if wanted.meta.size == 0 {
+            return Ok(None);
+        }
+        let now = self.clock.now();
+        let copy = || self.local.keep_copy(file, area, queue, name, now);
+        self.local.with_room(copy).map(Some)
+    }
+
+    fn version_copied(
+        &self,
+        state: &mut State,
+        id: DocId,
+        wanted: &Wanted,
+        copied: Option<(File, Kept)>,
+    ) {
+        let (file, kept) = copied.unzip();
+        let doc = state.docs.get_mut(id);
+        let Some(doc) = doc.filter(|doc| doc.rewrites == wanted.rewrites) else {
+            // Another writer was first, and has written by now: the copy may be a mixture.
+            if let Some(kept) = kept {
+                let _ = self.local.remove(Area::Rewriting, &kept.queue, &kept.name);
+            }
+            return;
+        };
+        doc.rewrites += 1;
+        doc.version = Version::Kept(kept);
+        if let Some(file) = file {
+            state.turns.pin(wanted.meta.ino, &Arc::new(file));
+        }
+    }
+
+    /// A writer was told that what it wrote is safe: what another writer does to that replaces it.
+    pub(in crate::fs) fn version_written(&self, state: &mut State, id: DocId) {
+        let Some(doc) = state.docs.get_mut(id) else {
+            return;
+        };
+        if let Version::Kept(kept) = &mut doc.version {
+            let kept = kept.take();
+            doc.version = Version::Whole;
+            self.keep_rewritten(kept);
+        }
+    }
+
+    /// The last writer is gone. If its rewriting was cut short and left nothing, what was kept comes back.
+    pub(in crate::fs) fn version_left(&self, state: &mut State, id: DocId) {
+        let doc = state.docs.get_mut(id);
+        let version = doc.map(|doc| std::mem::take(&mut doc.version));
+        match version {
+            Some(Version::CutShort(kept)) => match self.put_back_doc(state, id, &kept) {
+                Ok(true) => {}
+                Ok(false) => self.keep_rewritten(Some(kept)),
+                // It stays where the next mount looks for it.
+                Err(error) => log::error!(
+                    "{}: its rewriting was cut short, and what it held cannot be put back ({error}); the next mount \
+                     tries again",
+                    kept.name.display()
+                ),
+            },
+            Some(Version::Kept(kept)) => self.keep_rewritten(kept),
+            Some(Version::Whole) | None => {}
+        }
+    }
+
+    fn keep_rewritten(&self, kept: Option<Kept>) {
+        if let Some(kept) = kept
+            && let Err(error) = self.local.keep_rewritten(&kept)
+        {
+            log::warn!(
+                "{}: cannot be moved to the replaced versions ({error}); the next mount tries again",
+                kept.name.display()
+            );
+        }
+    }
+
+    fn put_back_doc(&self, state: &mut State, id: DocId, kept: &Kept) -> Result<bool> {
+        let Some(doc) = state.docs.get(id).filter(|doc| doc.is_stored()) else {
+            return Ok(false);
+        };
+        let (dir, name) = (doc.dir, doc.name.to_os_string());
+        let queue = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let Some(ino) = self.put_back(kept, &queue, &name)? else {
+            return Ok(false);
+        };
+        if let Some(doc) = state.docs.get_mut(id) {
+            doc.ino = ino;
+        }
+        self.touch(state, dir, &name);
+        Ok(true)
+    }
+
+    /// Gives an empty file its kept content back; answers the inode number that it has then, or `None` if it is not empty.
+    pub(in crate::fs) fn put_back(
+        &self,
+        kept: &Kept,
+        queue: &Path,
+        name: &OsStr,
+    ) -> Result<Option<u64>> {
+        match self.store.stat(queue, name) {
+            Ok(meta) if meta.size == 0 => {}
+            Err(error) if !error.is_absence() => return Err(error),
+            _ => return Ok(None),
+        }
+        let dir = self.local.dir(Area::Rewriting, &kept.queue)?;
+        let draft = DraftFile {
+            dir: &dir,
+            name: &kept.name,
+        };
+        self.store.replace(draft, queue, name)?;
+        self.local
+            .remove(Area::Rewriting, &kept.queue, &kept.name)?;
+        if self.options.sync {
+            self.store.sync(queue)?;
+        }
+        Ok(Some(self.store.stat(queue, name)?.ino))
+    }
+}

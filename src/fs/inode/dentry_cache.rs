@@ -1,0 +1,264 @@
+//! Names that the kernel may use without asking.
+//!
+//! The kernel looks up every name at every use, because one name means different files to different callers. There is one
+//! exception. `ls -l` of a large root is ten times as fast if the listing (READDIRPLUS) hands out names and attributes that
+//! the kernel may use for [`TTL`]. When a name changes, one message makes the kernel look up every name again. The message
+//! takes no lock in the kernel and waits for nobody, so it is sent under the state lock, after the change and before the
+//! answer to the request that caused it.
+//!
+//! The message reaches directories too: at its next use the kernel would detach what is mounted on a directory, and getcwd(2)
+//! in it would fail for a moment. So names are handed out, and the message is sent, only while the kernel knows no directory
+//! but the root.
+//!
+//! The kernel takes a directory for outdated whose LOOKUP it began before the last message: at its next use, what is mounted
+//! there is detached. So a directory that the kernel may have begun to look up before is answered ESTALE once, and the kernel
+//! begins again.
+//!
+//! A listing whose answer is on its way while a name changes may bring that name back. The message is sent once more when the
+//! next request on the same handle tells that the answer has arrived. Until then stat(2) may find the old name, for [`TTL`] at
+//! most; every other request about it comes here.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::fs::inode::types::Handle;
+use crate::fs::{Fs, State};
+
+/// How long the kernel may use a name, and the attributes that came with it. `ls -l` needs a few milliseconds.
+pub(in crate::fs) const TTL: Duration = Duration::from_millis(100);
+
+/// The kernel counts in ticks of up to 10 ms, and rounds up.
+const ROUNDING: Duration = Duration::from_millis(20);
+
+/// A LOOKUP that comes later than this after a message was begun after it.
+const RECENT: Duration = Duration::from_secs(1);
+
+/// The way to the kernel.
+pub trait Kernel: Debug + Send {
+    /// Makes the kernel look up every name of this mount at its next use. Must not wait for anything.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not know how, or the mount has ended.
+    fn look_up_all_names(&self) -> io::Result<()>;
+}
+
+/// Which names the kernel may use without asking.
+#[derive(Debug, Default)]
+pub(in crate::fs) struct DentryCache {
+    /// Without it no name is handed out.
+    kernel: Option<Box<dyn Kernel>>,
+    /// How many directories the kernel knows besides the root.
+    directories: usize,
+    /// Listings whose last answer had names, and may be on its way; and whether a name has changed since.
+    on_the_way: HashMap<Handle, bool>,
+    /// When the last name that has arrived expires.
+    expires: Option<Instant>,
+    /// When the last message was sent.
+    sent: Option<Instant>,
+    /// The threads that were made to look a directory up again, and when.
+    asked_again: Vec<(u32, Instant)>,
+}
+
+impl DentryCache {
+    /// May names be handed out?
+    pub(in crate::fs) fn is_usable(&self) -> bool {
+        let is_settled = self
+            .asked_again
+            .iter()
+            .all(|(_, at)| at.elapsed() >= RECENT);
+        self.kernel.is_some() && self.directories == 0 && is_settled
+    }
+
+    /// May the kernel use any name without asking?
+    pub(in crate::fs) fn may_hold_names(&self) -> bool {
+        !self.on_the_way.is_empty() || self.expires.is_some_and(|at| Instant::now() < at)
+    }
+
+    /// The answer to a listing hands out names.
+    pub(in crate::fs) fn handed_out(&mut self, listing: Handle) {
+        self.on_the_way.insert(listing, false);
+    }
+
+    /// The next request on a listing has come, so its last answer has arrived.
+    pub(in crate::fs) fn arrived(&mut self, listing: Handle) {
+        if let Some(changed) = self.on_the_way.remove(&listing) {
+            self.expires = Some(Instant::now() + TTL + ROUNDING);
+            if changed {
+                self.changed();
+            }
+        }
+    }
+
+    /// What a name means, or its attributes, have changed.
+    pub(in crate::fs) fn changed(&mut self) {
+        if self.directories > 0 || !self.may_hold_names() {
+            return;
+        }
+        let Some(kernel) = &self.kernel else { return };
+        match kernel.look_up_all_names() {
+            Ok(()) => {
+                self.expires = None;
+                self.sent = Some(Instant::now());
+                for changed in self.on_the_way.values_mut() {
+                    *changed = true;
+                }
+            }
+            Err(error) => {
+                log::info!("the kernel caches no names from now on ({error})");
+                self.kernel = None;
+            }
+        }
+    }
+
+    /// The kernel is about to be told of a directory: its cached names go first, for afterwards nothing may be sent.
+    pub(in crate::fs) fn directory_known(&mut self) {
+        self.changed();
+        self.directories += 1;
+    }
+
+    /// Must this thread look up a directory again that the kernel does not know? Not twice: the second ESTALE would reach the
+    /// caller.
+    pub(in crate::fs) fn must_look_up_again(&mut self, tid: u32) -> bool {
+        self.changed();
+        self.asked_again.retain(|(_, at)| at.elapsed() < RECENT);
+        let recent = self.sent.is_some_and(|at| at.elapsed() < RECENT);
+        let again = recent && self.asked_again.iter().all(|(asked, _)| *asked != tid);
+        if again {
+            self.asked_again.push((tid, Instant::now()));
+        }
+        again
+    }
+
+    /// The kernel has forgotten a directory.
+    pub(in crate::fs) fn directory_forgotten(&mut self) {
+        self.directories = self.directories.saturating_sub(1);
+    }
+}
+
+impl Fs {
+    /// From now on names may be handed out; with `None` no more.
+    pub fn connect(&self, kernel: Option<Box<dyn Kernel>>) {
+        self.lock().nodes.dentries.kernel = kernel;
+    }
+}
+
+impl State {
+    /// What a name means, or its attributes, have changed: the kernel must not use what it was told.
+    pub(in crate::fs) fn name_changed(&mut self) {
+        self.nodes.dentries.changed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Counter(Arc<AtomicUsize>);
+
+    impl Kernel for Counter {
+        fn look_up_all_names(&self) -> io::Result<()> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    #[derive(Debug)]
+    struct Old;
+
+    impl Kernel for Old {
+        fn look_up_all_names(&self) -> io::Result<()> {
+            Err(io::Error::from_raw_os_error(libc::EINVAL))
+        }
+    }
+
+    const LISTING: Handle = Handle(1);
+
+    /// A cache, and how many messages it has sent since that was last asked.
+    fn counted() -> (DentryCache, impl Fn() -> usize) {
+        let count = Arc::new(AtomicUsize::new(0));
+        let cache = DentryCache {
+            kernel: Some(Box::new(Counter(count.clone()))),
+            ..DentryCache::default()
+        };
+        (cache, move || count.swap(0, Ordering::Relaxed))
+    }
+
+    #[test]
+    fn nothing_is_sent_for_nothing() {
+        let (mut cache, sent) = counted();
+        cache.changed();
+        cache.handed_out(LISTING);
+        cache.arrived(LISTING);
+        assert_eq!(sent(), 0);
+        cache.changed();
+        assert_eq!(sent(), 1);
+        cache.changed();
+        assert_eq!(sent(), 0);
+        assert!(!cache.may_hold_names());
+    }
+
+    #[test]
+    fn an_answer_on_its_way_is_overtaken_by_every_change() {
+        let (mut cache, sent) = counted();
+        cache.handed_out(LISTING);
+        cache.changed();
+        cache.changed();
+        assert_eq!(sent(), 2);
+        cache.arrived(LISTING);
+        assert_eq!(sent(), 1, "what the answer brought back is not looked up");
+        cache.arrived(LISTING);
+        cache.changed();
+        assert_eq!(sent(), 0);
+    }
+
+    #[test]
+    fn nothing_is_sent_while_a_directory_is_known() {
+        let (mut cache, sent) = counted();
+        cache.handed_out(LISTING);
+        cache.directory_known();
+        assert_eq!(sent(), 1);
+        assert!(!cache.is_usable());
+        cache.changed();
+        cache.arrived(LISTING);
+        cache.directory_known();
+        cache.directory_forgotten();
+        cache.changed();
+        assert_eq!(sent(), 0);
+        cache.directory_forgotten();
+        assert!(cache.is_usable());
+    }
+
+    #[test]
+    fn a_directory_that_was_begun_to_be_looked_up_is_looked_up_again_once() {
+        let (mut cache, sent) = counted();
+        assert!(!cache.must_look_up_again(1));
+        cache.handed_out(LISTING);
+        assert!(cache.must_look_up_again(1));
+        assert_eq!(sent(), 1);
+        // Else another message might be sent before the directory is known.
+        assert!(!cache.is_usable());
+        assert!(!cache.must_look_up_again(1));
+        assert!(
+            cache.must_look_up_again(2),
+            "it may have begun before the message too"
+        );
+    }
+
+    #[test]
+    fn a_kernel_that_does_not_understand_gets_no_names() {
+        let mut cache = DentryCache {
+            kernel: Some(Box::new(Old)),
+            ..DentryCache::default()
+        };
+        cache.handed_out(LISTING);
+        cache.changed();
+        assert!(!cache.is_usable());
+    }
+}

@@ -1,0 +1,175 @@
+//! Directories that the kernel or the index knows.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+/// A directory, for as long as this program runs.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub(in crate::fs) struct DirId(u32);
+
+impl DirId {
+    /// The root queue.
+    pub(in crate::fs) const ROOT: DirId = DirId(0);
+}
+
+/// What a directory is to us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::fs) enum DirKind {
+    /// The root, and every directory that [`crate::fs::Fs::kind_of_dir`] does not find ordinary.
+    Queue,
+    /// An ordinary directory, and everything below one: passed through as it is (spec 3.6).
+    Plain,
+}
+
+#[derive(Debug)]
+struct DirEntry {
+    parent: DirId,
+    name: OsString,
+    kind: DirKind,
+    ino: u64,
+}
+
+/// INVARIANT: `children[(d.parent, d.name)] == d` for every directory but the root and those that are gone.
+#[derive(Debug, Default)]
+pub(in crate::fs) struct Dirs {
+    entries: HashMap<DirId, DirEntry>,
+    children: HashMap<(DirId, OsString), DirId>,
+    last: u32,
+}
+
+impl Dirs {
+    /// How many are known.
+    pub(in crate::fs) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(in crate::fs) fn kind(&self, dir: DirId) -> DirKind {
+        self.entries
+            .get(&dir)
+            .map_or(DirKind::Queue, |entry| entry.kind)
+    }
+
+    /// The path from the root queue; the root's is empty. `None` for a directory that is gone.
+    pub(in crate::fs) fn path(&self, dir: DirId) -> Option<PathBuf> {
+        let mut names = Vec::new();
+        let mut at = dir;
+        while at != DirId::ROOT {
+            let entry = self.entries.get(&at)?;
+            names.push(entry.name.as_os_str());
+            at = entry.parent;
+        }
+        Some(names.iter().rev().collect())
+    }
+
+    /// Its name in its parent; `None` for the root, and for a directory that is gone.
+    pub(in crate::fs) fn name(&self, dir: DirId) -> Option<&OsStr> {
+        self.entries.get(&dir).map(|entry| entry.name.as_os_str())
+    }
+
+    pub(in crate::fs) fn parent(&self, dir: DirId) -> DirId {
+        self.entries
+            .get(&dir)
+            .map_or(DirId::ROOT, |entry| entry.parent)
+    }
+
+    /// The directory of this name, if it is known, and not replaced from outside by another one.
+    pub(in crate::fs) fn known(&self, parent: DirId, name: &OsStr, ino: u64) -> Option<DirId> {
+        let dir = self.children.get(&(parent, name.to_owned()))?;
+        let same = self.entries.get(dir).is_some_and(|entry| entry.ino == ino);
+        same.then_some(*dir)
+    }
+
+    /// The directory of this name whose inode number is `ino`. A directory that was replaced from outside is
+    /// another one.
+    pub(in crate::fs) fn enter(
+        &mut self,
+        parent: DirId,
+        name: &OsStr,
+        ino: u64,
+        kind: DirKind,
+    ) -> DirId {
+        if let Some(dir) = self.known(parent, name, ino) {
+            return dir;
+        }
+        let key = (parent, name.to_owned());
+        self.last += 1;
+        let dir = DirId(self.last);
+        self.children.insert(key, dir);
+        self.entries.insert(
+            dir,
+            DirEntry {
+                parent,
+                name: name.to_owned(),
+                kind,
+                ino,
+            },
+        );
+        dir
+    }
+
+    pub(in crate::fs) fn renamed(&mut self, dir: DirId, parent: DirId, name: &OsStr) {
+        let Some(entry) = self.entries.get_mut(&dir) else {
+            return;
+        };
+        let old = (
+            entry.parent,
+            std::mem::replace(&mut entry.name, name.to_owned()),
+        );
+        entry.parent = parent;
+        if self.children.get(&old) == Some(&dir) {
+            self.children.remove(&old);
+        }
+        self.children.insert((parent, name.to_owned()), dir);
+    }
+
+    /// True when that changed it.
+    pub(in crate::fs) fn set_kind(&mut self, dir: DirId, kind: DirKind) -> bool {
+        let entry = self.entries.get_mut(&dir);
+        entry.is_some_and(|entry| std::mem::replace(&mut entry.kind, kind) != kind)
+    }
+
+    /// This directory and all that are known below it, each after the one that holds it.
+    pub(in crate::fs) fn below(&self, top: DirId) -> Vec<DirId> {
+        let within = self.entries.keys().copied();
+        let mut below: Vec<(usize, DirId)> = within
+            .filter(|dir| self.is_within(*dir, top))
+            .map(|dir| (self.depth(dir), dir))
+            .collect();
+        below.sort_unstable();
+        below.into_iter().map(|(_, dir)| dir).collect()
+    }
+
+    fn depth(&self, dir: DirId) -> usize {
+        let above = |entry: &&DirEntry| self.entries.get(&entry.parent);
+        std::iter::successors(self.entries.get(&dir), above).count()
+    }
+
+    pub(in crate::fs) fn removed(&mut self, dir: DirId) {
+        if let Some(entry) = self.entries.remove(&dir) {
+            let key = (entry.parent, entry.name);
+            if self.children.get(&key) == Some(&dir) {
+                self.children.remove(&key);
+            }
+        }
+    }
+
+    /// Is `dir` the same as `above`, or below it?
+    pub(in crate::fs) fn is_within(&self, dir: DirId, above: DirId) -> bool {
+        let mut at = dir;
+        loop {
+            if at == above {
+                return true;
+            }
+            match self.entries.get(&at) {
+                Some(entry) => at = entry.parent,
+                None => return false,
+            }
+        }
+    }
+
+    /// A path of a file in `dir`.
+    pub(in crate::fs) fn join(&self, dir: DirId, name: &OsStr) -> Option<PathBuf> {
+        self.path(dir).map(|path| Path::new(&path).join(name))
+    }
+}

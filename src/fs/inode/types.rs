@@ -1,0 +1,155 @@
+//! What goes in and out of the filesystem's logic.
+
+use std::ffi::OsStr;
+use std::time::{Duration, SystemTime};
+
+use crate::error::Result;
+use crate::fs::pending::consume::Receipt;
+use crate::fs::pending::turns::Waiting;
+use crate::store::{Kind, Meta};
+
+/// What the kernel calls a node id. The root is 1.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct NodeId(pub u64);
+
+impl NodeId {
+    /// The root of the mount.
+    pub const ROOT: NodeId = NodeId(1);
+
+    /// The node that has the number of the file below, so that a listing can name it by that; `None` where the number
+    /// stands for something else.
+    pub(in crate::fs) fn of_file(ino: u64) -> Option<NodeId> {
+        (ino > NodeId::ROOT.0 && ino < FIRST_VIEW).then_some(NodeId(ino))
+    }
+}
+
+/// Inode numbers from here on are given to views of files, and to what is no file.
+pub(in crate::fs) const FIRST_VIEW: u64 = 1 << 62;
+
+/// An open file or directory.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Handle(pub u64);
+
+/// stat(2) of a node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Attr {
+    /// The inode number that people see.
+    pub ino: u64,
+    /// Everything else.
+    pub meta: Meta,
+}
+
+impl Attr {
+    /// A file or directory of the mount's owner that is nowhere on disk.
+    pub(in crate::fs) fn made_up(ino: u64, size: u64, mode: u32, time: SystemTime) -> Attr {
+        Attr {
+            ino,
+            meta: Meta {
+                ino,
+                kind: Kind::File,
+                size,
+                blocks: size.div_ceil(512),
+                mode,
+                nlink: 1,
+                uid: rustix::process::geteuid().as_raw(),
+                gid: rustix::process::getegid().as_raw(),
+                atime: time,
+                mtime: time,
+                ctime: time,
+            },
+        }
+    }
+}
+
+/// A name that was found.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Its node.
+    pub node: NodeId,
+    /// Its attributes.
+    pub attr: Attr,
+}
+
+/// A file that was opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Opened {
+    /// Its handle.
+    pub handle: Handle,
+    /// Whether a FLUSH at each close is of any use.
+    pub flush: bool,
+}
+
+/// A file that was made and opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Created {
+    /// The file.
+    pub entry: Entry,
+    /// The handle.
+    pub opened: Opened,
+}
+
+/// An answer, or a promise of one: opening `pending.md` may have to wait for another reader's turn.
+pub enum Outcome {
+    /// Answer now.
+    Ready(Result<Opened>),
+    /// Call [`Waiting::finish`] on a thread that serves no requests, and answer then.
+    Later(Waiting),
+}
+
+/// One entry of a listing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Listed<'a> {
+    /// Its name.
+    pub name: &'a OsStr,
+    /// Its inode number.
+    pub ino: u64,
+    /// File or directory.
+    pub kind: Kind,
+}
+
+/// One entry of a listing, with what a look-up of it would answer.
+#[derive(Clone, Copy, Debug)]
+pub struct LookedAt<'a> {
+    /// Its name.
+    pub name: &'a OsStr,
+    /// What it is. Its look-up is counted.
+    pub entry: Entry,
+    /// How long the kernel may believe that.
+    pub ttl: Duration,
+    /// The offset of the next entry.
+    pub next: u64,
+}
+
+/// What a setattr asks for.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct SetAttr {
+    /// Permission bits.
+    pub mode: Option<u32>,
+    /// Owner.
+    pub uid: Option<u32>,
+    /// Group.
+    pub gid: Option<u32>,
+    /// Length in bytes.
+    pub size: Option<u64>,
+    /// Last access.
+    pub atime: Option<SystemTime>,
+    /// Last modification.
+    pub mtime: Option<SystemTime>,
+}
+
+/// What a read is answered with. To be dropped when the reader has been answered, and not before.
+pub struct Answer {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// Undoes what the read consumed if it is never answered.
+    pub(in crate::fs) _receipt: Option<Receipt>,
+}
+
+impl From<Vec<u8>> for Answer {
+    fn from(bytes: Vec<u8>) -> Answer {
+        Answer {
+            bytes,
+            _receipt: None,
+        }
+    }
+}

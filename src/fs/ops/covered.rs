@@ -1,0 +1,212 @@
+//! What was written under the mountpoint while nothing was mounted, where the files are kept elsewhere (spec 3.7).
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use rustix::fs::AtFlags;
+
+use crate::error::{Error, Result};
+use crate::fs::inode::dirs::DirId;
+use crate::fs::queue::strays::is_finished_at_mount;
+use crate::fs::resolve::name::Object;
+use crate::fs::{Fs, State};
+use crate::names::{self, StampedName};
+use crate::store::beneath::{self, Beneath, stat_file};
+use crate::store::first_mount::{is_hidden, is_stray};
+use crate::store::local::Area;
+use crate::store::{Access, DraftFile, Kind, Meta};
+
+/// How many of those that are left are named.
+const NAMED: usize = 5;
+
+/// A copy that is under way from another filesystem. As a scratch file it goes by itself if it is never finished.
+const COPY: &str = "moving.part";
+
+impl Fs {
+    /// Notes the mountpoint, which is not the backing directory. To be called before it is mounted over.
+    pub fn note_mountpoint(&self) -> Result<()> {
+        self.local.note_mountpoint(&self.options.mountpoint)
+    }
+
+    /// Moves the handoffs that lie in the directory that was mounted over, opened before, into the backing directory.
+    /// What cannot be moved, or is no handoff by its name, stays, and is logged.
+    pub fn take_in(&self, covered: OwnedFd) {
+        let covered = Beneath::new(covered);
+        let mut left = Vec::new();
+        let mut dirs = vec![PathBuf::new()];
+        let mut seen = 0;
+        while let Some(dir) = dirs.get(seen).cloned() {
+            seen += 1;
+            let entries = covered.dir(&dir).and_then(beneath::list);
+            let entries = entries.unwrap_or_else(|error| {
+                log::warn!("{}: cannot be read ({error})", self.shown(&dir));
+                left.push(dir.clone());
+                Vec::new()
+            });
+            for (name, meta) in entries {
+                let path = dir.join(&name);
+                let named = is_stray(&name) || StampedName::parse(&name).is_some();
+                match meta.kind {
+                    Kind::Directory if !is_hidden(&name) => dirs.push(path),
+                    Kind::File if named => match self.take_in_one(&covered, &dir, &name) {
+                        Ok(true) => {}
+                        Ok(false) => left.push(path),
+                        Err(error) => {
+                            let shown = self.shown(&path);
+                            log::warn!(
+                                "{shown}: cannot be moved into the backing directory ({error})"
+                            );
+                            left.push(path);
+                        }
+                    },
+                    Kind::File | Kind::Directory | Kind::Other => left.push(path),
+                }
+            }
+        }
+        for dir in dirs.iter().skip(1).rev() {
+            self.remove_emptied(&covered, dir);
+        }
+        self.say_what_is_left(&left);
+    }
+
+    /// Moves one file; false if it is to stay for now.
+    fn take_in_one(&self, covered: &Beneath, queue: &Path, name: &OsStr) -> Result<bool> {
+        let from = covered.dir(queue)?;
+        let (file, meta) = beneath::open_known(&from, name, Access::READ)?;
+        let finished = |file: &File, meta: &Meta| {
+            is_finished_at_mount(file, meta, Instant::now(), self.clock.now())
+        };
+        if !finished(&file, &meta) {
+            log::info!(
+                "{}: somebody may be writing it",
+                self.shown(&queue.join(name))
+            );
+            return Ok(false);
+        }
+        let mode = stat_file(&from)?.mode;
+        let Some(dir) = self.queue_at(&mut self.lock(), queue, mode)? else {
+            return Ok(false);
+        };
+        let stamp = self.zone.stamp(meta.mtime);
+        let wanted = StampedName::parse(name).unwrap_or_else(|| names::adopted(name, stamp));
+        let draft = DraftFile { dir: &from, name };
+        let moved = match self.store.publish(draft, queue, &wanted) {
+            Err(Error::Os(libc::EXDEV)) => {
+                let copied = self.copy_in(&file, &meta, queue, &wanted, || {
+                    let now = stat_file(&file)?;
+                    Ok((now.size, now.mtime) == (meta.size, meta.mtime) && finished(&file, &now))
+                });
+                let Some(copied) = copied? else {
+                    return Ok(false);
+                };
+                beneath::unlink(&from, name)?;
+                copied
+            }
+            moved => moved?,
+        };
+        if self.options.sync {
+            self.store.sync(queue)?;
+        }
+        self.touch(&mut self.lock(), dir, &moved.to_os_string());
+        log::info!("moved {} to {moved}", self.shown(&queue.join(name)));
+        Ok(true)
+    }
+
+    /// Publishes a copy of a file that lies on another filesystem, durably; `None` if it is not `whole` any more.
+    fn copy_in(
+        &self,
+        file: &File,
+        meta: &Meta,
+        queue: &Path,
+        wanted: &StampedName,
+        whole: impl Fn() -> Result<bool>,
+    ) -> Result<Option<StampedName>> {
+        let part = OsStr::new(COPY);
+        let _ = self.local.remove(Area::Scratch, queue, part);
+        let copy = self.local.create(Area::Scratch, queue, part, meta.mode)?;
+        let publish = || {
+            beneath::copy(file, &copy)?;
+            beneath::set_times(&copy, Some(meta.atime), Some(meta.mtime))?;
+            copy.sync_all()?;
+            if !whole()? {
+                return Ok(None);
+            }
+            let dir = self.local.dir(Area::Scratch, queue)?;
+            let draft = DraftFile {
+                dir: &dir,
+                name: part,
+            };
+            let published = self.store.publish(draft, queue, wanted)?;
+            // Before the original goes.
+            self.store.sync(queue)?;
+            Ok(Some(published))
+        };
+        let published = publish();
+        if !matches!(published, Ok(Some(_))) {
+            let _ = self.local.remove(Area::Scratch, queue, part);
+        }
+        published
+    }
+
+    /// The queue at a path, made where it is missing; `None` where what is there is no queue.
+    fn queue_at(&self, state: &mut State, path: &Path, mode: u32) -> Result<Option<DirId>> {
+        let mut dir = DirId::ROOT;
+        for name in path {
+            let found = match self.resolve(state, dir, name, None) {
+                Err(Error::NotFound) => {
+                    let above = state.dirs.path(dir).ok_or(Error::NotFound)?;
+                    self.local.make_queue(&above, name, mode)?;
+                    self.touch(state, dir, name);
+                    self.resolve(state, dir, name, None)?
+                }
+                found => found?,
+            };
+            match found {
+                Object::Dir(child) if state.is_queue(child) => dir = child,
+                _ => return Ok(None),
+            }
+        }
+        Ok(Some(dir))
+    }
+
+    /// Removes a directory of which everything was moved.
+    fn remove_emptied(&self, covered: &Beneath, dir: &Path) {
+        let (Some(above), Some(name)) = (dir.parent(), dir.file_name()) else {
+            return;
+        };
+        let moved = self.local.stat(Area::Backing, above, name);
+        if moved.is_ok_and(|meta| meta.kind == Kind::Directory)
+            && let Ok(above) = covered.dir(above)
+        {
+            // Refused if anything is left in it.
+            let _ = rustix::fs::unlinkat(above, name, AtFlags::REMOVEDIR);
+        }
+    }
+
+    fn say_what_is_left(&self, left: &[PathBuf]) {
+        if left.is_empty() {
+            return;
+        }
+        let mut names: Vec<String> = left
+            .iter()
+            .take(NAMED)
+            .map(|path| format!("{path:?}"))
+            .collect();
+        if left.len() > NAMED {
+            names.push(format!("{} more", left.len() - NAMED));
+        }
+        log::warn!(
+            "{}: stays under the mount, where nobody sees it: {}; unmount and move it to {}",
+            self.options.mountpoint.display(),
+            names.join(", "),
+            self.options.backing_name.display()
+        );
+    }
+
+    fn shown(&self, path: &Path) -> String {
+        format!("{:?}", self.options.mountpoint.join(path))
+    }
+}

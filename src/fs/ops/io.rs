@@ -1,0 +1,451 @@
+//! Reading, writing, flushing and closing.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::MutexGuard;
+use rustix::fs::FallocateFlags;
+
+use crate::delivery::ReadSeen;
+use crate::error::{Error, Result};
+use crate::fs::handoff::table::{Content, DocId};
+use crate::fs::inode::handles::Open;
+use crate::fs::inode::table::What;
+use crate::fs::inode::types::{Answer, Handle};
+use crate::fs::{Fs, Request, State};
+use crate::store::beneath::{self, stat_file};
+use crate::store::local::Area;
+
+impl Fs {
+    /// Reads at most `size` bytes. `cached` tells that the kernel reads ahead for its page cache: such a read carries no
+    /// lock owner (spec 6.3).
+    pub fn read(
+        self: &Arc<Self>,
+        request: Request,
+        handle: Handle,
+        offset: u64,
+        size: u32,
+        cached: bool,
+    ) -> Result<Answer> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let at = state.handles.get(handle).ok_or(Error::BadHandle)?;
+        let reading = match &at.open {
+            Open::Doc(open) => {
+                if let Some(reader) = open.reader
+                    && let Some(doc) = state.docs.get_mut(open.doc)
+                    && let Some(What::Doc { ino, .. }) = state.nodes.get(at.node).map(|it| &it.what)
+                    // What it was before somebody replaced it does not count.
+                    && *ino == doc.ino_seen(true)
+                {
+                    doc.read_by.insert(reader);
+                }
+                Err(open.file.clone())
+            }
+            Open::Plain { file, .. } => Err(file.clone()),
+            Open::Merge(reading) => {
+                let now = self.clock.monotonic();
+                state.turns.reads(&reading.snapshot, now);
+                Ok(reading.clone())
+            }
+            Open::Bytes(bytes) => {
+                let start = usize::try_from(offset)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len());
+                let end = start.saturating_add(size as usize).min(bytes.len());
+                return Ok(bytes[start..end].to_vec().into());
+            }
+            Open::Dir(_) => return Err(Error::IsDirectory),
+        };
+        drop(guard);
+        let reading = match reading {
+            Ok(reading) => reading,
+            Err(file) => return read_at(&file, offset, size).map(Answer::from),
+        };
+        let bytes = match cached {
+            true => self.read_snapshot(&reading.snapshot, offset, u64::from(size)),
+            false => self.read_on(&reading, offset, u64::from(size)),
+        }?;
+        let seen = ReadSeen {
+            offset,
+            requested: u64::from(size),
+            returned: bytes.len() as u64,
+            cached,
+        };
+        let receipt = self.delivered(request, &reading, seen);
+        Ok(Answer {
+            bytes,
+            _receipt: receipt,
+        })
+    }
+
+    /// Writes all of `data`. With `append`, at the end, wherever that is by now.
+    pub fn write(
+        &self,
+        request: Request,
+        handle: Handle,
+        offset: u64,
+        data: &[u8],
+        append: bool,
+    ) -> Result<u32> {
+        let (file, doc) = {
+            let mut guard = self.lock();
+            let (file, doc) = guard.writable(handle)?;
+            let at = (!append).then_some(offset);
+            if let Err(error) = self.before_write(&mut guard, (doc, &file), at, data) {
+                guard.damage_plain_edit(handle);
+                self.write_failed(&mut guard, doc, &file);
+                return Err(error);
+            }
+            guard.mark_dirty(handle, request.tid);
+            (file, doc)
+        };
+        if let Err(error) = self.write_data(&file, data, (!append).then_some(offset)) {
+            let mut guard = self.lock();
+            guard.damage_plain_edit(handle);
+            self.write_failed(&mut guard, doc, &file);
+            drop(guard);
+            return self.noticed(Err(error));
+        }
+        Ok(data.len() as u32)
+    }
+
+    /// Writes all of it, also where replaced versions have to make room.
+    fn write_data(&self, file: &File, data: &[u8], at: Option<u64>) -> Result<()> {
+        let mut done = 0;
+        self.local.with_room(|| {
+            while done < data.len() {
+                let at = at.map(|at| at.saturating_add(done as u64));
+                done += beneath::write(file, &data[done..], at)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// These bytes are about to be written, `at` an offset or else at the end.
+    fn before_write(
+        &self,
+        guard: &mut MutexGuard<'_, State>,
+        (doc, file): (Option<DocId>, &Arc<File>),
+        at: Option<u64>,
+        data: &[u8],
+    ) -> Result<()> {
+        let is_draft = |id: &DocId| guard.docs.get(*id).is_some_and(|doc| doc.is_draft(file));
+        if let (Some(id), None) = (doc.filter(is_draft), self.options.max_size) {
+            // Nobody has it but those who write it: nothing of it needs to be kept.
+            self.before_change(guard, id, file, false)?;
+            let state = &mut **guard;
+            if let (Some(doc), Some(at), Some(last)) = (state.docs.get_mut(id), at, data.last())
+                && doc.writers == 1
+            {
+                doc.last = Some((at.saturating_add(data.len() as u64), *last == b'\n'));
+            }
+            return Ok(());
+        }
+        let size = stat_file(&**file)?.size;
+        let from = at.unwrap_or(size);
+        let end = from.saturating_add(data.len() as u64);
+        if self.options.max_size.is_some_and(|max| end > max) {
+            return Err(Error::TooLarge);
+        }
+        match doc {
+            Some(id) => self.before_change(guard, id, file, from < size),
+            None => Ok(()),
+        }
+    }
+
+    /// A write failed: what is there is not what its writer meant, and no whole handoff (spec 4.9).
+    fn write_failed(&self, state: &mut State, doc: Option<DocId>, file: &Arc<File>) {
+        state.damage(doc, file);
+        // One that an earlier close has published, and that its writers have not finished.
+        let stored = |id: &DocId| state.docs.get(*id).is_some_and(|doc| doc.draft().is_none());
+        let Some(id) = doc.filter(stored) else {
+            return;
+        };
+        match self.unfinished(state, id) {
+            Ok(()) => {
+                if let Some(doc) = state.docs.get_mut(id) {
+                    doc.unfinished = false;
+                }
+            }
+            Err(error) => {
+                log::warn!("what was not written whole keeps the name of a whole one ({error})");
+            }
+        }
+    }
+
+    /// A descriptor of the file was closed. What was written through the handle is published before this returns
+    /// (spec 4.2).
+    pub fn flush(&self, request: Request, handle: Handle) -> Result<()> {
+        let (id, file, dirty, writes) = {
+            let mut guard = self.lock();
+            let open = match guard.handles.get_mut(handle).map(|handle| &mut handle.open) {
+                Some(Open::Doc(open)) if open.write => open,
+                Some(Open::Plain { plain, flushed, .. }) => {
+                    *flushed = true;
+                    let plain = *plain;
+                    drop(guard);
+                    return self.noticed(self.close_plain_edit(Some(request), plain, false));
+                }
+                _ => return Ok(()),
+            };
+            open.flushed = true;
+            // It stays dirty until it is durable: another close of the same file, by a child of the caller, may come
+            // meanwhile, and must not be answered before that either.
+            (open.doc, open.file.clone(), open.dirty, open.writes)
+        };
+        // The writer is being killed: it has not finished what it wrote (spec 4.9).
+        let killed = dirty.is_some_and(|by| {
+            self.resolver.dying_by_signal(request.tid)
+                && (by == request.tid || self.resolver.same_process(by, request.tid))
+        });
+        // A shell that redirects closes a first time before anything is written. Nothing of an edit is to be made safe
+        // yet, and who dies before there is leaves the old content; if nothing follows it is published at the RELEASE.
+        let dirty = dirty.filter(|_| killed || !self.lock().is_emptied_edit(id, &file));
+        if dirty.is_some()
+            && let Err(error) = self.noticed(self.commit(id, &file, killed))
+        {
+            // The next close tries again.
+            if let Some(Open::Doc(open)) = self
+                .lock()
+                .handles
+                .get_mut(handle)
+                .map(|handle| &mut handle.open)
+            {
+                open.flushed = false;
+            }
+            return Err(error);
+        }
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if let Some(Open::Doc(open)) = state.handles.get_mut(handle).map(|handle| &mut handle.open)
+            && open.writes == writes
+            && dirty.is_some()
+        {
+            open.dirty = None;
+        }
+        if dirty.is_some() {
+            self.version_written(state, id);
+        }
+        state.closing(id);
+        Ok(())
+    }
+
+    /// Makes what was written so far durable and recoverable (spec 4.2).
+    pub fn fsync(&self, handle: Handle) -> Result<()> {
+        let (file, doc) = {
+            let state = self.lock();
+            match &state.handles.get(handle).ok_or(Error::BadHandle)?.open {
+                Open::Doc(open) => (open.file.clone(), open.write.then_some(open.doc)),
+                Open::Plain { file, .. } => (file.clone(), None),
+                Open::Merge(_) | Open::Bytes(_) | Open::Dir(_) => return Ok(()),
+            }
+        };
+        if self.options.sync {
+            file.sync_all()?;
+            // Another close may just have moved it to its queue, and not made that durable yet.
+            let mut last = None;
+            while let Some((area, path)) = doc.and_then(|id| self.lock().place_of(id))
+                && last != Some(area)
+            {
+                match area {
+                    Area::Backing => self.store.sync(&path)?,
+                    _ => self.local.sync(area, &path)?,
+                }
+                last = Some(area);
+            }
+        }
+        Ok(())
+    }
+
+    /// The last descriptor of a handle is closed.
+    pub fn release(&self, handle: Handle) {
+        self.release_plain_edit(handle);
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let Some(closed) = state.handles.remove(handle) else {
+            return;
+        };
+        match &closed.open {
+            Open::Doc(open) if open.write => {
+                let last = state.docs.get_mut(open.doc).is_some_and(|doc| {
+                    doc.writers = doc.writers.saturating_sub(1);
+                    if let Some(draft) = doc.draft_mut()
+                        && Arc::ptr_eq(&draft.file, &open.file)
+                    {
+                        draft.writers = draft.writers.saturating_sub(1);
+                    }
+                    doc.writers == 0
+                });
+                if last {
+                    self.last_writer_gone(state, open.doc);
+                    self.changed.notify_all();
+                }
+            }
+            Open::Merge(reading) => {
+                self.reading_closed(state, reading);
+                self.changed.notify_all();
+            }
+            _ => {}
+        }
+        let gone = state.nodes.closed(closed.node);
+        self.let_go(state, gone.as_ref());
+        if let Open::Doc(open) = &closed.open {
+            self.let_go_doc(state, open.doc);
+        }
+        // Closing the file below may take a while: others need not wait for that.
+        drop(guard);
+        if let Open::Merge(reading) = &closed.open {
+            reading.ahead.close();
+        }
+    }
+
+    /// fallocate(2); `mode` as there.
+    pub fn fallocate(
+        &self,
+        request: Request,
+        handle: Handle,
+        offset: u64,
+        len: u64,
+        mode: i32,
+    ) -> Result<()> {
+        let flags = FallocateFlags::from_bits(mode.cast_unsigned()).ok_or(Error::NotSupported)?;
+        let mut guard = self.lock();
+        let (file, doc) = guard.writable(handle)?;
+        let grows = !flags.contains(FallocateFlags::KEEP_SIZE);
+        if grows
+            && self
+                .options
+                .max_size
+                .is_some_and(|max| offset.saturating_add(len) > max)
+        {
+            return Err(Error::TooLarge);
+        }
+        if let Some(id) = doc {
+            self.before_change(&mut guard, id, &file, flags != FallocateFlags::empty())?;
+        }
+        guard.mark_dirty(handle, request.tid);
+        drop(guard);
+        self.local
+            .with_room(|| Ok(rustix::fs::fallocate(&*file, flags, offset, len)?))
+    }
+
+    /// lseek(2) for holes and data, the only ones that the kernel asks about.
+    pub fn lseek(&self, handle: Handle, offset: i64, whence: i32) -> Result<i64> {
+        let from = offset.try_into().map_err(|_| Error::Invalid)?;
+        let file = match &self
+            .lock()
+            .handles
+            .get(handle)
+            .ok_or(Error::BadHandle)?
+            .open
+        {
+            Open::Doc(open) => open.file.clone(),
+            Open::Plain { file, .. } => file.clone(),
+            Open::Merge(reading) => return seek_dense(reading.snapshot.plan.size(), from, whence),
+            Open::Bytes(bytes) => return seek_dense(bytes.len() as u64, from, whence),
+            Open::Dir(_) => return Err(Error::Invalid),
+        };
+        let from = match whence {
+            libc::SEEK_DATA => rustix::fs::SeekFrom::Data(from),
+            libc::SEEK_HOLE => rustix::fs::SeekFrom::Hole(from),
+            _ => return Err(Error::Invalid),
+        };
+        Ok(rustix::fs::seek(&*file, from)?.cast_signed())
+    }
+}
+
+/// Where data and the hole at the end are in a file without holes.
+fn seek_dense(size: u64, from: u64, whence: i32) -> Result<i64> {
+    match whence {
+        _ if from >= size => Err(Error::Os(libc::ENXIO)),
+        libc::SEEK_DATA => Ok(from.cast_signed()),
+        libc::SEEK_HOLE => Ok(size.cast_signed()),
+        _ => Err(Error::Invalid),
+    }
+}
+
+impl State {
+    /// The file of a handle that may be written, and its doc if it is one.
+    pub(in crate::fs) fn writable(&self, handle: Handle) -> Result<(Arc<File>, Option<DocId>)> {
+        match &self.handles.get(handle).ok_or(Error::BadHandle)?.open {
+            Open::Doc(open) if open.write => Ok((open.file.clone(), Some(open.doc))),
+            Open::Plain { file, .. } => Ok((file.clone(), None)),
+            _ => Err(Error::BadHandle),
+        }
+    }
+
+    /// Is this the draft of an edit that has not a byte as yet?
+    fn is_emptied_edit(&self, id: DocId, file: &Arc<File>) -> bool {
+        let doc = self.docs.get(id);
+        doc.is_some_and(
+            |doc| matches!(&doc.content, Content::Editing(draft) if Arc::ptr_eq(&draft.file, file)),
+        ) && stat_file(&**file).is_ok_and(|meta| meta.size == 0)
+    }
+
+    /// Where the file of a doc is that is being written, and its name to be made durable.
+    fn place_of(&self, id: DocId) -> Option<(Area, PathBuf)> {
+        let doc = self.docs.get(id).filter(|doc| !doc.is_gone())?;
+        let area = match doc.draft() {
+            Some(_) => doc.draft_area(),
+            None => Area::Backing,
+        };
+        Some((area, self.dirs.path(doc.dir)?))
+    }
+
+    pub(in crate::fs) fn mark_dirty(&mut self, handle: Handle, tid: u32) {
+        match self.handles.get_mut(handle).map(|handle| &mut handle.open) {
+            Some(Open::Doc(open)) => {
+                open.dirty = Some(tid);
+                open.writes += 1;
+                open.flushed = false;
+            }
+            Some(Open::Plain { plain, flushed, .. }) => {
+                *flushed = false;
+                if let Some(edit) = self.docs.edit_mut(*plain) {
+                    edit.modified = true;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A writer has closed a descriptor: if all have, the RELEASE of the last one is probably on its way.
+    pub(in crate::fs) fn closing(&mut self, id: DocId) {
+        let open = self.handles.iter().any(|other| {
+            matches!(&other.open, Open::Doc(open) if open.doc == id && open.write && !open.flushed)
+        });
+        if let (false, Some(doc)) = (open, self.docs.get_mut(id)) {
+            doc.flushed = Some(Instant::now());
+            self.index.generation += 1;
+        }
+    }
+
+    /// A write failed: what is in the draft is not what its writer meant (spec 4.9).
+    pub(in crate::fs) fn damage(&mut self, doc: Option<DocId>, file: &Arc<File>) {
+        let doc = doc.and_then(|id| self.docs.get_mut(id));
+        let draft = doc.and_then(|doc| {
+            doc.last = None;
+            doc.draft_mut()
+        });
+        if let Some(draft) = draft.filter(|draft| Arc::ptr_eq(&draft.file, file)) {
+            draft.damaged = true;
+        }
+    }
+}
+
+fn read_at(file: &File, offset: u64, size: u32) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; size as usize];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(&mut bytes[filled..], offset + filled as u64)? {
+            0 => break,
+            n => filled += n,
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}

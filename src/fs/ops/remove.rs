@@ -1,0 +1,369 @@
+//! unlink(2), rmdir(2), mkdir(2), mknod(2) and link(2).
+
+use std::ffi::OsStr;
+
+use crate::error::{Error, Result};
+use crate::fs::handoff::draft::Naming;
+use crate::fs::handoff::table::{Content, DocId};
+use crate::fs::inode::dirs::DirId;
+use crate::fs::inode::table::What;
+use crate::fs::inode::types::{Entry, NodeId};
+use crate::fs::ops::rename::Place;
+use crate::fs::queue::sync::is_nothing;
+use crate::fs::resolve::name::{Object, check_name};
+use crate::fs::resolve::scratch::{area_for, is_own_name};
+use crate::fs::{Fs, Request, State, Vacation};
+use crate::names::{self, NameClass, StampedName};
+use crate::session::Caller;
+use crate::store::Kind;
+use crate::store::beneath::stat_file;
+use crate::store::first_mount::is_hidden;
+use crate::store::local::Area;
+
+impl Fs {
+    /// unlink(2): deletes a stamped name, retracts through an alias (spec 4.5).
+    pub fn unlink(&self, request: Request, parent: NodeId, name: &OsStr) -> Result<()> {
+        check_name(name)?;
+        let caller = self.caller_if(request, &[(parent, name)], |state| {
+            let dir = state.dir(parent);
+            dir.is_ok_and(|dir| {
+                state.aliases.any(dir, name)
+                    || is_own_name(state, dir, name)
+                    || self.is_ordinary_text(state, dir, name)
+            })
+        });
+        if self.remove_left(parent, name, caller.as_ref())? {
+            return Ok(());
+        }
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let dir = state.dir(parent)?;
+        match self.resolve_own(state, dir, name, caller.as_ref())? {
+            Object::Pending => {
+                self.pending_unlinked(state, request, dir);
+                Ok(())
+            }
+            Object::Peek | Object::Status => Ok(()),
+            Object::Dir(_) => Err(Error::IsDirectory),
+            Object::Plain(id) => {
+                let area = state.docs.plain(id).ok_or(Error::NotFound)?.area;
+                let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+                if area == Area::Backing && self.is_ordinary_text(state, dir, name) {
+                    // mv and install remove what they are about to replace, and that is no handoff's to lose.
+                    let kept = self
+                        .local
+                        .keep_ordinary_removed(&path, name, self.clock.now())?;
+                    if let Some(caller) = &caller {
+                        state.vacate(caller, dir, name, Vacation::Removed(kept));
+                    }
+                } else {
+                    self.local.remove(area, &path, name)?;
+                }
+                if area == Area::Backing && state.is_queue(dir) {
+                    self.ordinary_removed(state, dir, name);
+                }
+                state.scratch.remove(area, dir, name);
+                state.docs.plain_gone(id);
+                state.nodes.detach_plain(id);
+                self.touch(state, dir, name);
+                Ok(())
+            }
+            Object::Doc { doc, own: false } => self.delete(state, doc),
+            Object::Doc { doc, own: true } => {
+                let caller = caller.ok_or(Error::NotFound)?;
+                self.retract(state, doc, Place { dir, name }, &caller)
+            }
+        }
+    }
+
+    fn delete(&self, state: &mut State, id: DocId) -> Result<()> {
+        self.pin_doc(state, id)?;
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let (dir, name) = (doc.dir, doc.name.to_os_string());
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        // Nobody has read it (spec 3.9). Of what is still being written it is not known yet whether it has a byte.
+        let unread = |size| doc.name.is_pending() && (size > 0 || doc.writers > 0);
+        let drafted = match doc.draft() {
+            Some(draft) if doc.is_new() || draft.modified => stat_file(&*draft.file)?.size,
+            _ => 0,
+        };
+        let now = self.clock.now();
+        let keep = |area| {
+            self.local
+                .with_room(|| self.local.keep_pending(area, &path, &name, now))
+        };
+        if doc.is_stored() {
+            let size = self.store.stat(&path, &name)?.size;
+            match unread(size) {
+                true => keep(Area::Backing)?,
+                false => self.store.remove(&path, &name)?,
+            }
+        }
+        match doc.content {
+            Content::New(_) | Content::Editing(_) if unread(drafted) => {
+                keep(doc.draft_area())?;
+            }
+            Content::New(_) | Content::Editing(_) => {
+                self.local.remove(doc.draft_area(), &path, &name)?;
+            }
+            Content::Stored => {}
+            Content::Gone => return Err(Error::NotFound),
+        }
+        self.doc_gone(state, id);
+        self.touch(state, dir, &name);
+        state.index.generation += 1;
+        Ok(())
+    }
+
+    /// The alias goes; its handoff is consumed without having been delivered, unless the same process makes the name
+    /// anew.
+    fn retract(
+        &self,
+        state: &mut State,
+        id: DocId,
+        alias: Place<'_>,
+        caller: &Caller,
+    ) -> Result<()> {
+        let doc = state.docs.get_mut(id).ok_or(Error::NotFound)?;
+        let (dir, name) = (doc.dir, doc.name.clone());
+        match doc.content {
+            Content::New(_) => doc.retracted = true,
+            Content::Stored | Content::Editing(_) if name.is_pending() => {
+                let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+                let file_name = name.to_os_string();
+                let meta = self.store.stat(&path, &file_name)?;
+                if meta.size == 0 {
+                    // Not a byte is lost by deleting it.
+                    state.aliases.remove(alias.dir, alias.name, &caller.session);
+                    return self.delete(state, id);
+                }
+                self.pin_doc(state, id)?;
+                let done = self.stays_as(state, dir, &name);
+                let done = self.consume_as(&path, &name, &done, meta.mtime, self.clock.now())?;
+                self.touch(state, dir, &file_name);
+                self.touch(state, dir, &done.to_os_string());
+                self.doc_renamed(state, id, dir, done);
+                if let Some(doc) = state.docs.get_mut(id) {
+                    doc.written = Some(meta.mtime);
+                }
+            }
+            // It was consumed before, and so has been delivered: there is nothing to retract, and nothing to take back.
+            _ => {
+                state.aliases.remove(alias.dir, alias.name, &caller.session);
+                return Ok(());
+            }
+        }
+        state.aliases.remove(alias.dir, alias.name, &caller.session);
+        state.vacate(caller, alias.dir, alias.name, Vacation::Retracted(id));
+        state.index.generation += 1;
+        Ok(())
+    }
+
+    /// mkdir(2): makes a queue, or a plain directory where its name or place says so. `mode` has the umask taken off.
+    pub fn mkdir(
+        &self,
+        request: Request,
+        parent: NodeId,
+        name: &OsStr,
+        mode: u32,
+    ) -> Result<Entry> {
+        check_name(name)?;
+        let caller = self.caller_of_alias(request, parent, name);
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let dir = state.dir(parent)?;
+        if state.is_queue(dir) && names::classify(name) == NameClass::Private {
+            return Err(Error::NotPermitted);
+        }
+        match self.resolve(state, dir, name, caller.as_ref()) {
+            Err(Error::NotFound) => {}
+            Err(error) => return Err(error),
+            Ok(_) => return Err(Error::Exists),
+        }
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        self.noticed(self.local.make_queue(&path, name, mode))?;
+        self.touch(state, dir, name);
+        let object = self.resolve(state, dir, name, caller.as_ref())?;
+        self.enter(state, dir, name, &object)
+    }
+
+    /// mknod(2) of a regular file: create without open.
+    pub fn mknod(
+        &self,
+        request: Request,
+        parent: NodeId,
+        name: &OsStr,
+        mode: u32,
+    ) -> Result<Entry> {
+        if mode & libc::S_IFMT != libc::S_IFREG && mode & libc::S_IFMT != 0 {
+            return Err(Error::NotPermitted);
+        }
+        let flags = libc::O_WRONLY | libc::O_EXCL;
+        let created = self.create(request, parent, name, mode & 0o7777, flags)?;
+        self.release(created.opened.handle);
+        Ok(created.entry)
+    }
+
+    /// rmdir(2): removes a directory that lists nothing (spec 4.10).
+    pub fn rmdir(&self, parent: NodeId, name: &OsStr) -> Result<()> {
+        check_name(name)?;
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let dir = state.dir(parent)?;
+        match self.resolve(state, dir, name, None)? {
+            Object::Dir(child) => self.remove_dir(state, child, dir, name),
+            _ => Err(Error::NotDirectory),
+        }
+    }
+
+    pub(in crate::fs) fn remove_dir(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        parent: DirId,
+        name: &OsStr,
+    ) -> Result<()> {
+        let listed = self.entries(state, dir)?;
+        if listed.iter().any(|entry| entry.name != names::PENDING) {
+            return Err(Error::NotEmpty);
+        }
+        if state.is_queue(dir) {
+            let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+            // Not listed: expired, or being written below, or not adopted yet (spec 3.7).
+            let hidden: Vec<_> = state
+                .index
+                .names(dir)
+                .filter(|(_, known)| known.kind == Kind::File)
+                .map(|(name, known)| (name.to_owned(), *known))
+                .collect();
+            for (name, known) in &hidden {
+                let may_go = is_nothing(name, known)
+                    || StampedName::parse(name).is_some_and(|stamped| {
+                        let found = self.store.stat(&path, name);
+                        found.is_ok_and(|meta| self.may_delete(state, dir, &path, &stamped, &meta))
+                    });
+                if !may_go {
+                    return Err(Error::NotEmpty);
+                }
+            }
+            for (name, _) in &hidden {
+                self.store.remove(&path, name)?;
+            }
+        }
+        let above = state.dirs.path(parent).ok_or(Error::NotFound)?;
+        self.local.remove_queue(&above, name)?;
+        self.ordinary_removed(state, parent, name);
+        state.index.drop_queue(dir);
+        state.scratch.forget(dir);
+        state.dirs.removed(dir);
+        self.touch(state, parent, name);
+        state.index.generation += 1;
+        Ok(())
+    }
+
+    /// link(2): a scratch or hidden file that is linked to another name is published under it (spec 4.6). Everything else may
+    /// not have two names (spec 4.10), but for what is passed through.
+    pub fn link(
+        &self,
+        request: Request,
+        node: NodeId,
+        parent: NodeId,
+        name: &OsStr,
+    ) -> Result<Entry> {
+        check_name(name)?;
+        let caller = self.caller(request);
+        let (plain, dir) = {
+            let state = self.lock();
+            match state.nodes.get(node).map(|node| &node.what) {
+                Some(What::Plain(plain)) => (*plain, state.dir(parent)?),
+                _ => return Err(Error::NotPermitted),
+            }
+        };
+        if self.options.sync {
+            let file = self.plain_file(&self.lock(), plain)?;
+            file.sync_all()?;
+        }
+        let (entry, queue) = {
+            let mut guard = self.lock();
+            let state = &mut *guard;
+            let from = state.docs.plain(plain).ok_or(Error::NotFound)?;
+            let (area, from_dir, from_name, ino) =
+                (from.area, from.dir, from.name.clone(), from.ino);
+            if state.is_anothers(plain, Some(&caller)) {
+                return Err(Error::NotFound);
+            }
+            self.make_way(state, dir, name);
+            match self.resolve_own(state, dir, name, Some(&caller)) {
+                Err(Error::NotFound) => {}
+                Err(error) => return Err(error),
+                Ok(_) => return Err(Error::Exists),
+            }
+            let from_path = state.dirs.path(from_dir).ok_or(Error::NotFound)?;
+            let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+            let from = (area, from_path.as_path(), from_name.as_os_str());
+            let hidden = state.is_queue(from_dir) && is_hidden(&from_name);
+            let object = if !state.is_queue(from_dir) && !state.is_queue(dir) {
+                self.local.link(from, (Area::Backing, &path, name))?;
+                self.resolve(state, dir, name, Some(&caller))?
+            } else if !area.is_scratch() && !hidden || !state.is_queue(dir) {
+                return Err(Error::NotPermitted);
+            } else {
+                match names::classify(name) {
+                    NameClass::Scratch | NameClass::SharedScratch => {
+                        let area = area_for(name, Some(&caller));
+                        self.local.link(from, (area, &path, name))?;
+                        state.scratch.add(area, dir, name);
+                        self.resolve(state, dir, name, Some(&caller))?
+                    }
+                    NameClass::Ordinary => {
+                        self.local.link(from, (Area::Backing, &path, name))?;
+                        self.touch(state, dir, name);
+                        self.resolve(state, dir, name, Some(&caller))?
+                    }
+                    NameClass::Hidden => {
+                        self.local.link(from, (Area::Backing, &path, name))?;
+                        self.touch(state, dir, name);
+                        self.resolve(state, dir, name, Some(&caller))?
+                    }
+                    NameClass::Peek | NameClass::Status | NameClass::Private => {
+                        return Err(Error::NotPermitted);
+                    }
+                    class => {
+                        let naming = match class {
+                            NameClass::Stamped(stamped) => Naming::Exactly(stamped),
+                            _ => self.naming_after_vacation(state, &caller, dir, name),
+                        };
+                        let stamped = self.free_name(state, dir, &naming)?;
+                        let reserved = stamped.to_os_string();
+                        self.local.link(from, (Area::Drafts, &path, &reserved))?;
+                        let published =
+                            self.move_draft((Area::Drafts, &path), &stamped, ino, &stamped);
+                        let stamped = match published {
+                            Ok(stamped) => stamped,
+                            Err(error) => {
+                                // The scratch file has all of it still.
+                                let _ = self.local.remove(Area::Drafts, &path, &reserved);
+                                return Err(error);
+                            }
+                        };
+                        self.touch(state, dir, &stamped.to_os_string());
+                        let own = stamped.to_os_string() != name;
+                        let (tid, now) = (request.tid, self.clock.now());
+                        let doc = state
+                            .docs
+                            .insert(dir, stamped, Content::Stored, ino, tid, now);
+                        self.alias_for(state, Place { dir, name }, Some(&caller), doc);
+                        state.adopt_handles(plain, doc, tid);
+                        state.index.generation += 1;
+                        Object::Doc { doc, own }
+                    }
+                }
+            };
+            (self.enter(state, dir, name, &object)?, path)
+        };
+        if self.options.sync {
+            self.store.sync(&queue)?;
+        }
+        Ok(entry)
+    }
+}

@@ -1,0 +1,295 @@
+//! rename(2): the table of what becomes what (spec 4.1, 4.4, 4.5, 4.6, 4.7).
+
+use std::ffi::OsStr;
+use std::fs::File;
+
+use crate::error::{Error, Result};
+use crate::fs::handoff::table::{DocId, PlainId};
+use crate::fs::inode::dirs::{DirId, DirKind};
+use crate::fs::inode::handles::{Open, OpenDoc};
+use crate::fs::inode::types::NodeId;
+use crate::fs::resolve::name::{Object, check_name};
+use crate::fs::resolve::scratch::is_own_name;
+use crate::fs::{Fs, Request, State};
+use crate::names::{self, NameClass, StampedName};
+use crate::session::Caller;
+use crate::store::Access;
+
+mod doc;
+mod plain;
+
+/// A name in a directory.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::fs) struct Place<'a> {
+    pub(in crate::fs) dir: DirId,
+    pub(in crate::fs) name: &'a OsStr,
+}
+
+/// One rename, as far as it is understood before anything is changed.
+struct Renaming<'a> {
+    request: Request,
+    caller: Option<&'a Caller>,
+    from: Place<'a>,
+    to: Place<'a>,
+    /// What the new name means now, to this caller.
+    target: Option<Object>,
+}
+
+impl Fs {
+    /// rename(2); `flags` as in renameat2(2), of which RENAME_NOREPLACE is known.
+    pub fn rename(
+        &self,
+        request: Request,
+        (parent, name): (NodeId, &OsStr),
+        (new_parent, new_name): (NodeId, &OsStr),
+        flags: u32,
+    ) -> Result<()> {
+        check_name(name)?;
+        check_name(new_name)?;
+        if flags & !libc::RENAME_NOREPLACE != 0 {
+            return Err(Error::Invalid);
+        }
+        let names = [(parent, name), (new_parent, new_name)];
+        let caller = self.caller_if(request, &names, |state| {
+            let (Ok(dir), Ok(new_dir)) = (state.dir(parent), state.dir(new_parent)) else {
+                return false;
+            };
+            state.aliases.any(dir, name)
+                || state.aliases.any(new_dir, new_name)
+                || self.is_ordinary_text(state, dir, name)
+                || needs_alias(state, new_dir, new_name)
+                || is_own_name(state, dir, name)
+                || is_own_name(state, new_dir, new_name)
+        });
+        let (dir, new_dir) = {
+            let state = self.lock();
+            (state.dir(parent)?, state.dir(new_parent)?)
+        };
+        let from = Place { dir, name };
+        let to = Place {
+            dir: new_dir,
+            name: new_name,
+        };
+        self.inherit(parent, name, caller.as_ref())?;
+        // What this publishes must be durable first, and that takes long: it is done without the lock.
+        self.sync_scratch(from, to, caller.as_ref())?;
+        let queues: Vec<_> = {
+            let mut guard = self.lock();
+            let state = &mut *guard;
+            let source = self.resolve_own(state, dir, name, caller.as_ref())?;
+            self.make_way(state, new_dir, new_name);
+            let target = match source {
+                Object::Dir(_) => self.resolve(state, new_dir, new_name, caller.as_ref()),
+                _ => self.resolve_own(state, new_dir, new_name, caller.as_ref()),
+            };
+            let target = match target {
+                Ok(Object::Pending) | Err(Error::NotFound) => None,
+                Ok(Object::Peek | Object::Status) => return Err(Error::NotPermitted),
+                target => Some(target?),
+            };
+            if flags & libc::RENAME_NOREPLACE != 0 && target.is_some() {
+                return Err(Error::Exists);
+            }
+            let renaming = Renaming {
+                request,
+                caller: caller.as_ref(),
+                from,
+                to,
+                target,
+            };
+            // Where it goes, and whence if that is another directory; an alias need not be where its handoff is.
+            let whence = match &source {
+                Object::Doc { doc, .. } => state.docs.get(*doc).map(|doc| doc.dir),
+                Object::Dir(_) => Some(dir),
+                _ => None,
+            };
+            self.rename_object(state, &source, &renaming)?;
+            let whence = whence.filter(|whence| *whence != new_dir);
+            let dirs = [Some(new_dir), whence].into_iter().flatten();
+            dirs.filter_map(|dir| state.dirs.path(dir)).collect()
+        };
+        self.sync_names(&queues)
+    }
+
+    fn rename_object(
+        &self,
+        state: &mut State,
+        source: &Object,
+        renaming: &Renaming<'_>,
+    ) -> Result<()> {
+        if names::classify(renaming.to.name) == NameClass::Private
+            && state.is_queue(renaming.to.dir)
+        {
+            return Err(Error::NotPermitted);
+        }
+        match (source, &renaming.target) {
+            (Object::Pending, _) => Ok(()),
+            (Object::Peek | Object::Status, _) => Err(Error::NotPermitted),
+            (Object::Dir(dir), _) => self.rename_dir(state, *dir, renaming),
+            (_, Some(Object::Dir(_))) => Err(Error::IsDirectory),
+            (Object::Plain(plain), _) => self.rename_plain(state, *plain, renaming),
+            (Object::Doc { doc, own }, Some(Object::Doc { doc: other, .. })) if doc == other => {
+                if self.is_another_name(state, *doc, renaming.to) {
+                    // Back to the name under which this session has found it all the time: `mv X_done.md X.md`.
+                    let renaming = Renaming {
+                        target: None,
+                        ..*renaming
+                    };
+                    return self.rename_doc(state, *doc, *own, &renaming);
+                }
+                // An alias onto the very name its handoff has: `mv X.md X_done.md` after it was consumed.
+                self.drop_alias(state, *own, renaming);
+                Ok(())
+            }
+            (Object::Doc { doc, own }, _) => self.rename_doc(state, *doc, *own, renaming),
+        }
+    }
+
+    /// Is this a stamped name, and another one than the doc's own?
+    fn is_another_name(&self, state: &State, id: DocId, to: Place<'_>) -> bool {
+        let stamped = StampedName::parse(to.name);
+        let doc = state.docs.get(id);
+        stamped
+            .zip(doc)
+            .is_some_and(|(stamped, doc)| (doc.dir, &doc.name) != (to.dir, &stamped))
+    }
+
+    /// Makes a scratch or ordinary file's content durable, in case the rename publishes it.
+    fn sync_scratch(&self, from: Place<'_>, to: Place<'_>, caller: Option<&Caller>) -> Result<()> {
+        if !self.options.sync {
+            return Ok(());
+        }
+        let file = {
+            let mut guard = self.lock();
+            let state = &mut *guard;
+            match self.resolve(state, from.dir, from.name, caller)? {
+                Object::Plain(plain) if state.is_queue(from.dir) || state.is_queue(to.dir) => {
+                    self.plain_file(state, plain).ok()
+                }
+                _ => None,
+            }
+        };
+        match file {
+            Some(file) => Ok(file.sync_all()?),
+            None => Ok(()),
+        }
+    }
+
+    pub(in crate::fs) fn plain_file(&self, state: &State, id: PlainId) -> Result<File> {
+        let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
+        let path = state.dirs.path(plain.dir).ok_or(Error::NotFound)?;
+        self.local
+            .open_file(plain.area, &path, &plain.name, Access::READ)
+    }
+
+    /// The session finds the doc under the name it wrote, unless that is the stamped name itself.
+    pub(in crate::fs) fn alias_for(
+        &self,
+        state: &mut State,
+        to: Place<'_>,
+        caller: Option<&Caller>,
+        doc: DocId,
+    ) {
+        let Some(caller) = caller else {
+            return;
+        };
+        let stamped = state.docs.get(doc).map(|doc| doc.name.to_os_string());
+        if stamped.as_deref() != Some(to.name) {
+            self.set_alias(state, to.dir, to.name, caller, doc);
+        }
+    }
+
+    fn drop_alias(&self, state: &mut State, own: bool, renaming: &Renaming<'_>) {
+        if let (true, Some(caller)) = (own, renaming.caller) {
+            let from = renaming.from;
+            state.aliases.remove(from.dir, from.name, &caller.session);
+        }
+    }
+
+    fn rename_dir(&self, state: &mut State, dir: DirId, renaming: &Renaming<'_>) -> Result<()> {
+        let Renaming {
+            from, to, target, ..
+        } = renaming;
+        if state.dirs.is_within(to.dir, dir) {
+            return Err(Error::Invalid);
+        }
+        match target {
+            None if to.name == names::PENDING && state.is_queue(to.dir) => {
+                return Err(Error::Exists);
+            }
+            None => {}
+            Some(Object::Dir(other)) => self.remove_dir(state, *other, to.dir, to.name)?,
+            Some(_) => return Err(Error::NotDirectory),
+        }
+        let old = state.dirs.path(from.dir).ok_or(Error::NotFound)?;
+        let new = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
+        self.before_dir_rename(state, dir)?;
+        self.local
+            .rename_queue((&old, from.name), (&new, to.name), false)?;
+        self.dir_renamed(state, dir, to.dir, to.name);
+        self.touch(state, from.dir, from.name);
+        self.touch(state, to.dir, to.name);
+        state.index.generation += 1;
+        Ok(())
+    }
+}
+
+impl State {
+    pub(in crate::fs) fn is_queue(&self, dir: DirId) -> bool {
+        self.dirs.kind(dir) == DirKind::Queue
+    }
+
+    /// What was open as a plain file is open as a handoff from now on: it is delivered when its writers are done.
+    /// What is written meanwhile may not be durable yet, so their next close sees to it.
+    pub(in crate::fs) fn adopt_handles(&mut self, plain: PlainId, doc: DocId, tid: u32) {
+        let mut writers = 0;
+        for handle in self.handles.iter_mut() {
+            let Open::Plain {
+                plain: of,
+                file,
+                write,
+                flushed,
+            } = &handle.open
+            else {
+                continue;
+            };
+            if *of != plain {
+                continue;
+            }
+            writers += u32::from(*write);
+            handle.open = Open::Doc(OpenDoc {
+                doc,
+                file: file.clone(),
+                write: *write,
+                reader: None,
+                dirty: write.then_some(tid),
+                writes: 0,
+                flushed: *flushed,
+            });
+        }
+        if let Some(doc) = self.docs.get_mut(doc) {
+            doc.writers += writers;
+        }
+        if writers > 0 {
+            // What was closed just before it was renamed is let go of any moment.
+            self.closing(doc);
+        }
+    }
+}
+
+/// The name means to its session what was renamed to it, and no longer what it was an alias of.
+fn drop_own(state: &mut State, name: Place<'_>, caller: Option<&Caller>) {
+    if let Some(caller) = caller {
+        state.aliases.remove(name.dir, name.name, &caller.session);
+    }
+}
+
+/// May this name, given to a file, become an alias?
+fn needs_alias(state: &State, dir: DirId, name: &OsStr) -> bool {
+    state.is_queue(dir)
+        && match names::classify(name) {
+            NameClass::Stamped(stamped) => stamped.to_os_string() != name,
+            NameClass::Unstamped | NameClass::Backup | NameClass::Pending => true,
+            _ => false,
+        }
+}

@@ -1,0 +1,317 @@
+//! Renaming a handoff: to another stamped name, to another slug, over another one, or away (spec 4.5).
+
+use std::sync::Arc;
+
+use super::{Place, Renaming, drop_own};
+use crate::error::{Error, Result};
+use crate::fs::handoff::draft::Naming;
+use crate::fs::handoff::table::{Content, DocId};
+use crate::fs::inode::dirs::DirId;
+use crate::fs::resolve::name::Object;
+use crate::fs::resolve::scratch::area_for;
+use crate::fs::{Fs, State, Vacation};
+use crate::names::{self, NameClass, Slug, StampedName};
+use crate::session::Caller;
+use crate::store::Access;
+use crate::store::local::Area;
+
+impl Fs {
+    pub(super) fn rename_doc(
+        &self,
+        state: &mut State,
+        id: DocId,
+        own: bool,
+        renaming: &Renaming<'_>,
+    ) -> Result<()> {
+        let Renaming {
+            to, target, caller, ..
+        } = renaming;
+        self.pin_doc(state, id)?;
+        let new = state.dirs.join(to.dir, to.name).ok_or(Error::NotFound)?;
+        let class = names::classify(to.name);
+        let text = self.is_ordinary_text(state, to.dir, to.name);
+        let edits = self.edits_ordinary(state, *to, *caller);
+        let onto_plain = matches!(target, Some(Object::Plain(_)));
+        if state.is_queue(to.dir)
+            && !matches!(
+                class,
+                NameClass::Stamped(_) | NameClass::Unstamped | NameClass::Pending
+            )
+        {
+            // Editors move the old version out of the way, and then remove it (spec 3.9).
+            self.keep_moved(state, id)?;
+        }
+        if text && onto_plain && edits {
+            let path = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
+            self.keep_ordinary(&path, to.name)?;
+        }
+        let onto_plain = onto_plain && (edits || !text);
+        if !state.is_queue(to.dir) || onto_plain || self.local.is_ordinary(&new) && (edits || !text)
+        {
+            let area = match target {
+                Some(Object::Plain(other)) => {
+                    state.docs.plain(*other).map_or(Area::Backing, |it| it.area)
+                }
+                _ => Area::Backing,
+            };
+            self.unmake(state, id, area, *to, *caller, renaming.from)?;
+        } else {
+            match class {
+                NameClass::Scratch | NameClass::SharedScratch => {
+                    let area = area_for(to.name, *caller);
+                    self.unmake(state, id, area, *to, *caller, renaming.from)?;
+                }
+                NameClass::Hidden | NameClass::Ordinary | NameClass::Backup => {
+                    self.unmake(state, id, Area::Backing, *to, *caller, renaming.from)?;
+                }
+                NameClass::Stamped(stamped) => {
+                    self.rename_stamped(state, id, &stamped, renaming)?;
+                }
+                _ => match self.marked(state, id, own, renaming) {
+                    Some(name) => self.rename_marked(state, id, &name, renaming)?,
+                    None => self.rename_slug(state, id, renaming)?,
+                },
+            }
+        }
+        self.drop_alias(state, own, renaming);
+        Ok(())
+    }
+
+    /// Renames a doc to a stamped name: consumes it, makes it pending again, or just renames it (spec 4.5).
+    fn rename_stamped(
+        &self,
+        state: &mut State,
+        id: DocId,
+        stamped: &StampedName,
+        renaming: &Renaming<'_>,
+    ) -> Result<()> {
+        let (to, caller) = (renaming.to, renaming.caller);
+        if let Some(Object::Doc { doc: other, .. }) = renaming.target {
+            return self.rename_over(state, id, other, renaming);
+        }
+        // Written without `.md` (spec 3.4) the name is not the file's, and another handoff may have that; or this one.
+        let exactly = stamped.to_os_string() == to.name;
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        if exactly || (doc.dir, &doc.name) != (to.dir, stamped) {
+            self.move_doc(state, id, to.dir, stamped, exactly)?;
+        }
+        self.alias_for(state, to, caller, id);
+        Ok(())
+    }
+
+    /// The name that a doc gets by `mv auth.md auth_done.md`, where `auth.md` is an own alias, or by its way back.
+    fn marked(
+        &self,
+        state: &State,
+        id: DocId,
+        own: bool,
+        renaming: &Renaming<'_>,
+    ) -> Option<StampedName> {
+        let (from, to) = (renaming.from.name, renaming.to.name);
+        let name = &state.docs.get(id).filter(|_| own)?.name;
+        if names::is_done_form(from, to) {
+            return Some(name.consumed());
+        }
+        // What was written as `auth_done.md` is called so (spec 3.2), and stays consumed if it is.
+        let written = Slug::from_written(from);
+        let was_renamed = !name.slug().starts_with(&written);
+        (names::is_done_form(to, from) && was_renamed).then(|| name.pending())
+    }
+
+    fn rename_marked(
+        &self,
+        state: &mut State,
+        id: DocId,
+        name: &StampedName,
+        renaming: &Renaming<'_>,
+    ) -> Result<()> {
+        let (to, caller) = (renaming.to, renaming.caller);
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        if (doc.dir, &doc.name) != (to.dir, name) {
+            self.move_doc(state, id, to.dir, name, false)?;
+        }
+        self.alias_for(state, to, caller, id);
+        Ok(())
+    }
+
+    /// Renames a doc to an unstamped name: it keeps its stamp and takes the slug (spec 4.5, 4.6).
+    fn rename_slug(&self, state: &mut State, id: DocId, renaming: &Renaming<'_>) -> Result<()> {
+        let (to, caller) = (renaming.to, renaming.caller);
+        if to.name == names::PENDING {
+            self.note_pending_written(state, caller);
+        }
+        if let Some(Object::Doc { doc: other, own }) = renaming.target {
+            let stored = state
+                .docs
+                .get(id)
+                .is_some_and(|doc| matches!(doc.content, Content::Stored));
+            if stored && self.replaceable(state, other, own, caller) {
+                return self.rename_over(state, id, other, renaming);
+            }
+        }
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let (dir, old) = (doc.dir, doc.name.clone());
+        let naming = caller.map(|it| self.naming_after_vacation(state, it, to.dir, to.name));
+        let name = match naming {
+            Some(Naming::Exactly(vacated)) => vacated,
+            _ => old.with_slug(Slug::from_written(to.name)),
+        };
+        if name != old || dir != to.dir {
+            self.move_doc(state, id, to.dir, &name, false)?;
+        }
+        self.alias_for(state, to, caller, id);
+        Ok(())
+    }
+
+    /// Gives a doc another name, free as yet, or with `exactly` not the next suffix but an error where it is taken.
+    fn move_doc(
+        &self,
+        state: &mut State,
+        id: DocId,
+        dir: DirId,
+        name: &StampedName,
+        exactly: bool,
+    ) -> Result<()> {
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let (old_dir, old) = (doc.dir, doc.name.clone());
+        let new = doc.is_new();
+        let from = state.dirs.path(old_dir).ok_or(Error::NotFound)?;
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let naming = Naming::Exactly(name.clone());
+        let mut name = if exactly {
+            name.clone()
+        } else {
+            self.free_name(state, dir, &naming)?
+        };
+        let old_file = old.to_os_string();
+        let file = name.to_os_string();
+        if new {
+            let drafts = Area::Drafts;
+            self.local
+                .rename_new((drafts, &from, &old_file), (drafts, &path, &file))?;
+        } else {
+            let consumes = old.is_pending() && !name.is_pending();
+            if consumes && dir == old_dir {
+                // The seven days count from now (spec 3.5).
+                let mtime = self.store.stat(&path, &old.to_os_string())?.mtime;
+                let done = self.consume_as(&path, &old, &name, mtime, self.clock.now())?;
+                if done != name {
+                    log::warn!("{old}: became {done}, because {name} was there already");
+                    name = done;
+                }
+            } else {
+                if consumes {
+                    self.seven_days_from_now(&from, &old_file)?;
+                }
+                self.store.rename((&from, &old_file), (&path, &file))?;
+                if !old.is_pending() && name.is_pending() {
+                    self.pending_again(&path, &name);
+                }
+            }
+        }
+        let file = name.to_os_string();
+        if name.is_pending() {
+            state.aliases.unconsumed(dir, &file);
+        }
+        self.touch(state, old_dir, &old_file);
+        self.touch(state, dir, &file);
+        self.doc_renamed(state, id, dir, name);
+        state.index.generation += 1;
+        Ok(())
+    }
+
+    /// A doc takes the place of another; the other's content is kept with the replaced versions (spec 3.9).
+    fn rename_over(
+        &self,
+        state: &mut State,
+        id: DocId,
+        other: DocId,
+        renaming: &Renaming<'_>,
+    ) -> Result<()> {
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let over = state.docs.get(other).ok_or(Error::NotFound)?;
+        if !matches!(
+            (&doc.content, &over.content),
+            (Content::Stored, Content::Stored)
+        ) {
+            // One of them is being written: neither may be lost, so both stay.
+            let name = over.name.clone();
+            self.move_doc(state, id, renaming.to.dir, &name, false)?;
+            self.alias_for(state, renaming.to, renaming.caller, id);
+            return Ok(());
+        }
+        let (from_dir, from_name, ino) = (doc.dir, doc.name.to_os_string(), doc.ino);
+        let (to_dir, to_name) = (over.dir, over.name.clone());
+        let from = state.dirs.path(from_dir).ok_or(Error::NotFound)?;
+        let to = state.dirs.path(to_dir).ok_or(Error::NotFound)?;
+        if doc.name.is_pending() && !to_name.is_pending() {
+            self.seven_days_from_now(&from, &from_name)?;
+        }
+        let again = !doc.name.is_pending() && to_name.is_pending();
+        self.replace(state, &to, &to_name, (Area::Backing, &from, &from_name))?;
+        if again {
+            self.pending_again(&to, &to_name);
+        }
+        // What was open or aliased under either is one now.
+        state.aliases.retarget(other, id);
+        self.doc_gone(state, other);
+        state.docs.rename(id, to_dir, to_name.clone());
+        if let Some(doc) = state.docs.get_mut(id) {
+            doc.ino = ino;
+            doc.read_by.clear();
+        }
+        self.touch(state, from_dir, &from_name);
+        self.touch(state, to_dir, &to_name.to_os_string());
+        self.alias_for(state, renaming.to, renaming.caller, id);
+        Ok(())
+    }
+
+    /// A doc stops being a handoff: it is moved to a scratch, backup or ordinary name (spec 4.5).
+    fn unmake(
+        &self,
+        state: &mut State,
+        id: DocId,
+        area: Area,
+        to: Place<'_>,
+        caller: Option<&Caller>,
+        from: Place<'_>,
+    ) -> Result<()> {
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let (dir, name, new) = (doc.dir, doc.name.clone(), doc.is_new());
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let to_path = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
+        let old_area = if new { Area::Drafts } else { Area::Backing };
+        let file = name.to_os_string();
+        self.local
+            .rename((old_area, &path, &file), (area, &to_path, to.name))?;
+        if matches!(doc.content, Content::Editing(_)) {
+            self.local
+                .keep(Area::Edits, &path, &file, self.clock.now())?;
+        }
+        state.scratch.add(area, to.dir, to.name);
+        drop_own(state, to, caller);
+        if let Some(caller) = caller {
+            state.vacate(caller, from.dir, from.name, Vacation::BackedUp(name));
+        }
+        self.doc_gone(state, id);
+        self.touch(state, dir, &file);
+        self.touch(state, to.dir, to.name);
+        state.index.generation += 1;
+        Ok(())
+    }
+
+    /// Whoever reads a snapshot goes on reading this doc's file, whatever it is called from now on.
+    pub(in crate::fs) fn pin_doc(&self, state: &mut State, id: DocId) -> Result<()> {
+        if !state.turns.is_read() {
+            return Ok(());
+        }
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        if doc.is_stored() {
+            let path = state.dirs.path(doc.dir).ok_or(Error::NotFound)?;
+            let (ino, name) = (doc.ino, doc.name.to_os_string());
+            let file = Arc::new(self.store.open(&path, &name, Access::READ)?);
+            state.turns.pin(ino, &file);
+        }
+        Ok(())
+    }
+}

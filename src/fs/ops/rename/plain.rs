@@ -1,0 +1,246 @@
+//! Renaming what is no handoff: it stays what it is, or the rename publishes it (spec 4.6).
+
+use std::path::Path;
+
+use super::{Place, Renaming, drop_own};
+use crate::error::{Error, Result};
+use crate::fs::handoff::draft::Naming;
+use crate::fs::handoff::table::{Content, DocId, PlainId};
+use crate::fs::resolve::name::Object;
+use crate::fs::resolve::scratch::area_for;
+use crate::fs::{Fs, State};
+use crate::names::{self, NameClass, Slug};
+use crate::session::Caller;
+use crate::store::DraftFile;
+use crate::store::first_mount::is_hidden;
+use crate::store::local::Area;
+
+impl Fs {
+    pub(super) fn rename_plain(
+        &self,
+        state: &mut State,
+        id: PlainId,
+        renaming: &Renaming<'_>,
+    ) -> Result<()> {
+        let Renaming {
+            from,
+            to,
+            target,
+            caller,
+            ..
+        } = renaming;
+        let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
+        // A hidden file of a queue is the temporary file of a tool unknown to us: renaming it publishes it, too.
+        let scratch = plain.area.is_scratch() || state.is_queue(from.dir) && is_hidden(from.name);
+        let old = state
+            .dirs
+            .join(from.dir, from.name)
+            .ok_or(Error::NotFound)?;
+        let new = state.dirs.join(to.dir, to.name).ok_or(Error::NotFound)?;
+        let listed = self.local.is_ordinary(&old);
+        let class = names::classify(to.name);
+        let text = self.is_ordinary_text(state, to.dir, to.name);
+        let edits = self.edits_ordinary(state, *to, *caller);
+        if text && !edits && (scratch || !listed && target.is_some()) {
+            // Neither an editor nor the ordinary file itself under another name: it is a handoff's writer.
+            let renaming = Renaming {
+                target: None,
+                ..*renaming
+            };
+            return self.publish_plain(state, id, &renaming);
+        }
+        let onto_plain = matches!(target, Some(Object::Plain(_)));
+        if text && onto_plain {
+            let path = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
+            self.keep_ordinary(&path, to.name)?;
+        }
+        let backup = matches!(
+            class,
+            NameClass::Scratch
+                | NameClass::SharedScratch
+                | NameClass::Hidden
+                | NameClass::Backup
+                | NameClass::Ordinary
+        );
+        if listed && backup && self.edits_ordinary(state, *from, *caller) {
+            // It will remove that, once it has written the file anew.
+            let path = state.dirs.path(from.dir).ok_or(Error::NotFound)?;
+            self.keep_ordinary(&path, from.name)?;
+        }
+        if !state.is_queue(to.dir)
+            || self.local.is_ordinary(&new)
+            || matches!(class, NameClass::Backup | NameClass::Ordinary)
+        {
+            if listed && class != NameClass::Backup {
+                return self.move_ordinary(state, id, (&old, &new), *to, onto_plain, *caller);
+            }
+            self.move_plain(state, id, Area::Backing, *to, onto_plain, *caller)?;
+        } else if matches!(
+            class,
+            NameClass::Scratch | NameClass::SharedScratch | NameClass::Hidden
+        ) {
+            let replaced = match target {
+                Some(Object::Plain(other)) => state.docs.plain(*other),
+                _ => None,
+            };
+            let area = match class {
+                NameClass::Hidden => Area::Backing,
+                // An ordinary file does not expire.
+                _ if listed => Area::Backing,
+                _ => area_for(to.name, *caller),
+            };
+            let area = replaced.map_or(area, |it| it.area);
+            // An editor's backup: what takes the old name next is still the ordinary file.
+            self.move_plain(state, id, area, *to, onto_plain, *caller)?;
+        } else if class == NameClass::Unstamped
+            && (onto_plain
+                || !scratch && target.is_none() && (listed || !names::is_adoptable(to.name)))
+        {
+            if listed {
+                return self.move_ordinary(state, id, (&old, &new), *to, onto_plain, *caller);
+            }
+            self.move_plain(state, id, Area::Backing, *to, onto_plain, *caller)?;
+        } else {
+            self.publish_plain(state, id, renaming)?;
+            self.ordinary_removed(state, from.dir, from.name);
+        }
+        Ok(())
+    }
+
+    /// Moves an ordinary file, which stays one under its new name. The record knows the new name before anybody can
+    /// see the file there: it would be adopted as a stray.
+    fn move_ordinary(
+        &self,
+        state: &mut State,
+        id: PlainId,
+        (old, new): (&Path, &Path),
+        to: Place<'_>,
+        replaces: bool,
+        caller: Option<&Caller>,
+    ) -> Result<()> {
+        let moved = self
+            .local
+            .ordinary_made(new)
+            .and_then(|()| self.move_plain(state, id, Area::Backing, to, replaces, caller));
+        let (gone, noted) = match &moved {
+            Ok(()) => (old, self.local.ordinary_moved(old, new)),
+            Err(_) if !replaces => (new, self.local.ordinary_gone(new)),
+            Err(_) => (new, Ok(())),
+        };
+        if let Err(error) = noted {
+            log::warn!(
+                "{}: it cannot be noted that it is not there ({error}); the next sweep tries again",
+                gone.display()
+            );
+        }
+        moved
+    }
+
+    /// Moves a plain file, over the plain file that is there if it `replaces` one.
+    fn move_plain(
+        &self,
+        state: &mut State,
+        id: PlainId,
+        area: Area,
+        to: Place<'_>,
+        replaces: bool,
+        caller: Option<&Caller>,
+    ) -> Result<()> {
+        let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
+        let (old_area, old_dir, old_name) = (plain.area, plain.dir, plain.name.clone());
+        let old = state.dirs.path(old_dir).ok_or(Error::NotFound)?;
+        let new = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
+        let (from, onto) = ((old_area, &*old, &*old_name), (area, &*new, to.name));
+        if replaces {
+            self.local.rename(from, onto)?;
+        } else {
+            // What is not shown yet, because somebody is writing it below, is not replaced unseen.
+            self.local.rename_new(from, onto)?;
+        }
+        state.scratch.remove(old_area, old_dir, &old_name);
+        state.scratch.add(area, to.dir, to.name);
+        state.docs.plain_renamed(id, area, to.dir, to.name);
+        drop_own(state, to, caller);
+        self.touch(state, old_dir, &old_name);
+        self.touch(state, to.dir, to.name);
+        Ok(())
+    }
+
+    /// A scratch or ordinary file becomes a handoff, or the new content of one.
+    fn publish_plain(&self, state: &mut State, id: PlainId, renaming: &Renaming<'_>) -> Result<()> {
+        let Renaming {
+            to, target, caller, ..
+        } = renaming;
+        let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
+        let (area, from_dir, name, ino) = (plain.area, plain.dir, plain.name.clone(), plain.ino);
+        let from = state.dirs.path(from_dir).ok_or(Error::NotFound)?;
+        let queue = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
+        if to.name == names::PENDING {
+            self.note_pending_written(state, *caller);
+        }
+        let replaced = match target {
+            Some(Object::Doc { doc, own }) => {
+                self.replaceable(state, *doc, *own, *caller).then_some(*doc)
+            }
+            _ => None,
+        };
+        let doc = if let Some(doc) = replaced {
+            let stamped = state.docs.get(doc).ok_or(Error::NotFound)?.name.clone();
+            self.replace(state, &queue, &stamped, (area, &from, &name))?;
+            if let Some(doc) = state.docs.get_mut(doc) {
+                doc.ino = ino;
+                doc.read_by.clear();
+            }
+            self.touch(state, to.dir, &stamped.to_os_string());
+            doc
+        } else {
+            let naming = match (names::classify(to.name), caller) {
+                (NameClass::Stamped(stamped), _) => Naming::Exactly(stamped),
+                (_, Some(caller)) => self.naming_after_vacation(state, caller, to.dir, to.name),
+                (_, None) => Naming::Stamp(Slug::from_written(to.name)),
+            };
+            let stamped = self.free_name(state, to.dir, &naming)?;
+            let dir = self.local.dir(area, &from)?;
+            let draft = DraftFile {
+                dir: &dir,
+                name: &name,
+            };
+            let stamped = self.store.publish(draft, &queue, &stamped)?;
+            self.touch(state, to.dir, &stamped.to_os_string());
+            let now = self.clock.now();
+            let tid = renaming.request.tid;
+            state
+                .docs
+                .insert(to.dir, stamped, Content::Stored, ino, tid, now)
+        };
+        self.touch(state, from_dir, &name);
+        self.alias_for(state, *to, *caller, doc);
+        state.adopt_handles(id, doc, renaming.request.tid);
+        state.scratch.remove(area, from_dir, &name);
+        state.docs.plain_gone(id);
+        state.nodes.detach_plain(id);
+        state.index.generation += 1;
+        Ok(())
+    }
+
+    /// Does a rename onto this doc replace its content, rather than make a new handoff?
+    pub(super) fn replaceable(
+        &self,
+        state: &State,
+        id: DocId,
+        own: bool,
+        caller: Option<&Caller>,
+    ) -> bool {
+        let Some(doc) = state.docs.get(id) else {
+            return false;
+        };
+        if !matches!(doc.content, Content::Stored) {
+            return false;
+        }
+        if !own {
+            return true;
+        }
+        let empty = doc.writers == 0 && self.is_empty(state, id);
+        doc.name.is_pending() && (empty || caller.is_some_and(|caller| self.edits(caller, doc)))
+    }
+}

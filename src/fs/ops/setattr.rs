@@ -1,0 +1,307 @@
+//! Changing attributes, and extended attributes.
+
+use std::ffi::OsStr;
+use std::fs::{File, Permissions};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+use rustix::fs::XattrFlags;
+
+use crate::error::{Error, Result};
+use crate::fs::handoff::table::DocId;
+use crate::fs::inode::handles::Open;
+use crate::fs::inode::table::What;
+use crate::fs::inode::types::{Attr, Handle, NodeId, SetAttr};
+use crate::fs::{Fs, Request, State};
+use crate::store::beneath::{self, stat_file};
+use crate::store::local::Area;
+use crate::store::{Access, Meta};
+
+impl Fs {
+    /// Changes attributes of a node, through a handle where the caller has one.
+    pub fn setattr(
+        &self,
+        request: Request,
+        node: NodeId,
+        handle: Option<Handle>,
+        set: SetAttr,
+    ) -> Result<Attr> {
+        if let (Some(size), None) = (set.size, handle) {
+            let what = match node {
+                NodeId::ROOT => None,
+                node => Some(self.known(&mut self.lock(), node)?),
+            };
+            self.check_size(&set)?;
+            if let Some(What::Plain(plain)) = what {
+                if self.truncate_over(request, plain, size)?.is_some() {
+                    return self.getattr(node);
+                }
+                drop(self.claim(request, node, plain, size > 0)?);
+            }
+        }
+        {
+            let mut guard = self.lock();
+            let what = match node {
+                NodeId::ROOT => What::Dir(crate::fs::inode::dirs::DirId::ROOT),
+                node => self.known(&mut guard, node)?,
+            };
+            let state = &mut *guard;
+            match what {
+                // Whatever is done to the virtual files succeeds and changes nothing (spec 4.7).
+                What::Merge { .. } | What::Status(_) => {}
+                What::Dir(dir) => {
+                    let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+                    let dir = self.local.dir(Area::Backing, &path)?;
+                    let file = File::from(rustix::io::fcntl_dupfd_cloexec(&dir, 0)?);
+                    change(&file, &set)?;
+                }
+                What::Doc { doc, ino, alias } => {
+                    let doc_of = state.docs.get(doc);
+                    let consumed = doc_of.is_some_and(|it| it.is_stored() && !it.name.is_pending());
+                    if alias.is_some() && consumed && set.size.is_some() && handle.is_none() {
+                        // Read-only through an alias (spec 4.3).
+                        return Err(Error::AccessDenied);
+                    }
+                    self.set_doc(&mut guard, request, (doc, ino), node, handle, &set)?;
+                }
+                What::Plain(plain) => {
+                    if let (Some(handle), Some(_)) = (handle, set.size) {
+                        state.mark_dirty(handle, request.tid);
+                    }
+                    let file = match state.file_of(node, handle, &set) {
+                        Some(file) => file,
+                        None => {
+                            let plain = state.docs.plain(plain).filter(|plain| !plain.gone);
+                            let plain = plain.ok_or(Error::Stale)?;
+                            let path = state.dirs.path(plain.dir).ok_or(Error::Stale)?;
+                            let access = access_for(&set);
+                            Arc::new(self.local.open_file(
+                                plain.area,
+                                &path,
+                                &plain.name,
+                                access,
+                            )?)
+                        }
+                    };
+                    self.check_size(&set)?;
+                    change(&file, &set)?;
+                }
+            }
+        }
+        self.getattr(node)
+    }
+
+    fn check_size(&self, set: &SetAttr) -> Result<()> {
+        match (set.size, self.options.max_size) {
+            (Some(size), Some(max)) if size > max => Err(Error::TooLarge),
+            _ => Ok(()),
+        }
+    }
+
+    fn set_doc(
+        &self,
+        guard: &mut MutexGuard<'_, State>,
+        request: Request,
+        (id, ino): (DocId, u64),
+        node: NodeId,
+        handle: Option<Handle>,
+        set: &SetAttr,
+    ) -> Result<()> {
+        // truncate(2) by path: one change, and nobody holds the file for more.
+        let mut at_once = false;
+        let file = match guard.file_of(node, handle, set) {
+            Some(file) => file,
+            None => self.doc_file(guard, id, ino, access_for(set))?,
+        };
+        self.check_size(set)?;
+        if let Some(size) = set.size {
+            let shrinks = size < stat_file(&*file)?.size;
+            self.before_change(guard, id, &file, shrinks)?;
+            if let Some(draft) = guard.docs.get_mut(id).and_then(|doc| doc.draft_mut()) {
+                // Whatever went wrong with the old bytes: they are gone.
+                draft.damaged &= size > 0;
+            }
+            match handle {
+                Some(handle) => guard.mark_dirty(handle, request.tid),
+                None => at_once = guard.docs.get(id).is_some_and(|doc| doc.writers == 0),
+            }
+        }
+        let state = &mut **guard;
+        // A draft is reached through its own descriptor, which may write even where the mode forbids it.
+        let drafted = state
+            .docs
+            .get(id)
+            .and_then(|doc| doc.draft())
+            .filter(|draft| draft.ino == ino)
+            .map(|draft| draft.file.clone());
+        let changed = change(drafted.as_ref().unwrap_or(&file), set);
+        if at_once {
+            self.version_written(state, id);
+        }
+        changed?;
+        if let Some(doc) = state.docs.get_mut(id) {
+            if (set.atime.is_some() || set.mtime.is_some())
+                && doc.draft().is_some_and(|draft| !draft.modified)
+            {
+                doc.times = Some((set.atime, set.mtime));
+            }
+            let (dir, name) = (doc.dir, doc.name.to_os_string());
+            self.touch(state, dir, &name);
+        }
+        Ok(())
+    }
+
+    /// The file behind a view of a doc.
+    fn doc_file(&self, state: &State, id: DocId, ino: u64, access: Access) -> Result<Arc<File>> {
+        let doc = state.docs.get(id).ok_or(Error::Stale)?;
+        if let Some(draft) = doc.draft().filter(|draft| draft.ino == ino) {
+            return Ok(draft.file.clone());
+        }
+        if doc.is_gone() {
+            return Err(Error::Stale);
+        }
+        let path = state.dirs.path(doc.dir).ok_or(Error::Stale)?;
+        Ok(Arc::new(self.store.open(
+            &path,
+            &doc.name.to_os_string(),
+            access,
+        )?))
+    }
+
+    /// A file to read or change the extended attributes of; `None` for what has none.
+    fn xattr_file(&self, node: NodeId) -> Result<Option<Arc<File>>> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if node == NodeId::ROOT {
+            return Ok(None);
+        }
+        if let Some(file) = state.nodes.get(node).and_then(|node| node.file()) {
+            return Ok(Some(file.clone()));
+        }
+        match &self.known(state, node)? {
+            What::Doc { doc, ino, .. } => self.doc_file(state, *doc, *ino, Access::READ).map(Some),
+            What::Plain(plain) => {
+                let plain = state
+                    .docs
+                    .plain(*plain)
+                    .filter(|plain| !plain.gone)
+                    .ok_or(Error::Stale)?;
+                let path = state.dirs.path(plain.dir).ok_or(Error::Stale)?;
+                let file = self
+                    .local
+                    .open_file(plain.area, &path, &plain.name, Access::READ)?;
+                Ok(Some(Arc::new(file)))
+            }
+            What::Dir(_) | What::Merge { .. } | What::Status(_) => Ok(None),
+        }
+    }
+
+    /// One extended attribute.
+    pub fn getxattr(&self, node: NodeId, name: &OsStr) -> Result<Vec<u8>> {
+        check_xattr(name)?;
+        let file = self.xattr_file(node)?.ok_or(Error::NoAttribute)?;
+        let mut value = vec![0; 1 << 16];
+        let n = rustix::fs::fgetxattr(&*file, name, &mut value[..])?;
+        value.truncate(n);
+        Ok(value)
+    }
+
+    /// The names of all extended attributes, each ended by NUL.
+    pub fn listxattr(&self, node: NodeId) -> Result<Vec<u8>> {
+        let Some(file) = self.xattr_file(node)? else {
+            return Ok(Vec::new());
+        };
+        let mut names = vec![0; 1 << 16];
+        let n = rustix::fs::flistxattr(&*file, &mut names[..])?;
+        names.truncate(n);
+        let known = names
+            .split_inclusive(|byte| *byte == 0)
+            .filter(|name| check_xattr(OsStr::from_bytes(name)).is_ok());
+        Ok(known.flatten().copied().collect())
+    }
+
+    /// Sets an extended attribute; `flags` as in setxattr(2).
+    pub fn setxattr(&self, node: NodeId, name: &OsStr, value: &[u8], flags: i32) -> Result<()> {
+        check_xattr(name)?;
+        let file = self.xattr_file(node)?.ok_or(Error::NotSupported)?;
+        let flags = XattrFlags::from_bits(flags.cast_unsigned()).ok_or(Error::Invalid)?;
+        Ok(rustix::fs::fsetxattr(&*file, name, value, flags)?)
+    }
+
+    /// Removes an extended attribute.
+    pub fn removexattr(&self, node: NodeId, name: &OsStr) -> Result<()> {
+        check_xattr(name)?;
+        let file = self.xattr_file(node)?.ok_or(Error::NoAttribute)?;
+        Ok(rustix::fs::fremovexattr(&*file, name)?)
+    }
+
+    /// access(2): may the owner do this, as the mode below says? `mask` as there.
+    pub fn access(&self, node: NodeId, mask: i32) -> Result<()> {
+        let Meta { mode, .. } = self.getattr(node)?.meta;
+        // Root may do anything but execute what nobody may.
+        let root = rustix::process::geteuid().is_root();
+        let wanted = (mask & 0o7).cast_unsigned();
+        let allowed = if root {
+            0o6 | (mode | mode >> 3 | mode >> 6) & 0o1
+        } else {
+            mode >> 6 & 0o7
+        };
+        if wanted & !allowed != 0 {
+            return Err(Error::AccessDenied);
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// The open file behind a handle; or behind a node, where any will do: fchmod(2) and futimens(3) come without their
+    /// handle, and the file may be under no name any more.
+    fn file_of(&self, node: NodeId, handle: Option<Handle>, set: &SetAttr) -> Option<Arc<File>> {
+        let open = handle.and_then(|handle| self.handles.get(handle));
+        match open.map(|handle| &handle.open) {
+            Some(Open::Doc(open)) => Some(open.file.clone()),
+            Some(Open::Plain { file, .. }) => Some(file.clone()),
+            _ if set.size.is_none() => self.nodes.get(node)?.file().cloned(),
+            _ => None,
+        }
+    }
+}
+
+fn access_for(set: &SetAttr) -> Access {
+    if set.size.is_some() {
+        Access::WRITE
+    } else {
+        Access::NONE
+    }
+}
+
+fn change(file: &File, set: &SetAttr) -> Result<()> {
+    if let Some(size) = set.size {
+        file.set_len(size)?;
+    }
+    // Its mode may forbid to open it, and a descriptor that was not opened takes no changes: but its name in /proc does.
+    let name = format!("/proc/self/fd/{}", file.as_raw_fd());
+    if let Some(mode) = set.mode {
+        std::fs::set_permissions(&name, Permissions::from_mode(mode & 0o7777))?;
+    }
+    if set.uid.is_some() || set.gid.is_some() {
+        std::os::unix::fs::chown(&name, set.uid, set.gid)?;
+    }
+    if set.atime.is_some() || set.mtime.is_some() {
+        beneath::set_times(file, set.atime, set.mtime)?;
+    }
+    Ok(())
+}
+
+/// Lists of access would have to be kept in step with modes and aliases; nobody here needs them.
+fn check_xattr(name: &OsStr) -> Result<()> {
+    let name = name.as_encoded_bytes();
+    // Nor labels, which `ls -l` asks for of every file, until it hears that there are none.
+    if name.starts_with(b"system.posix_acl") || name.starts_with(b"security.") {
+        return Err(Error::NotSupported);
+    }
+    Ok(())
+}

@@ -1,0 +1,242 @@
+//! `.status.json`: what `handoff-fs status` shows, without a socket.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::fs::inode::dirs::DirId;
+use crate::fs::{Fs, State};
+use crate::names::{self, StampedName};
+use crate::store::Kind;
+use crate::store::first_mount::is_hidden;
+
+/// Who mounts again when this daemon dies (spec 8.3).
+#[derive(Clone, Debug, Serialize)]
+pub struct Supervision {
+    /// Of the supervisor.
+    pub pid: u32,
+    /// How many daemons of this mount have died so far.
+    pub restarts: u64,
+    /// How the last of them did.
+    pub last_death: Option<String>,
+}
+
+/// The whole of it. Names that are not UTF-8 are shown lossily.
+#[derive(Debug, Serialize)]
+struct Status {
+    pid: u32,
+    supervisor: Option<Supervision>,
+    version: &'static str,
+    backing: String,
+    mountpoint: String,
+    uptime_seconds: u64,
+    pending: u64,
+    consumed: u64,
+    found: Found,
+    oldest_pending: Option<Aged>,
+    drafts: Vec<Draft>,
+    turns: Vec<Turn>,
+    /// What is wrong with the backing directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
+}
+
+/// What the first mount found, and what became of it (spec 3.6).
+#[derive(Debug, Serialize)]
+struct Found {
+    /// This mount is the first one.
+    first_mount: bool,
+    /// So many files became handoffs then.
+    adopted: u64,
+    /// So many files of queues, as they are now, are ordinary: shown and never merged.
+    ordinary: u64,
+    /// So many consumed handoffs were past their time then: hidden, and never deleted.
+    hidden: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Aged {
+    name: String,
+    age_seconds: u64,
+}
+
+/// A handoff that somebody has open for writing.
+#[derive(Debug, Serialize)]
+struct Draft {
+    name: String,
+    pid: u32,
+    age_seconds: u64,
+}
+
+/// A reader that has not met the end yet, and for which others wait (spec 6.4, 6.8).
+#[derive(Debug, Serialize)]
+struct Turn {
+    /// The `pending.md` that it reads.
+    name: String,
+    pid: u32,
+    age_seconds: u64,
+    /// How long it has read nothing.
+    idle_seconds: u64,
+}
+
+impl Fs {
+    pub(in crate::fs) fn status(&self, state: &mut State) -> Result<Vec<u8>> {
+        let now = self.clock.now();
+        let age = |since: SystemTime| now.duration_since(since).unwrap_or_default().as_secs();
+        let (mut pending, mut consumed, mut ordinary) = (0, 0, 0);
+        let mut oldest: Option<(SystemTime, String)> = None;
+        // It says what is wrong also where nothing else can be said any more.
+        let queues = self.queues_below(state, DirId::ROOT);
+        let unreadable = queues.as_ref().err().map(|error| {
+            let name = self.options.backing_name.display();
+            format!("{name}: the backing directory cannot be read ({error}); see the log")
+        });
+        for dir in queues.unwrap_or_default() {
+            let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+            self.noticed(self.load(state, dir))?;
+            for (name, known) in state.index.names(dir) {
+                match StampedName::parse(name) {
+                    Some(stamped) if known.kind == Kind::File && stamped.is_pending() => {
+                        pending += 1;
+                        if oldest
+                            .as_ref()
+                            .is_none_or(|(mtime, _)| known.mtime < *mtime)
+                        {
+                            oldest = Some((known.mtime, shown(&path.join(name))));
+                        }
+                    }
+                    Some(_)
+                        if known.kind == Kind::File
+                            && !self.retention.expired(known.mtime, now) =>
+                    {
+                        consumed += 1;
+                    }
+                    None if known.kind == Kind::File
+                        && !is_hidden(name)
+                        && name != names::PENDING
+                        && !self.is_stray(state, dir, name) =>
+                    {
+                        ordinary += 1;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let mut drafts: Vec<Draft> = state
+            .docs
+            .iter()
+            .filter(|(_, doc)| !doc.promised && !doc.is_gone())
+            .filter(|(_, doc)| doc.writers > 0 || doc.draft().is_some())
+            .map(|(_, doc)| Draft {
+                name: shown(
+                    &state
+                        .dirs
+                        .path(doc.dir)
+                        .unwrap_or_default()
+                        .join(doc.name.to_os_string()),
+                ),
+                pid: doc.pid,
+                age_seconds: age(doc.since),
+            })
+            .collect();
+        drafts.sort_by(|a, b| a.name.cmp(&b.name));
+        let monotonic = self.clock.monotonic();
+        let turns = state
+            .turns
+            .held()
+            .map(|(queue, pid, since, last_read)| Turn {
+                name: shown(
+                    &state
+                        .dirs
+                        .path(queue)
+                        .unwrap_or_default()
+                        .join(names::PENDING),
+                ),
+                pid,
+                age_seconds: monotonic.duration_since(since).as_secs(),
+                idle_seconds: monotonic.duration_since(last_read).as_secs(),
+            });
+        let turns = turns.collect();
+        let (first_mount, adopted, hidden) = self.local.first_mount();
+        let status = Status {
+            pid: std::process::id(),
+            supervisor: self.supervision.lock().clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            backing: shown(&self.options.backing_name),
+            mountpoint: shown(&self.options.mountpoint),
+            uptime_seconds: age(self.started),
+            pending,
+            consumed,
+            found: Found {
+                first_mount,
+                adopted,
+                ordinary,
+                hidden,
+            },
+            oldest_pending: oldest.map(|(mtime, name)| Aged {
+                name,
+                age_seconds: age(mtime),
+            }),
+            drafts,
+            turns,
+            trouble: self.trouble().or(unreadable),
+        };
+        let json = serde_json::to_string_pretty(&status).map_err(|_| Error::Os(libc::EIO))?;
+        let mut printable = String::with_capacity(json.len() + 1);
+        for c in json.chars() {
+            // JSON lets DEL and what follows it stand, and some terminals obey them. Only names hold any.
+            if matches!(c, '\u{7f}'..='\u{9f}') {
+                printable.push_str(&format!("\\u{:04x}", u32::from(c)));
+            } else {
+                printable.push(c);
+            }
+        }
+        printable.push('\n');
+        Ok(printable.into_bytes())
+    }
+
+    /// Says who supervises this daemon, for `status` and `unmount`.
+    pub fn set_supervision(&self, supervision: Option<Supervision>) {
+        let pid = supervision.as_ref().map(|supervision| supervision.pid);
+        if let Err(error) = self.local.note_supervisor(pid) {
+            log::warn!("the lock cannot be written ({error})");
+        }
+        *self.supervision.lock() = supervision;
+    }
+
+    /// Room and inodes of the filesystem below.
+    pub fn statfs(&self) -> Result<rustix::fs::StatVfs> {
+        self.local.statvfs()
+    }
+
+    /// How many nodes the kernel knows, for tests of leaks.
+    pub fn nodes(&self) -> usize {
+        self.lock().nodes.len()
+    }
+
+    /// How much is remembered of each kind, likewise.
+    pub fn remembered(&self) -> [(&'static str, usize); 8] {
+        let state = self.lock();
+        [
+            ("nodes", state.nodes.len()),
+            ("handles", state.handles.iter().count()),
+            ("docs", state.docs.len()),
+            ("aliases", state.aliases.len()),
+            ("turns", state.turns.len()),
+            ("promises", state.promised.forks.len()),
+            ("names", state.index.len()),
+            ("queues", state.dirs.len()),
+        ]
+    }
+
+    /// How many files and directories are open, likewise.
+    pub fn handles(&self) -> usize {
+        self.lock().handles.iter().count()
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

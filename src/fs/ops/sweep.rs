@@ -1,0 +1,196 @@
+//! What time does: expiry, and forgetting sessions that have ended (spec 7.1, 4.3).
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::error::{Error, Result};
+use crate::fs::handoff::table::{Content, DocId};
+use crate::fs::inode::dirs::DirId;
+use crate::fs::{Fs, Promised, State};
+use crate::names::StampedName;
+use crate::session::{Process, Session};
+use crate::store::{Kind, Meta};
+
+/// How many names are looked at in one go.
+const BATCH: usize = 256;
+
+impl Fs {
+    /// Deletes what has expired and forgets what nobody can ask for any more. Called at mount and hourly.
+    pub fn sweep(&self) {
+        if let Err(error) = self.expire() {
+            log::warn!(
+                "expired handoffs could not all be deleted ({error}); the next sweep tries again"
+            );
+        }
+        if let Err(error) = self.local.sweep(self.retention, self.clock.now()) {
+            log::warn!(
+                "expired replaced versions and removed handoffs could not all be deleted ({error}); the next sweep tries again"
+            );
+        }
+        if let Err(error) = self.sweep_scratch() {
+            log::warn!(
+                "expired scratch files could not all be deleted ({error}); the next sweep tries again"
+            );
+        }
+        self.forget_sessions();
+    }
+
+    fn expire(&self) -> Result<()> {
+        let queues = self.queues_below(&mut self.lock(), DirId::ROOT)?;
+        for dir in queues {
+            // A hundred thousand are looked at a few at a time, so that nobody waits for that.
+            let mut last: Option<Arc<OsStr>> = None;
+            loop {
+                let (path, batch) = {
+                    let state = self.lock();
+                    let path = state.dirs.path(dir);
+                    (path, state.index.after(dir, last.as_deref(), BATCH))
+                };
+                let (Some(path), Some((end, _))) = (path, batch.last()) else {
+                    break;
+                };
+                last = Some(end.clone());
+                for (name, known) in batch {
+                    let Some(stamped) = StampedName::parse(&name) else {
+                        continue;
+                    };
+                    let (mtime, size) = match known {
+                        Some(known) => (known.mtime, known.size),
+                        None => match self.store.stat(&path, &name) {
+                            Ok(meta) => (meta.mtime, meta.size),
+                            Err(_) => continue,
+                        },
+                    };
+                    let may_go = !stamped.is_pending() || size == 0;
+                    if may_go && self.retention.expired(mtime, self.clock.now()) {
+                        self.expire_one(&mut self.lock(), dir, &name);
+                    }
+                }
+            }
+        }
+        self.publish_left(&mut self.lock());
+        Ok(())
+    }
+
+    /// Deletes a handoff that has expired, if it may go.
+    fn expire_one(&self, state: &mut State, dir: DirId, name: &OsStr) {
+        let (Some(path), Some(stamped)) = (state.dirs.path(dir), StampedName::parse(name)) else {
+            return;
+        };
+        // What is deleted was looked at just now: its mtime may have been set meanwhile.
+        let deleted = match self.store.stat(&path, name) {
+            Ok(meta) if self.may_delete(state, dir, &path, &stamped, &meta) => {
+                self.pin_file(state, &path, name);
+                self.store.remove(&path, name)
+            }
+            stat => stat.map(drop),
+        };
+        match deleted {
+            Ok(()) | Err(Error::NotFound) => {}
+            // One that cannot be deleted must not keep the others from it.
+            Err(error) => log::warn!(
+                "{}: has expired and cannot be deleted ({error}); the next sweep tries again",
+                path.join(name).display()
+            ),
+        }
+        self.touch(state, dir, name);
+    }
+
+    /// May handoff-fs delete this file of its own accord? A consumed handoff past its time (spec 7.1) or one without a byte
+    /// (4.8), which nobody is writing; never one that the first mount found expired (3.6). Nothing else decides that.
+    pub(in crate::fs) fn may_delete(
+        &self,
+        state: &State,
+        dir: DirId,
+        queue: &Path,
+        name: &StampedName,
+        meta: &Meta,
+    ) -> bool {
+        let known = state
+            .docs
+            .named(dir, name)
+            .and_then(|id| state.docs.get(id));
+        meta.kind == Kind::File
+            && (!name.is_pending() || meta.size == 0)
+            && known.is_none_or(|doc| doc.writers == 0)
+            && self.retention.expired(meta.mtime, self.clock.now())
+            && !self.local.found_expired(&queue.join(name.to_os_string()))
+    }
+
+    /// Drafts that could not be published when they were closed: the disk may have room by now.
+    pub(in crate::fs) fn publish_left(&self, state: &mut State) {
+        self.drop_expired_forks(state);
+        let left: Vec<DocId> = state
+            .docs
+            .iter()
+            .filter(|(_, doc)| {
+                doc.writers == 0 && !doc.promised && doc.draft().is_some_and(|it| it.modified)
+            })
+            .map(|(id, _)| id)
+            // Emptied for an open that is to come: its old content is not replaced by nothing.
+            .filter(|id| !state.is_awaited(Promised::Doc(*id)))
+            .collect();
+        for id in left {
+            self.last_writer_gone(state, id);
+        }
+    }
+
+    fn forget_sessions(&self) {
+        let (sessions, agents) = {
+            let mut state = self.lock();
+            let looks = &mut state.turns.second_looks;
+            looks.expire(self.clock.monotonic());
+            let mut sessions: Vec<Session> = looks.sessions().cloned().collect();
+            sessions.extend(state.aliases.sessions());
+            (sessions, state.single_file.agents())
+        };
+        // Asking /proc who lives takes a while: without the lock. Whoever comes in between is asked for next time.
+        let ended = |session: &Session| !self.resolver.session_alive(session);
+        let ended: HashSet<Session> = sessions.into_iter().filter(ended).collect();
+        let dead: HashSet<Process> = agents
+            .into_iter()
+            .filter(|agent| !self.resolver.is_alive(*agent))
+            .collect();
+        self.resolver.forget_dead();
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        self.take_changes(state);
+        state.turns.forget_missing(Instant::now());
+        // A session that has a name of its own never ends; but what has expired no alias leads to.
+        let gone: Vec<DocId> = state
+            .docs
+            .iter()
+            .filter(|(_, doc)| matches!(doc.content, Content::Stored) && doc.writers == 0)
+            .filter(|(_, doc)| state.index.lacks(doc.dir, &doc.name))
+            .map(|(id, _)| id)
+            .collect();
+        for id in gone {
+            self.doc_gone(state, id);
+        }
+        let (docs, index) = (&state.docs, &state.index);
+        state.aliases.sweep(
+            |session| !ended.contains(session),
+            |doc| docs.get(doc).is_some_and(|doc| !doc.is_gone()),
+            |dir, done| !index.lacks(dir, done),
+        );
+        let looks = &mut state.turns.second_looks;
+        looks.keep_sessions(|session| !ended.contains(session));
+        state.single_file.forget(&dead);
+        let idle: Vec<DocId> = state
+            .docs
+            .iter()
+            .filter(|(_, doc)| matches!(doc.content, Content::Stored | Content::Gone))
+            .map(|(id, _)| id)
+            .collect();
+        let aliased = state.aliases.docs();
+        for id in idle {
+            if let Some(doc) = state.docs.get_mut(id) {
+                doc.aliased = aliased.contains(&id);
+            }
+            self.let_go_doc(state, id);
+        }
+    }
+}

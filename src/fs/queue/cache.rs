@@ -1,0 +1,255 @@
+//! What is known of all queues.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::fs::inode::dirs::DirId;
+use crate::fs::pending::snapshot::Item;
+use crate::fs::queue::names::{Pending, Queue};
+use crate::fs::queue::retry::Doubts;
+use crate::names::StampedName;
+use crate::store::{Kind, Meta, Watch};
+
+/// One name of a queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::fs) struct Known {
+    pub(in crate::fs) mtime: SystemTime,
+    pub(in crate::fs) ino: u64,
+    pub(in crate::fs) size: u64,
+    /// Moves with whatever happens to it, also when its mtime is put back. In nanoseconds since 1970; only compared.
+    pub(super) ctime: i64,
+    pub(in crate::fs) kind: Kind,
+    /// Whether its last byte is a newline, once somebody asked.
+    pub(in crate::fs) newline: Option<bool>,
+    /// Published, or last written, through the mount: no process outside of it is asked about (spec 3.7).
+    pub(super) ours: bool,
+    /// Whether number, size and times were asked; until then only the name and the kind mean anything.
+    pub(super) looked: bool,
+}
+
+impl Known {
+    pub(super) fn unlooked(kind: Kind) -> Known {
+        Known {
+            mtime: SystemTime::UNIX_EPOCH,
+            ino: 0,
+            size: 0,
+            ctime: 0,
+            kind,
+            newline: None,
+            ours: false,
+            looked: false,
+        }
+    }
+}
+
+pub(super) fn known(meta: &Meta) -> Known {
+    let since = meta.ctime.duration_since(SystemTime::UNIX_EPOCH);
+    Known {
+        mtime: meta.mtime,
+        ino: meta.ino,
+        size: meta.size,
+        ctime: since.map_or(0, |since| since.as_nanos() as i64),
+        kind: meta.kind,
+        newline: None,
+        ours: false,
+        looked: true,
+    }
+}
+
+pub(super) fn same(old: &Known, new: &Known) -> bool {
+    let of = |known: &Known| Known {
+        newline: None,
+        ours: false,
+        ..*known
+    };
+    of(old) == of(new)
+}
+
+/// See [`super`].
+#[derive(Debug, Default)]
+pub(in crate::fs) struct Index {
+    pub(super) queues: HashMap<DirId, Queue>,
+    pub(super) by_watch: HashMap<Watch, DirId>,
+    /// What has changed and could not be looked at, or not be adopted: it is tried again before the next use.
+    pub(super) doubts: Doubts,
+    /// Moves whenever anything in it changes, so that what was derived from it can be kept while it stands still.
+    pub(in crate::fs) generation: u64,
+}
+
+impl Index {
+    /// The names of a loaded queue: first what is not pending, then what is, each in order.
+    pub(in crate::fs) fn names(&self, dir: DirId) -> impl Iterator<Item = (&OsStr, &Known)> {
+        self.queues.get(&dir).into_iter().flat_map(Queue::iter)
+    }
+
+    /// The directories of a loaded queue.
+    pub(super) fn dirs(&self, dir: DirId) -> impl Iterator<Item = (&OsStr, &Known)> {
+        self.queues.get(&dir).into_iter().flat_map(Queue::dirs)
+    }
+
+    /// What is pending in a loaded queue, in order.
+    pub(in crate::fs) fn pending(
+        &self,
+        dir: DirId,
+    ) -> impl Iterator<Item = (&Arc<OsStr>, &Pending)> {
+        self.queues.get(&dir).into_iter().flat_map(Queue::pending)
+    }
+
+    /// Is it known that there is no such name?
+    pub(in crate::fs) fn lacks(&self, dir: DirId, name: &StampedName) -> bool {
+        let queue = self.queues.get(&dir);
+        queue.is_some_and(|queue| queue.get(&name.to_os_string()).is_none())
+    }
+
+    /// The same, of a queue that is kept in step by itself: what is about to happen anyway may go by it, where something
+    /// else decides.
+    pub(in crate::fs) fn seems_to_lack(&self, dir: DirId, name: &StampedName) -> bool {
+        self.is_watched(dir) && self.lacks(dir, name)
+    }
+
+    /// Is this queue kept in step by what the store tells?
+    pub(in crate::fs) fn is_watched(&self, dir: DirId) -> bool {
+        let queue = self.queues.get(&dir);
+        queue.is_some_and(|queue| queue.watch.is_some())
+    }
+
+    /// How many names there are.
+    pub(in crate::fs) fn len(&self) -> usize {
+        self.queues.values().map(Queue::len).sum()
+    }
+
+    pub(in crate::fs) fn get(&self, dir: DirId, name: &OsStr) -> Option<&Known> {
+        self.queues.get(&dir)?.get(name)
+    }
+
+    /// A name of a loaded queue, as it is kept here.
+    pub(in crate::fs) fn key(&self, dir: DirId, name: &OsStr) -> Option<Arc<OsStr>> {
+        self.queues.get(&dir)?.key(name).cloned()
+    }
+
+    pub(super) fn get_mut(&mut self, dir: DirId, name: &OsStr) -> Option<&mut Known> {
+        self.queues.get_mut(&dir)?.get_mut(name)
+    }
+
+    pub(in crate::fs) fn note_newline(&mut self, dir: DirId, name: &OsStr, newline: bool) {
+        if let Some(known) = self.get_mut(dir, name) {
+            known.newline = Some(newline);
+        }
+    }
+
+    /// Its last byte may be about to change, and its times need not tell: on many kernels they move in ticks.
+    pub(in crate::fs) fn forget_newline(&mut self, dir: DirId, name: &StampedName) {
+        if let Some(known) = self.get_mut(dir, &name.to_os_string()) {
+            known.newline = None;
+        }
+    }
+
+    /// The last writer on the mount has closed this file.
+    pub(in crate::fs) fn written_by_us(&mut self, dir: DirId, name: &StampedName) {
+        if let Some(known) = self.get_mut(dir, &name.to_os_string()) {
+            known.ours = true;
+        }
+    }
+
+    /// See [`Queue::seen_from`].
+    pub(in crate::fs) fn seen_from(&mut self, top: DirId, dir: DirId, prefix: &Path) {
+        if let Some(queue) = self.queues.get_mut(&dir) {
+            queue.seen_from(top, prefix);
+        }
+    }
+
+    /// Keeps what the merge of `top` shows of a name.
+    pub(in crate::fs) fn keep_item(&mut self, top: DirId, name: &OsStr, item: &Arc<Item>) {
+        if let Some(queue) = self.queues.get_mut(&item.dir) {
+            queue.keep_item(top, name, item);
+        }
+    }
+
+    /// See [`Queue::taken`].
+    pub(in crate::fs) fn taken(&mut self, dir: DirId, name: &StampedName) {
+        if let Some(queue) = self.queues.get_mut(&dir) {
+            queue.taken(name);
+        }
+    }
+
+    /// See [`Queue::after`].
+    pub(in crate::fs) fn after(
+        &self,
+        dir: DirId,
+        last: Option<&OsStr>,
+        count: usize,
+    ) -> Vec<(Arc<OsStr>, Option<Known>)> {
+        let queue = self.queues.get(&dir);
+        queue.map_or(Vec::new(), |queue| queue.after(last, count))
+    }
+
+    /// Drops what is known of a queue: it is listed at its next use.
+    pub(in crate::fs) fn drop_queue(&mut self, dir: DirId) {
+        if let Some(queue) = self.queues.remove(&dir) {
+            self.generation += 1;
+            if let Some(watch) = queue.watch
+                && self.by_watch.get(&watch) == Some(&dir)
+            {
+                self.by_watch.remove(&watch);
+            }
+        }
+    }
+
+    /// A file that was known as `meta` says, but for its mtime, was renamed by us. False if something else is known of it,
+    /// so that both names are to be looked at. What somebody else did to them meanwhile the store will tell.
+    pub(in crate::fs) fn moved(
+        &mut self,
+        dir: DirId,
+        from: &OsStr,
+        to: &OsStr,
+        meta: &Meta,
+    ) -> bool {
+        let Some(queue) = self.queues.get_mut(&dir) else {
+            return true;
+        };
+        let Some(old) = queue.get(from) else {
+            return false;
+        };
+        if (old.kind, old.ino, old.size) != (meta.kind, meta.ino, meta.size) {
+            return false;
+        }
+        queue.remove(from);
+        let known = Known {
+            ours: true,
+            ..known(meta)
+        };
+        queue.insert(to, known);
+        self.generation += 1;
+        true
+    }
+
+    pub(super) fn set(&mut self, dir: DirId, name: &OsStr, known: Option<Known>) {
+        let Some(queue) = self.queues.get_mut(&dir) else {
+            return;
+        };
+        let changed = match (known, queue.get(name).copied()) {
+            (None, old) => {
+                queue.remove(name);
+                old.is_some()
+            }
+            (Some(known), Some(old)) if same(&old, &known) => {
+                if old.ours != known.ours
+                    && let Some(old) = queue.get_mut(name)
+                {
+                    old.ours = known.ours;
+                }
+                false
+            }
+            (Some(known), _) => {
+                queue.insert(name, known);
+                true
+            }
+        };
+        if changed {
+            self.generation += 1;
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Whether a directory is a queue: decided here alone, once for each directory that becomes known, and again when it is
+//! renamed or a `.git` turns up in it (spec 3.6).
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::fs::inode::dirs::{DirId, DirKind};
+use crate::fs::{Fs, State};
+use crate::store::dir_kind::{GIT, Why};
+use crate::store::first_mount::is_hidden;
+use crate::store::local::{Area, Counts};
+
+impl Fs {
+    /// The directory of this name, which has this inode number.
+    pub(in crate::fs) fn enter_dir(
+        &self,
+        state: &mut State,
+        parent: DirId,
+        name: &OsStr,
+        ino: u64,
+    ) -> Result<DirId> {
+        if let Some(dir) = state.dirs.known(parent, name, ino) {
+            return Ok(dir);
+        }
+        let kind = self.kind_of_dir(state, parent, name)?;
+        Ok(state.dirs.enter(parent, name, ino, kind))
+    }
+
+    /// What a directory of this name in `parent` is to us.
+    fn kind_of_dir(&self, state: &State, parent: DirId, name: &OsStr) -> Result<DirKind> {
+        if state.dirs.kind(parent) == DirKind::Plain {
+            return Ok(DirKind::Plain);
+        }
+        let path = state.dirs.join(parent, name).ok_or(Error::NotFound)?;
+        if self.local.is_ordinary(&path) {
+            return Ok(DirKind::Plain);
+        }
+        let Some(why) = self.local.why_ordinary(&path)? else {
+            return Ok(DirKind::Queue);
+        };
+        // A queue that holds handoffs stays one. In an archive those that were read are where they belong.
+        let stays = match why {
+            Why::Hidden | Why::Elsewhere => false,
+            Why::Archive => self.local.holds_handoffs(&path, Counts::Pending)?,
+            Why::Lock | Why::Git => self.local.holds_handoffs(&path, Counts::All)?,
+        };
+        if stays {
+            return Ok(DirKind::Queue);
+        }
+        if why == Why::Git {
+            // For good: without its .git its files would be strays.
+            self.note_ordinary(&path);
+        }
+        Ok(DirKind::Plain)
+    }
+
+    fn note_ordinary(&self, path: &Path) {
+        if let Err(error) = self.local.ordinary_made(path) {
+            log::warn!(
+                "{}: it cannot be noted that it is ordinary ({error}); the next sweep tries again",
+                path.display()
+            );
+        }
+    }
+
+    /// A name has changed in a directory: if it is `.git`, the directory may be ordinary from now on.
+    pub(in crate::fs) fn git_seen(&self, state: &mut State, dir: DirId, name: &OsStr) {
+        if name != GIT || dir == DirId::ROOT || !state.is_queue(dir) {
+            return;
+        }
+        let Some(path) = state.dirs.path(dir) else {
+            return;
+        };
+        // Until now it was a queue, so what it holds are handoffs, also those that somebody else put there.
+        if let Err(error) = self.local.mark_queue(&path) {
+            log::warn!(
+                "{}: it cannot be noted that it is a queue ({error})",
+                path.display()
+            );
+        }
+        self.judge_again(state, dir);
+        if !state.is_queue(dir) {
+            self.local.unmark_queue(&path);
+        }
+    }
+
+    /// Decides again of a directory, and of all below it.
+    fn judge_again(&self, state: &mut State, top: DirId) {
+        for dir in state.dirs.below(top) {
+            let Some(name) = state.dirs.name(dir).map(OsStr::to_owned) else {
+                continue;
+            };
+            match self.kind_of_dir(state, state.dirs.parent(dir), &name) {
+                Ok(kind) => {
+                    if state.dirs.set_kind(dir, kind) {
+                        state.index.drop_queue(dir);
+                        state.index.generation += 1;
+                    }
+                }
+                Err(error) => log::warn!(
+                    "{}: it cannot be told whether it is a queue ({error}); it stays what it was",
+                    name.display()
+                ),
+            }
+        }
+    }
+
+    /// Must a directory that is about to be renamed be noted as ordinary, lest its files become strays? Not if it was
+    /// hidden: then it was passed through, and is a queue once it is shown.
+    pub(in crate::fs) fn before_dir_rename(&self, state: &State, dir: DirId) -> Result<()> {
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let hidden = path.iter().any(is_hidden);
+        if state.is_queue(dir) || hidden || self.local.is_ordinary(&path) {
+            return Ok(());
+        }
+        match self.local.list(Area::Backing, &path)?.is_empty() {
+            true => Ok(()),
+            false => self.local.ordinary_made(&path),
+        }
+    }
+
+    /// A directory has another name.
+    pub(in crate::fs) fn dir_renamed(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        parent: DirId,
+        name: &OsStr,
+    ) {
+        let was_queue = state.is_queue(dir);
+        state.dirs.renamed(dir, parent, name);
+        if was_queue && let Some(path) = state.dirs.path(dir) {
+            // Whoever calls a queue an archive, or hides it, means it.
+            let by_name = self.local.why_ordinary(&path);
+            if matches!(by_name, Ok(Some(Why::Hidden | Why::Archive | Why::Lock)))
+                || !state.is_queue(parent)
+            {
+                self.local.unmark_queue(&path);
+            }
+        }
+        self.judge_again(state, dir);
+    }
+}

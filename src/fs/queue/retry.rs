@@ -1,0 +1,58 @@
+//! What is to be looked at again before the next use.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+
+use crate::fs::inode::dirs::DirId;
+use crate::fs::queue::cache::Index;
+
+/// Strays that are not adopted yet, and changes that could not be taken in: the disk had an error, or there was no
+/// descriptor left.
+pub(super) type Doubts = HashMap<(DirId, OsString), Seen>;
+
+/// What is known of a change besides the name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    pub(super) ours: Ours,
+    /// Found by listing the queue: when it was changed last, nobody was told.
+    pub(super) listed: bool,
+    /// Tried before, in vain: it was said already.
+    pub(super) tried: bool,
+}
+
+impl Seen {
+    /// The store has told of a change.
+    pub(super) fn told(ours: Ours) -> Seen {
+        Seen {
+            ours,
+            listed: false,
+            tried: false,
+        }
+    }
+}
+
+/// Which file of the name was put there by us.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ours {
+    /// Whichever it is.
+    Any,
+    /// The one with this inode number, if any.
+    Only(Option<u64>),
+}
+
+impl Index {
+    /// This is to be looked at again.
+    pub(super) fn doubt(&mut self, dir: DirId, name: &OsStr, seen: Seen) {
+        self.doubts.insert((dir, name.to_owned()), seen);
+    }
+
+    /// A listing has found this stray; what is known of it already stays known.
+    pub(super) fn doubt_listed(&mut self, dir: DirId, name: &OsStr) {
+        let seen = Seen {
+            listed: true,
+            ..Seen::told(Ours::Only(None))
+        };
+        let key = (dir, name.to_owned());
+        self.doubts.entry(key).or_insert(seen);
+    }
+}

@@ -1,0 +1,254 @@
+//! Files that turned up below: strays become handoffs, once nobody outside of the mount writes them (spec 3.7).
+//!
+//! Two places ask who writes. A stray is adopted when nobody has it open for writing. And a merge asks the same of every
+//! pending file that was not written through the mount: somebody may have opened it before it was adopted, or be writing
+//! a stamped name below.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::fs::inode::dirs::DirId;
+use crate::fs::queue::cache::Known;
+use crate::fs::queue::cache::known;
+use crate::fs::queue::names::Queue;
+use crate::fs::queue::retry::Seen;
+use crate::fs::queue::sync::is_nothing;
+use crate::fs::{Fs, State};
+use crate::names;
+use crate::store::lease::{self, Writers};
+use crate::store::{Access, Kind, Meta};
+
+/// How long a file must not have changed where no lease tells whether somebody writes it.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// A file as it was when its last change was seen.
+#[derive(Debug)]
+pub(super) struct Still {
+    ino: u64,
+    size: u64,
+    mtime: SystemTime,
+    ctime: i64,
+    since: Instant,
+}
+
+impl Still {
+    fn new(known: &Known, since: Instant) -> Still {
+        Still {
+            ino: known.ino,
+            size: known.size,
+            mtime: known.mtime,
+            ctime: known.ctime,
+            since,
+        }
+    }
+
+    fn is(&self, known: &Known) -> bool {
+        (self.ino, self.size, self.mtime, self.ctime)
+            == (known.ino, known.size, known.mtime, known.ctime)
+    }
+}
+
+impl Queue {
+    /// A file was changed by somebody outside of the mount.
+    pub(super) fn turned_up(&mut self, name: &OsStr, known: &Known, at: Instant) {
+        let pending = known.kind == Kind::File && self.pending().contains_key(name);
+        if pending && !self.still.get(name).is_some_and(|still| still.is(known)) {
+            let still = Still::new(known, at);
+            self.still.insert(name.to_owned(), still);
+        }
+    }
+
+    /// Is a file finished, as far as this tells? `listed` is the time of day if it was found by listing the queue, and so
+    /// was not seen to change.
+    pub(super) fn is_finished(
+        &mut self,
+        name: &OsStr,
+        known: &Known,
+        writers: Writers,
+        at: Instant,
+        listed: Option<SystemTime>,
+    ) -> bool {
+        match (writers, self.still.get(name)) {
+            (Writers::None, _) => true,
+            (Writers::Some, _) => false,
+            (Writers::Unknown, Some(still)) if still.is(known) => {
+                at.saturating_duration_since(still.since) >= QUIET
+            }
+            (Writers::Unknown, still) => {
+                let was_seen = still.is_some();
+                self.still.insert(name.to_owned(), Still::new(known, at));
+                !was_seen && listed.is_some_and(|now| known.is_old(now))
+            }
+        }
+    }
+}
+
+/// Is a file finished that is looked at once, when nobody can reach it by its name any more?
+pub(in crate::fs) fn is_finished_at_mount(
+    file: &File,
+    meta: &Meta,
+    at: Instant,
+    now: SystemTime,
+) -> bool {
+    let writers = lease::writers(file);
+    Queue::default().is_finished(OsStr::new(""), &known(meta), writers, at, Some(now))
+}
+
+impl Known {
+    /// Was it last changed so long ago that nobody is writing it?
+    fn is_old(&self, now: SystemTime) -> bool {
+        let ctime = u64::try_from(self.ctime).map(Duration::from_nanos);
+        let ctime = SystemTime::UNIX_EPOCH + ctime.unwrap_or_default();
+        let age = now.duration_since(self.mtime.max(ctime));
+        age.is_ok_and(|age| age >= QUIET)
+    }
+}
+
+impl Fs {
+    /// Looks again at what could not be taken in, and adopts what is finished.
+    pub(super) fn settle_doubts(&self, state: &mut State) {
+        for ((dir, name), seen) in std::mem::take(&mut state.index.doubts) {
+            let Some(path) = state.dirs.path(dir) else {
+                continue;
+            };
+            let found = self.store.stat(&path, &name);
+            match &found {
+                Ok(meta)
+                    if meta.kind == Kind::File
+                        && !is_nothing(&name, &known(meta))
+                        && self.is_stray(state, dir, &name) =>
+                {
+                    self.settle(state, dir, &path, &name, meta, seen);
+                }
+                _ => self.looked_again(state, dir, &path, &name, seen, found),
+            }
+        }
+    }
+
+    /// Adopts a stray, or leaves it to the next use.
+    fn settle(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        path: &Path,
+        name: &OsStr,
+        meta: &Meta,
+        seen: Seen,
+    ) {
+        let found = known(meta);
+        state.index.set(dir, name, Some(found));
+        let Some(queue) = state.index.queues.get_mut(&dir) else {
+            return;
+        };
+        let file = self.store.open(path, name, Access::READ);
+        let writers = file.map_or(Writers::Unknown, |file| lease::writers(&file));
+        let listed = seen.listed.then(|| self.clock.now());
+        if !queue.is_finished(name, &found, writers, Instant::now(), listed) {
+            log::debug!(
+                "{}: somebody may be writing it; it is adopted when nobody does",
+                path.join(name).display()
+            );
+            state.index.doubt(dir, name, seen);
+            return;
+        }
+        let since = queue.still.remove(name).map(|still| still.since);
+        let adopted = names::adopted(name, self.zone.stamp(found.mtime));
+        match self.move_free(state, dir, name, &adopted) {
+            Ok(adopted) => {
+                log::info!("adopted {} as {adopted}", path.join(name).display());
+                state.index.set(dir, name, None);
+                let adopted = adopted.to_os_string();
+                let found = self.store.stat(path, &adopted);
+                let Some(meta) = found.ok().filter(|now| now.ino == meta.ino) else {
+                    // Moved on already: the store tells whereto.
+                    return;
+                };
+                state.index.set(dir, &adopted, Some(known(&meta)));
+                if let Some(queue) = state.index.queues.get_mut(&dir)
+                    && let Some(since) = since
+                {
+                    // The rename is no change of its content.
+                    queue
+                        .still
+                        .insert(adopted, Still::new(&known(&meta), since));
+                }
+            }
+            Err(error) => {
+                if !seen.tried {
+                    log::warn!(
+                        "{}: cannot be adopted as {adopted} ({error}); it is tried again",
+                        path.join(name).display()
+                    );
+                }
+                state.index.doubt(
+                    dir,
+                    name,
+                    Seen {
+                        tried: true,
+                        ..seen
+                    },
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(size: u64, changed: SystemTime) -> Known {
+        let since = changed.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        Known {
+            size,
+            mtime: changed,
+            ctime: i64::try_from(since.as_nanos()).unwrap(),
+            ..Known::unlooked(Kind::File)
+        }
+    }
+
+    /// spec 3.7d: where no lease tells, a file is finished once it was seen unchanged for five seconds; at the mount at
+    /// once, if it is as old as that.
+    #[test]
+    fn unchanged_for_five_seconds() {
+        let name = OsStr::new("x.md");
+        let (at, now) = (Instant::now(), SystemTime::now());
+        let second = Duration::from_secs(1);
+        let mut queue = Queue::default();
+        let mut is_finished = |size, after: u32, listed| {
+            let known = file(size, now - 60 * second);
+            let at = at + after * second;
+            queue.is_finished(name, &known, Writers::Unknown, at, listed)
+        };
+        assert!(!is_finished(1, 0, None), "nobody has seen it before");
+        assert!(!is_finished(1, 4, None));
+        assert!(!is_finished(2, 5, None), "it has grown");
+        assert!(
+            !is_finished(2, 9, Some(now)),
+            "seen to change, so its age tells nothing"
+        );
+        assert!(is_finished(2, 10, None));
+        for (age, finished) in [(4, false), (5, true)] {
+            let known = file(1, now - age * second);
+            let name = OsStr::new("y.md");
+            let listed = Some(now);
+            let mut queue = Queue::default();
+            assert_eq!(
+                queue.is_finished(name, &known, Writers::Unknown, at, listed),
+                finished
+            );
+        }
+    }
+
+    /// spec 3.7c: where a lease tells, nothing else counts.
+    #[test]
+    fn a_lease_decides() {
+        let (name, at, now) = (OsStr::new("x.md"), Instant::now(), SystemTime::now());
+        let (new, old) = (file(1, now), file(1, now - 3600 * Duration::from_secs(1)));
+        let mut queue = Queue::default();
+        assert!(queue.is_finished(name, &new, Writers::None, at, None));
+        assert!(!queue.is_finished(name, &old, Writers::Some, at, Some(now)));
+    }
+}

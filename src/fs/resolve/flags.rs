@@ -1,0 +1,34 @@
+//! The flags of open(2), as far as they matter here.
+
+use crate::store::Access;
+
+/// How a file is opened, out of open(2)'s flags.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::fs) struct Flags {
+    pub(in crate::fs) read: bool,
+    pub(in crate::fs) write: bool,
+    pub(in crate::fs) append: bool,
+    pub(in crate::fs) truncate: bool,
+    pub(in crate::fs) exclusive: bool,
+}
+
+impl Flags {
+    pub(in crate::fs) fn new(flags: i32) -> Flags {
+        let mode = flags & libc::O_ACCMODE;
+        let truncate = flags & libc::O_TRUNC != 0;
+        Flags {
+            read: mode != libc::O_WRONLY,
+            write: mode != libc::O_RDONLY || truncate,
+            append: flags & libc::O_APPEND != 0,
+            truncate,
+            exclusive: flags & libc::O_EXCL != 0,
+        }
+    }
+
+    pub(in crate::fs) fn access(self) -> Access {
+        Access {
+            read: self.read,
+            write: self.write,
+        }
+    }
+}

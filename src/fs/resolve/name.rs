@@ -1,0 +1,458 @@
+//! Names to files, files to nodes, nodes to attributes.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::error::{Error, Result};
+use crate::fs::handoff::table::{Content, Doc, DocId, PlainId};
+use crate::fs::inode::dirs::{DirId, DirKind};
+use crate::fs::inode::table::What;
+use crate::fs::inode::types::{Entry, NodeId};
+use crate::fs::resolve::scratch::is_own_name;
+use crate::fs::{Fs, Promised, Request, State};
+use crate::names::{self, NameClass, StampedName};
+use crate::session::Caller;
+use crate::store::local::Area;
+use crate::store::{Kind, Meta};
+
+/// What a name means to a caller.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::fs) enum Object {
+    Dir(DirId),
+    Doc {
+        doc: DocId,
+        own: bool,
+    },
+    Plain(PlainId),
+    /// `pending.md`.
+    Pending,
+    /// `.peek.md`.
+    Peek,
+    /// `.status.json`.
+    Status,
+}
+
+/// The longest name of a file, in bytes.
+const NAME_MAX: usize = 255;
+
+pub(in crate::fs) fn check_name(name: &OsStr) -> Result<()> {
+    if name.len() > NAME_MAX {
+        return Err(Error::NameTooLong);
+    }
+    Ok(())
+}
+
+impl Fs {
+    /// Finds a name and counts the look-up.
+    pub fn lookup(&self, request: Request, parent: NodeId, name: &OsStr) -> Result<Entry> {
+        check_name(name)?;
+        {
+            let mut guard = self.lock();
+            let state = &mut *guard;
+            let dir = state.dir(parent)?;
+            if is_own_name(state, dir, name) {
+                self.load_scratch(state, dir)?;
+                self.keep_own(state, request, dir, name)?;
+            }
+            self.drop_expired_forks(state);
+            if let Some((to, caller)) = state.take_fork(request.tid, dir, name) {
+                let looked_up = &mut state.looked_up;
+                looked_up.note(request.tid, dir, name, caller.as_ref(), false);
+                return match (to, caller) {
+                    (Promised::Doc(doc), Some(_)) => self.enter_doc(state, doc, Some((dir, name))),
+                    (Promised::Doc(doc), None) => self.enter_edit(state, doc),
+                    (Promised::Edit(edit), _) => self.enter(state, dir, name, &Object::Plain(edit)),
+                };
+            }
+            self.publish_emptied(state, request, dir, name)?;
+            // What this thread looked up before is over.
+            state.looked_up.note(request.tid, dir, name, None, false);
+        }
+        let caller = self.caller_of_alias(request, parent, name);
+        if let Some(caller) = caller.as_ref().filter(|_| name == names::PENDING) {
+            self.end_second_look_of_ended(caller);
+        }
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let dir = state.dir(parent)?;
+        let found = self.resolve(state, dir, name, caller.as_ref());
+        let absent = matches!(found, Err(Error::NotFound));
+        let looked_up = &mut state.looked_up;
+        looked_up.note(request.tid, dir, name, caller.as_ref(), absent);
+        let object = found?;
+        if object == Object::Pending {
+            if state.take_unlinked_pending(request.tid, dir) {
+                return Err(Error::NotFound);
+            }
+            return self.enter_merge(state, request, dir, caller.as_ref());
+        }
+        if let Object::Dir(child) = object
+            && !state.nodes.knows_dir(child)
+            && state.nodes.dentries.must_look_up_again(request.tid)
+        {
+            return Err(Error::Stale);
+        }
+        match object {
+            // Nobody tells these callers apart, so they cannot be told to look again: each has a node of its own, which
+            // can stand for another file when it is opened.
+            Object::Doc { doc, own: true } if request.tid == 0 => {
+                let what = self.view(state, doc, Some((dir, name)))?;
+                let attr = self.attr_of(state, &what)?;
+                let node = state.nodes.look_up_alone(what);
+                Ok(Entry { node, attr })
+            }
+            object => self.enter(state, dir, name, &object),
+        }
+    }
+
+    /// Finds what a name means to this caller; `None` stands for one without any alias.
+    pub(in crate::fs) fn resolve(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        name: &OsStr,
+        caller: Option<&Caller>,
+    ) -> Result<Object> {
+        if state.dirs.kind(dir) == DirKind::Plain {
+            return self.resolve_backing(state, dir, name);
+        }
+        match names::classify(name) {
+            NameClass::Pending => Ok(Object::Pending),
+            NameClass::Peek => Ok(Object::Peek),
+            NameClass::Status if dir == DirId::ROOT => Ok(Object::Status),
+            NameClass::Private => Err(Error::NotFound),
+            // Stamped but for its extension it is an alias, or what was there before, or a directory.
+            NameClass::Stamped(stamped) if stamped.to_os_string() == name => {
+                match self.resolve_stamped(state, dir, name, &stamped) {
+                    Err(error) if error.is_absence() => {
+                        self.resolve_alias(state, dir, name, caller)?.ok_or(error)
+                    }
+                    found => found,
+                }
+            }
+            class => {
+                if let Some(object) = self.resolve_alias(state, dir, name, caller)? {
+                    return Ok(object);
+                }
+                match self.resolve_backing(state, dir, name) {
+                    Err(Error::NotFound)
+                        if matches!(
+                            class,
+                            NameClass::Scratch | NameClass::SharedScratch | NameClass::Hidden
+                        ) =>
+                    {
+                        self.resolve_scratch(state, dir, name, caller)
+                    }
+                    found => found,
+                }
+            }
+        }
+    }
+
+    fn resolve_stamped(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        name: &OsStr,
+        stamped: &StampedName,
+    ) -> Result<Object> {
+        let known = state.docs.named(dir, stamped);
+        if let Some(doc) = known.and_then(|id| state.docs.get(id))
+            && doc.is_new()
+            && !doc.promised
+        {
+            return Ok(Object::Doc {
+                doc: known.ok_or(Error::NotFound)?,
+                own: false,
+            });
+        }
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let meta = match self.store.stat(&path, name) {
+            Ok(meta) => meta,
+            Err(error) => {
+                let stored = |id| {
+                    let doc = state.docs.get(id);
+                    doc.is_some_and(|doc| matches!(doc.content, Content::Stored))
+                };
+                if let Some(id) = known.filter(|id| error.is_absence() && stored(*id)) {
+                    self.doc_gone(state, id);
+                }
+                return Err(error);
+            }
+        };
+        match meta.kind {
+            Kind::File if self.is_expired(stamped, &meta) => Err(Error::NotFound),
+            Kind::File => Ok(Object::Doc {
+                doc: state.docs.stored(dir, stamped.clone(), meta.ino),
+                own: false,
+            }),
+            Kind::Directory => self.resolve_backing(state, dir, name),
+            Kind::Other => Err(Error::NotFound),
+        }
+    }
+
+    /// A name is about to be given to something. If an expired handoff has it still, which nobody sees any more (spec
+    /// 7.1), that one goes now and not at the next sweep.
+    pub(in crate::fs) fn make_way(&self, state: &mut State, dir: DirId, name: &OsStr) {
+        let stamped = match names::classify(name) {
+            NameClass::Stamped(stamped) if !stamped.is_pending() && state.is_queue(dir) => stamped,
+            _ => return,
+        };
+        let Some(path) = state.dirs.path(dir) else {
+            return;
+        };
+        let name = stamped.to_os_string();
+        let expired = self
+            .store
+            .stat(&path, &name)
+            .is_ok_and(|meta| self.may_delete(state, dir, &path, &stamped, &meta));
+        if expired {
+            self.pin_file(state, &path, &name);
+            if self.store.remove(&path, &name).is_err() {
+                return;
+            }
+            if let Some(id) = state.docs.named(dir, &stamped) {
+                self.doc_gone(state, id);
+            }
+            self.touch(state, dir, &name);
+        }
+    }
+
+    fn resolve_alias(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        name: &OsStr,
+        caller: Option<&Caller>,
+    ) -> Result<Option<Object>> {
+        let Some(session) = caller.map(|caller| &caller.session) else {
+            return Ok(None);
+        };
+        if let Some(doc) = state.aliases.written(dir, name, session)
+            && self.is_there(state, doc)?
+        {
+            return Ok(Some(Object::Doc { doc, own: true }));
+        }
+        let Some(done) = state.aliases.consumed(dir, name, session).cloned() else {
+            return Ok(None);
+        };
+        match self.resolve_stamped(state, dir, &done.to_os_string(), &done) {
+            Ok(Object::Doc { doc, .. }) => Ok(Some(Object::Doc { doc, own: true })),
+            Err(error) if !error.is_absence() => Err(error),
+            _ => Ok(None),
+        }
+    }
+
+    /// Does this doc still have a file? It may have been removed, renamed or consumed below the mount.
+    fn is_there(&self, state: &mut State, id: DocId) -> Result<bool> {
+        let Some(doc) = state.docs.get(id) else {
+            return Ok(false);
+        };
+        let Some(path) = state.dirs.path(doc.dir) else {
+            return Ok(false);
+        };
+        let (dir, name) = (doc.dir, doc.name.clone());
+        if !matches!(doc.content, Content::Stored) {
+            // An edit does not keep what was consumed from expiring (spec 7.1).
+            let may_expire = doc.is_stored() && !name.is_pending();
+            let expired = may_expire && {
+                let stored = self.store.stat(&path, &name.to_os_string());
+                stored.is_ok_and(|meta| self.is_expired(&name, &meta))
+                    || stored.is_err_and(Error::is_absence)
+            };
+            return Ok(!doc.is_gone() && !expired);
+        }
+        for name in [name.clone(), name.consumed(), name.pending()] {
+            match self.store.stat(&path, &name.to_os_string()) {
+                Ok(meta)
+                    if meta.kind == Kind::File
+                        && !self.is_expired(&name, &meta)
+                        && state.docs.named(dir, &name).is_none_or(|other| other == id) =>
+                {
+                    state.docs.rename(id, dir, name);
+                    if let Some(doc) = state.docs.get_mut(id) {
+                        doc.ino = meta.ino;
+                    }
+                    return Ok(true);
+                }
+                Err(error) if !error.is_absence() => return Err(error),
+                _ => {}
+            }
+        }
+        self.doc_gone(state, id);
+        Ok(false)
+    }
+
+    fn resolve_backing(&self, state: &mut State, dir: DirId, name: &OsStr) -> Result<Object> {
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        if dir == DirId::ROOT && name == names::PRIVATE {
+            return Err(Error::NotFound);
+        }
+        let mut found = self.local.stat(Area::Backing, &path, name)?;
+        if found.kind == Kind::File && self.is_stray(state, dir, name) {
+            // Adopted now, if it is finished; until then it is nobody's under this name, so that nobody overwrites it.
+            self.load_names(state, dir)?;
+            found = self.local.stat(Area::Backing, &path, name)?;
+            if found.kind == Kind::File && self.is_stray(state, dir, name) {
+                return Err(Error::NotFound);
+            }
+        }
+        let meta = found;
+        match meta.kind {
+            Kind::File => Ok(Object::Plain(state.docs.enter_plain(
+                Area::Backing,
+                dir,
+                name,
+                meta.ino,
+            ))),
+            Kind::Directory => Ok(Object::Dir(self.enter_dir(state, dir, name, meta.ino)?)),
+            Kind::Other => Err(Error::NotFound),
+        }
+    }
+
+    /// Has a consumed handoff been there for its time (spec 7.1)?
+    pub(in crate::fs) fn is_expired(&self, name: &StampedName, meta: &Meta) -> bool {
+        !name.is_pending() && self.retention.expired(meta.mtime, self.clock.now())
+    }
+
+    /// A node for what was found.
+    pub(in crate::fs) fn enter(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        name: &OsStr,
+        object: &Object,
+    ) -> Result<Entry> {
+        match object {
+            Object::Dir(child) => {
+                let what = What::Dir(*child);
+                let attr = self.attr_of(state, &what)?;
+                let node = state.nodes.look_up_file(what, attr.meta.ino, (dir, name));
+                Ok(Entry { node, attr })
+            }
+            Object::Doc { doc, own } => self.enter_doc(state, *doc, own.then_some((dir, name))),
+            Object::Plain(plain) => {
+                let what = What::Plain(*plain);
+                let attr = self.attr_of(state, &what)?;
+                let node = state.nodes.look_up_file(what, attr.meta.ino, (dir, name));
+                Ok(Entry { node, attr })
+            }
+            Object::Pending | Object::Peek => {
+                let plan = self.plan(state, dir)?;
+                let what = What::Merge {
+                    plan,
+                    peek: *object == Object::Peek,
+                };
+                let attr = self.attr_of(state, &what)?;
+                Ok(Entry {
+                    node: state.nodes.look_up(what),
+                    attr,
+                })
+            }
+            Object::Status => {
+                let what = What::Status(self.status(state)?.into());
+                let attr = self.attr_of(state, &what)?;
+                Ok(Entry {
+                    node: state.nodes.look_up(what),
+                    attr,
+                })
+            }
+        }
+    }
+
+    /// A node for a doc, seen under its stamped name or through an alias.
+    pub(in crate::fs) fn enter_doc(
+        &self,
+        state: &mut State,
+        id: DocId,
+        alias: Option<(DirId, &OsStr)>,
+    ) -> Result<Entry> {
+        let what = self.view(state, id, alias)?;
+        self.enter_view(state, id, what)
+    }
+
+    /// A node for the draft of an edit, seen under its stamped name.
+    pub(in crate::fs) fn enter_edit(&self, state: &mut State, id: DocId) -> Result<Entry> {
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let what = What::Doc {
+            doc: id,
+            alias: None,
+            ino: doc.ino_seen(true),
+        };
+        self.enter_view(state, id, what)
+    }
+
+    fn enter_view(&self, state: &mut State, id: DocId, what: What) -> Result<Entry> {
+        let attr = self.attr_of(state, &what)?;
+        let stamped = matches!(what, What::Doc { alias: None, .. });
+        let own = state.docs.get(id).filter(|_| stamped);
+        let own = own.map(|doc| (doc.dir, doc.name.to_os_string()));
+        let node = match own {
+            Some((dir, name)) => state.nodes.look_up_file(what, attr.meta.ino, (dir, &name)),
+            None => state.nodes.look_up(what),
+        };
+        Ok(Entry { node, attr })
+    }
+
+    pub(in crate::fs) fn view(
+        &self,
+        state: &State,
+        id: DocId,
+        alias: Option<(DirId, &OsStr)>,
+    ) -> Result<What> {
+        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        Ok(What::Doc {
+            doc: id,
+            ino: doc.ino_seen(alias.is_some()),
+            alias: alias.map(|(dir, name)| Arc::new((dir, name.to_owned()))),
+        })
+    }
+
+    pub(in crate::fs) fn drop_expired_forks(&self, state: &mut State) {
+        if state.promised.forks.is_empty() && state.promised.unlinked_pending.is_empty() {
+            return;
+        }
+        for to in state.expired_forks(Instant::now()) {
+            match to {
+                // It may have been somebody else's draft too, or be it again.
+                Promised::Doc(doc) => {
+                    if state.docs.get(doc).is_some_and(Doc::waits_for_its_open) {
+                        self.drop_draft(state, doc);
+                    }
+                }
+                Promised::Edit(edit) if !state.is_awaited(to) => {
+                    if state.docs.edit_mut(edit).is_some_and(|it| it.writers == 0) {
+                        self.drop_plain_edit(state, edit);
+                    }
+                }
+                Promised::Edit(_) => {}
+            }
+        }
+    }
+}
+
+impl State {
+    /// The directory that a node stands for.
+    pub(in crate::fs) fn dir(&self, id: NodeId) -> Result<DirId> {
+        if id == NodeId::ROOT {
+            return Ok(DirId::ROOT);
+        }
+        match &self.nodes.get(id).ok_or(Error::Stale)?.what {
+            What::Dir(dir) => Ok(*dir),
+            _ => Err(Error::NotDirectory),
+        }
+    }
+
+    fn take_unlinked_pending(&mut self, tid: u32, dir: DirId) -> bool {
+        let found = self
+            .promised
+            .unlinked_pending
+            .iter()
+            .position(|(by, of, _)| *by == tid && *of == dir);
+        found.is_some_and(|at| {
+            self.promised.unlinked_pending.remove(at);
+            true
+        })
+    }
+}

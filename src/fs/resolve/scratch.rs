@@ -1,0 +1,342 @@
+//! Scratch files that belong to one session each (spec 4.6).
+//!
+//! Two sessions that both write `notes.md.tmp` and rename it must not meet. A look-up need not know who asks while only
+//! one session has the name: each session reads it. Who writes, renames or removes has to say who it is.
+
+use std::collections::{HashMap, VecDeque};
+use std::ffi::{OsStr, OsString};
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::fs::handoff::table::PlainId;
+use crate::fs::inode::dirs::DirId;
+use crate::fs::inode::types::NodeId;
+use crate::fs::resolve::name::Object;
+use crate::fs::{Fs, State};
+use crate::names::{self, NameClass};
+use crate::session::{Caller, Owner};
+use crate::store::Kind;
+use crate::store::local::Area;
+
+mod claim;
+
+use claim::Awaited;
+
+/// How long nobody must have touched a session's scratch file before another session can remove it.
+const IDLE: Duration = Duration::from_secs(10 * 60);
+
+/// Which areas have a file of a name, the latest last. A queue is read once; nobody else changes the private directory.
+#[derive(Default)]
+pub(in crate::fs) struct Scratch {
+    queues: HashMap<DirId, HashMap<OsString, Vec<Area>>>,
+    /// Which threads are about to look a name up again, to write their own file of it.
+    awaited: VecDeque<Awaited>,
+}
+
+impl Scratch {
+    fn areas(&self, dir: DirId, name: &OsStr) -> &[Area] {
+        let names = self.queues.get(&dir);
+        names
+            .and_then(|names| names.get(name))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// Has more than one session a file of this name? Only then does a look-up depend on who asks.
+    pub(in crate::fs) fn are_many(&self, dir: DirId, name: &OsStr) -> bool {
+        self.areas(dir, name).len() > 1
+    }
+
+    /// Every name in a queue, with one of the areas that have it.
+    pub(in crate::fs) fn names(&self, dir: DirId) -> impl Iterator<Item = (&OsStr, Area)> {
+        let names = self.queues.get(&dir).into_iter().flatten();
+        names.filter_map(|(name, areas)| Some((name.as_os_str(), *areas.last()?)))
+    }
+
+    /// A file has this name now. What is not a session's own is not kept here.
+    pub(in crate::fs) fn add(&mut self, area: Area, dir: DirId, name: &OsStr) {
+        if let (Area::Own(_), Some(names)) = (area, self.queues.get_mut(&dir)) {
+            let areas = names.entry(name.to_owned()).or_default();
+            areas.retain(|it| *it != area);
+            areas.push(area);
+        }
+    }
+
+    /// A file has this name no longer.
+    pub(in crate::fs) fn remove(&mut self, area: Area, dir: DirId, name: &OsStr) {
+        if let Some(names) = self.queues.get_mut(&dir)
+            && let Some(areas) = names.get_mut(name)
+        {
+            areas.retain(|it| *it != area);
+            if areas.is_empty() {
+                names.remove(name);
+            }
+        }
+    }
+
+    /// The directory is gone, or has to be read anew.
+    pub(in crate::fs) fn forget(&mut self, dir: DirId) {
+        self.queues.remove(&dir);
+    }
+
+    pub(in crate::fs) fn forget_all(&mut self) {
+        self.queues.clear();
+    }
+}
+
+/// Is this a name of which each session has its own file?
+pub(in crate::fs) fn is_own_name(state: &State, dir: DirId, name: &OsStr) -> bool {
+    state.is_queue(dir) && names::classify(name) == NameClass::Scratch
+}
+
+/// Where a scratch file that this caller makes belongs.
+pub(in crate::fs) fn area_for(name: &OsStr, caller: Option<&Caller>) -> Area {
+    match (names::classify(name), caller) {
+        (NameClass::Scratch, Some(caller)) => own_area(caller),
+        _ => Area::Scratch,
+    }
+}
+
+fn own_area(caller: &Caller) -> Area {
+    Area::Own(Owner::of(&caller.session))
+}
+
+impl Fs {
+    /// Reads which sessions have scratch files in a queue, unless that is known.
+    pub(in crate::fs) fn load_scratch(&self, state: &mut State, dir: DirId) -> Result<()> {
+        if state.scratch.queues.contains_key(&dir) {
+            return Ok(());
+        }
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let mut found = Vec::new();
+        // An earlier version kept all of them together: those belong to nobody.
+        for area in [Area::Scratch].into_iter().chain(self.local.owned()?) {
+            for (name, meta) in self.local.list(area, &path)? {
+                if meta.kind == Kind::File && names::classify(&name) == NameClass::Scratch {
+                    found.push((meta.mtime, name, area));
+                }
+            }
+        }
+        found.sort();
+        let mut names: HashMap<OsString, Vec<Area>> = HashMap::new();
+        for (_, name, area) in found {
+            names.entry(name).or_default().push(area);
+        }
+        state.scratch.queues.insert(dir, names);
+        Ok(())
+    }
+
+    /// What a scratch name means to a caller: its own file, or else another session's.
+    pub(in crate::fs) fn resolve_scratch(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        name: &OsStr,
+        caller: Option<&Caller>,
+    ) -> Result<Object> {
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        if names::classify(name) != NameClass::Scratch {
+            let meta = self.local.stat(Area::Scratch, &path, name)?;
+            return match meta.kind {
+                Kind::File => Ok(state.enter_plain(Area::Scratch, dir, name, meta.ino)),
+                _ => Err(Error::NotFound),
+            };
+        }
+        self.load_scratch(state, dir)?;
+        let own = caller.map(own_area);
+        let areas = state.scratch.areas(dir, name);
+        let own = own.filter(|own| areas.contains(own));
+        let Some(area) = own.or_else(|| areas.last().copied()) else {
+            return Err(Error::NotFound);
+        };
+        match self.local.stat(area, &path, name) {
+            Ok(meta) => Ok(state.enter_plain(area, dir, name, meta.ino)),
+            Err(error) => {
+                if error.is_absence() {
+                    state.scratch.remove(area, dir, name);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// As [`Fs::resolve`], for what is about to be changed: a scratch file of another session is not there.
+    pub(in crate::fs) fn resolve_own(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        name: &OsStr,
+        caller: Option<&Caller>,
+    ) -> Result<Object> {
+        match self.resolve(state, dir, name, caller)? {
+            Object::Plain(plain) if state.is_anothers(plain, caller) => Err(Error::NotFound),
+            object => Ok(object),
+        }
+    }
+
+    /// What a session that has ended has left under this name belongs to this caller from now on, unless it has a file of
+    /// that name. Asks `/proc` who lives: never called with the state locked.
+    pub(in crate::fs) fn inherit(
+        &self,
+        parent: NodeId,
+        name: &OsStr,
+        caller: Option<&Caller>,
+    ) -> Result<()> {
+        match self.others(parent, name, caller)? {
+            Some((dir, own, areas)) => self.inherit_from(dir, name, own, &areas),
+            None => Ok(()),
+        }
+    }
+
+    /// The other sessions' files of a name of which this caller has none, and where its own would be.
+    fn others(
+        &self,
+        parent: NodeId,
+        name: &OsStr,
+        caller: Option<&Caller>,
+    ) -> Result<Option<(DirId, Area, Vec<Area>)>> {
+        let Some(own) = caller.map(own_area) else {
+            return Ok(None);
+        };
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let dir = state.dir(parent)?;
+        if !is_own_name(state, dir, name) {
+            return Ok(None);
+        }
+        self.load_scratch(state, dir)?;
+        let areas = state.scratch.areas(dir, name);
+        Ok((!areas.contains(&own)).then(|| (dir, own, areas.to_vec())))
+    }
+
+    /// Has the session ended whose area this is? What an earlier version has kept is nobody's.
+    fn has_ended(&self, area: Area) -> bool {
+        match area {
+            Area::Own(owner) => {
+                let session = owner.session();
+                session.is_some_and(|session| !self.resolver.session_alive(&session))
+            }
+            _ => true,
+        }
+    }
+
+    fn inherit_from(&self, dir: DirId, name: &OsStr, own: Area, areas: &[Area]) -> Result<()> {
+        let mut latest_first = areas.iter().rev().copied();
+        let Some(left) = latest_first.find(|area| self.has_ended(*area)) else {
+            return Ok(());
+        };
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        match self
+            .local
+            .rename_new((left, &path, name), (own, &path, name))
+        {
+            Ok(()) => {}
+            // Another thread of the same session was quicker.
+            Err(Error::Exists | Error::NotFound) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        state.scratch.remove(left, dir, name);
+        state.scratch.add(own, dir, name);
+        if let Some(plain) = state.docs.plain_named(left, dir, name) {
+            state.docs.plain_renamed(plain, own, dir, name);
+        }
+        Ok(())
+    }
+
+    /// Removes what other sessions have left under a name of which this caller has none; answers whether that was anything.
+    /// A file that a session may be about to rename stays, or `rm -f n.tmp; echo > n.tmp; mv n.tmp n.md` would take it away.
+    pub(in crate::fs) fn remove_left(
+        &self,
+        parent: NodeId,
+        name: &OsStr,
+        caller: Option<&Caller>,
+    ) -> Result<bool> {
+        let Some((dir, _, areas)) = self.others(parent, name, caller)? else {
+            return Ok(false);
+        };
+        let ended: Vec<Area> = areas
+            .iter()
+            .copied()
+            .filter(|area| self.has_ended(*area))
+            .collect();
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let mut removed = false;
+        for area in areas {
+            let Ok(meta) = self.local.stat(area, &path, name) else {
+                continue;
+            };
+            let age = self.clock.now().duration_since(meta.mtime.max(meta.ctime));
+            let idle = age.is_ok_and(|age| age >= IDLE) && !state.has_plain_open(area, meta.ino);
+            if !idle && !ended.contains(&area) {
+                continue;
+            }
+            self.local.remove(area, &path, name)?;
+            removed = true;
+            state.scratch.remove(area, dir, name);
+            if let Some(plain) = state.docs.plain_named(area, dir, name) {
+                state.docs.plain_gone(plain);
+                state.nodes.detach_plain(plain);
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Removes the scratch files that nobody has touched for the retention time and nobody has open (spec 4.6).
+    pub(in crate::fs) fn sweep_scratch(&self) -> Result<()> {
+        let owned = self.local.owned()?;
+        for area in [Area::Scratch].into_iter().chain(owned) {
+            let mut found = self.local.list_all(area)?;
+            // Reading a file does not touch it; writing, renaming or changing it does.
+            let expired = |time| self.retention.expired(time, self.clock.now());
+            found.retain(|(_, _, meta)| expired(meta.mtime.max(meta.ctime)));
+            for (queue, name, meta) in found {
+                let mut state = self.lock();
+                if state.has_plain_open(area, meta.ino) {
+                    continue;
+                }
+                // Another file may have the name by now.
+                match self.local.stat(area, &queue, &name) {
+                    Ok(now) if (now.ino, now.ctime) == (meta.ino, meta.ctime) => {}
+                    _ => continue,
+                }
+                self.local.remove(area, &queue, &name)?;
+                // The queue is known by its path only.
+                state.scratch.forget_all();
+            }
+            if area != Area::Scratch {
+                // Not while somebody makes a file there.
+                let _state = self.lock();
+                self.local.remove_empty_dirs(area)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn enter_plain(&mut self, area: Area, dir: DirId, name: &OsStr, ino: u64) -> Object {
+        Object::Plain(self.docs.enter_plain(area, dir, name, ino))
+    }
+
+    /// Is this a scratch file of another session?
+    pub(in crate::fs) fn is_anothers(&self, plain: PlainId, caller: Option<&Caller>) -> bool {
+        self.docs.plain(plain).is_some_and(|plain| {
+            plain.area.is_scratch()
+                && is_own_name(self, plain.dir, &plain.name)
+                && caller.map(own_area) != Some(plain.area)
+        })
+    }
+
+    fn has_plain_open(&self, area: Area, ino: u64) -> bool {
+        self.handles.iter().any(|handle| match &handle.open {
+            crate::fs::inode::handles::Open::Plain { plain, .. } => {
+                let plain = self.docs.plain(*plain);
+                plain.is_some_and(|plain| plain.area == area && plain.ino == ino)
+            }
+            _ => false,
+        })
+    }
+}

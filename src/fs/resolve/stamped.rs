@@ -1,0 +1,95 @@
+//! Opening a stamped name for writing: in place, or as an edit (spec 4.5).
+
+use std::ffi::OsStr;
+
+use parking_lot::MutexGuard;
+
+use crate::error::{Error, Result};
+use crate::fs::handoff::table::{Content, Doc, DocId};
+use crate::fs::inode::dirs::DirId;
+use crate::fs::inode::types::{NodeId, Opened};
+use crate::fs::resolve::flags::Flags;
+use crate::fs::{Fs, Promised, Request, State};
+use crate::names::StampedName;
+use crate::programs::Role;
+
+impl Fs {
+    pub(in crate::fs) fn open_stamped(
+        &self,
+        request: Request,
+        node: NodeId,
+        id: DocId,
+        ino: u64,
+        flags: Flags,
+    ) -> Result<Opened> {
+        let in_place = flags.write && !flags.truncate && !flags.append;
+        let idle = |doc: &Doc| matches!(doc.content, Content::Stored) && doc.writers == 0;
+        // Asked only where it matters, for that reads /proc.
+        let editor = in_place && self.lock().docs.get(id).is_some_and(idle) && {
+            let caller = self.caller(request);
+            let roles = [Role::Editor, Role::Agent, Role::StreamEditor];
+            roles.iter().any(|role| self.plays(&caller, *role))
+        };
+        let mut guard = self.lock();
+        if flags.write && self.edits_stamped(&mut guard, id, flags, editor)? {
+            let state = &mut *guard;
+            let doc = state.docs.get(id).ok_or(Error::Stale)?;
+            if doc.ino_seen(true) != ino {
+                // The node stands for the stored file, which others may have open. The kernel looks the name up again, on
+                // this thread, and is given the edit's node.
+                let (dir, name) = (doc.dir, doc.name.to_os_string());
+                self.promise(state, request, dir, &name, Promised::Doc(id), None);
+                return Err(Error::Stale);
+            }
+            state.promised.forks.retain(|fork| {
+                !(fork.tid == request.tid && fork.to == Promised::Doc(id) && fork.caller.is_none())
+            });
+        }
+        self.open_draft(&mut guard, request, node, id, flags)
+    }
+
+    /// Is what a writer gets under the stamped name the draft of an edit? One is begun where nobody writes in place. What is
+    /// about to be emptied in place is kept first.
+    pub(in crate::fs) fn edits_stamped(
+        &self,
+        guard: &mut MutexGuard<'_, State>,
+        id: DocId,
+        flags: Flags,
+        editor: bool,
+    ) -> Result<bool> {
+        let doc = guard.docs.get(id).ok_or(Error::Stale)?;
+        match doc.content {
+            Content::Editing(_) => return Ok(true),
+            Content::Stored if doc.writers == 0 && (flags.truncate || editor) => {
+                self.begin_edit(guard, id, !flags.truncate)?;
+                return Ok(true);
+            }
+            Content::Stored if flags.truncate => self.keep_version_apart(guard, id)?,
+            Content::Stored | Content::New(_) | Content::Gone => {}
+        }
+        Ok(false)
+    }
+
+    /// A thread looks up a stamped name that it emptied and closed: it shall find it empty, also where the RELEASE that
+    /// publishes that has not come yet.
+    pub(in crate::fs) fn publish_emptied(
+        &self,
+        state: &mut State,
+        request: Request,
+        dir: DirId,
+        name: &OsStr,
+    ) -> Result<()> {
+        let stamped = StampedName::parse(name);
+        let id = stamped.and_then(|stamped| state.docs.named(dir, &stamped));
+        let closed = |doc: &Doc| {
+            let edit = matches!(&doc.content, Content::Editing(draft) if draft.writers > 0 && draft.modified);
+            edit && doc.flushed.is_some() && doc.pid == request.tid
+        };
+        if let Some(id) = id
+            && state.docs.get(id).is_some_and(closed)
+        {
+            self.publish(state, id)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,4 @@
+//! Who calls, and under which names a session finds its handoffs (spec 4.3, 5).
+
+pub(super) mod aliases;
+pub(super) mod callers;
