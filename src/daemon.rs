@@ -11,7 +11,7 @@ use crate::quote::quoted;
 
 mod allocator;
 mod background;
-mod checks;
+mod backoff;
 mod control;
 mod descriptors;
 mod ending;
@@ -19,16 +19,16 @@ mod find;
 mod found;
 mod logging;
 mod mounts;
-mod patience;
 mod predecessor;
+mod preflight;
 mod rights;
 mod serve;
 mod supervise;
 mod supervised;
 
+pub use backoff::supervision;
 pub use control::{status, unmount};
 pub use find::{NoMount, only_mount};
-pub use patience::supervision;
 
 /// What was asked for could not be done: one line with the path, the cause and the cure. Ends the program
 /// with 1.
@@ -63,7 +63,7 @@ fn shown(path: &Path) -> String {
 /// The path as the kernel's table of mounts has it.
 #[must_use]
 pub fn resolved(mountpoint: &Path) -> PathBuf {
-    checks::resolve(mountpoint)
+    preflight::resolve(mountpoint)
 }
 
 /// Mounts. In the background this returns when the mount is usable; in the foreground when it has ended.

@@ -64,8 +64,8 @@ use crate::programs::{Programs, Role};
 use crate::retention::Retention;
 use crate::session::{Caller, Proc, Process, Resolver, Session, SystemProc};
 use crate::store::Store;
-use crate::store::beneath::Beneath;
 use crate::store::dir::DirStore;
+use crate::store::dirfd::Beneath;
 use crate::store::local::{Area, FirstLook, Local};
 
 pub use crate::store::first_mount::Adopt;

@@ -16,9 +16,9 @@ use std::time::SystemTime;
 use crate::error::{Error, Result};
 use crate::names::StampedName;
 
-pub mod beneath;
 pub mod dir;
 pub mod dir_kind;
+pub mod dirfd;
 pub mod first_mount;
 pub mod lease;
 pub mod local;
@@ -174,7 +174,7 @@ pub trait Store: Send + Sync {
     /// As [`Store::open`], with what is known of the file that was opened.
     fn open_known(&self, queue: &Path, name: &OsStr, access: Access) -> Result<(File, Meta)> {
         let file = self.open(queue, name, access)?;
-        let meta = beneath::stat_file(&file)?;
+        let meta = dirfd::stat_file(&file)?;
         Ok((file, meta))
     }
 
@@ -197,7 +197,7 @@ pub trait Store: Send + Sync {
     /// Sets both times of a stored file.
     fn set_times(&self, queue: &Path, name: &OsStr, time: SystemTime) -> Result<()> {
         let file = self.open(queue, name, Access::READ)?;
-        beneath::set_times(&file, Some(time), Some(time))
+        dirfd::set_times(&file, Some(time), Some(time))
     }
 
     /// Renames a pending handoff to `done` (or its next free suffix) and sets its times to `now` (spec 3.5);

@@ -9,14 +9,14 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::allocator::frugal;
-use super::{Failed, checks, found, logging, shown};
+use super::{Failed, found, logging, preflight, shown};
 use crate::config::{Config, Part};
 
 /// Starts the supervisor, which starts the daemon, and waits until the mount is usable.
 pub(super) fn start(config: &Config) -> Result<(), Failed> {
     // The daemon checks again for itself. Checking here first keeps a second `mount` from rotating the log
     // of the daemon that is running.
-    let place = checks::prepare(config)?;
+    let place = preflight::prepare(config)?;
     let log = logging::for_background(config, &place.mountpoint)?;
     // As it is now: a symbolic link that changes later must not lead a restart to another place.
     let mut config = config.clone();

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::found::Found;
 use super::mounts::{self, Manner, Mount, NotUnmounted, State};
-use super::{Failed, checks, shown};
+use super::{Failed, preflight, shown};
 use crate::names::PRIVATE;
 
 /// The virtual file in the root of every mount.
@@ -75,7 +75,7 @@ struct Aged {
 /// # Errors
 /// Nothing is mounted there, or it does not answer.
 pub fn status(mountpoint: &Path, json: bool) -> Result<(), Failed> {
-    let mountpoint = checks::resolve(mountpoint);
+    let mountpoint = preflight::resolve(mountpoint);
     let mount = mounted(&mountpoint)?;
     match mounts::probe(&mountpoint) {
         State::Usable => {}
@@ -108,14 +108,14 @@ pub fn status(mountpoint: &Path, json: bool) -> Result<(), Failed> {
 /// # Errors
 /// Nothing is mounted there, it is another user's, or the daemon does not end.
 pub fn unmount(mountpoint: &Path) -> Result<(), Failed> {
-    let mountpoint = checks::resolve(mountpoint);
+    let mountpoint = preflight::resolve(mountpoint);
     let mut done = false;
     // A supervisor may mount again between any two looks.
     for _ in 0..BETWEEN {
         let nothing = match mounted(&mountpoint) {
             Err(failed) => Some(failed),
-            Ok(_) if checks::is_dead(&mountpoint) => {
-                checks::clear_dead(&mountpoint)?;
+            Ok(_) if preflight::is_dead(&mountpoint) => {
+                preflight::clear_dead(&mountpoint)?;
                 done = true;
                 None
             }
@@ -220,7 +220,7 @@ fn unmount_live(mountpoint: &Path, mount: &Mount) -> Result<(), Failed> {
 }
 
 fn mounted(mountpoint: &Path) -> Result<Mount, Failed> {
-    let mount = mounts::at(mountpoint).map_err(|error| checks::cannot_list(&error))?;
+    let mount = mounts::at(mountpoint).map_err(|error| preflight::cannot_list(&error))?;
     mount.filter(Mount::is_ours).ok_or_else(|| {
         if let Ok(Some(above)) = mounts::ours_above(mountpoint) {
             let cause = "is not a mount of its own, but a part of one";

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::mounts::{self, Mount};
-use super::{Failed, checks, shown};
+use super::{Failed, preflight, shown};
 
 /// Why no mount is meant.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub enum NoMount {
 pub fn only_mount(command: &str) -> Result<PathBuf, NoMount> {
     let user = rustix::process::geteuid().as_raw();
     let mounts = mounts::of_user(user)
-        .map_err(|error: io::Error| NoMount::None(checks::cannot_list(&error)))?;
+        .map_err(|error: io::Error| NoMount::None(preflight::cannot_list(&error)))?;
     match mounts.as_slice() {
         [mount] => Ok(mount.point.clone()),
         [] => Err(NoMount::None(Failed::from_text(

@@ -17,10 +17,10 @@ use rustix::process::Resource;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
-use super::checks::{self, Place};
 use super::ending::{Ending, LOOK_EVERY};
 use super::mounts::{self, Manner, NotUnmounted, OwnMount};
 use super::predecessor::Predecessor;
+use super::preflight::{self, Place};
 use super::{Failed, descriptors, logging, report, rights, shown, supervised};
 use crate::clock::SystemClock;
 use crate::config::{Config, Part, Usage};
@@ -58,7 +58,7 @@ pub(super) fn serve(config: &Config) -> Result<(), Failed> {
         // Away from the terminal of whoever waits. Refused to the leader of a process group, who is away.
         let _ = rustix::process::setsid();
     }
-    let place = checks::prepare(config)?;
+    let place = preflight::prepare(config)?;
     settle();
 
     let mountpoint = place.mountpoint.clone();
@@ -171,7 +171,7 @@ fn open(config: &Config, place: Place) -> Result<(Arc<Fs>, Session<Adapter>), Fa
         })?;
         match Fs::open(directory, options.clone(), Arc::new(SystemClock)) {
             // A daemon whose mount has gone holds the lock until it has ended.
-            Err(OpenError::Locked { pid }) if !checks::is_ours(&mountpoint) => {
+            Err(OpenError::Locked { pid }) if !preflight::is_ours(&mountpoint) => {
                 predecessor.gives_way(pid)?;
             }
             opened => break opened.map_err(failed)?,

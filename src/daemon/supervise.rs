@@ -27,9 +27,9 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::background::own_program;
+use super::backoff::{Backoff, EARLY, MOST_EARLY, MOST_FAILED, PAUSE};
 use super::mounts::{self, OwnMount, State};
-use super::patience::{EARLY, MOST_EARLY, MOST_FAILED, PAUSE, Patience};
-use super::{Failed, checks, logging, report, serve, shown};
+use super::{Failed, logging, preflight, report, serve, shown};
 use crate::config::{Config, Part, Past};
 
 mod stuck;
@@ -53,7 +53,7 @@ pub(super) fn supervise(config: &Config, daemon: Option<i32>) -> Result<(), Fail
         config: config.clone(),
         signals,
         told_to_end: false,
-        patience: Patience::default(),
+        backoff: Backoff::default(),
     };
     let first = match daemon {
         Some(pid) => Daemon::that_started_me(pid, &config.mountpoint),
@@ -148,7 +148,7 @@ struct Supervisor {
     signals: UnixStream,
     /// By a signal.
     told_to_end: bool,
-    patience: Patience,
+    backoff: Backoff,
 }
 
 impl Supervisor {
@@ -214,7 +214,7 @@ impl Supervisor {
         }
     }
 
-    /// Mounts again, with patience. None: another has mounted here meanwhile, or nobody wants it any more.
+    /// Mounts again, with growing pauses. None: another has mounted here meanwhile, or nobody wants it any more.
     fn start_again(&mut self, death: &Death) -> Result<Option<Daemon>, Failed> {
         self.config.past = Past {
             restarts: self.config.past.restarts + 1,
@@ -226,7 +226,7 @@ impl Supervisor {
             death.lived.as_secs_f64(),
             shown(&self.config.mountpoint)
         );
-        let mut pause = self.patience.died(death.lived);
+        let mut pause = self.backoff.died(death.lived);
         let mut reason = format!(
             "{MOST_EARLY} daemons in a row died within {} s, the last one: {}",
             EARLY.as_secs(),
@@ -260,7 +260,7 @@ impl Supervisor {
             }
             log::error!("mounting again failed: {error}");
             reason = format!("{MOST_FAILED} starts in a row failed, the last one: {error}");
-            pause = self.patience.start_failed();
+            pause = self.backoff.start_failed();
         }
     }
 
@@ -377,9 +377,9 @@ impl Supervisor {
     fn clear(&self) -> bool {
         let mountpoint = &self.config.mountpoint;
         let mut found = false;
-        while checks::is_dead(mountpoint) {
+        while preflight::is_dead(mountpoint) {
             found = true;
-            if let Err(error) = checks::clear_dead(mountpoint) {
+            if let Err(error) = preflight::clear_dead(mountpoint) {
                 log::error!("{error}");
                 break;
             }
@@ -389,7 +389,7 @@ impl Supervisor {
 
     fn is_served(&self) -> bool {
         let mountpoint = &self.config.mountpoint;
-        checks::is_ours(mountpoint) && mounts::probe(mountpoint) == State::Usable
+        preflight::is_ours(mountpoint) && mounts::probe(mountpoint) == State::Usable
     }
 
     fn failed(&self, cause: &str) -> Failed {

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
-use super::beneath::{self, Beneath};
+use super::dirfd::{self, Beneath};
 use super::{Access, Change, Changes, DraftFile, Entry, Meta, Store, Watch, What, first_free};
 use crate::error::Result;
 use crate::names::StampedName;
@@ -46,19 +46,19 @@ impl DirStore {
 
 impl Store for DirStore {
     fn list(&self, queue: &Path) -> Result<Vec<Entry>> {
-        beneath::names(self.root.dir(queue)?)
+        dirfd::names(self.root.dir(queue)?)
     }
 
     fn stat(&self, queue: &Path, name: &OsStr) -> Result<Meta> {
-        beneath::stat(self.root.dir(queue)?, name)
+        dirfd::stat(self.root.dir(queue)?, name)
     }
 
     fn open(&self, queue: &Path, name: &OsStr, access: Access) -> Result<File> {
-        beneath::open(self.root.dir(queue)?, name, access)
+        dirfd::open(self.root.dir(queue)?, name, access)
     }
 
     fn open_known(&self, queue: &Path, name: &OsStr, access: Access) -> Result<(File, Meta)> {
-        beneath::open_known(self.root.dir(queue)?, name, access)
+        dirfd::open_known(self.root.dir(queue)?, name, access)
     }
 
     fn publish(
@@ -69,18 +69,18 @@ impl Store for DirStore {
     ) -> Result<StampedName> {
         let dir = self.root.dir(queue)?;
         first_free(name, |candidate| {
-            beneath::rename_new(draft.dir.fd(), draft.name, &dir, &candidate.to_os_string())
+            dirfd::rename_new(draft.dir.fd(), draft.name, &dir, &candidate.to_os_string())
         })
     }
 
     fn replace(&self, draft: DraftFile<'_>, queue: &Path, name: &OsStr) -> Result<()> {
         let dir = self.root.dir(queue)?;
-        if beneath::exchange(draft.dir.fd(), draft.name, &dir, name)? {
+        if dirfd::exchange(draft.dir.fd(), draft.name, &dir, name)? {
             return Ok(());
         }
         // No exchange here. A second name for the old version keeps it; the rename is atomic all the same.
         let aside = OsString::from(".handoff-fs-aside");
-        let _ = beneath::unlink(draft.dir.fd(), &aside);
+        let _ = dirfd::unlink(draft.dir.fd(), &aside);
         rustix::fs::linkat(
             &dir,
             name,
@@ -88,12 +88,12 @@ impl Store for DirStore {
             &aside,
             rustix::fs::AtFlags::empty(),
         )?;
-        beneath::rename(draft.dir.fd(), draft.name, &dir, name)?;
-        beneath::rename(draft.dir.fd(), &aside, draft.dir.fd(), draft.name)
+        dirfd::rename(draft.dir.fd(), draft.name, &dir, name)?;
+        dirfd::rename(draft.dir.fd(), &aside, draft.dir.fd(), draft.name)
     }
 
     fn rename(&self, from: (&Path, &OsStr), to: (&Path, &OsStr)) -> Result<()> {
-        beneath::rename_new(self.root.dir(from.0)?, from.1, self.root.dir(to.0)?, to.1)
+        dirfd::rename_new(self.root.dir(from.0)?, from.1, self.root.dir(to.0)?, to.1)
     }
 
     fn consume(
@@ -107,18 +107,18 @@ impl Store for DirStore {
         let name = name.to_os_string();
         // The times first: a `_done` file with an old mtime would expire too early, and a crash in between
         // leaves a pending handoff that is delivered again.
-        beneath::set_times_of(&dir, &name, now)?;
+        dirfd::set_times_of(&dir, &name, now)?;
         first_free(done, |candidate| {
-            beneath::rename_new(&dir, &name, &dir, &candidate.to_os_string())
+            dirfd::rename_new(&dir, &name, &dir, &candidate.to_os_string())
         })
     }
 
     fn set_times(&self, queue: &Path, name: &OsStr, time: SystemTime) -> Result<()> {
-        beneath::set_times_of(self.root.dir(queue)?, name, time)
+        dirfd::set_times_of(self.root.dir(queue)?, name, time)
     }
 
     fn remove(&self, queue: &Path, name: &OsStr) -> Result<()> {
-        beneath::unlink(self.root.dir(queue)?, name)
+        dirfd::unlink(self.root.dir(queue)?, name)
     }
 
     fn sync(&self, queue: &Path) -> Result<()> {

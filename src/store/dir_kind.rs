@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, StatxFlags};
 
-use super::beneath::{self, Beneath, Dir};
+use super::dirfd::{self, Beneath, Dir};
 use super::first_mount::is_hidden;
 use crate::error::{Error, Result};
 use crate::names::Archives;
@@ -44,7 +44,7 @@ pub(super) fn why_ordinary(
     if mount_of(&dir)? != mount_of(&root.dir(Path::new(""))?)? {
         return Ok(Some(Why::Elsewhere));
     }
-    match beneath::stat(&dir, OsStr::new(GIT)) {
+    match dirfd::stat(&dir, OsStr::new(GIT)) {
         // A directory, or the file of a worktree or submodule.
         Ok(_) => Ok(Some(Why::Git)),
         Err(Error::NotFound | Error::AccessDenied) => Ok(None),

@@ -26,7 +26,7 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 use rustix::fs::{AtFlags, Mode};
 
-use super::beneath::{self, Beneath, Dir};
+use super::dirfd::{self, Beneath, Dir};
 use super::first_mount::FirstMount;
 use super::open_error::OpenError;
 use super::{Access, Kind, Meta, mountpoint, private};
@@ -233,7 +233,7 @@ impl Local {
 
     /// Makes a new file.
     pub fn create(&self, area: Area, queue: &Path, name: &OsStr, mode: u32) -> Result<File> {
-        self.with_room(|| self.within(area, queue, |dir| beneath::create(dir, name, mode)))
+        self.with_room(|| self.within(area, queue, |dir| dirfd::create(dir, name, mode)))
     }
 
     /// Does something in an area's directory, made where missing; once more where the one that was kept open turns out to have
@@ -261,18 +261,18 @@ impl Local {
         name: &OsStr,
         access: Access,
     ) -> Result<File> {
-        beneath::open(self.dir(area, queue)?, name, access)
+        dirfd::open(self.dir(area, queue)?, name, access)
     }
 
     /// What is known of a file.
     pub fn stat(&self, area: Area, queue: &Path, name: &OsStr) -> Result<Meta> {
-        beneath::stat(self.dir(area, queue)?, name)
+        dirfd::stat(self.dir(area, queue)?, name)
     }
 
     /// Everything in an area's directory of a queue; nothing where there is no such directory.
     pub fn list(&self, area: Area, queue: &Path) -> Result<Vec<(OsString, Meta)>> {
         match self.dir(area, queue) {
-            Ok(dir) => beneath::list(dir),
+            Ok(dir) => dirfd::list(dir),
             Err(Error::NotFound) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
@@ -296,21 +296,19 @@ impl Local {
 
     /// Removes a file.
     pub fn remove(&self, area: Area, queue: &Path, name: &OsStr) -> Result<()> {
-        beneath::unlink(self.dir(area, queue)?, name)
+        dirfd::unlink(self.dir(area, queue)?, name)
     }
 
     /// Renames a file, over whatever is there.
     pub fn rename(&self, from: (Area, &Path, &OsStr), to: (Area, &Path, &OsStr)) -> Result<()> {
         let old = self.dir(from.0, from.1)?;
-        self.within(to.0, to.1, |new| beneath::rename(&old, from.2, new, to.2))
+        self.within(to.0, to.1, |new| dirfd::rename(&old, from.2, new, to.2))
     }
 
     /// Renames a file unless something is there.
     pub fn rename_new(&self, from: (Area, &Path, &OsStr), to: (Area, &Path, &OsStr)) -> Result<()> {
         let old = self.dir(from.0, from.1)?;
-        self.within(to.0, to.1, |new| {
-            beneath::rename_new(&old, from.2, new, to.2)
-        })
+        self.within(to.0, to.1, |new| dirfd::rename_new(&old, from.2, new, to.2))
     }
 
     /// Gives a scratch file a second name as a draft.
@@ -376,9 +374,9 @@ impl Local {
             return Err(error);
         }
         let renamed = if replace {
-            beneath::rename(&old, from.1, &new, to.1)
+            dirfd::rename(&old, from.1, &new, to.1)
         } else {
-            beneath::rename_new(&old, from.1, &new, to.1)
+            dirfd::rename_new(&old, from.1, &new, to.1)
         };
         if let Err(error) = renamed {
             self.change_record(undo)?;
@@ -412,7 +410,7 @@ impl Local {
 }
 
 fn read_file(dir: &Dir<'_>, name: &OsStr) -> Result<Option<Vec<u8>>> {
-    match beneath::open(dir, name, Access::READ) {
+    match dirfd::open(dir, name, Access::READ) {
         Ok(mut file) => {
             let mut bytes = Vec::new();
             file.read_to_end(&mut bytes)?;

@@ -8,7 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use super::Access;
-use super::beneath::{self, Beneath};
+use super::dirfd::{self, Beneath};
 use crate::error::Result;
 use crate::names::PRIVATE;
 
@@ -17,7 +17,7 @@ const NOTE: &str = "mountpoint";
 /// Where it was mounted last; `None` if it was not, or if that cannot be told.
 pub fn last(root: &Beneath) -> Option<PathBuf> {
     let private = root.dir(Path::new(PRIVATE)).ok()?;
-    let mut note = beneath::open(&private, OsStr::new(NOTE), Access::READ).ok()?;
+    let mut note = dirfd::open(&private, OsStr::new(NOTE), Access::READ).ok()?;
     let mut path = Vec::new();
     note.read_to_end(&mut path).ok()?;
     Some(OsString::from_vec(path).into())
@@ -30,13 +30,13 @@ pub(super) fn note(root: &Beneath, mountpoint: &Path, durable: bool) -> Result<(
     }
     let private = root.dir(Path::new(PRIVATE))?;
     let new = OsStr::new("mountpoint.new");
-    let _ = beneath::unlink(&private, new);
-    let mut file = beneath::create(&private, new, 0o600)?;
+    let _ = dirfd::unlink(&private, new);
+    let mut file = dirfd::create(&private, new, 0o600)?;
     file.write_all(mountpoint.as_os_str().as_bytes())?;
     if durable {
         file.sync_all()?;
     }
-    beneath::rename(&private, new, &private, OsStr::new(NOTE))?;
+    dirfd::rename(&private, new, &private, OsStr::new(NOTE))?;
     if durable {
         rustix::fs::fsync(&private)?;
     }

@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::Kind;
-use super::beneath::{self, Beneath, Dir};
+use super::dirfd::{self, Beneath, Dir};
 use super::local::Area;
 use super::open_error::OpenError;
 use crate::error::{Error, Result};
@@ -19,9 +19,9 @@ use crate::error::{Error, Result};
 /// The private directory and its parts must be directories, and nobody else's: whoever owns one, or may write to it, could
 /// put in it what is published next.
 pub(super) fn check(root: &Beneath, private: &Dir<'_>) -> std::result::Result<(), OpenError> {
-    let backing = beneath::stat_file(root.dir(Path::new(""))?)?;
+    let backing = dirfd::stat_file(root.dir(Path::new(""))?)?;
     let me = rustix::process::geteuid().as_raw();
-    let meta = beneath::stat_file(private)?;
+    let meta = dirfd::stat_file(private)?;
     if meta.uid != me && meta.uid != backing.uid {
         return Err(OpenError::Foreign { uid: meta.uid });
     }
@@ -31,7 +31,7 @@ pub(super) fn check(root: &Beneath, private: &Dir<'_>) -> std::result::Result<()
     }
     for part in Area::PARTS {
         let name = OsStr::new(part);
-        match beneath::stat(private, name) {
+        match dirfd::stat(private, name) {
             Ok(meta) if meta.kind == Kind::Directory => {}
             Err(Error::NotFound) => {}
             Ok(_) => return Err(OpenError::Part(name.to_owned())),
@@ -48,7 +48,7 @@ const LOCK: &str = "lock";
 pub(super) fn lock(private: &Dir<'_>) -> std::result::Result<File, OpenError> {
     let name = OsStr::new(LOCK);
     // Looked at before it is opened: that alone would do something to a device.
-    match beneath::stat(private, name) {
+    match dirfd::stat(private, name) {
         Ok(meta) if meta.kind != Kind::File => {
             return Err(OpenError::Part(name.to_owned()));
         }

@@ -9,8 +9,8 @@ use std::time::SystemTime;
 use handoff_fs::error::{Error, Result};
 use handoff_fs::names::StampedName;
 use handoff_fs::programs::Role;
-use handoff_fs::store::beneath::Beneath;
 use handoff_fs::store::dir::DirStore;
+use handoff_fs::store::dirfd::Beneath;
 use handoff_fs::store::{Access, Changes, DraftFile, Entry, Meta, Store, Watch};
 use parking_lot::Mutex;
 

@@ -14,8 +14,8 @@ use handoff_fs::error::Result;
 use handoff_fs::fs::{Fs, NodeId, Options, Request};
 use handoff_fs::names::StampedName;
 use handoff_fs::session::SystemProc;
-use handoff_fs::store::beneath::Beneath;
 use handoff_fs::store::dir::DirStore;
+use handoff_fs::store::dirfd::Beneath;
 use handoff_fs::store::{Access, Changes, DraftFile, Entry, Meta, Store, Watch};
 use parking_lot::Mutex;
 

@@ -18,8 +18,8 @@ use handoff_fs::fs::{Fs, OpenError, Options};
 use handoff_fs::fuse::Adapter;
 use handoff_fs::session::SystemProc;
 use handoff_fs::store::Store;
-use handoff_fs::store::beneath::Beneath;
 use handoff_fs::store::dir::DirStore;
+use handoff_fs::store::dirfd::Beneath;
 use rustix::mount::UnmountFlags;
 use tempfile::TempDir;
 

@@ -11,8 +11,8 @@ use handoff_fs::clock::Clock;
 use handoff_fs::error::Error;
 use handoff_fs::fs::{Fs, HandleId, NodeId, OpenError, Options, Outcome, Request, SetAttr};
 use handoff_fs::session::Proc;
-use handoff_fs::store::beneath::Beneath;
 use handoff_fs::store::dir::DirStore;
+use handoff_fs::store::dirfd::Beneath;
 
 use crate::disk::Disk;
 use crate::ledger::{DocId, Ledger};

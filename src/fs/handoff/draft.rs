@@ -11,7 +11,7 @@ use crate::fs::inode::dirs::DirId;
 use crate::fs::{Fork, Fs, Promised, Request, State, Vacation};
 use crate::names::{Slug, StampedName};
 use crate::session::Caller;
-use crate::store::beneath::{self, stat_file};
+use crate::store::dirfd::{self, stat_file};
 use crate::store::local::Area;
 use crate::store::{Access, Meta};
 
@@ -154,7 +154,7 @@ impl Fs {
         if copy {
             doc.copy_of = Some(Original::Handoff(old));
             if let Some(draft) = doc.draft()
-                && let Err(error) = self.local.with_room(|| beneath::copy(&file, &draft.file))
+                && let Err(error) = self.local.with_room(|| dirfd::copy(&file, &draft.file))
             {
                 self.drop_draft(state, new);
                 return Err(error);
@@ -202,7 +202,7 @@ impl Fs {
         };
         let admitted = self.admit(&file);
         let copied = admitted.and_then(|()| match copy {
-            true => self.local.with_room(|| beneath::copy(&stored, &file)),
+            true => self.local.with_room(|| dirfd::copy(&stored, &file)),
             false => Ok(()),
         });
         let ino = match copied.and_then(|()| stat_file(&file)) {

@@ -12,7 +12,7 @@ use crate::fs::inode::dirs::DirId;
 use crate::fs::inode::handles::Open;
 use crate::fs::{Fs, Promised, State};
 use crate::names::StampedName;
-use crate::store::beneath::{self, stat_file};
+use crate::store::dirfd::{self, stat_file};
 use crate::store::local::Area;
 use crate::store::{Access, DraftFile, Meta};
 
@@ -125,7 +125,7 @@ impl Fs {
             name = self.stays_as(state, dir, &name);
             written = Some(stat_file(&*draft.file)?.mtime);
             let now = Some(self.clock.now());
-            beneath::set_times(&*draft.file, now, now)?;
+            dirfd::set_times(&*draft.file, now, now)?;
         }
         let name = self.move_draft((Area::Drafts, path), &reserved, ino, &name)?;
         state.docs.rename(id, dir, name.clone());
@@ -388,7 +388,7 @@ impl Fs {
             return;
         };
         if let Ok(file) = self.store.open(&path, name, Access::READ) {
-            let _ = beneath::set_times(&file, atime, mtime);
+            let _ = dirfd::set_times(&file, atime, mtime);
             self.touch(state, dir, name);
         }
     }

@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime};
 use crate::fs::inode::dirs::DirId;
 use crate::names::StampedName;
 use crate::session::Process;
-use crate::store::beneath::stat_file;
+use crate::store::dirfd::stat_file;
 use crate::store::local::{Area, Kept};
 
 /// A doc, for as long as anything refers to it.

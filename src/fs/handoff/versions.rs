@@ -10,7 +10,7 @@ use parking_lot::MutexGuard;
 use crate::error::{Error, Result};
 use crate::fs::handoff::table::{Content, DocId, Version};
 use crate::fs::{Fs, State};
-use crate::store::beneath::stat_file;
+use crate::store::dirfd::stat_file;
 use crate::store::local::{Area, Kept};
 use crate::store::{Access, DraftFile, Meta};
 

@@ -14,7 +14,7 @@ use crate::fs::queue::strays::is_finished_at_mount;
 use crate::fs::resolve::name::Object;
 use crate::fs::{Fs, State};
 use crate::names::{self, StampedName};
-use crate::store::beneath::{self, Beneath, stat_file};
+use crate::store::dirfd::{self, Beneath, stat_file};
 use crate::store::first_mount::{is_hidden, is_stray};
 use crate::store::local::Area;
 use crate::store::{Access, DraftFile, Kind, Meta};
@@ -40,7 +40,7 @@ impl Fs {
         let mut seen = 0;
         while let Some(dir) = dirs.get(seen).cloned() {
             seen += 1;
-            let entries = covered.dir(&dir).and_then(beneath::list);
+            let entries = covered.dir(&dir).and_then(dirfd::list);
             let entries = entries.unwrap_or_else(|error| {
                 log::warn!("{}: cannot be read ({error})", self.shown(&dir));
                 left.push(dir.clone());
@@ -75,7 +75,7 @@ impl Fs {
     /// Moves one file; false if it is to stay for now.
     fn take_in_one(&self, covered: &Beneath, queue: &Path, name: &OsStr) -> Result<bool> {
         let from = covered.dir(queue)?;
-        let (file, meta) = beneath::open_known(&from, name, Access::READ)?;
+        let (file, meta) = dirfd::open_known(&from, name, Access::READ)?;
         let finished = |file: &File, meta: &Meta| {
             is_finished_at_mount(file, meta, Instant::now(), self.clock.now())
         };
@@ -102,7 +102,7 @@ impl Fs {
                 let Some(copied) = copied? else {
                     return Ok(false);
                 };
-                beneath::unlink(&from, name)?;
+                dirfd::unlink(&from, name)?;
                 copied
             }
             moved => moved?,
@@ -128,8 +128,8 @@ impl Fs {
         let _ = self.local.remove(Area::Scratch, queue, part);
         let copy = self.local.create(Area::Scratch, queue, part, meta.mode)?;
         let publish = || {
-            beneath::copy(file, &copy)?;
-            beneath::set_times(&copy, Some(meta.atime), Some(meta.mtime))?;
+            dirfd::copy(file, &copy)?;
+            dirfd::set_times(&copy, Some(meta.atime), Some(meta.mtime))?;
             copy.sync_all()?;
             if !whole()? {
                 return Ok(None);

@@ -16,7 +16,7 @@ use crate::fs::inode::handles::Open;
 use crate::fs::inode::table::What;
 use crate::fs::inode::types::{Answer, Handle};
 use crate::fs::{Fs, Request, State};
-use crate::store::beneath::{self, stat_file};
+use crate::store::dirfd::{self, stat_file};
 use crate::store::local::Area;
 
 impl Fs {
@@ -119,7 +119,7 @@ impl Fs {
         self.local.with_room(|| {
             while done < data.len() {
                 let at = at.map(|at| at.saturating_add(done as u64));
-                done += beneath::write(file, &data[done..], at)?;
+                done += dirfd::write(file, &data[done..], at)?;
             }
             Ok(())
         })

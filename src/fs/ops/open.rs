@@ -22,7 +22,7 @@ use crate::fs::resolve::scratch::area_for;
 use crate::fs::{Fs, Request, State};
 use crate::names::{self, NameClass, Slug};
 use crate::session::Caller;
-use crate::store::beneath::stat_file;
+use crate::store::dirfd::stat_file;
 use crate::store::local::Area;
 
 impl Fs {

@@ -13,7 +13,7 @@ use crate::fs::pending::snapshot::PENDING_INO;
 use crate::fs::{Fs, State};
 use crate::names::{self, StampedName};
 use crate::store::Kind;
-use crate::store::beneath::stat_file;
+use crate::store::dirfd::stat_file;
 use crate::store::local::Area;
 
 /// What a directory listed when reading it began. 100,000 names take some five megabytes, for as long as it is open.

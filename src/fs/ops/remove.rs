@@ -16,7 +16,7 @@ use crate::fs::{Fs, Request, State, Vacation};
 use crate::names::{self, NameClass, StampedName};
 use crate::session::Caller;
 use crate::store::Kind;
-use crate::store::beneath::stat_file;
+use crate::store::dirfd::stat_file;
 use crate::store::first_mount::is_hidden;
 use crate::store::local::Area;
 

@@ -16,7 +16,7 @@ use crate::fs::inode::handles::Open;
 use crate::fs::inode::table::What;
 use crate::fs::inode::types::{Attr, Handle, NodeId, SetAttr};
 use crate::fs::{Fs, Request, State};
-use crate::store::beneath::{self, stat_file};
+use crate::store::dirfd::{self, stat_file};
 use crate::store::local::Area;
 use crate::store::{Access, Meta};
 
@@ -291,7 +291,7 @@ fn change(file: &File, set: &SetAttr) -> Result<()> {
         std::os::unix::fs::chown(&name, set.uid, set.gid)?;
     }
     if set.atime.is_some() || set.mtime.is_some() {
-        beneath::set_times(file, set.atime, set.mtime)?;
+        dirfd::set_times(file, set.atime, set.mtime)?;
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use crate::fs::{Fs, Promised, Request, State};
 use crate::names::{self, NameClass, Slug};
 use crate::programs::Role;
 use crate::session::Caller;
-use crate::store::beneath::stat_file;
+use crate::store::dirfd::stat_file;
 
 impl Fs {
     pub(in crate::fs) fn open_alias(

@@ -12,7 +12,7 @@ use crate::fs::resolve::name::Object;
 use crate::fs::{Fs, State};
 use crate::names::StampedName;
 use crate::store::Meta;
-use crate::store::beneath::stat_file;
+use crate::store::dirfd::stat_file;
 use crate::store::local::Area;
 
 /// The inode numbers of a handoff seen through an alias differ from those seen under its stamped name: else mv would

@@ -19,7 +19,7 @@ use crate::names::{self, NameClass, Slug};
 use crate::programs::Role;
 use crate::session::Caller;
 use crate::store::Access;
-use crate::store::beneath::{self, stat_file};
+use crate::store::dirfd::{self, stat_file};
 use crate::store::local::Area;
 
 /// Of how many readers of ordinary files it is remembered.
@@ -158,7 +158,7 @@ impl Fs {
             made.copy_of = Some(Original::Ordinary(dir, name.to_owned()));
         }
         if let (Some(old), Some(draft)) = (old, made.draft())
-            && let Err(error) = self.local.with_room(|| beneath::copy(&old, &draft.file))
+            && let Err(error) = self.local.with_room(|| dirfd::copy(&old, &draft.file))
         {
             self.drop_draft(state, doc);
             return Err(error);
@@ -227,7 +227,7 @@ impl Fs {
             file => file?,
         };
         let copied = self.admit(&file).and_then(|()| match copy {
-            true => self.local.with_room(|| beneath::copy(&old, &file)),
+            true => self.local.with_room(|| dirfd::copy(&old, &file)),
             false => Ok(()),
         });
         let ino = match copied.and_then(|()| stat_file(&file)) {

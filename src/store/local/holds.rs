@@ -11,7 +11,7 @@ use super::{Area, Local};
 use crate::error::{Error, Result};
 use crate::names::StampedName;
 use crate::store::first_mount::is_hidden;
-use crate::store::{Kind, beneath};
+use crate::store::{Kind, dirfd};
 
 /// Which handoffs count.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,7 +61,7 @@ impl Local {
     fn has_handoff(&self, area: Area, path: &Path, counts: Counts) -> Result<bool> {
         let mut left: Vec<PathBuf> = vec![path.to_owned()];
         while let Some(dir) = left.pop() {
-            let entries = match self.root.dir(&area.path(&dir)).and_then(beneath::names) {
+            let entries = match self.root.dir(&area.path(&dir)).and_then(dirfd::names) {
                 // Gone meanwhile, or nobody may read it: nothing of it was ever delivered.
                 Err(Error::NotFound | Error::NotDirectory | Error::AccessDenied) => continue,
                 entries => entries?,

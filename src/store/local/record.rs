@@ -9,8 +9,8 @@ use super::{Area, Local, read_file};
 use crate::error::{Error, Result};
 use crate::names::{self, Archives, PRIVATE, StampedName};
 use crate::retention::Retention;
-use crate::store::beneath::{self, Beneath, Dir};
 use crate::store::dir_kind::{self, Why};
+use crate::store::dirfd::{self, Beneath, Dir};
 use crate::store::first_mount::{Adopt, FirstMount, Read, is_hidden};
 use crate::store::open_error::OpenError;
 use crate::store::{Kind, Meta};
@@ -56,7 +56,7 @@ pub(super) fn read(
     look: FirstLook<'_>,
 ) -> std::result::Result<(Record, bool), OpenError> {
     let first_mount = OsStr::new("first-mount");
-    match beneath::stat(private, first_mount) {
+    match dirfd::stat(private, first_mount) {
         Ok(meta) if meta.kind != Kind::File => {
             return Err(OpenError::Part(first_mount.to_owned()));
         }
@@ -168,13 +168,13 @@ impl Local {
     pub(super) fn write_record(&self, record: &Record) -> Result<()> {
         let private = self.root.dir(Path::new(PRIVATE))?;
         let temporary = OsStr::new("first-mount.new");
-        let _ = beneath::unlink(&private, temporary);
-        let mut file = beneath::create(&private, temporary, 0o600)?;
+        let _ = dirfd::unlink(&private, temporary);
+        let mut file = dirfd::create(&private, temporary, 0o600)?;
         file.write_all(&record.now.to_bytes())?;
         if self.durable {
             file.sync_all()?;
         }
-        beneath::rename(&private, temporary, &private, OsStr::new("first-mount"))?;
+        dirfd::rename(&private, temporary, &private, OsStr::new("first-mount"))?;
         if self.durable {
             rustix::fs::fsync(&private)?;
         }
@@ -185,7 +185,7 @@ impl Local {
 /// Is anything called so? Where that cannot be told, it is.
 fn is_there(root: &Beneath, path: &Path) -> bool {
     let found = match (path.parent(), path.file_name()) {
-        (Some(parent), Some(name)) => root.dir(parent).and_then(|dir| beneath::stat(dir, name)),
+        (Some(parent), Some(name)) => root.dir(parent).and_then(|dir| dirfd::stat(dir, name)),
         _ => return true,
     };
     !matches!(found, Err(Error::NotFound | Error::NotDirectory))
@@ -263,7 +263,7 @@ fn upgrade(root: &Beneath, archives: &Archives, old: &FirstMount) -> Result<Firs
 /// `--adopt` at a later mount: ordinary text files of the root are handoffs from now on.
 fn adopt_root(root: &Beneath, record: &mut FirstMount) -> Result<bool> {
     let mut adopted = false;
-    for (name, meta) in beneath::list(root.dir(Path::new(""))?)? {
+    for (name, meta) in dirfd::list(root.dir(Path::new(""))?)? {
         if meta.kind == Kind::File && names::is_adoptable(&name) && record.adopt(name.as_ref()) {
             record.adopted += 1;
             adopted = true;
@@ -288,7 +288,7 @@ fn walk(
             false => dir_kind::why_ordinary(root, archives, &dir),
         };
         let listed = match why {
-            Ok(None) => root.dir(&dir).and_then(beneath::list),
+            Ok(None) => root.dir(&dir).and_then(dirfd::list),
             Ok(Some(Why::Git)) => {
                 record.make_ordinary(&dir);
                 continue;
@@ -331,6 +331,6 @@ fn is_directory(root: &Beneath, path: &Path) -> bool {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return false;
     };
-    let found = root.dir(parent).and_then(|dir| beneath::stat(dir, name));
+    let found = root.dir(parent).and_then(|dir| dirfd::stat(dir, name));
     found.is_ok_and(|meta| meta.kind == Kind::Directory)
 }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::{Area, Local};
 use crate::error::{Error, Result};
 use crate::retention::Retention;
-use crate::store::beneath::{self, stat_file};
+use crate::store::dirfd::{self, stat_file};
 
 /// Of one handoff so many replaced versions are kept, the latest.
 const VERSIONS: usize = 16;
@@ -43,13 +43,13 @@ impl Local {
         let dir = self.make_dir(area, queue)?;
         let (copy, name) = loop {
             let name = replaced_name(name, unique_nanos(now));
-            match beneath::create(&dir, &name, meta.mode) {
+            match dirfd::create(&dir, &name, meta.mode) {
                 Err(Error::Exists) => {}
                 copy => break (copy?, name),
             }
         };
-        let copied = beneath::copy(file, &copy).and_then(|()| {
-            beneath::set_times(&copy, Some(meta.atime), Some(meta.mtime))?;
+        let copied = dirfd::copy(file, &copy).and_then(|()| {
+            dirfd::set_times(&copy, Some(meta.atime), Some(meta.mtime))?;
             if self.durable {
                 copy.sync_all()?;
                 rustix::fs::fsync(&dir)?;
@@ -58,7 +58,7 @@ impl Local {
         });
         if let Err(error) = copied {
             // Half a version is none, and takes room that is wanted.
-            let _ = beneath::unlink(&dir, &name);
+            let _ = dirfd::unlink(&dir, &name);
             return Err(error);
         }
         if area == Area::Replaced {
@@ -97,7 +97,7 @@ impl Local {
         );
         loop {
             let kept = replaced_name(name, unique_nanos(now));
-            match beneath::rename_new(&old, file.2, &new, &kept) {
+            match dirfd::rename_new(&old, file.2, &new, &kept) {
                 Err(Error::Exists) => {}
                 Err(error) => return Err(error),
                 Ok(()) => {
@@ -111,7 +111,7 @@ impl Local {
     /// Removes all but the latest versions of the handoff that this one is of.
     fn drop_oldest_of(&self, queue: &Path, kept: &OsStr) {
         let of = version_of(kept).map(|(of, _)| of);
-        let listed = self.dir(Area::Replaced, queue).and_then(beneath::names);
+        let listed = self.dir(Area::Replaced, queue).and_then(dirfd::names);
         let mut versions: Vec<_> = listed
             .unwrap_or_default()
             .into_iter()
@@ -171,7 +171,7 @@ impl Local {
         let old = self.dir(Area::Backing, queue)?;
         loop {
             let kept = replaced_name(name, unique_nanos(now));
-            match beneath::rename_new(&old, name, &new, &kept) {
+            match dirfd::rename_new(&old, name, &new, &kept) {
                 Err(Error::Exists) => {}
                 done => return done.map(|()| kept),
             }

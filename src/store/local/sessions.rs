@@ -9,7 +9,7 @@ use super::{Area, Local};
 use crate::error::{Error, Result};
 use crate::names::PRIVATE;
 use crate::store::Kind;
-use crate::store::beneath::{self, Beneath};
+use crate::store::dirfd::{self, Beneath};
 
 /// The part of the private directory that holds them.
 pub(super) const SESSIONS: &str = "sessions";
@@ -19,7 +19,7 @@ impl Local {
     pub fn owned(&self) -> Result<Vec<Area>> {
         let sessions = match self.root.dir(&Path::new(PRIVATE).join(SESSIONS)) {
             Err(Error::NotFound) => return Ok(Vec::new()),
-            dir => beneath::names(dir?)?,
+            dir => dirfd::names(dir?)?,
         };
         let owner = |name: &OsStr| name.to_str()?.parse().ok();
         let owners = sessions.iter().filter_map(|entry| owner(&entry.name));
@@ -41,7 +41,7 @@ impl Local {
     /// Removes the directories of an area of which nothing is left.
     pub fn remove_empty_dirs(&self, area: Area) -> Result<()> {
         fn remove_below(root: &Beneath, path: &Path) -> Result<()> {
-            for entry in beneath::names(root.dir(path)?)? {
+            for entry in dirfd::names(root.dir(path)?)? {
                 if entry.kind == Kind::Directory {
                     remove_below(root, &path.join(&*entry.name))?;
                 }

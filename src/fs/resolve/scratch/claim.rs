@@ -13,7 +13,7 @@ use crate::fs::inode::table::{Node, What};
 use crate::fs::inode::types::NodeId;
 use crate::fs::{Fs, PROMISE, Request, State};
 use crate::store::Access;
-use crate::store::beneath::{self, stat_file};
+use crate::store::dirfd::{self, stat_file};
 use crate::store::local::Area;
 
 /// A thread that is about to look a name up again, to write its own file of it.
@@ -144,7 +144,7 @@ impl Fs {
         };
         // An open does not say the caller's umask.
         let file = self.local.create(own, &path, name, 0o600)?;
-        let copied = old.map_or(Ok(()), |old| beneath::copy(&old, &file));
+        let copied = old.map_or(Ok(()), |old| dirfd::copy(&old, &file));
         match copied.and_then(|()| stat_file(&file)) {
             Ok(meta) => {
                 state.scratch.add(own, dir, name);

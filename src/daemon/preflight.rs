@@ -14,7 +14,7 @@ use super::{Failed, control, rights, shown};
 use crate::config::{self, Config};
 use crate::error::Error;
 use crate::names::PRIVATE;
-use crate::store::beneath::{self, Beneath};
+use crate::store::dirfd::{self, Beneath};
 use crate::store::mountpoint;
 
 /// Mounts piled up at one place by repeated crashes; more than this is not cleared but reported.
@@ -97,7 +97,7 @@ fn refuse_to_cover(
             &io::Error::from_raw_os_error(error.errno()),
         )
     };
-    let is_empty = beneath::names(covered).map_err(failed)?.is_empty();
+    let is_empty = dirfd::names(covered).map_err(failed)?.is_empty();
     let directory = directory
         .try_clone()
         .map_err(|error| cannot("be opened", backing, &error))?;

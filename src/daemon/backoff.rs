@@ -31,12 +31,12 @@ pub fn supervision() -> String {
 
 /// How many failures in a row there were, by their kind, and what is to be done about the last one.
 #[derive(Debug, Default)]
-pub(super) struct Patience {
+pub(super) struct Backoff {
     early_deaths: u32,
     failed_starts: u32,
 }
 
-impl Patience {
+impl Backoff {
     /// A daemon has died after serving for so long. How long to wait before the next; none: no next.
     pub(super) fn died(&mut self, lived: Duration) -> Option<Duration> {
         self.failed_starts = 0;
@@ -65,36 +65,36 @@ mod tests {
     /// spec 8.3b: whoever dies after a while is replaced at once, however often.
     #[test]
     fn late_deaths_are_no_failures() {
-        let mut patience = Patience::default();
+        let mut backoff = Backoff::default();
         for _ in 0..1000 {
-            assert_eq!(patience.died(EARLY), Some(Duration::ZERO));
+            assert_eq!(backoff.died(EARLY), Some(Duration::ZERO));
         }
     }
 
     /// spec 8.3b: within a second there is a mount again, until there have been too many deaths in a row.
     #[test]
     fn early_deaths_are_replaced_until_there_are_too_many() {
-        let mut patience = Patience::default();
+        let mut backoff = Backoff::default();
         for n in 1..MOST_EARLY {
-            let pause = patience.died(Duration::ZERO).unwrap();
+            let pause = backoff.died(Duration::ZERO).unwrap();
             assert_eq!(pause.is_zero(), n <= EARLY_AT_ONCE, "{n}");
             assert!(pause <= PAUSE);
         }
-        assert_eq!(patience.died(Duration::ZERO), None);
-        assert_eq!(patience.died(EARLY), Some(Duration::ZERO));
-        assert_eq!(patience.died(Duration::ZERO), Some(Duration::ZERO));
+        assert_eq!(backoff.died(Duration::ZERO), None);
+        assert_eq!(backoff.died(EARLY), Some(Duration::ZERO));
+        assert_eq!(backoff.died(Duration::ZERO), Some(Duration::ZERO));
     }
 
     /// spec 8.3b
     #[test]
     fn failed_starts_have_longer_and_longer_pauses() {
-        let mut patience = Patience::default();
-        let pauses: Vec<_> = std::iter::from_fn(|| patience.start_failed()).collect();
+        let mut backoff = Backoff::default();
+        let pauses: Vec<_> = std::iter::from_fn(|| backoff.start_failed()).collect();
         assert_eq!(pauses.len(), 6);
         assert!(pauses.windows(2).all(|two| two[1] == two[0] * 2));
         assert_eq!(pauses.iter().sum::<Duration>(), Duration::from_millis(6300));
         // One that has served is a success.
-        assert!(patience.died(Duration::ZERO).is_some());
-        assert_eq!(patience.start_failed(), Some(PAUSE));
+        assert!(backoff.died(Duration::ZERO).is_some());
+        assert_eq!(backoff.start_failed(), Some(PAUSE));
     }
 }
