@@ -11,7 +11,7 @@ use crate::fs::inode::dirs::DirId;
 use crate::fs::inode::table::What;
 use crate::fs::inode::types::Entry;
 use crate::fs::pending::snapshot::{Item, Plan};
-use crate::fs::queue::cache::Known;
+use crate::fs::queue::cache::CacheEntry;
 use crate::fs::queue::stat::Unread;
 use crate::fs::{Fs, Request, State};
 use crate::names::StampedName;
@@ -127,7 +127,7 @@ impl Fs {
             .filter(|(of, _)| *of == dir)
             .map(|(_, name)| name.as_os_str())
             .collect();
-        let wanted = |state: &State, wants: fn(&Known) -> bool| -> Vec<Arc<OsStr>> {
+        let wanted = |state: &State, wants: fn(&CacheEntry) -> bool| -> Vec<Arc<OsStr>> {
             let pending = state.index.pending(dir);
             let pending = pending.filter(|(_, it)| !it.is_left_out() && wants(&it.known));
             let names = pending.map(|(name, _)| name);

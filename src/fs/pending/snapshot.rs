@@ -19,7 +19,7 @@ use crate::delivery::Delivered;
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::inode::dirs::DirId;
-use crate::fs::queue::cache::Known;
+use crate::fs::queue::cache::CacheEntry;
 use crate::merge::{self, Layout, Piece};
 use crate::names::{Stamp, StampedName};
 use crate::session::{Process, Session};
@@ -57,7 +57,7 @@ impl Item {
         stamp: Stamp,
         shown: &OsStr,
         stays_as: &OsStr,
-        known: &Known,
+        known: &CacheEntry,
         written: DateTime<FixedOffset>,
     ) -> Item {
         let mut item = Item {

@@ -15,7 +15,7 @@ use crate::store::{Kind, Meta, Watch};
 
 /// One name of a queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::fs) struct Known {
+pub(in crate::fs) struct CacheEntry {
     pub(in crate::fs) mtime: SystemTime,
     pub(in crate::fs) ino: u64,
     pub(in crate::fs) size: u64,
@@ -30,9 +30,9 @@ pub(in crate::fs) struct Known {
     pub(super) looked: bool,
 }
 
-impl Known {
-    pub(super) fn unlooked(kind: Kind) -> Known {
-        Known {
+impl CacheEntry {
+    pub(super) fn unlooked(kind: Kind) -> CacheEntry {
+        CacheEntry {
             mtime: SystemTime::UNIX_EPOCH,
             ino: 0,
             size: 0,
@@ -45,9 +45,9 @@ impl Known {
     }
 }
 
-pub(super) fn known(meta: &Meta) -> Known {
+pub(super) fn known(meta: &Meta) -> CacheEntry {
     let since = meta.ctime.duration_since(SystemTime::UNIX_EPOCH);
-    Known {
+    CacheEntry {
         mtime: meta.mtime,
         ino: meta.ino,
         size: meta.size,
@@ -59,8 +59,8 @@ pub(super) fn known(meta: &Meta) -> Known {
     }
 }
 
-pub(super) fn same(old: &Known, new: &Known) -> bool {
-    let of = |known: &Known| Known {
+pub(super) fn same(old: &CacheEntry, new: &CacheEntry) -> bool {
+    let of = |known: &CacheEntry| CacheEntry {
         newline: None,
         ours: false,
         ..*known
@@ -81,12 +81,12 @@ pub(in crate::fs) struct Index {
 
 impl Index {
     /// The names of a loaded queue: first what is not pending, then what is, each in order.
-    pub(in crate::fs) fn names(&self, dir: DirId) -> impl Iterator<Item = (&OsStr, &Known)> {
+    pub(in crate::fs) fn names(&self, dir: DirId) -> impl Iterator<Item = (&OsStr, &CacheEntry)> {
         self.queues.get(&dir).into_iter().flat_map(Queue::iter)
     }
 
     /// The directories of a loaded queue.
-    pub(super) fn dirs(&self, dir: DirId) -> impl Iterator<Item = (&OsStr, &Known)> {
+    pub(super) fn dirs(&self, dir: DirId) -> impl Iterator<Item = (&OsStr, &CacheEntry)> {
         self.queues.get(&dir).into_iter().flat_map(Queue::dirs)
     }
 
@@ -121,7 +121,7 @@ impl Index {
         self.queues.values().map(Queue::len).sum()
     }
 
-    pub(in crate::fs) fn get(&self, dir: DirId, name: &OsStr) -> Option<&Known> {
+    pub(in crate::fs) fn get(&self, dir: DirId, name: &OsStr) -> Option<&CacheEntry> {
         self.queues.get(&dir)?.get(name)
     }
 
@@ -130,7 +130,7 @@ impl Index {
         self.queues.get(&dir)?.key(name).cloned()
     }
 
-    pub(super) fn get_mut(&mut self, dir: DirId, name: &OsStr) -> Option<&mut Known> {
+    pub(super) fn get_mut(&mut self, dir: DirId, name: &OsStr) -> Option<&mut CacheEntry> {
         self.queues.get_mut(&dir)?.get_mut(name)
     }
 
@@ -181,7 +181,7 @@ impl Index {
         dir: DirId,
         last: Option<&OsStr>,
         count: usize,
-    ) -> Vec<(Arc<OsStr>, Option<Known>)> {
+    ) -> Vec<(Arc<OsStr>, Option<CacheEntry>)> {
         let queue = self.queues.get(&dir);
         queue.map_or(Vec::new(), |queue| queue.after(last, count))
     }
@@ -217,7 +217,7 @@ impl Index {
             return false;
         }
         queue.remove(from);
-        let known = Known {
+        let known = CacheEntry {
             ours: true,
             ..known(meta)
         };
@@ -226,7 +226,7 @@ impl Index {
         true
     }
 
-    pub(super) fn set(&mut self, dir: DirId, name: &OsStr, known: Option<Known>) {
+    pub(super) fn set(&mut self, dir: DirId, name: &OsStr, known: Option<CacheEntry>) {
         let Some(queue) = self.queues.get_mut(&dir) else {
             return;
         };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::fs::inode::dirs::DirId;
 use crate::fs::pending::snapshot::Item;
-use crate::fs::queue::cache::{Known, same};
+use crate::fs::queue::cache::{CacheEntry, same};
 use crate::fs::queue::strays::Still;
 use crate::names::StampedName;
 use crate::store::{Kind, Watch};
@@ -18,7 +18,7 @@ use crate::store::{Kind, Watch};
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     /// All but what is pending. A name is shared with whoever else keeps it, here and in the maps below.
-    others: BTreeMap<Arc<OsStr>, Known>,
+    others: BTreeMap<Arc<OsStr>, CacheEntry>,
     /// The regular files with the name of a pending handoff.
     pending: BTreeMap<Arc<OsStr>, Pending>,
     /// Which of the others are directories.
@@ -28,14 +28,14 @@ pub(super) struct Queue {
     pub(super) still: HashMap<OsString, Still>,
     /// The path of this queue as seen from those whose merges it is part of.
     prefixes: Vec<(DirId, PathBuf)>,
-    listed: Vec<(Arc<OsStr>, Known)>,
+    listed: Vec<(Arc<OsStr>, CacheEntry)>,
     listed_pending: Vec<(Arc<OsStr>, Pending)>,
 }
 
 /// A name that is pending.
 #[derive(Debug)]
 pub(in crate::fs) struct Pending {
-    pub(in crate::fs) known: Known,
+    pub(in crate::fs) known: CacheEntry,
     /// What merges show of it, by the queue whose merge it is; only if it becomes, once it is consumed, what its name says.
     items: Vec<(DirId, Arc<Item>)>,
 }
@@ -49,7 +49,7 @@ impl Queue {
     }
 
     /// Adds a name to those of a new queue, which [`Queue::listed`] takes in.
-    pub(super) fn add_listed(&mut self, name: Arc<OsStr>, pending: bool, known: Known) {
+    pub(super) fn add_listed(&mut self, name: Arc<OsStr>, pending: bool, known: CacheEntry) {
         match known.kind {
             Kind::File if pending => {
                 let items = Vec::new();
@@ -72,7 +72,7 @@ impl Queue {
             .collect();
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&OsStr, &Known)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&OsStr, &CacheEntry)> {
         let pending = self.pending.iter().map(|(name, it)| (&**name, &it.known));
         let others = self.others.iter().map(|(name, known)| (&**name, known));
         others.chain(pending)
@@ -82,7 +82,7 @@ impl Queue {
         &self.pending
     }
 
-    pub(super) fn dirs(&self) -> impl Iterator<Item = (&OsStr, &Known)> {
+    pub(super) fn dirs(&self) -> impl Iterator<Item = (&OsStr, &CacheEntry)> {
         let dirs = self.dirs.iter().map(|name| &**name);
         dirs.filter_map(|name| Some((name, self.others.get(name)?)))
     }
@@ -98,13 +98,13 @@ impl Queue {
         other.or_else(pending)
     }
 
-    pub(super) fn get(&self, name: &OsStr) -> Option<&Known> {
+    pub(super) fn get(&self, name: &OsStr) -> Option<&CacheEntry> {
         let pending = || self.pending.get(name).map(|it| &it.known);
         self.others.get(name).or_else(pending)
     }
 
     /// What is known of a name, to be changed. What merges show of it is to be made anew.
-    pub(super) fn get_mut(&mut self, name: &OsStr) -> Option<&mut Known> {
+    pub(super) fn get_mut(&mut self, name: &OsStr) -> Option<&mut CacheEntry> {
         if let Some(pending) = self.pending.get_mut(name) {
             pending.items.clear();
             return Some(&mut pending.known);
@@ -112,7 +112,7 @@ impl Queue {
         self.others.get_mut(name)
     }
 
-    pub(super) fn insert(&mut self, name: &OsStr, known: Known) {
+    pub(super) fn insert(&mut self, name: &OsStr, known: CacheEntry) {
         if let Some(old) = self.get_mut(name)
             && old.kind == known.kind
         {
@@ -136,7 +136,7 @@ impl Queue {
         }
     }
 
-    pub(super) fn remove(&mut self, name: &OsStr) -> Option<Known> {
+    pub(super) fn remove(&mut self, name: &OsStr) -> Option<CacheEntry> {
         self.still.remove(name);
         let known = self.others.remove(name);
         if known.is_some_and(|known| known.kind == Kind::Directory) {
@@ -159,7 +159,7 @@ impl Queue {
         &self,
         last: Option<&OsStr>,
         count: usize,
-    ) -> Vec<(Arc<OsStr>, Option<Known>)> {
+    ) -> Vec<(Arc<OsStr>, Option<CacheEntry>)> {
         let from = last.map_or(Bound::Unbounded, Bound::Excluded);
         let range = (from, Bound::Unbounded);
         let others = self.others.range::<OsStr, _>(range).take(count);
@@ -168,7 +168,7 @@ impl Queue {
         let mut both: Vec<_> = others.chain(pending).collect();
         both.sort_by_key(|(name, _)| *name);
         both.truncate(count);
-        let looked = |known: &Known| known.looked.then_some(*known);
+        let looked = |known: &CacheEntry| known.looked.then_some(*known);
         both.into_iter()
             .map(|(name, known)| (name.clone(), looked(known)))
             .collect()

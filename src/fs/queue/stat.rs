@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::fs::inode::dirs::DirId;
-use crate::fs::queue::cache::{Known, known};
+use crate::fs::queue::cache::{CacheEntry, known};
 use crate::fs::queue::sync::is_never_shown;
 use crate::fs::{Fs, State};
 use crate::parallel::in_two;
@@ -171,7 +171,7 @@ impl Fs {
                 let new = known(&meta);
                 if old.kind == new.kind {
                     let ours = old.ours && old.ino == new.ino;
-                    *old = Known { ours, ..new };
+                    *old = CacheEntry { ours, ..new };
                 } else {
                     state.index.set(dir, name, Some(new));
                 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::fs::inode::dirs::DirId;
-use crate::fs::queue::cache::Known;
+use crate::fs::queue::cache::CacheEntry;
 use crate::fs::queue::cache::known;
 use crate::fs::queue::names::Queue;
 use crate::fs::queue::retry::Seen;
@@ -34,7 +34,7 @@ pub(super) struct Still {
 }
 
 impl Still {
-    fn new(known: &Known, since: Instant) -> Still {
+    fn new(known: &CacheEntry, since: Instant) -> Still {
         Still {
             ino: known.ino,
             size: known.size,
@@ -44,7 +44,7 @@ impl Still {
         }
     }
 
-    fn is(&self, known: &Known) -> bool {
+    fn is(&self, known: &CacheEntry) -> bool {
         (self.ino, self.size, self.mtime, self.ctime)
             == (known.ino, known.size, known.mtime, known.ctime)
     }
@@ -52,7 +52,7 @@ impl Still {
 
 impl Queue {
     /// A file was changed by somebody outside of the mount.
-    pub(super) fn turned_up(&mut self, name: &OsStr, known: &Known, at: Instant) {
+    pub(super) fn turned_up(&mut self, name: &OsStr, known: &CacheEntry, at: Instant) {
         let pending = known.kind == Kind::File && self.pending().contains_key(name);
         if pending && !self.still.get(name).is_some_and(|still| still.is(known)) {
             let still = Still::new(known, at);
@@ -65,7 +65,7 @@ impl Queue {
     pub(super) fn is_finished(
         &mut self,
         name: &OsStr,
-        known: &Known,
+        known: &CacheEntry,
         writers: Writers,
         at: Instant,
         listed: Option<SystemTime>,
@@ -96,7 +96,7 @@ pub(in crate::fs) fn is_finished_at_mount(
     Queue::default().is_finished(OsStr::new(""), &known(meta), writers, at, Some(now))
 }
 
-impl Known {
+impl CacheEntry {
     /// Was it last changed so long ago that nobody is writing it?
     fn is_old(&self, now: SystemTime) -> bool {
         let ctime = u64::try_from(self.ctime).map(Duration::from_nanos);
@@ -199,13 +199,13 @@ impl Fs {
 mod tests {
     use super::*;
 
-    fn file(size: u64, changed: SystemTime) -> Known {
+    fn file(size: u64, changed: SystemTime) -> CacheEntry {
         let since = changed.duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        Known {
+        CacheEntry {
             size,
             mtime: changed,
             ctime: i64::try_from(since.as_nanos()).unwrap(),
-            ..Known::unlooked(Kind::File)
+            ..CacheEntry::unlooked(Kind::File)
         }
     }
 

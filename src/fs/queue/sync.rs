@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::fs::inode::dirs::DirId;
-use crate::fs::queue::cache::{Known, known};
+use crate::fs::queue::cache::{CacheEntry, known};
 use crate::fs::queue::names::Queue;
 use crate::fs::queue::retry::{Ours, Seen};
 use crate::fs::{Fs, State};
@@ -32,7 +32,7 @@ pub(super) fn is_never_shown(name: &OsStr, kind: Kind) -> bool {
 }
 
 /// A real `pending.md` without a byte says nothing, and its name is the virtual file's (spec 3.6).
-pub(in crate::fs) fn is_nothing(name: &OsStr, known: &Known) -> bool {
+pub(in crate::fs) fn is_nothing(name: &OsStr, known: &CacheEntry) -> bool {
     name == names::PENDING && known.looked && known.size == 0
 }
 
@@ -105,7 +105,7 @@ impl Fs {
             };
             let known = match meta {
                 Some(meta) => known(&meta),
-                None => Known::unlooked(kind),
+                None => CacheEntry::unlooked(kind),
             };
             if stray && !is_nothing(&name, &known) {
                 strays.push(name.clone());
@@ -274,7 +274,7 @@ impl Fs {
             Ours::Any => true,
             Ours::Only(ino) => ino == Some(meta.ino),
         };
-        let known = Known {
+        let known = CacheEntry {
             ours,
             ..known(&meta)
         };
