@@ -16,7 +16,7 @@ pub(in crate::fs) type AliasName = (DirId, OsString);
 
 /// What a node stands for.
 #[derive(Clone, Debug)]
-pub(in crate::fs) enum What {
+pub(in crate::fs) enum NodeTarget {
     /// A directory.
     Dir(DirId),
     /// One file of a handoff, seen under its stamped name or through an alias.
@@ -43,7 +43,7 @@ enum Key {
 /// A node and its use.
 #[derive(Debug)]
 pub(in crate::fs) struct Node {
-    pub(in crate::fs) what: What,
+    pub(in crate::fs) what: NodeTarget,
     lookups: u64,
     /// Handles that are open, all of them on one file below.
     opens: u32,
@@ -93,13 +93,13 @@ impl Nodes {
     /// The plain file that a node stands for now.
     pub(in crate::fs) fn plain(&self, id: NodeId) -> Option<PlainId> {
         match self.nodes.get(&id)?.what {
-            What::Plain(plain) => Some(plain),
+            NodeTarget::Plain(plain) => Some(plain),
             _ => None,
         }
     }
 
     /// The node of what a look-up found, counted once more.
-    pub(in crate::fs) fn look_up(&mut self, what: What) -> NodeId {
+    pub(in crate::fs) fn look_up(&mut self, what: NodeTarget) -> NodeId {
         self.look_up_as(what, None)
     }
 
@@ -107,14 +107,14 @@ impl Nodes {
     /// another's node.
     pub(in crate::fs) fn look_up_file(
         &mut self,
-        what: What,
+        what: NodeTarget,
         ino: u64,
         name: (DirId, &OsStr),
     ) -> NodeId {
         let id = NodeId::of_file(ino).filter(|id| match self.listed.get(id) {
             // While the kernel may use a name without asking, its node is what that name means.
             Some(old) => {
-                !matches!(what, What::Dir(_))
+                !matches!(what, NodeTarget::Dir(_))
                     && ((old.dir, &*old.name) == name || !self.dentries.may_hold_names())
             }
             None => !self.nodes.contains_key(id),
@@ -122,7 +122,7 @@ impl Nodes {
         self.look_up_as(what, id)
     }
 
-    fn look_up_as(&mut self, what: What, wanted: Option<NodeId>) -> NodeId {
+    fn look_up_as(&mut self, what: NodeTarget, wanted: Option<NodeId>) -> NodeId {
         let key = key_of(&what);
         if let Some(id) = key.as_ref().and_then(|key| self.by_key.get(key))
             && let Some(node) = self.nodes.get_mut(id)
@@ -193,7 +193,7 @@ impl Nodes {
     }
 
     /// What was only listed so far is known to be this.
-    pub(in crate::fs) fn known_as(&mut self, id: NodeId, what: What) {
+    pub(in crate::fs) fn known_as(&mut self, id: NodeId, what: NodeTarget) {
         let key = key_of(&what);
         self.insert(id, what);
         if let Some(node) = self.nodes.get_mut(&id) {
@@ -211,7 +211,7 @@ impl Nodes {
     }
 
     /// A node that no other look-up of the same thing finds.
-    pub(in crate::fs) fn look_up_alone(&mut self, what: What) -> NodeId {
+    pub(in crate::fs) fn look_up_alone(&mut self, what: NodeTarget) -> NodeId {
         let id = self.next_id();
         self.insert(id, what);
         id
@@ -223,11 +223,11 @@ impl Nodes {
     }
 
     /// A node that was looked up once; besides as often as it was listed before.
-    fn insert(&mut self, id: NodeId, what: What) {
+    fn insert(&mut self, id: NodeId, what: NodeTarget) {
         let listed = self.listed.remove(&id).map_or(0, |listed| listed.lookups);
         match &what {
-            What::Doc { doc, .. } => self.by_doc.entry(*doc).or_default().push(id),
-            What::Dir(_) => self.dentries.directory_known(),
+            NodeTarget::Doc { doc, .. } => self.by_doc.entry(*doc).or_default().push(id),
+            NodeTarget::Dir(_) => self.dentries.directory_known(),
             _ => {}
         }
         self.nodes.insert(
@@ -242,7 +242,7 @@ impl Nodes {
     }
 
     /// The kernel forgets `count` look-ups; answers what the node stood for if it is gone now.
-    pub(in crate::fs) fn forget(&mut self, id: NodeId, count: u64) -> Option<What> {
+    pub(in crate::fs) fn forget(&mut self, id: NodeId, count: u64) -> Option<NodeTarget> {
         if let Some(listed) = self.listed.get_mut(&id) {
             let count = u32::try_from(count).unwrap_or(u32::MAX);
             listed.lookups = listed.lookups.saturating_sub(count);
@@ -274,7 +274,7 @@ impl Nodes {
     }
 
     /// A handle is closed; answers what the node stood for if it is gone now.
-    pub(in crate::fs) fn closed(&mut self, id: NodeId) -> Option<What> {
+    pub(in crate::fs) fn closed(&mut self, id: NodeId) -> Option<NodeTarget> {
         let node = self.nodes.get_mut(&id)?;
         node.opens = node.opens.saturating_sub(1);
         if node.opens == 0 {
@@ -283,13 +283,13 @@ impl Nodes {
         self.drop_unused(id)
     }
 
-    fn drop_unused(&mut self, id: NodeId) -> Option<What> {
+    fn drop_unused(&mut self, id: NodeId) -> Option<NodeTarget> {
         let node = self.nodes.get(&id)?;
         if node.lookups > 0 || node.opens > 0 {
             return None;
         }
         let node = self.nodes.remove(&id)?;
-        if let What::Dir(_) = node.what {
+        if let NodeTarget::Dir(_) = node.what {
             self.dentries.directory_forgotten();
         }
         self.unlist(id, &node.what);
@@ -297,15 +297,15 @@ impl Nodes {
     }
 
     /// Lets a node that nobody has open stand for something else; false where somebody has.
-    pub(in crate::fs) fn redirect(&mut self, id: NodeId, what: What) -> bool {
+    pub(in crate::fs) fn redirect(&mut self, id: NodeId, what: NodeTarget) -> bool {
         let Some(node) = self.nodes.get_mut(&id).filter(|node| !node.is_open()) else {
             return false;
         };
         let doc = match &what {
-            What::Doc { doc, .. } => Some(*doc),
+            NodeTarget::Doc { doc, .. } => Some(*doc),
             _ => None,
         };
-        if let What::Plain(plain) = what {
+        if let NodeTarget::Plain(plain) = what {
             // A plain file has no other node.
             self.by_key.insert(Key::Plain(plain), id);
         }
@@ -317,8 +317,8 @@ impl Nodes {
         true
     }
 
-    fn unlist(&mut self, id: NodeId, what: &What) {
-        if let What::Doc { doc, .. } = what
+    fn unlist(&mut self, id: NodeId, what: &NodeTarget) {
+        if let NodeTarget::Doc { doc, .. } = what
             && let Some(nodes) = self.by_doc.get_mut(doc)
         {
             nodes.retain(|node| *node != id);
@@ -363,11 +363,11 @@ impl Nodes {
     }
 }
 
-fn key_of(what: &What) -> Option<Key> {
+fn key_of(what: &NodeTarget) -> Option<Key> {
     match what {
-        What::Dir(dir) => Some(Key::Dir(*dir)),
-        What::Doc { doc, alias, ino } => Some(Key::Doc(*doc, alias.clone(), *ino)),
-        What::Plain(plain) => Some(Key::Plain(*plain)),
-        What::Merge { .. } | What::Status(_) => None,
+        NodeTarget::Dir(dir) => Some(Key::Dir(*dir)),
+        NodeTarget::Doc { doc, alias, ino } => Some(Key::Doc(*doc, alias.clone(), *ino)),
+        NodeTarget::Plain(plain) => Some(Key::Plain(*plain)),
+        NodeTarget::Merge { .. } | NodeTarget::Status(_) => None,
     }
 }

@@ -13,7 +13,7 @@ use crate::delivery::ReadSeen;
 use crate::error::{Error, Result};
 use crate::fs::handoff::table::{Content, DocId};
 use crate::fs::inode::handles::Open;
-use crate::fs::inode::table::What;
+use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::{Answer, Handle};
 use crate::fs::{Fs, Request, State};
 use crate::store::dirfd::{self, stat_file};
@@ -37,7 +37,7 @@ impl Fs {
             Open::Doc(open) => {
                 if let Some(reader) = open.reader
                     && let Some(doc) = state.docs.get_mut(open.doc)
-                    && let Some(What::Doc { ino, .. }) = state.nodes.get(at.node).map(|it| &it.what)
+                    && let Some(NodeTarget::Doc { ino, .. }) = state.nodes.get(at.node).map(|it| &it.what)
                     // What it was before somebody replaced it does not count.
                     && *ino == doc.ino_seen(true)
                 {

@@ -11,7 +11,7 @@ use crate::fs::handoff::draft::Naming;
 use crate::fs::handoff::table::{Doc, DocId};
 use crate::fs::inode::dirs::{DirId, DirKind};
 use crate::fs::inode::handles::{Open, OpenDoc};
-use crate::fs::inode::table::What;
+use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::{Created, NodeId, Opened, Outcome};
 use crate::fs::ops::rename::Place;
 use crate::fs::resolve::alias::Decision;
@@ -267,7 +267,7 @@ impl Fs {
             Err(error) => return Outcome::Ready(Err(error)),
         };
         match what {
-            What::Merge { plan, peek } if !flags.write => {
+            NodeTarget::Merge { plan, peek } if !flags.write => {
                 self.open_merge(request, node, &plan, peek)
             }
             what => Outcome::Ready(self.open_now(request, node, &what, flags)),
@@ -278,12 +278,12 @@ impl Fs {
         &self,
         request: Request,
         node: NodeId,
-        what: &What,
+        what: &NodeTarget,
         flags: Flags,
     ) -> Result<Opened> {
         match what {
-            What::Dir(_) => Err(Error::IsDirectory),
-            What::Plain(plain) => {
+            NodeTarget::Dir(_) => Err(Error::IsDirectory),
+            NodeTarget::Plain(plain) => {
                 let (plain, guard) = match flags.write {
                     true => {
                         let copy = !flags.truncate && !flags.append;
@@ -293,21 +293,21 @@ impl Fs {
                 };
                 self.open_plain_node(guard, request, node, plain, flags)
             }
-            What::Doc {
+            NodeTarget::Doc {
                 doc,
                 alias: None,
                 ino,
             } => self.open_stamped(request, node, *doc, *ino, flags),
-            What::Doc {
+            NodeTarget::Doc {
                 doc,
                 alias: Some(alias),
                 ino,
             } => self.open_alias(request, node, *doc, alias, *ino, flags),
-            What::Merge { peek: true, .. } | What::Status(_) if flags.write => {
+            NodeTarget::Merge { peek: true, .. } | NodeTarget::Status(_) if flags.write => {
                 Err(Error::AccessDenied)
             }
-            What::Merge { plan, .. } => self.write_pending(request, node, plan.queue, flags),
-            What::Status(bytes) => {
+            NodeTarget::Merge { plan, .. } => self.write_pending(request, node, plan.queue, flags),
+            NodeTarget::Status(bytes) => {
                 let mut state = self.lock();
                 state.nodes.opened(node, None);
                 let handle = state.handles.insert(node, Open::Bytes(bytes.clone()));
@@ -329,7 +329,7 @@ impl Fs {
         flags: Flags,
     ) -> Result<Opened> {
         let ino = match state.nodes.get(node).map(|node| &node.what) {
-            Some(What::Doc { ino, .. }) => *ino,
+            Some(NodeTarget::Doc { ino, .. }) => *ino,
             _ => return Err(Error::Stale),
         };
         let doc = state.docs.get_mut(id).ok_or(Error::Stale)?;

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
 use crate::fs::handoff::table::{Content, DocId};
 use crate::fs::inode::dirs::DirId;
-use crate::fs::inode::table::What;
+use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::{Entry, NodeId};
 use crate::fs::ops::rename::Place;
 use crate::fs::queue::sync::is_nothing;
@@ -275,7 +275,7 @@ impl Fs {
         let (plain, dir) = {
             let state = self.lock();
             match state.nodes.get(node).map(|node| &node.what) {
-                Some(What::Plain(plain)) => (*plain, state.dir(parent)?),
+                Some(NodeTarget::Plain(plain)) => (*plain, state.dir(parent)?),
                 _ => return Err(Error::NotPermitted),
             }
         };

@@ -13,7 +13,7 @@ use rustix::fs::XattrFlags;
 use crate::error::{Error, Result};
 use crate::fs::handoff::table::DocId;
 use crate::fs::inode::handles::Open;
-use crate::fs::inode::table::What;
+use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::{Attr, Handle, NodeId, SetAttr};
 use crate::fs::{Fs, Request, State};
 use crate::store::dirfd::{self, stat_file};
@@ -35,7 +35,7 @@ impl Fs {
                 node => Some(self.known(&mut self.lock(), node)?),
             };
             self.check_size(&set)?;
-            if let Some(What::Plain(plain)) = what {
+            if let Some(NodeTarget::Plain(plain)) = what {
                 if self.truncate_over(request, plain, size)?.is_some() {
                     return self.getattr(node);
                 }
@@ -45,20 +45,20 @@ impl Fs {
         {
             let mut guard = self.lock();
             let what = match node {
-                NodeId::ROOT => What::Dir(crate::fs::inode::dirs::DirId::ROOT),
+                NodeId::ROOT => NodeTarget::Dir(crate::fs::inode::dirs::DirId::ROOT),
                 node => self.known(&mut guard, node)?,
             };
             let state = &mut *guard;
             match what {
                 // Whatever is done to the virtual files succeeds and changes nothing (spec 4.7).
-                What::Merge { .. } | What::Status(_) => {}
-                What::Dir(dir) => {
+                NodeTarget::Merge { .. } | NodeTarget::Status(_) => {}
+                NodeTarget::Dir(dir) => {
                     let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
                     let dir = self.local.dir(Area::Backing, &path)?;
                     let file = File::from(rustix::io::fcntl_dupfd_cloexec(&dir, 0)?);
                     change(&file, &set)?;
                 }
-                What::Doc { doc, ino, alias } => {
+                NodeTarget::Doc { doc, ino, alias } => {
                     let doc_of = state.docs.get(doc);
                     let consumed = doc_of.is_some_and(|it| it.is_stored() && !it.name.is_pending());
                     if alias.is_some() && consumed && set.size.is_some() && handle.is_none() {
@@ -67,7 +67,7 @@ impl Fs {
                     }
                     self.set_doc(&mut guard, request, (doc, ino), node, handle, &set)?;
                 }
-                What::Plain(plain) => {
+                NodeTarget::Plain(plain) => {
                     if let (Some(handle), Some(_)) = (handle, set.size) {
                         state.mark_dirty(handle, request.tid);
                     }
@@ -182,8 +182,10 @@ impl Fs {
             return Ok(Some(file.clone()));
         }
         match &self.known(state, node)? {
-            What::Doc { doc, ino, .. } => self.doc_file(state, *doc, *ino, Access::READ).map(Some),
-            What::Plain(plain) => {
+            NodeTarget::Doc { doc, ino, .. } => {
+                self.doc_file(state, *doc, *ino, Access::READ).map(Some)
+            }
+            NodeTarget::Plain(plain) => {
                 let plain = state
                     .docs
                     .plain(*plain)
@@ -195,7 +197,7 @@ impl Fs {
                     .open_file(plain.area, &path, &plain.name, Access::READ)?;
                 Ok(Some(Arc::new(file)))
             }
-            What::Dir(_) | What::Merge { .. } | What::Status(_) => Ok(None),
+            NodeTarget::Dir(_) | NodeTarget::Merge { .. } | NodeTarget::Status(_) => Ok(None),
         }
     }
 

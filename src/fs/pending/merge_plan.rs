@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::{Error, Result};
 use crate::fs::inode::dirs::DirId;
-use crate::fs::inode::table::What;
+use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Entry;
 use crate::fs::pending::snapshot::{Item, Plan};
 use crate::fs::queue::cache::CacheEntry;
@@ -226,7 +226,7 @@ impl Fs {
         } else {
             self.plan(state, queue)?
         };
-        let what = What::Merge { plan, peek: false };
+        let what = NodeTarget::Merge { plan, peek: false };
         let attr = self.attr_of(state, &what)?;
         let node = state.nodes.look_up(what);
         Ok(Entry { node, attr })

@@ -9,7 +9,7 @@ use crate::fs::handoff::draft::Naming;
 use crate::fs::handoff::table::{Content, DocId, Original};
 use crate::fs::inode::dirs::DirId;
 use crate::fs::inode::handles::Open;
-use crate::fs::inode::table::{AliasName, What};
+use crate::fs::inode::table::{AliasName, NodeTarget};
 use crate::fs::inode::types::{NodeId, Opened};
 use crate::fs::resolve::flags::Flags;
 use crate::fs::{Fs, Promised, Request, State};
@@ -82,7 +82,9 @@ impl Fs {
             return false;
         };
         let alias = Some(Arc::new(alias.clone()));
-        state.nodes.redirect(node, What::Doc { doc, alias, ino })
+        state
+            .nodes
+            .redirect(node, NodeTarget::Doc { doc, alias, ino })
     }
 
     /// What opening an alias for writing means (spec 4.1, 4.3, 4.4).

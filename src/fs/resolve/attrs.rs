@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::fs::handoff::table::{Content, DocId};
 use crate::fs::inode::dirs::DirId;
-use crate::fs::inode::table::What;
+use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::{Attr, FIRST_VIEW, NodeId};
 use crate::fs::pending::snapshot::PENDING_INO;
 use crate::fs::resolve::name::Object;
@@ -30,7 +30,7 @@ impl Fs {
         let mut guard = self.lock();
         let state = &mut *guard;
         if id == NodeId::ROOT {
-            return self.attr_of(state, &What::Dir(DirId::ROOT));
+            return self.attr_of(state, &NodeTarget::Dir(DirId::ROOT));
         }
         let what = self.known(state, id)?;
         if let Some(file) = state.nodes.get(id).and_then(|node| node.file()) {
@@ -44,7 +44,7 @@ impl Fs {
     }
 
     /// What a node stands for, when something is done with it: what was only listed so far becomes a doc.
-    pub(in crate::fs) fn known(&self, state: &mut State, id: NodeId) -> Result<What> {
+    pub(in crate::fs) fn known(&self, state: &mut State, id: NodeId) -> Result<NodeTarget> {
         if let Some(node) = state.nodes.get(id) {
             return Ok(node.what.clone());
         }
@@ -58,7 +58,7 @@ impl Fs {
             };
             let what = self.view(state, doc, None)?;
             match what {
-                What::Doc { ino, .. } if NodeId::of_file(ino) == Some(id) => {
+                NodeTarget::Doc { ino, .. } if NodeId::of_file(ino) == Some(id) => {
                     state.nodes.known_as(id, what.clone());
                     return Ok(what);
                 }
@@ -68,9 +68,9 @@ impl Fs {
         Err(Error::Stale)
     }
 
-    pub(in crate::fs) fn attr_of(&self, state: &mut State, what: &What) -> Result<Attr> {
+    pub(in crate::fs) fn attr_of(&self, state: &mut State, what: &NodeTarget) -> Result<Attr> {
         let meta = match what {
-            What::Dir(dir) => match state.dirs.name(*dir) {
+            NodeTarget::Dir(dir) => match state.dirs.name(*dir) {
                 // By its name: a directory that may not be read can be looked at all the same.
                 Some(name) => {
                     let above = state
@@ -84,8 +84,8 @@ impl Fs {
                 }
                 None => return Err(Error::NotFound),
             },
-            What::Doc { doc, ino, .. } => self.doc_meta(state, *doc, *ino)?,
-            What::Plain(plain) => {
+            NodeTarget::Doc { doc, ino, .. } => self.doc_meta(state, *doc, *ino)?,
+            NodeTarget::Plain(plain) => {
                 let plain = state.docs.plain(*plain).ok_or(Error::NotFound)?;
                 if plain.gone {
                     return Err(Error::NotFound);
@@ -93,11 +93,11 @@ impl Fs {
                 let path = state.dirs.path(plain.dir).ok_or(Error::NotFound)?;
                 self.local.stat(plain.area, &path, &plain.name)?
             }
-            What::Merge { plan, peek } => {
+            NodeTarget::Merge { plan, peek } => {
                 let ino = if *peek { VIRTUAL_INO } else { PENDING_INO };
                 return Ok(Attr::made_up(ino, plan.size(), 0o600, plan.mtime));
             }
-            What::Status(bytes) => {
+            NodeTarget::Status(bytes) => {
                 return Ok(Attr::made_up(
                     VIRTUAL_INO,
                     bytes.len() as u64,
@@ -133,11 +133,11 @@ impl Fs {
     }
 
     /// Drops what a node stood for, where nothing else refers to it.
-    pub(in crate::fs) fn let_go(&self, state: &mut State, what: Option<&What>) {
+    pub(in crate::fs) fn let_go(&self, state: &mut State, what: Option<&NodeTarget>) {
         match what {
-            Some(What::Doc { doc, .. }) => self.let_go_doc(state, *doc),
+            Some(NodeTarget::Doc { doc, .. }) => self.let_go_doc(state, *doc),
             // The kernel looks up twice what it is to open: an edit waits for that.
-            Some(What::Plain(plain)) if state.docs.edit_mut(*plain).is_none() => {
+            Some(NodeTarget::Plain(plain)) if state.docs.edit_mut(*plain).is_none() => {
                 state.docs.drop_plain(*plain);
             }
             _ => {}
@@ -168,15 +168,15 @@ impl Fs {
 
 impl State {
     /// The inode number that stat(2) shows of a file whose own one is `ino`.
-    fn ino_of(&self, what: &What, ino: u64) -> u64 {
+    fn ino_of(&self, what: &NodeTarget, ino: u64) -> u64 {
         match what {
-            What::Doc {
+            NodeTarget::Doc {
                 doc,
                 alias: Some(_),
                 ..
             } => OWN_VIEW | self.docs.get(*doc).map_or(ino, |doc| doc.view),
             // Editors refuse to write if the file that they opened is not the one that they looked at.
-            What::Doc {
+            NodeTarget::Doc {
                 doc, ino: viewed, ..
             } => {
                 let edit = self.docs.get(*doc).filter(
@@ -184,7 +184,7 @@ impl State {
                 );
                 edit.map_or(ino, |doc| doc.ino)
             }
-            What::Plain(plain) => {
+            NodeTarget::Plain(plain) => {
                 let plain = self.docs.plain(*plain);
                 plain.and_then(|plain| plain.seen).unwrap_or(ino)
             }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::error::{Error, Result};
 use crate::fs::handoff::table::{Content, Doc, DocId, PlainId};
 use crate::fs::inode::dirs::{DirId, DirKind};
-use crate::fs::inode::table::What;
+use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::{Entry, NodeId};
 use crate::fs::resolve::scratch::is_own_name;
 use crate::fs::{Fs, Promised, Request, State};
@@ -326,21 +326,21 @@ impl Fs {
     ) -> Result<Entry> {
         match object {
             Object::Dir(child) => {
-                let what = What::Dir(*child);
+                let what = NodeTarget::Dir(*child);
                 let attr = self.attr_of(state, &what)?;
                 let node = state.nodes.look_up_file(what, attr.meta.ino, (dir, name));
                 Ok(Entry { node, attr })
             }
             Object::Doc { doc, own } => self.enter_doc(state, *doc, own.then_some((dir, name))),
             Object::Plain(plain) => {
-                let what = What::Plain(*plain);
+                let what = NodeTarget::Plain(*plain);
                 let attr = self.attr_of(state, &what)?;
                 let node = state.nodes.look_up_file(what, attr.meta.ino, (dir, name));
                 Ok(Entry { node, attr })
             }
             Object::Pending | Object::Peek => {
                 let plan = self.plan(state, dir)?;
-                let what = What::Merge {
+                let what = NodeTarget::Merge {
                     plan,
                     peek: *object == Object::Peek,
                 };
@@ -351,7 +351,7 @@ impl Fs {
                 })
             }
             Object::Status => {
-                let what = What::Status(self.status(state)?.into());
+                let what = NodeTarget::Status(self.status(state)?.into());
                 let attr = self.attr_of(state, &what)?;
                 Ok(Entry {
                     node: state.nodes.look_up(what),
@@ -375,7 +375,7 @@ impl Fs {
     /// A node for the draft of an edit, seen under its stamped name.
     pub(in crate::fs) fn enter_edit(&self, state: &mut State, id: DocId) -> Result<Entry> {
         let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        let what = What::Doc {
+        let what = NodeTarget::Doc {
             doc: id,
             alias: None,
             ino: doc.ino_seen(true),
@@ -383,9 +383,9 @@ impl Fs {
         self.enter_view(state, id, what)
     }
 
-    fn enter_view(&self, state: &mut State, id: DocId, what: What) -> Result<Entry> {
+    fn enter_view(&self, state: &mut State, id: DocId, what: NodeTarget) -> Result<Entry> {
         let attr = self.attr_of(state, &what)?;
-        let stamped = matches!(what, What::Doc { alias: None, .. });
+        let stamped = matches!(what, NodeTarget::Doc { alias: None, .. });
         let own = state.docs.get(id).filter(|_| stamped);
         let own = own.map(|doc| (doc.dir, doc.name.to_os_string()));
         let node = match own {
@@ -400,9 +400,9 @@ impl Fs {
         state: &State,
         id: DocId,
         alias: Option<(DirId, &OsStr)>,
-    ) -> Result<What> {
+    ) -> Result<NodeTarget> {
         let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        Ok(What::Doc {
+        Ok(NodeTarget::Doc {
             doc: id,
             ino: doc.ino_seen(alias.is_some()),
             alias: alias.map(|(dir, name)| Arc::new((dir, name.to_owned()))),
@@ -439,7 +439,7 @@ impl State {
             return Ok(DirId::ROOT);
         }
         match &self.nodes.get(id).ok_or(Error::Stale)?.what {
-            What::Dir(dir) => Ok(*dir),
+            NodeTarget::Dir(dir) => Ok(*dir),
             _ => Err(Error::NotDirectory),
         }
     }

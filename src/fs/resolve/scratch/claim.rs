@@ -9,7 +9,7 @@ use super::{Scratch, is_own_name, own_area};
 use crate::error::{Error, Result};
 use crate::fs::handoff::table::PlainId;
 use crate::fs::inode::dirs::DirId;
-use crate::fs::inode::table::{Node, What};
+use crate::fs::inode::table::{Node, NodeTarget};
 use crate::fs::inode::types::NodeId;
 use crate::fs::{Fs, PROMISE, Request, State};
 use crate::store::Access;
@@ -104,7 +104,7 @@ impl Fs {
             return Err(Error::Stale);
         }
         let made = state.docs.enter_plain(own, dir, &name, ino);
-        state.nodes.redirect(node, What::Plain(made));
+        state.nodes.redirect(node, NodeTarget::Plain(made));
         state.docs.drop_plain(plain);
         Ok((made, guard))
     }
