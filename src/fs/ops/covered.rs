@@ -11,7 +11,7 @@ use rustix::fs::AtFlags;
 use crate::error::{Error, Result};
 use crate::fs::inode::dirs::DirId;
 use crate::fs::queue::strays::is_finished_at_mount;
-use crate::fs::resolve::name::Object;
+use crate::fs::resolve::name::Resolved;
 use crate::fs::{Fs, State};
 use crate::names::{self, StampedName};
 use crate::store::dirfd::{self, Beneath, stat_file};
@@ -165,7 +165,7 @@ impl Fs {
                 found => found?,
             };
             match found {
-                Object::Dir(child) if state.is_queue(child) => dir = child,
+                Resolved::Dir(child) if state.is_queue(child) => dir = child,
                 _ => return Ok(None),
             }
         }

@@ -16,7 +16,7 @@ use crate::fs::inode::types::{Created, NodeId, Opened, Outcome};
 use crate::fs::ops::rename::Place;
 use crate::fs::resolve::alias::Decision;
 use crate::fs::resolve::flags::Flags;
-use crate::fs::resolve::name::{Object, check_name};
+use crate::fs::resolve::name::{Resolved, check_name};
 use crate::fs::resolve::plain::open_as_plain;
 use crate::fs::resolve::scratch::area_for;
 use crate::fs::{Fs, Request, State};
@@ -68,7 +68,7 @@ impl Fs {
         };
         match found {
             // To this thread it is gone: it has unlinked it.
-            Err(Error::NotFound) | Ok(Object::Pending) => {}
+            Err(Error::NotFound) | Ok(Resolved::Pending) => {}
             Err(error) => return Err(error),
             Ok(_) if flags.exclusive => return Err(Error::Exists),
             Ok(object) => {
@@ -86,13 +86,13 @@ impl Fs {
         }
         let made = self.make(state, request, (dir, name), mode, flags, caller.as_ref());
         let (object, file) = self.noticed(made)?;
-        if let (Object::Doc { doc, .. }, true) = (&object, flags.exclusive)
+        if let (Resolved::Doc { doc, .. }, true) = (&object, flags.exclusive)
             && let Some(made) = state.docs.get_mut(*doc)
         {
             made.maker = caller.as_ref().and_then(|caller| caller.process);
         }
         let created = self.open_made(state, request, (dir, name), (&object, file), flags);
-        if let (Err(_), Object::Doc { doc, .. }) = (&created, object) {
+        if let (Err(_), Resolved::Doc { doc, .. }) = (&created, object) {
             self.drop_draft(state, doc);
         }
         created
@@ -105,12 +105,12 @@ impl Fs {
         state: &mut State,
         request: Request,
         (dir, name): (DirId, &OsStr),
-        (object, file): (&Object, Option<File>),
+        (object, file): (&Resolved, Option<File>),
         flags: Flags,
     ) -> Result<Created> {
         let entry = self.enter(state, dir, name, object)?;
         let opened = match object {
-            Object::Doc { doc, .. } => {
+            Resolved::Doc { doc, .. } => {
                 // Its maker is its first writer, also one that means only to read it: with its close it is published.
                 let flags = Flags {
                     write: true,
@@ -118,7 +118,7 @@ impl Fs {
                 };
                 self.open_draft(state, request, entry.node, *doc, flags)
             }
-            Object::Plain(plain) => match file {
+            Resolved::Plain(plain) => match file {
                 Some(file) => Ok(open_as_plain(
                     state,
                     entry.node,
@@ -147,7 +147,7 @@ impl Fs {
         mode: u32,
         flags: Flags,
         caller: Option<&Caller>,
-    ) -> Result<(Object, Option<File>)> {
+    ) -> Result<(Resolved, Option<File>)> {
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
         let plain = |state: &mut State, area| {
             let file = self.local.create(area, &path, name, mode)?;
@@ -163,7 +163,7 @@ impl Fs {
             }
             state.scratch.add(area, dir, name);
             let plain = state.docs.enter_plain(area, dir, name, ino);
-            Ok((Object::Plain(plain), Some(file)))
+            Ok((Resolved::Plain(plain), Some(file)))
         };
         // An editor has moved the ordinary file away, and writes it anew.
         let again = self.is_ordinary_text(state, dir, name)
@@ -203,7 +203,7 @@ impl Fs {
         if let (true, Some(caller)) = (alias, caller) {
             self.set_alias(state, dir, name, caller, doc);
         }
-        Ok((Object::Doc { doc, own: alias }, None))
+        Ok((Resolved::Doc { doc, own: alias }, None))
     }
 
     /// CREATE of a name that exists after all.
@@ -214,11 +214,11 @@ impl Fs {
         request: Request,
         dir: DirId,
         name: &OsStr,
-        object: &Object,
+        object: &Resolved,
         flags: Flags,
         caller: Option<&Caller>,
     ) -> Result<Created> {
-        if let Object::Doc { doc, own: false } = object
+        if let Resolved::Doc { doc, own: false } = object
             && flags.write
             && self.edits_stamped(guard, *doc, flags, false)?
         {
@@ -227,7 +227,7 @@ impl Fs {
             return Ok(Created { entry, opened });
         }
         let state = &mut **guard;
-        if let (Object::Doc { doc, own: true }, Some(caller)) = (object, caller) {
+        if let (Resolved::Doc { doc, own: true }, Some(caller)) = (object, caller) {
             let doc = match self.decide(state, request, *doc, (dir, name), caller, flags)? {
                 Decision::AsItIs | Decision::Draft => *doc,
                 Decision::Fork(new) => {
@@ -239,7 +239,7 @@ impl Fs {
             let opened = self.open_draft(state, request, entry.node, doc, flags)?;
             return Ok(Created { entry, opened });
         }
-        if let (Object::Plain(plain), Some(caller)) = (object, caller)
+        if let (Resolved::Plain(plain), Some(caller)) = (object, caller)
             && flags.write
             && self.is_ordinary_text(state, dir, name)
         {
@@ -251,10 +251,12 @@ impl Fs {
         }
         let entry = self.enter(state, dir, name, object)?;
         let opened = match object {
-            Object::Doc { doc, .. } => self.open_draft(state, request, entry.node, *doc, flags)?,
-            Object::Plain(plain) => self.open_plain(state, entry.node, *plain, flags)?,
-            Object::Dir(_) => return Err(Error::IsDirectory),
-            Object::Pending | Object::Peek | Object::Status => return Err(Error::Exists),
+            Resolved::Doc { doc, .. } => {
+                self.open_draft(state, request, entry.node, *doc, flags)?
+            }
+            Resolved::Plain(plain) => self.open_plain(state, entry.node, *plain, flags)?,
+            Resolved::Dir(_) => return Err(Error::IsDirectory),
+            Resolved::Pending | Resolved::Peek | Resolved::Status => return Err(Error::Exists),
         };
         Ok(Created { entry, opened })
     }

@@ -11,7 +11,7 @@ use crate::fs::inode::dentry_cache::TTL;
 use crate::fs::inode::dirs::DirId;
 use crate::fs::inode::types::{Attr, Entry, Handle, Listed, LookedAt, NodeId};
 use crate::fs::ops::readdir::Listing;
-use crate::fs::resolve::name::Object;
+use crate::fs::resolve::name::Resolved;
 use crate::fs::{Fs, State};
 use crate::names::StampedName;
 use crate::store::{Kind, Meta};
@@ -123,7 +123,7 @@ impl Fs {
         }
         let entry = match self.resolve(state, dir, listed.name, None).ok()? {
             // A node of which nothing is known: it is looked up before anything is done with it.
-            Object::Pending => Entry {
+            Resolved::Pending => Entry {
                 node: NodeId(listed.ino),
                 attr: Attr::made_up(listed.ino, 0, 0o600, self.clock.now()),
             },

@@ -10,7 +10,7 @@ use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::{Entry, NodeId};
 use crate::fs::ops::rename::Place;
 use crate::fs::queue::sync::is_nothing;
-use crate::fs::resolve::name::{Object, check_name};
+use crate::fs::resolve::name::{Resolved, check_name};
 use crate::fs::resolve::scratch::{area_for, is_own_name};
 use crate::fs::{Fs, Request, State, Vacation};
 use crate::names::{self, NameClass, StampedName};
@@ -39,13 +39,13 @@ impl Fs {
         let state = &mut *guard;
         let dir = state.dir(parent)?;
         match self.resolve_own(state, dir, name, caller.as_ref())? {
-            Object::Pending => {
+            Resolved::Pending => {
                 self.pending_unlinked(state, request, dir);
                 Ok(())
             }
-            Object::Peek | Object::Status => Ok(()),
-            Object::Dir(_) => Err(Error::IsDirectory),
-            Object::Plain(id) => {
+            Resolved::Peek | Resolved::Status => Ok(()),
+            Resolved::Dir(_) => Err(Error::IsDirectory),
+            Resolved::Plain(id) => {
                 let area = state.docs.plain(id).ok_or(Error::NotFound)?.area;
                 let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
                 if area == Area::Backing && self.is_ordinary_text(state, dir, name) {
@@ -68,8 +68,8 @@ impl Fs {
                 self.touch(state, dir, name);
                 Ok(())
             }
-            Object::Doc { doc, own: false } => self.delete(state, doc),
-            Object::Doc { doc, own: true } => {
+            Resolved::Doc { doc, own: false } => self.delete(state, doc),
+            Resolved::Doc { doc, own: true } => {
                 let caller = caller.ok_or(Error::NotFound)?;
                 self.retract(state, doc, Place { dir, name }, &caller)
             }
@@ -211,7 +211,7 @@ impl Fs {
         let state = &mut *guard;
         let dir = state.dir(parent)?;
         match self.resolve(state, dir, name, None)? {
-            Object::Dir(child) => self.remove_dir(state, child, dir, name),
+            Resolved::Dir(child) => self.remove_dir(state, child, dir, name),
             _ => Err(Error::NotDirectory),
         }
     }
@@ -355,7 +355,7 @@ impl Fs {
                         self.alias_for(state, Place { dir, name }, Some(&caller), doc);
                         state.adopt_handles(plain, doc, tid);
                         state.index.generation += 1;
-                        Object::Doc { doc, own }
+                        Resolved::Doc { doc, own }
                     }
                 }
             };

@@ -8,7 +8,7 @@ use crate::fs::handoff::table::{DocId, PlainId};
 use crate::fs::inode::dirs::{DirId, DirKind};
 use crate::fs::inode::handles::{Open, OpenDoc};
 use crate::fs::inode::types::NodeId;
-use crate::fs::resolve::name::{Object, check_name};
+use crate::fs::resolve::name::{Resolved, check_name};
 use crate::fs::resolve::scratch::is_own_name;
 use crate::fs::{Fs, Request, State};
 use crate::names::{self, NameClass, StampedName};
@@ -32,7 +32,7 @@ struct Renaming<'a> {
     from: Place<'a>,
     to: Place<'a>,
     /// What the new name means now, to this caller.
-    target: Option<Object>,
+    target: Option<Resolved>,
 }
 
 impl Fs {
@@ -79,12 +79,12 @@ impl Fs {
             let source = self.resolve_own(state, dir, name, caller.as_ref())?;
             self.make_way(state, new_dir, new_name);
             let target = match source {
-                Object::Dir(_) => self.resolve(state, new_dir, new_name, caller.as_ref()),
+                Resolved::Dir(_) => self.resolve(state, new_dir, new_name, caller.as_ref()),
                 _ => self.resolve_own(state, new_dir, new_name, caller.as_ref()),
             };
             let target = match target {
-                Ok(Object::Pending) | Err(Error::NotFound) => None,
-                Ok(Object::Peek | Object::Status) => return Err(Error::NotPermitted),
+                Ok(Resolved::Pending) | Err(Error::NotFound) => None,
+                Ok(Resolved::Peek | Resolved::Status) => return Err(Error::NotPermitted),
                 target => Some(target?),
             };
             if flags & libc::RENAME_NOREPLACE != 0 && target.is_some() {
@@ -99,8 +99,8 @@ impl Fs {
             };
             // Where it goes, and whence if that is another directory; an alias need not be where its handoff is.
             let whence = match &source {
-                Object::Doc { doc, .. } => state.docs.get(*doc).map(|doc| doc.dir),
-                Object::Dir(_) => Some(dir),
+                Resolved::Doc { doc, .. } => state.docs.get(*doc).map(|doc| doc.dir),
+                Resolved::Dir(_) => Some(dir),
                 _ => None,
             };
             self.rename_object(state, &source, &renaming)?;
@@ -114,7 +114,7 @@ impl Fs {
     fn rename_object(
         &self,
         state: &mut State,
-        source: &Object,
+        source: &Resolved,
         renaming: &Renaming<'_>,
     ) -> Result<()> {
         if names::classify(renaming.to.name) == NameClass::Private
@@ -123,12 +123,14 @@ impl Fs {
             return Err(Error::NotPermitted);
         }
         match (source, &renaming.target) {
-            (Object::Pending, _) => Ok(()),
-            (Object::Peek | Object::Status, _) => Err(Error::NotPermitted),
-            (Object::Dir(dir), _) => self.rename_dir(state, *dir, renaming),
-            (_, Some(Object::Dir(_))) => Err(Error::IsDirectory),
-            (Object::Plain(plain), _) => self.rename_plain(state, *plain, renaming),
-            (Object::Doc { doc, own }, Some(Object::Doc { doc: other, .. })) if doc == other => {
+            (Resolved::Pending, _) => Ok(()),
+            (Resolved::Peek | Resolved::Status, _) => Err(Error::NotPermitted),
+            (Resolved::Dir(dir), _) => self.rename_dir(state, *dir, renaming),
+            (_, Some(Resolved::Dir(_))) => Err(Error::IsDirectory),
+            (Resolved::Plain(plain), _) => self.rename_plain(state, *plain, renaming),
+            (Resolved::Doc { doc, own }, Some(Resolved::Doc { doc: other, .. }))
+                if doc == other =>
+            {
                 if self.is_another_name(state, *doc, renaming.to) {
                     // Back to the name under which this session has found it all the time: `mv X_done.md X.md`.
                     let renaming = Renaming {
@@ -141,7 +143,7 @@ impl Fs {
                 self.drop_alias(state, *own, renaming);
                 Ok(())
             }
-            (Object::Doc { doc, own }, _) => self.rename_doc(state, *doc, *own, renaming),
+            (Resolved::Doc { doc, own }, _) => self.rename_doc(state, *doc, *own, renaming),
         }
     }
 
@@ -163,7 +165,7 @@ impl Fs {
             let mut guard = self.lock();
             let state = &mut *guard;
             match self.resolve(state, from.dir, from.name, caller)? {
-                Object::Plain(plain) if state.is_queue(from.dir) || state.is_queue(to.dir) => {
+                Resolved::Plain(plain) if state.is_queue(from.dir) || state.is_queue(to.dir) => {
                     self.plain_file(state, plain).ok()
                 }
                 _ => None,
@@ -218,7 +220,7 @@ impl Fs {
                 return Err(Error::Exists);
             }
             None => {}
-            Some(Object::Dir(other)) => self.remove_dir(state, *other, to.dir, to.name)?,
+            Some(Resolved::Dir(other)) => self.remove_dir(state, *other, to.dir, to.name)?,
             Some(_) => return Err(Error::NotDirectory),
         }
         let old = state.dirs.path(from.dir).ok_or(Error::NotFound)?;

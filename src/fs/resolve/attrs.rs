@@ -8,7 +8,7 @@ use crate::fs::inode::dirs::DirId;
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::{Attr, FIRST_VIEW, NodeId};
 use crate::fs::pending::snapshot::PENDING_INO;
-use crate::fs::resolve::name::Object;
+use crate::fs::resolve::name::Resolved;
 use crate::fs::{Fs, State};
 use crate::names::StampedName;
 use crate::store::Meta;
@@ -53,7 +53,7 @@ impl Fs {
         // Who holds on to it without having opened it (O_PATH) holds the file, also when it was consumed since.
         for name in [name.clone(), name.consumed(), name.pending()] {
             let found = self.resolve(state, dir, &name.to_os_string(), None);
-            let Ok(Object::Doc { doc, .. }) = found else {
+            let Ok(Resolved::Doc { doc, .. }) = found else {
                 continue;
             };
             let what = self.view(state, doc, None)?;

@@ -18,7 +18,7 @@ use crate::store::{Kind, Meta};
 
 /// What a name means to a caller.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::fs) enum Object {
+pub(in crate::fs) enum Resolved {
     Dir(DirId),
     Doc {
         doc: DocId,
@@ -62,7 +62,9 @@ impl Fs {
                 return match (to, caller) {
                     (Promised::Doc(doc), Some(_)) => self.enter_doc(state, doc, Some((dir, name))),
                     (Promised::Doc(doc), None) => self.enter_edit(state, doc),
-                    (Promised::Edit(edit), _) => self.enter(state, dir, name, &Object::Plain(edit)),
+                    (Promised::Edit(edit), _) => {
+                        self.enter(state, dir, name, &Resolved::Plain(edit))
+                    }
                 };
             }
             self.publish_emptied(state, request, dir, name)?;
@@ -81,13 +83,13 @@ impl Fs {
         let looked_up = &mut state.looked_up;
         looked_up.note(request.tid, dir, name, caller.as_ref(), absent);
         let object = found?;
-        if object == Object::Pending {
+        if object == Resolved::Pending {
             if state.take_unlinked_pending(request.tid, dir) {
                 return Err(Error::NotFound);
             }
             return self.enter_merge(state, request, dir, caller.as_ref());
         }
-        if let Object::Dir(child) = object
+        if let Resolved::Dir(child) = object
             && !state.nodes.knows_dir(child)
             && state.nodes.dentries.must_look_up_again(request.tid)
         {
@@ -96,7 +98,7 @@ impl Fs {
         match object {
             // Nobody tells these callers apart, so they cannot be told to look again: each has a node of its own, which
             // can stand for another file when it is opened.
-            Object::Doc { doc, own: true } if request.tid == 0 => {
+            Resolved::Doc { doc, own: true } if request.tid == 0 => {
                 let what = self.view(state, doc, Some((dir, name)))?;
                 let attr = self.attr_of(state, &what)?;
                 let node = state.nodes.look_up_alone(what);
@@ -113,14 +115,14 @@ impl Fs {
         dir: DirId,
         name: &OsStr,
         caller: Option<&Caller>,
-    ) -> Result<Object> {
+    ) -> Result<Resolved> {
         if state.dirs.kind(dir) == DirKind::Plain {
             return self.resolve_backing(state, dir, name);
         }
         match names::classify(name) {
-            NameClass::Pending => Ok(Object::Pending),
-            NameClass::Peek => Ok(Object::Peek),
-            NameClass::Status if dir == DirId::ROOT => Ok(Object::Status),
+            NameClass::Pending => Ok(Resolved::Pending),
+            NameClass::Peek => Ok(Resolved::Peek),
+            NameClass::Status if dir == DirId::ROOT => Ok(Resolved::Status),
             NameClass::Private => Err(Error::NotFound),
             // Stamped but for its extension it is an alias, or what was there before, or a directory.
             NameClass::Stamped(stamped) if stamped.to_os_string() == name => {
@@ -156,13 +158,13 @@ impl Fs {
         dir: DirId,
         name: &OsStr,
         stamped: &StampedName,
-    ) -> Result<Object> {
+    ) -> Result<Resolved> {
         let known = state.docs.named(dir, stamped);
         if let Some(doc) = known.and_then(|id| state.docs.get(id))
             && doc.is_new()
             && !doc.promised
         {
-            return Ok(Object::Doc {
+            return Ok(Resolved::Doc {
                 doc: known.ok_or(Error::NotFound)?,
                 own: false,
             });
@@ -183,7 +185,7 @@ impl Fs {
         };
         match meta.kind {
             Kind::File if self.is_expired(stamped, &meta) => Err(Error::NotFound),
-            Kind::File => Ok(Object::Doc {
+            Kind::File => Ok(Resolved::Doc {
                 doc: state.docs.stored(dir, stamped.clone(), meta.ino),
                 own: false,
             }),
@@ -225,20 +227,20 @@ impl Fs {
         dir: DirId,
         name: &OsStr,
         caller: Option<&Caller>,
-    ) -> Result<Option<Object>> {
+    ) -> Result<Option<Resolved>> {
         let Some(session) = caller.map(|caller| &caller.session) else {
             return Ok(None);
         };
         if let Some(doc) = state.aliases.written(dir, name, session)
             && self.is_there(state, doc)?
         {
-            return Ok(Some(Object::Doc { doc, own: true }));
+            return Ok(Some(Resolved::Doc { doc, own: true }));
         }
         let Some(done) = state.aliases.consumed(dir, name, session).cloned() else {
             return Ok(None);
         };
         match self.resolve_stamped(state, dir, &done.to_os_string(), &done) {
-            Ok(Object::Doc { doc, .. }) => Ok(Some(Object::Doc { doc, own: true })),
+            Ok(Resolved::Doc { doc, .. }) => Ok(Some(Resolved::Doc { doc, own: true })),
             Err(error) if !error.is_absence() => Err(error),
             _ => Ok(None),
         }
@@ -284,7 +286,7 @@ impl Fs {
         Ok(false)
     }
 
-    fn resolve_backing(&self, state: &mut State, dir: DirId, name: &OsStr) -> Result<Object> {
+    fn resolve_backing(&self, state: &mut State, dir: DirId, name: &OsStr) -> Result<Resolved> {
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
         if dir == DirId::ROOT && name == names::PRIVATE {
             return Err(Error::NotFound);
@@ -300,13 +302,13 @@ impl Fs {
         }
         let meta = found;
         match meta.kind {
-            Kind::File => Ok(Object::Plain(state.docs.enter_plain(
+            Kind::File => Ok(Resolved::Plain(state.docs.enter_plain(
                 Area::Backing,
                 dir,
                 name,
                 meta.ino,
             ))),
-            Kind::Directory => Ok(Object::Dir(self.enter_dir(state, dir, name, meta.ino)?)),
+            Kind::Directory => Ok(Resolved::Dir(self.enter_dir(state, dir, name, meta.ino)?)),
             Kind::Other => Err(Error::NotFound),
         }
     }
@@ -322,27 +324,27 @@ impl Fs {
         state: &mut State,
         dir: DirId,
         name: &OsStr,
-        object: &Object,
+        object: &Resolved,
     ) -> Result<Entry> {
         match object {
-            Object::Dir(child) => {
+            Resolved::Dir(child) => {
                 let what = NodeTarget::Dir(*child);
                 let attr = self.attr_of(state, &what)?;
                 let node = state.nodes.look_up_file(what, attr.meta.ino, (dir, name));
                 Ok(Entry { node, attr })
             }
-            Object::Doc { doc, own } => self.enter_doc(state, *doc, own.then_some((dir, name))),
-            Object::Plain(plain) => {
+            Resolved::Doc { doc, own } => self.enter_doc(state, *doc, own.then_some((dir, name))),
+            Resolved::Plain(plain) => {
                 let what = NodeTarget::Plain(*plain);
                 let attr = self.attr_of(state, &what)?;
                 let node = state.nodes.look_up_file(what, attr.meta.ino, (dir, name));
                 Ok(Entry { node, attr })
             }
-            Object::Pending | Object::Peek => {
+            Resolved::Pending | Resolved::Peek => {
                 let plan = self.plan(state, dir)?;
                 let what = NodeTarget::Merge {
                     plan,
-                    peek: *object == Object::Peek,
+                    peek: *object == Resolved::Peek,
                 };
                 let attr = self.attr_of(state, &what)?;
                 Ok(Entry {
@@ -350,7 +352,7 @@ impl Fs {
                     attr,
                 })
             }
-            Object::Status => {
+            Resolved::Status => {
                 let what = NodeTarget::Status(self.status(state)?.into());
                 let attr = self.attr_of(state, &what)?;
                 Ok(Entry {

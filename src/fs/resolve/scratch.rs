@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::fs::handoff::table::PlainId;
 use crate::fs::inode::dirs::DirId;
 use crate::fs::inode::types::NodeId;
-use crate::fs::resolve::name::Object;
+use crate::fs::resolve::name::Resolved;
 use crate::fs::{Fs, State};
 use crate::names::{self, NameClass};
 use crate::session::{Caller, Owner};
@@ -132,7 +132,7 @@ impl Fs {
         dir: DirId,
         name: &OsStr,
         caller: Option<&Caller>,
-    ) -> Result<Object> {
+    ) -> Result<Resolved> {
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
         if names::classify(name) != NameClass::Scratch {
             let meta = self.local.stat(Area::Scratch, &path, name)?;
@@ -166,9 +166,9 @@ impl Fs {
         dir: DirId,
         name: &OsStr,
         caller: Option<&Caller>,
-    ) -> Result<Object> {
+    ) -> Result<Resolved> {
         match self.resolve(state, dir, name, caller)? {
-            Object::Plain(plain) if state.is_anothers(plain, caller) => Err(Error::NotFound),
+            Resolved::Plain(plain) if state.is_anothers(plain, caller) => Err(Error::NotFound),
             object => Ok(object),
         }
     }
@@ -317,8 +317,8 @@ impl Fs {
 }
 
 impl State {
-    fn enter_plain(&mut self, area: Area, dir: DirId, name: &OsStr, ino: u64) -> Object {
-        Object::Plain(self.docs.enter_plain(area, dir, name, ino))
+    fn enter_plain(&mut self, area: Area, dir: DirId, name: &OsStr, ino: u64) -> Resolved {
+        Resolved::Plain(self.docs.enter_plain(area, dir, name, ino))
     }
 
     /// Is this a scratch file of another session?

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
 use crate::fs::handoff::table::{Content, DocId};
 use crate::fs::inode::dirs::DirId;
-use crate::fs::resolve::name::Object;
+use crate::fs::resolve::name::Resolved;
 use crate::fs::resolve::scratch::area_for;
 use crate::fs::{Fs, State, Vacation};
 use crate::names::{self, NameClass, Slug, StampedName};
@@ -31,7 +31,7 @@ impl Fs {
         let class = names::classify(to.name);
         let text = self.is_ordinary_text(state, to.dir, to.name);
         let edits = self.edits_ordinary(state, *to, *caller);
-        let onto_plain = matches!(target, Some(Object::Plain(_)));
+        let onto_plain = matches!(target, Some(Resolved::Plain(_)));
         if state.is_queue(to.dir)
             && !matches!(
                 class,
@@ -49,7 +49,7 @@ impl Fs {
         if !state.is_queue(to.dir) || onto_plain || self.local.is_ordinary(&new) && (edits || !text)
         {
             let area = match target {
-                Some(Object::Plain(other)) => {
+                Some(Resolved::Plain(other)) => {
                     state.docs.plain(*other).map_or(Area::Backing, |it| it.area)
                 }
                 _ => Area::Backing,
@@ -86,7 +86,7 @@ impl Fs {
         renaming: &Renaming<'_>,
     ) -> Result<()> {
         let (to, caller) = (renaming.to, renaming.caller);
-        if let Some(Object::Doc { doc: other, .. }) = renaming.target {
+        if let Some(Resolved::Doc { doc: other, .. }) = renaming.target {
             return self.rename_over(state, id, other, renaming);
         }
         // Written without `.md` (spec 3.4) the name is not the file's, and another handoff may have that; or this one.
@@ -140,7 +140,7 @@ impl Fs {
         if to.name == names::PENDING {
             self.note_pending_written(state, caller);
         }
-        if let Some(Object::Doc { doc: other, own }) = renaming.target {
+        if let Some(Resolved::Doc { doc: other, own }) = renaming.target {
             let stored = state
                 .docs
                 .get(id)

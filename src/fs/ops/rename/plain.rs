@@ -6,7 +6,7 @@ use super::{Place, Renaming, drop_own};
 use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
 use crate::fs::handoff::table::{Content, DocId, PlainId};
-use crate::fs::resolve::name::Object;
+use crate::fs::resolve::name::Resolved;
 use crate::fs::resolve::scratch::area_for;
 use crate::fs::{Fs, State};
 use crate::names::{self, NameClass, Slug};
@@ -49,7 +49,7 @@ impl Fs {
             };
             return self.publish_plain(state, id, &renaming);
         }
-        let onto_plain = matches!(target, Some(Object::Plain(_)));
+        let onto_plain = matches!(target, Some(Resolved::Plain(_)));
         if text && onto_plain {
             let path = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
             self.keep_ordinary(&path, to.name)?;
@@ -80,7 +80,7 @@ impl Fs {
             NameClass::Scratch | NameClass::SharedScratch | NameClass::Hidden
         ) {
             let replaced = match target {
-                Some(Object::Plain(other)) => state.docs.plain(*other),
+                Some(Resolved::Plain(other)) => state.docs.plain(*other),
                 _ => None,
             };
             let area = match class {
@@ -179,7 +179,7 @@ impl Fs {
             self.note_pending_written(state, *caller);
         }
         let replaced = match target {
-            Some(Object::Doc { doc, own }) => {
+            Some(Resolved::Doc { doc, own }) => {
                 self.replaceable(state, *doc, *own, *caller).then_some(*doc)
             }
             _ => None,
