@@ -12,7 +12,7 @@ use crate::delivery::ReadSeen;
 use crate::error::{Error, Result};
 use crate::fs::handoff::table::{Doc, DocId};
 use crate::fs::pending::second_look::Reader;
-use crate::fs::pending::snapshot::{Consumer, Item, Reading, Snapshot};
+use crate::fs::pending::snapshot::{Consumer, MergeEntry, Reading, Snapshot};
 use crate::fs::{Fs, Request, State};
 use crate::names::StampedName;
 use crate::parallel::do_in_two;
@@ -48,7 +48,7 @@ const BATCH: usize = 1024;
 struct Read<'a> {
     /// Where in its snapshot it is.
     i: usize,
-    item: &'a Item,
+    item: &'a MergeEntry,
     /// The queue.
     path: PathBuf,
     name: StampedName,
@@ -245,7 +245,7 @@ impl Fs {
     }
 
     /// What is to be consumed, unless somebody is writing it.
-    fn finished<'a>(&self, state: &State, i: usize, item: &'a Item) -> Option<Read<'a>> {
+    fn finished<'a>(&self, state: &State, i: usize, item: &'a MergeEntry) -> Option<Read<'a>> {
         let name = item.name()?;
         let path = state.dirs.path(item.dir)?;
         let doc = state.docs.named(item.dir, &name);

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::fs::inode::dirs::DirId;
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Entry;
-use crate::fs::pending::snapshot::{Item, Plan};
+use crate::fs::pending::snapshot::{MergeEntry, Plan};
 use crate::fs::queue::cache::CacheEntry;
 use crate::fs::queue::stat::Unread;
 use crate::fs::{Fs, Request, State};
@@ -38,8 +38,8 @@ impl Plans {
 }
 
 /// The order of a merge (spec 6.1).
-pub(in crate::fs) fn in_order(a: &Arc<Item>, b: &Arc<Item>) -> Ordering {
-    let key = |item: &Arc<Item>| (item.stamp, item.mtime);
+pub(in crate::fs) fn in_order(a: &Arc<MergeEntry>, b: &Arc<MergeEntry>) -> Ordering {
+    let key = |item: &Arc<MergeEntry>| (item.stamp, item.mtime);
     key(a).cmp(&key(b)).then_with(|| a.shown().cmp(b.shown()))
 }
 
@@ -116,7 +116,7 @@ impl Fs {
         state: &mut State,
         (top, dir): (DirId, DirId),
         left_out: &HashSet<(DirId, OsString)>,
-        items: &mut Vec<Arc<Item>>,
+        items: &mut Vec<Arc<MergeEntry>>,
     ) -> Result<bool> {
         let above = state.dirs.path(top).ok_or(Error::NotFound)?;
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
@@ -168,7 +168,7 @@ impl Fs {
             let stays_as = self.stays_as(state, dir, &stamped);
             // Then it is so until that name is taken.
             let settled = stays_as == stamped.consumed() && stays_as.pending() == stamped;
-            let item = Arc::new(Item::new(
+            let item = Arc::new(MergeEntry::new(
                 dir,
                 stamped.stamp(),
                 prefix.join(&*name).as_os_str(),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::fs::inode::dirs::DirId;
 use crate::fs::pending::merge_plan::in_order;
-use crate::fs::pending::snapshot::{Consumer, Item, Plan, Snapshot};
+use crate::fs::pending::snapshot::{Consumer, MergeEntry, Plan, Snapshot};
 use crate::fs::{Fs, State};
 use crate::names::{self, StampedName};
 use crate::programs::Role;
@@ -58,7 +58,7 @@ struct Merged {
 }
 
 impl SecondLook {
-    fn item(&self, i: usize) -> &Arc<Item> {
+    fn item(&self, i: usize) -> &Arc<MergeEntry> {
         &self.snapshot.plan.items[i]
     }
 }
@@ -235,7 +235,7 @@ impl Fs {
                 })
         };
         let again = look.consumed.iter().filter(is_as_it_was);
-        let mut items: Vec<Arc<Item>> = again.map(|(i, _)| look.item(*i).clone()).collect();
+        let mut items: Vec<Arc<MergeEntry>> = again.map(|(i, _)| look.item(*i).clone()).collect();
         items.extend(pending.items.iter().cloned());
         items.sort_by(in_order);
         let plan = match &look.merged {

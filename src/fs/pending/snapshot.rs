@@ -34,7 +34,7 @@ pub(in crate::fs) const PENDING_INO: u64 = (1 << 63) - 1;
 
 /// One handoff of a merge, as it was when the merge was planned. There may be a hundred thousand of them: it is small.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::fs) struct Item {
+pub(in crate::fs) struct MergeEntry {
     pub(in crate::fs) ino: u64,
     pub(in crate::fs) size: u64,
     pub(in crate::fs) mtime: SystemTime,
@@ -51,7 +51,7 @@ pub(in crate::fs) struct Item {
     pub(in crate::fs) newline: bool,
 }
 
-impl Item {
+impl MergeEntry {
     pub(in crate::fs) fn new(
         dir: DirId,
         stamp: Stamp,
@@ -59,8 +59,8 @@ impl Item {
         stays_as: &OsStr,
         known: &CacheEntry,
         written: DateTime<FixedOffset>,
-    ) -> Item {
-        let mut item = Item {
+    ) -> MergeEntry {
+        let mut item = MergeEntry {
             ino: known.ino,
             size: known.size,
             mtime: known.mtime,
@@ -111,7 +111,7 @@ impl Item {
 #[derive(Debug)]
 pub(in crate::fs) struct Plan {
     pub(in crate::fs) queue: DirId,
-    pub(in crate::fs) items: Vec<Arc<Item>>,
+    pub(in crate::fs) items: Vec<Arc<MergeEntry>>,
     layout: Layout,
     /// Changes exactly when the content does.
     pub(in crate::fs) mtime: SystemTime,
@@ -119,7 +119,7 @@ pub(in crate::fs) struct Plan {
     pub(in crate::fs) provisional: bool,
 }
 
-struct Items<'a>(&'a [Arc<Item>]);
+struct Items<'a>(&'a [Arc<MergeEntry>]);
 
 impl merge::Entries for Items<'_> {
     fn count(&self) -> usize {
@@ -138,7 +138,7 @@ impl merge::Entries for Items<'_> {
 impl Plan {
     pub(in crate::fs) fn new(
         queue: DirId,
-        items: Vec<Arc<Item>>,
+        items: Vec<Arc<MergeEntry>>,
         mtime: SystemTime,
         provisional: bool,
     ) -> Plan {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::fs::inode::dirs::DirId;
-use crate::fs::pending::snapshot::Item;
+use crate::fs::pending::snapshot::MergeEntry;
 use crate::fs::queue::names::{Pending, Queue};
 use crate::fs::queue::retry::Doubts;
 use crate::names::StampedName;
@@ -162,7 +162,7 @@ impl Index {
     }
 
     /// Keeps what the merge of `top` shows of a name.
-    pub(in crate::fs) fn keep_item(&mut self, top: DirId, name: &OsStr, item: &Arc<Item>) {
+    pub(in crate::fs) fn keep_item(&mut self, top: DirId, name: &OsStr, item: &Arc<MergeEntry>) {
         if let Some(queue) = self.queues.get_mut(&item.dir) {
             queue.keep_item(top, name, item);
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::fs::inode::dirs::DirId;
-use crate::fs::pending::snapshot::Item;
+use crate::fs::pending::snapshot::MergeEntry;
 use crate::fs::queue::cache::{CacheEntry, same};
 use crate::fs::queue::strays::Still;
 use crate::names::StampedName;
@@ -37,7 +37,7 @@ pub(super) struct Queue {
 pub(in crate::fs) struct Pending {
     pub(in crate::fs) known: CacheEntry,
     /// What merges show of it, by the queue whose merge it is; only if it becomes, once it is consumed, what its name says.
-    items: Vec<(DirId, Arc<Item>)>,
+    items: Vec<(DirId, Arc<MergeEntry>)>,
 }
 
 impl Queue {
@@ -189,7 +189,7 @@ impl Queue {
         }
     }
 
-    pub(super) fn keep_item(&mut self, top: DirId, name: &OsStr, item: &Arc<Item>) {
+    pub(super) fn keep_item(&mut self, top: DirId, name: &OsStr, item: &Arc<MergeEntry>) {
         if let Some(pending) = self.pending.get_mut(name) {
             pending.items.retain(|(other, _)| *other != top);
             // One is all that most ever have.
@@ -219,7 +219,7 @@ impl Queue {
 }
 
 impl Pending {
-    pub(in crate::fs) fn item(&self, top: DirId) -> Option<&Arc<Item>> {
+    pub(in crate::fs) fn item(&self, top: DirId) -> Option<&Arc<MergeEntry>> {
         let mut items = self.items.iter();
         items.find(|(of, _)| *of == top).map(|(_, item)| item)
     }
