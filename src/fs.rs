@@ -41,9 +41,9 @@
 //! |---|---|---|
 //! | `Fs::state` | everything else of `fs` | all below but the resolver's |
 //! | `Snapshot::files` | the files of one snapshot | the state, when a file is pinned or consumed; alone, when it is read |
-//! | `Reading::ahead` | what is ready for one reader | nothing: it is let go before anything is read |
+//! | `OpenMerge::ahead` | what is ready for one reader | nothing: it is let go before anything is read |
 //! | `Local::record` | the record of the first mount | the state; it is written to disk meanwhile |
-//! | `Reading::delivered` | what one reader was given | nothing: it is let go before anything else is done |
+//! | `OpenMerge::delivered` | what one reader was given | nothing: it is let go before anything else is done |
 //! | the resolver's cache | who is who | nothing: it is never held while `/proc` is read, nor taken under the state |
 //! | the drafts' directory that is kept open, the store's watches, the last of the unique times, the suffixes last given, the supervisor, the clock a test has set | a number or two | whatever its caller holds; it takes none |
 //!

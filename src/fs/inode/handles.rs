@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::fs::handoff::table::{DocId, PlainId};
 use crate::fs::inode::types::{Handle as HandleId, NodeId};
 use crate::fs::ops::readdir::Listing;
-use crate::fs::pending::snapshot::Reading;
+use crate::fs::pending::snapshot::OpenMerge;
 use crate::session::Process;
 
 /// What is open, and what is known of its use.
@@ -27,7 +27,7 @@ pub(in crate::fs) enum Open {
         flushed: bool,
     },
     /// `pending.md` or `.peek.md`.
-    Merge(Arc<Reading>),
+    Merge(Arc<OpenMerge>),
     /// `.status.json`.
     Bytes(Arc<[u8]>),
     /// A directory as it was when reading it began.

@@ -12,7 +12,7 @@ use crate::delivery::ReadSeen;
 use crate::error::{Error, Result};
 use crate::fs::handoff::table::{Doc, DocId};
 use crate::fs::pending::second_look::Reader;
-use crate::fs::pending::snapshot::{Consumer, MergeEntry, Reading, Snapshot};
+use crate::fs::pending::snapshot::{Consumer, MergeEntry, OpenMerge, Snapshot};
 use crate::fs::{Fs, Request, State};
 use crate::names::StampedName;
 use crate::parallel::do_in_two;
@@ -74,7 +74,7 @@ impl Fs {
     pub(in crate::fs) fn delivered(
         self: &Arc<Self>,
         request: Request,
-        reading: &Reading,
+        reading: &OpenMerge,
         seen: ReadSeen,
     ) -> Option<Receipt> {
         let consumer = reading.consumer.as_ref()?;

@@ -213,7 +213,7 @@ impl Snapshot {
 
 /// One open file of a merge.
 #[derive(Debug)]
-pub(in crate::fs) struct Reading {
+pub(in crate::fs) struct OpenMerge {
     pub(in crate::fs) snapshot: Arc<Snapshot>,
     /// Whom it is consumed by; `None` where reading consumes nothing.
     pub(in crate::fs) consumer: Option<Consumer>,

@@ -9,7 +9,7 @@ use crate::fs::inode::dirs::DirId;
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::types::{NodeId, Opened, Outcome};
 use crate::fs::pending::readers::{Claim, Holder, Reserved};
-use crate::fs::pending::snapshot::{Consumer, Plan, Reading, Snapshot};
+use crate::fs::pending::snapshot::{Consumer, OpenMerge, Plan, Snapshot};
 use crate::fs::{Fs, PROMISE, Request, State};
 use crate::programs::Role;
 use crate::session::Caller;
@@ -360,7 +360,7 @@ impl Fs {
         tid: u32,
         consumer: Option<Consumer>,
     ) -> Opened {
-        let reading = Reading {
+        let reading = OpenMerge {
             snapshot,
             consumer,
             delivered: Default::default(),
@@ -376,7 +376,7 @@ impl Fs {
     }
 
     /// A reader has closed: its turn ends with its last handle.
-    pub(in crate::fs) fn reading_closed(&self, state: &mut State, reading: &Reading) {
+    pub(in crate::fs) fn reading_closed(&self, state: &mut State, reading: &OpenMerge) {
         if reading.consumer.is_none() {
             return;
         }

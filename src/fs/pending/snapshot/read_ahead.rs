@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 
 use parking_lot::Mutex;
 
-use super::{Reading, Wanted};
+use super::{OpenMerge, Wanted};
 use crate::error::Result;
 use crate::fs::Fs;
 use crate::parallel::MANY;
@@ -97,7 +97,7 @@ impl Fs {
     /// The bytes of a snapshot, short only at its end, for a reader that may go straight on.
     pub(in crate::fs) fn read_on(
         self: &Arc<Self>,
-        reading: &Arc<Reading>,
+        reading: &Arc<OpenMerge>,
         offset: u64,
         len: u64,
     ) -> Result<Vec<u8>> {
@@ -137,7 +137,7 @@ impl Fs {
     }
 
     /// Has a thread go on, if it has far to go.
-    fn help(self: &Arc<Self>, progress: &mut Progress, reading: &Arc<Reading>) {
+    fn help(self: &Arc<Self>, progress: &mut Progress, reading: &Arc<OpenMerge>) {
         let size = reading.snapshot.plan.size();
         let is_near = progress.goes_on < size.min(progress.next + FAR / 2);
         if is_near && !progress.is_helped() {
@@ -151,7 +151,7 @@ impl Fs {
     }
 
     /// Gets ready what comes next, until that is far enough.
-    fn get_ahead(&self, reading: &Reading) {
+    fn get_ahead(&self, reading: &OpenMerge) {
         let snapshot = &*reading.snapshot;
         let size = snapshot.plan.size();
         loop {
