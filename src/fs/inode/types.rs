@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::time::{Duration, SystemTime};
 
 use crate::error::Result;
-use crate::fs::pending::consume::Receipt;
+use crate::fs::pending::consume::ConsumeIntent;
 use crate::fs::pending::turns::Waiting;
 use crate::store::{Kind, Meta};
 
@@ -142,14 +142,14 @@ pub struct Answer {
     /// The bytes.
     pub bytes: Vec<u8>,
     /// Undoes what the read consumed if it is never answered.
-    pub(in crate::fs) _receipt: Option<Receipt>,
+    pub(in crate::fs) _intent: Option<ConsumeIntent>,
 }
 
 impl From<Vec<u8>> for Answer {
     fn from(bytes: Vec<u8>) -> Answer {
         Answer {
             bytes,
-            _receipt: None,
+            _intent: None,
         }
     }
 }

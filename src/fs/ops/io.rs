@@ -75,10 +75,10 @@ impl Fs {
             returned: bytes.len() as u64,
             cached,
         };
-        let receipt = self.delivered(request, &reading, seen);
+        let intent = self.delivered(request, &reading, seen);
         Ok(Answer {
             bytes,
-            _receipt: receipt,
+            _intent: intent,
         })
     }
 

@@ -22,12 +22,12 @@ use crate::store::{Access, Meta, first_free};
 
 /// Kept until a read that consumed what it delivers has been answered. If this program is killed before that, the reader
 /// never had the end of it, and the next mount makes it pending again.
-pub struct Receipt {
+pub struct ConsumeIntent {
     fs: Arc<Fs>,
     name: OsString,
 }
 
-impl Drop for Receipt {
+impl Drop for ConsumeIntent {
     fn drop(&mut self) {
         let removed = self
             .fs
@@ -76,7 +76,7 @@ impl Fs {
         request: Request,
         reading: &OpenMerge,
         seen: ReadSeen,
-    ) -> Option<Receipt> {
+    ) -> Option<ConsumeIntent> {
         let consumer = reading.consumer.as_ref()?;
         let size = reading.snapshot.plan.size();
         let in_passing =
@@ -105,15 +105,15 @@ impl Fs {
             return None;
         }
         // A reader that is answered with no byte has had them all before.
-        let receipt = (seen.returned > 0).then(|| self.receipt(&reading.snapshot));
+        let intent = (seen.returned > 0).then(|| self.intent(&reading.snapshot));
         let second_look = self.second_look_of(consumer, reader.as_ref());
         self.consume(&reading.snapshot, consumer, second_look);
         self.changed.notify_all();
-        receipt.flatten()
+        intent.flatten()
     }
 
     /// Notes what is about to be consumed until its reader has the answer.
-    fn receipt(self: &Arc<Self>, snapshot: &Arc<Snapshot>) -> Option<Receipt> {
+    fn intent(self: &Arc<Self>, snapshot: &Arc<Snapshot>) -> Option<ConsumeIntent> {
         let mut note = Vec::new();
         {
             let state = self.lock();
@@ -136,7 +136,7 @@ impl Fs {
             );
         })
         .ok()
-        .map(|name| Receipt {
+        .map(|name| ConsumeIntent {
             fs: self.clone(),
             name,
         })
