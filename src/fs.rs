@@ -16,6 +16,7 @@
 //! | `handoff` | the life of a handoff: drafts, edits, publishing, kept versions |
 //! | `queue` | what a directory holds, kept in step with the directory below |
 //! | `inode` | what the kernel knows: nodes, handles, directories |
+//! | `ids` | the numbers that stand for nodes, handles, directories and files |
 //!
 //! # What is what
 //!
@@ -70,17 +71,16 @@ use crate::store::local::{Area, FirstLook, Local};
 
 pub use crate::store::first_mount::Adopt;
 pub use crate::store::open_error::OpenError;
+pub use ids::{Handle as HandleId, NodeId};
 pub use inode::dentry_cache::Kernel;
-pub use inode::types::{
-    Answer, Attr, Created, Entry, Handle as HandleId, Listed, LookedAt, NodeId, Opened, Outcome,
-    SetAttr,
-};
+pub use inode::types::{Answer, Attr, Created, Entry, Listed, LookedAt, Opened, Outcome, SetAttr};
 pub use ops::ending::Awaited;
 pub use ops::readdir::Listing;
 pub use ops::status::Supervision;
 pub use pending::turns::Waiting;
 
 mod handoff;
+mod ids;
 mod inode;
 mod ops;
 mod pending;
@@ -88,8 +88,9 @@ mod queue;
 mod resolve;
 mod session;
 
-use handoff::table::{Doc, DocId, Docs, PlainId};
-use inode::dirs::{DirId, Dirs};
+use handoff::table::{Doc, Docs};
+use ids::{DirId, DocId, PlainId};
+use inode::dirs::Dirs;
 use inode::fd_limit::Descriptors;
 use inode::handles::Handles;
 use inode::table::Nodes;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::table::{Content, DocId, Draft, Original};
-use crate::fs::inode::dirs::DirId;
+use crate::fs::handoff::table::{Content, Draft, Original};
+use crate::fs::ids::{DirId, DocId};
 use crate::fs::{Fork, Fs, Promised, Request, State, Vacation};
 use crate::names::{Slug, StampedName};
 use crate::session::Caller;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::table::{Content, Doc, DocId, Draft, Original, Version};
-use crate::fs::inode::dirs::DirId;
+use crate::fs::handoff::table::{Content, Doc, Draft, Original, Version};
+use crate::fs::ids::{DirId, DocId};
 use crate::fs::inode::handles::Open;
 use crate::fs::{Fs, Promised, State};
 use crate::names::StampedName;

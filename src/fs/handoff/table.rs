@@ -6,19 +6,11 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use crate::fs::inode::dirs::DirId;
+use crate::fs::ids::{DirId, DocId, PlainId};
 use crate::names::StampedName;
 use crate::session::Process;
 use crate::store::dirfd::stat_file;
 use crate::store::local::{Area, Kept};
-
-/// A doc, for as long as anything refers to it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
-pub(in crate::fs) struct DocId(u64);
-
-/// A plain file, likewise.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(in crate::fs) struct PlainId(u64);
 
 /// New content that is not published yet, in a file of the private directory.
 #[derive(Debug)]

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::table::{Content, DocId, Version};
+use crate::fs::handoff::table::{Content, Version};
+use crate::fs::ids::DocId;
 use crate::fs::{Fs, State};
 use crate::store::dirfd::stat_file;
 use crate::store::local::{Area, Kept};

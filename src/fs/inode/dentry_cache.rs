@@ -23,7 +23,7 @@ use std::fmt::Debug;
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::fs::inode::types::Handle;
+use crate::fs::ids::Handle;
 use crate::fs::{Fs, State};
 
 /// How long the kernel may use a name, and the attributes that came with it. `ls -l` needs a few milliseconds.

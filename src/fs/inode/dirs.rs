@@ -4,14 +4,7 @@ use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-/// A directory, for as long as this program runs.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
-pub(in crate::fs) struct DirId(u32);
-
-impl DirId {
-    /// The root queue.
-    pub(in crate::fs) const ROOT: DirId = DirId(0);
-}
+use crate::fs::ids::DirId;
 
 /// What a directory is to us.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
 
-use crate::fs::handoff::table::{DocId, PlainId};
-use crate::fs::inode::types::{Handle as HandleId, NodeId};
+use crate::fs::ids::{DocId, Handle as HandleId, NodeId, PlainId};
 use crate::fs::ops::readdir::Listing;
 use crate::fs::pending::snapshot::OpenMerge;
 use crate::session::Process;

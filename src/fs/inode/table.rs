@@ -5,10 +5,8 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::sync::Arc;
 
-use crate::fs::handoff::table::{DocId, PlainId};
+use crate::fs::ids::{DirId, DocId, NodeId, PlainId};
 use crate::fs::inode::dentry_cache::DentryCache;
-use crate::fs::inode::dirs::DirId;
-use crate::fs::inode::types::NodeId;
 use crate::fs::pending::snapshot::Plan;
 
 /// A name under which a session finds a doc.

@@ -4,31 +4,10 @@ use std::ffi::OsStr;
 use std::time::{Duration, SystemTime};
 
 use crate::error::Result;
+use crate::fs::ids::{Handle, NodeId};
 use crate::fs::pending::consume::ConsumeIntent;
 use crate::fs::pending::turns::Waiting;
 use crate::store::{Kind, Meta};
-
-/// What the kernel calls a node id. The root is 1.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
-pub struct NodeId(pub u64);
-
-impl NodeId {
-    /// The root of the mount.
-    pub const ROOT: NodeId = NodeId(1);
-
-    /// The node that has the number of the file below, so that a listing can name it by that; `None` where the number
-    /// stands for something else.
-    pub(in crate::fs) fn of_file(ino: u64) -> Option<NodeId> {
-        (ino > NodeId::ROOT.0 && ino < FIRST_VIEW).then_some(NodeId(ino))
-    }
-}
-
-/// Inode numbers from here on are given to views of files, and to what is no file.
-pub(in crate::fs) const FIRST_VIEW: u64 = 1 << 62;
-
-/// An open file or directory.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Handle(pub u64);
 
 /// stat(2) of a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -9,7 +9,7 @@ use std::time::Instant;
 use rustix::fs::AtFlags;
 
 use crate::error::{Error, Result};
-use crate::fs::inode::dirs::DirId;
+use crate::fs::ids::DirId;
 use crate::fs::queue::strays::is_finished_at_mount;
 use crate::fs::resolve::name::Resolved;
 use crate::fs::{Fs, State};

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use crate::fs::Fs;
-use crate::fs::handoff::table::DocId;
+use crate::fs::ids::DocId;
 use crate::fs::inode::handles::Open;
 
 /// Who is waited for when a mount ends.

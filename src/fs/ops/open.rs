@@ -8,11 +8,12 @@ use parking_lot::MutexGuard;
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
-use crate::fs::handoff::table::{Doc, DocId};
-use crate::fs::inode::dirs::{DirId, DirKind};
+use crate::fs::handoff::table::Doc;
+use crate::fs::ids::{DirId, DocId, NodeId};
+use crate::fs::inode::dirs::DirKind;
 use crate::fs::inode::handles::{Open, OpenDoc};
 use crate::fs::inode::table::NodeTarget;
-use crate::fs::inode::types::{Created, NodeId, Opened, Outcome};
+use crate::fs::inode::types::{Created, Opened, Outcome};
 use crate::fs::ops::rename::Place;
 use crate::fs::resolve::alias::Decision;
 use crate::fs::resolve::flags::Flags;

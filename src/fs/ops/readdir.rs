@@ -6,9 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::fs::inode::dirs::DirId;
+use crate::fs::ids::{DirId, Handle, NodeId};
 use crate::fs::inode::handles::Open;
-use crate::fs::inode::types::{Handle, Listed, NodeId};
+use crate::fs::inode::types::Listed;
 use crate::fs::pending::snapshot::PENDING_INO;
 use crate::fs::{Fs, State};
 use crate::names::{self, StampedName};

@@ -7,9 +7,9 @@
 use std::time::{Duration, SystemTime};
 
 use crate::error::Result;
+use crate::fs::ids::{DirId, Handle, NodeId};
 use crate::fs::inode::dentry_cache::TTL;
-use crate::fs::inode::dirs::DirId;
-use crate::fs::inode::types::{Attr, Entry, Handle, Listed, LookedAt, NodeId};
+use crate::fs::inode::types::{Attr, Entry, Listed, LookedAt};
 use crate::fs::ops::readdir::Listing;
 use crate::fs::resolve::name::Resolved;
 use crate::fs::{Fs, State};

@@ -4,10 +4,10 @@ use std::ffi::OsStr;
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
-use crate::fs::handoff::table::{Content, DocId};
-use crate::fs::inode::dirs::DirId;
+use crate::fs::handoff::table::Content;
+use crate::fs::ids::{DirId, DocId, NodeId};
 use crate::fs::inode::table::NodeTarget;
-use crate::fs::inode::types::{Entry, NodeId};
+use crate::fs::inode::types::Entry;
 use crate::fs::ops::rename::Place;
 use crate::fs::queue::sync::is_nothing;
 use crate::fs::resolve::name::{Resolved, check_name};

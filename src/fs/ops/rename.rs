@@ -4,10 +4,9 @@ use std::ffi::OsStr;
 use std::fs::File;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::table::{DocId, PlainId};
-use crate::fs::inode::dirs::{DirId, DirKind};
+use crate::fs::ids::{DirId, DocId, NodeId, PlainId};
+use crate::fs::inode::dirs::DirKind;
 use crate::fs::inode::handles::{Open, OpenDoc};
-use crate::fs::inode::types::NodeId;
 use crate::fs::resolve::name::{Resolved, check_name};
 use crate::fs::resolve::scratch::is_own_name;
 use crate::fs::{Fs, Request, State};

@@ -11,10 +11,10 @@ use parking_lot::MutexGuard;
 use rustix::fs::XattrFlags;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::table::DocId;
+use crate::fs::ids::{DocId, Handle, NodeId};
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::table::NodeTarget;
-use crate::fs::inode::types::{Attr, Handle, NodeId, SetAttr};
+use crate::fs::inode::types::{Attr, SetAttr};
 use crate::fs::{Fs, Request, State};
 use crate::store::dirfd::{self, stat_file};
 use crate::store::local::Area;
@@ -45,7 +45,7 @@ impl Fs {
         {
             let mut guard = self.lock();
             let what = match node {
-                NodeId::ROOT => NodeTarget::Dir(crate::fs::inode::dirs::DirId::ROOT),
+                NodeId::ROOT => NodeTarget::Dir(crate::fs::ids::DirId::ROOT),
                 node => self.known(&mut guard, node)?,
             };
             let state = &mut *guard;

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::fs::inode::dirs::DirId;
+use crate::fs::ids::DirId;
 use crate::fs::{Fs, State};
 use crate::names::{self, StampedName};
 use crate::store::Kind;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::table::{Content, DocId};
-use crate::fs::inode::dirs::DirId;
+use crate::fs::handoff::table::Content;
+use crate::fs::ids::{DirId, DocId};
 use crate::fs::{Fs, Promised, State};
 use crate::names::StampedName;
 use crate::session::{Process, Session};

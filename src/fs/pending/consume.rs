@@ -10,7 +10,8 @@ use std::time::SystemTime;
 
 use crate::delivery::ReadSeen;
 use crate::error::{Error, Result};
-use crate::fs::handoff::table::{Doc, DocId};
+use crate::fs::handoff::table::Doc;
+use crate::fs::ids::DocId;
 use crate::fs::pending::second_look::Reader;
 use crate::fs::pending::snapshot::{Consumer, MergeEntry, OpenMerge, Snapshot};
 use crate::fs::{Fs, Request, State};

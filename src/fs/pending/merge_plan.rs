@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::{Error, Result};
-use crate::fs::inode::dirs::DirId;
+use crate::fs::ids::DirId;
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Entry;
 use crate::fs::pending::snapshot::{MergeEntry, Plan};

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use crate::fs::inode::dirs::DirId;
+use crate::fs::ids::DirId;
 use crate::fs::pending::second_look::SecondLooks;
 use crate::fs::pending::snapshot::Snapshot;
 use crate::fs::pending::turns::EXPECTED;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::fs::inode::dirs::DirId;
+use crate::fs::ids::DirId;
 use crate::fs::pending::merge_plan::in_order;
 use crate::fs::pending::snapshot::{Consumer, MergeEntry, Plan, Snapshot};
 use crate::fs::{Fs, State};

@@ -18,7 +18,7 @@ use crate::clock::calendar;
 use crate::delivery::Delivered;
 use crate::error::{Error, Result};
 use crate::fs::Fs;
-use crate::fs::inode::dirs::DirId;
+use crate::fs::ids::DirId;
 use crate::fs::queue::cache::CacheEntry;
 use crate::merge::{self, Layout, Piece};
 use crate::names::{Stamp, StampedName};

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::table::Doc;
-use crate::fs::inode::dirs::DirId;
+use crate::fs::ids::{DirId, NodeId};
 use crate::fs::inode::handles::Open;
-use crate::fs::inode::types::{NodeId, Opened, Outcome};
+use crate::fs::inode::types::{Opened, Outcome};
 use crate::fs::pending::readers::{Claim, Holder, Reserved};
 use crate::fs::pending::snapshot::{Consumer, OpenMerge, Plan, Snapshot};
 use crate::fs::{Fs, PROMISE, Request, State};

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::fs::inode::dirs::DirId;
+use crate::fs::ids::DirId;
 use crate::fs::pending::snapshot::MergeEntry;
 use crate::fs::queue::names::{Pending, Queue};
 use crate::fs::queue::retry::Doubts;

@@ -5,7 +5,8 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::fs::inode::dirs::{DirId, DirKind};
+use crate::fs::ids::DirId;
+use crate::fs::inode::dirs::DirKind;
 use crate::fs::{Fs, State};
 use crate::store::dir_kind::{GIT, Why};
 use crate::store::first_mount::is_hidden;

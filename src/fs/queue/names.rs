@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::fs::inode::dirs::DirId;
+use crate::fs::ids::DirId;
 use crate::fs::pending::snapshot::MergeEntry;
 use crate::fs::queue::cache::{CacheEntry, same};
 use crate::fs::queue::strays::Still;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 
-use crate::fs::inode::dirs::DirId;
+use crate::fs::ids::DirId;
 use crate::fs::queue::cache::Index;
 
 /// Strays that are not adopted yet, and changes that could not be taken in: the disk had an error, or there was no

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::fs::inode::dirs::DirId;
+use crate::fs::ids::DirId;
 use crate::fs::queue::cache::{CacheEntry, known};
 use crate::fs::queue::sync::is_never_shown;
 use crate::fs::{Fs, State};

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::fs::inode::dirs::DirId;
+use crate::fs::ids::DirId;
 use crate::fs::queue::cache::CacheEntry;
 use crate::fs::queue::cache::known;
 use crate::fs::queue::names::Queue;

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::fs::inode::dirs::DirId;
+use crate::fs::ids::DirId;
 use crate::fs::queue::cache::{CacheEntry, known};
 use crate::fs::queue::names::Queue;
 use crate::fs::queue::retry::{Ours, Seen};

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::clock::SystemClock;
-use crate::fs::inode::dirs::DirId;
-use crate::fs::inode::types::NodeId;
+use crate::fs::ids::{DirId, NodeId};
 use crate::fs::pending::merge_plan::Plans;
 use crate::fs::{Fs, Options, Request, State};
 use crate::store::Kind;

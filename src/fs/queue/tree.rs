@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use crate::error::{Error, Result};
-use crate::fs::inode::dirs::DirId;
+use crate::fs::ids::DirId;
 use crate::fs::{Fs, State};
 
 impl Fs {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
-use crate::fs::handoff::table::{Content, DocId, Original};
-use crate::fs::inode::dirs::DirId;
+use crate::fs::handoff::table::{Content, Original};
+use crate::fs::ids::{DirId, DocId, NodeId};
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::table::{AliasName, NodeTarget};
-use crate::fs::inode::types::{NodeId, Opened};
+use crate::fs::inode::types::Opened;
 use crate::fs::resolve::flags::Flags;
 use crate::fs::{Fs, Promised, Request, State};
 use crate::names::{self, NameClass, Slug};

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::table::{Content, DocId};
-use crate::fs::inode::dirs::DirId;
+use crate::fs::handoff::table::Content;
+use crate::fs::ids::{DirId, DocId, FIRST_VIEW, NodeId};
 use crate::fs::inode::table::NodeTarget;
-use crate::fs::inode::types::{Attr, FIRST_VIEW, NodeId};
+use crate::fs::inode::types::Attr;
 use crate::fs::pending::snapshot::PENDING_INO;
 use crate::fs::resolve::name::Resolved;
 use crate::fs::{Fs, State};

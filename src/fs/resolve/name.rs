@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::table::{Content, Doc, DocId, PlainId};
-use crate::fs::inode::dirs::{DirId, DirKind};
+use crate::fs::handoff::table::{Content, Doc};
+use crate::fs::ids::{DirId, DocId, NodeId, PlainId};
+use crate::fs::inode::dirs::DirKind;
 use crate::fs::inode::table::NodeTarget;
-use crate::fs::inode::types::{Entry, NodeId};
+use crate::fs::inode::types::Entry;
 use crate::fs::resolve::scratch::is_own_name;
 use crate::fs::{Fs, Promised, Request, State};
 use crate::names::{self, NameClass, StampedName};

@@ -8,10 +8,10 @@ use parking_lot::MutexGuard;
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
-use crate::fs::handoff::table::{DocId, Original, PlainEdit, PlainId};
-use crate::fs::inode::dirs::DirId;
+use crate::fs::handoff::table::{Original, PlainEdit};
+use crate::fs::ids::{DirId, DocId, Handle, NodeId, PlainId};
 use crate::fs::inode::handles::Open;
-use crate::fs::inode::types::{Handle, NodeId, Opened};
+use crate::fs::inode::types::Opened;
 use crate::fs::ops::rename::Place;
 use crate::fs::resolve::flags::Flags;
 use crate::fs::{Fs, Promised, Request, State};

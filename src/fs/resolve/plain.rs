@@ -4,9 +4,9 @@ use std::fs::File;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::table::PlainId;
+use crate::fs::ids::{NodeId, PlainId};
 use crate::fs::inode::handles::Open;
-use crate::fs::inode::types::{NodeId, Opened};
+use crate::fs::inode::types::Opened;
 use crate::fs::resolve::flags::Flags;
 use crate::fs::{Fs, State};
 

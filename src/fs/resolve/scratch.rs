@@ -8,9 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::table::PlainId;
-use crate::fs::inode::dirs::DirId;
-use crate::fs::inode::types::NodeId;
+use crate::fs::ids::{DirId, NodeId, PlainId};
 use crate::fs::resolve::name::Resolved;
 use crate::fs::{Fs, State};
 use crate::names::{self, NameClass};

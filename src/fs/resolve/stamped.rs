@@ -5,9 +5,9 @@ use std::ffi::OsStr;
 use parking_lot::MutexGuard;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::table::{Content, Doc, DocId};
-use crate::fs::inode::dirs::DirId;
-use crate::fs::inode::types::{NodeId, Opened};
+use crate::fs::handoff::table::{Content, Doc};
+use crate::fs::ids::{DirId, DocId, NodeId};
+use crate::fs::inode::types::Opened;
 use crate::fs::resolve::flags::Flags;
 use crate::fs::{Fs, Promised, Request, State};
 use crate::names::StampedName;

@@ -4,8 +4,7 @@ use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 
 use crate::fs::ByName;
-use crate::fs::handoff::table::DocId;
-use crate::fs::inode::dirs::DirId;
+use crate::fs::ids::{DirId, DocId};
 use crate::names::StampedName;
 use crate::session::Session;
 

@@ -20,8 +20,7 @@ use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::time::{Duration, Instant};
 
-use crate::fs::inode::dirs::DirId;
-use crate::fs::inode::types::NodeId;
+use crate::fs::ids::{DirId, NodeId};
 use crate::fs::{Fs, Request, State};
 use crate::session::Caller;
 

@@ -7,10 +7,8 @@ use parking_lot::MutexGuard;
 
 use super::{Scratch, is_own_name, own_area};
 use crate::error::{Error, Result};
-use crate::fs::handoff::table::PlainId;
-use crate::fs::inode::dirs::DirId;
+use crate::fs::ids::{DirId, NodeId, PlainId};
 use crate::fs::inode::table::{Node, NodeTarget};
-use crate::fs::inode::types::NodeId;
 use crate::fs::{Fs, PROMISE, Request, State};
 use crate::store::Access;
 use crate::store::dirfd::{self, stat_file};
