@@ -50,8 +50,8 @@
 //!
 //! `Fs::changed` is waited on with the state alone. The tests under load run with parking_lot's detection of deadlocks.
 
-use std::collections::{HashMap, VecDeque};
-use std::ffi::{OsStr, OsString};
+use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -63,7 +63,7 @@ use crate::clock::{Clock, Zone};
 use crate::names::Archives;
 use crate::programs::{Programs, Role};
 use crate::retention::Retention;
-use crate::session::{Caller, Proc, Process, Resolver, Session, SystemProc};
+use crate::session::{Caller, Proc, Process, Resolver, SystemProc};
 use crate::store::Store;
 use crate::store::dir::DirStore;
 use crate::store::dirfd::Beneath;
@@ -89,7 +89,7 @@ mod resolve;
 mod session;
 
 use handoff::table::{Doc, Docs};
-use ids::{DirId, DocId, PlainId};
+use ids::DirId;
 use inode::dirs::Dirs;
 use inode::fd_limit::Descriptors;
 use inode::handles::Handles;
@@ -103,6 +103,8 @@ use queue::sync::Suffixes;
 use resolve::scratch::Scratch;
 use session::aliases::Aliases;
 use session::callers::LookedUp;
+use session::estale_replay::EstaleReplays;
+use session::released_names::ReleasedNames;
 
 /// How the filesystem is to behave.
 #[derive(Clone, Debug)]
@@ -189,73 +191,14 @@ struct State {
     plans: Plans,
     turns: Turns,
     single_file: SingleFile,
-    /// What a caller is about to do next, in the words of the request that promised it.
-    promised: Promises,
+    replays: EstaleReplays,
+    released: ReleasedNames,
     looked_up: LookedUp,
     /// Stream editors that have lately opened an ordinary text file for reading (spec 3.6, 4.4).
     ordinary_readers: VecDeque<(Process, DirId, OsString)>,
     /// When a draft was last left unpublished because publishing it failed.
     left: Option<Instant>,
 }
-
-/// Short-lived notes about what one thread does next. A kernel that is answered ESTALE looks the name up and opens
-/// it again *on the same thread*; mv and install unlink a name and then create it.
-#[derive(Default)]
-struct Promises {
-    /// A draft that waits to be opened, because the open that wanted it held an older node.
-    forks: Vec<Fork>,
-    /// `pending.md` was unlinked by this thread: to it, and for one look-up, the name is free.
-    unlinked_pending: Vec<(u32, DirId, Instant)>,
-    /// Aliases that a process unlinked or renamed away, in case it creates the name again (spec 4.5).
-    vacated: VecDeque<Vacated>,
-}
-
-/// See [`Promises::forks`].
-struct Fork {
-    tid: u32,
-    dir: DirId,
-    name: OsString,
-    to: Promised,
-    /// Who opens a handoff under an alias; `None` under its stamped name.
-    caller: Option<Caller>,
-    at: Instant,
-    /// Looked up once. Callers outside our PID namespace are all thread 0: each look-up takes another promise of theirs.
-    taken: bool,
-}
-
-/// What an open was promised.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Promised {
-    /// A draft, or a handoff that is edited.
-    Doc(DocId),
-    /// The edit of an ordinary file (spec 3.6).
-    Edit(PlainId),
-}
-
-/// See [`Promises::vacated`].
-struct Vacated {
-    process: Process,
-    dir: DirId,
-    name: OsString,
-    how: Vacation,
-}
-
-/// How an alias became free.
-#[derive(Clone)]
-enum Vacation {
-    /// Unlinked: this handoff was retracted.
-    Retracted(DocId),
-    /// Renamed to a backup: the handoff that was there had this name.
-    BackedUp(crate::names::StampedName),
-    /// Unlinked: the ordinary file that was there is kept under this name (spec 3.6).
-    Removed(OsString),
-}
-
-/// How long a promise of a thread is believed.
-const PROMISE: Duration = Duration::from_secs(10);
-
-/// How many vacated aliases are remembered.
-const VACATED: usize = 1024;
 
 impl Fs {
     /// Opens the backing directory: takes its lock, notes what the first mount finds, recovers drafts (spec 3.6, 3.8).
@@ -336,85 +279,3 @@ impl Fs {
                 && has_read())
     }
 }
-
-impl State {
-    /// Forgets promises that were not kept, and answers what waited for them.
-    fn expired_forks(&mut self, now: Instant) -> Vec<Promised> {
-        let mut left = Vec::new();
-        self.promised.forks.retain(|fork| {
-            let keep = now.duration_since(fork.at) < PROMISE;
-            if !keep {
-                left.push(fork.to);
-            }
-            keep
-        });
-        self.promised
-            .unlinked_pending
-            .retain(|(_, _, at)| now.duration_since(*at) < PROMISE);
-        left
-    }
-
-    /// Takes the fork that this thread was promised under this name, for a look-up, and who the thread is.
-    fn take_fork(
-        &mut self,
-        tid: u32,
-        dir: DirId,
-        name: &OsStr,
-    ) -> Option<(Promised, Option<Caller>)> {
-        let of_thread = self
-            .promised
-            .forks
-            .iter_mut()
-            .filter(|fork| fork.tid == tid && fork.dir == dir && fork.name == name);
-        // The kernel looks up twice: the second look-up, with nothing left to take, means what the first one did.
-        let fork = of_thread.max_by_key(|fork| (!fork.taken, fork.at))?;
-        fork.taken = true;
-        Some((fork.to, fork.caller.clone()))
-    }
-
-    /// Was this thread promised this very draft?
-    fn is_promised(&self, tid: u32, doc: DocId) -> bool {
-        let mut forks = self.promised.forks.iter();
-        forks.any(|fork| fork.tid == tid && fork.to == Promised::Doc(doc))
-    }
-
-    /// Does any thread wait for this?
-    fn is_awaited(&self, to: Promised) -> bool {
-        self.promised.forks.iter().any(|fork| fork.to == to)
-    }
-
-    /// The open that this was promised to has come.
-    fn forget_fork(&mut self, tid: u32, to: Promised) {
-        let forks = &mut self.promised.forks;
-        forks.retain(|fork| fork.tid != tid || fork.to != to);
-    }
-
-    fn vacate(&mut self, caller: &Caller, dir: DirId, name: &OsStr, how: Vacation) {
-        let Some(process) = caller.process else {
-            return;
-        };
-        if self.promised.vacated.len() >= VACATED {
-            self.promised.vacated.pop_front();
-        }
-        self.promised.vacated.push_back(Vacated {
-            process,
-            dir,
-            name: name.to_owned(),
-            how,
-        });
-    }
-
-    /// Takes back the note that this process vacated a name, if it did.
-    fn take_vacated(&mut self, caller: &Caller, dir: DirId, name: &OsStr) -> Option<Vacation> {
-        let process = caller.process?;
-        let at = self
-            .promised
-            .vacated
-            .iter()
-            .rposition(|it| it.process == process && it.dir == dir && it.name == name)?;
-        self.promised.vacated.remove(at).map(|it| it.how)
-    }
-}
-
-/// Sessions by what they own, so that a map can be swept.
-type ByName<T> = HashMap<(DirId, OsString), Vec<(Session, T)>>;

@@ -2,3 +2,5 @@
 
 pub(super) mod aliases;
 pub(super) mod callers;
+pub(super) mod estale_replay;
+pub(super) mod released_names;

@@ -3,12 +3,12 @@
 use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::table::{Content, Draft, Original};
 use crate::fs::ids::{DirId, DocId};
-use crate::fs::{Fork, Fs, Promised, Request, State, Vacation};
+use crate::fs::session::released_names::Release;
+use crate::fs::{Fs, Request, State};
 use crate::names::{Slug, StampedName};
 use crate::session::Caller;
 use crate::store::dirfd::{self, stat_file};
@@ -227,27 +227,6 @@ impl Fs {
         Ok(())
     }
 
-    /// Notes that the next open of this name by this thread is for `to`, whatever the node said.
-    pub(in crate::fs) fn promise(
-        &self,
-        state: &mut State,
-        request: Request,
-        dir: DirId,
-        name: &OsStr,
-        to: Promised,
-        caller: Option<&Caller>,
-    ) {
-        state.promised.forks.push(Fork {
-            tid: request.tid,
-            dir,
-            name: name.to_owned(),
-            to,
-            caller: caller.cloned(),
-            at: Instant::now(),
-            taken: false,
-        });
-    }
-
     /// Removes a draft's file; a new handoff is gone with it, an edited one is as it was.
     pub(in crate::fs) fn drop_draft(&self, state: &mut State, id: DocId) {
         let Some(doc) = state.docs.get(id) else {
@@ -301,7 +280,7 @@ impl Fs {
 
     /// A process creates a name that it has just unlinked or renamed away: what it retracted is pending again, and
     /// what it backed up lends its stamped name to the new content (spec 4.5).
-    pub(in crate::fs) fn naming_after_vacation(
+    pub(in crate::fs) fn naming_after_release(
         &self,
         state: &mut State,
         caller: &Caller,
@@ -309,14 +288,14 @@ impl Fs {
         name: &OsStr,
     ) -> Naming {
         let slug = Slug::from_written(name);
-        match state.take_vacated(caller, dir, name) {
-            Some(Vacation::Retracted(doc)) => {
+        match state.released.take(caller, dir, name) {
+            Some(Release::Retracted(doc)) => {
                 if let Err(error) = self.unretract(state, doc) {
                     log::warn!("{}: cannot be made pending again ({error})", name.display());
                 }
                 Naming::Stamp(slug)
             }
-            Some(Vacation::BackedUp(stamped)) => {
+            Some(Release::BackedUp(stamped)) => {
                 let path = state.dirs.path(dir);
                 let free = path.map(|path| self.is_free(state, dir, &path, &stamped, true));
                 if matches!(free, Some(Ok(true))) && stamped.is_pending() {
@@ -325,7 +304,7 @@ impl Fs {
                     Naming::Stamp(slug)
                 }
             }
-            Some(Vacation::Removed(kept)) => {
+            Some(Release::Removed(kept)) => {
                 if let Err(error) = self.bring_back(state, dir, name, &kept) {
                     log::warn!(
                         "{}: the ordinary file cannot be brought back ({error}); it stays with the replaced versions",

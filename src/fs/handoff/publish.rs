@@ -10,7 +10,8 @@ use crate::error::{Error, Result};
 use crate::fs::handoff::table::{Content, Doc, Draft, Original, Version};
 use crate::fs::ids::{DirId, DocId};
 use crate::fs::inode::handles::Open;
-use crate::fs::{Fs, Promised, State};
+use crate::fs::session::estale_replay::ReplayTarget;
+use crate::fs::{Fs, State};
 use crate::names::StampedName;
 use crate::store::dirfd::{self, stat_file};
 use crate::store::local::Area;
@@ -299,7 +300,7 @@ impl Fs {
     /// The last handle that may write a doc is closed: it is finished, and deliverable.
     pub(in crate::fs) fn last_writer_gone(&self, state: &mut State, id: DocId) {
         state.index.generation += 1;
-        let promised = state.is_awaited(Promised::Doc(id));
+        let promised = state.replays.is_awaited(ReplayTarget::Doc(id));
         self.version_left(state, id);
         let Some(doc) = state.docs.get_mut(id) else {
             return;

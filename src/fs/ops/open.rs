@@ -190,7 +190,7 @@ impl Fs {
             NameClass::Stamped(stamped) => (Naming::Nearly(stamped), true),
             NameClass::Pending => (Naming::Stamp(Slug::pending()), true),
             NameClass::Unstamped | NameClass::Backup => match caller {
-                Some(caller) => (self.naming_after_vacation(state, caller, dir, name), true),
+                Some(caller) => (self.naming_after_release(state, caller, dir, name), true),
                 None => (Naming::Stamp(Slug::from_written(name)), true),
             },
         };

@@ -12,7 +12,8 @@ use crate::fs::ops::rename::Place;
 use crate::fs::queue::sync::is_nothing;
 use crate::fs::resolve::name::{Resolved, check_name};
 use crate::fs::resolve::scratch::{area_for, is_own_name};
-use crate::fs::{Fs, Request, State, Vacation};
+use crate::fs::session::released_names::Release;
+use crate::fs::{Fs, Request, State};
 use crate::names::{self, NameClass, StampedName};
 use crate::session::Caller;
 use crate::store::Kind;
@@ -54,7 +55,9 @@ impl Fs {
                         .local
                         .keep_ordinary_removed(&path, name, self.clock.now())?;
                     if let Some(caller) = &caller {
-                        state.vacate(caller, dir, name, Vacation::Removed(kept));
+                        state
+                            .released
+                            .add(caller, dir, name, Release::Removed(kept));
                     }
                 } else {
                     self.local.remove(area, &path, name)?;
@@ -154,7 +157,9 @@ impl Fs {
             }
         }
         state.aliases.remove(alias.dir, alias.name, &caller.session);
-        state.vacate(caller, alias.dir, alias.name, Vacation::Retracted(id));
+        state
+            .released
+            .add(caller, alias.dir, alias.name, Release::Retracted(id));
         state.index.generation += 1;
         Ok(())
     }
@@ -331,7 +336,7 @@ impl Fs {
                     class => {
                         let naming = match class {
                             NameClass::Stamped(stamped) => Naming::Exactly(stamped),
-                            _ => self.naming_after_vacation(state, &caller, dir, name),
+                            _ => self.naming_after_release(state, &caller, dir, name),
                         };
                         let stamped = self.free_name(state, dir, &naming)?;
                         let reserved = stamped.to_os_string();

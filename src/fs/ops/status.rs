@@ -225,7 +225,7 @@ impl Fs {
             ("docs", state.docs.len()),
             ("aliases", state.aliases.len()),
             ("turns", state.turns.len()),
-            ("promises", state.promised.forks.len()),
+            ("promises", state.replays.len()),
             ("names", state.index.len()),
             ("queues", state.dirs.len()),
         ]

@@ -9,7 +9,8 @@ use std::time::Instant;
 use crate::error::{Error, Result};
 use crate::fs::handoff::table::Content;
 use crate::fs::ids::{DirId, DocId};
-use crate::fs::{Fs, Promised, State};
+use crate::fs::session::estale_replay::ReplayTarget;
+use crate::fs::{Fs, State};
 use crate::names::StampedName;
 use crate::session::{Process, Session};
 use crate::store::{Kind, Meta};
@@ -122,7 +123,7 @@ impl Fs {
 
     /// Drafts that could not be published when they were closed: the disk may have room by now.
     pub(in crate::fs) fn publish_left(&self, state: &mut State) {
-        self.drop_expired_forks(state);
+        self.drop_expired_replays(state);
         let left: Vec<DocId> = state
             .docs
             .iter()
@@ -131,7 +132,7 @@ impl Fs {
             })
             .map(|(id, _)| id)
             // Emptied for an open that is to come: its old content is not replaced by nothing.
-            .filter(|id| !state.is_awaited(Promised::Doc(*id)))
+            .filter(|id| !state.replays.is_awaited(ReplayTarget::Doc(*id)))
             .collect();
         for id in left {
             self.last_writer_gone(state, id);

@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::fs::ids::DirId;
 use crate::fs::pending::second_look::SecondLooks;
 use crate::fs::pending::snapshot::Snapshot;
-use crate::fs::pending::turns::EXPECTED;
+use crate::fs::session::estale_replay::REPLAY_WITHIN;
 use crate::session::Process;
 
 /// Who reads, and who waits.
@@ -112,7 +112,7 @@ impl Turns {
     /// Forgets who did not come back.
     pub(in crate::fs) fn forget_missing(&mut self, now: Instant) {
         self.reserved
-            .retain(|it| now.duration_since(it.since) < EXPECTED);
+            .retain(|it| now.duration_since(it.since) < REPLAY_WITHIN);
     }
 
     pub(super) fn reserved_at(&mut self, tid: u32, queue: DirId, now: Instant) -> Option<usize> {

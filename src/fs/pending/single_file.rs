@@ -1,7 +1,7 @@
 //! `pending.md` as a single file that is written, removed and renamed like any other (spec 4.7).
 
 use std::collections::{HashSet, VecDeque};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, Result};
 use crate::fs::ids::DirId;
@@ -109,9 +109,6 @@ impl Fs {
     /// `pending.md` is unlinked or renamed: that succeeds and changes nothing, but for the caller's next look-up, which
     /// may be that of a tool that unlinks before it creates.
     pub(in crate::fs) fn pending_unlinked(&self, state: &mut State, request: Request, dir: DirId) {
-        state
-            .promised
-            .unlinked_pending
-            .push((request.tid, dir, Instant::now()));
+        state.replays.pending_unlinked(request.tid, dir);
     }
 }

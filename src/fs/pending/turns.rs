@@ -10,7 +10,7 @@ use crate::fs::inode::handles::Open;
 use crate::fs::inode::types::{Opened, Outcome};
 use crate::fs::pending::readers::{Claim, Holder, Reserved};
 use crate::fs::pending::snapshot::{Consumer, OpenMerge, Plan, Snapshot};
-use crate::fs::{Fs, PROMISE, Request, State};
+use crate::fs::{Fs, Request, State};
 use crate::programs::Role;
 use crate::session::Caller;
 
@@ -25,10 +25,6 @@ const RELEASE: Duration = Duration::from_millis(100);
 
 /// How long a turn that was waited for keeps others waiting while the kernel looks the name up again.
 const RESERVED: Duration = Duration::from_secs(1);
-
-/// How long a thread that was answered ESTALE is expected back. It comes at once, but on a machine with much to do that
-/// may take seconds, and a second ESTALE would reach the reader.
-pub(super) const EXPECTED: Duration = PROMISE;
 
 impl Doc {
     /// Its writers have flushed everything just now: their RELEASE is on its way, as far as anybody can tell.

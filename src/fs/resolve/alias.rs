@@ -12,7 +12,8 @@ use crate::fs::inode::handles::Open;
 use crate::fs::inode::table::{AliasName, NodeTarget};
 use crate::fs::inode::types::Opened;
 use crate::fs::resolve::flags::Flags;
-use crate::fs::{Fs, Promised, Request, State};
+use crate::fs::session::estale_replay::ReplayTarget;
+use crate::fs::{Fs, Request, State};
 use crate::names::{self, NameClass, Slug};
 use crate::programs::Role;
 use crate::session::Caller;
@@ -32,7 +33,7 @@ impl Fs {
         let caller = self.caller_of(request, dir, name);
         let mut guard = self.lock();
         let state = &mut *guard;
-        if state.is_promised(request.tid, doc) {
+        if state.replays.is_for(request.tid, doc) {
             self.keep_promise(state, request, dir, name, &caller, doc);
             return self.open_draft(state, request, node, doc, flags);
         }
@@ -64,12 +65,11 @@ impl Fs {
             self.keep_promise(state, request, dir, name, &caller, target);
             return self.open_draft(state, request, node, target, flags);
         }
-        self.promise(
-            state,
-            request,
+        state.replays.add(
+            request.tid,
             dir,
             name,
-            Promised::Doc(target),
+            ReplayTarget::Doc(target),
             Some(&caller),
         );
         Err(Error::Stale)
@@ -181,7 +181,7 @@ impl Fs {
         caller: &Caller,
         doc: DocId,
     ) {
-        state.forget_fork(request.tid, Promised::Doc(doc));
+        state.replays.forget(request.tid, ReplayTarget::Doc(doc));
         if let Some(made) = state.docs.get_mut(doc) {
             made.promised = false;
         }
@@ -227,7 +227,13 @@ impl Fs {
             self.keep_promise(state, request, dir, name, &caller, doc);
             return self.open_draft(state, request, node, doc, flags);
         }
-        self.promise(state, request, dir, name, Promised::Doc(doc), Some(&caller));
+        state.replays.add(
+            request.tid,
+            dir,
+            name,
+            ReplayTarget::Doc(doc),
+            Some(&caller),
+        );
         Err(Error::Stale)
     }
 }

@@ -11,7 +11,8 @@ use crate::fs::inode::dirs::DirKind;
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Entry;
 use crate::fs::resolve::scratch::is_own_name;
-use crate::fs::{Fs, Promised, Request, State};
+use crate::fs::session::estale_replay::ReplayTarget;
+use crate::fs::{Fs, Request, State};
 use crate::names::{self, NameClass, StampedName};
 use crate::session::Caller;
 use crate::store::local::Area;
@@ -56,14 +57,16 @@ impl Fs {
                 self.load_scratch(state, dir)?;
                 self.keep_own(state, request, dir, name)?;
             }
-            self.drop_expired_forks(state);
-            if let Some((to, caller)) = state.take_fork(request.tid, dir, name) {
+            self.drop_expired_replays(state);
+            if let Some((to, caller)) = state.replays.take(request.tid, dir, name) {
                 let looked_up = &mut state.looked_up;
                 looked_up.note(request.tid, dir, name, caller.as_ref(), false);
                 return match (to, caller) {
-                    (Promised::Doc(doc), Some(_)) => self.enter_doc(state, doc, Some((dir, name))),
-                    (Promised::Doc(doc), None) => self.enter_edit(state, doc),
-                    (Promised::Edit(edit), _) => {
+                    (ReplayTarget::Doc(doc), Some(_)) => {
+                        self.enter_doc(state, doc, Some((dir, name)))
+                    }
+                    (ReplayTarget::Doc(doc), None) => self.enter_edit(state, doc),
+                    (ReplayTarget::Edit(edit), _) => {
                         self.enter(state, dir, name, &Resolved::Plain(edit))
                     }
                 };
@@ -85,7 +88,7 @@ impl Fs {
         looked_up.note(request.tid, dir, name, caller.as_ref(), absent);
         let object = found?;
         if object == Resolved::Pending {
-            if state.take_unlinked_pending(request.tid, dir) {
+            if state.replays.take_unlinked_pending(request.tid, dir) {
                 return Err(Error::NotFound);
             }
             return self.enter_merge(state, request, dir, caller.as_ref());
@@ -412,24 +415,24 @@ impl Fs {
         })
     }
 
-    pub(in crate::fs) fn drop_expired_forks(&self, state: &mut State) {
-        if state.promised.forks.is_empty() && state.promised.unlinked_pending.is_empty() {
+    pub(in crate::fs) fn drop_expired_replays(&self, state: &mut State) {
+        if state.replays.is_empty() {
             return;
         }
-        for to in state.expired_forks(Instant::now()) {
+        for to in state.replays.expire(Instant::now()) {
             match to {
                 // It may have been somebody else's draft too, or be it again.
-                Promised::Doc(doc) => {
+                ReplayTarget::Doc(doc) => {
                     if state.docs.get(doc).is_some_and(Doc::waits_for_its_open) {
                         self.drop_draft(state, doc);
                     }
                 }
-                Promised::Edit(edit) if !state.is_awaited(to) => {
+                ReplayTarget::Edit(edit) if !state.replays.is_awaited(to) => {
                     if state.docs.edit_mut(edit).is_some_and(|it| it.writers == 0) {
                         self.drop_plain_edit(state, edit);
                     }
                 }
-                Promised::Edit(_) => {}
+                ReplayTarget::Edit(_) => {}
             }
         }
     }
@@ -445,17 +448,5 @@ impl State {
             NodeTarget::Dir(dir) => Ok(*dir),
             _ => Err(Error::NotDirectory),
         }
-    }
-
-    fn take_unlinked_pending(&mut self, tid: u32, dir: DirId) -> bool {
-        let found = self
-            .promised
-            .unlinked_pending
-            .iter()
-            .position(|(by, of, _)| *by == tid && *of == dir);
-        found.is_some_and(|at| {
-            self.promised.unlinked_pending.remove(at);
-            true
-        })
     }
 }

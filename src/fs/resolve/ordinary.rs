@@ -14,7 +14,8 @@ use crate::fs::inode::handles::Open;
 use crate::fs::inode::types::Opened;
 use crate::fs::ops::rename::Place;
 use crate::fs::resolve::flags::Flags;
-use crate::fs::{Fs, Promised, Request, State};
+use crate::fs::session::estale_replay::ReplayTarget;
+use crate::fs::{Fs, Request, State};
 use crate::names::{self, NameClass, Slug};
 use crate::programs::Role;
 use crate::session::Caller;
@@ -72,7 +73,7 @@ impl Fs {
                 && !plain.gone
                 && self.is_ordinary_text(state, plain.dir, &plain.name);
             if !text {
-                state.forget_fork(request.tid, Promised::Edit(id));
+                state.replays.forget(request.tid, ReplayTarget::Edit(id));
                 return self.open_plain(state, node, id, flags);
             }
             (plain.dir, plain.name.clone())
@@ -94,17 +95,19 @@ impl Fs {
         }
         let place = Place { dir, name: &name };
         let to = if self.edits_ordinary(state, place, Some(&caller)) {
-            Promised::Edit(self.begin_plain_edit(state, id, !flags.truncate)?)
+            ReplayTarget::Edit(self.begin_plain_edit(state, id, !flags.truncate)?)
         } else {
             let doc = self.draft_over(state, request, place, flags)?;
             if let Some(made) = state.docs.get_mut(doc) {
                 made.promised = true;
             }
-            Promised::Doc(doc)
+            ReplayTarget::Doc(doc)
         };
         // Others may have the node open, and go on reading the ordinary file. This thread looks the name up again, and is
         // given another node.
-        self.promise(state, request, dir, &name, to, Some(&caller));
+        state
+            .replays
+            .add(request.tid, dir, &name, to, Some(&caller));
         Err(Error::Stale)
     }
 
@@ -121,8 +124,10 @@ impl Fs {
     ) -> Result<DocId> {
         if self.edits_ordinary(state, place, Some(caller)) {
             let edit = self.begin_plain_edit(state, plain, !flags.truncate)?;
-            let edit = Promised::Edit(edit);
-            self.promise(state, request, place.dir, place.name, edit, Some(caller));
+            let edit = ReplayTarget::Edit(edit);
+            state
+                .replays
+                .add(request.tid, place.dir, place.name, edit, Some(caller));
             return Err(Error::Stale);
         }
         let doc = self.draft_over(state, request, place, flags)?;
@@ -327,7 +332,7 @@ impl Fs {
             );
         }
         let mut guard = self.lock();
-        if !guard.is_awaited(Promised::Edit(edited)) {
+        if !guard.replays.is_awaited(ReplayTarget::Edit(edited)) {
             self.drop_plain_edit(&mut guard, edited);
         }
     }

@@ -9,7 +9,8 @@ use crate::fs::handoff::table::{Content, Doc};
 use crate::fs::ids::{DirId, DocId, NodeId};
 use crate::fs::inode::types::Opened;
 use crate::fs::resolve::flags::Flags;
-use crate::fs::{Fs, Promised, Request, State};
+use crate::fs::session::estale_replay::ReplayTarget;
+use crate::fs::{Fs, Request, State};
 use crate::names::StampedName;
 use crate::programs::Role;
 
@@ -38,12 +39,12 @@ impl Fs {
                 // The node stands for the stored file, which others may have open. The kernel looks the name up again, on
                 // this thread, and is given the edit's node.
                 let (dir, name) = (doc.dir, doc.name.to_os_string());
-                self.promise(state, request, dir, &name, Promised::Doc(id), None);
+                state
+                    .replays
+                    .add(request.tid, dir, &name, ReplayTarget::Doc(id), None);
                 return Err(Error::Stale);
             }
-            state.promised.forks.retain(|fork| {
-                !(fork.tid == request.tid && fork.to == Promised::Doc(id) && fork.caller.is_none())
-            });
+            state.replays.forget_stamped(request.tid, id);
         }
         self.open_draft(&mut guard, request, node, id, flags)
     }

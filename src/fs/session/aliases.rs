@@ -1,12 +1,14 @@
 //! Other names under which a session finds a handoff (spec 4.3, 6.6).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 
-use crate::fs::ByName;
 use crate::fs::ids::{DirId, DocId};
 use crate::names::StampedName;
 use crate::session::Session;
+
+/// Sessions by what they own, so that a map can be swept.
+type ByName<T> = HashMap<(DirId, OsString), Vec<(Session, T)>>;
 
 /// What each session may call which handoff.
 #[derive(Debug, Default)]

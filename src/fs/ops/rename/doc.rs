@@ -9,7 +9,8 @@ use crate::fs::handoff::table::Content;
 use crate::fs::ids::{DirId, DocId};
 use crate::fs::resolve::name::Resolved;
 use crate::fs::resolve::scratch::area_for;
-use crate::fs::{Fs, State, Vacation};
+use crate::fs::session::released_names::Release;
+use crate::fs::{Fs, State};
 use crate::names::{self, NameClass, Slug, StampedName};
 use crate::session::Caller;
 use crate::store::Access;
@@ -151,7 +152,7 @@ impl Fs {
         }
         let doc = state.docs.get(id).ok_or(Error::NotFound)?;
         let (dir, old) = (doc.dir, doc.name.clone());
-        let naming = caller.map(|it| self.naming_after_vacation(state, it, to.dir, to.name));
+        let naming = caller.map(|it| self.naming_after_release(state, it, to.dir, to.name));
         let name = match naming {
             Some(Naming::Exactly(vacated)) => vacated,
             _ => old.with_slug(Slug::from_written(to.name)),
@@ -291,7 +292,9 @@ impl Fs {
         state.scratch.add(area, to.dir, to.name);
         drop_own(state, to, caller);
         if let Some(caller) = caller {
-            state.vacate(caller, from.dir, from.name, Vacation::BackedUp(name));
+            state
+                .released
+                .add(caller, from.dir, from.name, Release::BackedUp(name));
         }
         self.doc_gone(state, id);
         self.touch(state, dir, &file);

@@ -197,7 +197,7 @@ impl Fs {
         } else {
             let naming = match (names::classify(to.name), caller) {
                 (NameClass::Stamped(stamped), _) => Naming::Exactly(stamped),
-                (_, Some(caller)) => self.naming_after_vacation(state, caller, to.dir, to.name),
+                (_, Some(caller)) => self.naming_after_release(state, caller, to.dir, to.name),
                 (_, None) => Naming::Stamp(Slug::from_written(to.name)),
             };
             let stamped = self.free_name(state, to.dir, &naming)?;

@@ -9,7 +9,8 @@ use super::{Scratch, is_own_name, own_area};
 use crate::error::{Error, Result};
 use crate::fs::ids::{DirId, NodeId, PlainId};
 use crate::fs::inode::table::{Node, NodeTarget};
-use crate::fs::{Fs, PROMISE, Request, State};
+use crate::fs::session::estale_replay::REPLAY_WITHIN;
+use crate::fs::{Fs, Request, State};
 use crate::store::Access;
 use crate::store::dirfd::{self, stat_file};
 use crate::store::local::Area;
@@ -44,7 +45,7 @@ impl Scratch {
     fn awaited(&self, tid: u32, dir: DirId, name: &OsStr) -> Option<Area> {
         let mut awaited = self.awaited.iter();
         let found = awaited.find(|it| it.tid == tid && it.dir == dir && it.name == name)?;
-        (found.since.elapsed() < PROMISE).then_some(found.own)
+        (found.since.elapsed() < REPLAY_WITHIN).then_some(found.own)
     }
 }
 
