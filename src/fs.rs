@@ -73,10 +73,13 @@ pub use crate::store::first_mount::Adopt;
 pub use crate::store::open_error::OpenError;
 pub use ids::{Handle as HandleId, NodeId};
 pub use inode::dentry_cache::Kernel;
-pub use inode::types::{Answer, Attr, Created, Entry, Listed, LookedAt, Opened, Outcome, SetAttr};
+pub use inode::listing::Listed;
+pub use inode::listing::Listing;
+pub use inode::types::{Attr, Created, Entry, LookedAt, Opened, SetAttr};
 pub use ops::ending::Awaited;
-pub use ops::readdir::Listing;
 pub use ops::status::Supervision;
+pub use pending::consume::Answer;
+pub use pending::turns::Outcome;
 pub use pending::turns::Waiting;
 
 mod handoff;

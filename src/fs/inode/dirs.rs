@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use crate::fs::State;
 use crate::fs::ids::DirId;
 
 /// What a directory is to us.
@@ -13,6 +14,13 @@ pub(in crate::fs) enum DirKind {
     Queue,
     /// An ordinary directory, and everything below one: passed through as it is (spec 3.6).
     Plain,
+}
+
+/// A name in a directory.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::fs) struct Place<'a> {
+    pub(in crate::fs) dir: DirId,
+    pub(in crate::fs) name: &'a OsStr,
 }
 
 #[derive(Debug)]
@@ -164,5 +172,11 @@ impl Dirs {
     /// A path of a file in `dir`.
     pub(in crate::fs) fn join(&self, dir: DirId, name: &OsStr) -> Option<PathBuf> {
         self.path(dir).map(|path| Path::new(&path).join(name))
+    }
+}
+
+impl State {
+    pub(in crate::fs) fn is_queue(&self, dir: DirId) -> bool {
+        self.dirs.kind(dir) == DirKind::Queue
     }
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use crate::fs::ids::{DocId, Handle as HandleId, NodeId, PlainId};
-use crate::fs::ops::readdir::Listing;
+use crate::fs::inode::listing::Listing;
 use crate::fs::pending::snapshot::OpenMerge;
 use crate::session::Process;
 

@@ -3,10 +3,7 @@
 use std::ffi::OsStr;
 use std::time::{Duration, SystemTime};
 
-use crate::error::Result;
 use crate::fs::ids::{Handle, NodeId};
-use crate::fs::pending::consume::ConsumeIntent;
-use crate::fs::pending::turns::Waiting;
 use crate::store::{Kind, Meta};
 
 /// stat(2) of a node.
@@ -67,25 +64,6 @@ pub struct Created {
     pub opened: Opened,
 }
 
-/// An answer, or a promise of one: opening `pending.md` may have to wait for another reader's turn.
-pub enum Outcome {
-    /// Answer now.
-    Ready(Result<Opened>),
-    /// Call [`Waiting::finish`] on a thread that serves no requests, and answer then.
-    Later(Waiting),
-}
-
-/// One entry of a listing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Listed<'a> {
-    /// Its name.
-    pub name: &'a OsStr,
-    /// Its inode number.
-    pub ino: u64,
-    /// File or directory.
-    pub kind: Kind,
-}
-
 /// One entry of a listing, with what a look-up of it would answer.
 #[derive(Clone, Copy, Debug)]
 pub struct LookedAt<'a> {
@@ -114,21 +92,4 @@ pub struct SetAttr {
     pub atime: Option<SystemTime>,
     /// Last modification.
     pub mtime: Option<SystemTime>,
-}
-
-/// What a read is answered with. To be dropped when the reader has been answered, and not before.
-pub struct Answer {
-    /// The bytes.
-    pub bytes: Vec<u8>,
-    /// Undoes what the read consumed if it is never answered.
-    pub(in crate::fs) _intent: Option<ConsumeIntent>,
-}
-
-impl From<Vec<u8>> for Answer {
-    fn from(bytes: Vec<u8>) -> Answer {
-        Answer {
-            bytes,
-            _intent: None,
-        }
-    }
 }

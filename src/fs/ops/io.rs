@@ -15,7 +15,7 @@ use crate::fs::handoff::table::Content;
 use crate::fs::ids::{DocId, Handle};
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::table::NodeTarget;
-use crate::fs::inode::types::Answer;
+use crate::fs::pending::consume::Answer;
 use crate::fs::{Fs, Request, State};
 use crate::store::dirfd::{self, stat_file};
 use crate::store::local::Area;

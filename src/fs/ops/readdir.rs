@@ -2,89 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::fs::ids::{DirId, Handle, NodeId};
 use crate::fs::inode::handles::Open;
-use crate::fs::inode::types::Listed;
+use crate::fs::inode::listing::Listing;
 use crate::fs::pending::snapshot::PENDING_INO;
 use crate::fs::{Fs, State};
 use crate::names::{self, StampedName};
 use crate::store::Kind;
 use crate::store::dirfd::stat_file;
 use crate::store::local::Area;
-
-/// What a directory listed when reading it began. 100,000 names take some five megabytes, for as long as it is open.
-#[derive(Debug, Default)]
-pub struct Listing {
-    pub(super) entries: Vec<Item>,
-    /// All the names, one after the other.
-    names: Vec<u8>,
-    /// How many entries, from the first on, are the answer to the first request for names with attributes; see [`readdirplus`](super::readdirplus).
-    pub(super) first: u64,
-    /// Whether the kernel may use its names without asking.
-    pub(super) cacheable: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Item {
-    ino: u64,
-    start: u32,
-    len: u8,
-    kind: Kind,
-}
-
-impl Listing {
-    fn push(&mut self, name: &OsStr, ino: u64, kind: Kind) {
-        // No name is longer than a byte tells, and no directory holds gigabytes of them.
-        let (Ok(start), Ok(len)) = (u32::try_from(self.names.len()), u8::try_from(name.len()))
-        else {
-            return;
-        };
-        self.names.extend_from_slice(name.as_bytes());
-        self.entries.push(Item {
-            ino,
-            start,
-            len,
-            kind,
-        });
-    }
-
-    fn sort(&mut self, from: usize) {
-        let names = &self.names;
-        let order = |a: &Item, b: &Item| name_in(names, *a).cmp(name_in(names, *b));
-        if let Some(entries) = self.entries.get_mut(from..) {
-            entries.sort_by(order);
-        }
-    }
-
-    /// The entries from this offset on, each with the offset of the next one.
-    pub fn from(&self, offset: u64) -> impl Iterator<Item = (u64, Listed<'_>)> {
-        let from = usize::try_from(offset).unwrap_or(usize::MAX);
-        let rest = self.entries.get(from..).unwrap_or_default();
-        rest.iter().enumerate().map(move |(i, item)| {
-            let listed = Listed {
-                name: name_in(&self.names, *item),
-                ino: item.ino,
-                kind: item.kind,
-            };
-            ((from + i) as u64 + 1, listed)
-        })
-    }
-
-    /// All entries.
-    pub fn iter(&self) -> impl Iterator<Item = Listed<'_>> {
-        self.from(0).map(|(_, listed)| listed)
-    }
-}
-
-fn name_in(names: &[u8], item: Item) -> &OsStr {
-    let start = item.start as usize;
-    let name = names.get(start..start + usize::from(item.len));
-    OsStr::from_bytes(name.unwrap_or_default())
-}
 
 impl Fs {
     /// Opens a directory.

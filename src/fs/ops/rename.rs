@@ -5,7 +5,7 @@ use std::fs::File;
 
 use crate::error::{Error, Result};
 use crate::fs::ids::{DirId, DocId, NodeId, PlainId};
-use crate::fs::inode::dirs::DirKind;
+use crate::fs::inode::dirs::Place;
 use crate::fs::inode::handles::{Open, OpenDoc};
 use crate::fs::resolve::name::{Resolved, check_name};
 use crate::fs::resolve::scratch::is_own_name;
@@ -16,13 +16,6 @@ use crate::store::Access;
 
 mod doc;
 mod plain;
-
-/// A name in a directory.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::fs) struct Place<'a> {
-    pub(in crate::fs) dir: DirId,
-    pub(in crate::fs) name: &'a OsStr,
-}
 
 /// One rename, as far as it is understood before anything is changed.
 struct Renaming<'a> {
@@ -236,10 +229,6 @@ impl Fs {
 }
 
 impl State {
-    pub(in crate::fs) fn is_queue(&self, dir: DirId) -> bool {
-        self.dirs.kind(dir) == DirKind::Queue
-    }
-
     /// What was open as a plain file is open as a handoff from now on: it is delivered when its writers are done.
     /// What is written meanwhile may not be durable yet, so their next close sees to it.
     pub(in crate::fs) fn adopt_handles(&mut self, plain: PlainId, doc: DocId, tid: u32) {

@@ -42,6 +42,23 @@ impl Drop for ConsumeIntent {
     }
 }
 
+/// What a read is answered with. To be dropped when the reader has been answered, and not before.
+pub struct Answer {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// Undoes what the read consumed if it is never answered.
+    pub(in crate::fs) _intent: Option<ConsumeIntent>,
+}
+
+impl From<Vec<u8>> for Answer {
+    fn from(bytes: Vec<u8>) -> Answer {
+        Answer {
+            bytes,
+            _intent: None,
+        }
+    }
+}
+
 /// How many are consumed before others have a turn at the state lock.
 const BATCH: usize = 1024;
 

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::fs::handoff::table::Doc;
 use crate::fs::ids::{DirId, NodeId};
 use crate::fs::inode::handles::Open;
-use crate::fs::inode::types::{Opened, Outcome};
+use crate::fs::inode::types::Opened;
 use crate::fs::pending::readers::{Claim, Holder, Reserved};
 use crate::fs::pending::snapshot::{Consumer, OpenMerge, Plan, Snapshot};
 use crate::fs::{Fs, Request, State};
@@ -32,6 +32,14 @@ impl Doc {
         self.flushed
             .is_some_and(|at| now.duration_since(at) < RELEASE)
     }
+}
+
+/// An answer, or a promise of one: opening `pending.md` may have to wait for another reader's turn.
+pub enum Outcome {
+    /// Answer now.
+    Ready(Result<Opened>),
+    /// Call [`Waiting::finish`] on a thread that serves no requests, and answer then.
+    Later(Waiting),
 }
 
 /// An open of `pending.md` that has to wait; see [`Outcome::Later`].

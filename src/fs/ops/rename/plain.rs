@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use super::{Place, Renaming, drop_own};
+use super::{Renaming, drop_own};
 use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
 use crate::fs::handoff::table::Content;
 use crate::fs::ids::{DocId, PlainId};
+use crate::fs::inode::dirs::Place;
 use crate::fs::resolve::name::Resolved;
 use crate::fs::resolve::scratch::area_for;
 use crate::fs::{Fs, State};
