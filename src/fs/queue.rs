@@ -2,7 +2,9 @@
 
 pub(super) mod cache;
 pub(super) mod dir_kind;
+pub(super) mod entry;
 pub(super) mod health;
+pub(super) mod merge_entry;
 pub(super) mod names;
 pub(super) mod retry;
 pub(super) mod stat;

@@ -1,27 +1,21 @@
 //! What a reader of `pending.md` is given: fixed when it is looked up, streamed when it is read (spec 6.1, 6.2).
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsStr;
 use std::fs::File;
 use std::ops::Range;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::SystemTime;
 
-use chrono::{DateTime, FixedOffset};
 use parking_lot::Mutex;
 
-use crate::clock::calendar;
 use crate::delivery::Delivered;
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::ids::DirId;
-use crate::fs::queue::cache::CacheEntry;
+use crate::fs::queue::merge_entry::MergeEntry;
 use crate::merge::{self, Layout, Piece};
-use crate::names::{Stamp, StampedName};
 use crate::session::{Process, Session};
 use crate::store::Access;
 
@@ -31,81 +25,6 @@ use read_ahead::Ahead;
 
 /// The inode number of every `pending.md`.
 pub(in crate::fs) const PENDING_INO: u64 = (1 << 63) - 1;
-
-/// One handoff of a merge, as it was when the merge was planned. There may be a hundred thousand of them: it is small.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::fs) struct MergeEntry {
-    pub(in crate::fs) ino: u64,
-    pub(in crate::fs) size: u64,
-    pub(in crate::fs) mtime: SystemTime,
-    /// Of the time zone in which `mtime` is shown.
-    offset: FixedOffset,
-    pub(in crate::fs) dir: DirId,
-    pub(in crate::fs) stamp: Stamp,
-    /// Its path from the queue that is read, and what it is called once it is consumed.
-    names: Box<[u8]>,
-    /// Where in them the one ends and the other begins.
-    split: u32,
-    /// How long the lines about it are but for its number, in bytes.
-    line: u32,
-    pub(in crate::fs) newline: bool,
-}
-
-impl MergeEntry {
-    pub(in crate::fs) fn new(
-        dir: DirId,
-        stamp: Stamp,
-        shown: &OsStr,
-        stays_as: &OsStr,
-        known: &CacheEntry,
-        written: DateTime<FixedOffset>,
-    ) -> MergeEntry {
-        let mut item = MergeEntry {
-            ino: known.ino,
-            size: known.size,
-            mtime: known.mtime,
-            offset: *written.offset(),
-            dir,
-            stamp,
-            names: [shown.as_bytes(), stays_as.as_bytes()].concat().into(),
-            // No path is longer than that tells.
-            split: shown.len() as u32,
-            line: 0,
-            // Where that cannot be told, one more does no harm.
-            newline: known.newline.unwrap_or(false),
-        };
-        item.line = item.entry().line_len() as u32;
-        item
-    }
-
-    fn entry(&self) -> merge::Entry<'_> {
-        merge::Entry {
-            path: self.shown(),
-            size: self.size,
-            written: calendar(self.mtime).with_timezone(&self.offset),
-            stays_as: self.stays_as(),
-            ends_with_newline: self.newline,
-        }
-    }
-
-    /// Its path from the queue that is read.
-    pub(in crate::fs) fn shown(&self) -> &OsStr {
-        OsStr::from_bytes(&self.names[..self.split as usize])
-    }
-
-    /// What it is called once it is consumed.
-    pub(in crate::fs) fn stays_as(&self) -> &OsStr {
-        OsStr::from_bytes(&self.names[self.split as usize..])
-    }
-
-    pub(in crate::fs) fn file_name(&self) -> &OsStr {
-        Path::new(self.shown()).file_name().unwrap_or_default()
-    }
-
-    pub(in crate::fs) fn name(&self) -> Option<StampedName> {
-        StampedName::parse(self.file_name())
-    }
-}
 
 /// All of a merge but the contents.
 #[derive(Debug)]

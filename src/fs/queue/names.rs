@@ -5,11 +5,11 @@ use std::ffi::{OsStr, OsString};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
 use crate::fs::ids::DirId;
-use crate::fs::pending::snapshot::MergeEntry;
-use crate::fs::queue::cache::{CacheEntry, same};
-use crate::fs::queue::strays::Still;
+use crate::fs::queue::entry::{CacheEntry, same};
+use crate::fs::queue::merge_entry::MergeEntry;
 use crate::names::StampedName;
 use crate::store::{Kind, Watch};
 
@@ -38,6 +38,33 @@ pub(in crate::fs) struct Pending {
     pub(in crate::fs) known: CacheEntry,
     /// What merges show of it, by the queue whose merge it is; only if it becomes, once it is consumed, what its name says.
     items: Vec<(DirId, Arc<MergeEntry>)>,
+}
+
+/// A file as it was when its last change was seen.
+#[derive(Debug)]
+pub(super) struct Still {
+    ino: u64,
+    size: u64,
+    mtime: SystemTime,
+    ctime: i64,
+    pub(super) since: Instant,
+}
+
+impl Still {
+    pub(super) fn new(known: &CacheEntry, since: Instant) -> Still {
+        Still {
+            ino: known.ino,
+            size: known.size,
+            mtime: known.mtime,
+            ctime: known.ctime,
+            since,
+        }
+    }
+
+    pub(super) fn is(&self, known: &CacheEntry) -> bool {
+        (self.ino, self.size, self.mtime, self.ctime)
+            == (known.ino, known.size, known.mtime, known.ctime)
+    }
 }
 
 impl Queue {

@@ -1,10 +1,9 @@
 //! What is to be looked at again before the next use.
 
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 
 use crate::fs::ids::DirId;
-use crate::fs::queue::cache::Index;
 
 /// Strays that are not adopted yet, and changes that could not be taken in: the disk had an error, or there was no
 /// descriptor left.
@@ -38,21 +37,4 @@ pub(super) enum Ours {
     Any,
     /// The one with this inode number, if any.
     Only(Option<u64>),
-}
-
-impl Index {
-    /// This is to be looked at again.
-    pub(super) fn doubt(&mut self, dir: DirId, name: &OsStr, seen: Seen) {
-        self.doubts.insert((dir, name.to_owned()), seen);
-    }
-
-    /// A listing has found this stray; what is known of it already stays known.
-    pub(super) fn doubt_listed(&mut self, dir: DirId, name: &OsStr) {
-        let seen = Seen {
-            listed: true,
-            ..Seen::told(Ours::Only(None))
-        };
-        let key = (dir, name.to_owned());
-        self.doubts.entry(key).or_insert(seen);
-    }
 }

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::fs::ids::DirId;
-use crate::fs::queue::cache::{CacheEntry, known};
+use crate::fs::queue::entry::{CacheEntry, known};
 use crate::fs::queue::sync::is_never_shown;
 use crate::fs::{Fs, State};
 use crate::parallel::in_two;

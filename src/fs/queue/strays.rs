@@ -10,9 +10,8 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::fs::ids::DirId;
-use crate::fs::queue::cache::CacheEntry;
-use crate::fs::queue::cache::known;
-use crate::fs::queue::names::Queue;
+use crate::fs::queue::entry::{CacheEntry, known};
+use crate::fs::queue::names::{Queue, Still};
 use crate::fs::queue::retry::Seen;
 use crate::fs::queue::sync::is_nothing;
 use crate::fs::{Fs, State};
@@ -22,33 +21,6 @@ use crate::store::{Access, Kind, Meta};
 
 /// How long a file must not have changed where no lease tells whether somebody writes it.
 const QUIET: Duration = Duration::from_secs(5);
-
-/// A file as it was when its last change was seen.
-#[derive(Debug)]
-pub(super) struct Still {
-    ino: u64,
-    size: u64,
-    mtime: SystemTime,
-    ctime: i64,
-    since: Instant,
-}
-
-impl Still {
-    fn new(known: &CacheEntry, since: Instant) -> Still {
-        Still {
-            ino: known.ino,
-            size: known.size,
-            mtime: known.mtime,
-            ctime: known.ctime,
-            since,
-        }
-    }
-
-    fn is(&self, known: &CacheEntry) -> bool {
-        (self.ino, self.size, self.mtime, self.ctime)
-            == (known.ino, known.size, known.mtime, known.ctime)
-    }
-}
 
 impl Queue {
     /// A file was changed by somebody outside of the mount.

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::fs::ids::DirId;
-use crate::fs::queue::cache::{CacheEntry, known};
+use crate::fs::queue::entry::{CacheEntry, known};
 use crate::fs::queue::names::Queue;
 use crate::fs::queue::retry::{Ours, Seen};
 use crate::fs::{Fs, State};
