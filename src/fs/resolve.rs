@@ -6,5 +6,6 @@ pub(super) mod flags;
 pub(super) mod name;
 pub(super) mod ordinary;
 pub(super) mod plain;
+pub(super) mod resolved;
 pub(super) mod scratch;
 pub(super) mod stamped;

@@ -11,7 +11,7 @@ use rustix::fs::AtFlags;
 use crate::error::{Error, Result};
 use crate::fs::ids::DirId;
 use crate::fs::queue::strays::is_finished_at_mount;
-use crate::fs::resolve::name::Resolved;
+use crate::fs::resolve::resolved::Resolved;
 use crate::fs::{Fs, State};
 use crate::names::{self, StampedName};
 use crate::store::dirfd::{self, Beneath, stat_file};

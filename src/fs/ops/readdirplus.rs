@@ -11,7 +11,7 @@ use crate::fs::ids::{DirId, Handle, NodeId};
 use crate::fs::inode::dentry_cache::TTL;
 use crate::fs::inode::listing::{Listed, Listing};
 use crate::fs::inode::types::{Attr, Entry, LookedAt};
-use crate::fs::resolve::name::Resolved;
+use crate::fs::resolve::resolved::Resolved;
 use crate::fs::{Fs, State};
 use crate::names::StampedName;
 use crate::store::{Kind, Meta};

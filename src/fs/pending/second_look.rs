@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::fs::ids::DirId;
 use crate::fs::pending::merge_plan::in_order;
-use crate::fs::pending::snapshot::{Consumer, Plan, Snapshot};
+use crate::fs::pending::open_merge::Consumer;
+use crate::fs::pending::snapshot::{Plan, Snapshot};
 use crate::fs::queue::merge_entry::MergeEntry;
 use crate::fs::{Fs, State};
 use crate::names::{self, StampedName};

@@ -5,23 +5,16 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
-use crate::delivery::Delivered;
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::ids::DirId;
 use crate::fs::queue::merge_entry::MergeEntry;
 use crate::merge::{self, Layout, Piece};
-use crate::session::{Process, Session};
 use crate::store::Access;
-
-mod read_ahead;
-
-use read_ahead::Ahead;
 
 /// The inode number of every `pending.md`.
 pub(in crate::fs) const PENDING_INO: u64 = (1 << 63) - 1;
@@ -130,31 +123,9 @@ impl Snapshot {
     }
 }
 
-/// One open file of a merge.
-#[derive(Debug)]
-pub(in crate::fs) struct OpenMerge {
-    pub(in crate::fs) snapshot: Arc<Snapshot>,
-    /// Whom it is consumed by; `None` where reading consumes nothing.
-    pub(in crate::fs) consumer: Option<Consumer>,
-    pub(in crate::fs) delivered: Mutex<Delivered>,
-    /// The thread that was last seen to run a program that does not read in passing.
-    pub(in crate::fs) reader: AtomicU32,
-    /// What is ready for it that it has not asked for yet.
-    pub(in crate::fs) ahead: Ahead,
-}
-
-/// Who consumes.
-#[derive(Clone, Debug)]
-pub(in crate::fs) struct Consumer {
-    pub(in crate::fs) session: Session,
-    pub(in crate::fs) process: Option<Process>,
-    /// An agent program itself, which may be about to rewrite what it reads (spec 4.7).
-    pub(in crate::fs) agent: bool,
-}
-
 /// What bytes of a snapshot are read for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Wanted {
+pub(super) enum Wanted {
     /// To answer a read: what cannot be had is blank, and stays pending.
     Now,
     /// For a read that may come.
@@ -181,7 +152,7 @@ impl Fs {
     }
 
     /// Appends the bytes of a snapshot at `range`.
-    fn read_into(
+    pub(super) fn read_into(
         &self,
         snapshot: &Snapshot,
         range: Range<u64>,

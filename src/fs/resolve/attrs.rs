@@ -8,7 +8,7 @@ use crate::fs::ids::{DirId, DocId, FIRST_VIEW, NodeId};
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Attr;
 use crate::fs::pending::snapshot::PENDING_INO;
-use crate::fs::resolve::name::Resolved;
+use crate::fs::resolve::resolved::Resolved;
 use crate::fs::{Fs, State};
 use crate::names::StampedName;
 use crate::store::Meta;

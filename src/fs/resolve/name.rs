@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::table::{Content, Doc};
-use crate::fs::ids::{DirId, DocId, NodeId, PlainId};
+use crate::fs::ids::{DirId, DocId, NodeId};
 use crate::fs::inode::dirs::DirKind;
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Entry;
+use crate::fs::resolve::resolved::Resolved;
 use crate::fs::resolve::scratch::is_own_name;
 use crate::fs::session::estale_replay::ReplayTarget;
 use crate::fs::{Fs, Request, State};
@@ -17,23 +18,6 @@ use crate::names::{self, NameClass, StampedName};
 use crate::session::Caller;
 use crate::store::local::Area;
 use crate::store::{Kind, Meta};
-
-/// What a name means to a caller.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::fs) enum Resolved {
-    Dir(DirId),
-    Doc {
-        doc: DocId,
-        own: bool,
-    },
-    Plain(PlainId),
-    /// `pending.md`.
-    Pending,
-    /// `.peek.md`.
-    Peek,
-    /// `.status.json`.
-    Status,
-}
 
 /// The longest name of a file, in bytes.
 const NAME_MAX: usize = 255;

@@ -5,11 +5,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::{OsStr, OsString};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::fs::ids::{DirId, NodeId, PlainId};
-use crate::fs::resolve::name::Resolved;
+use crate::fs::resolve::resolved::Resolved;
 use crate::fs::{Fs, State};
 use crate::names::{self, NameClass};
 use crate::session::{Caller, Owner};
@@ -17,8 +17,6 @@ use crate::store::Kind;
 use crate::store::local::Area;
 
 mod claim;
-
-use claim::Awaited;
 
 /// How long nobody must have touched a session's scratch file before another session can remove it.
 const IDLE: Duration = Duration::from_secs(10 * 60);
@@ -29,6 +27,15 @@ pub(in crate::fs) struct Scratch {
     queues: HashMap<DirId, HashMap<OsString, Vec<Area>>>,
     /// Which threads are about to look a name up again, to write their own file of it.
     awaited: VecDeque<Awaited>,
+}
+
+/// A thread that is about to look a name up again, to write its own file of it.
+struct Awaited {
+    tid: u32,
+    dir: DirId,
+    name: OsString,
+    own: Area,
+    since: Instant,
 }
 
 impl Scratch {

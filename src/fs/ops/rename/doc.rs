@@ -8,7 +8,7 @@ use crate::fs::handoff::draft::Naming;
 use crate::fs::handoff::table::Content;
 use crate::fs::ids::{DirId, DocId};
 use crate::fs::inode::dirs::Place;
-use crate::fs::resolve::name::Resolved;
+use crate::fs::resolve::resolved::Resolved;
 use crate::fs::resolve::scratch::area_for;
 use crate::fs::session::released_names::Release;
 use crate::fs::{Fs, State};

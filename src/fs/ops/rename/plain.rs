@@ -8,7 +8,7 @@ use crate::fs::handoff::draft::Naming;
 use crate::fs::handoff::table::Content;
 use crate::fs::ids::{DocId, PlainId};
 use crate::fs::inode::dirs::Place;
-use crate::fs::resolve::name::Resolved;
+use crate::fs::resolve::resolved::Resolved;
 use crate::fs::resolve::scratch::area_for;
 use crate::fs::{Fs, State};
 use crate::names::{self, NameClass, Slug};

@@ -1,11 +1,11 @@
 //! Writing a scratch name of which only another session has a file: the caller gets one of its own (spec 4.6).
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::time::Instant;
 
 use parking_lot::MutexGuard;
 
-use super::{Scratch, is_own_name, own_area};
+use super::{Awaited, Scratch, is_own_name, own_area};
 use crate::error::{Error, Result};
 use crate::fs::ids::{DirId, NodeId, PlainId};
 use crate::fs::inode::table::{Node, NodeTarget};
@@ -14,15 +14,6 @@ use crate::fs::{Fs, Request, State};
 use crate::store::Access;
 use crate::store::dirfd::{self, stat_file};
 use crate::store::local::Area;
-
-/// A thread that is about to look a name up again, to write its own file of it.
-pub(super) struct Awaited {
-    tid: u32,
-    dir: DirId,
-    name: OsString,
-    own: Area,
-    since: Instant,
-}
 
 /// Of how many threads that is remembered.
 const AWAITED: usize = 64;

@@ -7,15 +7,14 @@
 //! What is got ready counts for nothing until a read is answered with it. It is as right then as it was before: the bytes of
 //! a snapshot never change.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::{self};
 
-use parking_lot::Mutex;
-
-use super::{OpenMerge, Wanted};
 use crate::error::Result;
 use crate::fs::Fs;
+use crate::fs::pending::open_merge::OpenMerge;
+use crate::fs::pending::read_ahead_buffer::Progress;
+use crate::fs::pending::snapshot::Wanted;
 use crate::parallel::MANY;
 
 /// Who asks for less in one read is not in a hurry. In bytes.
@@ -29,69 +28,6 @@ const PART: u64 = 16 << 10;
 
 /// What the thread is called that gets ahead; told by `/proc/PID/task/TID/comm`.
 const NAME: &str = "ahead";
-
-/// What is ready for one open file, and who gets it ready.
-#[derive(Debug, Default)]
-pub(in crate::fs) struct Ahead(Mutex<Progress>);
-
-#[derive(Debug, Default)]
-struct Progress {
-    /// Where the next read begins if its reader goes straight on.
-    next: u64,
-    /// What is ready and was not asked for yet, each with where it begins. INVARIANT: ascending, none overlapping.
-    ready: VecDeque<(u64, Vec<u8>)>,
-    /// Where the helper goes on. All before that is ready, or is being read, or was asked for.
-    goes_on: u64,
-    helper: Option<JoinHandle<()>>,
-    /// For good: its reader seeks or has closed, or something is amiss that only an answer can deal with.
-    off: bool,
-}
-
-impl Ahead {
-    /// Its reader has closed. Waits for the helper to end: to be called with no lock held.
-    pub(in crate::fs) fn close(&self) {
-        let helper = {
-            let mut progress = self.0.lock();
-            progress.stop();
-            progress.helper.take()
-        };
-        if let Some(helper) = helper {
-            let _ = helper.join();
-        }
-    }
-}
-
-impl Progress {
-    fn stop(&mut self) {
-        self.off = true;
-        self.ready = VecDeque::new();
-    }
-
-    fn is_helped(&self) -> bool {
-        let helper = self.helper.as_ref();
-        helper.is_some_and(|helper| !helper.is_finished())
-    }
-
-    /// Appends what is ready from `from` on, up to `end` at most; answers up to where that was.
-    fn take(&mut self, bytes: &mut Vec<u8>, mut from: u64, end: u64) -> u64 {
-        while let Some((start, part)) = self.ready.front() {
-            let part_end = start + part.len() as u64;
-            if from < part_end {
-                if from < *start || from >= end {
-                    break;
-                }
-                let to = part_end.min(end);
-                bytes.extend_from_slice(&part[(from - start) as usize..(to - start) as usize]);
-                from = to;
-            }
-            if part_end > end {
-                break;
-            }
-            self.ready.pop_front();
-        }
-        from
-    }
-}
 
 impl Fs {
     /// The bytes of a snapshot, short only at its end, for a reader that may go straight on.
