@@ -16,6 +16,7 @@ use std::time::SystemTime;
 use crate::error::{Error, Result};
 use crate::names::StampedName;
 
+pub mod area;
 pub mod dir;
 pub mod dir_kind;
 pub mod dirfd;

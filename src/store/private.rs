@@ -11,8 +11,8 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::Kind;
+use super::area::Area;
 use super::dirfd::{self, Beneath, Dir};
-use super::local::Area;
 use super::open_error::OpenError;
 use crate::error::{Error, Result};
 

@@ -9,10 +9,8 @@ use super::{Area, Local};
 use crate::error::{Error, Result};
 use crate::names::PRIVATE;
 use crate::store::Kind;
+use crate::store::area::SESSIONS;
 use crate::store::dirfd::{self, Beneath};
-
-/// The part of the private directory that holds them.
-pub(super) const SESSIONS: &str = "sessions";
 
 impl Local {
     /// The areas of all sessions that have, or had, scratch files.
