@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::cli::MountArgs;
+use crate::cli::args::MountArgs;
 use crate::names::Archives;
 use crate::programs::{Programs, Role};
 use crate::quote::quoted;

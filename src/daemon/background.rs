@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::allocator::frugal;
-use super::{Failed, found, logging, preflight, shown};
+use super::error::{Failed, shown};
+use super::{found, logging, preflight};
 use crate::config::{Config, Part};
 
 /// Starts the supervisor, which starts the daemon, and waits until the mount is usable.

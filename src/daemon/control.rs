@@ -12,13 +12,11 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use serde::Deserialize;
 
+use super::error::{Failed, shown};
 use super::found::Found;
 use super::mounts::{self, Manner, Mount, NotUnmounted, State};
-use super::{Failed, preflight, shown};
-use crate::names::PRIVATE;
-
-/// The virtual file in the root of every mount.
-pub(super) const STATUS: &str = ".status.json";
+use super::preflight;
+use crate::names::{PRIVATE, STATUS};
 
 /// How long a daemon may take from the end of its mount to its own: it waits up to 10 s for open files, and 5 for the disk.
 const ENDING: Timespec = Timespec {

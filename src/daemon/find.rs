@@ -3,8 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::error::{Failed, shown};
 use super::mounts::{self, Mount};
-use super::{Failed, preflight, shown};
+use super::preflight;
 
 /// Why no mount is meant.
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::control::STATUS;
-use super::shown;
+use super::error::shown;
+use crate::names::STATUS;
 
 /// What the first mount found (spec 3.6).
 #[derive(Debug, Deserialize)]

@@ -9,7 +9,7 @@ use std::process::Stdio;
 
 use env_logger::{Builder, Target};
 
-use super::{Failed, shown};
+use super::error::{Failed, shown};
 use crate::config::{self, Config};
 
 /// A log larger than this at a start is moved aside, to the same name with `.old`, so that two of this size

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 use rustix::fs::AtFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
+use super::error::{Failed, shown};
 use super::mounts::{self, Mount, State};
-use super::{Failed, control, descriptors, shown};
+use super::{control, descriptors};
 use crate::names::PRIVATE;
 
 /// How often the lock is tried.

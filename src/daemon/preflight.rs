@@ -9,8 +9,9 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::error::{Failed, shown};
 use super::mounts::{self, Mount, NotUnmounted, State};
-use super::{Failed, control, rights, shown};
+use super::{control, rights};
 use crate::config::{self, Config};
 use crate::error::Error;
 use crate::names::PRIVATE;

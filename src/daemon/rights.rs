@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{Failed, mounts, shown};
+use super::error::{Failed, shown};
+use super::mounts;
 
 /// The bit of a program's mode that gives it the rights of its owner.
 const SETUID: u32 = 0o4000;

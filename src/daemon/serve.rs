@@ -18,10 +18,11 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use super::ending::{Ending, LOOK_EVERY};
+use super::error::{Failed, report, shown};
 use super::mounts::{self, Manner, NotUnmounted, OwnMount};
 use super::predecessor::Predecessor;
 use super::preflight::{self, Place};
-use super::{Failed, descriptors, logging, report, rights, shown, supervised};
+use super::{descriptors, logging, rights, supervised};
 use crate::clock::SystemClock;
 use crate::config::{Config, Part, Usage};
 use crate::fs::{Adopt, Awaited, Fs, OpenError, Options};

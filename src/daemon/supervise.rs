@@ -28,8 +28,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::background::own_program;
 use super::backoff::{Backoff, EARLY, MOST_EARLY, MOST_FAILED, PAUSE};
+use super::error::{Failed, report, shown};
 use super::mounts::{self, OwnMount, State};
-use super::{Failed, logging, preflight, report, serve, shown};
+use super::{logging, preflight, serve};
 use crate::config::{Config, Part, Past};
 
 mod stuck;

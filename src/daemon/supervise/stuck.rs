@@ -6,8 +6,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::Daemon;
+use crate::daemon::error::shown;
 use crate::daemon::mounts::{self, Manner, OwnMount};
-use crate::daemon::shown;
 
 /// How long a daemon may take to unmount when it is told to, and then to end when it is killed.
 pub(super) const ENDING: Duration = Duration::from_secs(10);
