@@ -1,22 +1,22 @@
-//! `unmount` and `status`: what the other commands ask of a mount, through its virtual `.status.json`.
+//! `unmount` and `status`.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal};
-use serde::Deserialize;
 
 use super::error::{Failed, shown};
 use super::found::Found;
 use super::mounts::{self, Manner, Mount, NotUnmounted, State};
 use super::preflight;
-use crate::names::{PRIVATE, STATUS};
+use super::probe::{Status, not_ours, parse, read, silent};
+use crate::names::PRIVATE;
 
 /// How long a daemon may take from the end of its mount to its own: it waits up to 10 s for open files, and 5 for the disk.
 const ENDING: Timespec = Timespec {
@@ -32,41 +32,6 @@ const MOMENT: Timespec = Timespec {
 
 /// How often a mount may come back while it is being ended.
 const BETWEEN: usize = 10;
-
-/// What [`STATUS`] says. A field that an older daemon does not write is left out of what is shown.
-#[derive(Debug, Deserialize)]
-struct Status {
-    pid: Option<i32>,
-    supervisor: Option<Supervisor>,
-    backing: Option<PathBuf>,
-    uptime_seconds: Option<u64>,
-    pending: Option<u64>,
-    consumed: Option<u64>,
-    found: Option<Found>,
-    oldest_pending: Option<Aged>,
-    #[serde(default)]
-    drafts: Vec<Aged>,
-    #[serde(default)]
-    turns: Vec<Aged>,
-    trouble: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Supervisor {
-    pid: i32,
-    #[serde(default)]
-    restarts: u64,
-    last_death: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Aged {
-    name: String,
-    pid: Option<i64>,
-    age_seconds: u64,
-    #[serde(default)]
-    idle_seconds: u64,
-}
 
 /// Prints what the mount at `mountpoint` has to say, for people or as JSON.
 ///
@@ -252,53 +217,6 @@ fn not_unmounted(mountpoint: &Path, mount: &Mount, error: NotUnmounted) -> Faile
             Failed::new(mountpoint, cause, "end that, and unmount again")
         }
     }
-}
-
-/// The mount is another user's.
-pub(super) fn not_ours(mountpoint: &Path, mount: &Mount) -> Failed {
-    let owner = mount
-        .owner
-        .map_or_else(|| "another user".to_owned(), |uid| format!("uid {uid}"));
-    let cause = format_args!(
-        "the handoff-fs mounted here belongs to {owner}, and FUSE lets nobody else in"
-    );
-    Failed::new(mountpoint, cause, format_args!("run this as {owner}"))
-}
-
-/// The daemon lives but does not answer.
-pub(super) fn silent(mountpoint: &Path) -> Failed {
-    let point = shown(mountpoint);
-    let cure = format_args!("mount it again: handoff-fs unmount {point}; handoff-fs mount {point}");
-    Failed::new(
-        mountpoint,
-        "the handoff-fs mounted here does not answer",
-        cure,
-    )
-}
-
-/// The pid of the daemon behind a mount, if it says so.
-pub(super) fn pid(mountpoint: &Path) -> Option<i32> {
-    let text = read(mountpoint).ok()?;
-    parse(mountpoint, &text).ok()?.pid
-}
-
-fn read(mountpoint: &Path) -> Result<String, Failed> {
-    let path = mountpoint.join(STATUS);
-    let file = path.clone();
-    match mounts::patiently(move || std::fs::read_to_string(file)) {
-        None => Err(silent(mountpoint)),
-        Some(Ok(text)) => Ok(text),
-        Some(Err(error)) => Err(unreadable(&path, &error)),
-    }
-}
-
-fn parse(mountpoint: &Path, text: &str) -> Result<Status, Failed> {
-    serde_json::from_str(text).map_err(|error| unreadable(&mountpoint.join(STATUS), &error))
-}
-
-fn unreadable(path: &Path, error: &dyn std::error::Error) -> Failed {
-    let cure = "unmount and mount again, if another version of handoff-fs is mounted";
-    Failed::new(path, format_args!("cannot be read ({error})"), cure)
 }
 
 fn describe(mountpoint: &Path, status: &Status) -> String {

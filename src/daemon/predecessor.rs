@@ -15,7 +15,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 
 use super::error::{Failed, shown};
 use super::mounts::{self, Mount, State};
-use super::{control, descriptors};
+use super::{descriptors, probe};
 use crate::names::PRIVATE;
 
 /// How often the lock is tried.
@@ -218,7 +218,7 @@ fn serves(pid: i32, mount: &Mount) -> Option<bool> {
         // Something covers it, or it is gone.
         return (!is_listed()).then_some(false);
     }
-    match control::pid(&mount.point) {
+    match probe::pid(&mount.point) {
         Some(answer) => Some(answer == pid),
         None if mounts::probe(&mount.point) == State::Dead => Some(false),
         None => (!is_listed()).then_some(false),

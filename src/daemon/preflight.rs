@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::error::{Failed, shown};
 use super::mounts::{self, Mount, NotUnmounted, State};
-use super::{control, rights};
+use super::{probe, rights};
 use crate::config::{self, Config};
 use crate::error::Error;
 use crate::names::PRIVATE;
@@ -189,8 +189,8 @@ fn clear(mountpoint: &Path) -> Result<(), Failed> {
         match mounts::probe(mountpoint) {
             State::Dead => clear_dead(mountpoint)?,
             State::Usable => {
-                let pid = control::pid(mountpoint)
-                    .map_or_else(String::new, |pid| format!(" (pid {pid})"));
+                let pid =
+                    probe::pid(mountpoint).map_or_else(String::new, |pid| format!(" (pid {pid})"));
                 let cause = format_args!("is mounted by handoff-fs{pid} already and usable");
                 let cure = format_args!(
                     "use it, or first run: handoff-fs unmount {}",
@@ -198,8 +198,8 @@ fn clear(mountpoint: &Path) -> Result<(), Failed> {
                 );
                 return Err(Failed::new(mountpoint, cause, cure));
             }
-            State::Denied => return Err(control::not_ours(mountpoint, &mount)),
-            State::Silent => return Err(control::silent(mountpoint)),
+            State::Denied => return Err(probe::not_ours(mountpoint, &mount)),
+            State::Silent => return Err(probe::silent(mountpoint)),
         }
     }
     let cure = format_args!("clear them: umount -R -l {}", shown(mountpoint));

@@ -30,6 +30,7 @@ use super::background::own_program;
 use super::backoff::{Backoff, EARLY, MOST_EARLY, MOST_FAILED, PAUSE};
 use super::error::{Failed, report, shown};
 use super::mounts::{self, OwnMount, State};
+use super::parent::open_parent;
 use super::{logging, preflight, serve};
 use crate::config::{Config, Part, Past};
 
@@ -121,18 +122,6 @@ impl Daemon {
             lived: self.since.elapsed(),
         }
     }
-}
-
-/// A pidfd of this process's parent, if that is still who it is said to be: the number of a parent cannot have been
-/// given to another process.
-pub(super) fn open_parent(pid: i32) -> Option<OwnedFd> {
-    let expected = Pid::from_raw(pid);
-    let is_parent = || expected.is_some() && rustix::process::getppid() == expected;
-    if !is_parent() {
-        return None;
-    }
-    let pidfd = rustix::process::pidfd_open(expected?, PidfdFlags::empty()).ok()?;
-    is_parent().then_some(pidfd)
 }
 
 /// How a daemon came to its end.
@@ -397,17 +386,5 @@ impl Supervisor {
         let mountpoint = &self.config.mountpoint;
         let cure = format_args!("mount it again: handoff-fs mount {}", shown(mountpoint));
         Failed::new(mountpoint, cause, cure)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_parent_is_known_by_its_number() {
-        let parent = rustix::process::getppid().unwrap().as_raw_nonzero().get();
-        assert!(open_parent(parent).is_some());
-        assert!(open_parent(parent + 1).is_none() && open_parent(0).is_none());
     }
 }

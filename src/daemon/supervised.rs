@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags};
 
 use super::background::own_program;
-use super::supervise::open_parent;
+use super::parent::open_parent;
 use crate::config::{Config, Part};
 use crate::fs::{Fs, Supervision};
 
