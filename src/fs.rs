@@ -21,7 +21,7 @@
 //! # What is what
 //!
 //! A **doc** is a handoff that somebody is interested in just now: it has a node, a handle, an alias or a draft.
-//! Its `handoff::table::Content` says where its bytes are. A **plain** file is everything else that is regular:
+//! Its `handoff::state::Content` says where its bytes are. A **plain** file is everything else that is regular:
 //! ordinary files and scratch files. A **node** is what the kernel calls an inode: one *view* of one file below, for
 //! as long as the kernel remembers it. A doc seen through an alias is another node than the same doc seen under its
 //! stamped name, because an open of the one and of the other mean different things; and when the file behind a name
@@ -91,7 +91,8 @@ mod queue;
 mod resolve;
 mod session;
 
-use handoff::table::{Doc, Docs};
+use handoff::state::Doc;
+use handoff::table::Docs;
 use ids::DirId;
 use inode::dirs::Dirs;
 use inode::fd_limit::Descriptors;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::table::{Content, Draft, Original};
+use crate::fs::handoff::state::{Content, Draft, Original};
 use crate::fs::ids::{DirId, DocId};
 use crate::fs::session::released_names::Release;
 use crate::fs::{Fs, Request, State};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::table::{Content, Doc, Draft, Original, Version};
+use crate::fs::handoff::state::{Content, Doc, Draft, Original, Times, Version};
 use crate::fs::ids::{DirId, DocId};
 use crate::fs::inode::handles::Open;
 use crate::fs::session::estale_replay::ReplayTarget;
@@ -365,12 +365,7 @@ impl Fs {
         }
     }
 
-    pub(in crate::fs) fn apply_times(
-        &self,
-        state: &mut State,
-        id: DocId,
-        times: Option<crate::fs::handoff::table::Times>,
-    ) {
+    pub(in crate::fs) fn apply_times(&self, state: &mut State, id: DocId, times: Option<Times>) {
         if let Some(doc) = state.docs.get(id) {
             let (dir, name) = (doc.dir, doc.name.to_os_string());
             self.apply_times_below(state, dir, &name, times);
@@ -378,13 +373,7 @@ impl Fs {
     }
 
     /// Sets the times of a file below, where there are any to be set.
-    fn apply_times_below(
-        &self,
-        state: &mut State,
-        dir: DirId,
-        name: &OsStr,
-        times: Option<crate::fs::handoff::table::Times>,
-    ) {
+    fn apply_times_below(&self, state: &mut State, dir: DirId, name: &OsStr, times: Option<Times>) {
         let (Some((atime, mtime)), Some(path)) = (times, state.dirs.path(dir)) else {
             return;
         };

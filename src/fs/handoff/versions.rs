@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::table::{Content, Version};
+use crate::fs::handoff::state::{Content, Version};
 use crate::fs::ids::DocId;
 use crate::fs::{Fs, State};
 use crate::store::dirfd::stat_file;
@@ -21,7 +21,7 @@ struct Wanted {
     name: OsString,
     file: File,
     meta: Meta,
-    /// [`Doc::rewrites`](crate::fs::handoff::table::Doc::rewrites) when the file was opened.
+    /// [`Doc::rewrites`](crate::fs::handoff::state::Doc::rewrites) when the file was opened.
     rewrites: u64,
 }
 

@@ -11,7 +11,7 @@ use rustix::fs::FallocateFlags;
 
 use crate::delivery::ReadSeen;
 use crate::error::{Error, Result};
-use crate::fs::handoff::table::Content;
+use crate::fs::handoff::state::Content;
 use crate::fs::ids::{DocId, Handle};
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::table::NodeTarget;

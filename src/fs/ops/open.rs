@@ -8,7 +8,7 @@ use parking_lot::MutexGuard;
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
-use crate::fs::handoff::table::Doc;
+use crate::fs::handoff::state::Doc;
 use crate::fs::ids::{DirId, DocId, NodeId};
 use crate::fs::inode::dirs::{DirKind, Place};
 use crate::fs::inode::handles::{Open, OpenDoc};

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
-use crate::fs::handoff::table::Content;
+use crate::fs::handoff::state::Content;
 use crate::fs::ids::{DirId, DocId, NodeId};
 use crate::fs::inode::dirs::Place;
 use crate::fs::inode::table::NodeTarget;

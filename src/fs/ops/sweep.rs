@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::table::Content;
+use crate::fs::handoff::state::Content;
 use crate::fs::ids::{DirId, DocId};
 use crate::fs::session::estale_replay::ReplayTarget;
 use crate::fs::{Fs, State};

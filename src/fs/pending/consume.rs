@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use crate::delivery::ReadSeen;
 use crate::error::{Error, Result};
-use crate::fs::handoff::table::Doc;
+use crate::fs::handoff::state::Doc;
 use crate::fs::ids::DocId;
 use crate::fs::pending::open_merge::{Consumer, OpenMerge};
 use crate::fs::pending::second_look::Reader;

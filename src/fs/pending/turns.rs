@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::table::Doc;
+use crate::fs::handoff::state::Doc;
 use crate::fs::ids::{DirId, NodeId};
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::types::Opened;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
-use crate::fs::handoff::table::{Content, Original};
+use crate::fs::handoff::state::{Content, Original};
 use crate::fs::ids::{DirId, DocId, NodeId};
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::table::{AliasName, NodeTarget};

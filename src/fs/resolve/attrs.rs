@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::table::Content;
+use crate::fs::handoff::state::Content;
 use crate::fs::ids::{DirId, DocId, FIRST_VIEW, NodeId};
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Attr;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::table::{Content, Doc};
+use crate::fs::handoff::state::{Content, Doc};
 use crate::fs::ids::{DirId, DocId, NodeId};
 use crate::fs::inode::dirs::DirKind;
 use crate::fs::inode::table::NodeTarget;

@@ -8,7 +8,7 @@ use parking_lot::MutexGuard;
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
-use crate::fs::handoff::table::{Original, PlainEdit};
+use crate::fs::handoff::state::{Original, PlainEdit};
 use crate::fs::ids::{DirId, DocId, Handle, NodeId, PlainId};
 use crate::fs::inode::dirs::Place;
 use crate::fs::inode::handles::Open;

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use parking_lot::MutexGuard;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::table::{Content, Doc};
+use crate::fs::handoff::state::{Content, Doc};
 use crate::fs::ids::{DirId, DocId, NodeId};
 use crate::fs::inode::types::Opened;
 use crate::fs::resolve::flags::Flags;

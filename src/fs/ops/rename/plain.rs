@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Renaming, drop_own};
 use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
-use crate::fs::handoff::table::Content;
+use crate::fs::handoff::state::Content;
 use crate::fs::ids::{DocId, PlainId};
 use crate::fs::inode::dirs::Place;
 use crate::fs::resolve::resolved::Resolved;
