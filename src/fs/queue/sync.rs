@@ -2,7 +2,7 @@
 //!
 //! A queue is listed once and then kept in step by the store's changes, which are taken in before every use; so what
 //! others change below the mount is seen at once (spec 3.1). Where the store cannot watch a queue, it is listed anew
-//! at every use. What has turned up besides, and is to become a handoff, waits until nobody writes it; see [`strays`](crate::fs::queue::strays).
+//! at every use. What has turned up besides, and is to become a handoff, waits until nobody writes it; see `strays`.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
