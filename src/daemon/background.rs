@@ -24,6 +24,7 @@ pub(super) fn start(config: &Config) -> Result<(), Failed> {
     config.mountpoint.clone_from(&place.mountpoint);
     config.backing = config.backing.map(|_| place.backing.clone());
     let mountpoint = place.mountpoint.clone();
+    let is_first = found::is_first_mount(&place.directory);
     drop(place);
 
     let program = own_program();
@@ -51,7 +52,9 @@ pub(super) fn start(config: &Config) -> Result<(), Failed> {
                 "handoff-fs is mounted at {}",
                 shown(&mountpoint)
             );
-            found::print(&mountpoint);
+            if is_first {
+                found::print(&mountpoint);
+            }
             Ok(())
         }
         Some(("error", text)) => {

@@ -1,12 +1,15 @@
 //! What `mount` and `status` say of the files that the first mount found (spec 3.6).
 
 use std::io::{self, Write as _};
+use std::os::fd::AsFd;
 use std::path::Path;
 
+use rustix::fs::AtFlags;
 use serde::Deserialize;
 
 use super::error::shown;
-use crate::names::STATUS;
+use crate::names::{self, STATUS};
+use crate::store::local::FIRST_MOUNT;
 
 /// What the first mount found (spec 3.6).
 #[derive(Debug, Deserialize)]
@@ -42,6 +45,12 @@ impl Found {
         }
         lines
     }
+}
+
+/// Was this backing directory never mounted before? Whoever asks the daemon instead has it look at every handoff.
+pub(super) fn is_first_mount(backing: impl AsFd) -> bool {
+    let record = Path::new(names::PRIVATE).join(FIRST_MOUNT);
+    rustix::fs::statat(backing, record, AtFlags::SYMLINK_NOFOLLOW).is_err()
 }
 
 /// Prints what the first mount at `mountpoint` found, if this is one.

@@ -41,8 +41,8 @@ mod replaced;
 mod sessions;
 
 pub use holds::Counts;
-pub use record::FirstLook;
 use record::Record;
+pub use record::{FIRST_MOUNT, FirstLook};
 pub use removed::Removed;
 use replaced::unique_nanos;
 pub use replaced::{Kept, version_of};

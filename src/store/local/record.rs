@@ -15,6 +15,9 @@ use crate::store::first_mount::{Adopt, FirstMount, Read, is_hidden};
 use crate::store::open_error::OpenError;
 use crate::store::{Kind, Meta};
 
+/// Its file in the private directory.
+pub const FIRST_MOUNT: &str = "first-mount";
+
 /// How the first mount judges what it finds, and when that is.
 #[derive(Clone, Copy, Debug)]
 pub struct FirstLook<'a> {
@@ -55,7 +58,7 @@ pub(super) fn read(
     private: &Dir<'_>,
     look: FirstLook<'_>,
 ) -> std::result::Result<(Record, bool), OpenError> {
-    let first_mount = OsStr::new("first-mount");
+    let first_mount = OsStr::new(FIRST_MOUNT);
     match dirfd::stat(private, first_mount) {
         Ok(meta) if meta.kind != Kind::File => {
             return Err(OpenError::Part(first_mount.to_owned()));
@@ -174,7 +177,7 @@ impl Local {
         if self.durable {
             file.sync_all()?;
         }
-        dirfd::rename(&private, temporary, &private, OsStr::new("first-mount"))?;
+        dirfd::rename(&private, temporary, &private, OsStr::new(FIRST_MOUNT))?;
         if self.durable {
             rustix::fs::fsync(&private)?;
         }
