@@ -55,7 +55,7 @@ impl Injection {
     fn start(daemon: &Daemon, log: PathBuf, call: &str, errno: &str, when: &str) -> Injection {
         let pid = daemon.pid().as_raw_nonzero().to_string();
         let mut strace = Command::new("strace")
-            .args(["-f", "-p", &pid, "-e", &format!("trace={call}")])
+            .args(["-f", "-y", "-p", &pid, "-e", &format!("trace={call}")])
             .arg("-e")
             .arg(format!("inject={call}:error={errno}:when={when}"))
             .arg("-o")
@@ -82,7 +82,8 @@ impl Injection {
         let mut begun = BTreeMap::new();
         for line in String::from_utf8_lossy(&text).lines() {
             let (thread, call) = line.split_once(' ').unwrap();
-            let of_proc = call.contains("\"/proc/");
+            // Opened by its path, or read through a descriptor that stays open.
+            let of_proc = call.contains("\"/proc/") || call.contains("</proc/");
             if call.ends_with("<unfinished ...>") {
                 begun.insert(thread.to_owned(), of_proc);
             } else if call.contains("(INJECTED)") {
