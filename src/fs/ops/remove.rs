@@ -321,12 +321,7 @@ impl Fs {
                         state.scratch.add(area, dir, name);
                         self.resolve(state, dir, name, Some(&caller))?
                     }
-                    NameClass::Ordinary => {
-                        self.local.link(from, (Area::Backing, &path, name))?;
-                        self.touch(state, dir, name);
-                        self.resolve(state, dir, name, Some(&caller))?
-                    }
-                    NameClass::Hidden => {
+                    NameClass::Ordinary | NameClass::Hidden => {
                         self.local.link(from, (Area::Backing, &path, name))?;
                         self.touch(state, dir, name);
                         self.resolve(state, dir, name, Some(&caller))?
