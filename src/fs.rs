@@ -50,236 +50,115 @@
 //!
 //! `Fs::changed` is waited on with the state alone. The tests under load run with parking_lot's detection of deadlocks.
 
-use std::collections::VecDeque;
-use std::ffi::OsString;
-use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
-
-use parking_lot::{Condvar, Mutex, MutexGuard};
-
-use crate::clock::{Clock, Zone};
-use crate::names::Archives;
-use crate::programs::{Programs, Role};
-use crate::retention::Retention;
-use crate::session::{Caller, Proc, Process, Resolver, SystemProc};
-use crate::store::Store;
-use crate::store::dir::DirStore;
-use crate::store::dirfd::Beneath;
-use crate::store::local::{Area, FirstLook, Local};
+pub use ctx::Options;
+pub use ids::{Handle as HandleId, NodeId};
+pub use inode::dentry_cache::Kernel;
+pub use inode::listing::{Listed, Listing};
+pub use inode::types::{Attr, Created, Entry, LookedAt, Opened, Request, SetAttr};
+pub use ops::ending::Awaited;
+pub use pending::consume::Answer;
+pub use pending::turns::{Outcome, Waiting};
+pub use state::{Fs, Supervision};
 
 pub use crate::store::first_mount::Adopt;
 pub use crate::store::open_error::OpenError;
-pub use ids::{Handle as HandleId, NodeId};
-pub use inode::dentry_cache::Kernel;
-pub use inode::listing::Listed;
-pub use inode::listing::Listing;
-pub use inode::types::{Attr, Created, Entry, LookedAt, Opened, SetAttr};
-pub use ops::ending::Awaited;
-pub use ops::status::Supervision;
-pub use pending::consume::Answer;
-pub use pending::turns::Outcome;
-pub use pending::turns::Waiting;
 
-mod handoff;
+mod ctx;
 mod ids;
-mod inode;
-mod ops;
-mod pending;
-mod queue;
-mod resolve;
-mod session;
+mod state;
 
-use handoff::state::Doc;
-use handoff::table::Docs;
-use ids::DirId;
-use inode::dirs::Dirs;
-use inode::fd_limit::Descriptors;
-use inode::handles::Handles;
-use inode::table::Nodes;
-use pending::merge_plan::Plans;
-use pending::readers::Turns;
-use pending::single_file::SingleFile;
-use queue::cache::Index;
-use queue::health::Watcher;
-use queue::sync::Suffixes;
-use resolve::scratch::Scratch;
-use session::aliases::Aliases;
-use session::callers::LookedUp;
-use session::estale_replay::EstaleReplays;
-use session::released_names::ReleasedNames;
+mod inode {
+    //! What the kernel knows: nodes, handles, directories, and the names it may use without asking.
 
-/// How the filesystem is to behave.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// How long consumed handoffs, replaced versions and scratch files stay (spec 7.1).
-    pub retention: Duration,
-    /// Stamps in UTC rather than local time (spec 3.2).
-    pub utc: bool,
-    /// Make data and names durable before a close returns (spec 4.2).
-    pub sync: bool,
-    /// The largest file that may be written, in bytes (spec 4.9).
-    pub max_size: Option<u64>,
-    /// Which text files of the root that were there before become handoffs (spec 3.6).
-    pub adopt: Adopt,
-    /// Directories that are archives (spec 3.6).
-    pub archives: Archives,
-    /// Leave `pending.md` out of listings (spec 6.5).
-    pub hide_pending: bool,
-    /// What programs are known for.
-    pub programs: Programs,
-    /// The backing directory, for messages.
-    pub backing_name: PathBuf,
-    /// The mountpoint, for messages.
-    pub mountpoint: PathBuf,
+    pub mod dentry_cache;
+    pub mod dirs;
+    pub mod handles;
+    pub mod listing;
+    pub mod table;
+    pub mod types;
 }
 
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            retention: Retention::default().duration(),
-            utc: false,
-            sync: true,
-            max_size: None,
-            adopt: Adopt::Nothing,
-            archives: Archives::default(),
-            hide_pending: false,
-            programs: Programs::builtin(),
-            backing_name: PathBuf::new(),
-            mountpoint: PathBuf::new(),
-        }
-    }
+mod queue {
+    //! What a directory holds, and how that is kept in step with the directory below (spec 3.1, 3.6, 3.7).
+
+    pub mod cache;
+    pub mod dir_kind;
+    pub mod entry;
+    pub mod free_name;
+    pub mod merge_entry;
+    pub mod names;
+    pub mod retry;
+    pub mod stat;
+    pub mod strays;
+    pub mod sync;
+    pub mod tree;
 }
 
-/// Who sends a request: what FUSE says of it.
-#[derive(Clone, Copy, Debug)]
-pub struct Request {
-    /// The calling *thread*; 0 for callers outside our PID namespace.
-    pub tid: u32,
-    /// The calling user.
-    pub uid: u32,
+mod handoff {
+    //! The life of a handoff: drafts, edits, publishing, kept versions, recovery (spec 3.8, 4.2, 4.4, 4.5).
+
+    pub mod draft;
+    pub mod publish;
+    pub mod recover;
+    pub mod state;
+    pub mod table;
+    pub mod versions;
 }
 
-/// The filesystem's logic.
-pub struct Fs {
-    store: Box<dyn Store>,
-    local: Local,
-    clock: Arc<dyn Clock>,
-    resolver: Resolver,
-    options: Options,
-    descriptors: Descriptors,
-    trouble: Watcher,
-    programs: Arc<Programs>,
-    zone: Zone,
-    retention: Retention,
-    started: SystemTime,
-    state: Mutex<State>,
-    /// For `status`. Locked after the state, and nothing after it.
-    supervision: Mutex<Option<Supervision>>,
-    suffixes: Mutex<Suffixes>,
-    /// Rung when a reader's turn ends or a writer has let go: what a waiting open waits for.
-    changed: Condvar,
+mod session {
+    //! Who calls, and under which names a session finds its handoffs (spec 4.3, 5).
+
+    pub mod aliases;
+    pub mod estale_replay;
+    pub mod looked_up;
+    pub mod released_names;
 }
 
-/// Everything that is not on disk. Grouped by what it is about; see each type.
-#[derive(Default)]
-struct State {
-    dirs: Dirs,
-    docs: Docs,
-    aliases: Aliases,
-    scratch: Scratch,
-    nodes: Nodes,
-    handles: Handles,
-    index: Index,
-    plans: Plans,
-    turns: Turns,
-    single_file: SingleFile,
-    replays: EstaleReplays,
-    released: ReleasedNames,
-    looked_up: LookedUp,
-    /// Stream editors that have lately opened an ordinary text file for reading (spec 3.6, 4.4).
-    ordinary_readers: VecDeque<(Process, DirId, OsString)>,
-    /// When a draft was last left unpublished because publishing it failed.
-    left: Option<Instant>,
+mod pending {
+    //! `pending.md`: its merge, its readers and their turns, and what a read consumes (spec 4.7, 6).
+
+    pub mod consume;
+    pub mod merge_plan;
+    pub mod open_merge;
+    pub mod read_ahead;
+    pub mod read_ahead_buffer;
+    pub mod readers;
+    pub mod second_look;
+    pub mod single_file;
+    pub mod snapshot;
+    pub mod turns;
+
+    #[cfg(test)]
+    mod tests;
 }
 
-impl Fs {
-    /// Opens the backing directory: takes its lock, notes what the first mount finds, recovers drafts (spec 3.6, 3.8).
-    ///
-    /// `backing` must have been opened before anything was mounted over the directory.
-    pub fn open(
-        backing: OwnedFd,
-        options: Options,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Arc<Fs>, OpenError> {
-        let root = Arc::new(Beneath::new(backing));
-        let store = Box::new(DirStore::new(root.clone()));
-        Fs::with(root, store, options, clock, Box::<SystemProc>::default())
-    }
+mod resolve {
+    //! What a name means to a caller: which file, and whether a write edits it or makes a new handoff (spec 4.1, 4.4).
 
-    /// As [`Fs::open`], with a store and a view of `/proc` of the caller's choice.
-    pub fn with(
-        root: Arc<Beneath>,
-        store: Box<dyn Store>,
-        options: Options,
-        clock: Arc<dyn Clock>,
-        proc: Box<dyn Proc>,
-    ) -> Result<Arc<Fs>, OpenError> {
-        let retention = Retention::new(options.retention);
-        let now = clock.now();
-        let look = FirstLook {
-            adopt: options.adopt,
-            archives: &options.archives,
-            retention,
-            now,
-        };
-        let local = Local::open(root, options.sync, look)?;
-        let programs = Arc::new(options.programs.clone());
-        let trouble = Watcher::new(local.dir(Area::Backing, Path::new(""))?);
-        let fs = Fs {
-            store,
-            local,
-            resolver: Resolver::new(proc, programs.clone()),
-            programs,
-            zone: if options.utc { Zone::Utc } else { Zone::Local },
-            retention,
-            started: now,
-            clock,
-            options,
-            descriptors: Descriptors::default(),
-            trouble,
-            state: Mutex::default(),
-            supervision: Mutex::default(),
-            suffixes: Mutex::default(),
-            changed: Condvar::new(),
-        };
-        fs.recover()?;
-        fs.watch_all()?;
-        Ok(Arc::new(fs))
-    }
+    pub mod alias;
+    pub mod attrs;
+    pub mod callers;
+    pub mod flags;
+    pub mod name;
+    pub mod ordinary;
+    pub mod plain;
+    pub mod resolved;
+    pub mod scratch;
+    pub mod stamped;
+}
 
-    /// The options it was opened with.
-    pub fn options(&self) -> &Options {
-        &self.options
-    }
+mod ops {
+    //! The requests of the kernel and of the daemon.
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
-    }
-
-    fn plays(&self, caller: &Caller, role: Role) -> bool {
-        caller.program.plays(&self.programs, role)
-    }
-
-    /// May this caller edit a handoff in place of writing a new one (spec 4.4)?
-    fn edits(&self, caller: &Caller, doc: &Doc) -> bool {
-        let Some(process) = caller.process else {
-            return false;
-        };
-        let has_read = || doc.read_by.contains(&process);
-        self.plays(caller, Role::Editor)
-            || ((self.plays(caller, Role::Agent) || self.plays(caller, Role::StreamEditor))
-                && has_read())
-    }
+    pub mod covered;
+    pub mod ending;
+    pub mod io;
+    pub mod open;
+    pub mod readdir;
+    pub mod readdirplus;
+    pub mod remove;
+    pub mod rename;
+    pub mod setattr;
+    pub mod status;
+    pub mod sweep;
 }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::fs::handoff::state::{Content, Draft, Original};
 use crate::fs::ids::{DirId, DocId};
+use crate::fs::inode::types::Request;
 use crate::fs::session::released_names::Release;
-use crate::fs::{Fs, Request, State};
+use crate::fs::state::{Fs, State};
 use crate::names::{Slug, StampedName};
 use crate::session::Caller;
 use crate::store::dirfd::{self, stat_file};
@@ -36,7 +37,7 @@ impl Fs {
         naming: &Naming,
         mode: u32,
     ) -> Result<DocId> {
-        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let path = state.queues.path(dir)?;
         let (base, exactly) = self.base_name(naming);
         for n in 1.. {
             let name = base.with_suffix(n);
@@ -47,14 +48,14 @@ impl Fs {
                 }
                 continue;
             }
-            let file = match self.local.create(Area::Drafts, &path, &file_name, mode) {
+            let file = match self.ctx.local.create(Area::Drafts, &path, &file_name, mode) {
                 Err(Error::Exists) => continue,
                 file => Arc::new(file?),
             };
-            let ino = match self.admit(&file).and_then(|()| stat_file(&*file)) {
+            let ino = match self.ctx.admit(&file).and_then(|()| stat_file(&*file)) {
                 Ok(meta) => meta.ino,
                 Err(error) => {
-                    let _ = self.local.remove(Area::Drafts, &path, &file_name);
+                    let _ = self.ctx.local.remove(Area::Drafts, &path, &file_name);
                     return Err(error);
                 }
             };
@@ -72,7 +73,7 @@ impl Fs {
                 Content::New(draft),
                 ino,
                 request.tid,
-                self.clock.now(),
+                self.ctx.clock.now(),
             ));
         }
         Err(Error::Exists)
@@ -85,7 +86,7 @@ impl Fs {
         dir: DirId,
         naming: &Naming,
     ) -> Result<StampedName> {
-        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let path = state.queues.path(dir)?;
         let (base, exactly) = self.base_name(naming);
         for name in (1..).map(|n| base.with_suffix(n)) {
             if self.is_free(state, dir, &path, &name, exactly)? {
@@ -99,7 +100,7 @@ impl Fs {
     fn base_name(&self, naming: &Naming) -> (StampedName, bool) {
         match naming {
             Naming::Stamp(slug) => {
-                let stamp = self.zone.stamp(self.clock.now());
+                let stamp = self.ctx.zone.stamp(self.ctx.clock.now());
                 (StampedName::new(stamp, slug.clone()), false)
             }
             Naming::Exactly(name) => (name.clone(), true),
@@ -122,10 +123,10 @@ impl Fs {
                 return Ok(true);
             }
             // Publishing decides, atomically, where somebody has been quicker below the mount.
-            if !exactly && state.index.seems_to_lack(dir, name) {
+            if !exactly && state.queues.seems_to_lack(dir, name) {
                 return Ok(false);
             }
-            match self.store.stat(queue, &name.to_os_string()) {
+            match self.ctx.store.stat(queue, &name.to_os_string()) {
                 Ok(_) => Ok(true),
                 Err(error) if error.is_absence() => Ok(false),
                 Err(error) => Err(error),
@@ -154,7 +155,7 @@ impl Fs {
         if copy {
             doc.copy_of = Some(Original::Handoff(old));
             if let Some(draft) = doc.draft()
-                && let Err(error) = self.local.with_room(|| dirfd::copy(&file, &draft.file))
+                && let Err(error) = self.ctx.local.with_room(|| dirfd::copy(&file, &draft.file))
             {
                 self.drop_draft(state, new);
                 return Err(error);
@@ -169,9 +170,10 @@ impl Fs {
         let file = match doc.draft() {
             Some(draft) => draft.file.clone(),
             None => {
-                let path = state.dirs.path(doc.dir).ok_or(Error::NotFound)?;
+                let path = state.queues.path(doc.dir)?;
                 Arc::new(
-                    self.store
+                    self.ctx
+                        .store
                         .open(&path, &doc.name.to_os_string(), Access::READ)?,
                 )
             }
@@ -183,33 +185,36 @@ impl Fs {
     /// Begins an edit: a draft of new content for a stored handoff (spec 4.4).
     pub(in crate::fs) fn begin_edit(&self, state: &mut State, id: DocId, copy: bool) -> Result<()> {
         let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        let path = state.dirs.path(doc.dir).ok_or(Error::NotFound)?;
+        let path = state.queues.path(doc.dir)?;
         let (name, of_consumed) = (doc.name.to_os_string(), !doc.name.is_pending());
         // It is not written, but its mode may forbid that; and without a copy it need not be readable.
         let access = Access {
             read: copy,
             write: true,
         };
-        let (stored, meta) = self.store.open_known(&path, &name, access)?;
-        let file = match self.local.create(Area::Edits, &path, &name, meta.mode) {
+        let (stored, meta) = self.ctx.store.open_known(&path, &name, access)?;
+        let file = match self.ctx.local.create(Area::Edits, &path, &name, meta.mode) {
             Err(Error::Exists) => {
                 // Left behind by an edit that could not be published.
-                self.local
-                    .keep(Area::Edits, &path, &name, self.clock.now())?;
-                self.local.create(Area::Edits, &path, &name, meta.mode)?
+                self.ctx
+                    .local
+                    .keep(Area::Edits, &path, &name, self.ctx.clock.now())?;
+                self.ctx
+                    .local
+                    .create(Area::Edits, &path, &name, meta.mode)?
             }
             file => file?,
         };
-        let admitted = self.admit(&file);
+        let admitted = self.ctx.admit(&file);
         let copied = admitted.and_then(|()| match copy {
-            true => self.local.with_room(|| dirfd::copy(&stored, &file)),
+            true => self.ctx.local.with_room(|| dirfd::copy(&stored, &file)),
             false => Ok(()),
         });
         let ino = match copied.and_then(|()| stat_file(&file)) {
             Ok(meta) => meta.ino,
             Err(error) => {
                 // Half a copy is no edit, and takes room that is wanted.
-                let _ = self.local.remove(Area::Edits, &path, &name);
+                let _ = self.ctx.local.remove(Area::Edits, &path, &name);
                 return Err(error);
             }
         };
@@ -236,12 +241,13 @@ impl Fs {
             return;
         }
         let new = doc.is_new();
-        if let Some(path) = state.dirs.path(doc.dir) {
+        if let Ok(path) = state.queues.path(doc.dir) {
             let _ = self
+                .ctx
                 .local
                 .remove(doc.draft_area(), &path, &doc.name.to_os_string());
         }
-        state.index.generation += 1;
+        state.queues.generation += 1;
         if new {
             self.doc_gone(state, id);
         } else if let Some(doc) = state.docs.get_mut(id) {
@@ -261,10 +267,10 @@ impl Fs {
     ) {
         if let Some(doc) = state.docs.get(id)
             && matches!(doc.content, Content::Editing(_))
-            && let (Some(from), Some(to)) = (state.dirs.path(doc.dir), state.dirs.path(dir))
+            && let (Ok(from), Ok(to)) = (state.queues.path(doc.dir), state.queues.path(dir))
         {
             let old = doc.name.to_os_string();
-            let moved = self.local.rename_new(
+            let moved = self.ctx.local.rename_new(
                 (Area::Edits, &from, &old),
                 (Area::Edits, &to, &name.to_os_string()),
             );
@@ -296,9 +302,9 @@ impl Fs {
                 Naming::Stamp(slug)
             }
             Some(Release::BackedUp(stamped)) => {
-                let path = state.dirs.path(dir);
+                let path = state.queues.path(dir);
                 let free = path.map(|path| self.is_free(state, dir, &path, &stamped, true));
-                if matches!(free, Some(Ok(true))) && stamped.is_pending() {
+                if matches!(free, Ok(Ok(true))) && stamped.is_pending() {
                     Naming::Exactly(stamped)
                 } else {
                     Naming::Stamp(slug)
@@ -320,11 +326,12 @@ impl Fs {
     /// The ordinary file of this name was removed by a process that makes a handoff in its place: to others it is there
     /// still.
     fn bring_back(&self, state: &mut State, dir: DirId, name: &OsStr, kept: &OsStr) -> Result<()> {
-        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-        self.local.ordinary_made(&path.join(name))?;
-        self.local
+        let path = state.queues.path(dir)?;
+        self.ctx.local.ordinary_made(&path.join(name))?;
+        self.ctx
+            .local
             .rename_new((Area::Replaced, &path, kept), (Area::Backing, &path, name))?;
-        self.touch(state, dir, name);
+        state.queues.touch(dir, name);
         Ok(())
     }
 
@@ -348,12 +355,14 @@ impl Fs {
     pub(in crate::fs) fn unconsume(&self, state: &mut State, id: DocId) -> Result<()> {
         let doc = state.docs.get(id).ok_or(Error::NotFound)?;
         let (dir, done) = (doc.dir, doc.name.clone());
-        let pending = self.move_free(state, dir, &done.to_os_string(), &done.pending())?;
-        if let Some(path) = state.dirs.path(dir) {
+        let pending = state
+            .queues
+            .move_free(dir, &done.to_os_string(), &done.pending())?;
+        if let Ok(path) = state.queues.path(dir) {
             self.pending_again(&path, &pending);
         }
-        self.touch(state, dir, &done.to_os_string());
-        self.touch(state, dir, &pending.to_os_string());
+        state.queues.touch(dir, &done.to_os_string());
+        state.queues.touch(dir, &pending.to_os_string());
         state.aliases.unconsumed(dir, &pending.to_os_string());
         self.doc_renamed(state, id, dir, pending);
         Ok(())

@@ -11,7 +11,7 @@ use crate::fs::handoff::state::{Content, Doc, Draft, Original, Times, Version};
 use crate::fs::ids::{DirId, DocId};
 use crate::fs::inode::handles::Open;
 use crate::fs::session::estale_replay::ReplayTarget;
-use crate::fs::{Fs, State};
+use crate::fs::state::{Fs, State};
 use crate::names::StampedName;
 use crate::store::dirfd::{self, stat_file};
 use crate::store::local::Area;
@@ -24,7 +24,7 @@ impl Fs {
     /// The fsyncs are done without the lock: they take long, and writers that come together must not wait for each
     /// other. A second one that comes in between finds the draft published already, and makes it durable again.
     pub(in crate::fs) fn commit(&self, id: DocId, file: &Arc<File>, killed: bool) -> Result<()> {
-        if self.options.sync
+        if self.ctx.options.sync
             && let Err(error) = file.sync_all()
         {
             // Said once and never again: a later close must not take what the disk refused for whole.
@@ -37,7 +37,10 @@ impl Fs {
             let draft = state.docs.get(id).and_then(|doc| doc.draft());
             if draft.is_some_and(|draft| !Arc::ptr_eq(&draft.file, file)) {
                 // Written in place, under an edit that goes on: that is another's to publish (spec 4.4).
-                state.docs.get(id).and_then(|doc| state.dirs.path(doc.dir))
+                state
+                    .docs
+                    .get(id)
+                    .and_then(|doc| state.queues.path(doc.dir).ok())
             } else {
                 if killed {
                     self.unfinished(state, id)?;
@@ -50,16 +53,16 @@ impl Fs {
 
     /// Makes the names in these queues durable, and those of what was replaced there (spec 3.9).
     pub(in crate::fs) fn sync_names(&self, queues: &[PathBuf]) -> Result<()> {
-        if !self.options.sync {
+        if !self.ctx.options.sync {
             return Ok(());
         }
         for queue in queues {
-            match self.local.sync(Area::Replaced, queue) {
+            match self.ctx.local.sync(Area::Replaced, queue) {
                 // Nothing ever was.
                 Ok(()) | Err(Error::NotFound) => {}
                 Err(error) => return Err(error),
             }
-            self.store.sync(queue)?;
+            self.ctx.store.sync(queue)?;
         }
         Ok(())
     }
@@ -83,9 +86,11 @@ impl Fs {
                 return Ok(());
             }
             let partial = name.with_slug(name.slug().partial());
-            let partial = self.move_free(state, dir, &name.to_os_string(), &partial)?;
-            self.touch(state, dir, &name.to_os_string());
-            self.touch(state, dir, &partial.to_os_string());
+            let partial = state
+                .queues
+                .move_free(dir, &name.to_os_string(), &partial)?;
+            state.queues.touch(dir, &name.to_os_string());
+            state.queues.touch(dir, &partial.to_os_string());
             state.docs.rename(id, dir, partial);
         }
         Ok(())
@@ -96,7 +101,7 @@ impl Fs {
         let Some(doc) = state.docs.get(id) else {
             return Ok(None);
         };
-        let path = state.dirs.path(doc.dir).ok_or(Error::NotFound)?;
+        let path = state.queues.path(doc.dir)?;
         match &doc.content {
             Content::New(_) => self.publish_new(state, id, &path)?,
             Content::Editing(_) => self.publish_edit(state, id, &path)?,
@@ -125,7 +130,7 @@ impl Fs {
         if doc.retracted {
             name = self.stays_as(state, dir, &name);
             written = Some(stat_file(&*draft.file)?.mtime);
-            let now = Some(self.clock.now());
+            let now = Some(self.ctx.clock.now());
             dirfd::set_times(&*draft.file, now, now)?;
         }
         let name = self.move_draft((Area::Drafts, path), &reserved, ino, &name)?;
@@ -146,13 +151,16 @@ impl Fs {
             return;
         };
         let (dir, last, name) = (doc.dir, doc.last.take(), name.to_os_string());
-        self.touch(state, dir, &name);
+        state.queues.touch(dir, &name);
         if let Some((end, newline)) = last
-            && state.index.get(dir, &name).is_some_and(|it| it.size == end)
+            && state
+                .queues
+                .get(dir, &name)
+                .is_some_and(|it| it.size == end)
         {
-            state.index.note_newline(dir, &name, newline);
+            state.queues.note_newline(dir, &name, newline);
         }
-        state.index.generation += 1;
+        state.queues.generation += 1;
     }
 
     /// Moves a draft, the file with this inode number, into its queue.
@@ -164,25 +172,26 @@ impl Fs {
         name: &StampedName,
     ) -> Result<StampedName> {
         let file_name = reserved.to_os_string();
-        let drafts = self.local.dir(area, path)?;
+        let drafts = self.ctx.local.dir(area, path)?;
         let draft = DraftFile {
             dir: &drafts,
             name: &file_name,
         };
         // It has been done, and that was not heard of (a server's answer got lost), or the old name could not be removed.
         let is_there = || {
-            let found = self.store.stat(path, &name.to_os_string());
+            let found = self.ctx.store.stat(path, &name.to_os_string());
             found.is_ok_and(|meta| meta.ino == ino)
         };
         match self
+            .ctx
             .local
-            .with_room(|| self.store.publish(draft, path, name))
+            .with_room(|| self.ctx.store.publish(draft, path, name))
         {
             Err(_) if is_there() => Ok(name.clone()),
             // Somebody removed the queue below the mount. What is written is kept all the same.
             Err(Error::NotFound) => {
-                self.local.restore_queue(path)?;
-                self.store.publish(draft, path, name)
+                self.ctx.local.restore_queue(path)?;
+                self.ctx.store.publish(draft, path, name)
             }
             published => published,
         }
@@ -199,7 +208,7 @@ impl Fs {
             // Not a byte of it was written: it is dropped when its writer has let go.
             return Ok(());
         }
-        let stored = match self.store.stat(path, &reserved.to_os_string()) {
+        let stored = match self.ctx.store.stat(path, &reserved.to_os_string()) {
             Err(error) if !error.is_absence() => return Err(error),
             stored => stored.is_ok(),
         };
@@ -207,7 +216,7 @@ impl Fs {
             // The old content stays; what was written of the new one is another handoff.
             let partial = reserved.pending().with_slug(reserved.slug().partial());
             let partial = self.move_draft((Area::Edits, path), &reserved, ino, &partial)?;
-            self.touch(state, dir, &partial.to_os_string());
+            state.queues.touch(dir, &partial.to_os_string());
             reserved
         } else if stored && (of_consumed || reserved.is_pending()) {
             self.replace(
@@ -252,12 +261,12 @@ impl Fs {
         new: (Area, &Path, &OsStr),
     ) -> Result<()> {
         let file_name = name.to_os_string();
-        let old = match self.store.open(queue, &file_name, Access::READ) {
+        let old = match self.ctx.store.open(queue, &file_name, Access::READ) {
             // Its owner took the right to read it away, and so nobody does.
             Err(Error::AccessDenied) => None,
             old => Some(old?),
         };
-        let new_dir = self.local.dir(new.0, new.1)?;
+        let new_dir = self.ctx.local.dir(new.0, new.1)?;
         let draft = DraftFile {
             dir: &new_dir,
             name: new.2,
@@ -271,21 +280,23 @@ impl Fs {
             let written = state.is_written(&meta);
             nothing = meta.size == 0 && !written;
             if meta.size > 0 && written {
-                let now = self.clock.now();
+                let now = self.ctx.clock.now();
                 let area = Area::Replaced;
-                let keep = || self.local.keep_copy(old, area, queue, &file_name, now);
-                copy = Some(self.local.with_room(keep)?.0);
+                let keep = || self.ctx.local.keep_copy(old, area, queue, &file_name, now);
+                copy = Some(self.ctx.local.with_room(keep)?.0);
             }
         }
-        self.store.replace(draft, queue, &file_name)?;
+        self.ctx.store.replace(draft, queue, &file_name)?;
         // It is done: from here on nothing is that replace's error.
         if let Some(old) = old {
             state.turns.pin(ino, &Arc::new(copy.unwrap_or(old)));
         }
         let kept = if nothing {
-            self.local.remove(new.0, new.1, new.2)
+            self.ctx.local.remove(new.0, new.1, new.2)
         } else {
-            self.local.keep_as(new, queue, &file_name, self.clock.now())
+            self.ctx
+                .local
+                .keep_as(new, queue, &file_name, self.ctx.clock.now())
         };
         if let Err(error) = kept {
             // The new content is in place; the old one is safe where it is.
@@ -299,7 +310,7 @@ impl Fs {
 
     /// The last handle that may write a doc is closed: it is finished, and deliverable.
     pub(in crate::fs) fn last_writer_gone(&self, state: &mut State, id: DocId) {
-        state.index.generation += 1;
+        state.queues.generation += 1;
         let promised = state.replays.is_awaited(ReplayTarget::Doc(id));
         self.version_left(state, id);
         let Some(doc) = state.docs.get_mut(id) else {
@@ -338,10 +349,10 @@ impl Fs {
             // Not a byte, but somebody made it: `touch x.md` (spec 4.8).
             Content::New(_) => self.publish_or_leave(state, id),
             // What was written since it was published the store tells, where it tells anything.
-            Content::Stored | Content::Gone if state.index.is_watched(dir) => {
-                state.index.written_by_us(dir, &name);
+            Content::Stored | Content::Gone if state.queues.is_watched(dir) => {
+                state.queues.written_by_us(dir, &name);
             }
-            Content::Stored | Content::Gone => self.touch(state, dir, &name.to_os_string()),
+            Content::Stored | Content::Gone => state.queues.touch(dir, &name.to_os_string()),
         }
     }
 
@@ -374,12 +385,12 @@ impl Fs {
 
     /// Sets the times of a file below, where there are any to be set.
     fn apply_times_below(&self, state: &mut State, dir: DirId, name: &OsStr, times: Option<Times>) {
-        let (Some((atime, mtime)), Some(path)) = (times, state.dirs.path(dir)) else {
+        let (Some((atime, mtime)), Ok(path)) = (times, state.queues.path(dir)) else {
             return;
         };
-        if let Ok(file) = self.store.open(&path, name, Access::READ) {
+        if let Ok(file) = self.ctx.store.open(&path, name, Access::READ) {
             let _ = dirfd::set_times(&file, atime, mtime);
-            self.touch(state, dir, name);
+            state.queues.touch(dir, name);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::fs::Fs;
+use crate::fs::state::Fs;
 use crate::names::StampedName;
 use crate::store::local::{Area, Kept, version_of};
 use crate::store::{Access, Meta};
@@ -16,7 +16,7 @@ impl Fs {
         self.recover_unanswered()?;
         self.recover_rewriting()?;
         for area in [Area::Drafts, Area::Edits] {
-            for (queue, name, meta) in self.local.list_all(area)? {
+            for (queue, name, meta) in self.ctx.local.list_all(area)? {
                 let recovered = self.recover_one(area, &queue, &name, &meta);
                 let path = queue.join(&name);
                 match recovered {
@@ -34,7 +34,7 @@ impl Fs {
 
     /// Gives what is empty, because rewriting it in place was cut short, its content back (spec 3.9).
     fn recover_rewriting(&self) -> Result<()> {
-        for (queue, name, _) in self.local.list_all(Area::Rewriting)? {
+        for (queue, name, _) in self.ctx.local.list_all(Area::Rewriting)? {
             let kept = Kept { queue, name };
             let of = version_of(&kept.name).map(|(of, _)| of);
             let back = of.map(|of| self.put_back(&kept, &kept.queue, of));
@@ -47,7 +47,7 @@ impl Fs {
                     );
                     Ok(())
                 }
-                Ok(_) => self.local.keep_rewritten(&kept),
+                Ok(_) => self.ctx.local.keep_rewritten(&kept),
                 Err(error) => Err(error),
             };
             if let Err(error) = recovered {
@@ -69,38 +69,40 @@ impl Fs {
         meta: &Meta,
     ) -> Result<Option<String>> {
         if meta.size == 0 {
-            self.local.remove(area, queue, name)?;
+            self.ctx.local.remove(area, queue, name)?;
             return Ok(None);
         }
-        let stored = match self.store.stat(queue, name) {
+        let stored = match self.ctx.store.stat(queue, name) {
             // What it replaces cannot be told just now.
             Err(error) if !error.is_absence() => return Err(error),
             stored => stored,
         };
         if stored.is_ok_and(|stored| stored.ino == meta.ino) {
             // Two names of one file: the power went between making the new one durable and the old one's removal.
-            self.local.remove(area, queue, name)?;
+            self.ctx.local.remove(area, queue, name)?;
             return Ok(None);
         }
         let stamped = StampedName::parse(name);
         let unfinished_edit = area == Area::Edits && stored.is_ok_and(|stored| stored.size > 0);
         let Some(stamped) = stamped.filter(|_| !unfinished_edit) else {
-            self.local.keep(area, queue, name, self.clock.now())?;
+            self.ctx
+                .local
+                .keep(area, queue, name, self.ctx.clock.now())?;
             return Ok(Some(
                 "the unfinished edit is kept with the replaced versions".into(),
             ));
         };
-        if self.options.sync {
-            match self.local.open_file(area, queue, name, Access::READ) {
+        if self.ctx.options.sync {
+            match self.ctx.local.open_file(area, queue, name, Access::READ) {
                 // Its writer's umask forbids to read it.
-                Err(Error::AccessDenied) => rustix::fs::syncfs(self.local.dir(area, queue)?)?,
+                Err(Error::AccessDenied) => rustix::fs::syncfs(self.ctx.local.dir(area, queue)?)?,
                 file => file?.sync_all()?,
             }
         }
         let partial = stamped.pending().with_slug(stamped.slug().partial());
         let partial = self.move_draft((area, queue), &stamped, meta.ino, &partial)?;
-        if self.options.sync {
-            self.store.sync(queue)?;
+        if self.ctx.options.sync {
+            self.ctx.store.sync(queue)?;
         }
         Ok(Some(format!("published as {partial}")))
     }

@@ -47,6 +47,12 @@ impl Docs {
         self.by_name.get(&(dir, name.clone())).copied()
     }
 
+    /// Is this the name of a draft, which the store does not know of yet?
+    pub(in crate::fs) fn is_reserved(&self, dir: DirId, name: &StampedName) -> bool {
+        let doc = self.named(dir, name).and_then(|id| self.get(id));
+        doc.is_some_and(Doc::is_new)
+    }
+
     /// How many there are, plain files among them.
     pub(in crate::fs) fn len(&self) -> usize {
         self.docs.len() + self.plain.len()

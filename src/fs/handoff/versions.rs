@@ -10,7 +10,7 @@ use parking_lot::MutexGuard;
 use crate::error::{Error, Result};
 use crate::fs::handoff::state::{Content, Version};
 use crate::fs::ids::DocId;
-use crate::fs::{Fs, State};
+use crate::fs::state::{Fs, State};
 use crate::store::dirfd::stat_file;
 use crate::store::local::{Area, Kept};
 use crate::store::{Access, DraftFile, Meta};
@@ -39,13 +39,13 @@ impl Fs {
         doc.read_by.clear();
         doc.last = None;
         if !doc.is_draft(file) {
-            state.index.forget_newline(doc.dir, &doc.name);
+            state.queues.forget_newline(doc.dir, &doc.name);
         }
         if doc.flushed.take().is_some() {
-            state.index.generation += 1;
+            state.queues.generation += 1;
         }
         let stored = doc.ino;
-        state.name_changed();
+        state.queues.name_changed();
         let doc = state.docs.get_mut(id).ok_or(Error::Stale)?;
         match doc
             .draft_mut()
@@ -101,9 +101,9 @@ impl Fs {
         if !stored || !matches!(doc.version, Version::Whole) {
             return Ok(None);
         }
-        let queue = state.dirs.path(doc.dir).ok_or(Error::Stale)?;
+        let queue = state.queues.path(doc.dir)?;
         let name = doc.name.to_os_string();
-        let file = self.store.open(&queue, &name, Access::READ)?;
+        let file = self.ctx.store.open(&queue, &name, Access::READ)?;
         Ok(Some(Wanted {
             meta: stat_file(&file)?,
             queue,
@@ -121,9 +121,9 @@ impl Fs {
         if wanted.meta.size == 0 {
             return Ok(None);
         }
-        let now = self.clock.now();
-        let copy = || self.local.keep_copy(file, area, queue, name, now);
-        self.local.with_room(copy).map(Some)
+        let now = self.ctx.clock.now();
+        let copy = || self.ctx.local.keep_copy(file, area, queue, name, now);
+        self.ctx.local.with_room(copy).map(Some)
     }
 
     fn version_copied(
@@ -138,7 +138,10 @@ impl Fs {
         let Some(doc) = doc.filter(|doc| doc.rewrites == wanted.rewrites) else {
             // Another writer was first, and has written by now: the copy may be a mixture.
             if let Some(kept) = kept {
-                let _ = self.local.remove(Area::Rewriting, &kept.queue, &kept.name);
+                let _ = self
+                    .ctx
+                    .local
+                    .remove(Area::Rewriting, &kept.queue, &kept.name);
             }
             return;
         };
@@ -183,7 +186,7 @@ impl Fs {
 
     fn keep_rewritten(&self, kept: Option<Kept>) {
         if let Some(kept) = kept
-            && let Err(error) = self.local.keep_rewritten(&kept)
+            && let Err(error) = self.ctx.local.keep_rewritten(&kept)
         {
             log::warn!(
                 "{}: cannot be moved to the replaced versions ({error}); the next mount tries again",
@@ -197,14 +200,14 @@ impl Fs {
             return Ok(false);
         };
         let (dir, name) = (doc.dir, doc.name.to_os_string());
-        let queue = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let queue = state.queues.path(dir)?;
         let Some(ino) = self.put_back(kept, &queue, &name)? else {
             return Ok(false);
         };
         if let Some(doc) = state.docs.get_mut(id) {
             doc.ino = ino;
         }
-        self.touch(state, dir, &name);
+        state.queues.touch(dir, &name);
         Ok(true)
     }
 
@@ -215,22 +218,23 @@ impl Fs {
         queue: &Path,
         name: &OsStr,
     ) -> Result<Option<u64>> {
-        match self.store.stat(queue, name) {
+        match self.ctx.store.stat(queue, name) {
             Ok(meta) if meta.size == 0 => {}
             Err(error) if !error.is_absence() => return Err(error),
             _ => return Ok(None),
         }
-        let dir = self.local.dir(Area::Rewriting, &kept.queue)?;
+        let dir = self.ctx.local.dir(Area::Rewriting, &kept.queue)?;
         let draft = DraftFile {
             dir: &dir,
             name: &kept.name,
         };
-        self.store.replace(draft, queue, name)?;
-        self.local
+        self.ctx.store.replace(draft, queue, name)?;
+        self.ctx
+            .local
             .remove(Area::Rewriting, &kept.queue, &kept.name)?;
-        if self.options.sync {
-            self.store.sync(queue)?;
+        if self.ctx.options.sync {
+            self.ctx.store.sync(queue)?;
         }
-        Ok(Some(self.store.stat(queue, name)?.ino))
+        Ok(Some(self.ctx.store.stat(queue, name)?.ino))
     }
 }

@@ -24,7 +24,6 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::fs::ids::Handle;
-use crate::fs::{Fs, State};
 
 /// How long the kernel may use a name, and the attributes that came with it. `ls -l` needs a few milliseconds.
 pub(in crate::fs) const TTL: Duration = Duration::from_millis(100);
@@ -63,6 +62,11 @@ pub(in crate::fs) struct DentryCache {
 }
 
 impl DentryCache {
+    /// From now on names may be handed out; with `None` no more.
+    pub fn connect(&mut self, kernel: Option<Box<dyn Kernel>>) {
+        self.kernel = kernel;
+    }
+
     /// May names be handed out?
     pub(in crate::fs) fn is_usable(&self) -> bool {
         let is_settled = self
@@ -135,20 +139,6 @@ impl DentryCache {
     /// The kernel has forgotten a directory.
     pub(in crate::fs) fn directory_forgotten(&mut self) {
         self.directories = self.directories.saturating_sub(1);
-    }
-}
-
-impl Fs {
-    /// From now on names may be handed out; with `None` no more.
-    pub fn connect(&self, kernel: Option<Box<dyn Kernel>>) {
-        self.lock().nodes.dentries.kernel = kernel;
-    }
-}
-
-impl State {
-    /// What a name means, or its attributes, have changed: the kernel must not use what it was told.
-    pub(in crate::fs) fn name_changed(&mut self) {
-        self.nodes.dentries.changed();
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::fs::State;
+use crate::error::{Error, Result};
 use crate::fs::ids::DirId;
 
 /// What a directory is to us.
@@ -51,16 +51,16 @@ impl Dirs {
             .map_or(DirKind::Queue, |entry| entry.kind)
     }
 
-    /// The path from the root queue; the root's is empty. `None` for a directory that is gone.
-    pub(in crate::fs) fn path(&self, dir: DirId) -> Option<PathBuf> {
+    /// The path from the root, which has the empty one. A directory that was removed has none.
+    pub(in crate::fs) fn path(&self, dir: DirId) -> Result<PathBuf> {
         let mut names = Vec::new();
         let mut at = dir;
         while at != DirId::ROOT {
-            let entry = self.entries.get(&at)?;
+            let entry = self.entries.get(&at).ok_or_else(|| self.missing(at))?;
             names.push(entry.name.as_os_str());
             at = entry.parent;
         }
-        Some(names.iter().rev().collect())
+        Ok(names.iter().rev().collect())
     }
 
     /// Its name in its parent; `None` for the root, and for a directory that is gone.
@@ -169,14 +169,15 @@ impl Dirs {
         }
     }
 
-    /// A path of a file in `dir`.
-    pub(in crate::fs) fn join(&self, dir: DirId, name: &OsStr) -> Option<PathBuf> {
-        self.path(dir).map(|path| Path::new(&path).join(name))
-    }
-}
-
-impl State {
-    pub(in crate::fs) fn is_queue(&self, dir: DirId) -> bool {
-        self.dirs.kind(dir) == DirKind::Queue
+    /// Why a directory is not in the table. Every number below the last one was a directory's once.
+    fn missing(&self, dir: DirId) -> Error {
+        if dir.0 <= self.last {
+            return Error::NotFound;
+        }
+        log::error!(
+            "BUG: there never was a directory {}; the request is answered EIO",
+            dir.0
+        );
+        Error::Os(libc::EIO)
     }
 }

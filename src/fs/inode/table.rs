@@ -5,6 +5,8 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use crate::fs::ids::{DirId, DocId, NodeId, PlainId};
 use crate::fs::inode::dentry_cache::DentryCache;
 use crate::fs::pending::snapshot::Plan;
@@ -76,7 +78,8 @@ pub(in crate::fs) struct Nodes {
     listed: HashMap<NodeId, Listed>,
     by_key: HashMap<Key, NodeId>,
     by_doc: HashMap<DocId, Vec<NodeId>>,
-    pub(in crate::fs) dentries: DentryCache,
+    /// Which names the kernel may use without asking.
+    pub(in crate::fs) dentries: Arc<Mutex<DentryCache>>,
     last: u64,
 }
 
@@ -113,7 +116,7 @@ impl Nodes {
             // While the kernel may use a name without asking, its node is what that name means.
             Some(old) => {
                 !matches!(what, NodeTarget::Dir(_))
-                    && ((old.dir, &*old.name) == name || !self.dentries.may_hold_names())
+                    && ((old.dir, &*old.name) == name || !self.dentries.lock().may_hold_names())
             }
             None => !self.nodes.contains_key(id),
         });
@@ -156,7 +159,7 @@ impl Nodes {
             return None;
         } else if let Some(listed) = self.listed.get_mut(&id) {
             if (listed.dir, &listed.name) != (dir, name) {
-                if self.dentries.may_hold_names() {
+                if self.dentries.lock().may_hold_names() {
                     return None;
                 }
                 (listed.dir, listed.name) = (dir, name.clone());
@@ -225,7 +228,7 @@ impl Nodes {
         let listed = self.listed.remove(&id).map_or(0, |listed| listed.lookups);
         match &what {
             NodeTarget::Doc { doc, .. } => self.by_doc.entry(*doc).or_default().push(id),
-            NodeTarget::Dir(_) => self.dentries.directory_known(),
+            NodeTarget::Dir(_) => self.dentries.lock().directory_known(),
             _ => {}
         }
         self.nodes.insert(
@@ -288,7 +291,7 @@ impl Nodes {
         }
         let node = self.nodes.remove(&id)?;
         if let NodeTarget::Dir(_) = node.what {
-            self.dentries.directory_forgotten();
+            self.dentries.lock().directory_forgotten();
         }
         self.unlist(id, &node.what);
         Some(node.what)

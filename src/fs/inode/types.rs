@@ -6,6 +6,15 @@ use std::time::{Duration, SystemTime};
 use crate::fs::ids::{Handle, NodeId};
 use crate::store::{Kind, Meta};
 
+/// Who sends a request: what FUSE says of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// The calling *thread*; 0 for callers outside our PID namespace.
+    pub tid: u32,
+    /// The calling user.
+    pub uid: u32,
+}
+
 /// stat(2) of a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Attr {

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::fs::ids::DirId;
 use crate::fs::queue::strays::is_finished_at_mount;
 use crate::fs::resolve::resolved::Resolved;
-use crate::fs::{Fs, State};
+use crate::fs::state::{Fs, State};
 use crate::names::{self, StampedName};
 use crate::store::dirfd::{self, Beneath, stat_file};
 use crate::store::first_mount::{is_hidden, is_stray};
@@ -28,7 +28,7 @@ const COPY: &str = "moving.part";
 impl Fs {
     /// Notes the mountpoint, which is not the backing directory. To be called before it is mounted over.
     pub fn note_mountpoint(&self) -> Result<()> {
-        self.local.note_mountpoint(&self.options.mountpoint)
+        self.ctx.local.note_mountpoint(&self.ctx.options.mountpoint)
     }
 
     /// Moves the handoffs that lie in the directory that was mounted over, opened before, into the backing directory.
@@ -77,7 +77,7 @@ impl Fs {
         let from = covered.dir(queue)?;
         let (file, meta) = dirfd::open_known(&from, name, Access::READ)?;
         let finished = |file: &File, meta: &Meta| {
-            is_finished_at_mount(file, meta, Instant::now(), self.clock.now())
+            is_finished_at_mount(file, meta, Instant::now(), self.ctx.clock.now())
         };
         if !finished(&file, &meta) {
             log::info!(
@@ -90,10 +90,10 @@ impl Fs {
         let Some(dir) = self.queue_at(&mut self.lock(), queue, mode)? else {
             return Ok(false);
         };
-        let stamp = self.zone.stamp(meta.mtime);
+        let stamp = self.ctx.zone.stamp(meta.mtime);
         let wanted = StampedName::parse(name).unwrap_or_else(|| names::adopted(name, stamp));
         let draft = DraftFile { dir: &from, name };
-        let moved = match self.store.publish(draft, queue, &wanted) {
+        let moved = match self.ctx.store.publish(draft, queue, &wanted) {
             Err(Error::Os(libc::EXDEV)) => {
                 let copied = self.copy_in(&file, &meta, queue, &wanted, || {
                     let now = stat_file(&file)?;
@@ -107,10 +107,10 @@ impl Fs {
             }
             moved => moved?,
         };
-        if self.options.sync {
-            self.store.sync(queue)?;
+        if self.ctx.options.sync {
+            self.ctx.store.sync(queue)?;
         }
-        self.touch(&mut self.lock(), dir, &moved.to_os_string());
+        self.lock().queues.touch(dir, &moved.to_os_string());
         log::info!("moved {} to {moved}", self.shown(&queue.join(name)));
         Ok(true)
     }
@@ -125,8 +125,11 @@ impl Fs {
         whole: impl Fn() -> Result<bool>,
     ) -> Result<Option<StampedName>> {
         let part = OsStr::new(COPY);
-        let _ = self.local.remove(Area::Scratch, queue, part);
-        let copy = self.local.create(Area::Scratch, queue, part, meta.mode)?;
+        let _ = self.ctx.local.remove(Area::Scratch, queue, part);
+        let copy = self
+            .ctx
+            .local
+            .create(Area::Scratch, queue, part, meta.mode)?;
         let publish = || {
             dirfd::copy(file, &copy)?;
             dirfd::set_times(&copy, Some(meta.atime), Some(meta.mtime))?;
@@ -134,19 +137,19 @@ impl Fs {
             if !whole()? {
                 return Ok(None);
             }
-            let dir = self.local.dir(Area::Scratch, queue)?;
+            let dir = self.ctx.local.dir(Area::Scratch, queue)?;
             let draft = DraftFile {
                 dir: &dir,
                 name: part,
             };
-            let published = self.store.publish(draft, queue, wanted)?;
+            let published = self.ctx.store.publish(draft, queue, wanted)?;
             // Before the original goes.
-            self.store.sync(queue)?;
+            self.ctx.store.sync(queue)?;
             Ok(Some(published))
         };
         let published = publish();
         if !matches!(published, Ok(Some(_))) {
-            let _ = self.local.remove(Area::Scratch, queue, part);
+            let _ = self.ctx.local.remove(Area::Scratch, queue, part);
         }
         published
     }
@@ -157,15 +160,15 @@ impl Fs {
         for name in path {
             let found = match self.resolve(state, dir, name, None) {
                 Err(Error::NotFound) => {
-                    let above = state.dirs.path(dir).ok_or(Error::NotFound)?;
-                    self.local.make_queue(&above, name, mode)?;
-                    self.touch(state, dir, name);
+                    let above = state.queues.path(dir)?;
+                    self.ctx.local.make_queue(&above, name, mode)?;
+                    state.queues.touch(dir, name);
                     self.resolve(state, dir, name, None)?
                 }
                 found => found?,
             };
             match found {
-                Resolved::Dir(child) if state.is_queue(child) => dir = child,
+                Resolved::Dir(child) if state.queues.is_queue(child) => dir = child,
                 _ => return Ok(None),
             }
         }
@@ -177,7 +180,7 @@ impl Fs {
         let (Some(above), Some(name)) = (dir.parent(), dir.file_name()) else {
             return;
         };
-        let moved = self.local.stat(Area::Backing, above, name);
+        let moved = self.ctx.local.stat(Area::Backing, above, name);
         if moved.is_ok_and(|meta| meta.kind == Kind::Directory)
             && let Ok(above) = covered.dir(above)
         {
@@ -200,13 +203,13 @@ impl Fs {
         }
         log::warn!(
             "{}: stays under the mount, where nobody sees it: {}; unmount and move it to {}",
-            self.options.mountpoint.display(),
+            self.ctx.options.mountpoint.display(),
             names.join(", "),
-            self.options.backing_name.display()
+            self.ctx.options.backing_name.display()
         );
     }
 
     fn shown(&self, path: &Path) -> String {
-        format!("{:?}", self.options.mountpoint.join(path))
+        format!("{:?}", self.ctx.options.mountpoint.join(path))
     }
 }

@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use crate::fs::Fs;
 use crate::fs::ids::DocId;
 use crate::fs::inode::handles::Open;
+use crate::fs::state::Fs;
 
 /// Who is waited for when a mount ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,8 +15,9 @@ use crate::fs::handoff::state::Content;
 use crate::fs::ids::{DocId, Handle};
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::table::NodeTarget;
+use crate::fs::inode::types::Request;
 use crate::fs::pending::consume::Answer;
-use crate::fs::{Fs, Request, State};
+use crate::fs::state::{Fs, State};
 use crate::store::dirfd::{self, stat_file};
 use crate::store::local::Area;
 
@@ -48,7 +49,7 @@ impl Fs {
             }
             Open::Plain { file, .. } => Err(file.clone()),
             Open::Merge(reading) => {
-                let now = self.clock.monotonic();
+                let now = self.ctx.clock.monotonic();
                 state.turns.reads(&reading.snapshot, now);
                 Ok(reading.clone())
             }
@@ -109,7 +110,7 @@ impl Fs {
             guard.damage_plain_edit(handle);
             self.write_failed(&mut guard, doc, &file);
             drop(guard);
-            return self.noticed(Err(error));
+            return self.ctx.noticed(Err(error));
         }
         Ok(data.len() as u32)
     }
@@ -117,7 +118,7 @@ impl Fs {
     /// Writes all of it, also where replaced versions have to make room.
     fn write_data(&self, file: &File, data: &[u8], at: Option<u64>) -> Result<()> {
         let mut done = 0;
-        self.local.with_room(|| {
+        self.ctx.local.with_room(|| {
             while done < data.len() {
                 let at = at.map(|at| at.saturating_add(done as u64));
                 done += dirfd::write(file, &data[done..], at)?;
@@ -135,7 +136,7 @@ impl Fs {
         data: &[u8],
     ) -> Result<()> {
         let is_draft = |id: &DocId| guard.docs.get(*id).is_some_and(|doc| doc.is_draft(file));
-        if let (Some(id), None) = (doc.filter(is_draft), self.options.max_size) {
+        if let (Some(id), None) = (doc.filter(is_draft), self.ctx.options.max_size) {
             // Nobody has it but those who write it: nothing of it needs to be kept.
             self.before_change(guard, id, file, false)?;
             let state = &mut **guard;
@@ -149,7 +150,7 @@ impl Fs {
         let size = stat_file(&**file)?.size;
         let from = at.unwrap_or(size);
         let end = from.saturating_add(data.len() as u64);
-        if self.options.max_size.is_some_and(|max| end > max) {
+        if self.ctx.options.max_size.is_some_and(|max| end > max) {
             return Err(Error::TooLarge);
         }
         match doc {
@@ -189,7 +190,9 @@ impl Fs {
                     *flushed = true;
                     let plain = *plain;
                     drop(guard);
-                    return self.noticed(self.close_plain_edit(Some(request), plain, false));
+                    return self
+                        .ctx
+                        .noticed(self.close_plain_edit(Some(request), plain, false));
                 }
                 _ => return Ok(()),
             };
@@ -207,7 +210,7 @@ impl Fs {
         // yet, and who dies before there is leaves the old content; if nothing follows it is published at the RELEASE.
         let dirty = dirty.filter(|_| killed || !self.lock().is_emptied_edit(id, &file));
         if dirty.is_some()
-            && let Err(error) = self.noticed(self.commit(id, &file, killed))
+            && let Err(error) = self.ctx.noticed(self.commit(id, &file, killed))
         {
             // The next close tries again.
             if let Some(Open::Doc(open)) = self
@@ -245,7 +248,7 @@ impl Fs {
                 Open::Merge(_) | Open::Bytes(_) | Open::Dir(_) => return Ok(()),
             }
         };
-        if self.options.sync {
+        if self.ctx.options.sync {
             file.sync_all()?;
             // Another close may just have moved it to its queue, and not made that durable yet.
             let mut last = None;
@@ -253,8 +256,8 @@ impl Fs {
                 && last != Some(area)
             {
                 match area {
-                    Area::Backing => self.store.sync(&path)?,
-                    _ => self.local.sync(area, &path)?,
+                    Area::Backing => self.ctx.store.sync(&path)?,
+                    _ => self.ctx.local.sync(area, &path)?,
                 }
                 last = Some(area);
             }
@@ -319,6 +322,7 @@ impl Fs {
         let grows = !flags.contains(FallocateFlags::KEEP_SIZE);
         if grows
             && self
+                .ctx
                 .options
                 .max_size
                 .is_some_and(|max| offset.saturating_add(len) > max)
@@ -330,7 +334,8 @@ impl Fs {
         }
         guard.mark_dirty(handle, request.tid);
         drop(guard);
-        self.local
+        self.ctx
+            .local
             .with_room(|| Ok(rustix::fs::fallocate(&*file, flags, offset, len)?))
     }
 
@@ -394,7 +399,7 @@ impl State {
             Some(_) => doc.draft_area(),
             None => Area::Backing,
         };
-        Some((area, self.dirs.path(doc.dir)?))
+        Some((area, self.queues.path(doc.dir).ok()?))
     }
 
     pub(in crate::fs) fn mark_dirty(&mut self, handle: Handle, tid: u32) {
@@ -421,7 +426,7 @@ impl State {
         });
         if let (false, Some(doc)) = (open, self.docs.get_mut(id)) {
             doc.flushed = Some(Instant::now());
-            self.index.generation += 1;
+            self.queues.generation += 1;
         }
     }
 

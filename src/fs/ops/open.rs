@@ -13,6 +13,7 @@ use crate::fs::ids::{DirId, DocId, NodeId};
 use crate::fs::inode::dirs::{DirKind, Place};
 use crate::fs::inode::handles::{Open, OpenDoc};
 use crate::fs::inode::table::NodeTarget;
+use crate::fs::inode::types::Request;
 use crate::fs::inode::types::{Created, Opened};
 use crate::fs::pending::turns::Outcome;
 use crate::fs::resolve::alias::Decision;
@@ -21,7 +22,7 @@ use crate::fs::resolve::name::check_name;
 use crate::fs::resolve::plain::open_as_plain;
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::resolve::scratch::area_for;
-use crate::fs::{Fs, Request, State};
+use crate::fs::state::{Fs, State};
 use crate::names::{self, NameClass, Slug};
 use crate::session::Caller;
 use crate::store::dirfd::stat_file;
@@ -45,7 +46,7 @@ impl Fs {
                 matches!(&class, NameClass::Stamped(stamped) if stamped.to_os_string() == name);
             state
                 .dir(parent)
-                .is_ok_and(|dir| state.dirs.kind(dir) == DirKind::Queue)
+                .is_ok_and(|dir| state.queues.dirs.kind(dir) == DirKind::Queue)
                 && !exact
                 && !matches!(
                     class,
@@ -87,7 +88,7 @@ impl Fs {
             }
         }
         let made = self.make(state, request, (dir, name), mode, flags, caller.as_ref());
-        let (object, file) = self.noticed(made)?;
+        let (object, file) = self.ctx.noticed(made)?;
         if let (Resolved::Doc { doc, .. }, true) = (&object, flags.exclusive)
             && let Some(made) = state.docs.get_mut(*doc)
         {
@@ -150,18 +151,18 @@ impl Fs {
         flags: Flags,
         caller: Option<&Caller>,
     ) -> Result<(Resolved, Option<File>)> {
-        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let path = state.queues.path(dir)?;
         let plain = |state: &mut State, area| {
-            let file = self.local.create(area, &path, name, mode)?;
-            let ino = match self.admit(&file).and_then(|()| stat_file(&file)) {
+            let file = self.ctx.local.create(area, &path, name, mode)?;
+            let ino = match self.ctx.admit(&file).and_then(|()| stat_file(&file)) {
                 Ok(meta) => meta.ino,
                 Err(error) => {
-                    let _ = self.local.remove(area, &path, name);
+                    let _ = self.ctx.local.remove(area, &path, name);
                     return Err(error);
                 }
             };
             if area == Area::Backing {
-                self.touch(state, dir, name);
+                state.queues.touch(dir, name);
             }
             state.scratch.add(area, dir, name);
             let plain = state.docs.enter_plain(area, dir, name, ino);
@@ -170,7 +171,7 @@ impl Fs {
         // An editor has moved the ordinary file away, and writes it anew.
         let again = self.is_ordinary_text(state, dir, name)
             && self.edits_ordinary(state, Place { dir, name }, caller);
-        if state.dirs.kind(dir) == DirKind::Plain || again {
+        if state.queues.dirs.kind(dir) == DirKind::Plain || again {
             return plain(state, Area::Backing);
         }
         let (naming, alias) = match names::classify(name) {
@@ -356,9 +357,9 @@ impl Fs {
             }
             None => {
                 let (dir, name) = (doc.dir, doc.name.to_os_string());
-                let path = state.dirs.path(dir).ok_or(Error::Stale)?;
-                let file = self.store.open(&path, &name, flags.access())?;
-                self.admit(&file)?;
+                let path = state.queues.path(dir)?;
+                let file = self.ctx.store.open(&path, &name, flags.access())?;
+                self.ctx.admit(&file)?;
                 if stat_file(&file)?.ino != ino {
                     // Replaced since the look-up: by us, or below the mount.
                     return Err(Error::Stale);
@@ -366,7 +367,7 @@ impl Fs {
                 if flags.truncate {
                     // What it held was kept before.
                     file.set_len(0)?;
-                    self.touch(state, dir, &name);
+                    state.queues.touch(dir, &name);
                     rewrite = true;
                 }
                 Arc::new(file)
@@ -375,7 +376,7 @@ impl Fs {
         if flags.write {
             let doc = state.docs.get_mut(id).ok_or(Error::Stale)?;
             if doc.writers == 0 {
-                (doc.pid, doc.since) = (request.tid, self.clock.now());
+                (doc.pid, doc.since) = (request.tid, self.ctx.clock.now());
             }
             doc.writers += 1;
             if let Some(draft) = doc.draft_mut().filter(|draft| draft.ino == ino) {
@@ -387,7 +388,7 @@ impl Fs {
             if flags.truncate {
                 doc.read_by.clear();
             }
-            state.index.generation += 1;
+            state.queues.generation += 1;
         }
         // A truncation is a change to publish at the close, where there was something to truncate.
         let emptied = |doc: &Doc| doc.draft().is_none_or(|draft| draft.modified);

@@ -9,7 +9,7 @@ use crate::fs::ids::{DirId, Handle, NodeId};
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::listing::Listing;
 use crate::fs::pending::snapshot::PENDING_INO;
-use crate::fs::{Fs, State};
+use crate::fs::state::{Fs, State};
 use crate::names::{self, StampedName};
 use crate::store::Kind;
 use crate::store::dirfd::stat_file;
@@ -38,7 +38,7 @@ impl Fs {
         handle: Handle,
         offset: u64,
     ) -> Result<(DirId, Arc<Listing>)> {
-        state.nodes.dentries.arrived(handle);
+        state.nodes.dentries.lock().arrived(handle);
         let open = state.handles.get(handle).ok_or(Error::BadHandle)?;
         let Open::Dir(listing) = &open.open else {
             return Err(Error::NotDirectory);
@@ -48,7 +48,7 @@ impl Fs {
             return Ok((dir, listing.clone()));
         }
         let mut listing = Listing::default();
-        for (name, dir) in [(".", dir), ("..", state.dirs.parent(dir))] {
+        for (name, dir) in [(".", dir), ("..", state.queues.dirs.parent(dir))] {
             listing.push(
                 OsStr::new(name),
                 self.ino_of_dir(state, dir),
@@ -67,7 +67,7 @@ impl Fs {
     /// Closes a directory.
     pub fn releasedir(&self, handle: Handle) {
         let mut state = self.lock();
-        state.nodes.dentries.arrived(handle);
+        state.nodes.dentries.lock().arrived(handle);
         state.handles.remove(handle);
     }
 
@@ -75,19 +75,20 @@ impl Fs {
     pub fn fsyncdir(&self, node: NodeId) -> Result<()> {
         let path = {
             let state = self.lock();
-            state.dirs.path(state.dir(node)?).ok_or(Error::Stale)?
+            state.queues.path(state.dir(node)?)?
         };
-        if self.options.sync {
-            self.store.sync(&path)?;
+        if self.ctx.options.sync {
+            self.ctx.store.sync(&path)?;
         }
         Ok(())
     }
 
     fn ino_of_dir(&self, state: &State, dir: DirId) -> u64 {
         state
+            .queues
             .dirs
             .path(dir)
-            .and_then(|path| stat_file(self.local.dir(Area::Backing, &path).ok()?).ok())
+            .and_then(|path| stat_file(self.ctx.local.dir(Area::Backing, &path)?))
             .map_or(1, |meta| meta.ino)
     }
 
@@ -99,10 +100,10 @@ impl Fs {
     }
 
     fn list_into(&self, listing: &mut Listing, state: &mut State, dir: DirId) -> Result<()> {
-        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let path = state.queues.path(dir)?;
         let from = listing.entries.len();
-        if !state.is_queue(dir) {
-            for (name, meta) in self.local.list(Area::Backing, &path)? {
+        if !state.queues.is_queue(dir) {
+            for (name, meta) in self.ctx.local.list(Area::Backing, &path)? {
                 if meta.kind != Kind::Other {
                     listing.push(&name, meta.ino, meta.kind);
                 }
@@ -110,18 +111,18 @@ impl Fs {
             listing.sort(from);
             return Ok(());
         }
-        self.load(state, dir)?;
-        let now = self.clock.now();
+        state.queues.load(dir)?;
+        let now = self.ctx.clock.now();
         // What the index does not know of.
         let mut more: BTreeMap<OsString, u64> = BTreeMap::new();
-        for (name, meta) in self.local.list(Area::Scratch, &path)? {
+        for (name, meta) in self.ctx.local.list(Area::Scratch, &path)? {
             if meta.kind == Kind::File {
                 more.insert(name, meta.ino);
             }
         }
         self.load_scratch(state, dir)?;
         for (name, area) in state.scratch.names(dir) {
-            if let Ok(meta) = self.local.stat(area, &path, name) {
+            if let Ok(meta) = self.ctx.local.stat(area, &path, name) {
                 more.insert(name.to_owned(), meta.ino);
             }
         }
@@ -131,17 +132,17 @@ impl Fs {
             }
         }
         more.remove(OsStr::new(names::PENDING));
-        if !self.options.hide_pending {
+        if !self.ctx.options.hide_pending {
             more.insert(names::PENDING.into(), PENDING_INO);
         }
-        for (name, known) in state.index.names(dir) {
+        for (name, known) in state.queues.names(dir) {
             let shown = known.kind == Kind::Directory
                 || match StampedName::parse(name) {
                     Some(stamped) => {
-                        stamped.is_pending() || !self.retention.expired(known.mtime, now)
+                        stamped.is_pending() || !self.ctx.retention.expired(known.mtime, now)
                     }
                     // Not adopted yet: no look-up finds it either.
-                    None => !self.is_stray(state, dir, name),
+                    None => !state.queues.is_stray(dir, name),
                 };
             if shown && name != names::PENDING && !more.contains_key(name) {
                 listing.push(name, known.ino, known.kind);

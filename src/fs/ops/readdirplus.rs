@@ -12,7 +12,7 @@ use crate::fs::inode::dentry_cache::TTL;
 use crate::fs::inode::listing::{Listed, Listing};
 use crate::fs::inode::types::{Attr, Entry, LookedAt};
 use crate::fs::resolve::resolved::Resolved;
-use crate::fs::{Fs, State};
+use crate::fs::state::{Fs, State};
 use crate::names::StampedName;
 use crate::store::{Kind, Meta};
 
@@ -34,7 +34,7 @@ impl Fs {
         let mut guard = self.lock();
         let state = &mut *guard;
         let (dir, listing) = self.listed(state, handle, offset)?;
-        let ttl = match listing.cacheable && state.nodes.dentries.is_usable() {
+        let ttl = match listing.cacheable && state.nodes.dentries.lock().is_usable() {
             true => TTL,
             false => Duration::ZERO,
         };
@@ -53,7 +53,7 @@ impl Fs {
                 continue;
             };
             if !ttl.is_zero() {
-                state.nodes.dentries.handed_out(handle);
+                state.nodes.dentries.lock().handed_out(handle);
             }
             let looked_at = LookedAt {
                 name: listed.name,
@@ -79,7 +79,7 @@ impl Fs {
         let directories = || listing.from(2).any(|(_, it)| it.kind == Kind::Directory);
         listing.cacheable = dir == DirId::ROOT
             && listing.entries.len() > SMALL
-            && state.nodes.dentries.is_usable()
+            && state.nodes.dentries.lock().is_usable()
             && !directories();
         if !listing.cacheable {
             return;
@@ -111,7 +111,7 @@ impl Fs {
             && let Some(meta) = self.idle(state, dir, listed, &stamped)
         {
             let doc = state.docs.named(dir, &stamped);
-            let name = state.index.key(dir, listed.name);
+            let name = state.queues.key(dir, listed.name);
             let name = name.unwrap_or_else(|| listed.name.into());
             if let Some(node) = state.nodes.list(dir, &name, meta.ino, doc) {
                 let attr = Attr {
@@ -125,7 +125,7 @@ impl Fs {
             // A node of which nothing is known: it is looked up before anything is done with it.
             Resolved::Pending => Entry {
                 node: NodeId(listed.ino),
-                attr: Attr::made_up(listed.ino, 0, 0o600, self.clock.now()),
+                attr: Attr::made_up(listed.ino, 0, 0o600, self.ctx.clock.now()),
             },
             object => {
                 let found = self.enter(state, dir, listed.name, &object).ok()?;
@@ -152,16 +152,16 @@ impl Fs {
         listed: &Listed<'_>,
         stamped: &StampedName,
     ) -> Option<Meta> {
-        if listed.kind != Kind::File || !state.is_queue(dir) {
+        if listed.kind != Kind::File || !state.queues.is_queue(dir) {
             return None;
         }
         let doc = state.docs.named(dir, stamped);
         let doc = doc.and_then(|id| state.docs.get(id));
-        let path = state.dirs.path(dir)?;
-        let meta = self.store.stat(&path, listed.name).ok()?;
+        let path = state.queues.path(dir).ok()?;
+        let meta = self.ctx.store.stat(&path, listed.name).ok()?;
         // Not if it expires before the kernel asks again; nor if it has another name, which may be another handoff.
-        let soon = self.clock.now() + TTL;
-        let lasts = stamped.is_pending() || !self.retention.expired(meta.mtime, soon);
+        let soon = self.ctx.clock.now() + TTL;
+        let lasts = stamped.is_pending() || !self.ctx.retention.expired(meta.mtime, soon);
         let idle = doc.is_none_or(|doc| {
             doc.is_stored() && doc.draft().is_none() && doc.writers == 0 && doc.ino == meta.ino
         });

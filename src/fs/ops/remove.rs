@@ -9,12 +9,13 @@ use crate::fs::ids::{DirId, DocId, NodeId};
 use crate::fs::inode::dirs::Place;
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Entry;
+use crate::fs::inode::types::Request;
 use crate::fs::queue::sync::is_nothing;
 use crate::fs::resolve::name::check_name;
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::resolve::scratch::{area_for, is_own_name};
 use crate::fs::session::released_names::Release;
-use crate::fs::{Fs, Request, State};
+use crate::fs::state::{Fs, State};
 use crate::names::{self, NameClass, StampedName};
 use crate::session::Caller;
 use crate::store::Kind;
@@ -49,27 +50,28 @@ impl Fs {
             Resolved::Dir(_) => Err(Error::IsDirectory),
             Resolved::Plain(id) => {
                 let area = state.docs.plain(id).ok_or(Error::NotFound)?.area;
-                let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+                let path = state.queues.path(dir)?;
                 if area == Area::Backing && self.is_ordinary_text(state, dir, name) {
                     // mv and install remove what they are about to replace, and that is no handoff's to lose.
-                    let kept = self
-                        .local
-                        .keep_ordinary_removed(&path, name, self.clock.now())?;
+                    let kept =
+                        self.ctx
+                            .local
+                            .keep_ordinary_removed(&path, name, self.ctx.clock.now())?;
                     if let Some(caller) = &caller {
                         state
                             .released
                             .add(caller, dir, name, Release::Removed(kept));
                     }
                 } else {
-                    self.local.remove(area, &path, name)?;
+                    self.ctx.local.remove(area, &path, name)?;
                 }
-                if area == Area::Backing && state.is_queue(dir) {
-                    self.ordinary_removed(state, dir, name);
+                if area == Area::Backing && state.queues.is_queue(dir) {
+                    state.queues.ordinary_removed(dir, name);
                 }
                 state.scratch.remove(area, dir, name);
                 state.docs.plain_gone(id);
                 state.nodes.detach_plain(id);
-                self.touch(state, dir, name);
+                state.queues.touch(dir, name);
                 Ok(())
             }
             Resolved::Doc { doc, own: false } => self.delete(state, doc),
@@ -84,23 +86,24 @@ impl Fs {
         self.pin_doc(state, id)?;
         let doc = state.docs.get(id).ok_or(Error::NotFound)?;
         let (dir, name) = (doc.dir, doc.name.to_os_string());
-        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let path = state.queues.path(dir)?;
         // Nobody has read it (spec 3.9). Of what is still being written it is not known yet whether it has a byte.
         let unread = |size| doc.name.is_pending() && (size > 0 || doc.writers > 0);
         let drafted = match doc.draft() {
             Some(draft) if doc.is_new() || draft.modified => stat_file(&*draft.file)?.size,
             _ => 0,
         };
-        let now = self.clock.now();
+        let now = self.ctx.clock.now();
         let keep = |area| {
-            self.local
-                .with_room(|| self.local.keep_pending(area, &path, &name, now))
+            self.ctx
+                .local
+                .with_room(|| self.ctx.local.keep_pending(area, &path, &name, now))
         };
         if doc.is_stored() {
-            let size = self.store.stat(&path, &name)?.size;
+            let size = self.ctx.store.stat(&path, &name)?.size;
             match unread(size) {
                 true => keep(Area::Backing)?,
-                false => self.store.remove(&path, &name)?,
+                false => self.ctx.store.remove(&path, &name)?,
             }
         }
         match doc.content {
@@ -108,14 +111,14 @@ impl Fs {
                 keep(doc.draft_area())?;
             }
             Content::New(_) | Content::Editing(_) => {
-                self.local.remove(doc.draft_area(), &path, &name)?;
+                self.ctx.local.remove(doc.draft_area(), &path, &name)?;
             }
             Content::Stored => {}
             Content::Gone => return Err(Error::NotFound),
         }
         self.doc_gone(state, id);
-        self.touch(state, dir, &name);
-        state.index.generation += 1;
+        state.queues.touch(dir, &name);
+        state.queues.generation += 1;
         Ok(())
     }
 
@@ -133,9 +136,9 @@ impl Fs {
         match doc.content {
             Content::New(_) => doc.retracted = true,
             Content::Stored | Content::Editing(_) if name.is_pending() => {
-                let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+                let path = state.queues.path(dir)?;
                 let file_name = name.to_os_string();
-                let meta = self.store.stat(&path, &file_name)?;
+                let meta = self.ctx.store.stat(&path, &file_name)?;
                 if meta.size == 0 {
                     // Not a byte is lost by deleting it.
                     state.aliases.remove(alias.dir, alias.name, &caller.session);
@@ -143,9 +146,10 @@ impl Fs {
                 }
                 self.pin_doc(state, id)?;
                 let done = self.stays_as(state, dir, &name);
-                let done = self.consume_as(&path, &name, &done, meta.mtime, self.clock.now())?;
-                self.touch(state, dir, &file_name);
-                self.touch(state, dir, &done.to_os_string());
+                let done =
+                    self.consume_as(&path, &name, &done, meta.mtime, self.ctx.clock.now())?;
+                state.queues.touch(dir, &file_name);
+                state.queues.touch(dir, &done.to_os_string());
                 self.doc_renamed(state, id, dir, done);
                 if let Some(doc) = state.docs.get_mut(id) {
                     doc.written = Some(meta.mtime);
@@ -161,7 +165,7 @@ impl Fs {
         state
             .released
             .add(caller, alias.dir, alias.name, Release::Retracted(id));
-        state.index.generation += 1;
+        state.queues.generation += 1;
         Ok(())
     }
 
@@ -178,7 +182,7 @@ impl Fs {
         let mut guard = self.lock();
         let state = &mut *guard;
         let dir = state.dir(parent)?;
-        if state.is_queue(dir) && names::classify(name) == NameClass::Private {
+        if state.queues.is_queue(dir) && names::classify(name) == NameClass::Private {
             return Err(Error::NotPermitted);
         }
         match self.resolve(state, dir, name, caller.as_ref()) {
@@ -186,9 +190,10 @@ impl Fs {
             Err(error) => return Err(error),
             Ok(_) => return Err(Error::Exists),
         }
-        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-        self.noticed(self.local.make_queue(&path, name, mode))?;
-        self.touch(state, dir, name);
+        let path = state.queues.path(dir)?;
+        self.ctx
+            .noticed(self.ctx.local.make_queue(&path, name, mode))?;
+        state.queues.touch(dir, name);
         let object = self.resolve(state, dir, name, caller.as_ref())?;
         self.enter(state, dir, name, &object)
     }
@@ -233,11 +238,11 @@ impl Fs {
         if listed.iter().any(|entry| entry.name != names::PENDING) {
             return Err(Error::NotEmpty);
         }
-        if state.is_queue(dir) {
-            let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        if state.queues.is_queue(dir) {
+            let path = state.queues.path(dir)?;
             // Not listed: expired, or being written below, or not adopted yet (spec 3.7).
             let hidden: Vec<_> = state
-                .index
+                .queues
                 .names(dir)
                 .filter(|(_, known)| known.kind == Kind::File)
                 .map(|(name, known)| (name.to_owned(), *known))
@@ -245,7 +250,7 @@ impl Fs {
             for (name, known) in &hidden {
                 let may_go = is_nothing(name, known)
                     || StampedName::parse(name).is_some_and(|stamped| {
-                        let found = self.store.stat(&path, name);
+                        let found = self.ctx.store.stat(&path, name);
                         found.is_ok_and(|meta| self.may_delete(state, dir, &path, &stamped, &meta))
                     });
                 if !may_go {
@@ -253,17 +258,17 @@ impl Fs {
                 }
             }
             for (name, _) in &hidden {
-                self.store.remove(&path, name)?;
+                self.ctx.store.remove(&path, name)?;
             }
         }
-        let above = state.dirs.path(parent).ok_or(Error::NotFound)?;
-        self.local.remove_queue(&above, name)?;
-        self.ordinary_removed(state, parent, name);
-        state.index.drop_queue(dir);
+        let above = state.queues.path(parent)?;
+        self.ctx.local.remove_queue(&above, name)?;
+        state.queues.ordinary_removed(parent, name);
+        state.queues.drop_queue(dir);
         state.scratch.forget(dir);
-        state.dirs.removed(dir);
-        self.touch(state, parent, name);
-        state.index.generation += 1;
+        state.queues.dirs.removed(dir);
+        state.queues.touch(parent, name);
+        state.queues.generation += 1;
         Ok(())
     }
 
@@ -285,7 +290,7 @@ impl Fs {
                 _ => return Err(Error::NotPermitted),
             }
         };
-        if self.options.sync {
+        if self.ctx.options.sync {
             let file = self.plain_file(&self.lock(), plain)?;
             file.sync_all()?;
         }
@@ -304,26 +309,26 @@ impl Fs {
                 Err(error) => return Err(error),
                 Ok(_) => return Err(Error::Exists),
             }
-            let from_path = state.dirs.path(from_dir).ok_or(Error::NotFound)?;
-            let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+            let from_path = state.queues.path(from_dir)?;
+            let path = state.queues.path(dir)?;
             let from = (area, from_path.as_path(), from_name.as_os_str());
-            let hidden = state.is_queue(from_dir) && is_hidden(&from_name);
-            let object = if !state.is_queue(from_dir) && !state.is_queue(dir) {
-                self.local.link(from, (Area::Backing, &path, name))?;
+            let hidden = state.queues.is_queue(from_dir) && is_hidden(&from_name);
+            let object = if !state.queues.is_queue(from_dir) && !state.queues.is_queue(dir) {
+                self.ctx.local.link(from, (Area::Backing, &path, name))?;
                 self.resolve(state, dir, name, Some(&caller))?
-            } else if !area.is_scratch() && !hidden || !state.is_queue(dir) {
+            } else if !area.is_scratch() && !hidden || !state.queues.is_queue(dir) {
                 return Err(Error::NotPermitted);
             } else {
                 match names::classify(name) {
                     NameClass::Scratch | NameClass::SharedScratch => {
                         let area = area_for(name, Some(&caller));
-                        self.local.link(from, (area, &path, name))?;
+                        self.ctx.local.link(from, (area, &path, name))?;
                         state.scratch.add(area, dir, name);
                         self.resolve(state, dir, name, Some(&caller))?
                     }
                     NameClass::Ordinary | NameClass::Hidden => {
-                        self.local.link(from, (Area::Backing, &path, name))?;
-                        self.touch(state, dir, name);
+                        self.ctx.local.link(from, (Area::Backing, &path, name))?;
+                        state.queues.touch(dir, name);
                         self.resolve(state, dir, name, Some(&caller))?
                     }
                     NameClass::Peek | NameClass::Status | NameClass::Private => {
@@ -336,34 +341,36 @@ impl Fs {
                         };
                         let stamped = self.free_name(state, dir, &naming)?;
                         let reserved = stamped.to_os_string();
-                        self.local.link(from, (Area::Drafts, &path, &reserved))?;
+                        self.ctx
+                            .local
+                            .link(from, (Area::Drafts, &path, &reserved))?;
                         let published =
                             self.move_draft((Area::Drafts, &path), &stamped, ino, &stamped);
                         let stamped = match published {
                             Ok(stamped) => stamped,
                             Err(error) => {
                                 // The scratch file has all of it still.
-                                let _ = self.local.remove(Area::Drafts, &path, &reserved);
+                                let _ = self.ctx.local.remove(Area::Drafts, &path, &reserved);
                                 return Err(error);
                             }
                         };
-                        self.touch(state, dir, &stamped.to_os_string());
+                        state.queues.touch(dir, &stamped.to_os_string());
                         let own = stamped.to_os_string() != name;
-                        let (tid, now) = (request.tid, self.clock.now());
+                        let (tid, now) = (request.tid, self.ctx.clock.now());
                         let doc = state
                             .docs
                             .insert(dir, stamped, Content::Stored, ino, tid, now);
                         self.alias_for(state, Place { dir, name }, Some(&caller), doc);
                         state.adopt_handles(plain, doc, tid);
-                        state.index.generation += 1;
+                        state.queues.generation += 1;
                         Resolved::Doc { doc, own }
                     }
                 }
             };
             (self.enter(state, dir, name, &object)?, path)
         };
-        if self.options.sync {
-            self.store.sync(&queue)?;
+        if self.ctx.options.sync {
+            self.ctx.store.sync(&queue)?;
         }
         Ok(entry)
     }

@@ -7,10 +7,11 @@ use crate::error::{Error, Result};
 use crate::fs::ids::{DirId, DocId, NodeId, PlainId};
 use crate::fs::inode::dirs::Place;
 use crate::fs::inode::handles::{Open, OpenDoc};
+use crate::fs::inode::types::Request;
 use crate::fs::resolve::name::check_name;
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::resolve::scratch::is_own_name;
-use crate::fs::{Fs, Request, State};
+use crate::fs::state::{Fs, State};
 use crate::names::{self, NameClass, StampedName};
 use crate::session::Caller;
 use crate::store::Access;
@@ -99,7 +100,7 @@ impl Fs {
             self.rename_object(state, &source, &renaming)?;
             let whence = whence.filter(|whence| *whence != new_dir);
             let dirs = [Some(new_dir), whence].into_iter().flatten();
-            dirs.filter_map(|dir| state.dirs.path(dir)).collect()
+            dirs.filter_map(|dir| state.queues.path(dir).ok()).collect()
         };
         self.sync_names(&queues)
     }
@@ -111,7 +112,7 @@ impl Fs {
         renaming: &Renaming<'_>,
     ) -> Result<()> {
         if names::classify(renaming.to.name) == NameClass::Private
-            && state.is_queue(renaming.to.dir)
+            && state.queues.is_queue(renaming.to.dir)
         {
             return Err(Error::NotPermitted);
         }
@@ -151,14 +152,16 @@ impl Fs {
 
     /// Makes a scratch or ordinary file's content durable, in case the rename publishes it.
     fn sync_scratch(&self, from: Place<'_>, to: Place<'_>, caller: Option<&Caller>) -> Result<()> {
-        if !self.options.sync {
+        if !self.ctx.options.sync {
             return Ok(());
         }
         let file = {
             let mut guard = self.lock();
             let state = &mut *guard;
             match self.resolve(state, from.dir, from.name, caller)? {
-                Resolved::Plain(plain) if state.is_queue(from.dir) || state.is_queue(to.dir) => {
+                Resolved::Plain(plain)
+                    if state.queues.is_queue(from.dir) || state.queues.is_queue(to.dir) =>
+                {
                     self.plain_file(state, plain).ok()
                 }
                 _ => None,
@@ -172,8 +175,9 @@ impl Fs {
 
     pub(in crate::fs) fn plain_file(&self, state: &State, id: PlainId) -> Result<File> {
         let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
-        let path = state.dirs.path(plain.dir).ok_or(Error::NotFound)?;
-        self.local
+        let path = state.queues.path(plain.dir)?;
+        self.ctx
+            .local
             .open_file(plain.area, &path, &plain.name, Access::READ)
     }
 
@@ -205,26 +209,27 @@ impl Fs {
         let Renaming {
             from, to, target, ..
         } = renaming;
-        if state.dirs.is_within(to.dir, dir) {
+        if state.queues.dirs.is_within(to.dir, dir) {
             return Err(Error::Invalid);
         }
         match target {
-            None if to.name == names::PENDING && state.is_queue(to.dir) => {
+            None if to.name == names::PENDING && state.queues.is_queue(to.dir) => {
                 return Err(Error::Exists);
             }
             None => {}
             Some(Resolved::Dir(other)) => self.remove_dir(state, *other, to.dir, to.name)?,
             Some(_) => return Err(Error::NotDirectory),
         }
-        let old = state.dirs.path(from.dir).ok_or(Error::NotFound)?;
-        let new = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
-        self.before_dir_rename(state, dir)?;
-        self.local
+        let old = state.queues.path(from.dir)?;
+        let new = state.queues.path(to.dir)?;
+        state.queues.before_dir_rename(dir)?;
+        self.ctx
+            .local
             .rename_queue((&old, from.name), (&new, to.name), false)?;
-        self.dir_renamed(state, dir, to.dir, to.name);
-        self.touch(state, from.dir, from.name);
-        self.touch(state, to.dir, to.name);
-        state.index.generation += 1;
+        state.queues.dir_renamed(dir, to.dir, to.name);
+        state.queues.touch(from.dir, from.name);
+        state.queues.touch(to.dir, to.name);
+        state.queues.generation += 1;
         Ok(())
     }
 }
@@ -277,7 +282,7 @@ fn drop_own(state: &mut State, name: Place<'_>, caller: Option<&Caller>) {
 
 /// May this name, given to a file, become an alias?
 fn needs_alias(state: &State, dir: DirId, name: &OsStr) -> bool {
-    state.is_queue(dir)
+    state.queues.is_queue(dir)
         && match names::classify(name) {
             NameClass::Stamped(stamped) => stamped.to_os_string() != name,
             NameClass::Unstamped | NameClass::Backup | NameClass::Pending => true,

@@ -14,8 +14,9 @@ use crate::error::{Error, Result};
 use crate::fs::ids::{DocId, Handle, NodeId};
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::table::NodeTarget;
+use crate::fs::inode::types::Request;
 use crate::fs::inode::types::{Attr, SetAttr};
-use crate::fs::{Fs, Request, State};
+use crate::fs::state::{Fs, State};
 use crate::store::dirfd::{self, stat_file};
 use crate::store::local::Area;
 use crate::store::{Access, Meta};
@@ -53,8 +54,8 @@ impl Fs {
                 // Whatever is done to the virtual files succeeds and changes nothing (spec 4.7).
                 NodeTarget::Merge { .. } | NodeTarget::Status(_) => {}
                 NodeTarget::Dir(dir) => {
-                    let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-                    let dir = self.local.dir(Area::Backing, &path)?;
+                    let path = state.queues.path(dir)?;
+                    let dir = self.ctx.local.dir(Area::Backing, &path)?;
                     let file = File::from(rustix::io::fcntl_dupfd_cloexec(&dir, 0)?);
                     change(&file, &set)?;
                 }
@@ -76,9 +77,9 @@ impl Fs {
                         None => {
                             let plain = state.docs.plain(plain).filter(|plain| !plain.gone);
                             let plain = plain.ok_or(Error::Stale)?;
-                            let path = state.dirs.path(plain.dir).ok_or(Error::Stale)?;
+                            let path = state.queues.path(plain.dir)?;
                             let access = access_for(&set);
-                            Arc::new(self.local.open_file(
+                            Arc::new(self.ctx.local.open_file(
                                 plain.area,
                                 &path,
                                 &plain.name,
@@ -95,7 +96,7 @@ impl Fs {
     }
 
     fn check_size(&self, set: &SetAttr) -> Result<()> {
-        match (set.size, self.options.max_size) {
+        match (set.size, self.ctx.options.max_size) {
             (Some(size), Some(max)) if size > max => Err(Error::TooLarge),
             _ => Ok(()),
         }
@@ -149,7 +150,7 @@ impl Fs {
                 doc.times = Some((set.atime, set.mtime));
             }
             let (dir, name) = (doc.dir, doc.name.to_os_string());
-            self.touch(state, dir, &name);
+            state.queues.touch(dir, &name);
         }
         Ok(())
     }
@@ -163,8 +164,8 @@ impl Fs {
         if doc.is_gone() {
             return Err(Error::Stale);
         }
-        let path = state.dirs.path(doc.dir).ok_or(Error::Stale)?;
-        Ok(Arc::new(self.store.open(
+        let path = state.queues.path(doc.dir)?;
+        Ok(Arc::new(self.ctx.store.open(
             &path,
             &doc.name.to_os_string(),
             access,
@@ -191,10 +192,11 @@ impl Fs {
                     .plain(*plain)
                     .filter(|plain| !plain.gone)
                     .ok_or(Error::Stale)?;
-                let path = state.dirs.path(plain.dir).ok_or(Error::Stale)?;
-                let file = self
-                    .local
-                    .open_file(plain.area, &path, &plain.name, Access::READ)?;
+                let path = state.queues.path(plain.dir)?;
+                let file =
+                    self.ctx
+                        .local
+                        .open_file(plain.area, &path, &plain.name, Access::READ)?;
                 Ok(Some(Arc::new(file)))
             }
             NodeTarget::Dir(_) | NodeTarget::Merge { .. } | NodeTarget::Status(_) => Ok(None),

@@ -7,21 +7,10 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::fs::ids::DirId;
-use crate::fs::{Fs, State};
+use crate::fs::state::{Fs, State, Supervision};
 use crate::names::{self, StampedName};
 use crate::store::Kind;
 use crate::store::first_mount::is_hidden;
-
-/// Who mounts again when this daemon dies (spec 8.3).
-#[derive(Clone, Debug, Serialize)]
-pub struct Supervision {
-    /// Of the supervisor.
-    pub pid: u32,
-    /// How many daemons of this mount have died so far.
-    pub restarts: u64,
-    /// How the last of them did.
-    pub last_death: Option<String>,
-}
 
 /// The whole of it. Names that are not UTF-8 are shown lossily.
 #[derive(Debug, Serialize)]
@@ -83,20 +72,20 @@ struct Turn {
 
 impl Fs {
     pub(in crate::fs) fn status(&self, state: &mut State) -> Result<Vec<u8>> {
-        let now = self.clock.now();
+        let now = self.ctx.clock.now();
         let age = |since: SystemTime| now.duration_since(since).unwrap_or_default().as_secs();
         let (mut pending, mut consumed, mut ordinary) = (0, 0, 0);
         let mut oldest: Option<(SystemTime, String)> = None;
         // It says what is wrong also where nothing else can be said any more.
-        let queues = self.queues_below(state, DirId::ROOT);
+        let queues = state.queues.queues_below(DirId::ROOT);
         let unreadable = queues.as_ref().err().map(|error| {
-            let name = self.options.backing_name.display();
+            let name = self.ctx.options.backing_name.display();
             format!("{name}: the backing directory cannot be read ({error}); see the log")
         });
         for dir in queues.unwrap_or_default() {
-            let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-            self.noticed(self.load(state, dir))?;
-            for (name, known) in state.index.names(dir) {
+            let path = state.queues.path(dir)?;
+            self.ctx.noticed(state.queues.load(dir))?;
+            for (name, known) in state.queues.names(dir) {
                 match StampedName::parse(name) {
                     Some(stamped) if known.kind == Kind::File && stamped.is_pending() => {
                         pending += 1;
@@ -109,14 +98,14 @@ impl Fs {
                     }
                     Some(_)
                         if known.kind == Kind::File
-                            && !self.retention.expired(known.mtime, now) =>
+                            && !self.ctx.retention.expired(known.mtime, now) =>
                     {
                         consumed += 1;
                     }
                     None if known.kind == Kind::File
                         && !is_hidden(name)
                         && name != names::PENDING
-                        && !self.is_stray(state, dir, name) =>
+                        && !state.queues.is_stray(dir, name) =>
                     {
                         ordinary += 1;
                     }
@@ -132,6 +121,7 @@ impl Fs {
             .map(|(_, doc)| Draft {
                 name: shown(
                     &state
+                        .queues
                         .dirs
                         .path(doc.dir)
                         .unwrap_or_default()
@@ -142,13 +132,14 @@ impl Fs {
             })
             .collect();
         drafts.sort_by(|a, b| a.name.cmp(&b.name));
-        let monotonic = self.clock.monotonic();
+        let monotonic = self.ctx.clock.monotonic();
         let turns = state
             .turns
             .held()
             .map(|(queue, pid, since, last_read)| Turn {
                 name: shown(
                     &state
+                        .queues
                         .dirs
                         .path(queue)
                         .unwrap_or_default()
@@ -159,13 +150,13 @@ impl Fs {
                 idle_seconds: monotonic.duration_since(last_read).as_secs(),
             });
         let turns = turns.collect();
-        let (first_mount, adopted, hidden) = self.local.first_mount();
+        let (first_mount, adopted, hidden) = self.ctx.local.first_mount();
         let status = Status {
             pid: std::process::id(),
             supervisor: self.supervision.lock().clone(),
             version: env!("CARGO_PKG_VERSION"),
-            backing: shown(&self.options.backing_name),
-            mountpoint: shown(&self.options.mountpoint),
+            backing: shown(&self.ctx.options.backing_name),
+            mountpoint: shown(&self.ctx.options.mountpoint),
             uptime_seconds: age(self.started),
             pending,
             consumed,
@@ -181,7 +172,7 @@ impl Fs {
             }),
             drafts,
             turns,
-            trouble: self.trouble().or(unreadable),
+            trouble: self.ctx.trouble().or(unreadable),
         };
         let json = serde_json::to_string_pretty(&status).map_err(|_| Error::Os(libc::EIO))?;
         let mut printable = String::with_capacity(json.len() + 1);
@@ -200,7 +191,7 @@ impl Fs {
     /// Says who supervises this daemon, for `status` and `unmount`.
     pub fn set_supervision(&self, supervision: Option<Supervision>) {
         let pid = supervision.as_ref().map(|supervision| supervision.pid);
-        if let Err(error) = self.local.note_supervisor(pid) {
+        if let Err(error) = self.ctx.local.note_supervisor(pid) {
             log::warn!("the lock cannot be written ({error})");
         }
         *self.supervision.lock() = supervision;
@@ -208,7 +199,7 @@ impl Fs {
 
     /// Room and inodes of the filesystem below.
     pub fn statfs(&self) -> Result<rustix::fs::StatVfs> {
-        self.local.statvfs()
+        self.ctx.local.statvfs()
     }
 
     /// How many nodes the kernel knows, for tests of leaks.
@@ -226,8 +217,8 @@ impl Fs {
             ("aliases", state.aliases.len()),
             ("turns", state.turns.len()),
             ("promises", state.replays.len()),
-            ("names", state.index.len()),
-            ("queues", state.dirs.len()),
+            ("names", state.queues.len()),
+            ("queues", state.queues.dirs.len()),
         ]
     }
 

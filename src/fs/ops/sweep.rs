@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::fs::handoff::state::Content;
 use crate::fs::ids::{DirId, DocId};
 use crate::fs::session::estale_replay::ReplayTarget;
-use crate::fs::{Fs, State};
+use crate::fs::state::{Fs, State};
 use crate::names::StampedName;
 use crate::session::{Process, Session};
 use crate::store::{Kind, Meta};
@@ -26,7 +26,11 @@ impl Fs {
                 "expired handoffs could not all be deleted ({error}); the next sweep tries again"
             );
         }
-        if let Err(error) = self.local.sweep(self.retention, self.clock.now()) {
+        if let Err(error) = self
+            .ctx
+            .local
+            .sweep(self.ctx.retention, self.ctx.clock.now())
+        {
             log::warn!(
                 "expired replaced versions and removed handoffs could not all be deleted ({error}); the next sweep tries again"
             );
@@ -40,17 +44,17 @@ impl Fs {
     }
 
     fn expire(&self) -> Result<()> {
-        let queues = self.queues_below(&mut self.lock(), DirId::ROOT)?;
+        let queues = self.lock().queues.queues_below(DirId::ROOT)?;
         for dir in queues {
             // A hundred thousand are looked at a few at a time, so that nobody waits for that.
             let mut last: Option<Arc<OsStr>> = None;
             loop {
                 let (path, batch) = {
                     let state = self.lock();
-                    let path = state.dirs.path(dir);
-                    (path, state.index.after(dir, last.as_deref(), BATCH))
+                    let path = state.queues.path(dir);
+                    (path, state.queues.after(dir, last.as_deref(), BATCH))
                 };
-                let (Some(path), Some((end, _))) = (path, batch.last()) else {
+                let (Ok(path), Some((end, _))) = (path, batch.last()) else {
                     break;
                 };
                 last = Some(end.clone());
@@ -60,13 +64,13 @@ impl Fs {
                     };
                     let (mtime, size) = match known {
                         Some(known) => (known.mtime, known.size),
-                        None => match self.store.stat(&path, &name) {
+                        None => match self.ctx.store.stat(&path, &name) {
                             Ok(meta) => (meta.mtime, meta.size),
                             Err(_) => continue,
                         },
                     };
                     let may_go = !stamped.is_pending() || size == 0;
-                    if may_go && self.retention.expired(mtime, self.clock.now()) {
+                    if may_go && self.ctx.retention.expired(mtime, self.ctx.clock.now()) {
                         self.expire_one(&mut self.lock(), dir, &name);
                     }
                 }
@@ -78,14 +82,14 @@ impl Fs {
 
     /// Deletes a handoff that has expired, if it may go.
     fn expire_one(&self, state: &mut State, dir: DirId, name: &OsStr) {
-        let (Some(path), Some(stamped)) = (state.dirs.path(dir), StampedName::parse(name)) else {
+        let (Ok(path), Some(stamped)) = (state.queues.path(dir), StampedName::parse(name)) else {
             return;
         };
         // What is deleted was looked at just now: its mtime may have been set meanwhile.
-        let deleted = match self.store.stat(&path, name) {
+        let deleted = match self.ctx.store.stat(&path, name) {
             Ok(meta) if self.may_delete(state, dir, &path, &stamped, &meta) => {
                 self.pin_file(state, &path, name);
-                self.store.remove(&path, name)
+                self.ctx.store.remove(&path, name)
             }
             stat => stat.map(drop),
         };
@@ -97,7 +101,7 @@ impl Fs {
                 path.join(name).display()
             ),
         }
-        self.touch(state, dir, name);
+        state.queues.touch(dir, name);
     }
 
     /// May handoff-fs delete this file of its own accord? A consumed handoff past its time (spec 7.1) or one without a byte
@@ -117,8 +121,11 @@ impl Fs {
         meta.kind == Kind::File
             && (!name.is_pending() || meta.size == 0)
             && known.is_none_or(|doc| doc.writers == 0)
-            && self.retention.expired(meta.mtime, self.clock.now())
-            && !self.local.found_expired(&queue.join(name.to_os_string()))
+            && self.ctx.retention.expired(meta.mtime, self.ctx.clock.now())
+            && !self
+                .ctx
+                .local
+                .found_expired(&queue.join(name.to_os_string()))
     }
 
     /// Drafts that could not be published when they were closed: the disk may have room by now.
@@ -143,7 +150,7 @@ impl Fs {
         let (sessions, agents) = {
             let mut state = self.lock();
             let looks = &mut state.turns.second_looks;
-            looks.expire(self.clock.monotonic());
+            looks.expire(self.ctx.clock.monotonic());
             let mut sessions: Vec<Session> = looks.sessions().cloned().collect();
             sessions.extend(state.aliases.sessions());
             (sessions, state.single_file.agents())
@@ -158,20 +165,20 @@ impl Fs {
         self.resolver.forget_dead();
         let mut guard = self.lock();
         let state = &mut *guard;
-        self.take_changes(state);
+        state.queues.take_changes();
         state.turns.forget_missing(Instant::now());
         // A session that has a name of its own never ends; but what has expired no alias leads to.
         let gone: Vec<DocId> = state
             .docs
             .iter()
             .filter(|(_, doc)| matches!(doc.content, Content::Stored) && doc.writers == 0)
-            .filter(|(_, doc)| state.index.lacks(doc.dir, &doc.name))
+            .filter(|(_, doc)| state.queues.lacks(doc.dir, &doc.name))
             .map(|(id, _)| id)
             .collect();
         for id in gone {
             self.doc_gone(state, id);
         }
-        let (docs, index) = (&state.docs, &state.index);
+        let (docs, index) = (&state.docs, &state.queues);
         state.aliases.sweep(
             |session| !ended.contains(session),
             |doc| docs.get(doc).is_some_and(|doc| !doc.is_gone()),

@@ -12,11 +12,12 @@ use crate::delivery::ReadSeen;
 use crate::error::{Error, Result};
 use crate::fs::handoff::state::Doc;
 use crate::fs::ids::DocId;
+use crate::fs::inode::types::Request;
 use crate::fs::pending::open_merge::{Consumer, OpenMerge};
 use crate::fs::pending::second_look::Reader;
 use crate::fs::pending::snapshot::Snapshot;
 use crate::fs::queue::merge_entry::MergeEntry;
-use crate::fs::{Fs, Request, State};
+use crate::fs::state::{Fs, State};
 use crate::names::StampedName;
 use crate::parallel::do_in_two;
 use crate::session::{Caller, Session};
@@ -34,6 +35,7 @@ impl Drop for ConsumeIntent {
     fn drop(&mut self) {
         let removed = self
             .fs
+            .ctx
             .local
             .remove(Area::Consuming, Path::new(""), &self.name);
         if let Err(error) = removed {
@@ -141,14 +143,17 @@ impl Fs {
                 return None;
             }
             for item in &snapshot.plan.items {
-                let path = state.dirs.path(item.dir)?;
+                let path = state.queues.path(item.dir).ok()?;
                 for field in [path.as_os_str(), item.file_name(), item.stays_as()] {
                     note.extend_from_slice(field.as_bytes());
                     note.push(0);
                 }
             }
         }
-        let name = self.local.note(Area::Consuming, &note, self.clock.now());
+        let name = self
+            .ctx
+            .local
+            .note(Area::Consuming, &note, self.ctx.clock.now());
         name.inspect_err(|error| {
             log::warn!(
                 "what is being read cannot be noted ({error}); if this program is killed before its reader is \
@@ -165,7 +170,7 @@ impl Fs {
     /// Makes pending again what the last daemon consumed for readers that it did not answer any more: a duplicate
     /// beats a hole.
     pub(in crate::fs) fn recover_unanswered(&self) -> Result<()> {
-        for (queue, note, _) in self.local.list_all(Area::Consuming)? {
+        for (queue, note, _) in self.ctx.local.list_all(Area::Consuming)? {
             if let Err(error) = self.recover_note(&queue, &note) {
                 log::error!(
                     "the note {} of a read that was not answered cannot be followed ({error}); what was read stays \
@@ -178,7 +183,7 @@ impl Fs {
     }
 
     fn recover_note(&self, queue: &Path, note: &OsStr) -> Result<()> {
-        let bytes = self.local.read_note(Area::Consuming, queue, note)?;
+        let bytes = self.ctx.local.read_note(Area::Consuming, queue, note)?;
         let fields: Vec<&OsStr> = bytes
             .split(|byte| *byte == 0)
             .map(OsStr::from_bytes)
@@ -194,7 +199,7 @@ impl Fs {
             // Since it was consumed its name may have become another handoff's.
             let renamed_to = first_free(&name, |name| {
                 let name = name.to_os_string();
-                self.store.rename((queue, item[2]), (queue, &name))
+                self.ctx.store.rename((queue, item[2]), (queue, &name))
             });
             match renamed_to {
                 Ok(name) => {
@@ -210,13 +215,13 @@ impl Fs {
                 Err(error) => return Err(error),
             }
         }
-        if self.options.sync {
+        if self.ctx.options.sync {
             // A power cut must not leave what was consumed and take the note.
             for queue in renamed {
-                self.store.sync(queue)?;
+                self.ctx.store.sync(queue)?;
             }
         }
-        self.local.remove(Area::Consuming, queue, note)
+        self.ctx.local.remove(Area::Consuming, queue, note)
     }
 
     fn consume(
@@ -240,7 +245,7 @@ impl Fs {
             let read: Vec<Read> = current
                 .filter_map(|(i, item)| self.finished(state, i, item))
                 .collect();
-            let now = self.clock.now();
+            let now = self.ctx.clock.now();
             do_in_two(
                 &read,
                 |read| self.consume_read(read, now),
@@ -258,7 +263,7 @@ impl Fs {
         if let (Some(process), true) = (consumer.process, consumer.agent) {
             let dir = |i: usize| snapshot.plan.items[i].dir;
             let consumed = consumed.iter().map(|(i, done)| (dir(*i), done.clone()));
-            let now = self.clock.now();
+            let now = self.ctx.clock.now();
             state.single_file.consumed(process, now, consumed.collect());
         }
         self.read_to_its_end(&mut state, snapshot, consumer, consumed, second_look);
@@ -267,7 +272,7 @@ impl Fs {
     /// What is to be consumed, unless somebody is writing it.
     fn finished<'a>(&self, state: &State, i: usize, item: &'a MergeEntry) -> Option<Read<'a>> {
         let name = item.name()?;
-        let path = state.dirs.path(item.dir)?;
+        let path = state.queues.path(item.dir).ok()?;
         let doc = state.docs.named(item.dir, &name);
         if doc
             .and_then(|id| state.docs.get(id))
@@ -277,7 +282,7 @@ impl Fs {
         }
         // A draft may have taken the promised name since.
         let done = StampedName::parse(item.stays_as())
-            .filter(|done| !state.is_reserved(item.dir, done))
+            .filter(|done| !state.docs.is_reserved(item.dir, done))
             .unwrap_or_else(|| self.stays_as(state, item.dir, &name));
         Some(Read {
             i,
@@ -293,7 +298,7 @@ impl Fs {
     /// name.
     fn consume_read(&self, read: &Read<'_>, now: SystemTime) -> Consumed {
         let Read { item, path, .. } = read;
-        let Ok(meta) = self.store.stat(path, item.file_name()) else {
+        let Ok(meta) = self.ctx.store.stat(path, item.file_name()) else {
             return Consumed::Gone;
         };
         if (meta.ino, meta.size, meta.mtime) != (item.ino, item.size, item.mtime) {
@@ -320,11 +325,11 @@ impl Fs {
             Consumed::Changed => {
                 // Since it was read: delivered again (spec 6.4). Who changes a file that has another name elsewhere
                 // changes it under that name, and the store does not tell.
-                self.touch(state, dir, file_name);
+                state.queues.touch(dir, file_name);
                 return None;
             }
             Consumed::Failed(error) => {
-                self.look_for_trouble();
+                self.ctx.look_for_trouble();
                 log::warn!(
                     "{}: was read but cannot be renamed to {} ({error}); it stays pending and is delivered again",
                     read.path.join(file_name).display(),
@@ -337,10 +342,10 @@ impl Fs {
         if new_name != *read.item.stays_as() {
             self.pin_file(state, &read.path, &new_name);
         }
-        state.name_changed();
-        if !state.index.moved(dir, file_name, &new_name, &known) {
-            self.touch(state, dir, file_name);
-            self.touch(state, dir, &new_name);
+        state.queues.name_changed();
+        if !state.queues.moved(dir, file_name, &new_name, &known) {
+            state.queues.touch(dir, file_name);
+            state.queues.touch(dir, &new_name);
         }
         if let Some(id) = read.doc {
             self.doc_renamed(state, id, dir, done.clone());
@@ -361,20 +366,20 @@ impl Fs {
         mtime: SystemTime,
         now: SystemTime,
     ) -> Result<StampedName> {
-        if self.options.sync && self.retention.expired(mtime, now) {
+        if self.ctx.options.sync && self.ctx.retention.expired(mtime, now) {
             self.seven_days_from_now(queue, &name.to_os_string())?;
         }
-        self.store.consume(queue, name, done, now)
+        self.ctx.store.consume(queue, name, done, now)
     }
 
     /// Before a pending handoff gets a consumed name: an old mtime would have it expire at once. Nor may it after a power
     /// cut that has left the new name without the new mtime; what is younger would at worst go some days too early.
     pub(in crate::fs) fn seven_days_from_now(&self, queue: &Path, name: &OsStr) -> Result<()> {
-        let now = self.clock.now();
-        let mtime = self.store.stat(queue, name)?.mtime;
-        self.store.set_times(queue, name, now)?;
-        if self.options.sync && self.retention.expired(mtime, now) {
-            self.store.open(queue, name, Access::READ)?.sync_all()?;
+        let now = self.ctx.clock.now();
+        let mtime = self.ctx.store.stat(queue, name)?.mtime;
+        self.ctx.store.set_times(queue, name, now)?;
+        if self.ctx.options.sync && self.ctx.retention.expired(mtime, now) {
+            self.ctx.store.open(queue, name, Access::READ)?.sync_all()?;
         }
         Ok(())
     }
@@ -382,12 +387,18 @@ impl Fs {
     /// A consumed handoff was made pending again: it gets its stamp's time as mtime (spec 3.5). Its pending name is made durable
     /// first: a power cut that left the consumed name with so old an mtime would have it expire.
     pub(in crate::fs) fn pending_again(&self, queue: &Path, name: &StampedName) {
-        let written = self.zone.time(name.stamp());
-        let durable = match self.options.sync && self.retention.expired(written, self.clock.now()) {
-            true => self.store.sync(queue),
+        let written = self.ctx.zone.time(name.stamp());
+        let durable = match self.ctx.options.sync
+            && self.ctx.retention.expired(written, self.ctx.clock.now())
+        {
+            true => self.ctx.store.sync(queue),
             false => Ok(()),
         };
-        let set = durable.and_then(|()| self.store.set_times(queue, &name.to_os_string(), written));
+        let set = durable.and_then(|()| {
+            self.ctx
+                .store
+                .set_times(queue, &name.to_os_string(), written)
+        });
         if let Err(error) = set {
             log::warn!(
                 "{}: is pending again and keeps the time at which it was consumed ({error})",

@@ -6,15 +6,16 @@ use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fs::ids::DirId;
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Entry;
+use crate::fs::inode::types::Request;
 use crate::fs::pending::snapshot::Plan;
 use crate::fs::queue::entry::CacheEntry;
 use crate::fs::queue::merge_entry::MergeEntry;
 use crate::fs::queue::stat::Unread;
-use crate::fs::{Fs, Request, State};
+use crate::fs::state::{Fs, State};
 use crate::names::StampedName;
 use crate::session::Caller;
 
@@ -61,8 +62,8 @@ impl Fs {
             state.left = None;
             self.publish_left(state);
         }
-        let queues = self.noticed(self.queues_below(state, queue))?;
-        let generation = state.index.generation;
+        let queues = self.ctx.noticed(state.queues.queues_below(queue))?;
+        let generation = state.queues.generation;
         let old = state.plans.last.get(&queue);
         if let Some((of, plan)) = old
             && *of == generation
@@ -87,7 +88,7 @@ impl Fs {
             }
         }
         for (dir, name) in renamed {
-            state.index.taken(dir, &name);
+            state.queues.taken(dir, &name);
         }
         let mut items = Vec::new();
         for dir in queues {
@@ -101,7 +102,7 @@ impl Fs {
             old => {
                 let mtime = match &old {
                     Some(old) if old.items == items => old.mtime,
-                    _ => state.plans.new_mtime(self.clock.now()),
+                    _ => state.plans.new_mtime(self.ctx.clock.now()),
                 };
                 Arc::new(Plan::new(queue, items, mtime, provisional))
             }
@@ -119,26 +120,29 @@ impl Fs {
         left_out: &HashSet<(DirId, OsString)>,
         items: &mut Vec<Arc<MergeEntry>>,
     ) -> Result<bool> {
-        let above = state.dirs.path(top).ok_or(Error::NotFound)?;
-        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let above = state.queues.path(top)?;
+        let path = state.queues.path(dir)?;
         let prefix = path.strip_prefix(&above).unwrap_or(&path);
-        state.index.seen_from(top, dir, prefix);
+        state.queues.seen_from(top, dir, prefix);
         let left_out: HashSet<&OsStr> = left_out
             .iter()
             .filter(|(of, _)| *of == dir)
             .map(|(_, name)| name.as_os_str())
             .collect();
         let wanted = |state: &State, wants: fn(&CacheEntry) -> bool| -> Vec<Arc<OsStr>> {
-            let pending = state.index.pending(dir);
+            let pending = state.queues.pending(dir);
             let pending = pending.filter(|(_, it)| !it.is_left_out() && wants(&it.known));
             let names = pending.map(|(name, _)| name);
             let names = names.filter(|name| !left_out.contains::<OsStr>(name));
             names.cloned().collect()
         };
         let unasked = wanted(state, |known| known.newline.is_none());
-        let unread = self.noticed(self.look_at_pending(state, dir, &path, &unasked))?;
+        let written = state.docs.busy().filter(|doc| doc.dir == dir);
+        let written: HashSet<_> = written.map(|doc| doc.name.to_os_string()).collect();
+        let looked_at = state.queues.look_at_pending(dir, &path, &unasked, &written);
+        let unread = self.ctx.noticed(looked_at)?;
         let mut missing = Vec::new();
-        for (name, pending) in state.index.pending(dir) {
+        for (name, pending) in state.queues.pending(dir) {
             if pending.is_left_out() || left_out.contains::<OsStr>(name) {
                 continue;
             }
@@ -175,10 +179,10 @@ impl Fs {
                 prefix.join(&*name).as_os_str(),
                 &stays_as.to_os_string(),
                 &known,
-                self.zone.at(known.mtime),
+                self.ctx.zone.at(known.mtime),
             ));
             if settled && known.newline.is_some() {
-                state.index.keep_item(top, &name, &item);
+                state.queues.keep_item(top, &name, &item);
             }
             items.push(item);
         }
@@ -194,8 +198,8 @@ impl Fs {
         name: &StampedName,
     ) -> StampedName {
         let taken = |name: &StampedName| {
-            let listed = state.index.get(dir, &name.to_os_string()).is_some();
-            listed || state.is_reserved(dir, name)
+            let listed = state.queues.get(dir, &name.to_os_string()).is_some();
+            listed || state.docs.is_reserved(dir, name)
         };
         let done = name.consumed();
         (1..)

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::thread::{self};
 
 use crate::error::Result;
-use crate::fs::Fs;
 use crate::fs::pending::open_merge::OpenMerge;
 use crate::fs::pending::read_ahead_buffer::Progress;
 use crate::fs::pending::snapshot::Wanted;
+use crate::fs::state::Fs;
 use crate::parallel::MANY;
 
 /// Who asks for less in one read is not in a hurry. In bytes.

@@ -11,7 +11,7 @@ use crate::fs::pending::merge_plan::in_order;
 use crate::fs::pending::open_merge::Consumer;
 use crate::fs::pending::snapshot::{Plan, Snapshot};
 use crate::fs::queue::merge_entry::MergeEntry;
-use crate::fs::{Fs, State};
+use crate::fs::state::{Fs, State};
 use crate::names::{self, StampedName};
 use crate::programs::Role;
 use crate::session::{Caller, Session};
@@ -137,9 +137,9 @@ impl Fs {
             return (consumer.agent).then(|| (Reader::Agent, consumer.session.clone()));
         };
         let is_agents = matches!(reader.session, Session::Agent(_) | Session::Named(_));
-        if self.plays(reader, Role::Agent) {
+        if self.ctx.plays(reader, Role::Agent) {
             Some((Reader::Agent, reader.session.clone()))
-        } else if is_agents && self.plays(reader, Role::PageReader) {
+        } else if is_agents && self.ctx.plays(reader, Role::PageReader) {
             Some((Reader::PageReader, reader.session.clone()))
         } else {
             None
@@ -156,7 +156,7 @@ impl Fs {
         second_look: Option<(Reader, Session)>,
     ) {
         let looks = &mut state.turns.second_looks;
-        looks.expire(self.clock.monotonic());
+        looks.expire(self.ctx.clock.monotonic());
         looks.end_met(&consumer.session, snapshot);
         let Some((reader, session)) = second_look.filter(|_| !consumed.is_empty()) else {
             return;
@@ -171,7 +171,7 @@ impl Fs {
             reader,
             snapshot: snapshot.clone(),
             consumed,
-            until: self.clock.monotonic() + LASTS,
+            until: self.ctx.clock.monotonic() + LASTS,
             merged: None,
         });
     }
@@ -183,11 +183,11 @@ impl Fs {
         queue: DirId,
         caller: &Caller,
     ) -> Option<Arc<Snapshot>> {
-        state.turns.second_looks.expire(self.clock.monotonic());
+        state.turns.second_looks.expire(self.ctx.clock.monotonic());
         let look = state.turns.second_looks.get_mut(queue, &caller.session)?;
         // An agent that writes to pending.md watches what is there now (spec 4.7).
         let writes = |process| state.single_file.contains(process);
-        let may = (self.plays(caller, Role::Agent) || self.plays(caller, Role::PageReader))
+        let may = (self.ctx.plays(caller, Role::Agent) || self.ctx.plays(caller, Role::PageReader))
             && !caller.process.is_some_and(writes);
         may.then(|| look.snapshot.clone())
     }
@@ -201,17 +201,16 @@ impl Fs {
         pending: Arc<Plan>,
     ) -> Arc<Plan> {
         let queue = pending.queue;
-        let now = self.clock.now();
+        let now = self.ctx.clock.now();
         let State {
             turns,
-            index,
-            dirs,
+            queues,
             plans,
             single_file,
             ..
         } = state;
         let looks = &mut turns.second_looks;
-        looks.expire(self.clock.monotonic());
+        looks.expire(self.ctx.clock.monotonic());
         let writes = |process| single_file.contains(process);
         let look = looks
             .get_mut(queue, &caller.session)
@@ -220,7 +219,7 @@ impl Fs {
             return pending;
         };
         if let Some(merged) = &look.merged
-            && merged.generation == index.generation
+            && merged.generation == queues.generation
             && Arc::ptr_eq(&merged.pending, &pending)
         {
             return merged.plan.clone();
@@ -228,12 +227,13 @@ impl Fs {
         // What was changed, removed or made pending again since, or has expired, is none of it.
         let is_as_it_was = |(i, done): &&(usize, StampedName)| {
             let item = look.item(*i);
-            let meta = dirs
+            let meta = queues
                 .path(item.dir)
-                .and_then(|path| self.store.stat(&path, &done.to_os_string()).ok());
+                .and_then(|path| self.ctx.store.stat(&path, &done.to_os_string()));
             look.snapshot.is_current(*i)
-                && meta.is_some_and(|meta| {
-                    (meta.ino, meta.size) == (item.ino, item.size) && !self.is_expired(done, &meta)
+                && meta.is_ok_and(|meta| {
+                    (meta.ino, meta.size) == (item.ino, item.size)
+                        && !self.ctx.is_expired(done, meta.mtime)
                 })
         };
         let again = look.consumed.iter().filter(is_as_it_was);
@@ -249,7 +249,7 @@ impl Fs {
             }
         };
         look.merged = Some(Merged {
-            generation: index.generation,
+            generation: queues.generation,
             pending,
             plan: plan.clone(),
         });
@@ -283,7 +283,7 @@ impl Fs {
     /// snapshot goes on reading it.
     pub(in crate::fs) fn pin_file(&self, state: &mut State, queue: &Path, name: &OsStr) {
         if state.turns.is_read()
-            && let Ok((file, meta)) = self.store.open_known(queue, name, Access::READ)
+            && let Ok((file, meta)) = self.ctx.store.open_known(queue, name, Access::READ)
         {
             state.turns.pin(meta.ino, &Arc::new(file));
         }

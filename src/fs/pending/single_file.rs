@@ -3,9 +3,10 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, SystemTime};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fs::ids::DirId;
-use crate::fs::{Fs, Request, State};
+use crate::fs::inode::types::Request;
+use crate::fs::state::{Fs, State};
 use crate::names::StampedName;
 use crate::programs::Role;
 use crate::session::{Caller, Process};
@@ -70,7 +71,7 @@ impl Fs {
     /// An agent writes to `pending.md`: it uses it as one file for both, so what it has just read of it, and what it
     /// reads of it from now on, is not consumed (spec 4.7).
     pub(in crate::fs) fn note_pending_written(&self, state: &mut State, caller: Option<&Caller>) {
-        let Some(caller) = caller.filter(|caller| self.plays(caller, Role::Agent)) else {
+        let Some(caller) = caller.filter(|caller| self.ctx.plays(caller, Role::Agent)) else {
             return;
         };
         let Some(process) = caller.process else {
@@ -79,7 +80,7 @@ impl Fs {
         state.single_file.agents.insert(process);
         // What its session consumed is not all that it looks for from now on.
         self.end_second_looks(state, &caller.session);
-        let now = self.clock.now();
+        let now = self.ctx.clock.now();
         let recent = std::mem::take(&mut state.single_file.recent);
         for read in recent {
             let fresh = read.is_fresh(now);
@@ -98,8 +99,8 @@ impl Fs {
     }
 
     fn give_back(&self, state: &mut State, dir: DirId, done: &StampedName) -> Result<()> {
-        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-        let meta = self.store.stat(&path, &done.to_os_string())?;
+        let path = state.queues.path(dir)?;
+        let meta = self.ctx.store.stat(&path, &done.to_os_string())?;
         let id = state.docs.stored(dir, done.clone(), meta.ino);
         self.unconsume(state, id)?;
         self.let_go_doc(state, id);

@@ -10,9 +10,9 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
-use crate::fs::Fs;
 use crate::fs::ids::DirId;
 use crate::fs::queue::merge_entry::MergeEntry;
+use crate::fs::state::Fs;
 use crate::merge::{self, Layout, Piece};
 use crate::store::Access;
 
@@ -236,10 +236,10 @@ impl Fs {
             return Ok(file);
         }
         let item = &snapshot.plan.items[i];
-        let path = self.lock().dirs.path(item.dir).ok_or(Error::NotFound)?;
+        let path = self.lock().queues.path(item.dir)?;
         let mut found = Err(Error::NotFound);
         for name in [item.file_name(), item.stays_as()] {
-            match self.store.open_known(&path, name, Access::READ) {
+            match self.ctx.store.open_known(&path, name, Access::READ) {
                 Ok((file, meta)) if meta.ino == item.ino => {
                     found = Ok(file);
                     break;

@@ -8,10 +8,11 @@ use crate::fs::handoff::state::Doc;
 use crate::fs::ids::{DirId, NodeId};
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::types::Opened;
+use crate::fs::inode::types::Request;
 use crate::fs::pending::open_merge::{Consumer, OpenMerge};
 use crate::fs::pending::readers::{Claim, Holder, Reserved};
 use crate::fs::pending::snapshot::{Plan, Snapshot};
-use crate::fs::{Fs, Request, State};
+use crate::fs::state::{Fs, State};
 use crate::programs::Role;
 use crate::session::Caller;
 
@@ -144,9 +145,9 @@ impl Fs {
 
     /// Does this program search, save or show a part (spec 6.3, 6.5)? A thread may do so for a program that does not.
     pub(in crate::fs) fn reads_in_passing(&self, caller: &Caller) -> bool {
-        self.plays(caller, Role::Searcher)
-            || self.plays(caller, Role::PartReader)
-            || self.programs.is(Role::Searcher, &caller.thread)
+        self.ctx.plays(caller, Role::Searcher)
+            || self.ctx.plays(caller, Role::PartReader)
+            || self.ctx.programs.is(Role::Searcher, &caller.thread)
     }
 
     /// Is there nothing to take turns about? Then it does not matter who asks.
@@ -263,9 +264,10 @@ impl Fs {
         own: impl Fn(&&Holder) -> bool,
     ) -> Option<Instant> {
         let queue = opening.plan.queue;
-        let overlaps =
-            |other: DirId| state.dirs.is_within(other, queue) || state.dirs.is_within(queue, other);
-        let (now, monotonic) = (Instant::now(), self.clock.monotonic());
+        let overlaps = |other: DirId| {
+            state.queues.dirs.is_within(other, queue) || state.queues.dirs.is_within(queue, other)
+        };
+        let (now, monotonic) = (Instant::now(), self.ctx.clock.monotonic());
         let others = state
             .turns
             .holders
@@ -301,12 +303,12 @@ impl Fs {
         now: Instant,
     ) -> Option<Instant> {
         let until = since + RELEASE;
-        let State { docs, dirs, .. } = state;
+        let State { docs, queues, .. } = state;
         let closing = |doc: &Doc| {
             doc.writers > 0
                 && doc.is_closing(now)
                 && doc.flushed.is_some_and(|at| at <= since)
-                && dirs.is_within(doc.dir, queue)
+                && queues.dirs.is_within(doc.dir, queue)
         };
         (now < until && docs.busy().any(closing)).then_some(until)
     }
@@ -337,7 +339,7 @@ impl Fs {
             match held {
                 Some(holder) => holder.readings += 1,
                 None => {
-                    let now = self.clock.monotonic();
+                    let now = self.ctx.clock.monotonic();
                     state.turns.holders.push(Holder {
                         snapshot: snapshot.clone(),
                         process: caller.process,
@@ -352,7 +354,7 @@ impl Fs {
         let consumer = Consumer {
             session: caller.session.clone(),
             process: caller.process,
-            agent: self.plays(caller, Role::Agent),
+            agent: self.ctx.plays(caller, Role::Agent),
         };
         self.open_reading(state, opening.node, snapshot, request.tid, Some(consumer))
     }

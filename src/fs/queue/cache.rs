@@ -1,39 +1,83 @@
-//! What is known of all queues.
+//! The queues, and what is cached of each.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
+use crate::error::Result;
+use crate::fs::ctx::Ctx;
 use crate::fs::ids::DirId;
+use crate::fs::inode::dentry_cache::DentryCache;
+use crate::fs::inode::dirs::{DirKind, Dirs};
 use crate::fs::queue::entry::{CacheEntry, known, same};
+use crate::fs::queue::free_name::Suffixes;
 use crate::fs::queue::merge_entry::MergeEntry;
 use crate::fs::queue::names::{Pending, Queue};
-use crate::fs::queue::retry::Doubts;
-use crate::fs::queue::retry::{Ours, Seen};
+use crate::fs::queue::retry::{Ours, Retries, Seen};
 use crate::names::StampedName;
 use crate::store::{Meta, Watch};
 
-/// See [`super`].
-#[derive(Debug, Default)]
-pub(in crate::fs) struct Index {
-    pub(super) queues: HashMap<DirId, Queue>,
+/// The directories of the mount, and what is cached of those that are queues.
+pub struct Queues {
+    pub(super) ctx: Arc<Ctx>,
+    /// Told of every change of a name.
+    pub(super) kernel: Arc<Mutex<DentryCache>>,
+    pub dirs: Dirs,
+    pub(super) cached: HashMap<DirId, Queue>,
     pub(super) by_watch: HashMap<Watch, DirId>,
-    /// What has changed and could not be looked at, or not be adopted: it is tried again before the next use.
-    pub(super) doubts: Doubts,
-    /// Moves whenever anything in it changes, so that what was derived from it can be kept while it stands still.
-    pub(in crate::fs) generation: u64,
+    /// Changed names that could not be looked at, or strays that are not adopted yet: tried again before the next use.
+    pub(super) retries: Retries,
+    pub(super) suffixes: Suffixes,
+    /// Incremented at every change; the key of every cached result.
+    pub generation: u64,
 }
 
-impl Index {
+impl Queues {
+    /// Nothing is cached yet.
+    pub fn new(ctx: Arc<Ctx>, kernel: Arc<Mutex<DentryCache>>) -> Queues {
+        Queues {
+            ctx,
+            kernel,
+            dirs: Dirs::default(),
+            cached: HashMap::new(),
+            by_watch: HashMap::new(),
+            retries: Retries::new(),
+            suffixes: Suffixes::new(),
+            generation: 0,
+        }
+    }
+
+    /// The path of a directory from the root, which has the empty one.
+    pub fn path(&self, dir: DirId) -> Result<PathBuf> {
+        self.dirs.path(dir)
+    }
+
+    /// The path of a name in a directory.
+    pub fn join(&self, dir: DirId, name: &OsStr) -> Result<PathBuf> {
+        self.dirs.path(dir).map(|path| path.join(name))
+    }
+
+    /// Is this directory a queue, rather than an ordinary directory?
+    pub fn is_queue(&self, dir: DirId) -> bool {
+        self.dirs.kind(dir) == DirKind::Queue
+    }
+
+    /// The meaning of a name has changed, or its attributes: the kernel must not use what it was told.
+    pub fn name_changed(&self) {
+        self.kernel.lock().changed();
+    }
+
     /// The names of a loaded queue: first what is not pending, then what is, each in order.
     pub(in crate::fs) fn names(&self, dir: DirId) -> impl Iterator<Item = (&OsStr, &CacheEntry)> {
-        self.queues.get(&dir).into_iter().flat_map(Queue::iter)
+        self.cached.get(&dir).into_iter().flat_map(Queue::iter)
     }
 
     /// The directories of a loaded queue.
-    pub(super) fn dirs(&self, dir: DirId) -> impl Iterator<Item = (&OsStr, &CacheEntry)> {
-        self.queues.get(&dir).into_iter().flat_map(Queue::dirs)
+    pub(super) fn subdirectories(&self, dir: DirId) -> impl Iterator<Item = (&OsStr, &CacheEntry)> {
+        self.cached.get(&dir).into_iter().flat_map(Queue::dirs)
     }
 
     /// What is pending in a loaded queue, in order.
@@ -41,12 +85,12 @@ impl Index {
         &self,
         dir: DirId,
     ) -> impl Iterator<Item = (&Arc<OsStr>, &Pending)> {
-        self.queues.get(&dir).into_iter().flat_map(Queue::pending)
+        self.cached.get(&dir).into_iter().flat_map(Queue::pending)
     }
 
     /// Is it known that there is no such name?
     pub(in crate::fs) fn lacks(&self, dir: DirId, name: &StampedName) -> bool {
-        let queue = self.queues.get(&dir);
+        let queue = self.cached.get(&dir);
         queue.is_some_and(|queue| queue.get(&name.to_os_string()).is_none())
     }
 
@@ -58,26 +102,26 @@ impl Index {
 
     /// Is this queue kept in step by what the store tells?
     pub(in crate::fs) fn is_watched(&self, dir: DirId) -> bool {
-        let queue = self.queues.get(&dir);
+        let queue = self.cached.get(&dir);
         queue.is_some_and(|queue| queue.watch.is_some())
     }
 
     /// How many names there are.
     pub(in crate::fs) fn len(&self) -> usize {
-        self.queues.values().map(Queue::len).sum()
+        self.cached.values().map(Queue::len).sum()
     }
 
     pub(in crate::fs) fn get(&self, dir: DirId, name: &OsStr) -> Option<&CacheEntry> {
-        self.queues.get(&dir)?.get(name)
+        self.cached.get(&dir)?.get(name)
     }
 
     /// A name of a loaded queue, as it is kept here.
     pub(in crate::fs) fn key(&self, dir: DirId, name: &OsStr) -> Option<Arc<OsStr>> {
-        self.queues.get(&dir)?.key(name).cloned()
+        self.cached.get(&dir)?.key(name).cloned()
     }
 
     pub(super) fn get_mut(&mut self, dir: DirId, name: &OsStr) -> Option<&mut CacheEntry> {
-        self.queues.get_mut(&dir)?.get_mut(name)
+        self.cached.get_mut(&dir)?.get_mut(name)
     }
 
     pub(in crate::fs) fn note_newline(&mut self, dir: DirId, name: &OsStr, newline: bool) {
@@ -102,21 +146,21 @@ impl Index {
 
     /// See [`Queue::seen_from`].
     pub(in crate::fs) fn seen_from(&mut self, top: DirId, dir: DirId, prefix: &Path) {
-        if let Some(queue) = self.queues.get_mut(&dir) {
+        if let Some(queue) = self.cached.get_mut(&dir) {
             queue.seen_from(top, prefix);
         }
     }
 
     /// Keeps what the merge of `top` shows of a name.
     pub(in crate::fs) fn keep_item(&mut self, top: DirId, name: &OsStr, item: &Arc<MergeEntry>) {
-        if let Some(queue) = self.queues.get_mut(&item.dir) {
+        if let Some(queue) = self.cached.get_mut(&item.dir) {
             queue.keep_item(top, name, item);
         }
     }
 
     /// See [`Queue::taken`].
     pub(in crate::fs) fn taken(&mut self, dir: DirId, name: &StampedName) {
-        if let Some(queue) = self.queues.get_mut(&dir) {
+        if let Some(queue) = self.cached.get_mut(&dir) {
             queue.taken(name);
         }
     }
@@ -128,13 +172,13 @@ impl Index {
         last: Option<&OsStr>,
         count: usize,
     ) -> Vec<(Arc<OsStr>, Option<CacheEntry>)> {
-        let queue = self.queues.get(&dir);
+        let queue = self.cached.get(&dir);
         queue.map_or(Vec::new(), |queue| queue.after(last, count))
     }
 
     /// Drops what is known of a queue: it is listed at its next use.
     pub(in crate::fs) fn drop_queue(&mut self, dir: DirId) {
-        if let Some(queue) = self.queues.remove(&dir) {
+        if let Some(queue) = self.cached.remove(&dir) {
             self.generation += 1;
             if let Some(watch) = queue.watch
                 && self.by_watch.get(&watch) == Some(&dir)
@@ -153,7 +197,7 @@ impl Index {
         to: &OsStr,
         meta: &Meta,
     ) -> bool {
-        let Some(queue) = self.queues.get_mut(&dir) else {
+        let Some(queue) = self.cached.get_mut(&dir) else {
             return true;
         };
         let Some(old) = queue.get(from) else {
@@ -173,7 +217,7 @@ impl Index {
     }
 
     pub(super) fn set(&mut self, dir: DirId, name: &OsStr, known: Option<CacheEntry>) {
-        let Some(queue) = self.queues.get_mut(&dir) else {
+        let Some(queue) = self.cached.get_mut(&dir) else {
             return;
         };
         let changed = match (known, queue.get(name).copied()) {
@@ -200,17 +244,17 @@ impl Index {
     }
 
     /// This is to be looked at again.
-    pub(super) fn doubt(&mut self, dir: DirId, name: &OsStr, seen: Seen) {
-        self.doubts.insert((dir, name.to_owned()), seen);
+    pub(super) fn retry_later(&mut self, dir: DirId, name: &OsStr, seen: Seen) {
+        self.retries.insert((dir, name.to_owned()), seen);
     }
 
     /// A listing has found this stray; what is known of it already stays known.
-    pub(super) fn doubt_listed(&mut self, dir: DirId, name: &OsStr) {
+    pub(super) fn retry_listed(&mut self, dir: DirId, name: &OsStr) {
         let seen = Seen {
             listed: true,
             ..Seen::told(Ours::Only(None))
         };
         let key = (dir, name.to_owned());
-        self.doubts.entry(key).or_insert(seen);
+        self.retries.entry(key).or_insert(seen);
     }
 }

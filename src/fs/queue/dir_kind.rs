@@ -4,47 +4,46 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fs::ids::DirId;
 use crate::fs::inode::dirs::DirKind;
-use crate::fs::{Fs, State};
+use crate::fs::queue::cache::Queues;
 use crate::store::dir_kind::{GIT, Why};
 use crate::store::first_mount::is_hidden;
 use crate::store::local::{Area, Counts};
 
-impl Fs {
+impl Queues {
     /// The directory of this name, which has this inode number.
     pub(in crate::fs) fn enter_dir(
-        &self,
-        state: &mut State,
+        &mut self,
         parent: DirId,
         name: &OsStr,
         ino: u64,
     ) -> Result<DirId> {
-        if let Some(dir) = state.dirs.known(parent, name, ino) {
+        if let Some(dir) = self.dirs.known(parent, name, ino) {
             return Ok(dir);
         }
-        let kind = self.kind_of_dir(state, parent, name)?;
-        Ok(state.dirs.enter(parent, name, ino, kind))
+        let kind = self.kind_of_dir(parent, name)?;
+        Ok(self.dirs.enter(parent, name, ino, kind))
     }
 
     /// What a directory of this name in `parent` is to us.
-    fn kind_of_dir(&self, state: &State, parent: DirId, name: &OsStr) -> Result<DirKind> {
-        if state.dirs.kind(parent) == DirKind::Plain {
+    fn kind_of_dir(&self, parent: DirId, name: &OsStr) -> Result<DirKind> {
+        if self.dirs.kind(parent) == DirKind::Plain {
             return Ok(DirKind::Plain);
         }
-        let path = state.dirs.join(parent, name).ok_or(Error::NotFound)?;
-        if self.local.is_ordinary(&path) {
+        let path = self.join(parent, name)?;
+        if self.ctx.local.is_ordinary(&path) {
             return Ok(DirKind::Plain);
         }
-        let Some(why) = self.local.why_ordinary(&path)? else {
+        let Some(why) = self.ctx.local.why_ordinary(&path)? else {
             return Ok(DirKind::Queue);
         };
         // A queue that holds handoffs stays one. In an archive those that were read are where they belong.
         let stays = match why {
             Why::Hidden | Why::Elsewhere => false,
-            Why::Archive => self.local.holds_handoffs(&path, Counts::Pending)?,
-            Why::Lock | Why::Git => self.local.holds_handoffs(&path, Counts::All)?,
+            Why::Archive => self.ctx.local.holds_handoffs(&path, Counts::Pending)?,
+            Why::Lock | Why::Git => self.ctx.local.holds_handoffs(&path, Counts::All)?,
         };
         if stays {
             return Ok(DirKind::Queue);
@@ -57,7 +56,7 @@ impl Fs {
     }
 
     fn note_ordinary(&self, path: &Path) {
-        if let Err(error) = self.local.ordinary_made(path) {
+        if let Err(error) = self.ctx.local.ordinary_made(path) {
             log::warn!(
                 "{}: it cannot be noted that it is ordinary ({error}); the next sweep tries again",
                 path.display()
@@ -66,37 +65,37 @@ impl Fs {
     }
 
     /// A name has changed in a directory: if it is `.git`, the directory may be ordinary from now on.
-    pub(in crate::fs) fn git_seen(&self, state: &mut State, dir: DirId, name: &OsStr) {
-        if name != GIT || dir == DirId::ROOT || !state.is_queue(dir) {
+    pub(in crate::fs) fn git_seen(&mut self, dir: DirId, name: &OsStr) {
+        if name != GIT || dir == DirId::ROOT || !self.is_queue(dir) {
             return;
         }
-        let Some(path) = state.dirs.path(dir) else {
+        let Ok(path) = self.path(dir) else {
             return;
         };
         // Until now it was a queue, so what it holds are handoffs, also those that somebody else put there.
-        if let Err(error) = self.local.mark_queue(&path) {
+        if let Err(error) = self.ctx.local.mark_queue(&path) {
             log::warn!(
                 "{}: it cannot be noted that it is a queue ({error})",
                 path.display()
             );
         }
-        self.judge_again(state, dir);
-        if !state.is_queue(dir) {
-            self.local.unmark_queue(&path);
+        self.judge_again(dir);
+        if !self.is_queue(dir) {
+            self.ctx.local.unmark_queue(&path);
         }
     }
 
     /// Decides again of a directory, and of all below it.
-    fn judge_again(&self, state: &mut State, top: DirId) {
-        for dir in state.dirs.below(top) {
-            let Some(name) = state.dirs.name(dir).map(OsStr::to_owned) else {
+    fn judge_again(&mut self, top: DirId) {
+        for dir in self.dirs.below(top) {
+            let Some(name) = self.dirs.name(dir).map(OsStr::to_owned) else {
                 continue;
             };
-            match self.kind_of_dir(state, state.dirs.parent(dir), &name) {
+            match self.kind_of_dir(self.dirs.parent(dir), &name) {
                 Ok(kind) => {
-                    if state.dirs.set_kind(dir, kind) {
-                        state.index.drop_queue(dir);
-                        state.index.generation += 1;
+                    if self.dirs.set_kind(dir, kind) {
+                        self.drop_queue(dir);
+                        self.generation += 1;
                     }
                 }
                 Err(error) => log::warn!(
@@ -109,37 +108,31 @@ impl Fs {
 
     /// Must a directory that is about to be renamed be noted as ordinary, lest its files become strays? Not if it was
     /// hidden: then it was passed through, and is a queue once it is shown.
-    pub(in crate::fs) fn before_dir_rename(&self, state: &State, dir: DirId) -> Result<()> {
-        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+    pub(in crate::fs) fn before_dir_rename(&self, dir: DirId) -> Result<()> {
+        let path = self.path(dir)?;
         let hidden = path.iter().any(is_hidden);
-        if state.is_queue(dir) || hidden || self.local.is_ordinary(&path) {
+        if self.is_queue(dir) || hidden || self.ctx.local.is_ordinary(&path) {
             return Ok(());
         }
-        match self.local.list(Area::Backing, &path)?.is_empty() {
+        match self.ctx.local.list(Area::Backing, &path)?.is_empty() {
             true => Ok(()),
-            false => self.local.ordinary_made(&path),
+            false => self.ctx.local.ordinary_made(&path),
         }
     }
 
     /// A directory has another name.
-    pub(in crate::fs) fn dir_renamed(
-        &self,
-        state: &mut State,
-        dir: DirId,
-        parent: DirId,
-        name: &OsStr,
-    ) {
-        let was_queue = state.is_queue(dir);
-        state.dirs.renamed(dir, parent, name);
-        if was_queue && let Some(path) = state.dirs.path(dir) {
+    pub(in crate::fs) fn dir_renamed(&mut self, dir: DirId, parent: DirId, name: &OsStr) {
+        let was_queue = self.is_queue(dir);
+        self.dirs.renamed(dir, parent, name);
+        if was_queue && let Ok(path) = self.path(dir) {
             // Whoever calls a queue an archive, or hides it, means it.
-            let by_name = self.local.why_ordinary(&path);
+            let by_name = self.ctx.local.why_ordinary(&path);
             if matches!(by_name, Ok(Some(Why::Hidden | Why::Archive | Why::Lock)))
-                || !state.is_queue(parent)
+                || !self.is_queue(parent)
             {
-                self.local.unmark_queue(&path);
+                self.ctx.local.unmark_queue(&path);
             }
         }
-        self.judge_again(state, dir);
+        self.judge_again(dir);
     }
 }

@@ -18,7 +18,7 @@ pub(in crate::fs) struct CacheEntry {
     /// Published, or last written, through the mount: no process outside of it is asked about (spec 3.7).
     pub(super) ours: bool,
     /// Whether number, size and times were asked; until then only the name and the kind mean anything.
-    pub(super) looked: bool,
+    pub(in crate::fs) looked: bool,
 }
 
 impl CacheEntry {

@@ -7,7 +7,7 @@ use crate::fs::ids::DirId;
 
 /// Strays that are not adopted yet, and changes that could not be taken in: the disk had an error, or there was no
 /// descriptor left.
-pub(super) type Doubts = HashMap<(DirId, OsString), Seen>;
+pub(super) type Retries = HashMap<(DirId, OsString), Seen>;
 
 /// What is known of a change besides the name.
 #[derive(Clone, Copy, Debug)]

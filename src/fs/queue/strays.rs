@@ -10,11 +10,11 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::fs::ids::DirId;
+use crate::fs::queue::cache::Queues;
 use crate::fs::queue::entry::{CacheEntry, known};
 use crate::fs::queue::names::{Queue, Still};
 use crate::fs::queue::retry::Seen;
 use crate::fs::queue::sync::is_nothing;
-use crate::fs::{Fs, State};
 use crate::names;
 use crate::store::lease::{self, Writers};
 use crate::store::{Access, Kind, Meta};
@@ -78,67 +78,59 @@ impl CacheEntry {
     }
 }
 
-impl Fs {
+impl Queues {
     /// Looks again at what could not be taken in, and adopts what is finished.
-    pub(super) fn settle_doubts(&self, state: &mut State) {
-        for ((dir, name), seen) in std::mem::take(&mut state.index.doubts) {
-            let Some(path) = state.dirs.path(dir) else {
+    pub(super) fn retry(&mut self) {
+        for ((dir, name), seen) in std::mem::take(&mut self.retries) {
+            let Ok(path) = self.path(dir) else {
                 continue;
             };
-            let found = self.store.stat(&path, &name);
+            let found = self.ctx.store.stat(&path, &name);
             match &found {
                 Ok(meta)
                     if meta.kind == Kind::File
                         && !is_nothing(&name, &known(meta))
-                        && self.is_stray(state, dir, &name) =>
+                        && self.is_stray(dir, &name) =>
                 {
-                    self.settle(state, dir, &path, &name, meta, seen);
+                    self.settle(dir, &path, &name, meta, seen);
                 }
-                _ => self.looked_again(state, dir, &path, &name, seen, found),
+                _ => self.looked_again(dir, &path, &name, seen, found),
             }
         }
     }
 
     /// Adopts a stray, or leaves it to the next use.
-    fn settle(
-        &self,
-        state: &mut State,
-        dir: DirId,
-        path: &Path,
-        name: &OsStr,
-        meta: &Meta,
-        seen: Seen,
-    ) {
+    fn settle(&mut self, dir: DirId, path: &Path, name: &OsStr, meta: &Meta, seen: Seen) {
         let found = known(meta);
-        state.index.set(dir, name, Some(found));
-        let Some(queue) = state.index.queues.get_mut(&dir) else {
+        self.set(dir, name, Some(found));
+        let Some(queue) = self.cached.get_mut(&dir) else {
             return;
         };
-        let file = self.store.open(path, name, Access::READ);
+        let file = self.ctx.store.open(path, name, Access::READ);
         let writers = file.map_or(Writers::Unknown, |file| lease::writers(&file));
-        let listed = seen.listed.then(|| self.clock.now());
+        let listed = seen.listed.then(|| self.ctx.clock.now());
         if !queue.is_finished(name, &found, writers, Instant::now(), listed) {
             log::debug!(
                 "{}: somebody may be writing it; it is adopted when nobody does",
                 path.join(name).display()
             );
-            state.index.doubt(dir, name, seen);
+            self.retry_later(dir, name, seen);
             return;
         }
         let since = queue.still.remove(name).map(|still| still.since);
-        let adopted = names::adopted(name, self.zone.stamp(found.mtime));
-        match self.move_free(state, dir, name, &adopted) {
+        let adopted = names::adopted(name, self.ctx.zone.stamp(found.mtime));
+        match self.move_free(dir, name, &adopted) {
             Ok(adopted) => {
                 log::info!("adopted {} as {adopted}", path.join(name).display());
-                state.index.set(dir, name, None);
+                self.set(dir, name, None);
                 let adopted = adopted.to_os_string();
-                let found = self.store.stat(path, &adopted);
+                let found = self.ctx.store.stat(path, &adopted);
                 let Some(meta) = found.ok().filter(|now| now.ino == meta.ino) else {
                     // Moved on already: the store tells whereto.
                     return;
                 };
-                state.index.set(dir, &adopted, Some(known(&meta)));
-                if let Some(queue) = state.index.queues.get_mut(&dir)
+                self.set(dir, &adopted, Some(known(&meta)));
+                if let Some(queue) = self.cached.get_mut(&dir)
                     && let Some(since) = since
                 {
                     // The rename is no change of its content.
@@ -154,7 +146,7 @@ impl Fs {
                         path.join(name).display()
                     );
                 }
-                state.index.doubt(
+                self.retry_later(
                     dir,
                     name,
                     Seen {

@@ -10,23 +10,17 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::state::Doc;
 use crate::fs::ids::DirId;
+use crate::fs::queue::cache::Queues;
 use crate::fs::queue::entry::{CacheEntry, known};
 use crate::fs::queue::names::Queue;
 use crate::fs::queue::retry::{Ours, Seen};
-use crate::fs::{Fs, State};
 use crate::names::{self, StampedName};
 use crate::parallel::in_two;
 use crate::store::dir_kind::GIT;
 use crate::store::first_mount::is_stray;
-use crate::store::{Changes, Kind, Meta, What, first_free_after};
-
-/// The last suffix that was given to a name, where many wanted the same.
-pub(in crate::fs) type Suffixes = HashMap<(DirId, StampedName), u32>;
-
-/// Of how many names that is remembered.
-const MAX_SUFFIXES: usize = 1024;
+use crate::store::local::Area;
+use crate::store::{Changes, Kind, Meta, What};
 
 pub(super) fn is_never_shown(name: &OsStr, kind: Kind) -> bool {
     kind == Kind::Other || name == names::PRIVATE
@@ -44,43 +38,35 @@ struct SoFar {
     removed: bool,
 }
 
-impl State {
-    /// Is this the name of a draft, which the store does not know of yet?
-    pub(in crate::fs) fn is_reserved(&self, dir: DirId, name: &StampedName) -> bool {
-        let doc = self.docs.named(dir, name).and_then(|id| self.docs.get(id));
-        doc.is_some_and(Doc::is_new)
-    }
-}
-
-impl Fs {
+impl Queues {
     /// Takes in what has changed, and makes sure that this queue is known, with the facts of each name.
-    pub(in crate::fs) fn load(&self, state: &mut State, dir: DirId) -> Result<()> {
-        self.load_names(state, dir)?;
-        self.look_at_all(state, dir)
+    pub(in crate::fs) fn load(&mut self, dir: DirId) -> Result<()> {
+        self.load_names(dir)?;
+        self.look_at_all(dir)
     }
 
     /// As [`Fs::load`]; of most names it is only known that they are there.
-    pub(in crate::fs) fn load_names(&self, state: &mut State, dir: DirId) -> Result<()> {
-        self.take_changes(state);
-        let listed = self.list_unknown(state, dir);
-        self.settle_doubts(state);
+    pub(in crate::fs) fn load_names(&mut self, dir: DirId) -> Result<()> {
+        self.take_changes();
+        let listed = self.list_unknown(dir);
+        self.retry();
         listed
     }
 
     /// Lists a queue that is not kept in step.
-    pub(super) fn list_unknown(&self, state: &mut State, dir: DirId) -> Result<()> {
-        match state.index.queues.get(&dir) {
+    pub(super) fn list_unknown(&mut self, dir: DirId) -> Result<()> {
+        match self.cached.get(&dir) {
             Some(queue) if queue.watch.is_some() => return Ok(()),
             // A `.git` has turned up in it.
-            _ if !state.is_queue(dir) => return Ok(()),
+            _ if !self.is_queue(dir) => return Ok(()),
             _ => {}
         }
-        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let path = self.path(dir)?;
         // Watched first, listed then: a change in between is seen twice rather than not at all.
-        let watch = self.store.watch(&path);
+        let watch = self.ctx.store.watch(&path);
         let mut queue = Queue::new(watch);
         let mut strays = Vec::new();
-        for entry in self.store.list(&path)? {
+        for entry in self.ctx.store.list(&path)? {
             let (name, kind) = (entry.name, entry.kind);
             if is_never_shown(&name, kind) {
                 continue;
@@ -89,13 +75,13 @@ impl Fs {
             let stray = kind == Kind::File
                 && stamped.is_none()
                 && is_stray(&name)
-                && !self.local.is_ordinary(&path.join(&*name));
+                && !self.ctx.local.is_ordinary(&path.join(&*name));
             // The number of a directory tells which it is, and a stray is adopted by its mtime. Of the others it is asked
             // when somebody wants to know, for there may be very many of them. What is not watched is listed each time to
             // see what is different, so of that everything is asked.
             let asked = stray || stamped.is_none() && kind != Kind::File || watch.is_none();
             let meta = match entry.meta {
-                None if asked => match self.store.stat(&path, &name) {
+                None if asked => match self.ctx.store.stat(&path, &name) {
                     Ok(meta) if is_never_shown(&name, meta.kind) => continue,
                     Ok(meta) => Some(meta),
                     // Removed while we looked.
@@ -115,47 +101,42 @@ impl Fs {
             queue.add_listed(name, pending, known);
         }
         queue.listed();
-        if let Some(old) = state.index.queues.remove(&dir)
+        if let Some(old) = self.cached.remove(&dir)
             && queue.keep_if_same(old)
         {
-            state.index.queues.insert(dir, queue);
+            self.cached.insert(dir, queue);
         } else {
-            state.index.queues.insert(dir, queue);
-            state.index.generation += 1;
+            self.cached.insert(dir, queue);
+            self.generation += 1;
         }
         for stray in &strays {
-            state.index.doubt_listed(dir, stray);
+            self.retry_listed(dir, stray);
         }
         if let Some(watch) = watch {
             // A directory that was renamed below goes on being watched: from now on its changes are those of this one.
-            if let Some(other) = state
-                .index
-                .by_watch
-                .insert(watch, dir)
-                .filter(|it| *it != dir)
-            {
-                state.index.drop_queue(other);
+            if let Some(other) = self.by_watch.insert(watch, dir).filter(|it| *it != dir) {
+                self.drop_queue(other);
             }
-            self.take_changes(state);
+            self.take_changes();
         }
-        if !state.index.queues.contains_key(&dir) {
+        if !self.cached.contains_key(&dir) {
             // More changes than were kept.
-            return self.list_unknown(state, dir);
+            return self.list_unknown(dir);
         }
-        if state.index.get(dir, OsStr::new(GIT)).is_some() {
-            self.git_seen(state, dir, OsStr::new(GIT));
+        if self.get(dir, OsStr::new(GIT)).is_some() {
+            self.git_seen(dir, OsStr::new(GIT));
         }
         Ok(())
     }
 
-    pub(in crate::fs) fn take_changes(&self, state: &mut State) {
-        let changes = match self.store.changes() {
+    pub(in crate::fs) fn take_changes(&mut self) {
+        let changes = match self.ctx.store.changes() {
             Changes::These(changes) => changes,
             Changes::Overflow => {
-                for dir in state.index.queues.keys().copied().collect::<Vec<_>>() {
-                    state.index.drop_queue(dir);
+                for dir in self.cached.keys().copied().collect::<Vec<_>>() {
+                    self.drop_queue(dir);
                 }
-                state.index.doubts.clear();
+                self.retries.clear();
                 return;
             }
         };
@@ -167,20 +148,20 @@ impl Fs {
         let mut so_far: HashMap<(DirId, &OsStr), SoFar> = HashMap::new();
         let mut looks = Vec::new();
         for (i, change) in changes.iter().enumerate() {
-            let Some(dir) = state.index.by_watch.get(&change.watch).copied() else {
+            let Some(dir) = self.by_watch.get(&change.watch).copied() else {
                 continue;
             };
             let name = change.name.as_os_str();
             if name.is_empty() {
                 // There may be another one in its place already, of the same inode number even.
-                if change.what == What::Removed || self.is_gone(state, dir) {
-                    state.index.drop_queue(dir);
+                if change.what == What::Removed || self.is_gone(dir) {
+                    self.drop_queue(dir);
                 }
                 continue;
             }
-            state.name_changed();
+            self.kernel.lock().changed();
             let mut now = so_far.remove(&(dir, name)).unwrap_or_else(|| {
-                let known = state.index.get(dir, name);
+                let known = self.get(dir, name);
                 SoFar {
                     ours: known.filter(|known| known.ours).map(|known| known.ino),
                     removed: false,
@@ -195,23 +176,25 @@ impl Fs {
                 continue;
             }
             let seen = Seen::told(Ours::Only(now.ours));
-            if let Some(path) = state.dirs.path(dir) {
+            if let Ok(path) = self.path(dir) {
                 looks.push((dir, path, name, seen, now.removed));
             }
         }
-        let found = in_two(&looks, |(_, path, name, ..)| self.store.stat(path, name));
+        let found = in_two(&looks, |(_, path, name, ..)| {
+            self.ctx.store.stat(path, name)
+        });
         for ((dir, path, name, seen, removed), found) in looks.into_iter().zip(found) {
-            self.looked_again(state, dir, &path, name, seen, found);
-            if removed && state.index.get(dir, name).is_none() {
-                self.ordinary_removed(state, dir, name);
+            self.looked_again(dir, &path, name, seen, found);
+            if removed && self.get(dir, name).is_none() {
+                self.ordinary_removed(dir, name);
             }
         }
     }
 
     /// A file was removed: if it was an ordinary one, the next of its name is not.
-    pub(in crate::fs) fn ordinary_removed(&self, state: &State, dir: DirId, name: &OsStr) {
-        if let Some(path) = state.dirs.join(dir, name)
-            && let Err(error) = self.local.ordinary_gone(&path)
+    pub(in crate::fs) fn ordinary_removed(&self, dir: DirId, name: &OsStr) {
+        if let Ok(path) = self.join(dir, name)
+            && let Err(error) = self.ctx.local.ordinary_gone(&path)
         {
             log::warn!(
                 "{}: it cannot be noted that it was removed ({error}); the next sweep tries again",
@@ -220,46 +203,42 @@ impl Fs {
         }
     }
 
-    fn is_gone(&self, state: &State, dir: DirId) -> bool {
-        let path = state.dirs.path(dir);
-        path.is_none_or(|path| {
-            self.local
-                .dir(crate::store::local::Area::Backing, &path)
-                .is_err()
-        })
+    fn is_gone(&self, dir: DirId) -> bool {
+        let path = self.path(dir);
+        path.and_then(|path| self.ctx.local.dir(Area::Backing, &path))
+            .is_err()
     }
 
     /// Something of ours has changed this name: look at it now.
-    pub(in crate::fs) fn touch(&self, state: &mut State, dir: DirId, name: &OsStr) {
-        state.name_changed();
-        if state.is_queue(dir) && !state.index.queues.contains_key(&dir) {
+    pub(in crate::fs) fn touch(&mut self, dir: DirId, name: &OsStr) {
+        self.kernel.lock().changed();
+        if self.is_queue(dir) && !self.cached.contains_key(&dir) {
             // Listed later, the file would be taken for somebody else's. Where this fails, the next use says so.
-            let _ = self.list_unknown(state, dir);
+            let _ = self.list_unknown(dir);
         }
-        if state.index.queues.contains_key(&dir)
-            && let Some(path) = state.dirs.path(dir)
+        if self.cached.contains_key(&dir)
+            && let Ok(path) = self.path(dir)
         {
-            let found = self.store.stat(&path, name);
-            self.looked_again(state, dir, &path, name, Seen::told(Ours::Any), found);
+            let found = self.ctx.store.stat(&path, name);
+            self.looked_again(dir, &path, name, Seen::told(Ours::Any), found);
         }
     }
 
     pub(super) fn looked_again(
-        &self,
-        state: &mut State,
+        &mut self,
         dir: DirId,
         path: &Path,
         name: &OsStr,
         seen: Seen,
         found: Result<Meta>,
     ) {
-        if !state.index.queues.contains_key(&dir) {
+        if !self.cached.contains_key(&dir) {
             return;
         }
         let meta = match found {
             Ok(meta) => meta,
             Err(error) if error.is_absence() => {
-                state.index.set(dir, name, None);
+                self.set(dir, name, None);
                 return;
             }
             Err(error) => {
@@ -267,7 +246,7 @@ impl Fs {
                     "{}: cannot be looked at ({error}); it is tried again",
                     path.join(name).display()
                 );
-                state.index.doubt(dir, name, seen);
+                self.retry_later(dir, name, seen);
                 return;
             }
         };
@@ -280,54 +259,24 @@ impl Fs {
             ..known(&meta)
         };
         if is_never_shown(name, known.kind) {
-            state.index.set(dir, name, None);
+            self.set(dir, name, None);
             return;
         }
-        state.index.set(dir, name, Some(known));
-        self.git_seen(state, dir, name);
-        if known.kind == Kind::File && !is_nothing(name, &known) && self.is_stray(state, dir, name)
-        {
-            state.index.doubt(dir, name, seen);
-        } else if let Some(queue) = state.index.queues.get_mut(&dir).filter(|_| !ours) {
+        self.set(dir, name, Some(known));
+        self.git_seen(dir, name);
+        if known.kind == Kind::File && !is_nothing(name, &known) && self.is_stray(dir, name) {
+            self.retry_later(dir, name, seen);
+        } else if let Some(queue) = self.cached.get_mut(&dir).filter(|_| !ours) {
             queue.turned_up(name, &known, Instant::now());
         }
     }
 
     /// Is a file of this name in this directory a stray (spec 3.7)?
-    pub(in crate::fs) fn is_stray(&self, state: &State, dir: DirId, name: &OsStr) -> bool {
-        state.is_queue(dir)
+    pub(in crate::fs) fn is_stray(&self, dir: DirId, name: &OsStr) -> bool {
+        self.is_queue(dir)
             && is_stray(name)
-            && state
-                .dirs
+            && self
                 .join(dir, name)
-                .is_some_and(|path| !self.local.is_ordinary(&path))
-    }
-
-    /// Renames a stored file to a stamped name, or its next suffix that neither a file nor a draft has (spec 3.3).
-    pub(in crate::fs) fn move_free(
-        &self,
-        state: &State,
-        dir: DirId,
-        name: &OsStr,
-        to: &StampedName,
-    ) -> Result<StampedName> {
-        let queue = state.dirs.path(dir).ok_or(Error::NotFound)?;
-        let key = (dir, to.clone());
-        let last = self.suffixes.lock().get(&key).copied().unwrap_or(0);
-        let (got, n) = first_free_after(to, last, |candidate| {
-            if state.is_reserved(dir, candidate) {
-                return Err(Error::Exists);
-            }
-            let candidate = candidate.to_os_string();
-            self.store.rename((&queue, name), (&queue, &candidate))
-        })?;
-        let mut suffixes = self.suffixes.lock();
-        if suffixes.len() >= MAX_SUFFIXES {
-            suffixes.clear();
-        }
-        if n > 1 {
-            suffixes.insert(key, n.max(last));
-        }
-        Ok(got)
+                .is_ok_and(|path| !self.ctx.local.is_ordinary(&path))
     }
 }

@@ -11,9 +11,10 @@ use crate::fs::ids::{DirId, DocId, NodeId};
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::table::{AliasName, NodeTarget};
 use crate::fs::inode::types::Opened;
+use crate::fs::inode::types::Request;
 use crate::fs::resolve::flags::Flags;
 use crate::fs::session::estale_replay::ReplayTarget;
-use crate::fs::{Fs, Request, State};
+use crate::fs::state::{Fs, State};
 use crate::names::{self, NameClass, Slug};
 use crate::programs::Role;
 use crate::session::Caller;
@@ -39,7 +40,8 @@ impl Fs {
         }
         if !flags.write {
             let opened = self.open_draft(state, request, node, doc, flags)?;
-            let agent = self.plays(&caller, Role::Agent) || self.plays(&caller, Role::StreamEditor);
+            let agent =
+                self.ctx.plays(&caller, Role::Agent) || self.ctx.plays(&caller, Role::StreamEditor);
             if agent
                 && let Some(Open::Doc(open)) = state
                     .handles
@@ -141,10 +143,9 @@ impl Fs {
         let meta = match doc.draft() {
             Some(draft) => stat_file(&*draft.file),
             None => state
-                .dirs
+                .queues
                 .path(doc.dir)
-                .ok_or(Error::NotFound)
-                .and_then(|path| self.store.stat(&path, &doc.name.to_os_string())),
+                .and_then(|path| self.ctx.store.stat(&path, &doc.name.to_os_string())),
         };
         meta.is_ok_and(|meta| meta.size == 0)
     }
@@ -185,7 +186,7 @@ impl Fs {
         if let Some(made) = state.docs.get_mut(doc) {
             made.promised = false;
         }
-        state.index.generation += 1;
+        state.queues.generation += 1;
         self.set_alias(state, dir, name, caller, doc);
     }
 

@@ -9,7 +9,7 @@ use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Attr;
 use crate::fs::pending::snapshot::PENDING_INO;
 use crate::fs::resolve::resolved::Resolved;
-use crate::fs::{Fs, State};
+use crate::fs::state::{Fs, State};
 use crate::names::StampedName;
 use crate::store::Meta;
 use crate::store::dirfd::stat_file;
@@ -70,17 +70,14 @@ impl Fs {
 
     pub(in crate::fs) fn attr_of(&self, state: &mut State, what: &NodeTarget) -> Result<Attr> {
         let meta = match what {
-            NodeTarget::Dir(dir) => match state.dirs.name(*dir) {
+            NodeTarget::Dir(dir) => match state.queues.dirs.name(*dir) {
                 // By its name: a directory that may not be read can be looked at all the same.
                 Some(name) => {
-                    let above = state
-                        .dirs
-                        .path(state.dirs.parent(*dir))
-                        .ok_or(Error::NotFound)?;
-                    self.local.stat(Area::Backing, &above, name)?
+                    let above = state.queues.path(state.queues.dirs.parent(*dir))?;
+                    self.ctx.local.stat(Area::Backing, &above, name)?
                 }
                 None if *dir == DirId::ROOT => {
-                    stat_file(self.local.dir(Area::Backing, Path::new(""))?)?
+                    stat_file(self.ctx.local.dir(Area::Backing, Path::new(""))?)?
                 }
                 None => return Err(Error::NotFound),
             },
@@ -90,8 +87,8 @@ impl Fs {
                 if plain.gone {
                     return Err(Error::NotFound);
                 }
-                let path = state.dirs.path(plain.dir).ok_or(Error::NotFound)?;
-                self.local.stat(plain.area, &path, &plain.name)?
+                let path = state.queues.path(plain.dir)?;
+                self.ctx.local.stat(plain.area, &path, &plain.name)?
             }
             NodeTarget::Merge { plan, peek } => {
                 let ino = if *peek { VIRTUAL_INO } else { PENDING_INO };
@@ -102,7 +99,7 @@ impl Fs {
                     VIRTUAL_INO,
                     bytes.len() as u64,
                     0o400,
-                    self.clock.now(),
+                    self.ctx.clock.now(),
                 ));
             }
         };
@@ -121,8 +118,8 @@ impl Fs {
         if doc.is_gone() {
             return Err(Error::NotFound);
         }
-        let path = state.dirs.path(doc.dir).ok_or(Error::NotFound)?;
-        self.store.stat(&path, &doc.name.to_os_string())
+        let path = state.queues.path(doc.dir)?;
+        self.ctx.store.stat(&path, &doc.name.to_os_string())
     }
 
     /// The kernel forgets look-ups of a node.

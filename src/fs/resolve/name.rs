@@ -10,14 +10,15 @@ use crate::fs::ids::{DirId, DocId, NodeId};
 use crate::fs::inode::dirs::DirKind;
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Entry;
+use crate::fs::inode::types::Request;
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::resolve::scratch::is_own_name;
 use crate::fs::session::estale_replay::ReplayTarget;
-use crate::fs::{Fs, Request, State};
+use crate::fs::state::{Fs, State};
 use crate::names::{self, NameClass, StampedName};
 use crate::session::Caller;
+use crate::store::Kind;
 use crate::store::local::Area;
-use crate::store::{Kind, Meta};
 
 /// The longest name of a file, in bytes.
 const NAME_MAX: usize = 255;
@@ -79,7 +80,7 @@ impl Fs {
         }
         if let Resolved::Dir(child) = object
             && !state.nodes.knows_dir(child)
-            && state.nodes.dentries.must_look_up_again(request.tid)
+            && state.nodes.dentries.lock().must_look_up_again(request.tid)
         {
             return Err(Error::Stale);
         }
@@ -104,7 +105,7 @@ impl Fs {
         name: &OsStr,
         caller: Option<&Caller>,
     ) -> Result<Resolved> {
-        if state.dirs.kind(dir) == DirKind::Plain {
+        if state.queues.dirs.kind(dir) == DirKind::Plain {
             return self.resolve_backing(state, dir, name);
         }
         match names::classify(name) {
@@ -157,8 +158,8 @@ impl Fs {
                 own: false,
             });
         }
-        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-        let meta = match self.store.stat(&path, name) {
+        let path = state.queues.path(dir)?;
+        let meta = match self.ctx.store.stat(&path, name) {
             Ok(meta) => meta,
             Err(error) => {
                 let stored = |id| {
@@ -172,7 +173,7 @@ impl Fs {
             }
         };
         match meta.kind {
-            Kind::File if self.is_expired(stamped, &meta) => Err(Error::NotFound),
+            Kind::File if self.ctx.is_expired(stamped, meta.mtime) => Err(Error::NotFound),
             Kind::File => Ok(Resolved::Doc {
                 doc: state.docs.stored(dir, stamped.clone(), meta.ino),
                 own: false,
@@ -186,26 +187,29 @@ impl Fs {
     /// 7.1), that one goes now and not at the next sweep.
     pub(in crate::fs) fn make_way(&self, state: &mut State, dir: DirId, name: &OsStr) {
         let stamped = match names::classify(name) {
-            NameClass::Stamped(stamped) if !stamped.is_pending() && state.is_queue(dir) => stamped,
+            NameClass::Stamped(stamped) if !stamped.is_pending() && state.queues.is_queue(dir) => {
+                stamped
+            }
             _ => return,
         };
-        let Some(path) = state.dirs.path(dir) else {
+        let Ok(path) = state.queues.path(dir) else {
             return;
         };
         let name = stamped.to_os_string();
         let expired = self
+            .ctx
             .store
             .stat(&path, &name)
             .is_ok_and(|meta| self.may_delete(state, dir, &path, &stamped, &meta));
         if expired {
             self.pin_file(state, &path, &name);
-            if self.store.remove(&path, &name).is_err() {
+            if self.ctx.store.remove(&path, &name).is_err() {
                 return;
             }
             if let Some(id) = state.docs.named(dir, &stamped) {
                 self.doc_gone(state, id);
             }
-            self.touch(state, dir, &name);
+            state.queues.touch(dir, &name);
         }
     }
 
@@ -239,7 +243,7 @@ impl Fs {
         let Some(doc) = state.docs.get(id) else {
             return Ok(false);
         };
-        let Some(path) = state.dirs.path(doc.dir) else {
+        let Ok(path) = state.queues.path(doc.dir) else {
             return Ok(false);
         };
         let (dir, name) = (doc.dir, doc.name.clone());
@@ -247,17 +251,17 @@ impl Fs {
             // An edit does not keep what was consumed from expiring (spec 7.1).
             let may_expire = doc.is_stored() && !name.is_pending();
             let expired = may_expire && {
-                let stored = self.store.stat(&path, &name.to_os_string());
-                stored.is_ok_and(|meta| self.is_expired(&name, &meta))
+                let stored = self.ctx.store.stat(&path, &name.to_os_string());
+                stored.is_ok_and(|meta| self.ctx.is_expired(&name, meta.mtime))
                     || stored.is_err_and(Error::is_absence)
             };
             return Ok(!doc.is_gone() && !expired);
         }
         for name in [name.clone(), name.consumed(), name.pending()] {
-            match self.store.stat(&path, &name.to_os_string()) {
+            match self.ctx.store.stat(&path, &name.to_os_string()) {
                 Ok(meta)
                     if meta.kind == Kind::File
-                        && !self.is_expired(&name, &meta)
+                        && !self.ctx.is_expired(&name, meta.mtime)
                         && state.docs.named(dir, &name).is_none_or(|other| other == id) =>
                 {
                     state.docs.rename(id, dir, name);
@@ -275,16 +279,16 @@ impl Fs {
     }
 
     fn resolve_backing(&self, state: &mut State, dir: DirId, name: &OsStr) -> Result<Resolved> {
-        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let path = state.queues.path(dir)?;
         if dir == DirId::ROOT && name == names::PRIVATE {
             return Err(Error::NotFound);
         }
-        let mut found = self.local.stat(Area::Backing, &path, name)?;
-        if found.kind == Kind::File && self.is_stray(state, dir, name) {
+        let mut found = self.ctx.local.stat(Area::Backing, &path, name)?;
+        if found.kind == Kind::File && state.queues.is_stray(dir, name) {
             // Adopted now, if it is finished; until then it is nobody's under this name, so that nobody overwrites it.
-            self.load_names(state, dir)?;
-            found = self.local.stat(Area::Backing, &path, name)?;
-            if found.kind == Kind::File && self.is_stray(state, dir, name) {
+            state.queues.load_names(dir)?;
+            found = self.ctx.local.stat(Area::Backing, &path, name)?;
+            if found.kind == Kind::File && state.queues.is_stray(dir, name) {
                 return Err(Error::NotFound);
             }
         }
@@ -296,14 +300,9 @@ impl Fs {
                 name,
                 meta.ino,
             ))),
-            Kind::Directory => Ok(Resolved::Dir(self.enter_dir(state, dir, name, meta.ino)?)),
+            Kind::Directory => Ok(Resolved::Dir(state.queues.enter_dir(dir, name, meta.ino)?)),
             Kind::Other => Err(Error::NotFound),
         }
-    }
-
-    /// Has a consumed handoff been there for its time (spec 7.1)?
-    pub(in crate::fs) fn is_expired(&self, name: &StampedName, meta: &Meta) -> bool {
-        !name.is_pending() && self.retention.expired(meta.mtime, self.clock.now())
     }
 
     /// A node for what was found.

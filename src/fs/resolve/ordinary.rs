@@ -13,9 +13,10 @@ use crate::fs::ids::{DirId, DocId, Handle, NodeId, PlainId};
 use crate::fs::inode::dirs::Place;
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::types::Opened;
+use crate::fs::inode::types::Request;
 use crate::fs::resolve::flags::Flags;
 use crate::fs::session::estale_replay::ReplayTarget;
-use crate::fs::{Fs, Request, State};
+use crate::fs::state::{Fs, State};
 use crate::names::{self, NameClass, Slug};
 use crate::programs::Role;
 use crate::session::Caller;
@@ -29,12 +30,12 @@ const MANY_READERS: usize = 256;
 impl Fs {
     /// Is this the name of an ordinary text file of a queue, which no handoff's writer may overwrite?
     pub(in crate::fs) fn is_ordinary_text(&self, state: &State, dir: DirId, name: &OsStr) -> bool {
-        state.is_queue(dir)
+        state.queues.is_queue(dir)
             && names::is_adoptable(name)
             && state
-                .dirs
+                .queues
                 .join(dir, name)
-                .is_some_and(|path| self.local.is_ordinary(&path))
+                .is_ok_and(|path| self.ctx.local.is_ordinary(&path))
     }
 
     /// Does this caller edit an ordinary file, rather than write a handoff? An editor does; a stream editor if it has read
@@ -54,7 +55,8 @@ impl Fs {
                 .filter(|(by, _, _)| *by == process)
                 .any(|(_, dir, name)| (*dir, name.as_os_str()) == (place.dir, place.name))
         };
-        self.plays(caller, Role::Editor) || self.plays(caller, Role::StreamEditor) && has_read()
+        self.ctx.plays(caller, Role::Editor)
+            || self.ctx.plays(caller, Role::StreamEditor) && has_read()
     }
 
     /// open(2) of a file that is no handoff.
@@ -84,7 +86,8 @@ impl Fs {
         let state = &mut *guard;
         if !flags.write {
             let opened = self.open_plain(state, node, id, flags)?;
-            if let (Some(process), true) = (caller.process, self.plays(&caller, Role::StreamEditor))
+            if let (Some(process), true) =
+                (caller.process, self.ctx.plays(&caller, Role::StreamEditor))
             {
                 if state.ordinary_readers.len() >= MANY_READERS {
                     state.ordinary_readers.pop_front();
@@ -148,8 +151,11 @@ impl Fs {
             NameClass::Stamped(stamped) => Naming::Nearly(stamped),
             _ => Naming::Stamp(Slug::from_written(name)),
         };
-        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-        let old = (self.local).open_file(Area::Backing, &path, name, Access::READ);
+        let path = state.queues.path(dir)?;
+        let old = self
+            .ctx
+            .local
+            .open_file(Area::Backing, &path, name, Access::READ);
         let mode = match &old {
             Ok(file) => stat_file(file)?.mode,
             Err(_) => 0o600,
@@ -163,7 +169,7 @@ impl Fs {
             made.copy_of = Some(Original::Ordinary(dir, name.to_owned()));
         }
         if let (Some(old), Some(draft)) = (old, made.draft())
-            && let Err(error) = self.local.with_room(|| dirfd::copy(&old, &draft.file))
+            && let Err(error) = self.ctx.local.with_room(|| dirfd::copy(&old, &draft.file))
         {
             self.drop_draft(state, doc);
             return Err(error);
@@ -213,32 +219,35 @@ impl Fs {
         let plain = state.docs.plain(id).ok_or(Error::Stale)?;
         let (dir, name, seen) = (plain.dir, plain.name.clone(), plain.seen);
         let known = state.docs.plain_named(Area::Edits, dir, &name);
-        let path = state.dirs.path(dir).ok_or(Error::Stale)?;
+        let path = state.queues.path(dir)?;
         if let Some(edit) = known
             && state.docs.plain(edit).is_some_and(|it| it.edit.is_some())
         {
             return Ok(edit);
         }
-        let old = (self.local).open_file(Area::Backing, &path, &name, Access::READ)?;
+        let old = self
+            .ctx
+            .local
+            .open_file(Area::Backing, &path, &name, Access::READ)?;
         let meta = stat_file(&old)?;
-        let create = || self.local.create(Area::Edits, &path, &name, meta.mode);
+        let create = || self.ctx.local.create(Area::Edits, &path, &name, meta.mode);
         let file = match create() {
             Err(Error::Exists) => {
                 // Left behind by an edit that could not be published.
-                let now = self.clock.now();
-                self.local.keep(Area::Edits, &path, &name, now)?;
+                let now = self.ctx.clock.now();
+                self.ctx.local.keep(Area::Edits, &path, &name, now)?;
                 create()?
             }
             file => file?,
         };
-        let copied = self.admit(&file).and_then(|()| match copy {
-            true => self.local.with_room(|| dirfd::copy(&old, &file)),
+        let copied = self.ctx.admit(&file).and_then(|()| match copy {
+            true => self.ctx.local.with_room(|| dirfd::copy(&old, &file)),
             false => Ok(()),
         });
         let ino = match copied.and_then(|()| stat_file(&file)) {
             Ok(meta) => meta.ino,
             Err(error) => {
-                let _ = self.local.remove(Area::Edits, &path, &name);
+                let _ = self.ctx.local.remove(Area::Edits, &path, &name);
                 return Err(error);
             }
         };
@@ -278,7 +287,7 @@ impl Fs {
         if !last && stat_file(&*file)?.size == 0 {
             return Ok(());
         }
-        if self.options.sync {
+        if self.ctx.options.sync {
             file.sync_all()?;
         }
         let path = {
@@ -289,10 +298,10 @@ impl Fs {
                 return Ok(());
             }
             let (dir, name) = (plain.dir, plain.name.clone());
-            let path = state.dirs.path(dir).ok_or(Error::Stale)?;
+            let path = state.queues.path(dir)?;
             self.keep_ordinary(&path, &name)?;
             let from = (Area::Edits, path.as_path(), name.as_os_str());
-            self.local.rename(from, (Area::Backing, &path, &name))?;
+            self.ctx.local.rename(from, (Area::Backing, &path, &name))?;
             if let Some(old) = state.docs.plain_named(Area::Backing, dir, &name) {
                 state.docs.plain_gone(old);
                 state.nodes.detach_plain(old);
@@ -301,7 +310,7 @@ impl Fs {
             if let Some(plain) = state.docs.plain_mut(id) {
                 plain.edit = None;
             }
-            self.touch(state, dir, &name);
+            state.queues.touch(dir, &name);
             path
         };
         self.sync_names(&[path])
@@ -343,11 +352,14 @@ impl Fs {
             return;
         };
         let written = plain.edit.as_ref().is_some_and(|edit| edit.modified);
-        let (name, path) = (plain.name.clone(), state.dirs.path(plain.dir));
-        let Some(path) = path else { return };
+        let (name, path) = (plain.name.clone(), state.queues.path(plain.dir));
+        let Ok(path) = path else { return };
         let dropped = match written {
-            true => (self.local).keep(Area::Edits, &path, &name, self.clock.now()),
-            false => self.local.remove(Area::Edits, &path, &name),
+            true => self
+                .ctx
+                .local
+                .keep(Area::Edits, &path, &name, self.ctx.clock.now()),
+            false => self.ctx.local.remove(Area::Edits, &path, &name),
         };
         if let Err(error) = dropped {
             log::warn!(
@@ -368,11 +380,19 @@ impl Fs {
 
     /// Keeps what an edit, a rename or an unlink is about to take from an ordinary text file (spec 3.9).
     pub(in crate::fs) fn keep_ordinary(&self, path: &Path, name: &OsStr) -> Result<()> {
-        match (self.local).open_file(Area::Backing, path, name, Access::READ) {
+        match self
+            .ctx
+            .local
+            .open_file(Area::Backing, path, name, Access::READ)
+        {
             Ok(file) if stat_file(&file)?.size > 0 => {
-                let now = self.clock.now();
-                let copy = || (self.local).keep_copy(&file, Area::Replaced, path, name, now);
-                self.local.with_room(copy).map(drop)
+                let now = self.ctx.clock.now();
+                let copy = || {
+                    self.ctx
+                        .local
+                        .keep_copy(&file, Area::Replaced, path, name, now)
+                };
+                self.ctx.local.with_room(copy).map(drop)
             }
             // Its owner took the right to read it away, and so nobody does.
             Ok(_) | Err(Error::NotFound | Error::AccessDenied) => Ok(()),

@@ -8,7 +8,7 @@ use crate::fs::ids::{NodeId, PlainId};
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::types::Opened;
 use crate::fs::resolve::flags::Flags;
-use crate::fs::{Fs, State};
+use crate::fs::state::{Fs, State};
 
 impl Fs {
     pub(in crate::fs) fn open_plain(
@@ -25,10 +25,13 @@ impl Fs {
             Some(file) if plain.gone => file.clone(),
             _ if plain.gone => return Err(Error::Stale),
             _ => {
-                let path = state.dirs.path(plain.dir).ok_or(Error::Stale)?;
+                let path = state.queues.path(plain.dir)?;
                 let (area, name) = (plain.area, &plain.name);
-                let file = self.local.open_file(area, &path, name, flags.access())?;
-                self.admit(&file)?;
+                let file = self
+                    .ctx
+                    .local
+                    .open_file(area, &path, name, flags.access())?;
+                self.ctx.admit(&file)?;
                 Arc::new(file)
             }
         };

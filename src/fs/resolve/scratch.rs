@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result};
 use crate::fs::ids::{DirId, NodeId, PlainId};
 use crate::fs::resolve::resolved::Resolved;
-use crate::fs::{Fs, State};
+use crate::fs::state::{Fs, State};
 use crate::names::{self, NameClass};
 use crate::session::{Caller, Owner};
 use crate::store::Kind;
@@ -90,7 +90,7 @@ impl Scratch {
 
 /// Is this a name of which each session has its own file?
 pub(in crate::fs) fn is_own_name(state: &State, dir: DirId, name: &OsStr) -> bool {
-    state.is_queue(dir) && names::classify(name) == NameClass::Scratch
+    state.queues.is_queue(dir) && names::classify(name) == NameClass::Scratch
 }
 
 /// Where a scratch file that this caller makes belongs.
@@ -111,11 +111,11 @@ impl Fs {
         if state.scratch.queues.contains_key(&dir) {
             return Ok(());
         }
-        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let path = state.queues.path(dir)?;
         let mut found = Vec::new();
         // An earlier version kept all of them together: those belong to nobody.
-        for area in [Area::Scratch].into_iter().chain(self.local.owned()?) {
-            for (name, meta) in self.local.list(area, &path)? {
+        for area in [Area::Scratch].into_iter().chain(self.ctx.local.owned()?) {
+            for (name, meta) in self.ctx.local.list(area, &path)? {
                 if meta.kind == Kind::File && names::classify(&name) == NameClass::Scratch {
                     found.push((meta.mtime, name, area));
                 }
@@ -138,9 +138,9 @@ impl Fs {
         name: &OsStr,
         caller: Option<&Caller>,
     ) -> Result<Resolved> {
-        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let path = state.queues.path(dir)?;
         if names::classify(name) != NameClass::Scratch {
-            let meta = self.local.stat(Area::Scratch, &path, name)?;
+            let meta = self.ctx.local.stat(Area::Scratch, &path, name)?;
             return match meta.kind {
                 Kind::File => Ok(state.enter_plain(Area::Scratch, dir, name, meta.ino)),
                 _ => Err(Error::NotFound),
@@ -153,7 +153,7 @@ impl Fs {
         let Some(area) = own.or_else(|| areas.last().copied()) else {
             return Err(Error::NotFound);
         };
-        match self.local.stat(area, &path, name) {
+        match self.ctx.local.stat(area, &path, name) {
             Ok(meta) => Ok(state.enter_plain(area, dir, name, meta.ino)),
             Err(error) => {
                 if error.is_absence() {
@@ -231,8 +231,9 @@ impl Fs {
         };
         let mut guard = self.lock();
         let state = &mut *guard;
-        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let path = state.queues.path(dir)?;
         match self
+            .ctx
             .local
             .rename_new((left, &path, name), (own, &path, name))
         {
@@ -267,18 +268,22 @@ impl Fs {
             .collect();
         let mut guard = self.lock();
         let state = &mut *guard;
-        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let path = state.queues.path(dir)?;
         let mut removed = false;
         for area in areas {
-            let Ok(meta) = self.local.stat(area, &path, name) else {
+            let Ok(meta) = self.ctx.local.stat(area, &path, name) else {
                 continue;
             };
-            let age = self.clock.now().duration_since(meta.mtime.max(meta.ctime));
+            let age = self
+                .ctx
+                .clock
+                .now()
+                .duration_since(meta.mtime.max(meta.ctime));
             let idle = age.is_ok_and(|age| age >= IDLE) && !state.has_plain_open(area, meta.ino);
             if !idle && !ended.contains(&area) {
                 continue;
             }
-            self.local.remove(area, &path, name)?;
+            self.ctx.local.remove(area, &path, name)?;
             removed = true;
             state.scratch.remove(area, dir, name);
             if let Some(plain) = state.docs.plain_named(area, dir, name) {
@@ -291,11 +296,11 @@ impl Fs {
 
     /// Removes the scratch files that nobody has touched for the retention time and nobody has open (spec 4.6).
     pub(in crate::fs) fn sweep_scratch(&self) -> Result<()> {
-        let owned = self.local.owned()?;
+        let owned = self.ctx.local.owned()?;
         for area in [Area::Scratch].into_iter().chain(owned) {
-            let mut found = self.local.list_all(area)?;
+            let mut found = self.ctx.local.list_all(area)?;
             // Reading a file does not touch it; writing, renaming or changing it does.
-            let expired = |time| self.retention.expired(time, self.clock.now());
+            let expired = |time| self.ctx.retention.expired(time, self.ctx.clock.now());
             found.retain(|(_, _, meta)| expired(meta.mtime.max(meta.ctime)));
             for (queue, name, meta) in found {
                 let mut state = self.lock();
@@ -303,18 +308,18 @@ impl Fs {
                     continue;
                 }
                 // Another file may have the name by now.
-                match self.local.stat(area, &queue, &name) {
+                match self.ctx.local.stat(area, &queue, &name) {
                     Ok(now) if (now.ino, now.ctime) == (meta.ino, meta.ctime) => {}
                     _ => continue,
                 }
-                self.local.remove(area, &queue, &name)?;
+                self.ctx.local.remove(area, &queue, &name)?;
                 // The queue is known by its path only.
                 state.scratch.forget_all();
             }
             if area != Area::Scratch {
                 // Not while somebody makes a file there.
                 let _state = self.lock();
-                self.local.remove_empty_dirs(area)?;
+                self.ctx.local.remove_empty_dirs(area)?;
             }
         }
         Ok(())

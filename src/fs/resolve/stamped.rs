@@ -8,9 +8,10 @@ use crate::error::{Error, Result};
 use crate::fs::handoff::state::{Content, Doc};
 use crate::fs::ids::{DirId, DocId, NodeId};
 use crate::fs::inode::types::Opened;
+use crate::fs::inode::types::Request;
 use crate::fs::resolve::flags::Flags;
 use crate::fs::session::estale_replay::ReplayTarget;
-use crate::fs::{Fs, Request, State};
+use crate::fs::state::{Fs, State};
 use crate::names::StampedName;
 use crate::programs::Role;
 
@@ -29,7 +30,7 @@ impl Fs {
         let editor = in_place && self.lock().docs.get(id).is_some_and(idle) && {
             let caller = self.caller(request);
             let roles = [Role::Editor, Role::Agent, Role::StreamEditor];
-            roles.iter().any(|role| self.plays(&caller, *role))
+            roles.iter().any(|role| self.ctx.plays(&caller, *role))
         };
         let mut guard = self.lock();
         if flags.write && self.edits_stamped(&mut guard, id, flags, editor)? {

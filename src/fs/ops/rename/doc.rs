@@ -11,7 +11,7 @@ use crate::fs::inode::dirs::Place;
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::resolve::scratch::area_for;
 use crate::fs::session::released_names::Release;
-use crate::fs::{Fs, State};
+use crate::fs::state::{Fs, State};
 use crate::names::{self, NameClass, Slug, StampedName};
 use crate::session::Caller;
 use crate::store::Access;
@@ -29,12 +29,12 @@ impl Fs {
             to, target, caller, ..
         } = renaming;
         self.pin_doc(state, id)?;
-        let new = state.dirs.join(to.dir, to.name).ok_or(Error::NotFound)?;
+        let new = state.queues.join(to.dir, to.name)?;
         let class = names::classify(to.name);
         let text = self.is_ordinary_text(state, to.dir, to.name);
         let edits = self.edits_ordinary(state, *to, *caller);
         let onto_plain = matches!(target, Some(Resolved::Plain(_)));
-        if state.is_queue(to.dir)
+        if state.queues.is_queue(to.dir)
             && !matches!(
                 class,
                 NameClass::Stamped(_) | NameClass::Unstamped | NameClass::Pending
@@ -44,11 +44,13 @@ impl Fs {
             self.keep_moved(state, id)?;
         }
         if text && onto_plain && edits {
-            let path = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
+            let path = state.queues.path(to.dir)?;
             self.keep_ordinary(&path, to.name)?;
         }
         let onto_plain = onto_plain && (edits || !text);
-        if !state.is_queue(to.dir) || onto_plain || self.local.is_ordinary(&new) && (edits || !text)
+        if !state.queues.is_queue(to.dir)
+            || onto_plain
+            || self.ctx.local.is_ordinary(&new) && (edits || !text)
         {
             let area = match target {
                 Some(Resolved::Plain(other)) => {
@@ -177,8 +179,8 @@ impl Fs {
         let doc = state.docs.get(id).ok_or(Error::NotFound)?;
         let (old_dir, old) = (doc.dir, doc.name.clone());
         let new = doc.is_new();
-        let from = state.dirs.path(old_dir).ok_or(Error::NotFound)?;
-        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let from = state.queues.path(old_dir)?;
+        let path = state.queues.path(dir)?;
         let naming = Naming::Exactly(name.clone());
         let mut name = if exactly {
             name.clone()
@@ -189,14 +191,15 @@ impl Fs {
         let file = name.to_os_string();
         if new {
             let drafts = Area::Drafts;
-            self.local
+            self.ctx
+                .local
                 .rename_new((drafts, &from, &old_file), (drafts, &path, &file))?;
         } else {
             let consumes = old.is_pending() && !name.is_pending();
             if consumes && dir == old_dir {
                 // The seven days count from now (spec 3.5).
-                let mtime = self.store.stat(&path, &old.to_os_string())?.mtime;
-                let done = self.consume_as(&path, &old, &name, mtime, self.clock.now())?;
+                let mtime = self.ctx.store.stat(&path, &old.to_os_string())?.mtime;
+                let done = self.consume_as(&path, &old, &name, mtime, self.ctx.clock.now())?;
                 if done != name {
                     log::warn!("{old}: became {done}, because {name} was there already");
                     name = done;
@@ -205,7 +208,7 @@ impl Fs {
                 if consumes {
                     self.seven_days_from_now(&from, &old_file)?;
                 }
-                self.store.rename((&from, &old_file), (&path, &file))?;
+                self.ctx.store.rename((&from, &old_file), (&path, &file))?;
                 if !old.is_pending() && name.is_pending() {
                     self.pending_again(&path, &name);
                 }
@@ -215,10 +218,10 @@ impl Fs {
         if name.is_pending() {
             state.aliases.unconsumed(dir, &file);
         }
-        self.touch(state, old_dir, &old_file);
-        self.touch(state, dir, &file);
+        state.queues.touch(old_dir, &old_file);
+        state.queues.touch(dir, &file);
         self.doc_renamed(state, id, dir, name);
-        state.index.generation += 1;
+        state.queues.generation += 1;
         Ok(())
     }
 
@@ -244,8 +247,8 @@ impl Fs {
         }
         let (from_dir, from_name, ino) = (doc.dir, doc.name.to_os_string(), doc.ino);
         let (to_dir, to_name) = (over.dir, over.name.clone());
-        let from = state.dirs.path(from_dir).ok_or(Error::NotFound)?;
-        let to = state.dirs.path(to_dir).ok_or(Error::NotFound)?;
+        let from = state.queues.path(from_dir)?;
+        let to = state.queues.path(to_dir)?;
         if doc.name.is_pending() && !to_name.is_pending() {
             self.seven_days_from_now(&from, &from_name)?;
         }
@@ -262,8 +265,8 @@ impl Fs {
             doc.ino = ino;
             doc.read_by.clear();
         }
-        self.touch(state, from_dir, &from_name);
-        self.touch(state, to_dir, &to_name.to_os_string());
+        state.queues.touch(from_dir, &from_name);
+        state.queues.touch(to_dir, &to_name.to_os_string());
         self.alias_for(state, renaming.to, renaming.caller, id);
         Ok(())
     }
@@ -280,15 +283,17 @@ impl Fs {
     ) -> Result<()> {
         let doc = state.docs.get(id).ok_or(Error::NotFound)?;
         let (dir, name, new) = (doc.dir, doc.name.clone(), doc.is_new());
-        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-        let to_path = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
+        let path = state.queues.path(dir)?;
+        let to_path = state.queues.path(to.dir)?;
         let old_area = if new { Area::Drafts } else { Area::Backing };
         let file = name.to_os_string();
-        self.local
+        self.ctx
+            .local
             .rename((old_area, &path, &file), (area, &to_path, to.name))?;
         if matches!(doc.content, Content::Editing(_)) {
-            self.local
-                .keep(Area::Edits, &path, &file, self.clock.now())?;
+            self.ctx
+                .local
+                .keep(Area::Edits, &path, &file, self.ctx.clock.now())?;
         }
         state.scratch.add(area, to.dir, to.name);
         drop_own(state, to, caller);
@@ -298,9 +303,9 @@ impl Fs {
                 .add(caller, from.dir, from.name, Release::BackedUp(name));
         }
         self.doc_gone(state, id);
-        self.touch(state, dir, &file);
-        self.touch(state, to.dir, to.name);
-        state.index.generation += 1;
+        state.queues.touch(dir, &file);
+        state.queues.touch(to.dir, to.name);
+        state.queues.generation += 1;
         Ok(())
     }
 
@@ -311,9 +316,9 @@ impl Fs {
         }
         let doc = state.docs.get(id).ok_or(Error::NotFound)?;
         if doc.is_stored() {
-            let path = state.dirs.path(doc.dir).ok_or(Error::NotFound)?;
+            let path = state.queues.path(doc.dir)?;
             let (ino, name) = (doc.ino, doc.name.to_os_string());
-            let file = Arc::new(self.store.open(&path, &name, Access::READ)?);
+            let file = Arc::new(self.ctx.store.open(&path, &name, Access::READ)?);
             state.turns.pin(ino, &file);
         }
         Ok(())

@@ -10,7 +10,7 @@ use crate::fs::ids::{DocId, PlainId};
 use crate::fs::inode::dirs::Place;
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::resolve::scratch::area_for;
-use crate::fs::{Fs, State};
+use crate::fs::state::{Fs, State};
 use crate::names::{self, NameClass, Slug};
 use crate::session::Caller;
 use crate::store::DraftFile;
@@ -33,13 +33,11 @@ impl Fs {
         } = renaming;
         let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
         // A hidden file of a queue is the temporary file of a tool unknown to us: renaming it publishes it, too.
-        let scratch = plain.area.is_scratch() || state.is_queue(from.dir) && is_hidden(from.name);
-        let old = state
-            .dirs
-            .join(from.dir, from.name)
-            .ok_or(Error::NotFound)?;
-        let new = state.dirs.join(to.dir, to.name).ok_or(Error::NotFound)?;
-        let listed = self.local.is_ordinary(&old);
+        let scratch =
+            plain.area.is_scratch() || state.queues.is_queue(from.dir) && is_hidden(from.name);
+        let old = state.queues.join(from.dir, from.name)?;
+        let new = state.queues.join(to.dir, to.name)?;
+        let listed = self.ctx.local.is_ordinary(&old);
         let class = names::classify(to.name);
         let text = self.is_ordinary_text(state, to.dir, to.name);
         let edits = self.edits_ordinary(state, *to, *caller);
@@ -53,7 +51,7 @@ impl Fs {
         }
         let onto_plain = matches!(target, Some(Resolved::Plain(_)));
         if text && onto_plain {
-            let path = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
+            let path = state.queues.path(to.dir)?;
             self.keep_ordinary(&path, to.name)?;
         }
         let backup = matches!(
@@ -66,11 +64,11 @@ impl Fs {
         );
         if listed && backup && self.edits_ordinary(state, *from, *caller) {
             // It will remove that, once it has written the file anew.
-            let path = state.dirs.path(from.dir).ok_or(Error::NotFound)?;
+            let path = state.queues.path(from.dir)?;
             self.keep_ordinary(&path, from.name)?;
         }
-        if !state.is_queue(to.dir)
-            || self.local.is_ordinary(&new)
+        if !state.queues.is_queue(to.dir)
+            || self.ctx.local.is_ordinary(&new)
             || matches!(class, NameClass::Backup | NameClass::Ordinary)
         {
             if listed && class != NameClass::Backup {
@@ -104,7 +102,7 @@ impl Fs {
             self.move_plain(state, id, Area::Backing, *to, onto_plain, *caller)?;
         } else {
             self.publish_plain(state, id, renaming)?;
-            self.ordinary_removed(state, from.dir, from.name);
+            state.queues.ordinary_removed(from.dir, from.name);
         }
         Ok(())
     }
@@ -121,12 +119,13 @@ impl Fs {
         caller: Option<&Caller>,
     ) -> Result<()> {
         let moved = self
+            .ctx
             .local
             .ordinary_made(new)
             .and_then(|()| self.move_plain(state, id, Area::Backing, to, replaces, caller));
         let (gone, noted) = match &moved {
-            Ok(()) => (old, self.local.ordinary_moved(old, new)),
-            Err(_) if !replaces => (new, self.local.ordinary_gone(new)),
+            Ok(()) => (old, self.ctx.local.ordinary_moved(old, new)),
+            Err(_) if !replaces => (new, self.ctx.local.ordinary_gone(new)),
             Err(_) => (new, Ok(())),
         };
         if let Err(error) = noted {
@@ -150,21 +149,21 @@ impl Fs {
     ) -> Result<()> {
         let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
         let (old_area, old_dir, old_name) = (plain.area, plain.dir, plain.name.clone());
-        let old = state.dirs.path(old_dir).ok_or(Error::NotFound)?;
-        let new = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
+        let old = state.queues.path(old_dir)?;
+        let new = state.queues.path(to.dir)?;
         let (from, onto) = ((old_area, &*old, &*old_name), (area, &*new, to.name));
         if replaces {
-            self.local.rename(from, onto)?;
+            self.ctx.local.rename(from, onto)?;
         } else {
             // What is not shown yet, because somebody is writing it below, is not replaced unseen.
-            self.local.rename_new(from, onto)?;
+            self.ctx.local.rename_new(from, onto)?;
         }
         state.scratch.remove(old_area, old_dir, &old_name);
         state.scratch.add(area, to.dir, to.name);
         state.docs.plain_renamed(id, area, to.dir, to.name);
         drop_own(state, to, caller);
-        self.touch(state, old_dir, &old_name);
-        self.touch(state, to.dir, to.name);
+        state.queues.touch(old_dir, &old_name);
+        state.queues.touch(to.dir, to.name);
         Ok(())
     }
 
@@ -175,8 +174,8 @@ impl Fs {
         } = renaming;
         let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
         let (area, from_dir, name, ino) = (plain.area, plain.dir, plain.name.clone(), plain.ino);
-        let from = state.dirs.path(from_dir).ok_or(Error::NotFound)?;
-        let queue = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
+        let from = state.queues.path(from_dir)?;
+        let queue = state.queues.path(to.dir)?;
         if to.name == names::PENDING {
             self.note_pending_written(state, *caller);
         }
@@ -193,7 +192,7 @@ impl Fs {
                 doc.ino = ino;
                 doc.read_by.clear();
             }
-            self.touch(state, to.dir, &stamped.to_os_string());
+            state.queues.touch(to.dir, &stamped.to_os_string());
             doc
         } else {
             let naming = match (names::classify(to.name), caller) {
@@ -202,26 +201,26 @@ impl Fs {
                 (_, None) => Naming::Stamp(Slug::from_written(to.name)),
             };
             let stamped = self.free_name(state, to.dir, &naming)?;
-            let dir = self.local.dir(area, &from)?;
+            let dir = self.ctx.local.dir(area, &from)?;
             let draft = DraftFile {
                 dir: &dir,
                 name: &name,
             };
-            let stamped = self.store.publish(draft, &queue, &stamped)?;
-            self.touch(state, to.dir, &stamped.to_os_string());
-            let now = self.clock.now();
+            let stamped = self.ctx.store.publish(draft, &queue, &stamped)?;
+            state.queues.touch(to.dir, &stamped.to_os_string());
+            let now = self.ctx.clock.now();
             let tid = renaming.request.tid;
             state
                 .docs
                 .insert(to.dir, stamped, Content::Stored, ino, tid, now)
         };
-        self.touch(state, from_dir, &name);
+        state.queues.touch(from_dir, &name);
         self.alias_for(state, *to, *caller, doc);
         state.adopt_handles(id, doc, renaming.request.tid);
         state.scratch.remove(area, from_dir, &name);
         state.docs.plain_gone(id);
         state.nodes.detach_plain(id);
-        state.index.generation += 1;
+        state.queues.generation += 1;
         Ok(())
     }
 

@@ -9,8 +9,9 @@ use super::{Awaited, Scratch, is_own_name, own_area};
 use crate::error::{Error, Result};
 use crate::fs::ids::{DirId, NodeId, PlainId};
 use crate::fs::inode::table::{Node, NodeTarget};
+use crate::fs::inode::types::Request;
 use crate::fs::session::estale_replay::REPLAY_WITHIN;
-use crate::fs::{Fs, Request, State};
+use crate::fs::state::{Fs, State};
 use crate::store::Access;
 use crate::store::dirfd::{self, stat_file};
 use crate::store::local::Area;
@@ -84,8 +85,8 @@ impl Fs {
             return Ok((plain, guard));
         }
         let ino = if state.scratch.areas(dir, &name).contains(&own) {
-            let path = state.dirs.path(dir).ok_or(Error::Stale)?;
-            self.local.stat(own, &path, &name)?.ino
+            let path = state.queues.path(dir)?;
+            self.ctx.local.stat(own, &path, &name)?.ino
         } else {
             self.make_own(state, (area, dir, &name), own, copy)?
         };
@@ -124,16 +125,16 @@ impl Fs {
         own: Area,
         copy: bool,
     ) -> Result<u64> {
-        let path = state.dirs.path(dir).ok_or(Error::Stale)?;
+        let path = state.queues.path(dir)?;
         let old = match copy {
-            true => match self.local.open_file(area, &path, name, Access::READ) {
+            true => match self.ctx.local.open_file(area, &path, name, Access::READ) {
                 Err(Error::NotFound) => return Err(Error::Stale),
                 old => Some(old?),
             },
             false => None,
         };
         // An open does not say the caller's umask.
-        let file = self.local.create(own, &path, name, 0o600)?;
+        let file = self.ctx.local.create(own, &path, name, 0o600)?;
         let copied = old.map_or(Ok(()), |old| dirfd::copy(&old, &file));
         match copied.and_then(|()| stat_file(&file)) {
             Ok(meta) => {
@@ -141,7 +142,7 @@ impl Fs {
                 Ok(meta.ino)
             }
             Err(error) => {
-                let _ = self.local.remove(own, &path, name);
+                let _ = self.ctx.local.remove(own, &path, name);
                 Err(error)
             }
         }

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::clock::SystemClock;
+use crate::fs::ctx::Options;
 use crate::fs::ids::{DirId, NodeId};
+use crate::fs::inode::types::Request;
 use crate::fs::pending::merge_plan::Plans;
-use crate::fs::{Fs, Options, Request, State};
+use crate::fs::state::{Fs, State};
 use crate::store::Kind;
 
 const US: Request = Request { tid: 0, uid: 0 };
@@ -30,12 +32,12 @@ fn remembered(fs: &Fs) -> Vec<String> {
     let mut guard = fs.lock();
     let state = &mut *guard;
     let plan = fs.settled_plan(state, DirId::ROOT).unwrap();
-    let queues = fs.queues_below(state, DirId::ROOT).unwrap();
+    let queues = state.queues.queues_below(DirId::ROOT).unwrap();
     let mut lines = Vec::new();
     for dir in queues {
-        fs.load(state, dir).unwrap();
-        let path = state.dirs.path(dir).unwrap();
-        let names: BTreeMap<_, _> = state.index.names(dir).collect();
+        state.queues.load(dir).unwrap();
+        let path = state.queues.path(dir).unwrap();
+        let names: BTreeMap<_, _> = state.queues.names(dir).collect();
         for (name, it) in names {
             let path = path.join(name);
             // Of a directory nobody asks more than which it is.
@@ -56,8 +58,8 @@ fn found(fs: &Fs) -> Vec<String> {
     {
         let mut guard = fs.lock();
         let state = &mut *guard;
-        for dir in state.index.queues.keys().copied().collect::<Vec<_>>() {
-            state.index.drop_queue(dir);
+        for dir in state.queues.queues_below(DirId::ROOT).unwrap() {
+            state.queues.drop_queue(dir);
         }
         state.plans = Plans::default();
     }
@@ -146,14 +148,14 @@ fn consumed_ones_are_not_looked_at() {
     let looked = |state: &State| {
         names.map(|name| {
             state
-                .index
+                .queues
                 .get(DirId::ROOT, OsStr::new(name))
                 .unwrap()
                 .looked
         })
     };
     assert_eq!(looked(&state), [true, false]);
-    fs.load(&mut state, DirId::ROOT).unwrap();
+    state.queues.load(DirId::ROOT).unwrap();
     assert_eq!(looked(&state), [true, true]);
 }
 

@@ -7,45 +7,45 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rustix::fs::{Access, AtFlags, StatVfsMountFlags};
 
-use crate::error::{Error, Result};
-use crate::fs::Fs;
-use crate::store::local::Area;
+use crate::error::Error;
 
-/// How often it is looked for, at most.
+/// How often the backing directory is looked at, at most.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// What was found when it was last looked for.
-#[derive(Debug, Default)]
-pub(in crate::fs) struct Watcher {
-    /// Where the backing directory was at the beginning, as the kernel says.
+/// Where the backing directory was, and what was wrong with it when that was last looked for.
+#[derive(Debug)]
+pub struct Health {
+    /// Its path at the start, as the kernel says.
     place: Option<PathBuf>,
     last: Mutex<Option<(Instant, Option<String>)>>,
 }
 
-impl Fs {
-    /// Passes an error on to its caller; and where the backing directory is to blame, that is logged, once.
-    pub(in crate::fs) fn noticed<T>(&self, answer: Result<T>) -> Result<T> {
-        if let Err(
-            Error::NotFound
-            | Error::AccessDenied
-            | Error::NotPermitted
-            | Error::Stale
-            | Error::Os(_),
-        ) = answer
-        {
-            self.look_for_trouble();
+/// May an error mean that something is wrong with the backing directory?
+pub fn may_cause(error: Error) -> bool {
+    matches!(
+        error,
+        Error::NotFound | Error::AccessDenied | Error::NotPermitted | Error::Stale | Error::Os(_)
+    )
+}
+
+impl Health {
+    /// `root` is the backing directory.
+    pub fn new(root: impl AsFd) -> Health {
+        Health {
+            place: place(&root),
+            last: Mutex::default(),
         }
-        answer
     }
 
-    pub(in crate::fs) fn look_for_trouble(&self) {
-        let mut last = self.trouble.last.lock();
+    /// Logs what `find` finds, at most once a second, and not twice the same.
+    pub fn look(&self, find: impl FnOnce() -> Option<String>) {
+        let mut last = self.last.lock();
         let before = match &*last {
             Some((at, _)) if at.elapsed() < EVERY => return,
             Some((_, before)) => before.clone(),
             None => None,
         };
-        let now = self.trouble();
+        let now = find();
         if let Some(text) = now.as_ref().filter(|_| now != before) {
             log::error!("{text}");
         }
@@ -53,11 +53,10 @@ impl Fs {
     }
 
     /// What is wrong just now, if anything is.
-    pub(in crate::fs) fn trouble(&self) -> Option<String> {
-        let name = self.options.backing_name.display();
-        let root = self.local.dir(Area::Backing, Path::new("")).ok()?;
-        let place = place(&root);
-        if place.is_some() && place != self.trouble.place {
+    pub fn trouble(&self, root: &impl AsFd, name: &Path) -> Option<String> {
+        let name = name.display();
+        let place = place(root);
+        if place.is_some() && place != self.place {
             let place = place?;
             let cure = "what is acknowledged from now on is where that is; to go on at the old place, put it back there \
                         and mount again";
@@ -73,7 +72,7 @@ impl Fs {
                 ),
             });
         }
-        match rustix::fs::fstatvfs(&root) {
+        match rustix::fs::fstatvfs(root) {
             Err(errno) => {
                 return Some(format!(
                     "{name}: the backing filesystem answers nothing but errors ({errno}); see dmesg, and mount again \
@@ -99,24 +98,14 @@ impl Fs {
             Ok(_) => {}
         }
         let wanted = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
-        let denied = rustix::fs::accessat(&root, ".", wanted, AtFlags::empty()).err()?;
+        let denied = rustix::fs::accessat(root, ".", wanted, AtFlags::empty()).err()?;
         Some(format!(
             "{name}: the backing directory may not be written ({denied}); chmod u+rwx it, nothing else is needed"
         ))
     }
 }
 
-impl Watcher {
-    /// Of the directory behind this descriptor.
-    pub(in crate::fs) fn new(root: impl AsFd) -> Watcher {
-        Watcher {
-            place: place(&root),
-            last: Mutex::default(),
-        }
-    }
-}
-
-/// Where the kernel says that a directory is. The name of the path cannot be asked: it may lead through the mount, back to us.
+/// A directory's path, as the kernel says. The path that the user gave cannot be looked up: it may lead back into the mount.
 fn place(dir: &impl AsFd) -> Option<PathBuf> {
     let link = format!("/proc/self/fd/{}", dir.as_fd().as_raw_fd());
     std::fs::read_link(link).ok()

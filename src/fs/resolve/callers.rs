@@ -16,87 +16,14 @@
 //! The last two cannot be had for less. A shell opens `pending.md` for `cat <&3` as it does for `grep x <&3`, with the same
 //! requests from the same thread; what runs there by then is told by `/proc` alone.
 
-use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
-use std::time::{Duration, Instant};
+use std::ffi::OsStr;
 
+use crate::fs::handoff::state::Doc;
 use crate::fs::ids::{DirId, NodeId};
-use crate::fs::{Fs, Request, State};
+use crate::fs::inode::types::Request;
+use crate::fs::state::{Fs, State};
+use crate::programs::Role;
 use crate::session::Caller;
-
-/// How long a look-up is remembered. What it is for follows at once.
-const FOLLOWS: Duration = Duration::from_secs(1);
-
-/// How many look-ups are remembered before old ones are dropped.
-const MANY: usize = 64;
-
-/// What each thread looked up last, and who it was.
-///
-/// Names are looked up with TTL 0, so every system call does that anew; its OPEN, CREATE, RENAME or UNLINK follows at once,
-/// on the same thread, and need not ask again.
-#[derive(Default)]
-pub(in crate::fs) struct LookedUp {
-    by_thread: HashMap<u32, Looked>,
-}
-
-struct Looked {
-    dir: DirId,
-    name: OsString,
-    /// Where it mattered who it was.
-    caller: Option<Caller>,
-    /// There was nothing of that name.
-    absent: bool,
-    at: Instant,
-}
-
-impl LookedUp {
-    /// The thread has looked this name up; the caller is `None` if it does not matter who it is, and `absent` tells that
-    /// there is nothing.
-    pub(in crate::fs) fn note(
-        &mut self,
-        tid: u32,
-        dir: DirId,
-        name: &OsStr,
-        caller: Option<&Caller>,
-        absent: bool,
-    ) {
-        // Thread 0 is everybody outside our PID namespace.
-        if tid == 0 || (caller.is_none() && !absent) {
-            self.by_thread.remove(&tid);
-            return;
-        }
-        if self.by_thread.len() >= MANY {
-            self.by_thread
-                .retain(|_, looked| looked.at.elapsed() < FOLLOWS);
-        }
-        let looked = Looked {
-            dir,
-            name: name.to_owned(),
-            caller: caller.cloned(),
-            absent,
-            at: Instant::now(),
-        };
-        self.by_thread.insert(tid, looked);
-    }
-
-    /// Who the thread is, if this is what it looked up last.
-    fn take(&mut self, tid: u32, dir: DirId, name: &OsStr) -> Option<Caller> {
-        self.last(tid, dir, name)?.caller.take()
-    }
-
-    /// Has the thread just found that there is no such name? The kernel holds the directory's lock from then until it has
-    /// made the name, so that no name comes in between through the mount.
-    pub(in crate::fs) fn is_absent(&mut self, tid: u32, dir: DirId, name: &OsStr) -> bool {
-        let last = self.last(tid, dir, name);
-        last.is_some_and(|looked| std::mem::take(&mut looked.absent))
-    }
-
-    fn last(&mut self, tid: u32, dir: DirId, name: &OsStr) -> Option<&mut Looked> {
-        let looked = self.by_thread.get_mut(&tid)?;
-        let same = looked.dir == dir && looked.name == name && looked.at.elapsed() < FOLLOWS;
-        same.then_some(looked)
-    }
-}
 
 impl Fs {
     /// The session of a request. Reads `/proc`: never called with the state locked.
@@ -146,5 +73,16 @@ impl Fs {
                     || state.scratch.are_many(dir, name)
             })
         })
+    }
+
+    /// May this caller edit a handoff in place of writing a new one (spec 4.4)?
+    pub(in crate::fs) fn edits(&self, caller: &Caller, doc: &Doc) -> bool {
+        let Some(process) = caller.process else {
+            return false;
+        };
+        let has_read = || doc.read_by.contains(&process);
+        self.ctx.plays(caller, Role::Editor)
+            || ((self.ctx.plays(caller, Role::Agent) || self.ctx.plays(caller, Role::StreamEditor))
+                && has_read())
     }
 }

@@ -1,0 +1,143 @@
+//! The filesystem's logic, and everything of it that is not on disk.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use serde::Serialize;
+
+use crate::clock::Clock;
+use crate::fs::ctx::{Ctx, Options};
+use crate::fs::handoff::table::Docs;
+use crate::fs::ids::DirId;
+use crate::fs::inode::dentry_cache::Kernel;
+use crate::fs::inode::handles::Handles;
+use crate::fs::inode::table::Nodes;
+use crate::fs::pending::merge_plan::Plans;
+use crate::fs::pending::readers::Turns;
+use crate::fs::pending::single_file::SingleFile;
+use crate::fs::queue::cache::Queues;
+use crate::fs::resolve::scratch::Scratch;
+use crate::fs::session::aliases::Aliases;
+use crate::fs::session::estale_replay::EstaleReplays;
+use crate::fs::session::looked_up::LookedUp;
+use crate::fs::session::released_names::ReleasedNames;
+use crate::session::{Proc, Process, Resolver, SystemProc};
+use crate::store::Store;
+use crate::store::dir::DirStore;
+use crate::store::dirfd::Beneath;
+use crate::store::open_error::OpenError;
+
+/// Which supervisor mounts again when this daemon dies (spec 8.3).
+#[derive(Clone, Debug, Serialize)]
+pub struct Supervision {
+    /// Of the supervisor.
+    pub pid: u32,
+    /// How many daemons of this mount have died so far.
+    pub restarts: u64,
+    /// How the last of them died.
+    pub last_death: Option<String>,
+}
+
+/// The filesystem's logic.
+pub struct Fs {
+    pub(in crate::fs) ctx: Arc<Ctx>,
+    pub(in crate::fs) resolver: Resolver,
+    pub(in crate::fs) started: SystemTime,
+    state: Mutex<State>,
+    /// For `status`. Locked after the state, and nothing after it.
+    pub(in crate::fs) supervision: Mutex<Option<Supervision>>,
+    /// Notified when a reader's turn ends or a writer has closed: what a waiting open waits for.
+    pub(in crate::fs) changed: Condvar,
+}
+
+/// Everything that is not on disk; see each type.
+pub(in crate::fs) struct State {
+    pub queues: Queues,
+    pub nodes: Nodes,
+    pub handles: Handles,
+    pub docs: Docs,
+    pub aliases: Aliases,
+    pub scratch: Scratch,
+    pub plans: Plans,
+    pub turns: Turns,
+    pub single_file: SingleFile,
+    pub replays: EstaleReplays,
+    pub released: ReleasedNames,
+    pub looked_up: LookedUp,
+    /// Stream editors that have lately opened an ordinary text file for reading (spec 3.6, 4.4).
+    pub ordinary_readers: VecDeque<(Process, DirId, OsString)>,
+    /// When a draft was last left unpublished because publishing it failed.
+    pub left: Option<Instant>,
+}
+
+impl Fs {
+    /// Opens the backing directory: takes its lock, notes what the first mount finds, recovers drafts (spec 3.6, 3.8).
+    ///
+    /// `backing` must have been opened before anything was mounted over the directory.
+    pub fn open(
+        backing: OwnedFd,
+        options: Options,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Fs>, OpenError> {
+        let root = Arc::new(Beneath::new(backing));
+        let store = Box::new(DirStore::new(root.clone()));
+        Fs::with(root, store, options, clock, Box::<SystemProc>::default())
+    }
+
+    /// As [`Fs::open`], with a store and a view of `/proc` of the caller's choice.
+    pub fn with(
+        root: Arc<Beneath>,
+        store: Box<dyn Store>,
+        options: Options,
+        clock: Arc<dyn Clock>,
+        proc: Box<dyn Proc>,
+    ) -> Result<Arc<Fs>, OpenError> {
+        let ctx = Arc::new(Ctx::open(root, store, options, clock)?);
+        let nodes = Nodes::default();
+        let state = State {
+            queues: Queues::new(ctx.clone(), nodes.dentries.clone()),
+            nodes,
+            handles: Handles::default(),
+            docs: Docs::default(),
+            aliases: Aliases::default(),
+            scratch: Scratch::default(),
+            plans: Plans::default(),
+            turns: Turns::default(),
+            single_file: SingleFile::default(),
+            replays: EstaleReplays::default(),
+            released: ReleasedNames::default(),
+            looked_up: LookedUp::default(),
+            ordinary_readers: VecDeque::default(),
+            left: None,
+        };
+        let fs = Fs {
+            resolver: Resolver::new(proc, ctx.programs.clone()),
+            started: ctx.clock.now(),
+            state: Mutex::new(state),
+            supervision: Mutex::default(),
+            changed: Condvar::new(),
+            ctx,
+        };
+        fs.recover()?;
+        fs.lock().queues.watch_all()?;
+        Ok(Arc::new(fs))
+    }
+
+    /// The options it was opened with.
+    pub fn options(&self) -> &Options {
+        &self.ctx.options
+    }
+
+    /// From now on the kernel may be handed names to use unasked; with `None` no more.
+    pub fn connect(&self, kernel: Option<Box<dyn Kernel>>) {
+        self.lock().nodes.dentries.lock().connect(kernel);
+    }
+
+    pub(in crate::fs) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+}
