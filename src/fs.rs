@@ -85,6 +85,7 @@ mod queue {
     pub mod dir_kind;
     pub mod entry;
     pub mod free_name;
+    pub mod list;
     pub mod merge_entry;
     pub mod names;
     pub mod retry;

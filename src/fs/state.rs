@@ -16,6 +16,7 @@ use crate::fs::ids::DirId;
 use crate::fs::inode::dentry_cache::Kernel;
 use crate::fs::inode::handles::Handles;
 use crate::fs::inode::table::Nodes;
+use crate::fs::inode::types::Request;
 use crate::fs::pending::merge_plan::Plans;
 use crate::fs::pending::readers::Turns;
 use crate::fs::pending::single_file::SingleFile;
@@ -25,7 +26,7 @@ use crate::fs::session::aliases::Aliases;
 use crate::fs::session::estale_replay::EstaleReplays;
 use crate::fs::session::looked_up::LookedUp;
 use crate::fs::session::released_names::ReleasedNames;
-use crate::session::{Proc, Process, Resolver, SystemProc};
+use crate::session::{Caller, Proc, Process, Resolver, SystemProc};
 use crate::store::Store;
 use crate::store::dir::DirStore;
 use crate::store::dirfd::Beneath;
@@ -135,6 +136,11 @@ impl Fs {
     /// From now on the kernel may be handed names to use unasked; with `None` no more.
     pub fn connect(&self, kernel: Option<Box<dyn Kernel>>) {
         self.lock().nodes.dentries.lock().connect(kernel);
+    }
+
+    /// The process that sends a request, and its session. Reads `/proc`: never called with the state locked.
+    pub(in crate::fs) fn caller(&self, request: Request) -> Caller {
+        self.resolver.caller(request.tid, request.uid)
     }
 
     pub(in crate::fs) fn lock(&self) -> MutexGuard<'_, State> {

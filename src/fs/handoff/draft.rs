@@ -331,7 +331,7 @@ impl Fs {
         self.ctx
             .local
             .rename_new((Area::Replaced, &path, kept), (Area::Backing, &path, name))?;
-        state.queues.touch(dir, name);
+        state.queues.changed(dir, name);
         Ok(())
     }
 
@@ -361,8 +361,8 @@ impl Fs {
         if let Ok(path) = state.queues.path(dir) {
             self.pending_again(&path, &pending);
         }
-        state.queues.touch(dir, &done.to_os_string());
-        state.queues.touch(dir, &pending.to_os_string());
+        state.queues.changed(dir, &done.to_os_string());
+        state.queues.changed(dir, &pending.to_os_string());
         state.aliases.unconsumed(dir, &pending.to_os_string());
         self.doc_renamed(state, id, dir, pending);
         Ok(())

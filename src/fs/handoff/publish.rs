@@ -89,8 +89,8 @@ impl Fs {
             let partial = state
                 .queues
                 .move_free(dir, &name.to_os_string(), &partial)?;
-            state.queues.touch(dir, &name.to_os_string());
-            state.queues.touch(dir, &partial.to_os_string());
+            state.queues.changed(dir, &name.to_os_string());
+            state.queues.changed(dir, &partial.to_os_string());
             state.docs.rename(id, dir, partial);
         }
         Ok(())
@@ -151,7 +151,7 @@ impl Fs {
             return;
         };
         let (dir, last, name) = (doc.dir, doc.last.take(), name.to_os_string());
-        state.queues.touch(dir, &name);
+        state.queues.changed(dir, &name);
         if let Some((end, newline)) = last
             && state
                 .queues
@@ -216,7 +216,7 @@ impl Fs {
             // The old content stays; what was written of the new one is another handoff.
             let partial = reserved.pending().with_slug(reserved.slug().partial());
             let partial = self.move_draft((Area::Edits, path), &reserved, ino, &partial)?;
-            state.queues.touch(dir, &partial.to_os_string());
+            state.queues.changed(dir, &partial.to_os_string());
             reserved
         } else if stored && (of_consumed || reserved.is_pending()) {
             self.replace(
@@ -352,7 +352,7 @@ impl Fs {
             Content::Stored | Content::Gone if state.queues.is_watched(dir) => {
                 state.queues.written_by_us(dir, &name);
             }
-            Content::Stored | Content::Gone => state.queues.touch(dir, &name.to_os_string()),
+            Content::Stored | Content::Gone => state.queues.changed(dir, &name.to_os_string()),
         }
     }
 
@@ -390,7 +390,7 @@ impl Fs {
         };
         if let Ok(file) = self.ctx.store.open(&path, name, Access::READ) {
             let _ = dirfd::set_times(&file, atime, mtime);
-            state.queues.touch(dir, name);
+            state.queues.changed(dir, name);
         }
     }
 }

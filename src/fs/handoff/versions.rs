@@ -207,7 +207,7 @@ impl Fs {
         if let Some(doc) = state.docs.get_mut(id) {
             doc.ino = ino;
         }
-        state.queues.touch(dir, &name);
+        state.queues.changed(dir, &name);
         Ok(true)
     }
 

@@ -9,7 +9,7 @@ use crate::fs::ids::DirId;
 
 /// What a directory is to us.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::fs) enum DirKind {
+pub enum DirKind {
     /// The root, and every directory that [`crate::fs::Fs::kind_of_dir`] does not find ordinary.
     Queue,
     /// An ordinary directory, and everything below one: passed through as it is (spec 3.6).
@@ -18,9 +18,9 @@ pub(in crate::fs) enum DirKind {
 
 /// A name in a directory.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::fs) struct Place<'a> {
-    pub(in crate::fs) dir: DirId,
-    pub(in crate::fs) name: &'a OsStr,
+pub struct Place<'a> {
+    pub dir: DirId,
+    pub name: &'a OsStr,
 }
 
 #[derive(Debug)]
@@ -33,7 +33,7 @@ struct DirEntry {
 
 /// INVARIANT: `children[(d.parent, d.name)] == d` for every directory but the root and those that are gone.
 #[derive(Debug, Default)]
-pub(in crate::fs) struct Dirs {
+pub struct Dirs {
     entries: HashMap<DirId, DirEntry>,
     children: HashMap<(DirId, OsString), DirId>,
     last: u32,
@@ -41,18 +41,18 @@ pub(in crate::fs) struct Dirs {
 
 impl Dirs {
     /// How many are known.
-    pub(in crate::fs) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    pub(in crate::fs) fn kind(&self, dir: DirId) -> DirKind {
+    pub fn kind(&self, dir: DirId) -> DirKind {
         self.entries
             .get(&dir)
             .map_or(DirKind::Queue, |entry| entry.kind)
     }
 
     /// The path from the root, which has the empty one. A directory that was removed has none.
-    pub(in crate::fs) fn path(&self, dir: DirId) -> Result<PathBuf> {
+    pub fn path(&self, dir: DirId) -> Result<PathBuf> {
         let mut names = Vec::new();
         let mut at = dir;
         while at != DirId::ROOT {
@@ -64,18 +64,18 @@ impl Dirs {
     }
 
     /// Its name in its parent; `None` for the root, and for a directory that is gone.
-    pub(in crate::fs) fn name(&self, dir: DirId) -> Option<&OsStr> {
+    pub fn name(&self, dir: DirId) -> Option<&OsStr> {
         self.entries.get(&dir).map(|entry| entry.name.as_os_str())
     }
 
-    pub(in crate::fs) fn parent(&self, dir: DirId) -> DirId {
+    pub fn parent(&self, dir: DirId) -> DirId {
         self.entries
             .get(&dir)
             .map_or(DirId::ROOT, |entry| entry.parent)
     }
 
     /// The directory of this name, if it is known, and not replaced from outside by another one.
-    pub(in crate::fs) fn known(&self, parent: DirId, name: &OsStr, ino: u64) -> Option<DirId> {
+    pub fn known(&self, parent: DirId, name: &OsStr, ino: u64) -> Option<DirId> {
         let dir = self.children.get(&(parent, name.to_owned()))?;
         let same = self.entries.get(dir).is_some_and(|entry| entry.ino == ino);
         same.then_some(*dir)
@@ -83,13 +83,7 @@ impl Dirs {
 
     /// The directory of this name whose inode number is `ino`. A directory that was replaced from outside is
     /// another one.
-    pub(in crate::fs) fn enter(
-        &mut self,
-        parent: DirId,
-        name: &OsStr,
-        ino: u64,
-        kind: DirKind,
-    ) -> DirId {
+    pub fn enter(&mut self, parent: DirId, name: &OsStr, ino: u64, kind: DirKind) -> DirId {
         if let Some(dir) = self.known(parent, name, ino) {
             return dir;
         }
@@ -109,7 +103,7 @@ impl Dirs {
         dir
     }
 
-    pub(in crate::fs) fn renamed(&mut self, dir: DirId, parent: DirId, name: &OsStr) {
+    pub fn renamed(&mut self, dir: DirId, parent: DirId, name: &OsStr) {
         let Some(entry) = self.entries.get_mut(&dir) else {
             return;
         };
@@ -125,13 +119,13 @@ impl Dirs {
     }
 
     /// True when that changed it.
-    pub(in crate::fs) fn set_kind(&mut self, dir: DirId, kind: DirKind) -> bool {
+    pub fn set_kind(&mut self, dir: DirId, kind: DirKind) -> bool {
         let entry = self.entries.get_mut(&dir);
         entry.is_some_and(|entry| std::mem::replace(&mut entry.kind, kind) != kind)
     }
 
     /// This directory and all that are known below it, each after the one that holds it.
-    pub(in crate::fs) fn below(&self, top: DirId) -> Vec<DirId> {
+    pub fn below(&self, top: DirId) -> Vec<DirId> {
         let within = self.entries.keys().copied();
         let mut below: Vec<(usize, DirId)> = within
             .filter(|dir| self.is_within(*dir, top))
@@ -146,7 +140,7 @@ impl Dirs {
         std::iter::successors(self.entries.get(&dir), above).count()
     }
 
-    pub(in crate::fs) fn removed(&mut self, dir: DirId) {
+    pub fn removed(&mut self, dir: DirId) {
         if let Some(entry) = self.entries.remove(&dir) {
             let key = (entry.parent, entry.name);
             if self.children.get(&key) == Some(&dir) {
@@ -156,7 +150,7 @@ impl Dirs {
     }
 
     /// Is `dir` the same as `above`, or below it?
-    pub(in crate::fs) fn is_within(&self, dir: DirId, above: DirId) -> bool {
+    pub fn is_within(&self, dir: DirId, above: DirId) -> bool {
         let mut at = dir;
         loop {
             if at == above {

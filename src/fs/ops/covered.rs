@@ -110,7 +110,7 @@ impl Fs {
         if self.ctx.options.sync {
             self.ctx.store.sync(queue)?;
         }
-        self.lock().queues.touch(dir, &moved.to_os_string());
+        self.lock().queues.changed(dir, &moved.to_os_string());
         log::info!("moved {} to {moved}", self.shown(&queue.join(name)));
         Ok(true)
     }
@@ -162,7 +162,7 @@ impl Fs {
                 Err(Error::NotFound) => {
                     let above = state.queues.path(dir)?;
                     self.ctx.local.make_queue(&above, name, mode)?;
-                    state.queues.touch(dir, name);
+                    state.queues.changed(dir, name);
                     self.resolve(state, dir, name, None)?
                 }
                 found => found?,

@@ -162,7 +162,7 @@ impl Fs {
                 }
             };
             if area == Area::Backing {
-                state.queues.touch(dir, name);
+                state.queues.changed(dir, name);
             }
             state.scratch.add(area, dir, name);
             let plain = state.docs.enter_plain(area, dir, name, ino);
@@ -367,7 +367,7 @@ impl Fs {
                 if flags.truncate {
                     // What it held was kept before.
                     file.set_len(0)?;
-                    state.queues.touch(dir, &name);
+                    state.queues.changed(dir, &name);
                     rewrite = true;
                 }
                 Arc::new(file)

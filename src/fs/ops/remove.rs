@@ -10,7 +10,7 @@ use crate::fs::inode::dirs::Place;
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Entry;
 use crate::fs::inode::types::Request;
-use crate::fs::queue::sync::is_nothing;
+use crate::fs::queue::entry::is_empty_pending_md;
 use crate::fs::resolve::name::check_name;
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::resolve::scratch::{area_for, is_own_name};
@@ -71,7 +71,7 @@ impl Fs {
                 state.scratch.remove(area, dir, name);
                 state.docs.plain_gone(id);
                 state.nodes.detach_plain(id);
-                state.queues.touch(dir, name);
+                state.queues.changed(dir, name);
                 Ok(())
             }
             Resolved::Doc { doc, own: false } => self.delete(state, doc),
@@ -117,7 +117,7 @@ impl Fs {
             Content::Gone => return Err(Error::NotFound),
         }
         self.doc_gone(state, id);
-        state.queues.touch(dir, &name);
+        state.queues.changed(dir, &name);
         state.queues.generation += 1;
         Ok(())
     }
@@ -148,8 +148,8 @@ impl Fs {
                 let done = self.stays_as(state, dir, &name);
                 let done =
                     self.consume_as(&path, &name, &done, meta.mtime, self.ctx.clock.now())?;
-                state.queues.touch(dir, &file_name);
-                state.queues.touch(dir, &done.to_os_string());
+                state.queues.changed(dir, &file_name);
+                state.queues.changed(dir, &done.to_os_string());
                 self.doc_renamed(state, id, dir, done);
                 if let Some(doc) = state.docs.get_mut(id) {
                     doc.written = Some(meta.mtime);
@@ -193,7 +193,7 @@ impl Fs {
         let path = state.queues.path(dir)?;
         self.ctx
             .noticed(self.ctx.local.make_queue(&path, name, mode))?;
-        state.queues.touch(dir, name);
+        state.queues.changed(dir, name);
         let object = self.resolve(state, dir, name, caller.as_ref())?;
         self.enter(state, dir, name, &object)
     }
@@ -248,7 +248,7 @@ impl Fs {
                 .map(|(name, known)| (name.to_owned(), *known))
                 .collect();
             for (name, known) in &hidden {
-                let may_go = is_nothing(name, known)
+                let may_go = is_empty_pending_md(name, known)
                     || StampedName::parse(name).is_some_and(|stamped| {
                         let found = self.ctx.store.stat(&path, name);
                         found.is_ok_and(|meta| self.may_delete(state, dir, &path, &stamped, &meta))
@@ -267,7 +267,7 @@ impl Fs {
         state.queues.drop_queue(dir);
         state.scratch.forget(dir);
         state.queues.dirs.removed(dir);
-        state.queues.touch(parent, name);
+        state.queues.changed(parent, name);
         state.queues.generation += 1;
         Ok(())
     }
@@ -328,7 +328,7 @@ impl Fs {
                     }
                     NameClass::Ordinary | NameClass::Hidden => {
                         self.ctx.local.link(from, (Area::Backing, &path, name))?;
-                        state.queues.touch(dir, name);
+                        state.queues.changed(dir, name);
                         self.resolve(state, dir, name, Some(&caller))?
                     }
                     NameClass::Peek | NameClass::Status | NameClass::Private => {
@@ -354,7 +354,7 @@ impl Fs {
                                 return Err(error);
                             }
                         };
-                        state.queues.touch(dir, &stamped.to_os_string());
+                        state.queues.changed(dir, &stamped.to_os_string());
                         let own = stamped.to_os_string() != name;
                         let (tid, now) = (request.tid, self.ctx.clock.now());
                         let doc = state

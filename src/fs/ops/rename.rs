@@ -227,8 +227,8 @@ impl Fs {
             .local
             .rename_queue((&old, from.name), (&new, to.name), false)?;
         state.queues.dir_renamed(dir, to.dir, to.name);
-        state.queues.touch(from.dir, from.name);
-        state.queues.touch(to.dir, to.name);
+        state.queues.changed(from.dir, from.name);
+        state.queues.changed(to.dir, to.name);
         state.queues.generation += 1;
         Ok(())
     }

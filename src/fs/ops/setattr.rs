@@ -150,7 +150,7 @@ impl Fs {
                 doc.times = Some((set.atime, set.mtime));
             }
             let (dir, name) = (doc.dir, doc.name.to_os_string());
-            state.queues.touch(dir, &name);
+            state.queues.changed(dir, &name);
         }
         Ok(())
     }

@@ -101,7 +101,7 @@ impl Fs {
                 path.join(name).display()
             ),
         }
-        state.queues.touch(dir, name);
+        state.queues.changed(dir, name);
     }
 
     /// May handoff-fs delete this file of its own accord? A consumed handoff past its time (spec 7.1) or one without a byte

@@ -325,7 +325,7 @@ impl Fs {
             Consumed::Changed => {
                 // Since it was read: delivered again (spec 6.4). Who changes a file that has another name elsewhere
                 // changes it under that name, and the store does not tell.
-                state.queues.touch(dir, file_name);
+                state.queues.changed(dir, file_name);
                 return None;
             }
             Consumed::Failed(error) => {
@@ -344,8 +344,8 @@ impl Fs {
         }
         state.queues.name_changed();
         if !state.queues.moved(dir, file_name, &new_name, &known) {
-            state.queues.touch(dir, file_name);
-            state.queues.touch(dir, &new_name);
+            state.queues.changed(dir, file_name);
+            state.queues.changed(dir, &new_name);
         }
         if let Some(id) = read.doc {
             self.doc_renamed(state, id, dir, done.clone());

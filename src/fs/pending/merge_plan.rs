@@ -131,7 +131,7 @@ impl Fs {
             .collect();
         let wanted = |state: &State, wants: fn(&CacheEntry) -> bool| -> Vec<Arc<OsStr>> {
             let pending = state.queues.pending(dir);
-            let pending = pending.filter(|(_, it)| !it.is_left_out() && wants(&it.known));
+            let pending = pending.filter(|(_, it)| !it.is_empty() && wants(&it.known));
             let names = pending.map(|(name, _)| name);
             let names = names.filter(|name| !left_out.contains::<OsStr>(name));
             names.cloned().collect()
@@ -143,10 +143,10 @@ impl Fs {
         let unread = self.ctx.noticed(looked_at)?;
         let mut missing = Vec::new();
         for (name, pending) in state.queues.pending(dir) {
-            if pending.is_left_out() || left_out.contains::<OsStr>(name) {
+            if pending.is_empty() || left_out.contains::<OsStr>(name) {
                 continue;
             }
-            match pending.item(top) {
+            match pending.entry(top) {
                 Some(item) => items.push(item.clone()),
                 None => missing.push((name.clone(), pending.known)),
             }
@@ -182,7 +182,7 @@ impl Fs {
                 self.ctx.zone.at(known.mtime),
             ));
             if settled && known.newline.is_some() {
-                state.queues.keep_item(top, &name, &item);
+                state.queues.keep_entry(top, &name, &item);
             }
             items.push(item);
         }

@@ -13,7 +13,6 @@ use crate::fs::ids::DirId;
 use crate::fs::inode::dentry_cache::DentryCache;
 use crate::fs::inode::dirs::{DirKind, Dirs};
 use crate::fs::queue::entry::{CacheEntry, known, same};
-use crate::fs::queue::free_name::Suffixes;
 use crate::fs::queue::merge_entry::MergeEntry;
 use crate::fs::queue::names::{Pending, Queue};
 use crate::fs::queue::retry::{Ours, Retries, Seen};
@@ -30,7 +29,8 @@ pub struct Queues {
     pub(super) by_watch: HashMap<Watch, DirId>,
     /// Changed names that could not be looked at, or strays that are not adopted yet: tried again before the next use.
     pub(super) retries: Retries,
-    pub(super) suffixes: Suffixes,
+    /// The last suffix that a name got, where several files wanted the name (spec 3.3).
+    pub(super) suffixes: HashMap<(DirId, StampedName), u32>,
     /// Incremented at every change; the key of every cached result.
     pub generation: u64,
 }
@@ -45,7 +45,7 @@ impl Queues {
             cached: HashMap::new(),
             by_watch: HashMap::new(),
             retries: Retries::new(),
-            suffixes: Suffixes::new(),
+            suffixes: HashMap::new(),
             generation: 0,
         }
     }
@@ -71,7 +71,7 @@ impl Queues {
     }
 
     /// The names of a loaded queue: first what is not pending, then what is, each in order.
-    pub(in crate::fs) fn names(&self, dir: DirId) -> impl Iterator<Item = (&OsStr, &CacheEntry)> {
+    pub fn names(&self, dir: DirId) -> impl Iterator<Item = (&OsStr, &CacheEntry)> {
         self.cached.get(&dir).into_iter().flat_map(Queue::iter)
     }
 
@@ -81,42 +81,39 @@ impl Queues {
     }
 
     /// What is pending in a loaded queue, in order.
-    pub(in crate::fs) fn pending(
-        &self,
-        dir: DirId,
-    ) -> impl Iterator<Item = (&Arc<OsStr>, &Pending)> {
+    pub fn pending(&self, dir: DirId) -> impl Iterator<Item = (&Arc<OsStr>, &Pending)> {
         self.cached.get(&dir).into_iter().flat_map(Queue::pending)
     }
 
     /// Is it known that there is no such name?
-    pub(in crate::fs) fn lacks(&self, dir: DirId, name: &StampedName) -> bool {
+    pub fn lacks(&self, dir: DirId, name: &StampedName) -> bool {
         let queue = self.cached.get(&dir);
         queue.is_some_and(|queue| queue.get(&name.to_os_string()).is_none())
     }
 
     /// The same, of a queue that is kept in step by itself: what is about to happen anyway may go by it, where something
     /// else decides.
-    pub(in crate::fs) fn seems_to_lack(&self, dir: DirId, name: &StampedName) -> bool {
+    pub fn seems_to_lack(&self, dir: DirId, name: &StampedName) -> bool {
         self.is_watched(dir) && self.lacks(dir, name)
     }
 
     /// Is this queue kept in step by what the store tells?
-    pub(in crate::fs) fn is_watched(&self, dir: DirId) -> bool {
+    pub fn is_watched(&self, dir: DirId) -> bool {
         let queue = self.cached.get(&dir);
         queue.is_some_and(|queue| queue.watch.is_some())
     }
 
     /// How many names there are.
-    pub(in crate::fs) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.cached.values().map(Queue::len).sum()
     }
 
-    pub(in crate::fs) fn get(&self, dir: DirId, name: &OsStr) -> Option<&CacheEntry> {
+    pub fn get(&self, dir: DirId, name: &OsStr) -> Option<&CacheEntry> {
         self.cached.get(&dir)?.get(name)
     }
 
     /// A name of a loaded queue, as it is kept here.
-    pub(in crate::fs) fn key(&self, dir: DirId, name: &OsStr) -> Option<Arc<OsStr>> {
+    pub fn key(&self, dir: DirId, name: &OsStr) -> Option<Arc<OsStr>> {
         self.cached.get(&dir)?.key(name).cloned()
     }
 
@@ -124,49 +121,49 @@ impl Queues {
         self.cached.get_mut(&dir)?.get_mut(name)
     }
 
-    pub(in crate::fs) fn note_newline(&mut self, dir: DirId, name: &OsStr, newline: bool) {
+    pub fn note_newline(&mut self, dir: DirId, name: &OsStr, newline: bool) {
         if let Some(known) = self.get_mut(dir, name) {
             known.newline = Some(newline);
         }
     }
 
     /// Its last byte may be about to change, and its times need not tell: on many kernels they move in ticks.
-    pub(in crate::fs) fn forget_newline(&mut self, dir: DirId, name: &StampedName) {
+    pub fn forget_newline(&mut self, dir: DirId, name: &StampedName) {
         if let Some(known) = self.get_mut(dir, &name.to_os_string()) {
             known.newline = None;
         }
     }
 
     /// The last writer on the mount has closed this file.
-    pub(in crate::fs) fn written_by_us(&mut self, dir: DirId, name: &StampedName) {
+    pub fn written_by_us(&mut self, dir: DirId, name: &StampedName) {
         if let Some(known) = self.get_mut(dir, &name.to_os_string()) {
             known.ours = true;
         }
     }
 
     /// See [`Queue::seen_from`].
-    pub(in crate::fs) fn seen_from(&mut self, top: DirId, dir: DirId, prefix: &Path) {
+    pub fn seen_from(&mut self, top: DirId, dir: DirId, prefix: &Path) {
         if let Some(queue) = self.cached.get_mut(&dir) {
             queue.seen_from(top, prefix);
         }
     }
 
     /// Keeps what the merge of `top` shows of a name.
-    pub(in crate::fs) fn keep_item(&mut self, top: DirId, name: &OsStr, item: &Arc<MergeEntry>) {
-        if let Some(queue) = self.cached.get_mut(&item.dir) {
-            queue.keep_item(top, name, item);
+    pub fn keep_entry(&mut self, top: DirId, name: &OsStr, entry: &Arc<MergeEntry>) {
+        if let Some(queue) = self.cached.get_mut(&entry.dir) {
+            queue.keep_entry(top, name, entry);
         }
     }
 
     /// See [`Queue::taken`].
-    pub(in crate::fs) fn taken(&mut self, dir: DirId, name: &StampedName) {
+    pub fn taken(&mut self, dir: DirId, name: &StampedName) {
         if let Some(queue) = self.cached.get_mut(&dir) {
             queue.taken(name);
         }
     }
 
     /// See [`Queue::after`].
-    pub(in crate::fs) fn after(
+    pub fn after(
         &self,
         dir: DirId,
         last: Option<&OsStr>,
@@ -177,7 +174,7 @@ impl Queues {
     }
 
     /// Drops what is known of a queue: it is listed at its next use.
-    pub(in crate::fs) fn drop_queue(&mut self, dir: DirId) {
+    pub fn drop_queue(&mut self, dir: DirId) {
         if let Some(queue) = self.cached.remove(&dir) {
             self.generation += 1;
             if let Some(watch) = queue.watch
@@ -190,13 +187,7 @@ impl Queues {
 
     /// A file that was known as `meta` says, but for its mtime, was renamed by us. False if something else is known of it,
     /// so that both names are to be looked at. What somebody else did to them meanwhile the store will tell.
-    pub(in crate::fs) fn moved(
-        &mut self,
-        dir: DirId,
-        from: &OsStr,
-        to: &OsStr,
-        meta: &Meta,
-    ) -> bool {
+    pub fn moved(&mut self, dir: DirId, from: &OsStr, to: &OsStr, meta: &Meta) -> bool {
         let Some(queue) = self.cached.get_mut(&dir) else {
             return true;
         };

@@ -14,12 +14,7 @@ use crate::store::local::{Area, Counts};
 
 impl Queues {
     /// The directory of this name, which has this inode number.
-    pub(in crate::fs) fn enter_dir(
-        &mut self,
-        parent: DirId,
-        name: &OsStr,
-        ino: u64,
-    ) -> Result<DirId> {
+    pub fn enter_dir(&mut self, parent: DirId, name: &OsStr, ino: u64) -> Result<DirId> {
         if let Some(dir) = self.dirs.known(parent, name, ino) {
             return Ok(dir);
         }
@@ -65,7 +60,7 @@ impl Queues {
     }
 
     /// A name has changed in a directory: if it is `.git`, the directory may be ordinary from now on.
-    pub(in crate::fs) fn git_seen(&mut self, dir: DirId, name: &OsStr) {
+    pub fn git_seen(&mut self, dir: DirId, name: &OsStr) {
         if name != GIT || dir == DirId::ROOT || !self.is_queue(dir) {
             return;
         }
@@ -108,7 +103,7 @@ impl Queues {
 
     /// Must a directory that is about to be renamed be noted as ordinary, lest its files become strays? Not if it was
     /// hidden: then it was passed through, and is a queue once it is shown.
-    pub(in crate::fs) fn before_dir_rename(&self, dir: DirId) -> Result<()> {
+    pub fn before_dir_rename(&self, dir: DirId) -> Result<()> {
         let path = self.path(dir)?;
         let hidden = path.iter().any(is_hidden);
         if self.is_queue(dir) || hidden || self.ctx.local.is_ordinary(&path) {
@@ -121,7 +116,7 @@ impl Queues {
     }
 
     /// A directory has another name.
-    pub(in crate::fs) fn dir_renamed(&mut self, dir: DirId, parent: DirId, name: &OsStr) {
+    pub fn dir_renamed(&mut self, dir: DirId, parent: DirId, name: &OsStr) {
         let was_queue = self.is_queue(dir);
         self.dirs.renamed(dir, parent, name);
         if was_queue && let Ok(path) = self.path(dir) {

@@ -1,6 +1,5 @@
 //! Renaming a stored file to a name that is free (spec 3.3).
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
 
 use crate::error::{Error, Result};
@@ -10,10 +9,7 @@ use crate::names::StampedName;
 use crate::store::first_free_after;
 use crate::store::local::Area;
 
-/// The last suffix that a name got, where several files wanted the name.
-pub(super) type Suffixes = HashMap<(DirId, StampedName), u32>;
-
-/// How many names that is remembered for.
+/// How many names have their last suffix remembered.
 const MAX_SUFFIXES: usize = 1024;
 
 impl Queues {

@@ -15,25 +15,25 @@ use crate::names::{Stamp, StampedName};
 
 /// One handoff of a merge, as it was when the merge was planned. There may be a hundred thousand of them: it is small.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::fs) struct MergeEntry {
-    pub(in crate::fs) ino: u64,
-    pub(in crate::fs) size: u64,
-    pub(in crate::fs) mtime: SystemTime,
+pub struct MergeEntry {
+    pub ino: u64,
+    pub size: u64,
+    pub mtime: SystemTime,
     /// Of the time zone in which `mtime` is shown.
     offset: FixedOffset,
-    pub(in crate::fs) dir: DirId,
-    pub(in crate::fs) stamp: Stamp,
+    pub dir: DirId,
+    pub stamp: Stamp,
     /// Its path from the queue that is read, and what it is called once it is consumed.
     names: Box<[u8]>,
     /// Where in them the one ends and the other begins.
     split: u32,
     /// How long the lines about it are but for its number, in bytes.
-    pub(in crate::fs) line: u32,
-    pub(in crate::fs) newline: bool,
+    pub line: u32,
+    pub newline: bool,
 }
 
 impl MergeEntry {
-    pub(in crate::fs) fn new(
+    pub fn new(
         dir: DirId,
         stamp: Stamp,
         shown: &OsStr,
@@ -59,7 +59,7 @@ impl MergeEntry {
         item
     }
 
-    pub(in crate::fs) fn entry(&self) -> merge::Entry<'_> {
+    pub fn entry(&self) -> merge::Entry<'_> {
         merge::Entry {
             path: self.shown(),
             size: self.size,
@@ -70,20 +70,20 @@ impl MergeEntry {
     }
 
     /// Its path from the queue that is read.
-    pub(in crate::fs) fn shown(&self) -> &OsStr {
+    pub fn shown(&self) -> &OsStr {
         OsStr::from_bytes(&self.names[..self.split as usize])
     }
 
     /// What it is called once it is consumed.
-    pub(in crate::fs) fn stays_as(&self) -> &OsStr {
+    pub fn stays_as(&self) -> &OsStr {
         OsStr::from_bytes(&self.names[self.split as usize..])
     }
 
-    pub(in crate::fs) fn file_name(&self) -> &OsStr {
+    pub fn file_name(&self) -> &OsStr {
         Path::new(self.shown()).file_name().unwrap_or_default()
     }
 
-    pub(in crate::fs) fn name(&self) -> Option<StampedName> {
+    pub fn name(&self) -> Option<StampedName> {
         StampedName::parse(self.file_name())
     }
 }

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use crate::fs::ids::DirId;
 use crate::fs::queue::entry::{CacheEntry, same};
@@ -13,92 +13,76 @@ use crate::fs::queue::merge_entry::MergeEntry;
 use crate::names::StampedName;
 use crate::store::{Kind, Watch};
 
-/// See the [module](self). What is pending, and which names are directories, is asked at every look at `pending.md`, and
-/// there may be a hundred thousand names that are neither.
+/// See the [module](self). Pending handoffs and directories have tables of their own, because every look at `pending.md` asks
+/// for them, and there may be a hundred thousand names of neither kind.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// All but what is pending. A name is shared with whoever else keeps it, here and in the maps below.
+    /// Every name but those of pending handoffs. All tables share one allocation of a name.
     others: BTreeMap<Arc<OsStr>, CacheEntry>,
     /// The regular files with the name of a pending handoff.
     pending: BTreeMap<Arc<OsStr>, Pending>,
     /// Which of the others are directories.
     dirs: BTreeSet<Arc<OsStr>>,
     pub(super) watch: Option<Watch>,
-    /// When the last change of a file was seen, where somebody outside of the mount may be writing it.
-    pub(super) still: HashMap<OsString, Still>,
-    /// The path of this queue as seen from those whose merges it is part of.
+    /// The last change that was seen of each file that a process outside the mount may be writing.
+    pub(super) last_changes: HashMap<OsString, LastChange>,
+    /// The path of this queue as seen from each queue whose `pending.md` includes it.
     prefixes: Vec<(DirId, PathBuf)>,
-    listed: Vec<(Arc<OsStr>, CacheEntry)>,
-    listed_pending: Vec<(Arc<OsStr>, Pending)>,
 }
 
-/// A name that is pending.
+/// A pending handoff.
 #[derive(Debug)]
-pub(in crate::fs) struct Pending {
-    pub(in crate::fs) known: CacheEntry,
-    /// What merges show of it, by the queue whose merge it is; only if it becomes, once it is consumed, what its name says.
-    items: Vec<(DirId, Arc<MergeEntry>)>,
+pub struct Pending {
+    pub known: CacheEntry,
+    /// Cached merge entries, one per queue whose `pending.md` includes this file. Only while its consumed name is the default
+    /// `X_done.md`.
+    entries: Vec<(DirId, Arc<MergeEntry>)>,
 }
 
-/// A file as it was when its last change was seen.
+/// A file as its last change left it, and when that change was seen.
 #[derive(Debug)]
-pub(super) struct Still {
-    ino: u64,
-    size: u64,
-    mtime: SystemTime,
-    ctime: i64,
+pub(super) struct LastChange {
+    known: CacheEntry,
     pub(super) since: Instant,
 }
 
-impl Still {
-    pub(super) fn new(known: &CacheEntry, since: Instant) -> Still {
-        Still {
-            ino: known.ino,
-            size: known.size,
-            mtime: known.mtime,
-            ctime: known.ctime,
+impl LastChange {
+    pub(super) fn new(known: &CacheEntry, since: Instant) -> LastChange {
+        LastChange {
+            known: *known,
             since,
         }
     }
 
+    /// Is the file unchanged since?
     pub(super) fn is(&self, known: &CacheEntry) -> bool {
-        (self.ino, self.size, self.mtime, self.ctime)
-            == (known.ino, known.size, known.mtime, known.ctime)
+        same(&self.known, known)
     }
 }
 
 impl Queue {
-    pub(super) fn new(watch: Option<Watch>) -> Queue {
+    /// A queue as it was just listed.
+    pub(super) fn new(watch: Option<Watch>, listed: Vec<(Arc<OsStr>, CacheEntry)>) -> Queue {
+        let is_dir = |(_, known): &&(Arc<OsStr>, CacheEntry)| known.kind == Kind::Directory;
+        let dirs = listed.iter().filter(is_dir).map(|(name, _)| name.clone());
+        let dirs = dirs.collect();
+        let (pending, others): (Vec<_>, Vec<_>) = listed
+            .into_iter()
+            .partition(|(name, known)| is_pending(name, known));
+        let pending = pending
+            .into_iter()
+            .map(|(name, known)| (name, known.into()));
         Queue {
+            // A tree that is collected at once has no half empty nodes.
+            others: others.into_iter().collect(),
+            pending: pending.collect(),
+            dirs,
             watch,
             ..Queue::default()
         }
     }
 
-    /// Adds a name to those of a new queue, which [`Queue::listed`] takes in.
-    pub(super) fn add_listed(&mut self, name: Arc<OsStr>, pending: bool, known: CacheEntry) {
-        match known.kind {
-            Kind::File if pending => {
-                let items = Vec::new();
-                self.listed_pending.push((name, Pending { known, items }));
-            }
-            Kind::Directory => {
-                self.dirs.insert(name.clone());
-                self.listed.push((name, known));
-            }
-            _ => self.listed.push((name, known)),
-        }
-    }
-
-    /// All names were added.
-    pub(super) fn listed(&mut self) {
-        // At once: that fills every node of the trees.
-        self.others = std::mem::take(&mut self.listed).into_iter().collect();
-        self.pending = std::mem::take(&mut self.listed_pending)
-            .into_iter()
-            .collect();
-    }
-
+    /// Every name: those that are not pending first, then the pending ones, each part in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&OsStr, &CacheEntry)> {
         let pending = self.pending.iter().map(|(name, it)| (&**name, &it.known));
         let others = self.others.iter().map(|(name, known)| (&**name, known));
@@ -118,7 +102,7 @@ impl Queue {
         self.others.len() + self.pending.len()
     }
 
-    /// The name as it is kept here.
+    /// The shared allocation of a name.
     pub(super) fn key(&self, name: &OsStr) -> Option<&Arc<OsStr>> {
         let pending = || self.pending.get_key_value(name).map(|(key, _)| key);
         let other = self.others.get_key_value(name).map(|(key, _)| key);
@@ -130,10 +114,10 @@ impl Queue {
         self.others.get(name).or_else(pending)
     }
 
-    /// What is known of a name, to be changed. What merges show of it is to be made anew.
+    /// The entry of a name, to be changed. Its cached merge entries are dropped.
     pub(super) fn get_mut(&mut self, name: &OsStr) -> Option<&mut CacheEntry> {
         if let Some(pending) = self.pending.get_mut(name) {
-            pending.items.clear();
+            pending.entries.clear();
             return Some(&mut pending.known);
         }
         self.others.get_mut(name)
@@ -147,41 +131,37 @@ impl Queue {
             return;
         }
         self.remove(name);
-        let stamped = StampedName::parse(name);
-        if let Some(stamped) = &stamped {
-            self.taken(stamped);
+        if let Some(stamped) = StampedName::parse(name) {
+            self.taken(&stamped);
         }
         let name: Arc<OsStr> = name.into();
+        if is_pending(&name, &known) {
+            self.pending.insert(name, known.into());
+            return;
+        }
         if known.kind == Kind::Directory {
             self.dirs.insert(name.clone());
         }
-        if known.kind == Kind::File && stamped.is_some_and(|name| name.is_pending()) {
-            let items = Vec::new();
-            self.pending.insert(name, Pending { known, items });
-        } else {
-            self.others.insert(name, known);
-        }
+        self.others.insert(name, known);
     }
 
-    pub(super) fn remove(&mut self, name: &OsStr) -> Option<CacheEntry> {
-        self.still.remove(name);
-        let known = self.others.remove(name);
-        if known.is_some_and(|known| known.kind == Kind::Directory) {
-            self.dirs.remove(name);
-        }
-        known.or_else(|| self.pending.remove(name).map(|it| it.known))
+    pub(super) fn remove(&mut self, name: &OsStr) {
+        self.last_changes.remove(name);
+        self.dirs.remove(name);
+        self.others.remove(name);
+        self.pending.remove(name);
     }
 
-    /// Something has this name: the handoff that would have got it once consumed gets another one.
+    /// A file or a draft has this name now. A handoff that would have got the name once it is consumed gets another.
     pub(super) fn taken(&mut self, name: &StampedName) {
         if !name.is_pending()
             && let Some(pending) = self.pending.get_mut(&*name.pending().to_os_string())
         {
-            pending.items.clear();
+            pending.entries.clear();
         }
     }
 
-    /// So many names that may expire, from the one after `last` on, with the facts of those that were looked at.
+    /// At most `count` names in order, from the one after `last` on; with the entry where stat(2) has filled it.
     pub(super) fn after(
         &self,
         last: Option<&OsStr>,
@@ -201,58 +181,203 @@ impl Queue {
             .collect()
     }
 
-    /// Says where this queue is, as seen from one whose merge it is part of: what that shows of it may be different now.
+    /// Says which path this queue has as seen from `top`. If the path has changed, so has what `top` shows of every file.
     pub(super) fn seen_from(&mut self, top: DirId, prefix: &Path) {
-        let at = self.prefixes.iter().position(|(other, _)| *other == top);
-        match at.and_then(|at| self.prefixes.get_mut(at)) {
+        match self.prefixes.iter_mut().find(|(other, _)| *other == top) {
             Some((_, old)) if old == prefix => {}
             Some((_, old)) => {
                 *old = prefix.to_owned();
                 for pending in self.pending.values_mut() {
-                    pending.items.retain(|(other, _)| *other != top);
+                    pending.entries.retain(|(other, _)| *other != top);
                 }
             }
             None => self.prefixes.push((top, prefix.to_owned())),
         }
     }
 
-    pub(super) fn keep_item(&mut self, top: DirId, name: &OsStr, item: &Arc<MergeEntry>) {
+    /// Caches what the merge of `top` shows of a pending handoff.
+    pub(super) fn keep_entry(&mut self, top: DirId, name: &OsStr, entry: &Arc<MergeEntry>) {
         if let Some(pending) = self.pending.get_mut(name) {
-            pending.items.retain(|(other, _)| *other != top);
-            // One is all that most ever have.
-            pending.items.reserve_exact(1);
-            pending.items.push((top, item.clone()));
+            pending.entries.retain(|(other, _)| *other != top);
+            // Most handoffs are part of one merge only.
+            pending.entries.reserve_exact(1);
+            pending.entries.push((top, entry.clone()));
         }
     }
 
-    /// Is everything the same as in `old`? Then that, which may know more of it, is kept.
-    pub(super) fn keep_if_same(&mut self, old: Queue) -> bool {
+    /// Takes over what was cached before the queue was listed again; answers whether nothing has changed.
+    pub(super) fn take_over(&mut self, old: Queue) -> bool {
         let is_same = self.len() == old.len()
-            && self
-                .iter()
-                .zip(old.iter())
-                .all(|(a, b)| a.0 == b.0 && same(a.1, b.1));
+            && std::iter::zip(self.iter(), old.iter()).all(|(a, b)| a.0 == b.0 && same(a.1, b.1));
+        self.last_changes = old.last_changes;
         if is_same {
+            // The old entries may hold more, such as the last byte.
             self.others = old.others;
             self.pending = old.pending;
             self.prefixes = old.prefixes;
         }
-        self.still = old.still;
         let (others, pending) = (&self.others, &self.pending);
-        self.still
+        self.last_changes
             .retain(|name, _| others.contains_key(&**name) || pending.contains_key(&**name));
         is_same
     }
 }
 
+fn is_pending(name: &OsStr, known: &CacheEntry) -> bool {
+    known.kind == Kind::File && StampedName::parse(name).is_some_and(|name| name.is_pending())
+}
+
+impl From<CacheEntry> for Pending {
+    fn from(known: CacheEntry) -> Pending {
+        let entries = Vec::new();
+        Pending { known, entries }
+    }
+}
+
 impl Pending {
-    pub(in crate::fs) fn item(&self, top: DirId) -> Option<&Arc<MergeEntry>> {
-        let mut items = self.items.iter();
-        items.find(|(of, _)| *of == top).map(|(_, item)| item)
+    /// What the merge of `top` shows of this handoff, if that is cached.
+    pub fn entry(&self, top: DirId) -> Option<&Arc<MergeEntry>> {
+        let mut entries = self.entries.iter();
+        entries.find(|(of, _)| *of == top).map(|(_, entry)| entry)
     }
 
-    /// Empty: nothing of it is delivered. Of what was not looked at that is not known.
-    pub(in crate::fs) fn is_left_out(&self) -> bool {
+    /// Is the file known to be empty? Then the handoff is never delivered (spec 4.8).
+    pub fn is_empty(&self) -> bool {
         self.known.looked && self.known.size == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOP: DirId = DirId::ROOT;
+
+    fn file(ino: u64) -> CacheEntry {
+        CacheEntry {
+            ino,
+            ..CacheEntry::unlooked(Kind::File)
+        }
+    }
+
+    fn queue(names: &[&str]) -> Queue {
+        let listed = names.iter().map(|name| (OsStr::new(name).into(), file(1)));
+        Queue::new(None, listed.collect())
+    }
+
+    fn names<'a>(iter: impl Iterator<Item = (&'a OsStr, &'a CacheEntry)>) -> Vec<&'a str> {
+        iter.map(|(name, _)| name.to_str().unwrap()).collect()
+    }
+
+    const A: &str = "2026-01-02_030405_a.md";
+    const A_DONE: &str = "2026-01-02_030405_a_done.md";
+
+    fn with_entry() -> Queue {
+        let mut queue = queue(&[A]);
+        let stamped = StampedName::parse(OsStr::new(A)).unwrap();
+        let done = stamped.consumed().to_os_string();
+        let known = *queue.get(OsStr::new(A)).unwrap();
+        let at = chrono::DateTime::UNIX_EPOCH.fixed_offset();
+        let entry = MergeEntry::new(TOP, stamped.stamp(), OsStr::new(A), &done, &known, at);
+        queue.keep_entry(TOP, OsStr::new(A), &Arc::new(entry));
+        queue
+    }
+
+    fn has_entry(queue: &Queue) -> bool {
+        queue.pending().values().any(|it| it.entry(TOP).is_some())
+    }
+
+    /// spec 6.1a: only regular files with a pending name are pending, in the order of their names.
+    #[test]
+    fn pending_ones_are_apart() {
+        let mut queue = queue(&["z.json", A_DONE, "2026-01-02_030405_b.md", A]);
+        queue.insert(
+            OsStr::new("2026-01-02_030405_c.md"),
+            CacheEntry::unlooked(Kind::Directory),
+        );
+        let pending: Vec<_> = queue
+            .pending()
+            .keys()
+            .map(|name| name.to_str().unwrap())
+            .collect();
+        assert_eq!(pending, [A, "2026-01-02_030405_b.md"]);
+        assert_eq!(names(queue.dirs()), ["2026-01-02_030405_c.md"]);
+        assert_eq!(queue.len(), 5);
+    }
+
+    /// A name whose kind changes is in the table of its new kind only.
+    #[test]
+    fn a_name_changes_its_kind() {
+        let mut queue = queue(&[A]);
+        queue.insert(OsStr::new(A), CacheEntry::unlooked(Kind::Directory));
+        assert!(queue.pending().is_empty());
+        assert_eq!(names(queue.dirs()), [A]);
+        queue.insert(OsStr::new(A), file(2));
+        assert_eq!(names(queue.dirs()), [""; 0]);
+        assert_eq!(queue.len(), 1);
+        queue.remove(OsStr::new(A));
+        assert_eq!(queue.len(), 0);
+    }
+
+    /// spec 6.1b: the header says under which name a handoff stays; the line is made anew when that name is taken.
+    #[test]
+    fn a_taken_name_drops_the_cached_entry() {
+        let mut queue = with_entry();
+        assert!(has_entry(&queue));
+        queue.insert(OsStr::new("2026-01-02_030405_b_done.md"), file(2));
+        assert!(has_entry(&queue), "another handoff's name");
+        queue.insert(OsStr::new(A_DONE), file(2));
+        assert!(!has_entry(&queue));
+    }
+
+    /// spec 6.1b: and when the file changes, or its queue's path does.
+    #[test]
+    fn a_change_drops_the_cached_entry() {
+        let mut queue = with_entry();
+        queue.insert(OsStr::new(A), file(2));
+        assert!(!has_entry(&queue));
+        let mut queue = with_entry();
+        queue.seen_from(TOP, Path::new("q"));
+        assert!(has_entry(&queue));
+        queue.seen_from(TOP, Path::new("p"));
+        assert!(!has_entry(&queue));
+    }
+
+    /// spec 7.1a: the sweep goes through all names, a few at a time, each once.
+    #[test]
+    fn batches_reach_every_name_once() {
+        let all = [A, A_DONE, "2026-01-02_030405_b.md", "a.json", "b.json"];
+        let queue = queue(&all);
+        for count in 1..4 {
+            let (mut last, mut found) = (None::<Arc<OsStr>>, Vec::new());
+            loop {
+                let batch = queue.after(last.as_deref(), count);
+                let Some((end, known)) = batch.last() else {
+                    break;
+                };
+                assert!(known.is_none(), "nothing but the name is known yet");
+                last = Some(end.clone());
+                found.extend(batch.into_iter().map(|(name, _)| name));
+            }
+            assert_eq!(
+                found
+                    .iter()
+                    .map(|name| name.to_str().unwrap())
+                    .collect::<Vec<_>>(),
+                all
+            );
+        }
+    }
+
+    /// spec 3.1: a queue that is listed again keeps what was cached, unless a file has changed.
+    #[test]
+    fn listed_again() {
+        let mut again = queue(&[A]);
+        assert!(again.take_over(with_entry()));
+        assert!(has_entry(&again));
+        let mut changed = queue(&[A]);
+        changed.insert(OsStr::new(A), file(2));
+        assert!(!changed.take_over(with_entry()));
+        assert!(!has_entry(&changed));
     }
 }

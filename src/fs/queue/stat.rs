@@ -13,8 +13,7 @@ use std::time::Instant;
 use crate::error::{Error, Result};
 use crate::fs::ids::DirId;
 use crate::fs::queue::cache::Queues;
-use crate::fs::queue::entry::{CacheEntry, known};
-use crate::fs::queue::sync::is_never_shown;
+use crate::fs::queue::entry::{CacheEntry, is_never_shown, known};
 use crate::parallel::in_two;
 use crate::store::lease::{self, Writers};
 use crate::store::{Access, Meta, Store};
@@ -24,7 +23,7 @@ const BATCH: usize = 4096;
 
 /// What could not be read of a file that is to be merged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::fs) enum Unread {
+pub enum Unread {
     /// Its mode, or another owner, keeps us out.
     Forbidden,
     /// Its last byte, just now.
@@ -55,7 +54,7 @@ impl Queues {
 
     /// Reads what a merge must know of these pending files; answers the files of which that could not be read. Files that are
     /// gone leave the cache. `written` are those that somebody writes through the mount.
-    pub(in crate::fs) fn look_at_pending(
+    pub fn look_at_pending(
         &mut self,
         dir: DirId,
         path: &Path,
@@ -130,7 +129,7 @@ impl Queues {
         let listed = Some(self.ctx.clock.now());
         let finished = queue.is_finished(name, &known, writers, Instant::now(), listed);
         if finished {
-            queue.still.remove(name);
+            queue.last_changes.remove(name);
         }
         finished
     }

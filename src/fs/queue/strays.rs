@@ -11,10 +11,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::fs::ids::DirId;
 use crate::fs::queue::cache::Queues;
+use crate::fs::queue::entry::is_empty_pending_md;
 use crate::fs::queue::entry::{CacheEntry, known};
-use crate::fs::queue::names::{Queue, Still};
+use crate::fs::queue::names::{LastChange, Queue};
 use crate::fs::queue::retry::Seen;
-use crate::fs::queue::sync::is_nothing;
 use crate::names;
 use crate::store::lease::{self, Writers};
 use crate::store::{Access, Kind, Meta};
@@ -26,9 +26,14 @@ impl Queue {
     /// A file was changed by somebody outside of the mount.
     pub(super) fn turned_up(&mut self, name: &OsStr, known: &CacheEntry, at: Instant) {
         let pending = known.kind == Kind::File && self.pending().contains_key(name);
-        if pending && !self.still.get(name).is_some_and(|still| still.is(known)) {
-            let still = Still::new(known, at);
-            self.still.insert(name.to_owned(), still);
+        if pending
+            && !self
+                .last_changes
+                .get(name)
+                .is_some_and(|last| last.is(known))
+        {
+            let last = LastChange::new(known, at);
+            self.last_changes.insert(name.to_owned(), last);
         }
     }
 
@@ -42,15 +47,16 @@ impl Queue {
         at: Instant,
         listed: Option<SystemTime>,
     ) -> bool {
-        match (writers, self.still.get(name)) {
+        match (writers, self.last_changes.get(name)) {
             (Writers::None, _) => true,
             (Writers::Some, _) => false,
-            (Writers::Unknown, Some(still)) if still.is(known) => {
-                at.saturating_duration_since(still.since) >= QUIET
+            (Writers::Unknown, Some(last)) if last.is(known) => {
+                at.saturating_duration_since(last.since) >= QUIET
             }
-            (Writers::Unknown, still) => {
-                let was_seen = still.is_some();
-                self.still.insert(name.to_owned(), Still::new(known, at));
+            (Writers::Unknown, last) => {
+                let was_seen = last.is_some();
+                self.last_changes
+                    .insert(name.to_owned(), LastChange::new(known, at));
                 !was_seen && listed.is_some_and(|now| known.is_old(now))
             }
         }
@@ -58,12 +64,7 @@ impl Queue {
 }
 
 /// Is a file finished that is looked at once, when nobody can reach it by its name any more?
-pub(in crate::fs) fn is_finished_at_mount(
-    file: &File,
-    meta: &Meta,
-    at: Instant,
-    now: SystemTime,
-) -> bool {
+pub fn is_finished_at_mount(file: &File, meta: &Meta, at: Instant, now: SystemTime) -> bool {
     let writers = lease::writers(file);
     Queue::default().is_finished(OsStr::new(""), &known(meta), writers, at, Some(now))
 }
@@ -89,7 +90,7 @@ impl Queues {
             match &found {
                 Ok(meta)
                     if meta.kind == Kind::File
-                        && !is_nothing(&name, &known(meta))
+                        && !is_empty_pending_md(&name, &known(meta))
                         && self.is_stray(dir, &name) =>
                 {
                     self.settle(dir, &path, &name, meta, seen);
@@ -117,7 +118,7 @@ impl Queues {
             self.retry_later(dir, name, seen);
             return;
         }
-        let since = queue.still.remove(name).map(|still| still.since);
+        let since = queue.last_changes.remove(name).map(|last| last.since);
         let adopted = names::adopted(name, self.ctx.zone.stamp(found.mtime));
         match self.move_free(dir, name, &adopted) {
             Ok(adopted) => {
@@ -135,8 +136,8 @@ impl Queues {
                 {
                     // The rename is no change of its content.
                     queue
-                        .still
-                        .insert(adopted, Still::new(&known(&meta), since));
+                        .last_changes
+                        .insert(adopted, LastChange::new(&known(&meta), since));
                 }
             }
             Err(error) => {

@@ -1,135 +1,47 @@
 //! What queues hold, in memory: never more than a cache of the store.
 //!
-//! A queue is listed once and then kept in step by the store's changes, which are taken in before every use; so what
-//! others change below the mount is seen at once (spec 3.1). Where the store cannot watch a queue, it is listed anew
-//! at every use. What has turned up besides, and is to become a handoff, waits until nobody writes it; see `strays`.
+//! A queue is listed once. From then on the store tells its changes, which are taken in before every use, so that what others
+//! change below the mount is seen at once (spec 3.1). Where the store cannot watch a queue, the queue is listed at every use.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fs::ids::DirId;
 use crate::fs::queue::cache::Queues;
-use crate::fs::queue::entry::{CacheEntry, known};
-use crate::fs::queue::names::Queue;
+use crate::fs::queue::entry::{CacheEntry, is_empty_pending_md, is_never_shown, known};
 use crate::fs::queue::retry::{Ours, Seen};
-use crate::names::{self, StampedName};
 use crate::parallel::in_two;
-use crate::store::dir_kind::GIT;
 use crate::store::first_mount::is_stray;
 use crate::store::local::Area;
 use crate::store::{Changes, Kind, Meta, What};
 
-pub(super) fn is_never_shown(name: &OsStr, kind: Kind) -> bool {
-    kind == Kind::Other || name == names::PRIVATE
-}
-
-/// A real `pending.md` without a byte says nothing, and its name is the virtual file's (spec 3.6).
-pub(in crate::fs) fn is_nothing(name: &OsStr, known: &CacheEntry) -> bool {
-    name == names::PENDING && known.looked && known.size == 0
-}
-
-/// What the changes of a name that are not looked at yet come to.
+/// What the changes of one name amount to.
 struct SoFar {
-    /// The number of the file that was put there by us.
+    /// The inode number of the file, if it was put there through the mount.
     ours: Option<u64>,
     removed: bool,
 }
 
 impl Queues {
-    /// Takes in what has changed, and makes sure that this queue is known, with the facts of each name.
-    pub(in crate::fs) fn load(&mut self, dir: DirId) -> Result<()> {
+    /// Takes in what has changed, lists the queue if it is not cached, and fills every entry by stat(2).
+    pub fn load(&mut self, dir: DirId) -> Result<()> {
         self.load_names(dir)?;
         self.look_at_all(dir)
     }
 
-    /// As [`Fs::load`]; of most names it is only known that they are there.
-    pub(in crate::fs) fn load_names(&mut self, dir: DirId) -> Result<()> {
+    /// As [`Queues::load`], but of most names the cache has only the name and the kind.
+    pub fn load_names(&mut self, dir: DirId) -> Result<()> {
         self.take_changes();
-        let listed = self.list_unknown(dir);
+        let listed = self.list(dir);
         self.retry();
         listed
     }
 
-    /// Lists a queue that is not kept in step.
-    pub(super) fn list_unknown(&mut self, dir: DirId) -> Result<()> {
-        match self.cached.get(&dir) {
-            Some(queue) if queue.watch.is_some() => return Ok(()),
-            // A `.git` has turned up in it.
-            _ if !self.is_queue(dir) => return Ok(()),
-            _ => {}
-        }
-        let path = self.path(dir)?;
-        // Watched first, listed then: a change in between is seen twice rather than not at all.
-        let watch = self.ctx.store.watch(&path);
-        let mut queue = Queue::new(watch);
-        let mut strays = Vec::new();
-        for entry in self.ctx.store.list(&path)? {
-            let (name, kind) = (entry.name, entry.kind);
-            if is_never_shown(&name, kind) {
-                continue;
-            }
-            let stamped = StampedName::parse(&name);
-            let stray = kind == Kind::File
-                && stamped.is_none()
-                && is_stray(&name)
-                && !self.ctx.local.is_ordinary(&path.join(&*name));
-            // The number of a directory tells which it is, and a stray is adopted by its mtime. Of the others it is asked
-            // when somebody wants to know, for there may be very many of them. What is not watched is listed each time to
-            // see what is different, so of that everything is asked.
-            let asked = stray || stamped.is_none() && kind != Kind::File || watch.is_none();
-            let meta = match entry.meta {
-                None if asked => match self.ctx.store.stat(&path, &name) {
-                    Ok(meta) if is_never_shown(&name, meta.kind) => continue,
-                    Ok(meta) => Some(meta),
-                    // Removed while we looked.
-                    Err(Error::NotFound) => continue,
-                    Err(error) => return Err(error),
-                },
-                meta => meta,
-            };
-            let known = match meta {
-                Some(meta) => known(&meta),
-                None => CacheEntry::unlooked(kind),
-            };
-            if stray && !is_nothing(&name, &known) {
-                strays.push(name.clone());
-            }
-            let pending = stamped.is_some_and(|name| name.is_pending());
-            queue.add_listed(name, pending, known);
-        }
-        queue.listed();
-        if let Some(old) = self.cached.remove(&dir)
-            && queue.keep_if_same(old)
-        {
-            self.cached.insert(dir, queue);
-        } else {
-            self.cached.insert(dir, queue);
-            self.generation += 1;
-        }
-        for stray in &strays {
-            self.retry_listed(dir, stray);
-        }
-        if let Some(watch) = watch {
-            // A directory that was renamed below goes on being watched: from now on its changes are those of this one.
-            if let Some(other) = self.by_watch.insert(watch, dir).filter(|it| *it != dir) {
-                self.drop_queue(other);
-            }
-            self.take_changes();
-        }
-        if !self.cached.contains_key(&dir) {
-            // More changes than were kept.
-            return self.list_unknown(dir);
-        }
-        if self.get(dir, OsStr::new(GIT)).is_some() {
-            self.git_seen(dir, OsStr::new(GIT));
-        }
-        Ok(())
-    }
-
-    pub(in crate::fs) fn take_changes(&mut self) {
+    /// Takes in what the store says has changed.
+    pub fn take_changes(&mut self) {
         let changes = match self.ctx.store.changes() {
             Changes::These(changes) => changes,
             Changes::Overflow => {
@@ -140,7 +52,7 @@ impl Queues {
                 return;
             }
         };
-        // What several changes of a name have left is looked at once, after the last of them.
+        // A name is looked at once, after the last of its changes.
         let mut last = HashMap::new();
         for (i, change) in changes.iter().enumerate() {
             last.insert((change.watch, &change.name), i);
@@ -153,13 +65,13 @@ impl Queues {
             };
             let name = change.name.as_os_str();
             if name.is_empty() {
-                // There may be another one in its place already, of the same inode number even.
+                // The directory itself. Another one may have its path by now, even with the same inode number.
                 if change.what == What::Removed || self.is_gone(dir) {
                     self.drop_queue(dir);
                 }
                 continue;
             }
-            self.kernel.lock().changed();
+            self.name_changed();
             let mut now = so_far.remove(&(dir, name)).unwrap_or_else(|| {
                 let known = self.get(dir, name);
                 SoFar {
@@ -180,26 +92,13 @@ impl Queues {
                 looks.push((dir, path, name, seen, now.removed));
             }
         }
-        let found = in_two(&looks, |(_, path, name, ..)| {
-            self.ctx.store.stat(path, name)
-        });
+        let store = &self.ctx.store;
+        let found = in_two(&looks, |(_, path, name, ..)| store.stat(path, name));
         for ((dir, path, name, seen, removed), found) in looks.into_iter().zip(found) {
             self.looked_again(dir, &path, name, seen, found);
             if removed && self.get(dir, name).is_none() {
                 self.ordinary_removed(dir, name);
             }
-        }
-    }
-
-    /// A file was removed: if it was an ordinary one, the next of its name is not.
-    pub(in crate::fs) fn ordinary_removed(&self, dir: DirId, name: &OsStr) {
-        if let Ok(path) = self.join(dir, name)
-            && let Err(error) = self.ctx.local.ordinary_gone(&path)
-        {
-            log::warn!(
-                "{}: it cannot be noted that it was removed ({error}); the next sweep tries again",
-                path.display()
-            );
         }
     }
 
@@ -209,12 +108,25 @@ impl Queues {
             .is_err()
     }
 
-    /// Something of ours has changed this name: look at it now.
-    pub(in crate::fs) fn touch(&mut self, dir: DirId, name: &OsStr) {
-        self.kernel.lock().changed();
+    /// An ordinary file may have been removed: the next file of its name is not ordinary.
+    pub fn ordinary_removed(&self, dir: DirId, name: &OsStr) {
+        if let Ok(path) = self.join(dir, name)
+            && let Err(error) = self.ctx.local.ordinary_gone(&path)
+        {
+            log::warn!(
+                "{}: cannot be taken off the list of ordinary files ({error}); the next sweep tries again",
+                path.display()
+            );
+        }
+    }
+
+    /// The mount has created, changed or removed the file of this name: everything that was derived from it is made anew.
+    pub fn changed(&mut self, dir: DirId, name: &OsStr) {
+        self.generation += 1;
+        self.name_changed();
         if self.is_queue(dir) && !self.cached.contains_key(&dir) {
-            // Listed later, the file would be taken for somebody else's. Where this fails, the next use says so.
-            let _ = self.list_unknown(dir);
+            // A later listing would take the file for another program's. If listing fails, the next use says so.
+            let _ = self.list(dir);
         }
         if self.cached.contains_key(&dir)
             && let Ok(path) = self.path(dir)
@@ -224,6 +136,13 @@ impl Queues {
         }
     }
 
+    /// The mount has renamed a file.
+    pub fn renamed(&mut self, from: (DirId, &OsStr), to: (DirId, &OsStr)) {
+        self.changed(from.0, from.1);
+        self.changed(to.0, to.1);
+    }
+
+    /// Caches what stat(2) has found under a name.
     pub(super) fn looked_again(
         &mut self,
         dir: DirId,
@@ -236,18 +155,15 @@ impl Queues {
             return;
         }
         let meta = match found {
+            Ok(meta) if is_never_shown(name, meta.kind) => return self.set(dir, name, None),
             Ok(meta) => meta,
-            Err(error) if error.is_absence() => {
-                self.set(dir, name, None);
-                return;
-            }
+            Err(error) if error.is_absence() => return self.set(dir, name, None),
             Err(error) => {
                 log::debug!(
-                    "{}: cannot be looked at ({error}); it is tried again",
+                    "{}: cannot be looked at ({error}); the next use tries again",
                     path.join(name).display()
                 );
-                self.retry_later(dir, name, seen);
-                return;
+                return self.retry_later(dir, name, seen);
             }
         };
         let ours = match seen.ours {
@@ -258,13 +174,12 @@ impl Queues {
             ours,
             ..known(&meta)
         };
-        if is_never_shown(name, known.kind) {
-            self.set(dir, name, None);
-            return;
-        }
         self.set(dir, name, Some(known));
         self.git_seen(dir, name);
-        if known.kind == Kind::File && !is_nothing(name, &known) && self.is_stray(dir, name) {
+        if known.kind == Kind::File
+            && !is_empty_pending_md(name, &known)
+            && self.is_stray(dir, name)
+        {
             self.retry_later(dir, name, seen);
         } else if let Some(queue) = self.cached.get_mut(&dir).filter(|_| !ours) {
             queue.turned_up(name, &known, Instant::now());
@@ -272,11 +187,10 @@ impl Queues {
     }
 
     /// Is a file of this name in this directory a stray (spec 3.7)?
-    pub(in crate::fs) fn is_stray(&self, dir: DirId, name: &OsStr) -> bool {
+    pub fn is_stray(&self, dir: DirId, name: &OsStr) -> bool {
+        let is_listed = |path: PathBuf| self.ctx.local.is_ordinary(&path);
         self.is_queue(dir)
             && is_stray(name)
-            && self
-                .join(dir, name)
-                .is_ok_and(|path| !self.ctx.local.is_ordinary(&path))
+            && self.join(dir, name).is_ok_and(|path| !is_listed(path))
     }
 }

@@ -8,7 +8,7 @@ use crate::fs::queue::cache::Queues;
 
 impl Queues {
     /// The queue itself and every queue below it, all of them loaded.
-    pub(in crate::fs) fn queues_below(&mut self, top: DirId) -> Result<Vec<DirId>> {
+    pub fn queues_below(&mut self, top: DirId) -> Result<Vec<DirId>> {
         // Once for all of them.
         self.take_changes();
         let found = self.walk(top);
@@ -18,7 +18,7 @@ impl Queues {
 
     /// Lists and watches all queues. Nothing is decided of what they hold before the first use: until this is mounted,
     /// anybody may still open a file in the plain directory.
-    pub(in crate::fs) fn watch_all(&mut self) -> Result<()> {
+    pub fn watch_all(&mut self) -> Result<()> {
         self.walk(DirId::ROOT).map(drop)
     }
 
@@ -26,7 +26,7 @@ impl Queues {
         let mut found = Vec::new();
         let mut left = vec![top];
         while let Some(dir) = left.pop() {
-            match self.list_unknown(dir) {
+            match self.list(dir) {
                 Ok(()) => {}
                 // Removed from outside while we walked.
                 Err(Error::NotFound | Error::NotDirectory) if dir != top => continue,

@@ -26,11 +26,6 @@ use crate::programs::Role;
 use crate::session::Caller;
 
 impl Fs {
-    /// The session of a request. Reads `/proc`: never called with the state locked.
-    pub(in crate::fs) fn caller(&self, request: Request) -> Caller {
-        self.resolver.caller(request.tid, request.uid)
-    }
-
     /// The caller of what follows the look-up of this name.
     pub(in crate::fs) fn caller_of(&self, request: Request, dir: DirId, name: &OsStr) -> Caller {
         let known = self.lock().looked_up.take(request.tid, dir, name);

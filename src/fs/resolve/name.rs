@@ -209,7 +209,7 @@ impl Fs {
             if let Some(id) = state.docs.named(dir, &stamped) {
                 self.doc_gone(state, id);
             }
-            state.queues.touch(dir, &name);
+            state.queues.changed(dir, &name);
         }
     }
 

@@ -310,7 +310,7 @@ impl Fs {
             if let Some(plain) = state.docs.plain_mut(id) {
                 plain.edit = None;
             }
-            state.queues.touch(dir, &name);
+            state.queues.changed(dir, &name);
             path
         };
         self.sync_names(&[path])

@@ -12,7 +12,7 @@ type ByName<T> = HashMap<(DirId, OsString), Vec<(Session, T)>>;
 
 /// What each session may call which handoff.
 #[derive(Debug, Default)]
-pub(in crate::fs) struct Aliases {
+pub struct Aliases {
     /// A name that the session wrote.
     written: ByName<DocId>,
     /// The pending name of what the session consumed, and what it is called now.
@@ -21,17 +21,12 @@ pub(in crate::fs) struct Aliases {
 
 impl Aliases {
     /// Does anybody have an alias of this name? Only then is it worth asking who calls (spec 5).
-    pub(in crate::fs) fn any(&self, dir: DirId, name: &OsStr) -> bool {
+    pub fn any(&self, dir: DirId, name: &OsStr) -> bool {
         let key = (dir, name.to_owned());
         self.written.contains_key(&key) || self.consumed.contains_key(&key)
     }
 
-    pub(in crate::fs) fn written(
-        &self,
-        dir: DirId,
-        name: &OsStr,
-        session: &Session,
-    ) -> Option<DocId> {
+    pub fn written(&self, dir: DirId, name: &OsStr, session: &Session) -> Option<DocId> {
         self.written
             .get(&(dir, name.to_owned()))?
             .iter()
@@ -39,12 +34,7 @@ impl Aliases {
             .map(|(_, doc)| *doc)
     }
 
-    pub(in crate::fs) fn consumed(
-        &self,
-        dir: DirId,
-        name: &OsStr,
-        session: &Session,
-    ) -> Option<&StampedName> {
+    pub fn consumed(&self, dir: DirId, name: &OsStr, session: &Session) -> Option<&StampedName> {
         self.consumed
             .get(&(dir, name.to_owned()))?
             .iter()
@@ -53,7 +43,7 @@ impl Aliases {
     }
 
     /// Answers what the name led to before.
-    pub(in crate::fs) fn write(
+    pub fn write(
         &mut self,
         dir: DirId,
         name: &OsStr,
@@ -67,32 +57,26 @@ impl Aliases {
         before
     }
 
-    pub(in crate::fs) fn consume(
-        &mut self,
-        dir: DirId,
-        pending: OsString,
-        session: &Session,
-        done: StampedName,
-    ) {
+    pub fn consume(&mut self, dir: DirId, pending: OsString, session: &Session, done: StampedName) {
         let of_name = self.consumed.entry((dir, pending)).or_default();
         of_name.retain(|(of, _)| of != session);
         of_name.push((session.clone(), done));
     }
 
     /// The session's alias is no more.
-    pub(in crate::fs) fn remove(&mut self, dir: DirId, name: &OsStr, session: &Session) {
+    pub fn remove(&mut self, dir: DirId, name: &OsStr, session: &Session) {
         let key = (dir, name.to_owned());
         remove(&mut self.written, &key, session);
         remove(&mut self.consumed, &key, session);
     }
 
     /// The handoff of this pending name is pending again: nobody needs another way to it.
-    pub(in crate::fs) fn unconsumed(&mut self, dir: DirId, pending: &OsStr) {
+    pub fn unconsumed(&mut self, dir: DirId, pending: &OsStr) {
         self.consumed.remove(&(dir, pending.to_owned()));
     }
 
     /// Every alias of the one doc leads to the other from now on.
-    pub(in crate::fs) fn retarget(&mut self, from: DocId, to: DocId) {
+    pub fn retarget(&mut self, from: DocId, to: DocId) {
         for (_, doc) in self.written.values_mut().flatten() {
             if *doc == from {
                 *doc = to;
@@ -101,14 +85,14 @@ impl Aliases {
     }
 
     /// How many there are.
-    pub(in crate::fs) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         let written = self.written.values().map(Vec::len);
         let consumed = self.consumed.values().map(Vec::len);
         written.chain(consumed).sum()
     }
 
     /// Every doc that an alias leads to.
-    pub(in crate::fs) fn docs(&self) -> HashSet<DocId> {
+    pub fn docs(&self) -> HashSet<DocId> {
         self.written
             .values()
             .flatten()
@@ -117,7 +101,7 @@ impl Aliases {
     }
 
     /// Every alias that does not lead anywhere, or whose session has ended, is dropped.
-    pub(in crate::fs) fn sweep(
+    pub fn sweep(
         &mut self,
         alive: impl Fn(&Session) -> bool,
         leads: impl Fn(DocId) -> bool,
@@ -134,7 +118,7 @@ impl Aliases {
     }
 
     /// The sessions that have any alias.
-    pub(in crate::fs) fn sessions(&self) -> Vec<Session> {
+    pub fn sessions(&self) -> Vec<Session> {
         let written = self.written.values().flatten().map(|(session, _)| session);
         let consumed = self.consumed.values().flatten().map(|(session, _)| session);
         let mut sessions: Vec<Session> = written.chain(consumed).cloned().collect();

@@ -18,7 +18,7 @@ const MANY: usize = 64;
 /// Names are looked up with TTL 0, so every system call does that anew; its OPEN, CREATE, RENAME or UNLINK follows at once,
 /// on the same thread, and need not ask again.
 #[derive(Default)]
-pub(in crate::fs) struct LookedUp {
+pub struct LookedUp {
     by_thread: HashMap<u32, Looked>,
 }
 
@@ -35,7 +35,7 @@ struct Looked {
 impl LookedUp {
     /// The thread has looked this name up; the caller is `None` if it does not matter who it is, and `absent` tells that
     /// there is nothing.
-    pub(in crate::fs) fn note(
+    pub fn note(
         &mut self,
         tid: u32,
         dir: DirId,
@@ -63,13 +63,13 @@ impl LookedUp {
     }
 
     /// Who the thread is, if this is what it looked up last.
-    pub(in crate::fs) fn take(&mut self, tid: u32, dir: DirId, name: &OsStr) -> Option<Caller> {
+    pub fn take(&mut self, tid: u32, dir: DirId, name: &OsStr) -> Option<Caller> {
         self.last(tid, dir, name)?.caller.take()
     }
 
     /// Has the thread just found that there is no such name? The kernel holds the directory's lock from then until it has
     /// made the name, so that no name comes in between through the mount.
-    pub(in crate::fs) fn is_absent(&mut self, tid: u32, dir: DirId, name: &OsStr) -> bool {
+    pub fn is_absent(&mut self, tid: u32, dir: DirId, name: &OsStr) -> bool {
         let last = self.last(tid, dir, name);
         last.is_some_and(|looked| std::mem::take(&mut looked.absent))
     }

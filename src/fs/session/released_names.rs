@@ -12,7 +12,7 @@ const REMEMBERED: usize = 1024;
 
 /// See the [module](self).
 #[derive(Default)]
-pub(in crate::fs) struct ReleasedNames(VecDeque<ReleasedName>);
+pub struct ReleasedNames(VecDeque<ReleasedName>);
 
 struct ReleasedName {
     process: Process,
@@ -23,7 +23,7 @@ struct ReleasedName {
 
 /// How an alias became free.
 #[derive(Clone)]
-pub(in crate::fs) enum Release {
+pub enum Release {
     /// Unlinked: this handoff was retracted.
     Retracted(DocId),
     /// Renamed to a backup: the handoff that was there had this name.
@@ -33,7 +33,7 @@ pub(in crate::fs) enum Release {
 }
 
 impl ReleasedNames {
-    pub(in crate::fs) fn add(&mut self, caller: &Caller, dir: DirId, name: &OsStr, how: Release) {
+    pub fn add(&mut self, caller: &Caller, dir: DirId, name: &OsStr, how: Release) {
         let Some(process) = caller.process else {
             return;
         };
@@ -49,12 +49,7 @@ impl ReleasedNames {
     }
 
     /// Takes back the note that this process released a name, if it did.
-    pub(in crate::fs) fn take(
-        &mut self,
-        caller: &Caller,
-        dir: DirId,
-        name: &OsStr,
-    ) -> Option<Release> {
+    pub fn take(&mut self, caller: &Caller, dir: DirId, name: &OsStr) -> Option<Release> {
         let process = caller.process?;
         let at = self
             .0

@@ -218,8 +218,8 @@ impl Fs {
         if name.is_pending() {
             state.aliases.unconsumed(dir, &file);
         }
-        state.queues.touch(old_dir, &old_file);
-        state.queues.touch(dir, &file);
+        state.queues.changed(old_dir, &old_file);
+        state.queues.changed(dir, &file);
         self.doc_renamed(state, id, dir, name);
         state.queues.generation += 1;
         Ok(())
@@ -265,8 +265,8 @@ impl Fs {
             doc.ino = ino;
             doc.read_by.clear();
         }
-        state.queues.touch(from_dir, &from_name);
-        state.queues.touch(to_dir, &to_name.to_os_string());
+        state.queues.changed(from_dir, &from_name);
+        state.queues.changed(to_dir, &to_name.to_os_string());
         self.alias_for(state, renaming.to, renaming.caller, id);
         Ok(())
     }
@@ -303,8 +303,8 @@ impl Fs {
                 .add(caller, from.dir, from.name, Release::BackedUp(name));
         }
         self.doc_gone(state, id);
-        state.queues.touch(dir, &file);
-        state.queues.touch(to.dir, to.name);
+        state.queues.changed(dir, &file);
+        state.queues.changed(to.dir, to.name);
         state.queues.generation += 1;
         Ok(())
     }

@@ -162,8 +162,8 @@ impl Fs {
         state.scratch.add(area, to.dir, to.name);
         state.docs.plain_renamed(id, area, to.dir, to.name);
         drop_own(state, to, caller);
-        state.queues.touch(old_dir, &old_name);
-        state.queues.touch(to.dir, to.name);
+        state.queues.changed(old_dir, &old_name);
+        state.queues.changed(to.dir, to.name);
         Ok(())
     }
 
@@ -192,7 +192,7 @@ impl Fs {
                 doc.ino = ino;
                 doc.read_by.clear();
             }
-            state.queues.touch(to.dir, &stamped.to_os_string());
+            state.queues.changed(to.dir, &stamped.to_os_string());
             doc
         } else {
             let naming = match (names::classify(to.name), caller) {
@@ -207,14 +207,14 @@ impl Fs {
                 name: &name,
             };
             let stamped = self.ctx.store.publish(draft, &queue, &stamped)?;
-            state.queues.touch(to.dir, &stamped.to_os_string());
+            state.queues.changed(to.dir, &stamped.to_os_string());
             let now = self.ctx.clock.now();
             let tid = renaming.request.tid;
             state
                 .docs
                 .insert(to.dir, stamped, Content::Stored, ino, tid, now)
         };
-        state.queues.touch(from_dir, &name);
+        state.queues.changed(from_dir, &name);
         self.alias_for(state, *to, *caller, doc);
         state.adopt_handles(id, doc, renaming.request.tid);
         state.scratch.remove(area, from_dir, &name);

@@ -1,0 +1,93 @@
+//! Listing a queue that is not cached.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::fs::ids::DirId;
+use crate::fs::queue::cache::Queues;
+use crate::fs::queue::entry::{CacheEntry, is_empty_pending_md, is_never_shown, known};
+use crate::fs::queue::names::Queue;
+use crate::names::StampedName;
+use crate::store::dir_kind::GIT;
+use crate::store::first_mount::is_stray;
+use crate::store::{Entry, Kind};
+
+impl Queues {
+    /// Lists a queue, unless it is cached and the store tells its changes.
+    pub(super) fn list(&mut self, dir: DirId) -> Result<()> {
+        // A `.git` may have turned up in it: then it is no queue any more.
+        if self.is_watched(dir) || !self.is_queue(dir) {
+            return Ok(());
+        }
+        let path = self.path(dir)?;
+        // The watch comes first: a change in between is seen twice rather than not at all.
+        let watch = self.ctx.store.watch(&path);
+        let mut listed = Vec::new();
+        let mut strays = Vec::new();
+        for entry in self.ctx.store.list(&path)? {
+            let name = entry.name.clone();
+            let is_stray = entry.kind == Kind::File
+                && is_stray(&name)
+                && StampedName::parse(&name).is_none()
+                && self.is_stray(dir, &name);
+            let Some(known) = self.entry_of(&path, entry, is_stray || watch.is_none())? else {
+                continue;
+            };
+            if is_stray && !is_empty_pending_md(&name, &known) {
+                strays.push(name.clone());
+            }
+            listed.push((name, known));
+        }
+        let mut queue = Queue::new(watch, listed);
+        let is_same = self
+            .cached
+            .remove(&dir)
+            .is_some_and(|old| queue.take_over(old));
+        self.cached.insert(dir, queue);
+        if !is_same {
+            self.generation += 1;
+        }
+        for stray in &strays {
+            self.retry_listed(dir, stray);
+        }
+        if let Some(watch) = watch {
+            // A directory that was renamed below keeps its watch: its changes belong to the new name from now on.
+            if let Some(other) = self.by_watch.insert(watch, dir).filter(|it| *it != dir) {
+                self.drop_queue(other);
+            }
+            self.take_changes();
+        }
+        if !self.cached.contains_key(&dir) {
+            // The changes since were more than the store keeps.
+            return self.list(dir);
+        }
+        if self.get(dir, OsStr::new(GIT)).is_some() {
+            self.git_seen(dir, OsStr::new(GIT));
+        }
+        Ok(())
+    }
+
+    /// What is cached of a listed name; `None` for a name that is never shown, or gone by now.
+    ///
+    /// stat(2) of a hundred thousand names would take longer than to list them. So it is called only where `wanted`: for strays,
+    /// which are adopted by their mtime, and for every name of a queue without a watch, where the next listing is compared with
+    /// this one; and for directories, which are known by their inode number.
+    fn entry_of(&self, queue: &Path, listed: Entry, wanted: bool) -> Result<Option<CacheEntry>> {
+        if is_never_shown(&listed.name, listed.kind) {
+            return Ok(None);
+        }
+        let known = match listed.meta {
+            Some(meta) => known(&meta),
+            None if wanted || listed.kind != Kind::File => {
+                match self.ctx.store.stat(queue, &listed.name) {
+                    Ok(meta) => known(&meta),
+                    Err(Error::NotFound) => return Ok(None),
+                    Err(error) => return Err(error),
+                }
+            }
+            None => CacheEntry::unlooked(listed.kind),
+        };
+        Ok((!is_never_shown(&listed.name, known.kind)).then_some(known))
+    }
+}
