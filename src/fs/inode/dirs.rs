@@ -1,4 +1,4 @@
-//! Directories that the kernel or the index knows.
+//! Directories that the kernel or the queues know.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use crate::error::{Error, Result};
 use crate::fs::ids::DirId;
 
-/// What a directory is to us.
+/// How a directory is served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DirKind {
-    /// The root, and every directory that [`crate::fs::Fs::kind_of_dir`] does not find ordinary.
+    /// Its files are handoffs, but for the exceptions of spec 3.6.
     Queue,
     /// An ordinary directory, and everything below one: passed through as it is (spec 3.6).
     Plain,
@@ -40,7 +40,7 @@ pub struct Dirs {
 }
 
 impl Dirs {
-    /// How many are known.
+    /// How many directories are known besides the root.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -63,7 +63,7 @@ impl Dirs {
         Ok(names.iter().rev().collect())
     }
 
-    /// Its name in its parent; `None` for the root, and for a directory that is gone.
+    /// The name in the parent; `None` for the root, and for a directory that was removed.
     pub fn name(&self, dir: DirId) -> Option<&OsStr> {
         self.entries.get(&dir).map(|entry| entry.name.as_os_str())
     }
@@ -74,15 +74,15 @@ impl Dirs {
             .map_or(DirId::ROOT, |entry| entry.parent)
     }
 
-    /// The directory of this name, if it is known, and not replaced from outside by another one.
+    /// The directory of this name and inode number, if it is known. With another number the name was given to another directory
+    /// below the mount.
     pub fn known(&self, parent: DirId, name: &OsStr, ino: u64) -> Option<DirId> {
         let dir = self.children.get(&(parent, name.to_owned()))?;
         let same = self.entries.get(dir).is_some_and(|entry| entry.ino == ino);
         same.then_some(*dir)
     }
 
-    /// The directory of this name whose inode number is `ino`. A directory that was replaced from outside is
-    /// another one.
+    /// As [`Dirs::known`]; a directory that is not known yet becomes so.
     pub fn enter(&mut self, parent: DirId, name: &OsStr, ino: u64, kind: DirKind) -> DirId {
         if let Some(dir) = self.known(parent, name, ino) {
             return dir;
@@ -118,13 +118,13 @@ impl Dirs {
         self.children.insert((parent, name.to_owned()), dir);
     }
 
-    /// True when that changed it.
+    /// Answers whether that is a change.
     pub fn set_kind(&mut self, dir: DirId, kind: DirKind) -> bool {
         let entry = self.entries.get_mut(&dir);
         entry.is_some_and(|entry| std::mem::replace(&mut entry.kind, kind) != kind)
     }
 
-    /// This directory and all that are known below it, each after the one that holds it.
+    /// This directory and all known ones below, each after its parent.
     pub fn below(&self, top: DirId) -> Vec<DirId> {
         let within = self.entries.keys().copied();
         let mut below: Vec<(usize, DirId)> = within

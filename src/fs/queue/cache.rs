@@ -70,49 +70,50 @@ impl Queues {
         self.kernel.lock().changed();
     }
 
-    /// The names of a loaded queue: first what is not pending, then what is, each in order.
+    /// The names of a cached queue: those that are not pending first, then the pending ones, each part in order.
     pub fn names(&self, dir: DirId) -> impl Iterator<Item = (&OsStr, &CacheEntry)> {
         self.cached.get(&dir).into_iter().flat_map(Queue::iter)
     }
 
-    /// The directories of a loaded queue.
+    /// The directories in a cached queue.
     pub(super) fn subdirectories(&self, dir: DirId) -> impl Iterator<Item = (&OsStr, &CacheEntry)> {
         self.cached.get(&dir).into_iter().flat_map(Queue::dirs)
     }
 
-    /// What is pending in a loaded queue, in order.
+    /// The pending handoffs of a cached queue, in order of their names.
     pub fn pending(&self, dir: DirId) -> impl Iterator<Item = (&Arc<OsStr>, &Pending)> {
         self.cached.get(&dir).into_iter().flat_map(Queue::pending)
     }
 
-    /// Is it known that there is no such name?
+    /// Is the queue cached, without this name?
     pub fn lacks(&self, dir: DirId, name: &StampedName) -> bool {
         let queue = self.cached.get(&dir);
         queue.is_some_and(|queue| queue.get(&name.to_os_string()).is_none())
     }
 
-    /// The same, of a queue that is kept in step by itself: what is about to happen anyway may go by it, where something
-    /// else decides.
+    /// As [`Queues::lacks`], for a queue that is watched. The answer may be outdated: for callers that a rename without replacing
+    /// protects anyway.
     pub fn seems_to_lack(&self, dir: DirId, name: &StampedName) -> bool {
         self.is_watched(dir) && self.lacks(dir, name)
     }
 
-    /// Is this queue kept in step by what the store tells?
+    /// Is the queue cached, and does the store tell its changes?
     pub fn is_watched(&self, dir: DirId) -> bool {
         let queue = self.cached.get(&dir);
         queue.is_some_and(|queue| queue.watch.is_some())
     }
 
-    /// How many names there are.
+    /// How many names are cached.
     pub fn len(&self) -> usize {
         self.cached.values().map(Queue::len).sum()
     }
 
+    /// What is cached of a name.
     pub fn get(&self, dir: DirId, name: &OsStr) -> Option<&CacheEntry> {
         self.cached.get(&dir)?.get(name)
     }
 
-    /// A name of a loaded queue, as it is kept here.
+    /// The shared allocation of a name.
     pub fn key(&self, dir: DirId, name: &OsStr) -> Option<Arc<OsStr>> {
         self.cached.get(&dir)?.key(name).cloned()
     }
@@ -121,20 +122,21 @@ impl Queues {
         self.cached.get_mut(&dir)?.get_mut(name)
     }
 
+    /// Says whether the last byte is a newline.
     pub fn note_newline(&mut self, dir: DirId, name: &OsStr, newline: bool) {
         if let Some(known) = self.get_mut(dir, name) {
             known.newline = Some(newline);
         }
     }
 
-    /// Its last byte may be about to change, and its times need not tell: on many kernels they move in ticks.
+    /// The last byte may be about to change. The times need not tell: on many kernels they move in ticks of some milliseconds.
     pub fn forget_newline(&mut self, dir: DirId, name: &StampedName) {
         if let Some(known) = self.get_mut(dir, &name.to_os_string()) {
             known.newline = None;
         }
     }
 
-    /// The last writer on the mount has closed this file.
+    /// The last writer through the mount has closed this file.
     pub fn written_by_us(&mut self, dir: DirId, name: &StampedName) {
         if let Some(known) = self.get_mut(dir, &name.to_os_string()) {
             known.ours = true;
@@ -148,7 +150,7 @@ impl Queues {
         }
     }
 
-    /// Keeps what the merge of `top` shows of a name.
+    /// See [`Queue::keep_entry`].
     pub fn keep_entry(&mut self, top: DirId, name: &OsStr, entry: &Arc<MergeEntry>) {
         if let Some(queue) = self.cached.get_mut(&entry.dir) {
             queue.keep_entry(top, name, entry);
@@ -173,7 +175,7 @@ impl Queues {
         queue.map_or(Vec::new(), |queue| queue.after(last, count))
     }
 
-    /// Drops what is known of a queue: it is listed at its next use.
+    /// Drops what is cached of a queue: the next use lists it.
     pub fn drop_queue(&mut self, dir: DirId) {
         if let Some(queue) = self.cached.remove(&dir) {
             self.generation += 1;
@@ -185,8 +187,8 @@ impl Queues {
         }
     }
 
-    /// A file that was known as `meta` says, but for its mtime, was renamed by us. False if something else is known of it,
-    /// so that both names are to be looked at. What somebody else did to them meanwhile the store will tell.
+    /// The mount has renamed a file of which stat(2) says this, but for the mtime. False if the cache says something else of the
+    /// file: then both names are to be looked at. What other programs do to them meanwhile, the store will tell.
     pub fn moved(&mut self, dir: DirId, from: &OsStr, to: &OsStr, meta: &Meta) -> bool {
         let Some(queue) = self.cached.get_mut(&dir) else {
             return true;
@@ -207,6 +209,7 @@ impl Queues {
         true
     }
 
+    /// Caches an entry, or that there is none.
     pub(super) fn set(&mut self, dir: DirId, name: &OsStr, known: Option<CacheEntry>) {
         let Some(queue) = self.cached.get_mut(&dir) else {
             return;
@@ -234,12 +237,12 @@ impl Queues {
         }
     }
 
-    /// This is to be looked at again.
+    /// The next use looks at this name again.
     pub(super) fn retry_later(&mut self, dir: DirId, name: &OsStr, seen: Seen) {
         self.retries.insert((dir, name.to_owned()), seen);
     }
 
-    /// A listing has found this stray; what is known of it already stays known.
+    /// A listing has found this stray. How it was seen before counts.
     pub(super) fn retry_listed(&mut self, dir: DirId, name: &OsStr) {
         let seen = Seen {
             listed: true,

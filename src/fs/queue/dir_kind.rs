@@ -1,5 +1,5 @@
-//! Whether a directory is a queue: decided here alone, once for each directory that becomes known, and again when it is
-//! renamed or a `.git` turns up in it (spec 3.6).
+//! Whether a directory is a queue (spec 3.6). It is decided here alone: when a directory becomes known, when it is renamed, and
+//! when a `.git` turns up in it.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::store::first_mount::is_hidden;
 use crate::store::local::{Area, Counts};
 
 impl Queues {
-    /// The directory of this name, which has this inode number.
+    /// The directory of this name and inode number.
     pub fn enter_dir(&mut self, parent: DirId, name: &OsStr, ino: u64) -> Result<DirId> {
         if let Some(dir) = self.dirs.known(parent, name, ino) {
             return Ok(dir);
@@ -22,7 +22,7 @@ impl Queues {
         Ok(self.dirs.enter(parent, name, ino, kind))
     }
 
-    /// What a directory of this name in `parent` is to us.
+    /// Whether a directory of this name in `parent` is a queue.
     fn kind_of_dir(&self, parent: DirId, name: &OsStr) -> Result<DirKind> {
         if self.dirs.kind(parent) == DirKind::Plain {
             return Ok(DirKind::Plain);
@@ -34,7 +34,7 @@ impl Queues {
         let Some(why) = self.ctx.local.why_ordinary(&path)? else {
             return Ok(DirKind::Queue);
         };
-        // A queue that holds handoffs stays one. In an archive those that were read are where they belong.
+        // A queue that holds handoffs stays a queue. Consumed handoffs in an archive are where they belong.
         let stays = match why {
             Why::Hidden | Why::Elsewhere => false,
             Why::Archive => self.ctx.local.holds_handoffs(&path, Counts::Pending)?,
@@ -44,7 +44,7 @@ impl Queues {
             return Ok(DirKind::Queue);
         }
         if why == Why::Git {
-            // For good: without its .git its files would be strays.
+            // For good: if the .git goes, its files must not become strays.
             self.note_ordinary(&path);
         }
         Ok(DirKind::Plain)
@@ -53,13 +53,13 @@ impl Queues {
     fn note_ordinary(&self, path: &Path) {
         if let Err(error) = self.ctx.local.ordinary_made(path) {
             log::warn!(
-                "{}: it cannot be noted that it is ordinary ({error}); the next sweep tries again",
+                "{}: cannot be put on the list of ordinary directories ({error}); the next sweep tries again",
                 path.display()
             );
         }
     }
 
-    /// A name has changed in a directory: if it is `.git`, the directory may be ordinary from now on.
+    /// A name has changed in a directory. If the name is `.git`, the directory may be ordinary from now on.
     pub fn git_seen(&mut self, dir: DirId, name: &OsStr) {
         if name != GIT || dir == DirId::ROOT || !self.is_queue(dir) {
             return;
@@ -67,10 +67,10 @@ impl Queues {
         let Ok(path) = self.path(dir) else {
             return;
         };
-        // Until now it was a queue, so what it holds are handoffs, also those that somebody else put there.
+        // Until now the directory was a queue: what it holds are handoffs, also those that other programs put there.
         if let Err(error) = self.ctx.local.mark_queue(&path) {
             log::warn!(
-                "{}: it cannot be noted that it is a queue ({error})",
+                "{}: cannot be put on the list of queues ({error}); its handoffs may be taken for ordinary files",
                 path.display()
             );
         }
@@ -80,7 +80,7 @@ impl Queues {
         }
     }
 
-    /// Decides again of a directory, and of all below it.
+    /// Decides again for a directory and all below it.
     fn judge_again(&mut self, top: DirId) {
         for dir in self.dirs.below(top) {
             let Some(name) = self.dirs.name(dir).map(OsStr::to_owned) else {
@@ -94,15 +94,15 @@ impl Queues {
                     }
                 }
                 Err(error) => log::warn!(
-                    "{}: it cannot be told whether it is a queue ({error}); it stays what it was",
+                    "{}: whether it is a queue cannot be read ({error}); it stays what it was",
                     name.display()
                 ),
             }
         }
     }
 
-    /// Must a directory that is about to be renamed be noted as ordinary, lest its files become strays? Not if it was
-    /// hidden: then it was passed through, and is a queue once it is shown.
+    /// Puts a directory that is about to be renamed on the list of ordinary ones, if its files would become strays else. A hidden
+    /// directory is not listed: it becomes a queue when it gets a name that is shown.
     pub fn before_dir_rename(&self, dir: DirId) -> Result<()> {
         let path = self.path(dir)?;
         let hidden = path.iter().any(is_hidden);
@@ -115,12 +115,12 @@ impl Queues {
         }
     }
 
-    /// A directory has another name.
+    /// A directory was renamed.
     pub fn dir_renamed(&mut self, dir: DirId, parent: DirId, name: &OsStr) {
         let was_queue = self.is_queue(dir);
         self.dirs.renamed(dir, parent, name);
         if was_queue && let Ok(path) = self.path(dir) {
-            // Whoever calls a queue an archive, or hides it, means it.
+            // The new name says that it is an archive, or hidden: its user means that.
             let by_name = self.ctx.local.why_ordinary(&path);
             if matches!(by_name, Ok(Some(Why::Hidden | Why::Archive | Why::Lock)))
                 || !self.is_queue(parent)

@@ -1,4 +1,4 @@
-//! One handoff of a merge. The queue keeps it with the name for as long as the file does not change.
+//! One handoff of a merge. The queue caches the entry for as long as the file does not change.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -13,21 +13,21 @@ use crate::fs::queue::entry::CacheEntry;
 use crate::merge;
 use crate::names::{Stamp, StampedName};
 
-/// One handoff of a merge, as it was when the merge was planned. There may be a hundred thousand of them: it is small.
+/// One handoff as it was when the merge was planned. Small, because there may be a hundred thousand of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MergeEntry {
     pub ino: u64,
     pub size: u64,
     pub mtime: SystemTime,
-    /// Of the time zone in which `mtime` is shown.
+    /// The time zone in which `mtime` is shown.
     offset: FixedOffset,
     pub dir: DirId,
     pub stamp: Stamp,
-    /// Its path from the queue that is read, and what it is called once it is consumed.
+    /// The path from the queue that is read, and the name once consumed, in one allocation.
     names: Box<[u8]>,
-    /// Where in them the one ends and the other begins.
+    /// Where in `names` the second begins.
     split: u32,
-    /// How long the lines about it are but for its number, in bytes.
+    /// How long the header line is without its number, in bytes.
     pub line: u32,
     pub newline: bool,
 }
@@ -49,10 +49,10 @@ impl MergeEntry {
             dir,
             stamp,
             names: [shown.as_bytes(), stays_as.as_bytes()].concat().into(),
-            // No path is longer than that tells.
+            // A path is at most 4096 bytes long.
             split: shown.len() as u32,
             line: 0,
-            // Where that cannot be told, one more does no harm.
+            // Where the last byte is not known, one newline too many does no harm.
             newline: known.newline.unwrap_or(false),
         };
         item.line = item.entry().line_len() as u32;
@@ -69,12 +69,12 @@ impl MergeEntry {
         }
     }
 
-    /// Its path from the queue that is read.
+    /// The path from the queue that is read.
     pub fn shown(&self) -> &OsStr {
         OsStr::from_bytes(&self.names[..self.split as usize])
     }
 
-    /// What it is called once it is consumed.
+    /// The name once consumed.
     pub fn stays_as(&self) -> &OsStr {
         OsStr::from_bytes(&self.names[self.split as usize..])
     }

@@ -1,26 +1,26 @@
-//! What is to be looked at again before the next use.
+//! Names that are looked at again before the next use.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
 
 use crate::fs::ids::DirId;
 
-/// Strays that are not adopted yet, and changes that could not be taken in: the disk had an error, or there was no
-/// descriptor left.
+/// Strays that are not adopted yet, and changed names that could not be looked at, because the disk had an error or no
+/// descriptor was left.
 pub(super) type Retries = HashMap<(DirId, OsString), Seen>;
 
-/// What is known of a change besides the name.
+/// How a change was seen.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
     pub(super) ours: Ours,
-    /// Found by listing the queue: when it was changed last, nobody was told.
+    /// By listing the queue, so that the time of the change is not known.
     pub(super) listed: bool,
-    /// Tried before, in vain: it was said already.
+    /// A try has failed, and the log says so.
     pub(super) tried: bool,
 }
 
 impl Seen {
-    /// The store has told of a change.
+    /// The store has told the change.
     pub(super) fn told(ours: Ours) -> Seen {
         Seen {
             ours,
@@ -30,11 +30,11 @@ impl Seen {
     }
 }
 
-/// Which file of the name was put there by us.
+/// Which file of the name was put there through the mount.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ours {
-    /// Whichever it is.
+    /// Whichever file has the name.
     Any,
-    /// The one with this inode number, if any.
+    /// The file with this inode number, if any.
     Only(Option<u64>),
 }

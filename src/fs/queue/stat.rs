@@ -1,7 +1,7 @@
-//! Number, size, times and last byte of what is known by its name only.
+//! Inode number, size, times and last byte of files of which only the name is cached.
 //!
-//! A listing gives names. With a hundred thousand of them, asking for the rest takes longer than listing, and most of it
-//! nobody wants to know: it is asked of what is pending when it is merged, and of everything when it is listed.
+//! stat(2) of a hundred thousand names takes longer than to list them. It is called for the pending files when they are merged,
+//! and for every file when the queue is listed.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -18,22 +18,22 @@ use crate::parallel::in_two;
 use crate::store::lease::{self, Writers};
 use crate::store::{Access, Meta, Store};
 
-/// How many are asked for in one go: the answers are longer than what is kept of them.
+/// How many files are looked at in one go: stat(2) says more than is cached.
 const BATCH: usize = 4096;
 
-/// What could not be read of a file that is to be merged.
+/// Why a pending file cannot be merged now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unread {
-    /// Its mode, or another owner, keeps us out.
+    /// The daemon may not read the file, by its mode or its owner.
     Forbidden,
-    /// Its last byte, just now.
+    /// The last byte could not be read.
     LastByte,
-    /// Somebody outside of the mount is writing it (spec 3.7).
+    /// A process outside the mount is writing the file (spec 3.7).
     Unfinished,
 }
 
 impl Queues {
-    /// Asks for the facts of every name of a queue.
+    /// Calls stat(2) for every name of a queue for which it was not called yet.
     pub(super) fn look_at_all(&mut self, dir: DirId) -> Result<()> {
         let path = self.path(dir)?;
         let mut last: Option<Arc<OsStr>> = None;
@@ -103,8 +103,8 @@ impl Queues {
         Ok(unread)
     }
 
-    /// Tells of each of these pending files whether somebody outside of the mount may be writing it. Where the store does
-    /// not tell of changes only strays are asked about, or all the others would be asked about at every use.
+    /// Says of each of these pending files whether a process outside the mount may be writing it. In a queue that the store does
+    /// not watch, none: every file would have to be asked about at every use.
     fn foreign<'a>(
         &self,
         dir: DirId,

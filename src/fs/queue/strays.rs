@@ -1,8 +1,8 @@
-//! Files that turned up below: strays become handoffs, once nobody outside of the mount writes them (spec 3.7).
+//! Strays: files that turned up in the backing directory become handoffs once no process outside the mount writes them
+//! (spec 3.7).
 //!
-//! Two places ask who writes. A stray is adopted when nobody has it open for writing. And a merge asks the same of every
-//! pending file that was not written through the mount: somebody may have opened it before it was adopted, or be writing
-//! a stamped name below.
+//! Whether a file has a writer is asked twice: before a stray is adopted, and before a merge shows a pending file that was not
+//! written through the mount. A process may have opened that file before it was adopted, or may be writing a stamped name below.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -11,19 +11,18 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::fs::ids::DirId;
 use crate::fs::queue::cache::Queues;
-use crate::fs::queue::entry::is_empty_pending_md;
-use crate::fs::queue::entry::{CacheEntry, known};
+use crate::fs::queue::entry::{CacheEntry, is_empty_pending_md, known};
 use crate::fs::queue::names::{LastChange, Queue};
 use crate::fs::queue::retry::Seen;
 use crate::names;
 use crate::store::lease::{self, Writers};
 use crate::store::{Access, Kind, Meta};
 
-/// How long a file must not have changed where no lease tells whether somebody writes it.
+/// How long a file must be unchanged where no lease tells whether it has a writer (spec 3.7d).
 const QUIET: Duration = Duration::from_secs(5);
 
 impl Queue {
-    /// A file was changed by somebody outside of the mount.
+    /// A process outside the mount has changed a file.
     pub(super) fn turned_up(&mut self, name: &OsStr, known: &CacheEntry, at: Instant) {
         let pending = known.kind == Kind::File && self.pending().contains_key(name);
         if pending
@@ -37,8 +36,8 @@ impl Queue {
         }
     }
 
-    /// Is a file finished, as far as this tells? `listed` is the time of day if it was found by listing the queue, and so
-    /// was not seen to change.
+    /// Has a file no writer any more? `listed` is the time of day if a listing has found the file: then no change of it was seen,
+    /// and its age counts.
     pub(super) fn is_finished(
         &mut self,
         name: &OsStr,
@@ -63,14 +62,14 @@ impl Queue {
     }
 }
 
-/// Is a file finished that is looked at once, when nobody can reach it by its name any more?
+/// As [`Queue::is_finished`], for a file that no process can open by its name any more, and that is looked at once.
 pub fn is_finished_at_mount(file: &File, meta: &Meta, at: Instant, now: SystemTime) -> bool {
     let writers = lease::writers(file);
     Queue::default().is_finished(OsStr::new(""), &known(meta), writers, at, Some(now))
 }
 
 impl CacheEntry {
-    /// Was it last changed so long ago that nobody is writing it?
+    /// Was the last change so long ago that no process is writing the file?
     fn is_old(&self, now: SystemTime) -> bool {
         let ctime = u64::try_from(self.ctime).map(Duration::from_nanos);
         let ctime = SystemTime::UNIX_EPOCH + ctime.unwrap_or_default();
@@ -80,7 +79,7 @@ impl CacheEntry {
 }
 
 impl Queues {
-    /// Looks again at what could not be taken in, and adopts what is finished.
+    /// Looks again at the names that could not be looked at, and adopts the strays that are finished.
     pub(super) fn retry(&mut self) {
         for ((dir, name), seen) in std::mem::take(&mut self.retries) {
             let Ok(path) = self.path(dir) else {
@@ -100,7 +99,7 @@ impl Queues {
         }
     }
 
-    /// Adopts a stray, or leaves it to the next use.
+    /// Adopts a stray if it is finished; else the next use tries again.
     fn settle(&mut self, dir: DirId, path: &Path, name: &OsStr, meta: &Meta, seen: Seen) {
         let found = known(meta);
         self.set(dir, name, Some(found));
@@ -112,7 +111,7 @@ impl Queues {
         let listed = seen.listed.then(|| self.ctx.clock.now());
         if !queue.is_finished(name, &found, writers, Instant::now(), listed) {
             log::debug!(
-                "{}: somebody may be writing it; it is adopted when nobody does",
+                "{}: another program may be writing it; it is adopted when none does",
                 path.join(name).display()
             );
             self.retry_later(dir, name, seen);
@@ -127,14 +126,14 @@ impl Queues {
                 let adopted = adopted.to_os_string();
                 let found = self.ctx.store.stat(path, &adopted);
                 let Some(meta) = found.ok().filter(|now| now.ino == meta.ino) else {
-                    // Moved on already: the store tells whereto.
+                    // Another program has moved the file on already: the store will tell.
                     return;
                 };
                 self.set(dir, &adopted, Some(known(&meta)));
                 if let Some(queue) = self.cached.get_mut(&dir)
                     && let Some(since) = since
                 {
-                    // The rename is no change of its content.
+                    // The rename has moved the ctime, and is no change of the content.
                     queue
                         .last_changes
                         .insert(adopted, LastChange::new(&known(&meta), since));
@@ -143,7 +142,7 @@ impl Queues {
             Err(error) => {
                 if !seen.tried {
                     log::warn!(
-                        "{}: cannot be adopted as {adopted} ({error}); it is tried again",
+                        "{}: cannot be adopted as {adopted} ({error}); every use of the directory tries again",
                         path.join(name).display()
                     );
                 }

@@ -9,15 +9,15 @@ use crate::fs::queue::cache::Queues;
 impl Queues {
     /// The queue itself and every queue below it, all of them loaded.
     pub fn queues_below(&mut self, top: DirId) -> Result<Vec<DirId>> {
-        // Once for all of them.
+        // Once for all queues.
         self.take_changes();
         let found = self.walk(top);
         self.retry();
         found
     }
 
-    /// Lists and watches all queues. Nothing is decided of what they hold before the first use: until this is mounted,
-    /// anybody may still open a file in the plain directory.
+    /// Lists and watches all queues. Strays are not adopted before the first use: until the mount is there, any process may still
+    /// open a file in the plain directory.
     pub fn watch_all(&mut self) -> Result<()> {
         self.walk(DirId::ROOT).map(drop)
     }
@@ -28,13 +28,13 @@ impl Queues {
         while let Some(dir) = left.pop() {
             match self.list(dir) {
                 Ok(()) => {}
-                // Removed from outside while we walked.
+                // Removed below the mount since it was listed.
                 Err(Error::NotFound | Error::NotDirectory) if dir != top => continue,
-                // One that cannot be read must not shut the others.
+                // A directory that cannot be read must not hide the others.
                 Err(error) if dir != top => {
                     let path = self.path(dir).unwrap_or_default();
                     log::warn!(
-                        "{}: cannot be read ({error}); it is left out",
+                        "{}: cannot be read ({error}); its handoffs are left out",
                         path.display()
                     );
                     continue;
@@ -56,7 +56,7 @@ impl Queues {
                     Err(error) => {
                         let path = self.path(dir).unwrap_or_default();
                         log::warn!(
-                            "{}: cannot be looked at ({error}); it is left out",
+                            "{}: cannot be looked at ({error}); its handoffs are left out",
                             path.join(&name).display()
                         );
                     }
