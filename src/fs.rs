@@ -93,6 +93,9 @@ mod queue {
     pub mod strays;
     pub mod sync;
     pub mod tree;
+
+    #[cfg(test)]
+    mod tests;
 }
 
 mod handoff {
