@@ -7,20 +7,20 @@ use crate::fs::ids::{DirId, DocId};
 use crate::names::StampedName;
 use crate::session::Session;
 
-/// Sessions by what they own, so that a map can be swept.
+/// By directory and name: which session means what by the name.
 type ByName<T> = HashMap<(DirId, OsString), Vec<(Session, T)>>;
 
-/// What each session may call which handoff.
+/// The aliases of every session.
 #[derive(Debug, Default)]
 pub struct Aliases {
-    /// A name that the session wrote.
+    /// Names that the session wrote.
     written: ByName<DocId>,
-    /// The pending name of what the session consumed, and what it is called now.
+    /// Pending names of handoffs that the session consumed, with the consumed name.
     consumed: ByName<StampedName>,
 }
 
 impl Aliases {
-    /// Does anybody have an alias of this name? Only then is it worth asking who calls (spec 5).
+    /// Has any session an alias of this name? Only then does it matter which session asks (spec 5).
     pub fn any(&self, dir: DirId, name: &OsStr) -> bool {
         let key = (dir, name.to_owned());
         self.written.contains_key(&key) || self.consumed.contains_key(&key)
@@ -42,7 +42,7 @@ impl Aliases {
             .map(|(_, done)| done)
     }
 
-    /// Answers what the name led to before.
+    /// Makes a name lead to a handoff; answers to which one it led before.
     pub fn write(
         &mut self,
         dir: DirId,
@@ -63,19 +63,19 @@ impl Aliases {
         of_name.push((session.clone(), done));
     }
 
-    /// The session's alias is no more.
+    /// Drops what the name means to the session.
     pub fn remove(&mut self, dir: DirId, name: &OsStr, session: &Session) {
         let key = (dir, name.to_owned());
         remove(&mut self.written, &key, session);
         remove(&mut self.consumed, &key, session);
     }
 
-    /// The handoff of this pending name is pending again: nobody needs another way to it.
+    /// The handoff of this pending name is pending again: its name leads to it without an alias.
     pub fn unconsumed(&mut self, dir: DirId, pending: &OsStr) {
         self.consumed.remove(&(dir, pending.to_owned()));
     }
 
-    /// Every alias of the one doc leads to the other from now on.
+    /// Makes every alias of one handoff lead to another.
     pub fn retarget(&mut self, from: DocId, to: DocId) {
         for (_, doc) in self.written.values_mut().flatten() {
             if *doc == from {
@@ -84,14 +84,14 @@ impl Aliases {
         }
     }
 
-    /// How many there are.
+    /// How many aliases there are.
     pub fn len(&self) -> usize {
         let written = self.written.values().map(Vec::len);
         let consumed = self.consumed.values().map(Vec::len);
         written.chain(consumed).sum()
     }
 
-    /// Every doc that an alias leads to.
+    /// Every handoff to which an alias leads.
     pub fn docs(&self) -> HashSet<DocId> {
         self.written
             .values()
@@ -100,7 +100,7 @@ impl Aliases {
             .collect()
     }
 
-    /// Every alias that does not lead anywhere, or whose session has ended, is dropped.
+    /// Drops the aliases that lead nowhere, and those of sessions that have ended.
     pub fn sweep(
         &mut self,
         alive: impl Fn(&Session) -> bool,
@@ -117,7 +117,7 @@ impl Aliases {
         });
     }
 
-    /// The sessions that have any alias.
+    /// The sessions that have an alias.
     pub fn sessions(&self) -> Vec<Session> {
         let written = self.written.values().flatten().map(|(session, _)| session);
         let consumed = self.consumed.values().flatten().map(|(session, _)| session);
@@ -134,5 +134,60 @@ fn remove<T>(names: &mut ByName<T>, key: &(DirId, OsString), session: &Session) 
         if of_name.is_empty() {
             names.remove(key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIR: DirId = DirId::ROOT;
+    const NAME: &str = "notes.md";
+
+    fn session(name: &str) -> Session {
+        Session::Named(name.as_bytes().into())
+    }
+
+    /// spec 4.3a: an alias is its session's own.
+    #[test]
+    fn each_session_has_its_own() {
+        let (mut aliases, name) = (Aliases::default(), OsStr::new(NAME));
+        let (a, b) = (session("a"), session("b"));
+        assert!(!aliases.any(DIR, name));
+        assert_eq!(aliases.write(DIR, name, &a, DocId(1)), None);
+        assert_eq!(aliases.write(DIR, name, &b, DocId(2)), None);
+        assert_eq!(aliases.write(DIR, name, &a, DocId(3)), Some(DocId(1)));
+        assert_eq!(aliases.written(DIR, name, &a), Some(DocId(3)));
+        aliases.remove(DIR, name, &a);
+        assert_eq!(aliases.written(DIR, name, &a), None);
+        assert_eq!(aliases.written(DIR, name, &b), Some(DocId(2)));
+        assert!(aliases.any(DIR, name));
+    }
+
+    /// spec 6.6a: a handoff that is pending again is found under its own name by everybody.
+    #[test]
+    fn pending_again() {
+        let mut aliases = Aliases::default();
+        let name = OsStr::new("2026-01-02_030405_a.md");
+        let done = StampedName::parse(name).unwrap().consumed();
+        aliases.consume(DIR, name.to_owned(), &session("a"), done.clone());
+        assert_eq!(aliases.consumed(DIR, name, &session("a")), Some(&done));
+        assert_eq!(aliases.consumed(DIR, name, &session("b")), None);
+        aliases.unconsumed(DIR, name);
+        assert_eq!(aliases.len(), 0);
+    }
+
+    /// spec 4.3d: an alias ends with its session, or with its handoff.
+    #[test]
+    fn a_sweep_drops_what_leads_nowhere() {
+        let (mut aliases, name) = (Aliases::default(), OsStr::new(NAME));
+        for (session, doc) in [("ended", 1), ("lives", 2), ("gone", 3)] {
+            aliases.write(DIR, name, &self::session(session), DocId(doc));
+        }
+        let alive = |session: &Session| *session != self::session("ended");
+        aliases.sweep(alive, |doc| doc != DocId(3), |_, _| true);
+        assert_eq!(aliases.sessions(), [session("lives")]);
+        aliases.retarget(DocId(2), DocId(4));
+        assert_eq!(aliases.docs(), HashSet::from([DocId(4)]));
     }
 }

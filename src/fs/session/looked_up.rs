@@ -1,4 +1,5 @@
-//! What each thread looked up last, and who it was: one system call is several requests, and only the first has to ask.
+//! What each thread looked up last. One system call is several requests of one thread, and only the first has to ask `/proc` who
+//! calls.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -7,13 +8,13 @@ use std::time::{Duration, Instant};
 use crate::fs::ids::DirId;
 use crate::session::Caller;
 
-/// How long a look-up is remembered. What it is for follows at once.
+/// How long a look-up is kept. The request that it is for follows at once.
 const FOLLOWS: Duration = Duration::from_secs(1);
 
-/// How many look-ups are remembered before old ones are dropped.
+/// How many look-ups are kept before old ones are dropped.
 const MANY: usize = 64;
 
-/// What each thread looked up last, and who it was.
+/// See the [module](self).
 ///
 /// Names are looked up with TTL 0, so every system call does that anew; its OPEN, CREATE, RENAME or UNLINK follows at once,
 /// on the same thread, and need not ask again.
@@ -25,16 +26,15 @@ pub struct LookedUp {
 struct Looked {
     dir: DirId,
     name: OsString,
-    /// Where it mattered who it was.
+    /// `None` where it did not matter who asked.
     caller: Option<Caller>,
-    /// There was nothing of that name.
+    /// Whether there was nothing of that name.
     absent: bool,
     at: Instant,
 }
 
 impl LookedUp {
-    /// The thread has looked this name up; the caller is `None` if it does not matter who it is, and `absent` tells that
-    /// there is nothing.
+    /// A thread has looked a name up. `caller` is `None` where it does not matter who asks; `absent` says that there is nothing.
     pub fn note(
         &mut self,
         tid: u32,
@@ -43,7 +43,7 @@ impl LookedUp {
         caller: Option<&Caller>,
         absent: bool,
     ) {
-        // Thread 0 is everybody outside our PID namespace.
+        // Every caller outside the PID namespace is thread 0.
         if tid == 0 || (caller.is_none() && !absent) {
             self.by_thread.remove(&tid);
             return;
@@ -62,13 +62,13 @@ impl LookedUp {
         self.by_thread.insert(tid, looked);
     }
 
-    /// Who the thread is, if this is what it looked up last.
+    /// The caller, if this name is what the thread looked up last.
     pub fn take(&mut self, tid: u32, dir: DirId, name: &OsStr) -> Option<Caller> {
         self.last(tid, dir, name)?.caller.take()
     }
 
-    /// Has the thread just found that there is no such name? The kernel holds the directory's lock from then until it has
-    /// made the name, so that no name comes in between through the mount.
+    /// Has the thread just found that there is no such name? The kernel keeps the directory locked from the LOOKUP to the CREATE,
+    /// so no other request through the mount can make the name in between.
     pub fn is_absent(&mut self, tid: u32, dir: DirId, name: &OsStr) -> bool {
         let last = self.last(tid, dir, name);
         last.is_some_and(|looked| std::mem::take(&mut looked.absent))

@@ -7,7 +7,7 @@ use crate::fs::ids::{DirId, DocId};
 use crate::names::StampedName;
 use crate::session::{Caller, Process};
 
-/// How many released names are remembered.
+/// How many released names are kept; the oldest goes first.
 const REMEMBERED: usize = 1024;
 
 /// See the [module](self).
@@ -21,14 +21,14 @@ struct ReleasedName {
     how: Release,
 }
 
-/// How an alias became free.
+/// How a name became free.
 #[derive(Clone)]
 pub enum Release {
-    /// Unlinked: this handoff was retracted.
+    /// The alias of this handoff was unlinked, which retracted the handoff.
     Retracted(DocId),
-    /// Renamed to a backup: the handoff that was there had this name.
+    /// The handoff of this stamped name was renamed to a backup.
     BackedUp(StampedName),
-    /// Unlinked: the ordinary file that was there is kept under this name (spec 3.6).
+    /// The ordinary file of the name was unlinked, and is kept under this one (spec 3.6).
     Removed(OsString),
 }
 
@@ -48,7 +48,7 @@ impl ReleasedNames {
         });
     }
 
-    /// Takes back the note that this process released a name, if it did.
+    /// How this process has released the name, if it has. Answered once.
     pub fn take(&mut self, caller: &Caller, dir: DirId, name: &OsStr) -> Option<Release> {
         let process = caller.process?;
         let at = self
