@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::state::{Content, Draft, Original};
+use crate::fs::handoff::state::{Content, Draft, Fate, Origin, Progress};
 use crate::fs::ids::{DirId, DocId};
 use crate::fs::session::released_names::Release;
 use crate::fs::{Fs, Request, State};
@@ -29,6 +29,22 @@ pub(in crate::fs) enum Naming {
 impl Fs {
     /// A new, empty handoff, listed from now on (spec 4.1, 4.2).
     pub(in crate::fs) fn new_draft(
+        &self,
+        state: &mut State,
+        request: Request,
+        dir: DirId,
+        naming: &Naming,
+        mode: u32,
+    ) -> Result<DocId> {
+        let id = self.reserve_draft(state, request, dir, naming, mode)?;
+        if let Some(doc) = state.docs.get_mut(id) {
+            doc.claimed();
+        }
+        Ok(id)
+    }
+
+    /// A new, empty handoff for an open that is to come. Until then the handoff is not listed.
+    pub(in crate::fs) fn reserve_draft(
         &self,
         state: &mut State,
         request: Request,
@@ -61,15 +77,14 @@ impl Fs {
             let draft = Draft {
                 file,
                 ino,
-                modified: false,
-                damaged: false,
+                progress: Progress::Untouched,
                 writers: 0,
                 of_consumed: false,
             };
             return Ok(state.docs.insert(
                 dir,
                 name,
-                Content::New(draft),
+                Content::Reserved(draft),
                 ino,
                 request.tid,
                 self.clock.now(),
@@ -147,12 +162,11 @@ impl Fs {
     ) -> Result<DocId> {
         let (file, meta) = self.open_seen(state, old)?;
         let view = state.docs.get(old).ok_or(Error::NotFound)?.view;
-        let new = self.new_draft(state, request, dir, &Naming::Stamp(slug), meta.mode)?;
+        let new = self.reserve_draft(state, request, dir, &Naming::Stamp(slug), meta.mode)?;
         let doc = state.docs.get_mut(new).ok_or(Error::NotFound)?;
-        doc.promised = true;
         doc.view = view;
         if copy {
-            doc.copy_of = Some(Original::Handoff(old));
+            doc.origin = Origin::CopyOf(old);
             if let Some(draft) = doc.draft()
                 && let Err(error) = self.local.with_room(|| dirfd::copy(&file, &draft.file))
             {
@@ -216,8 +230,10 @@ impl Fs {
         let draft = Draft {
             ino,
             file: Arc::new(file),
-            modified: !copy,
-            damaged: false,
+            progress: match copy {
+                true => Progress::Untouched,
+                false => Progress::Written,
+            },
             writers: 0,
             of_consumed,
         };
@@ -333,7 +349,7 @@ impl Fs {
             return Ok(());
         };
         if doc.is_new() {
-            doc.retracted = false;
+            doc.fate = Fate::Publish;
             return Ok(());
         }
         if doc.is_stored() && !doc.name.is_pending() {

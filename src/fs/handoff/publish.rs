@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::state::{Content, Doc, Draft, Original, Times, Version};
+use crate::fs::handoff::state::{Content, Doc, Draft, Fate, Origin, Times, Version};
 use crate::fs::ids::{DirId, DocId};
 use crate::fs::inode::handles::Open;
 use crate::fs::session::estale_replay::ReplayTarget;
@@ -69,7 +69,7 @@ impl Fs {
             return Ok(());
         };
         if let Some(draft) = doc.draft_mut() {
-            draft.damaged = true;
+            draft.progress.damage();
         } else if doc.unfinished && doc.is_stored() {
             // Published at an earlier close, and added to since; or begun to be written anew in place.
             let (dir, name) = (doc.dir, doc.name.clone());
@@ -102,7 +102,7 @@ impl Fs {
             Content::Editing(_) => self.publish_edit(state, id, &path)?,
             // Written in place: its name is durable, unless another close is just making it so.
             Content::Stored => {}
-            Content::Gone => return Ok(None),
+            Content::Reserved(_) | Content::Gone => return Ok(None),
         }
         Ok(Some(path))
     }
@@ -118,11 +118,11 @@ impl Fs {
         }
         let ino = draft.ino;
         let mut name = reserved.clone();
-        if draft.damaged {
+        if draft.progress.is_damaged() {
             name = name.with_slug(name.slug().partial());
         }
         let mut written = None;
-        if doc.retracted {
+        if doc.fate == Fate::Consume {
             name = self.stays_as(state, dir, &name);
             written = Some(stat_file(&*draft.file)?.mtime);
             let now = Some(self.clock.now());
@@ -194,7 +194,8 @@ impl Fs {
         let Some(draft) = doc.draft() else {
             return Ok(());
         };
-        let (ino, damaged, of_consumed) = (draft.ino, draft.damaged, draft.of_consumed);
+        let (ino, damaged, of_consumed) =
+            (draft.ino, draft.progress.is_damaged(), draft.of_consumed);
         if comes_to_nothing(doc, draft) {
             // Not a byte of it was written: it is dropped when its writer has let go.
             return Ok(());
@@ -309,12 +310,11 @@ impl Fs {
         doc.flushed = None;
         let (dir, name) = (doc.dir, doc.name.clone());
         let times = doc.times.take();
-        let nothing = doc.is_new()
-            && (doc.from_pending || doc.retracted || doc.superseded || doc.copy_of.is_some());
+        let nothing = doc.is_nothing_unwritten();
         match &doc.content {
             // Begun for an open that is to come (spec 4.4): it was not this writer's.
             Content::Editing(draft) if draft.writers == 0 && promised => {}
-            Content::New(draft) | Content::Editing(draft) if draft.modified => {
+            Content::New(draft) | Content::Editing(draft) if draft.progress.is_changed() => {
                 // Already done at its FLUSH, unless that failed.
                 self.publish_or_leave(state, id);
             }
@@ -322,22 +322,23 @@ impl Fs {
                 self.drop_draft(state, id);
                 self.apply_times(state, id, times);
             }
-            Content::New(draft) if nothing || draft.damaged => {
-                match doc.copy_of.clone() {
-                    Some(Original::Handoff(old)) => {
+            Content::New(draft) if nothing || draft.progress.is_damaged() => {
+                match doc.origin.clone() {
+                    Origin::CopyOf(old) => {
                         state.aliases.retarget(id, old);
                         self.apply_times(state, old, times);
                     }
-                    Some(Original::Ordinary(dir, name)) => {
+                    Origin::OverOrdinary(dir, name) => {
                         self.apply_times_below(state, dir, &name, times);
                     }
-                    None => {}
+                    Origin::Created | Origin::PendingMd => {}
                 }
                 self.drop_draft(state, id);
             }
             // Not a byte, but somebody made it: `touch x.md` (spec 4.8).
             Content::New(_) => self.publish_or_leave(state, id),
             // What was written since it was published the store tells, where it tells anything.
+            Content::Reserved(_) => {}
             Content::Stored | Content::Gone if state.index.is_watched(dir) => {
                 state.index.written_by_us(dir, &name);
             }
@@ -387,7 +388,7 @@ impl Fs {
 /// Has a draft not a byte, because writing it failed or because `pending.md` was only truncated (`truncate -s 0`)? There
 /// is nothing to publish.
 fn comes_to_nothing(doc: &Doc, draft: &Draft) -> bool {
-    (draft.damaged || doc.is_new() && doc.from_pending)
+    (draft.progress.is_damaged() || doc.is_new() && doc.origin == Origin::PendingMd)
         && stat_file(&*draft.file).is_ok_and(|meta| meta.size == 0)
 }
 

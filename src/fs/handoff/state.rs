@@ -12,6 +12,53 @@ use crate::session::Process;
 use crate::store::dirfd::stat_file;
 use crate::store::local::{Area, Kept};
 
+/// How far the writing of a draft has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::fs) enum Progress {
+    /// As it was begun: empty, or a copy.
+    Untouched,
+    /// The only writes so far have failed: nothing of them is in the draft.
+    Refused,
+    /// Written or truncated since it was begun: worth publishing.
+    Written,
+    /// Written, but a write failed or a writer was killed: published as partial only (spec 4.9).
+    Damaged,
+}
+
+impl Progress {
+    /// Bytes are about to be written or cut.
+    pub(in crate::fs) fn change(&mut self) {
+        *self = match self {
+            Progress::Untouched | Progress::Written => Progress::Written,
+            Progress::Refused | Progress::Damaged => Progress::Damaged,
+        };
+    }
+
+    /// A write failed, or a writer was killed.
+    pub(in crate::fs) fn damage(&mut self) {
+        *self = match self {
+            Progress::Untouched | Progress::Refused => Progress::Refused,
+            Progress::Written | Progress::Damaged => Progress::Damaged,
+        };
+    }
+
+    /// The draft was emptied: the bytes that a failed write has left are gone.
+    pub(in crate::fs) fn heal(&mut self) {
+        *self = match self {
+            Progress::Untouched | Progress::Refused => Progress::Untouched,
+            Progress::Written | Progress::Damaged => Progress::Written,
+        };
+    }
+
+    pub(in crate::fs) fn is_changed(self) -> bool {
+        matches!(self, Progress::Written | Progress::Damaged)
+    }
+
+    pub(in crate::fs) fn is_damaged(self) -> bool {
+        matches!(self, Progress::Refused | Progress::Damaged)
+    }
+}
+
 /// New content that is not published yet, in a file of the private directory.
 #[derive(Debug)]
 pub(in crate::fs) struct Draft {
@@ -19,10 +66,7 @@ pub(in crate::fs) struct Draft {
     pub(in crate::fs) file: Arc<File>,
     /// Its inode number.
     pub(in crate::fs) ino: u64,
-    /// Written or truncated since it was begun: worth publishing.
-    pub(in crate::fs) modified: bool,
-    /// A write failed, or a writer was killed: published as partial only (spec 4.9).
-    pub(in crate::fs) damaged: bool,
+    pub(in crate::fs) progress: Progress,
     /// Open handles that may write to it.
     pub(in crate::fs) writers: u32,
     /// An edit of what was consumed already: it stays consumed.
@@ -32,7 +76,9 @@ pub(in crate::fs) struct Draft {
 /// Where a doc's bytes are.
 #[derive(Debug)]
 pub(in crate::fs) enum Content {
-    /// In a draft only; the name is reserved and listed, the store does not have it yet.
+    /// In a draft that waits for the open that it was made for. The name is reserved, and not listed yet.
+    Reserved(Draft),
+    /// In a draft only. The name is reserved and listed; the store does not have the file yet.
     New(Draft),
     /// In the store, under the doc's name.
     Stored,
@@ -54,13 +100,30 @@ pub(in crate::fs) enum Version {
     CutShort(Kept),
 }
 
-/// What a draft began as a copy of.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::fs) enum Original {
-    /// The handoff that had the alias before.
-    Handoff(DocId),
-    /// The ordinary file of that name (spec 3.6); of an append, nothing was copied.
-    Ordinary(DirId, OsString),
+/// Why a new handoff was begun, and so whether an unwritten one is worth anything.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(in crate::fs) enum Origin {
+    /// A name was created.
+    #[default]
+    Created,
+    /// A copy of the handoff that had the alias before. If nothing is written, the alias goes back.
+    CopyOf(DocId),
+    /// The name of an ordinary file was opened (spec 3.6). An append copies nothing.
+    OverOrdinary(DirId, OsString),
+    /// `pending.md` was written (spec 4.7).
+    PendingMd,
+}
+
+/// What is to become of a draft when its last writer has closed.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(in crate::fs) enum Fate {
+    /// Published as pending.
+    #[default]
+    Publish,
+    /// Dropped if it is empty: its session has opened another handoff under the alias while this one was open.
+    DropIfEmpty,
+    /// Published as consumed: its alias was unlinked first (spec 4.5). Dropped if it is empty.
+    Consume,
 }
 
 /// Access and modification time, where they are given.
@@ -83,16 +146,8 @@ pub(in crate::fs) struct Doc {
     pub(in crate::fs) read_by: HashSet<Process>,
     /// Some session has, or had, an alias of it: it is kept until the sweep finds none.
     pub(in crate::fs) aliased: bool,
-    /// A draft that began as a copy of this, under the same name: if nothing is written the name goes back.
-    pub(in crate::fs) copy_of: Option<Original>,
-    /// Not listed yet: it waits for the open that it was made for.
-    pub(in crate::fs) promised: bool,
-    /// Made by a write to `pending.md`, so that an empty one is nothing (spec 4.7).
-    pub(in crate::fs) from_pending: bool,
-    /// Its session has opened another handoff under its alias while this one was open: an empty one is nothing.
-    pub(in crate::fs) superseded: bool,
-    /// Its alias was unlinked before it was published: published as consumed (spec 4.5).
-    pub(in crate::fs) retracted: bool,
+    pub(in crate::fs) origin: Origin,
+    pub(in crate::fs) fate: Fate,
     /// When it was written, if the retraction of its alias has set another time.
     pub(in crate::fs) written: Option<SystemTime>,
     /// The process that made it with O_EXCL: it may open the empty file again by its name (spec 4.1).
@@ -118,14 +173,14 @@ pub(in crate::fs) struct Doc {
 impl Doc {
     pub(in crate::fs) fn draft(&self) -> Option<&Draft> {
         match &self.content {
-            Content::New(draft) | Content::Editing(draft) => Some(draft),
+            Content::Reserved(draft) | Content::New(draft) | Content::Editing(draft) => Some(draft),
             Content::Stored | Content::Gone => None,
         }
     }
 
     pub(in crate::fs) fn draft_mut(&mut self) -> Option<&mut Draft> {
         match &mut self.content {
-            Content::New(draft) | Content::Editing(draft) => Some(draft),
+            Content::Reserved(draft) | Content::New(draft) | Content::Editing(draft) => Some(draft),
             Content::Stored | Content::Gone => None,
         }
     }
@@ -137,17 +192,42 @@ impl Doc {
     }
 
     pub(in crate::fs) fn is_new(&self) -> bool {
-        matches!(self.content, Content::New(_))
+        matches!(self.content, Content::Reserved(_) | Content::New(_))
+    }
+
+    pub(in crate::fs) fn is_reserved(&self) -> bool {
+        matches!(self.content, Content::Reserved(_))
+    }
+
+    /// The open that a reserved draft was made for has come: it is listed from now on.
+    pub(in crate::fs) fn claimed(&mut self) {
+        self.content = match std::mem::replace(&mut self.content, Content::Gone) {
+            Content::Reserved(draft) => Content::New(draft),
+            content => content,
+        };
+    }
+
+    /// Its session has opened another handoff under its alias while this one was open.
+    pub(in crate::fs) fn superseded(&mut self) {
+        if self.fate == Fate::Publish {
+            self.fate = Fate::DropIfEmpty;
+        }
+    }
+
+    /// Is a draft that nobody has written to worth nothing?
+    pub(in crate::fs) fn is_nothing_unwritten(&self) -> bool {
+        self.is_new() && (self.origin != Origin::Created || self.fate != Fate::Publish)
     }
 
     /// Was its draft made for an open, and never written?
     pub(in crate::fs) fn waits_for_its_open(&self) -> bool {
         match &self.content {
-            Content::New(_) => self.promised,
+            Content::Reserved(_) => true,
             Content::Editing(draft) => {
-                !draft.modified || stat_file(&*draft.file).is_ok_and(|meta| meta.size == 0)
+                !draft.progress.is_changed()
+                    || stat_file(&*draft.file).is_ok_and(|meta| meta.size == 0)
             }
-            Content::Stored | Content::Gone => false,
+            Content::New(_) | Content::Stored | Content::Gone => false,
         }
     }
 
@@ -179,7 +259,7 @@ impl Doc {
     /// The inode number behind a view: what the session that edits it sees, or everybody else.
     pub(in crate::fs) fn ino_seen(&self, own: bool) -> u64 {
         match &self.content {
-            Content::New(draft) => draft.ino,
+            Content::Reserved(draft) | Content::New(draft) => draft.ino,
             Content::Editing(draft) if own => draft.ino,
             _ => self.ino,
         }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::time::SystemTime;
 
-use crate::fs::handoff::state::{Content, Doc, Plain, PlainEdit, Version};
+use crate::fs::handoff::state::{Content, Doc, Fate, Origin, Plain, PlainEdit, Version};
 use crate::fs::ids::{DirId, DocId, PlainId};
 use crate::names::StampedName;
 use crate::store::local::Area;
@@ -74,7 +74,7 @@ impl Docs {
     ) -> DocId {
         self.last += 1;
         let id = DocId(self.last);
-        if matches!(content, Content::New(_)) {
+        if matches!(content, Content::Reserved(_)) {
             self.new.insert(id);
         }
         self.by_name.insert((dir, name.clone()), id);
@@ -90,11 +90,8 @@ impl Docs {
                 writers: 0,
                 read_by: HashSet::new(),
                 aliased: false,
-                copy_of: None,
-                promised: false,
-                from_pending: false,
-                superseded: false,
-                retracted: false,
+                origin: Origin::Created,
+                fate: Fate::Publish,
                 written: None,
                 maker: None,
                 unfinished: false,

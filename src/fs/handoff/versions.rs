@@ -52,7 +52,7 @@ impl Fs {
             .filter(|draft| Arc::ptr_eq(&draft.file, file))
         {
             Some(draft) => {
-                draft.modified = true;
+                draft.progress.change();
                 Ok(())
             }
             // What is no longer under the name was kept when it was replaced.

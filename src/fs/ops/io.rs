@@ -433,7 +433,7 @@ impl State {
             doc.draft_mut()
         });
         if let Some(draft) = draft.filter(|draft| Arc::ptr_eq(&draft.file, file)) {
-            draft.damaged = true;
+            draft.progress.damage();
         }
     }
 }

@@ -8,7 +8,7 @@ use parking_lot::MutexGuard;
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
-use crate::fs::handoff::state::Doc;
+use crate::fs::handoff::state::{Doc, Origin};
 use crate::fs::ids::{DirId, DocId, NodeId};
 use crate::fs::inode::dirs::{DirKind, Place};
 use crate::fs::inode::handles::{Open, OpenDoc};
@@ -198,7 +198,7 @@ impl Fs {
         let doc = self.new_draft(state, request, dir, &naming, mode)?;
         if name == names::PENDING {
             if let Some(made) = state.docs.get_mut(doc) {
-                made.from_pending = true;
+                made.origin = Origin::PendingMd;
             }
             self.note_pending_written(state, caller);
         }
@@ -342,11 +342,12 @@ impl Fs {
         let file = match doc.draft_mut().filter(|draft| draft.ino == ino) {
             Some(draft) => {
                 if flags.truncate {
-                    // A copy that is emptied is one no more.
-                    draft.modified |= stat_file(&*draft.file)?.size > 0;
+                    // A copy that is emptied is a copy no more.
+                    if stat_file(&*draft.file)?.size > 0 {
+                        draft.progress.change();
+                    }
                     draft.file.set_len(0)?;
-                    // Whatever went wrong with the old bytes: they are gone.
-                    draft.damaged = false;
+                    draft.progress.heal();
                 }
                 draft.file.clone()
             }
@@ -390,7 +391,7 @@ impl Fs {
             state.index.generation += 1;
         }
         // A truncation is a change to publish at the close, where there was something to truncate.
-        let emptied = |doc: &Doc| doc.draft().is_none_or(|draft| draft.modified);
+        let emptied = |doc: &Doc| doc.draft().is_none_or(|draft| draft.progress.is_changed());
         let dirty =
             (flags.truncate && state.docs.get(id).is_some_and(emptied)).then_some(request.tid);
         state.nodes.opened(node, Some(&file));

@@ -126,7 +126,7 @@ impl Fs {
             }
         }
         for doc in state.docs.drafts() {
-            if let (true, Some(draft)) = (doc.dir == dir && !doc.promised, doc.draft()) {
+            if let (true, Some(draft)) = (doc.dir == dir && !doc.is_reserved(), doc.draft()) {
                 more.insert(doc.name.to_os_string(), draft.ino);
             }
         }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
-use crate::fs::handoff::state::Content;
+use crate::fs::handoff::state::{Content, Fate};
 use crate::fs::ids::{DirId, DocId, NodeId};
 use crate::fs::inode::dirs::Place;
 use crate::fs::inode::table::NodeTarget;
@@ -88,7 +88,9 @@ impl Fs {
         // Nobody has read it (spec 3.9). Of what is still being written it is not known yet whether it has a byte.
         let unread = |size| doc.name.is_pending() && (size > 0 || doc.writers > 0);
         let drafted = match doc.draft() {
-            Some(draft) if doc.is_new() || draft.modified => stat_file(&*draft.file)?.size,
+            Some(draft) if doc.is_new() || draft.progress.is_changed() => {
+                stat_file(&*draft.file)?.size
+            }
             _ => 0,
         };
         let now = self.clock.now();
@@ -104,10 +106,10 @@ impl Fs {
             }
         }
         match doc.content {
-            Content::New(_) | Content::Editing(_) if unread(drafted) => {
+            Content::Reserved(_) | Content::New(_) | Content::Editing(_) if unread(drafted) => {
                 keep(doc.draft_area())?;
             }
-            Content::New(_) | Content::Editing(_) => {
+            Content::Reserved(_) | Content::New(_) | Content::Editing(_) => {
                 self.local.remove(doc.draft_area(), &path, &name)?;
             }
             Content::Stored => {}
@@ -131,7 +133,7 @@ impl Fs {
         let doc = state.docs.get_mut(id).ok_or(Error::NotFound)?;
         let (dir, name) = (doc.dir, doc.name.clone());
         match doc.content {
-            Content::New(_) => doc.retracted = true,
+            Content::Reserved(_) | Content::New(_) => doc.fate = Fate::Consume,
             Content::Stored | Content::Editing(_) if name.is_pending() => {
                 let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
                 let file_name = name.to_os_string();

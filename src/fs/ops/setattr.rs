@@ -121,8 +121,9 @@ impl Fs {
             let shrinks = size < stat_file(&*file)?.size;
             self.before_change(guard, id, &file, shrinks)?;
             if let Some(draft) = guard.docs.get_mut(id).and_then(|doc| doc.draft_mut()) {
-                // Whatever went wrong with the old bytes: they are gone.
-                draft.damaged &= size > 0;
+                if size == 0 {
+                    draft.progress.heal();
+                }
             }
             match handle {
                 Some(handle) => guard.mark_dirty(handle, request.tid),
@@ -144,7 +145,9 @@ impl Fs {
         changed?;
         if let Some(doc) = state.docs.get_mut(id) {
             if (set.atime.is_some() || set.mtime.is_some())
-                && doc.draft().is_some_and(|draft| !draft.modified)
+                && doc
+                    .draft()
+                    .is_some_and(|draft| !draft.progress.is_changed())
             {
                 doc.times = Some((set.atime, set.mtime));
             }

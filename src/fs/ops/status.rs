@@ -127,7 +127,7 @@ impl Fs {
         let mut drafts: Vec<Draft> = state
             .docs
             .iter()
-            .filter(|(_, doc)| !doc.promised && !doc.is_gone())
+            .filter(|(_, doc)| !doc.is_reserved() && !doc.is_gone())
             .filter(|(_, doc)| doc.writers > 0 || doc.draft().is_some())
             .map(|(_, doc)| Draft {
                 name: shown(

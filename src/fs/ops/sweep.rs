@@ -128,7 +128,7 @@ impl Fs {
             .docs
             .iter()
             .filter(|(_, doc)| {
-                doc.writers == 0 && !doc.promised && doc.draft().is_some_and(|it| it.modified)
+                doc.writers == 0 && doc.draft().is_some_and(|it| it.progress.is_changed())
             })
             .map(|(id, _)| id)
             // Emptied for an open that is to come: its old content is not replaced by nothing.

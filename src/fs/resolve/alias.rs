@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
-use crate::fs::handoff::state::{Content, Original};
+use crate::fs::handoff::state::{Content, Origin};
 use crate::fs::ids::{DirId, DocId, NodeId};
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::table::{AliasName, NodeTarget};
@@ -108,7 +108,9 @@ impl Fs {
             let empty = (unused || reopens) && self.is_empty(state, id);
             let edits = self.edits(caller, doc);
             match doc.content {
-                Content::New(_) if empty || edits => return Ok(Decision::AsItIs),
+                Content::Reserved(_) | Content::New(_) if empty || edits => {
+                    return Ok(Decision::AsItIs);
+                }
                 // Its maker still has it open, and writes in place.
                 Content::Stored if empty && !unused => return Ok(Decision::AsItIs),
                 Content::Editing(_) if edits => return Ok(Decision::Draft),
@@ -159,12 +161,12 @@ impl Fs {
     ) {
         let before = state.aliases.write(dir, name, &caller.session, doc);
         // The alias of what began as a copy may yet go back.
-        let copied = state.docs.get(doc).and_then(|doc| doc.copy_of.clone());
-        let copied = |of| copied == Some(Original::Handoff(of));
+        let origin = state.docs.get(doc).map(|doc| doc.origin.clone());
+        let copied = |of| origin == Some(Origin::CopyOf(of));
         if let Some(before) = before.filter(|before| *before != doc && !copied(*before))
             && let Some(before) = state.docs.get_mut(before)
         {
-            before.superseded = true;
+            before.superseded();
         }
         if let Some(doc) = state.docs.get_mut(doc) {
             doc.aliased = true;
@@ -183,7 +185,7 @@ impl Fs {
     ) {
         state.replays.forget(request.tid, ReplayTarget::Doc(doc));
         if let Some(made) = state.docs.get_mut(doc) {
-            made.promised = false;
+            made.claimed();
         }
         state.index.generation += 1;
         self.set_alias(state, dir, name, caller, doc);
@@ -214,10 +216,9 @@ impl Fs {
             _ => {
                 let naming = Naming::Stamp(Slug::pending());
                 // The mode that pending.md itself shows; an open does not say the caller's umask.
-                let doc = self.new_draft(state, request, dir, &naming, 0o600)?;
+                let doc = self.reserve_draft(state, request, dir, &naming, 0o600)?;
                 if let Some(made) = state.docs.get_mut(doc) {
-                    made.promised = true;
-                    made.from_pending = true;
+                    made.origin = Origin::PendingMd;
                 }
                 doc
             }

@@ -150,7 +150,7 @@ impl Fs {
                 && match doc.content {
                     Content::Stored => !doc.aliased,
                     Content::Gone => true,
-                    Content::New(_) | Content::Editing(_) => false,
+                    Content::Reserved(_) | Content::New(_) | Content::Editing(_) => false,
                 }
         });
         if idle && !state.nodes.has_doc(id) {

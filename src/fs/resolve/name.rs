@@ -150,7 +150,7 @@ impl Fs {
         let known = state.docs.named(dir, stamped);
         if let Some(doc) = known.and_then(|id| state.docs.get(id))
             && doc.is_new()
-            && !doc.promised
+            && !doc.is_reserved()
         {
             return Ok(Resolved::Doc {
                 doc: known.ok_or(Error::NotFound)?,

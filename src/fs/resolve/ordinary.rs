@@ -8,7 +8,7 @@ use parking_lot::MutexGuard;
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
-use crate::fs::handoff::state::{Original, PlainEdit};
+use crate::fs::handoff::state::{Origin, PlainEdit};
 use crate::fs::ids::{DirId, DocId, Handle, NodeId, PlainId};
 use crate::fs::inode::dirs::Place;
 use crate::fs::inode::handles::Open;
@@ -97,11 +97,7 @@ impl Fs {
         let to = if self.edits_ordinary(state, place, Some(&caller)) {
             ReplayTarget::Edit(self.begin_plain_edit(state, id, !flags.truncate)?)
         } else {
-            let doc = self.draft_over(state, request, place, flags)?;
-            if let Some(made) = state.docs.get_mut(doc) {
-                made.promised = true;
-            }
-            ReplayTarget::Doc(doc)
+            ReplayTarget::Doc(self.draft_over(state, request, place, flags)?)
         };
         // Others may have the node open, and go on reading the ordinary file. This thread looks the name up again, and is
         // given another node.
@@ -131,7 +127,7 @@ impl Fs {
             return Err(Error::Stale);
         }
         let doc = self.draft_over(state, request, place, flags)?;
-        self.set_alias(state, place.dir, place.name, caller, doc);
+        self.keep_promise(state, request, place.dir, place.name, caller, doc);
         Ok(doc)
     }
 
@@ -156,11 +152,11 @@ impl Fs {
         };
         let copied = !flags.truncate && !flags.append;
         let old = if copied { Some(old?) } else { None };
-        let doc = self.new_draft(state, request, dir, &naming, mode)?;
+        let doc = self.reserve_draft(state, request, dir, &naming, mode)?;
         let made = state.docs.get_mut(doc).ok_or(Error::NotFound)?;
         if !flags.truncate {
             // Opened and not written, it is nothing.
-            made.copy_of = Some(Original::Ordinary(dir, name.to_owned()));
+            made.origin = Origin::OverOrdinary(dir, name.to_owned());
         }
         if let (Some(old), Some(draft)) = (old, made.draft())
             && let Err(error) = self.local.with_room(|| dirfd::copy(&old, &draft.file))
@@ -200,9 +196,9 @@ impl Fs {
             let draft = state.docs.get_mut(doc).and_then(|doc| doc.draft_mut());
             let draft = draft.ok_or(Error::NotFound)?;
             draft.file.set_len(size)?;
-            draft.modified = true;
+            draft.progress.change();
             let file = draft.file.clone();
-            self.set_alias(state, dir, &name, &caller, doc);
+            self.keep_promise(state, request, dir, &name, &caller, doc);
             (doc, file)
         };
         self.commit(doc, &file, false).map(Some)

@@ -66,7 +66,7 @@ impl Fs {
                 return Ok(true);
             }
             Content::Stored if flags.truncate => self.keep_version_apart(guard, id)?,
-            Content::Stored | Content::New(_) | Content::Gone => {}
+            Content::Stored | Content::Reserved(_) | Content::New(_) | Content::Gone => {}
         }
         Ok(false)
     }
@@ -83,7 +83,7 @@ impl Fs {
         let stamped = StampedName::parse(name);
         let id = stamped.and_then(|stamped| state.docs.named(dir, &stamped));
         let closed = |doc: &Doc| {
-            let edit = matches!(&doc.content, Content::Editing(draft) if draft.writers > 0 && draft.modified);
+            let edit = matches!(&doc.content, Content::Editing(draft) if draft.writers > 0 && draft.progress.is_changed());
             edit && doc.flushed.is_some() && doc.pid == request.tid
         };
         if let Some(id) = id
