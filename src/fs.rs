@@ -91,8 +91,8 @@ mod queue;
 mod resolve;
 mod session;
 
-use handoff::state::Doc;
-use handoff::table::Docs;
+use handoff::state::RegularFile;
+use handoff::table::Files;
 use ids::DirId;
 use inode::dirs::Dirs;
 use inode::fd_limit::Descriptors;
@@ -186,7 +186,7 @@ pub struct Fs {
 #[derive(Default)]
 struct State {
     dirs: Dirs,
-    docs: Docs,
+    files: Files,
     aliases: Aliases,
     scratch: Scratch,
     nodes: Nodes,
@@ -273,11 +273,11 @@ impl Fs {
     }
 
     /// May this caller edit a handoff in place of writing a new one (spec 4.4)?
-    fn edits(&self, caller: &Caller, doc: &Doc) -> bool {
+    fn edits(&self, caller: &Caller, doc: &RegularFile) -> bool {
         let Some(process) = caller.process else {
             return false;
         };
-        let has_read = || doc.read_by.contains(&process);
+        let has_read = || doc.handoff.read_by.contains(&process);
         self.plays(caller, Role::Editor)
             || ((self.plays(caller, Role::Agent) || self.plays(caller, Role::StreamEditor))
                 && has_read())

@@ -4,5 +4,6 @@ pub(super) mod draft;
 pub(super) mod publish;
 pub(super) mod recover;
 pub(super) mod state;
+pub(super) mod stored;
 pub(super) mod table;
 pub(super) mod versions;

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::state::{Content, Doc, Draft, Fate, Origin, Times, Version};
-use crate::fs::ids::{DirId, DocId};
-use crate::fs::inode::handles::Open;
-use crate::fs::session::estale_replay::ReplayTarget;
+use crate::fs::handoff::state::{
+    Content, Draft, Fate, FileName, Origin, RegularFile, Times, Version,
+};
+use crate::fs::ids::{DirId, FileId};
 use crate::fs::{Fs, State};
 use crate::names::StampedName;
 use crate::store::dirfd::{self, stat_file};
@@ -23,21 +23,26 @@ impl Fs {
     ///
     /// The fsyncs are done without the lock: they take long, and writers that come together must not wait for each
     /// other. A second one that comes in between finds the draft published already, and makes it durable again.
-    pub(in crate::fs) fn commit(&self, id: DocId, file: &Arc<File>, killed: bool) -> Result<()> {
+    pub(in crate::fs) fn publish_written(
+        &self,
+        id: FileId,
+        file: &Arc<File>,
+        killed: bool,
+    ) -> Result<()> {
         if self.options.sync
             && let Err(error) = file.sync_all()
         {
             // Said once and never again: a later close must not take what the disk refused for whole.
-            self.lock().damage(Some(id), file);
+            self.lock().damage(id, file);
             return Err(error.into());
         }
         let published = {
             let mut guard = self.lock();
             let state = &mut *guard;
-            let draft = state.docs.get(id).and_then(|doc| doc.draft());
+            let draft = state.files.get(id).and_then(|doc| doc.draft());
             if draft.is_some_and(|draft| !Arc::ptr_eq(&draft.file, file)) {
                 // Written in place, under an edit that goes on: that is another's to publish (spec 4.4).
-                state.docs.get(id).and_then(|doc| state.dirs.path(doc.dir))
+                state.files.get(id).and_then(|doc| state.dirs.path(doc.dir))
             } else {
                 if killed {
                     self.unfinished(state, id)?;
@@ -64,21 +69,21 @@ impl Fs {
         Ok(())
     }
 
-    pub(in crate::fs) fn unfinished(&self, state: &mut State, id: DocId) -> Result<()> {
-        let Some(doc) = state.docs.get_mut(id) else {
+    pub(in crate::fs) fn unfinished(&self, state: &mut State, id: FileId) -> Result<()> {
+        let Some(doc) = state.files.get_mut(id) else {
             return Ok(());
         };
         if let Some(draft) = doc.draft_mut() {
             draft.progress.damage();
-        } else if doc.unfinished && doc.is_stored() {
+        } else if doc.handoff.unfinished && doc.is_stored() {
             // Published at an earlier close, and added to since; or begun to be written anew in place.
-            let (dir, name) = (doc.dir, doc.name.clone());
+            let (dir, name) = (doc.dir, doc.stamped()?.clone());
             if self.is_empty(state, id) {
-                if let Some(doc) = state.docs.get_mut(id)
-                    && let Version::Kept(kept) = &mut doc.version
+                if let Some(doc) = state.files.get_mut(id)
+                    && let Version::Kept(kept) = &mut doc.handoff.version
                     && let Some(kept) = kept.take()
                 {
-                    doc.version = Version::CutShort(kept);
+                    doc.handoff.version = Version::CutShort(kept);
                 }
                 return Ok(());
             }
@@ -86,20 +91,21 @@ impl Fs {
             let partial = self.move_free(state, dir, &name.to_os_string(), &partial)?;
             self.touch(state, dir, &name.to_os_string());
             self.touch(state, dir, &partial.to_os_string());
-            state.docs.rename(id, dir, partial);
+            state.files.rename(id, dir, FileName::Handoff(partial));
         }
         Ok(())
     }
 
     /// Publishes a draft; answers the queue whose names are to be made durable. Does nothing for what is published.
-    pub(in crate::fs) fn publish(&self, state: &mut State, id: DocId) -> Result<Option<PathBuf>> {
-        let Some(doc) = state.docs.get(id) else {
+    pub(in crate::fs) fn publish(&self, state: &mut State, id: FileId) -> Result<Option<PathBuf>> {
+        let Some(doc) = state.files.get(id) else {
             return Ok(None);
         };
         let path = state.dirs.path(doc.dir).ok_or(Error::NotFound)?;
         match &doc.content {
             Content::New(_) => self.publish_new(state, id, &path)?,
-            Content::Editing(_) => self.publish_edit(state, id, &path)?,
+            Content::Editing(_) if doc.is_handoff() => self.publish_edit(state, id, &path)?,
+            Content::Editing(_) => self.publish_ordinary(state, id, &path)?,
             // Written in place: its name is durable, unless another close is just making it so.
             Content::Stored => {}
             Content::Reserved(_) | Content::Gone => return Ok(None),
@@ -107,9 +113,9 @@ impl Fs {
         Ok(Some(path))
     }
 
-    fn publish_new(&self, state: &mut State, id: DocId, path: &Path) -> Result<()> {
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        let (dir, reserved) = (doc.dir, doc.name.clone());
+    fn publish_new(&self, state: &mut State, id: FileId, path: &Path) -> Result<()> {
+        let doc = state.files.known(id)?;
+        let (dir, reserved) = (doc.dir, doc.stamped()?.clone());
         let Some(draft) = doc.draft() else {
             return Ok(());
         };
@@ -122,30 +128,30 @@ impl Fs {
             name = name.with_slug(name.slug().partial());
         }
         let mut written = None;
-        if doc.fate == Fate::Consume {
+        if doc.handoff.fate == Fate::Consume {
             name = self.stays_as(state, dir, &name);
             written = Some(stat_file(&*draft.file)?.mtime);
             let now = Some(self.clock.now());
             dirfd::set_times(&*draft.file, now, now)?;
         }
         let name = self.move_draft((Area::Drafts, path), &reserved, ino, &name)?;
-        state.docs.rename(id, dir, name.clone());
-        if let Some(doc) = state.docs.get_mut(id) {
+        state.files.rename(id, dir, FileName::Handoff(name.clone()));
+        if let Some(doc) = state.files.get_mut(id) {
             doc.content = Content::Stored;
             doc.ino = ino;
-            doc.unfinished = doc.writers > 0;
-            doc.written = written;
+            doc.handoff.unfinished = doc.writers > 0;
+            doc.handoff.written = written;
         }
         self.touch_published(state, id, &name);
         Ok(())
     }
 
     /// A draft was published: looks at it, and notes what its last write told of its last byte.
-    fn touch_published(&self, state: &mut State, id: DocId, name: &StampedName) {
-        let Some(doc) = state.docs.get_mut(id) else {
+    fn touch_published(&self, state: &mut State, id: FileId, name: &StampedName) {
+        let Some(doc) = state.files.get_mut(id) else {
             return;
         };
-        let (dir, last, name) = (doc.dir, doc.last.take(), name.to_os_string());
+        let (dir, last, name) = (doc.dir, doc.handoff.last.take(), name.to_os_string());
         self.touch(state, dir, &name);
         if let Some((end, newline)) = last
             && state.index.get(dir, &name).is_some_and(|it| it.size == end)
@@ -188,9 +194,9 @@ impl Fs {
         }
     }
 
-    fn publish_edit(&self, state: &mut State, id: DocId, path: &Path) -> Result<()> {
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        let (dir, reserved) = (doc.dir, doc.name.clone());
+    fn publish_edit(&self, state: &mut State, id: FileId, path: &Path) -> Result<()> {
+        let doc = state.files.known(id)?;
+        let (dir, reserved) = (doc.dir, doc.stamped()?.clone());
         let Some(draft) = doc.draft() else {
             return Ok(());
         };
@@ -211,12 +217,8 @@ impl Fs {
             self.touch(state, dir, &partial.to_os_string());
             reserved
         } else if stored && (of_consumed || reserved.is_pending()) {
-            self.replace(
-                state,
-                path,
-                &reserved,
-                (Area::Edits, path, &reserved.to_os_string()),
-            )?;
+            let file_name = reserved.to_os_string();
+            self.replace(state, path, &file_name, (Area::Edits, path, &file_name))?;
             reserved
         } else {
             // Consumed or removed while it was edited: its readers have had the old content, so the new one is a
@@ -227,19 +229,55 @@ impl Fs {
             };
             self.move_draft((Area::Edits, path), &reserved, ino, &name)?
         };
-        state.docs.rename(id, dir, name.clone());
-        if let Some(doc) = state.docs.get_mut(id) {
+        state.files.rename(id, dir, FileName::Handoff(name.clone()));
+        if let Some(doc) = state.files.get_mut(id) {
             doc.content = Content::Stored;
             if damaged {
                 // What is under the name was not written now.
-                doc.last = None;
+                doc.handoff.last = None;
             } else {
                 doc.ino = ino;
-                doc.unfinished = doc.writers > 0;
+                doc.handoff.unfinished = doc.writers > 0;
             }
-            doc.read_by.clear();
+            doc.handoff.read_by.clear();
         }
         self.touch_published(state, id, &name);
+        Ok(())
+    }
+
+    /// An ordinary file that was edited keeps its name. What a writer left unfinished does not take the file's place: it is
+    /// kept with the replaced versions.
+    fn publish_ordinary(&self, state: &mut State, id: FileId, path: &Path) -> Result<()> {
+        let file = state.files.known(id)?;
+        let Some((area, name)) = file.other() else {
+            return Ok(());
+        };
+        let (dir, name) = (file.dir, name.to_owned());
+        let Some(draft) = file.draft() else {
+            return Ok(());
+        };
+        if comes_to_nothing(file, draft) {
+            return Ok(());
+        }
+        let (ino, damaged) = (draft.ino, draft.progress.is_damaged());
+        let edit = (Area::Edits, path, name.as_os_str());
+        if damaged {
+            self.local
+                .keep(Area::Edits, path, &name, self.clock.now())?;
+        } else {
+            match self.stat_stored(state, file) {
+                Ok(_) if area == Area::Backing => self.replace(state, path, &name, edit)?,
+                Err(error) if !error.is_absence() => return Err(error),
+                // Removed below the mount; or a scratch file by now, and nobody keeps versions of those.
+                _ => self.local.rename(edit, (area, path, &name))?,
+            }
+        }
+        let file = state.files.known_mut(id)?;
+        file.content = Content::Stored;
+        if !damaged {
+            file.ino = ino;
+        }
+        self.touch(state, dir, &name);
         Ok(())
     }
 
@@ -249,11 +287,10 @@ impl Fs {
         &self,
         state: &mut State,
         queue: &Path,
-        name: &StampedName,
+        name: &OsStr,
         new: (Area, &Path, &OsStr),
     ) -> Result<()> {
-        let file_name = name.to_os_string();
-        let old = match self.store.open(queue, &file_name, Access::READ) {
+        let old = match self.store.open(queue, name, Access::READ) {
             // Its owner took the right to read it away, and so nobody does.
             Err(Error::AccessDenied) => None,
             old => Some(old?),
@@ -274,11 +311,11 @@ impl Fs {
             if meta.size > 0 && written {
                 let now = self.clock.now();
                 let area = Area::Replaced;
-                let keep = || self.local.keep_copy(old, area, queue, &file_name, now);
+                let keep = || self.local.keep_copy(old, area, queue, name, now);
                 copy = Some(self.local.with_room(keep)?.0);
             }
         }
-        self.store.replace(draft, queue, &file_name)?;
+        self.store.replace(draft, queue, name)?;
         // It is done: from here on nothing is that replace's error.
         if let Some(old) = old {
             state.turns.pin(ino, &Arc::new(copy.unwrap_or(old)));
@@ -286,34 +323,34 @@ impl Fs {
         let kept = if nothing {
             self.local.remove(new.0, new.1, new.2)
         } else {
-            self.local.keep_as(new, queue, &file_name, self.clock.now())
+            self.local.keep_as(new, queue, name, self.clock.now())
         };
         if let Err(error) = kept {
             // The new content is in place; the old one is safe where it is.
             log::warn!(
                 "{}: the replaced version could not be moved to the replaced ones ({error})",
-                queue.join(&file_name).display()
+                queue.join(name).display()
             );
         }
         Ok(())
     }
 
     /// The last handle that may write a doc is closed: it is finished, and deliverable.
-    pub(in crate::fs) fn last_writer_gone(&self, state: &mut State, id: DocId) {
+    pub(in crate::fs) fn last_writer_gone(&self, state: &mut State, id: FileId) {
         state.index.generation += 1;
-        let promised = state.replays.is_awaited(ReplayTarget::Doc(id));
+        let awaited = state.replays.is_awaited(id);
         self.version_left(state, id);
-        let Some(doc) = state.docs.get_mut(id) else {
+        let Some(doc) = state.files.get_mut(id) else {
             return;
         };
-        doc.unfinished = false;
+        doc.handoff.unfinished = false;
         doc.flushed = None;
-        let (dir, name) = (doc.dir, doc.name.clone());
+        let (dir, name) = (doc.dir, doc.name.to_os_string());
         let times = doc.times.take();
         let nothing = doc.is_nothing_unwritten();
         match &doc.content {
             // Begun for an open that is to come (spec 4.4): it was not this writer's.
-            Content::Editing(draft) if draft.writers == 0 && promised => {}
+            Content::Editing(draft) if draft.writers == 0 && awaited => {}
             Content::New(draft) | Content::Editing(draft) if draft.progress.is_changed() => {
                 // Already done at its FLUSH, unless that failed.
                 self.publish_or_leave(state, id);
@@ -323,7 +360,7 @@ impl Fs {
                 self.apply_times(state, id, times);
             }
             Content::New(draft) if nothing || draft.progress.is_damaged() => {
-                match doc.origin.clone() {
+                match doc.handoff.origin.clone() {
                     Origin::CopyOf(old) => {
                         state.aliases.retarget(id, old);
                         self.apply_times(state, old, times);
@@ -340,14 +377,16 @@ impl Fs {
             // What was written since it was published the store tells, where it tells anything.
             Content::Reserved(_) => {}
             Content::Stored | Content::Gone if state.index.is_watched(dir) => {
-                state.index.written_by_us(dir, &name);
+                if let Some(name) = doc.stamped_if_handoff() {
+                    state.index.written_by_us(dir, name);
+                }
             }
-            Content::Stored | Content::Gone => self.touch(state, dir, &name.to_os_string()),
+            Content::Stored | Content::Gone => self.touch(state, dir, &name),
         }
     }
 
-    fn publish_or_leave(&self, state: &mut State, id: DocId) {
-        if let Some(doc) = state.docs.get(id)
+    fn publish_or_leave(&self, state: &mut State, id: FileId) {
+        if let Some(doc) = state.files.get(id)
             && doc
                 .draft()
                 .is_some_and(|draft| comes_to_nothing(doc, draft))
@@ -356,18 +395,18 @@ impl Fs {
             return;
         }
         if let Err(error) = self.publish(state, id) {
-            let name = state.docs.get(id).map(|doc| doc.name.to_string());
+            let name = state.files.get(id).map(|doc| doc.name.to_os_string());
             log::error!(
                 "{}: cannot be published ({error}); it stays with the drafts and is tried again when pending.md is \
                  looked at, and at the next sweep",
-                name.unwrap_or_default()
+                name.unwrap_or_default().display()
             );
             state.left = Some(Instant::now());
         }
     }
 
-    pub(in crate::fs) fn apply_times(&self, state: &mut State, id: DocId, times: Option<Times>) {
-        if let Some(doc) = state.docs.get(id) {
+    pub(in crate::fs) fn apply_times(&self, state: &mut State, id: FileId, times: Option<Times>) {
+        if let Some(doc) = state.files.get(id) {
             let (dir, name) = (doc.dir, doc.name.to_os_string());
             self.apply_times_below(state, dir, &name, times);
         }
@@ -387,19 +426,16 @@ impl Fs {
 
 /// Has a draft not a byte, because writing it failed or because `pending.md` was only truncated (`truncate -s 0`)? There
 /// is nothing to publish.
-fn comes_to_nothing(doc: &Doc, draft: &Draft) -> bool {
-    (draft.progress.is_damaged() || doc.is_new() && doc.origin == Origin::PendingMd)
+fn comes_to_nothing(doc: &RegularFile, draft: &Draft) -> bool {
+    (draft.progress.is_damaged() || doc.is_new() && doc.handoff.origin == Origin::PendingMd)
         && stat_file(&*draft.file).is_ok_and(|meta| meta.size == 0)
 }
 
 impl State {
-    /// Has anybody this file of a handoff open for writing?
+    /// Has anybody this file open for writing?
     fn is_written(&self, file: &Meta) -> bool {
-        self.handles.iter().any(|handle| match &handle.open {
-            Open::Doc(open) if open.write => {
-                stat_file(&*open.file).is_ok_and(|meta| meta.ino == file.ino)
-            }
-            _ => false,
-        })
+        self.handles
+            .files()
+            .any(|open| open.write && stat_file(&*open.file).is_ok_and(|meta| meta.ino == file.ino))
     }
 }

@@ -8,23 +8,21 @@ use parking_lot::MutexGuard;
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
-use crate::fs::handoff::state::{Doc, Origin};
-use crate::fs::ids::{DirId, DocId, NodeId};
+use crate::fs::handoff::state::{FileName, Origin};
+use crate::fs::ids::{DirId, NodeId};
 use crate::fs::inode::dirs::{DirKind, Place};
-use crate::fs::inode::handles::{Open, OpenDoc};
+use crate::fs::inode::handles::Open;
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::{Created, Opened};
 use crate::fs::pending::turns::Outcome;
 use crate::fs::resolve::alias::Decision;
 use crate::fs::resolve::flags::Flags;
 use crate::fs::resolve::name::check_name;
-use crate::fs::resolve::plain::open_as_plain;
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::resolve::scratch::area_for;
 use crate::fs::{Fs, Request, State};
 use crate::names::{self, NameClass, Slug};
 use crate::session::Caller;
-use crate::store::dirfd::stat_file;
 use crate::store::local::Area;
 
 impl Fs {
@@ -88,13 +86,13 @@ impl Fs {
         }
         let made = self.make(state, request, (dir, name), mode, flags, caller.as_ref());
         let (object, file) = self.noticed(made)?;
-        if let (Resolved::Doc { doc, .. }, true) = (&object, flags.exclusive)
-            && let Some(made) = state.docs.get_mut(*doc)
+        if let (Resolved::Handoff { doc, .. }, true) = (&object, flags.exclusive)
+            && let Some(made) = state.files.get_mut(*doc)
         {
-            made.maker = caller.as_ref().and_then(|caller| caller.process);
+            made.handoff.maker = caller.as_ref().and_then(|caller| caller.process);
         }
         let created = self.open_made(state, request, (dir, name), (&object, file), flags);
-        if let (Err(_), Resolved::Doc { doc, .. }) = (&created, object) {
+        if let (Err(_), Resolved::Handoff { doc, .. }) = (&created, object) {
             self.drop_draft(state, doc);
         }
         created
@@ -112,23 +110,19 @@ impl Fs {
     ) -> Result<Created> {
         let entry = self.enter(state, dir, name, object)?;
         let opened = match object {
-            Resolved::Doc { doc, .. } => {
+            Resolved::Handoff { doc, .. } => {
                 // Its maker is its first writer, also one that means only to read it: with its close it is published.
                 let flags = Flags {
                     write: true,
                     ..flags
                 };
-                self.open_draft(state, request, entry.node, *doc, flags)
+                self.open_shown(state, request, entry.node, *doc, flags)
             }
-            Resolved::Plain(plain) => match file {
-                Some(file) => Ok(open_as_plain(
-                    state,
-                    entry.node,
-                    *plain,
-                    Arc::new(file),
-                    flags,
-                )),
-                None => self.open_plain(state, entry.node, *plain, flags),
+            Resolved::Other(plain) => match file {
+                Some(file) => {
+                    self.opened(state, request, entry.node, *plain, Arc::new(file), flags)
+                }
+                None => self.open_shown(state, request, entry.node, *plain, flags),
             },
             _ => Err(Error::NotPermitted),
         };
@@ -153,19 +147,14 @@ impl Fs {
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
         let plain = |state: &mut State, area| {
             let file = self.local.create(area, &path, name, mode)?;
-            let ino = match self.admit(&file).and_then(|()| stat_file(&file)) {
-                Ok(meta) => meta.ino,
-                Err(error) => {
-                    let _ = self.local.remove(area, &path, name);
-                    return Err(error);
-                }
-            };
+            let meta = self.filled(&file, (area, &path, name), || self.admit(&file))?;
             if area == Area::Backing {
                 self.touch(state, dir, name);
             }
             state.scratch.add(area, dir, name);
-            let plain = state.docs.enter_plain(area, dir, name, ino);
-            Ok((Resolved::Plain(plain), Some(file)))
+            let file_name = FileName::Other(area, name.to_owned());
+            let plain = state.files.stored(dir, file_name, meta.ino);
+            Ok((Resolved::Other(plain), Some(file)))
         };
         // An editor has moved the ordinary file away, and writes it anew.
         let again = self.is_ordinary_text(state, dir, name)
@@ -197,15 +186,15 @@ impl Fs {
         };
         let doc = self.new_draft(state, request, dir, &naming, mode)?;
         if name == names::PENDING {
-            if let Some(made) = state.docs.get_mut(doc) {
-                made.origin = Origin::PendingMd;
+            if let Some(made) = state.files.get_mut(doc) {
+                made.handoff.origin = Origin::PendingMd;
             }
             self.note_pending_written(state, caller);
         }
         if let (true, Some(caller)) = (alias, caller) {
             self.set_alias(state, dir, name, caller, doc);
         }
-        Ok((Resolved::Doc { doc, own: alias }, None))
+        Ok((Resolved::Handoff { doc, own: alias }, None))
     }
 
     /// CREATE of a name that exists after all.
@@ -220,43 +209,42 @@ impl Fs {
         flags: Flags,
         caller: Option<&Caller>,
     ) -> Result<Created> {
-        if let Resolved::Doc { doc, own: false } = object
+        if let Resolved::Handoff { doc, own: false } = object
             && flags.write
             && self.edits_stamped(guard, *doc, flags, false)?
         {
             let entry = self.enter_edit(guard, *doc)?;
-            let opened = self.open_draft(guard, request, entry.node, *doc, flags)?;
+            let opened = self.open_shown(guard, request, entry.node, *doc, flags)?;
             return Ok(Created { entry, opened });
         }
         let state = &mut **guard;
-        if let (Resolved::Doc { doc, own: true }, Some(caller)) = (object, caller) {
+        if let (Resolved::Handoff { doc, own: true }, Some(caller)) = (object, caller) {
             let doc = match self.decide(state, request, *doc, (dir, name), caller, flags)? {
                 Decision::AsItIs | Decision::Draft => *doc,
                 Decision::Fork(new) => {
-                    self.keep_promise(state, request, dir, name, caller, new);
+                    self.draft_opened(state, request, (dir, name), caller, new);
                     new
                 }
             };
-            let entry = self.enter_doc(state, doc, Some((dir, name)))?;
-            let opened = self.open_draft(state, request, entry.node, doc, flags)?;
+            let entry = self.enter_file(state, doc, Some((dir, name)))?;
+            let opened = self.open_shown(state, request, entry.node, doc, flags)?;
             return Ok(Created { entry, opened });
         }
-        if let (Resolved::Plain(plain), Some(caller)) = (object, caller)
+        if let (Resolved::Other(plain), Some(caller)) = (object, caller)
             && flags.write
             && self.is_ordinary_text(state, dir, name)
         {
             let place = Place { dir, name };
             let doc = self.create_over_text(state, request, *plain, place, caller, flags)?;
-            let entry = self.enter_doc(state, doc, Some((dir, name)))?;
-            let opened = self.open_draft(state, request, entry.node, doc, flags)?;
+            let entry = self.enter_file(state, doc, Some((dir, name)))?;
+            let opened = self.open_shown(state, request, entry.node, doc, flags)?;
             return Ok(Created { entry, opened });
         }
         let entry = self.enter(state, dir, name, object)?;
         let opened = match object {
-            Resolved::Doc { doc, .. } => {
-                self.open_draft(state, request, entry.node, *doc, flags)?
+            Resolved::Handoff { doc: file, .. } | Resolved::Other(file) => {
+                self.open_shown(state, request, entry.node, *file, flags)?
             }
-            Resolved::Plain(plain) => self.open_plain(state, entry.node, *plain, flags)?,
             Resolved::Dir(_) => return Err(Error::IsDirectory),
             Resolved::Pending | Resolved::Peek | Resolved::Status => return Err(Error::Exists),
         };
@@ -287,26 +275,18 @@ impl Fs {
     ) -> Result<Opened> {
         match what {
             NodeTarget::Dir(_) => Err(Error::IsDirectory),
-            NodeTarget::Plain(plain) => {
-                let (plain, guard) = match flags.write {
-                    true => {
-                        let copy = !flags.truncate && !flags.append;
-                        self.claim(request, node, *plain, copy)?
-                    }
-                    false => (*plain, self.lock()),
-                };
-                self.open_plain_node(guard, request, node, plain, flags)
-            }
-            NodeTarget::Doc {
-                doc,
-                alias: None,
-                ino,
-            } => self.open_stamped(request, node, *doc, *ino, flags),
-            NodeTarget::Doc {
-                doc,
+            NodeTarget::File {
+                file,
                 alias: Some(alias),
                 ino,
-            } => self.open_alias(request, node, *doc, alias, *ino, flags),
+            } => self.open_alias(request, node, *file, alias, *ino, flags),
+            NodeTarget::File { file, ino, .. } => {
+                if self.lock().files.known(*file)?.is_handoff() {
+                    self.open_stamped(request, node, *file, *ino, flags)
+                } else {
+                    self.open_other(request, node, (*file, *ino), flags)
+                }
+            }
             NodeTarget::Merge { peek: true, .. } | NodeTarget::Status(_) if flags.write => {
                 Err(Error::AccessDenied)
             }
@@ -321,93 +301,5 @@ impl Fs {
                 })
             }
         }
-    }
-
-    /// Opens what the node shows: the draft where it shows the draft, else the stored file in place.
-    pub(in crate::fs) fn open_draft(
-        &self,
-        state: &mut State,
-        request: Request,
-        node: NodeId,
-        id: DocId,
-        flags: Flags,
-    ) -> Result<Opened> {
-        let ino = match state.nodes.get(node).map(|node| &node.what) {
-            Some(NodeTarget::Doc { ino, .. }) => *ino,
-            _ => return Err(Error::Stale),
-        };
-        let doc = state.docs.get_mut(id).ok_or(Error::Stale)?;
-        let gone = doc.is_gone();
-        let mut rewrite = false;
-        let file = match doc.draft_mut().filter(|draft| draft.ino == ino) {
-            Some(draft) => {
-                if flags.truncate {
-                    // A copy that is emptied is a copy no more.
-                    if stat_file(&*draft.file)?.size > 0 {
-                        draft.progress.change();
-                    }
-                    draft.file.set_len(0)?;
-                    draft.progress.heal();
-                }
-                draft.file.clone()
-            }
-            None if gone => {
-                let open = state.nodes.get(node).and_then(|node| node.file());
-                open.ok_or(Error::Stale)?.clone()
-            }
-            None => {
-                let (dir, name) = (doc.dir, doc.name.to_os_string());
-                let path = state.dirs.path(dir).ok_or(Error::Stale)?;
-                let file = self.store.open(&path, &name, flags.access())?;
-                self.admit(&file)?;
-                if stat_file(&file)?.ino != ino {
-                    // Replaced since the look-up: by us, or below the mount.
-                    return Err(Error::Stale);
-                }
-                if flags.truncate {
-                    // What it held was kept before.
-                    file.set_len(0)?;
-                    self.touch(state, dir, &name);
-                    rewrite = true;
-                }
-                Arc::new(file)
-            }
-        };
-        if flags.write {
-            let doc = state.docs.get_mut(id).ok_or(Error::Stale)?;
-            if doc.writers == 0 {
-                (doc.pid, doc.since) = (request.tid, self.clock.now());
-            }
-            doc.writers += 1;
-            if let Some(draft) = doc.draft_mut().filter(|draft| draft.ino == ino) {
-                draft.writers += 1;
-            }
-            doc.flushed = None;
-            // Who dies over it leaves a part only (spec 4.9).
-            doc.unfinished |= rewrite;
-            if flags.truncate {
-                doc.read_by.clear();
-            }
-            state.index.generation += 1;
-        }
-        // A truncation is a change to publish at the close, where there was something to truncate.
-        let emptied = |doc: &Doc| doc.draft().is_none_or(|draft| draft.progress.is_changed());
-        let dirty =
-            (flags.truncate && state.docs.get(id).is_some_and(emptied)).then_some(request.tid);
-        state.nodes.opened(node, Some(&file));
-        let open = OpenDoc {
-            doc: id,
-            file,
-            write: flags.write,
-            reader: None,
-            dirty,
-            writes: 0,
-            flushed: false,
-        };
-        let handle = state.handles.insert(node, Open::Doc(open));
-        Ok(Opened {
-            handle,
-            flush: flags.write,
-        })
     }
 }

@@ -125,7 +125,7 @@ impl Fs {
                 more.insert(name.to_owned(), meta.ino);
             }
         }
-        for doc in state.docs.drafts() {
+        for doc in state.files.drafts() {
             if let (true, Some(draft)) = (doc.dir == dir && !doc.is_reserved(), doc.draft()) {
                 more.insert(doc.name.to_os_string(), draft.ino);
             }

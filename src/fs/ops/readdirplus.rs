@@ -110,7 +110,7 @@ impl Fs {
         if let Some(stamped) = StampedName::parse(listed.name)
             && let Some(meta) = self.idle(state, dir, listed, &stamped)
         {
-            let doc = state.docs.named(dir, &stamped);
+            let doc = state.files.named(dir, &stamped);
             let name = state.index.key(dir, listed.name);
             let name = name.unwrap_or_else(|| listed.name.into());
             if let Some(node) = state.nodes.list(dir, &name, meta.ino, doc) {
@@ -155,8 +155,8 @@ impl Fs {
         if listed.kind != Kind::File || !state.is_queue(dir) {
             return None;
         }
-        let doc = state.docs.named(dir, stamped);
-        let doc = doc.and_then(|id| state.docs.get(id));
+        let doc = state.files.named(dir, stamped);
+        let doc = doc.and_then(|id| state.files.get(id));
         let path = state.dirs.path(dir)?;
         let meta = self.store.stat(&path, listed.name).ok()?;
         // Not if it expires before the kernel asks again; nor if it has another name, which may be another handoff.

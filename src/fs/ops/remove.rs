@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
-use crate::fs::handoff::state::{Content, Fate};
-use crate::fs::ids::{DirId, DocId, NodeId};
+use crate::fs::handoff::state::{Content, Fate, FileName};
+use crate::fs::ids::{DirId, FileId, NodeId};
 use crate::fs::inode::dirs::Place;
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Entry;
@@ -17,10 +17,10 @@ use crate::fs::session::released_names::Release;
 use crate::fs::{Fs, Request, State};
 use crate::names::{self, NameClass, StampedName};
 use crate::session::Caller;
-use crate::store::Kind;
 use crate::store::dirfd::stat_file;
 use crate::store::first_mount::is_hidden;
 use crate::store::local::Area;
+use crate::store::{Access, Kind};
 
 impl Fs {
     /// unlink(2): deletes a stamped name, retracts through an alias (spec 4.5).
@@ -47,8 +47,8 @@ impl Fs {
             }
             Resolved::Peek | Resolved::Status => Ok(()),
             Resolved::Dir(_) => Err(Error::IsDirectory),
-            Resolved::Plain(id) => {
-                let area = state.docs.plain(id).ok_or(Error::NotFound)?.area;
+            Resolved::Other(id) => {
+                let (area, _) = state.files.known(id)?.other().ok_or(Error::NotFound)?;
                 let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
                 if area == Area::Backing && self.is_ordinary_text(state, dir, name) {
                     // mv and install remove what they are about to replace, and that is no handoff's to lose.
@@ -67,22 +67,21 @@ impl Fs {
                     self.ordinary_removed(state, dir, name);
                 }
                 state.scratch.remove(area, dir, name);
-                state.docs.plain_gone(id);
-                state.nodes.detach_plain(id);
+                self.file_gone(state, id);
                 self.touch(state, dir, name);
                 Ok(())
             }
-            Resolved::Doc { doc, own: false } => self.delete(state, doc),
-            Resolved::Doc { doc, own: true } => {
+            Resolved::Handoff { doc, own: false } => self.delete(state, doc),
+            Resolved::Handoff { doc, own: true } => {
                 let caller = caller.ok_or(Error::NotFound)?;
                 self.retract(state, doc, Place { dir, name }, &caller)
             }
         }
     }
 
-    fn delete(&self, state: &mut State, id: DocId) -> Result<()> {
+    fn delete(&self, state: &mut State, id: FileId) -> Result<()> {
         self.pin_doc(state, id)?;
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let doc = state.files.known(id)?;
         let (dir, name) = (doc.dir, doc.name.to_os_string());
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
         // Nobody has read it (spec 3.9). Of what is still being written it is not known yet whether it has a byte.
@@ -115,7 +114,7 @@ impl Fs {
             Content::Stored => {}
             Content::Gone => return Err(Error::NotFound),
         }
-        self.doc_gone(state, id);
+        self.file_gone(state, id);
         self.touch(state, dir, &name);
         state.index.generation += 1;
         Ok(())
@@ -126,14 +125,14 @@ impl Fs {
     fn retract(
         &self,
         state: &mut State,
-        id: DocId,
+        id: FileId,
         alias: Place<'_>,
         caller: &Caller,
     ) -> Result<()> {
-        let doc = state.docs.get_mut(id).ok_or(Error::NotFound)?;
-        let (dir, name) = (doc.dir, doc.name.clone());
+        let doc = state.files.known_mut(id)?;
+        let (dir, name) = (doc.dir, doc.stamped()?.clone());
         match doc.content {
-            Content::Reserved(_) | Content::New(_) => doc.fate = Fate::Consume,
+            Content::Reserved(_) | Content::New(_) => doc.handoff.fate = Fate::Consume,
             Content::Stored | Content::Editing(_) if name.is_pending() => {
                 let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
                 let file_name = name.to_os_string();
@@ -148,9 +147,9 @@ impl Fs {
                 let done = self.consume_as(&path, &name, &done, meta.mtime, self.clock.now())?;
                 self.touch(state, dir, &file_name);
                 self.touch(state, dir, &done.to_os_string());
-                self.doc_renamed(state, id, dir, done);
-                if let Some(doc) = state.docs.get_mut(id) {
-                    doc.written = Some(meta.mtime);
+                self.file_renamed(state, id, dir, FileName::Handoff(done));
+                if let Some(doc) = state.files.get_mut(id) {
+                    doc.handoff.written = Some(meta.mtime);
                 }
             }
             // It was consumed before, and so has been delivered: there is nothing to retract, and nothing to take back.
@@ -283,20 +282,25 @@ impl Fs {
         let (plain, dir) = {
             let state = self.lock();
             match state.nodes.get(node).map(|node| &node.what) {
-                Some(NodeTarget::Plain(plain)) => (*plain, state.dir(parent)?),
+                Some(NodeTarget::File { file, .. }) if !state.files.known(*file)?.is_handoff() => {
+                    (*file, state.dir(parent)?)
+                }
                 _ => return Err(Error::NotPermitted),
             }
         };
         if self.options.sync {
-            let file = self.plain_file(&self.lock(), plain)?;
+            let file = {
+                let state = self.lock();
+                self.open_stored(&state, state.files.known(plain)?, Access::READ)?
+            };
             file.sync_all()?;
         }
         let (entry, queue) = {
             let mut guard = self.lock();
             let state = &mut *guard;
-            let from = state.docs.plain(plain).ok_or(Error::NotFound)?;
-            let (area, from_dir, from_name, ino) =
-                (from.area, from.dir, from.name.clone(), from.ino);
+            let from = state.files.known(plain)?;
+            let (area, from_name) = from.other().ok_or(Error::NotFound)?;
+            let (from_dir, from_name, ino) = (from.dir, from_name.to_owned(), from.ino);
             if state.is_anothers(plain, Some(&caller)) {
                 return Err(Error::NotFound);
             }
@@ -352,13 +356,15 @@ impl Fs {
                         self.touch(state, dir, &stamped.to_os_string());
                         let own = stamped.to_os_string() != name;
                         let (tid, now) = (request.tid, self.clock.now());
-                        let doc = state
-                            .docs
-                            .insert(dir, stamped, Content::Stored, ino, tid, now);
+                        let stamped = FileName::Handoff(stamped);
+                        let doc =
+                            state
+                                .files
+                                .insert(dir, stamped, Content::Stored, ino, (tid, now));
                         self.alias_for(state, Place { dir, name }, Some(&caller), doc);
                         state.adopt_handles(plain, doc, tid);
                         state.index.generation += 1;
-                        Resolved::Doc { doc, own }
+                        Resolved::Handoff { doc, own }
                     }
                 }
             };

@@ -125,9 +125,9 @@ impl Fs {
             }
         }
         let mut drafts: Vec<Draft> = state
-            .docs
+            .files
             .iter()
-            .filter(|(_, doc)| !doc.is_reserved() && !doc.is_gone())
+            .filter(|(_, doc)| doc.is_handoff() && !doc.is_reserved() && !doc.is_gone())
             .filter(|(_, doc)| doc.writers > 0 || doc.draft().is_some())
             .map(|(_, doc)| Draft {
                 name: shown(
@@ -222,7 +222,7 @@ impl Fs {
         [
             ("nodes", state.nodes.len()),
             ("handles", state.handles.iter().count()),
-            ("docs", state.docs.len()),
+            ("docs", state.files.len()),
             ("aliases", state.aliases.len()),
             ("turns", state.turns.len()),
             ("promises", state.replays.len()),

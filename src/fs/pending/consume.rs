@@ -10,8 +10,8 @@ use std::time::SystemTime;
 
 use crate::delivery::ReadSeen;
 use crate::error::{Error, Result};
-use crate::fs::handoff::state::Doc;
-use crate::fs::ids::DocId;
+use crate::fs::handoff::state::{FileName, RegularFile};
+use crate::fs::ids::FileId;
 use crate::fs::pending::open_merge::{Consumer, OpenMerge};
 use crate::fs::pending::second_look::Reader;
 use crate::fs::pending::snapshot::Snapshot;
@@ -74,7 +74,7 @@ struct Read<'a> {
     name: StampedName,
     /// What it is to be called.
     done: StampedName,
-    doc: Option<DocId>,
+    doc: Option<FileId>,
 }
 
 /// What has become of it.
@@ -268,10 +268,10 @@ impl Fs {
     fn finished<'a>(&self, state: &State, i: usize, item: &'a MergeEntry) -> Option<Read<'a>> {
         let name = item.name()?;
         let path = state.dirs.path(item.dir)?;
-        let doc = state.docs.named(item.dir, &name);
+        let doc = state.files.named(item.dir, &name);
         if doc
-            .and_then(|id| state.docs.get(id))
-            .is_some_and(Doc::is_being_written)
+            .and_then(|id| state.files.get(id))
+            .is_some_and(RegularFile::is_being_written)
         {
             return None;
         }
@@ -343,7 +343,7 @@ impl Fs {
             self.touch(state, dir, &new_name);
         }
         if let Some(id) = read.doc {
-            self.doc_renamed(state, id, dir, done.clone());
+            self.file_renamed(state, id, dir, FileName::Handoff(done.clone()));
         }
         let session = &consumer.session;
         state

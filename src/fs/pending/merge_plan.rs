@@ -74,7 +74,7 @@ impl Fs {
         let mut provisional = false;
         let mut left_out = HashSet::new();
         let mut renamed = Vec::new();
-        for doc in state.docs.busy() {
+        for doc in state.files.busy() {
             if doc.is_being_written() {
                 provisional |= doc.is_closing(now);
                 if !(closing && doc.is_closing(now)) {
@@ -82,8 +82,10 @@ impl Fs {
                 }
             }
             // A draft has the name that a pending one would get.
-            if doc.is_new() && !doc.name.is_pending() {
-                renamed.push((doc.dir, doc.name.clone()));
+            if doc.is_new()
+                && let Some(name) = doc.stamped_if_handoff().filter(|name| !name.is_pending())
+            {
+                renamed.push((doc.dir, name.clone()));
             }
         }
         for (dir, name) in renamed {

@@ -4,6 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, Result};
+use crate::fs::handoff::state::FileName;
 use crate::fs::ids::DirId;
 use crate::fs::{Fs, Request, State};
 use crate::names::StampedName;
@@ -100,9 +101,11 @@ impl Fs {
     fn give_back(&self, state: &mut State, dir: DirId, done: &StampedName) -> Result<()> {
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
         let meta = self.store.stat(&path, &done.to_os_string())?;
-        let id = state.docs.stored(dir, done.clone(), meta.ino);
+        let id = state
+            .files
+            .stored(dir, FileName::Handoff(done.clone()), meta.ino);
         self.unconsume(state, id)?;
-        self.let_go_doc(state, id);
+        self.let_go_file(state, id);
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::state::Doc;
+use crate::fs::handoff::state::RegularFile;
 use crate::fs::ids::{DirId, NodeId};
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::types::Opened;
@@ -27,7 +27,7 @@ const RELEASE: Duration = Duration::from_millis(100);
 /// How long a turn that was waited for keeps others waiting while the kernel looks the name up again.
 const RESERVED: Duration = Duration::from_secs(1);
 
-impl Doc {
+impl RegularFile {
     /// Its writers have flushed everything just now: their RELEASE is on its way, as far as anybody can tell.
     pub(in crate::fs) fn is_closing(&self, now: Instant) -> bool {
         self.flushed
@@ -301,14 +301,14 @@ impl Fs {
         now: Instant,
     ) -> Option<Instant> {
         let until = since + RELEASE;
-        let State { docs, dirs, .. } = state;
-        let closing = |doc: &Doc| {
+        let State { files, dirs, .. } = state;
+        let closing = |doc: &RegularFile| {
             doc.writers > 0
                 && doc.is_closing(now)
                 && doc.flushed.is_some_and(|at| at <= since)
                 && dirs.is_within(doc.dir, queue)
         };
-        (now < until && docs.busy().any(closing)).then_some(until)
+        (now < until && files.busy().any(closing)).then_some(until)
     }
 
     fn open_passive(&self, state: &mut State, node: NodeId, plan: &Arc<Plan>) -> Opened {

@@ -112,7 +112,7 @@ impl Fs {
         names: &'a [Arc<OsStr>],
     ) -> Vec<(&'a Arc<OsStr>, bool)> {
         let watched = state.index.is_watched(dir);
-        let written = state.docs.busy().filter(|doc| doc.dir == dir);
+        let written = state.files.busy().filter(|doc| doc.dir == dir);
         let written: HashSet<_> = written.map(|doc| doc.name.to_os_string()).collect();
         let foreign = |name: &Arc<OsStr>| {
             let ours = state.index.get(dir, name).is_some_and(|known| known.ours);

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::state::Doc;
+use crate::fs::handoff::state::RegularFile;
 use crate::fs::ids::DirId;
 use crate::fs::queue::entry::{CacheEntry, known};
 use crate::fs::queue::names::Queue;
@@ -47,8 +47,11 @@ struct SoFar {
 impl State {
     /// Is this the name of a draft, which the store does not know of yet?
     pub(in crate::fs) fn is_reserved(&self, dir: DirId, name: &StampedName) -> bool {
-        let doc = self.docs.named(dir, name).and_then(|id| self.docs.get(id));
-        doc.is_some_and(Doc::is_new)
+        let doc = self
+            .files
+            .named(dir, name)
+            .and_then(|id| self.files.get(id));
+        doc.is_some_and(RegularFile::is_new)
     }
 }
 

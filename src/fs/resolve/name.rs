@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::state::{Content, Doc};
-use crate::fs::ids::{DirId, DocId, NodeId};
+use crate::fs::handoff::state::{Content, FileName, RegularFile};
+use crate::fs::ids::{DirId, FileId, NodeId};
 use crate::fs::inode::dirs::DirKind;
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Entry;
@@ -38,22 +38,22 @@ impl Fs {
             let state = &mut *guard;
             let dir = state.dir(parent)?;
             if is_own_name(state, dir, name) {
+                // Whether several sessions have the name tells whether it matters who calls.
                 self.load_scratch(state, dir)?;
-                self.keep_own(state, request, dir, name)?;
             }
             self.drop_expired_replays(state);
-            if let Some((to, caller)) = state.replays.take(request.tid, dir, name) {
-                let looked_up = &mut state.looked_up;
-                looked_up.note(request.tid, dir, name, caller.as_ref(), false);
-                return match (to, caller) {
-                    (ReplayTarget::Doc(doc), Some(_)) => {
-                        self.enter_doc(state, doc, Some((dir, name)))
-                    }
-                    (ReplayTarget::Doc(doc), None) => self.enter_edit(state, doc),
-                    (ReplayTarget::Edit(edit), _) => {
-                        self.enter(state, dir, name, &Resolved::Plain(edit))
-                    }
-                };
+            match state.replays.take(request.tid, dir, name) {
+                Some((ReplayTarget::File(to), caller)) if state.files.get(to).is_some() => {
+                    let looked_up = &mut state.looked_up;
+                    looked_up.note(request.tid, dir, name, caller.as_ref(), false);
+                    let handoff = state.files.get(to).is_some_and(RegularFile::is_handoff);
+                    return match caller.filter(|_| handoff) {
+                        Some(_) => self.enter_file(state, to, Some((dir, name))),
+                        None => self.enter_edit(state, to),
+                    };
+                }
+                Some((ReplayTarget::Scratch(own), _)) => self.keep_own(state, dir, name, own)?,
+                _ => {}
             }
             self.publish_emptied(state, request, dir, name)?;
             // What this thread looked up before is over.
@@ -86,7 +86,7 @@ impl Fs {
         match object {
             // Nobody tells these callers apart, so they cannot be told to look again: each has a node of its own, which
             // can stand for another file when it is opened.
-            Resolved::Doc { doc, own: true } if request.tid == 0 => {
+            Resolved::Handoff { doc, own: true } if request.tid == 0 => {
                 let what = self.view(state, doc, Some((dir, name)))?;
                 let attr = self.attr_of(state, &what)?;
                 let node = state.nodes.look_up_alone(what);
@@ -147,12 +147,12 @@ impl Fs {
         name: &OsStr,
         stamped: &StampedName,
     ) -> Result<Resolved> {
-        let known = state.docs.named(dir, stamped);
-        if let Some(doc) = known.and_then(|id| state.docs.get(id))
+        let known = state.files.named(dir, stamped);
+        if let Some(doc) = known.and_then(|id| state.files.get(id))
             && doc.is_new()
             && !doc.is_reserved()
         {
-            return Ok(Resolved::Doc {
+            return Ok(Resolved::Handoff {
                 doc: known.ok_or(Error::NotFound)?,
                 own: false,
             });
@@ -162,19 +162,21 @@ impl Fs {
             Ok(meta) => meta,
             Err(error) => {
                 let stored = |id| {
-                    let doc = state.docs.get(id);
+                    let doc = state.files.get(id);
                     doc.is_some_and(|doc| matches!(doc.content, Content::Stored))
                 };
                 if let Some(id) = known.filter(|id| error.is_absence() && stored(*id)) {
-                    self.doc_gone(state, id);
+                    self.file_gone(state, id);
                 }
                 return Err(error);
             }
         };
         match meta.kind {
             Kind::File if self.is_expired(stamped, &meta) => Err(Error::NotFound),
-            Kind::File => Ok(Resolved::Doc {
-                doc: state.docs.stored(dir, stamped.clone(), meta.ino),
+            Kind::File => Ok(Resolved::Handoff {
+                doc: state
+                    .files
+                    .stored(dir, FileName::Handoff(stamped.clone()), meta.ino),
                 own: false,
             }),
             Kind::Directory => self.resolve_backing(state, dir, name),
@@ -202,8 +204,8 @@ impl Fs {
             if self.store.remove(&path, &name).is_err() {
                 return;
             }
-            if let Some(id) = state.docs.named(dir, &stamped) {
-                self.doc_gone(state, id);
+            if let Some(id) = state.files.named(dir, &stamped) {
+                self.file_gone(state, id);
             }
             self.touch(state, dir, &name);
         }
@@ -222,27 +224,27 @@ impl Fs {
         if let Some(doc) = state.aliases.written(dir, name, session)
             && self.is_there(state, doc)?
         {
-            return Ok(Some(Resolved::Doc { doc, own: true }));
+            return Ok(Some(Resolved::Handoff { doc, own: true }));
         }
         let Some(done) = state.aliases.consumed(dir, name, session).cloned() else {
             return Ok(None);
         };
         match self.resolve_stamped(state, dir, &done.to_os_string(), &done) {
-            Ok(Resolved::Doc { doc, .. }) => Ok(Some(Resolved::Doc { doc, own: true })),
+            Ok(Resolved::Handoff { doc, .. }) => Ok(Some(Resolved::Handoff { doc, own: true })),
             Err(error) if !error.is_absence() => Err(error),
             _ => Ok(None),
         }
     }
 
     /// Does this doc still have a file? It may have been removed, renamed or consumed below the mount.
-    fn is_there(&self, state: &mut State, id: DocId) -> Result<bool> {
-        let Some(doc) = state.docs.get(id) else {
+    fn is_there(&self, state: &mut State, id: FileId) -> Result<bool> {
+        let Some(doc) = state.files.get(id) else {
             return Ok(false);
         };
         let Some(path) = state.dirs.path(doc.dir) else {
             return Ok(false);
         };
-        let (dir, name) = (doc.dir, doc.name.clone());
+        let (dir, name) = (doc.dir, doc.stamped()?.clone());
         if !matches!(doc.content, Content::Stored) {
             // An edit does not keep what was consumed from expiring (spec 7.1).
             let may_expire = doc.is_stored() && !name.is_pending();
@@ -258,10 +260,13 @@ impl Fs {
                 Ok(meta)
                     if meta.kind == Kind::File
                         && !self.is_expired(&name, &meta)
-                        && state.docs.named(dir, &name).is_none_or(|other| other == id) =>
+                        && state
+                            .files
+                            .named(dir, &name)
+                            .is_none_or(|other| other == id) =>
                 {
-                    state.docs.rename(id, dir, name);
-                    if let Some(doc) = state.docs.get_mut(id) {
+                    state.files.rename(id, dir, FileName::Handoff(name));
+                    if let Some(doc) = state.files.get_mut(id) {
                         doc.ino = meta.ino;
                     }
                     return Ok(true);
@@ -270,7 +275,7 @@ impl Fs {
                 _ => {}
             }
         }
-        self.doc_gone(state, id);
+        self.file_gone(state, id);
         Ok(false)
     }
 
@@ -290,12 +295,10 @@ impl Fs {
         }
         let meta = found;
         match meta.kind {
-            Kind::File => Ok(Resolved::Plain(state.docs.enter_plain(
-                Area::Backing,
-                dir,
-                name,
-                meta.ino,
-            ))),
+            Kind::File => {
+                let name = FileName::Other(Area::Backing, name.to_owned());
+                Ok(Resolved::Other(state.files.stored(dir, name, meta.ino)))
+            }
             Kind::Directory => Ok(Resolved::Dir(self.enter_dir(state, dir, name, meta.ino)?)),
             Kind::Other => Err(Error::NotFound),
         }
@@ -321,13 +324,10 @@ impl Fs {
                 let node = state.nodes.look_up_file(what, attr.meta.ino, (dir, name));
                 Ok(Entry { node, attr })
             }
-            Resolved::Doc { doc, own } => self.enter_doc(state, *doc, own.then_some((dir, name))),
-            Resolved::Plain(plain) => {
-                let what = NodeTarget::Plain(*plain);
-                let attr = self.attr_of(state, &what)?;
-                let node = state.nodes.look_up_file(what, attr.meta.ino, (dir, name));
-                Ok(Entry { node, attr })
+            Resolved::Handoff { doc, own } => {
+                self.enter_file(state, *doc, own.then_some((dir, name)))
             }
+            Resolved::Other(plain) => self.enter_file(state, *plain, None),
             Resolved::Pending | Resolved::Peek => {
                 let plan = self.plan(state, dir)?;
                 let what = NodeTarget::Merge {
@@ -351,11 +351,11 @@ impl Fs {
         }
     }
 
-    /// A node for a doc, seen under its stamped name or through an alias.
-    pub(in crate::fs) fn enter_doc(
+    /// A node for a file, seen under its stamped name or through an alias.
+    pub(in crate::fs) fn enter_file(
         &self,
         state: &mut State,
-        id: DocId,
+        id: FileId,
         alias: Option<(DirId, &OsStr)>,
     ) -> Result<Entry> {
         let what = self.view(state, id, alias)?;
@@ -363,20 +363,20 @@ impl Fs {
     }
 
     /// A node for the draft of an edit, seen under its stamped name.
-    pub(in crate::fs) fn enter_edit(&self, state: &mut State, id: DocId) -> Result<Entry> {
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        let what = NodeTarget::Doc {
-            doc: id,
+    pub(in crate::fs) fn enter_edit(&self, state: &mut State, id: FileId) -> Result<Entry> {
+        let doc = state.files.known(id)?;
+        let what = NodeTarget::File {
+            file: id,
             alias: None,
             ino: doc.ino_seen(true),
         };
         self.enter_view(state, id, what)
     }
 
-    fn enter_view(&self, state: &mut State, id: DocId, what: NodeTarget) -> Result<Entry> {
+    fn enter_view(&self, state: &mut State, id: FileId, what: NodeTarget) -> Result<Entry> {
         let attr = self.attr_of(state, &what)?;
-        let stamped = matches!(what, NodeTarget::Doc { alias: None, .. });
-        let own = state.docs.get(id).filter(|_| stamped);
+        let stamped = matches!(what, NodeTarget::File { alias: None, .. });
+        let own = state.files.get(id).filter(|_| stamped);
         let own = own.map(|doc| (doc.dir, doc.name.to_os_string()));
         let node = match own {
             Some((dir, name)) => state.nodes.look_up_file(what, attr.meta.ino, (dir, &name)),
@@ -388,12 +388,12 @@ impl Fs {
     pub(in crate::fs) fn view(
         &self,
         state: &State,
-        id: DocId,
+        id: FileId,
         alias: Option<(DirId, &OsStr)>,
     ) -> Result<NodeTarget> {
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        Ok(NodeTarget::Doc {
-            doc: id,
+        let doc = state.files.known(id)?;
+        Ok(NodeTarget::File {
+            file: id,
             ino: doc.ino_seen(alias.is_some()),
             alias: alias.map(|(dir, name)| Arc::new((dir, name.to_owned()))),
         })
@@ -403,20 +403,11 @@ impl Fs {
         if state.replays.is_empty() {
             return;
         }
-        for to in state.replays.expire(Instant::now()) {
-            match to {
-                // It may have been somebody else's draft too, or be it again.
-                ReplayTarget::Doc(doc) => {
-                    if state.docs.get(doc).is_some_and(Doc::waits_for_its_open) {
-                        self.drop_draft(state, doc);
-                    }
-                }
-                ReplayTarget::Edit(edit) if !state.replays.is_awaited(to) => {
-                    if state.docs.edit_mut(edit).is_some_and(|it| it.writers == 0) {
-                        self.drop_plain_edit(state, edit);
-                    }
-                }
-                ReplayTarget::Edit(_) => {}
+        for id in state.replays.expire(Instant::now()) {
+            // The draft may have been another writer's too, or be awaited again.
+            let unused = |file: &RegularFile| file.waits_for_its_open();
+            if !state.replays.is_awaited(id) && state.files.get(id).is_some_and(unused) {
+                self.drop_draft(state, id);
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 
-use crate::fs::ids::{DirId, DocId};
+use crate::fs::ids::{DirId, FileId};
 use crate::names::StampedName;
 use crate::session::Session;
 
@@ -14,7 +14,7 @@ type ByName<T> = HashMap<(DirId, OsString), Vec<(Session, T)>>;
 #[derive(Debug, Default)]
 pub(in crate::fs) struct Aliases {
     /// A name that the session wrote.
-    written: ByName<DocId>,
+    written: ByName<FileId>,
     /// The pending name of what the session consumed, and what it is called now.
     consumed: ByName<StampedName>,
 }
@@ -31,7 +31,7 @@ impl Aliases {
         dir: DirId,
         name: &OsStr,
         session: &Session,
-    ) -> Option<DocId> {
+    ) -> Option<FileId> {
         self.written
             .get(&(dir, name.to_owned()))?
             .iter()
@@ -58,8 +58,8 @@ impl Aliases {
         dir: DirId,
         name: &OsStr,
         session: &Session,
-        doc: DocId,
-    ) -> Option<DocId> {
+        doc: FileId,
+    ) -> Option<FileId> {
         let before = self.written(dir, name, session);
         let of_name = self.written.entry((dir, name.to_owned())).or_default();
         of_name.retain(|(of, _)| of != session);
@@ -92,7 +92,7 @@ impl Aliases {
     }
 
     /// Every alias of the one doc leads to the other from now on.
-    pub(in crate::fs) fn retarget(&mut self, from: DocId, to: DocId) {
+    pub(in crate::fs) fn retarget(&mut self, from: FileId, to: FileId) {
         for (_, doc) in self.written.values_mut().flatten() {
             if *doc == from {
                 *doc = to;
@@ -108,7 +108,7 @@ impl Aliases {
     }
 
     /// Every doc that an alias leads to.
-    pub(in crate::fs) fn docs(&self) -> HashSet<DocId> {
+    pub(in crate::fs) fn docs(&self) -> HashSet<FileId> {
         self.written
             .values()
             .flatten()
@@ -120,7 +120,7 @@ impl Aliases {
     pub(in crate::fs) fn sweep(
         &mut self,
         alive: impl Fn(&Session) -> bool,
-        leads: impl Fn(DocId) -> bool,
+        leads: impl Fn(FileId) -> bool,
         is_there: impl Fn(DirId, &StampedName) -> bool,
     ) {
         self.written.retain(|_, of_name| {

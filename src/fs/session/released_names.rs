@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 
-use crate::fs::ids::{DirId, DocId};
+use crate::fs::ids::{DirId, FileId};
 use crate::names::StampedName;
 use crate::session::{Caller, Process};
 
@@ -25,7 +25,7 @@ struct ReleasedName {
 #[derive(Clone)]
 pub(in crate::fs) enum Release {
     /// Unlinked: this handoff was retracted.
-    Retracted(DocId),
+    Retracted(FileId),
     /// Renamed to a backup: the handoff that was there had this name.
     BackedUp(StampedName),
     /// Unlinked: the ordinary file that was there is kept under this name (spec 3.6).

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{Renaming, drop_own};
 use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
-use crate::fs::handoff::state::Content;
-use crate::fs::ids::{DirId, DocId};
+use crate::fs::handoff::state::{Content, FileName};
+use crate::fs::ids::{DirId, FileId};
 use crate::fs::inode::dirs::Place;
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::resolve::scratch::area_for;
@@ -21,7 +21,7 @@ impl Fs {
     pub(super) fn rename_doc(
         &self,
         state: &mut State,
-        id: DocId,
+        id: FileId,
         own: bool,
         renaming: &Renaming<'_>,
     ) -> Result<()> {
@@ -33,7 +33,7 @@ impl Fs {
         let class = names::classify(to.name);
         let text = self.is_ordinary_text(state, to.dir, to.name);
         let edits = self.edits_ordinary(state, *to, *caller);
-        let onto_plain = matches!(target, Some(Resolved::Plain(_)));
+        let onto_plain = matches!(target, Some(Resolved::Other(_)));
         if state.is_queue(to.dir)
             && !matches!(
                 class,
@@ -51,8 +51,9 @@ impl Fs {
         if !state.is_queue(to.dir) || onto_plain || self.local.is_ordinary(&new) && (edits || !text)
         {
             let area = match target {
-                Some(Resolved::Plain(other)) => {
-                    state.docs.plain(*other).map_or(Area::Backing, |it| it.area)
+                Some(Resolved::Other(other)) => {
+                    let area = state.files.known(*other)?.other().map(|(area, _)| area);
+                    area.unwrap_or(Area::Backing)
                 }
                 _ => Area::Backing,
             };
@@ -83,18 +84,18 @@ impl Fs {
     fn rename_stamped(
         &self,
         state: &mut State,
-        id: DocId,
+        id: FileId,
         stamped: &StampedName,
         renaming: &Renaming<'_>,
     ) -> Result<()> {
         let (to, caller) = (renaming.to, renaming.caller);
-        if let Some(Resolved::Doc { doc: other, .. }) = renaming.target {
+        if let Some(Resolved::Handoff { doc: other, .. }) = renaming.target {
             return self.rename_over(state, id, other, renaming);
         }
         // Written without `.md` (spec 3.4) the name is not the file's, and another handoff may have that; or this one.
         let exactly = stamped.to_os_string() == to.name;
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        if exactly || (doc.dir, &doc.name) != (to.dir, stamped) {
+        let doc = state.files.known(id)?;
+        if exactly || (doc.dir, doc.stamped()?) != (to.dir, stamped) {
             self.move_doc(state, id, to.dir, stamped, exactly)?;
         }
         self.alias_for(state, to, caller, id);
@@ -105,12 +106,12 @@ impl Fs {
     fn marked(
         &self,
         state: &State,
-        id: DocId,
+        id: FileId,
         own: bool,
         renaming: &Renaming<'_>,
     ) -> Option<StampedName> {
         let (from, to) = (renaming.from.name, renaming.to.name);
-        let name = &state.docs.get(id).filter(|_| own)?.name;
+        let name = state.files.get(id).filter(|_| own)?.stamped().ok()?;
         if names::is_done_form(from, to) {
             return Some(name.consumed());
         }
@@ -123,13 +124,13 @@ impl Fs {
     fn rename_marked(
         &self,
         state: &mut State,
-        id: DocId,
+        id: FileId,
         name: &StampedName,
         renaming: &Renaming<'_>,
     ) -> Result<()> {
         let (to, caller) = (renaming.to, renaming.caller);
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        if (doc.dir, &doc.name) != (to.dir, name) {
+        let doc = state.files.known(id)?;
+        if (doc.dir, doc.stamped()?) != (to.dir, name) {
             self.move_doc(state, id, to.dir, name, false)?;
         }
         self.alias_for(state, to, caller, id);
@@ -137,22 +138,22 @@ impl Fs {
     }
 
     /// Renames a doc to an unstamped name: it keeps its stamp and takes the slug (spec 4.5, 4.6).
-    fn rename_slug(&self, state: &mut State, id: DocId, renaming: &Renaming<'_>) -> Result<()> {
+    fn rename_slug(&self, state: &mut State, id: FileId, renaming: &Renaming<'_>) -> Result<()> {
         let (to, caller) = (renaming.to, renaming.caller);
         if to.name == names::PENDING {
             self.note_pending_written(state, caller);
         }
-        if let Some(Resolved::Doc { doc: other, own }) = renaming.target {
+        if let Some(Resolved::Handoff { doc: other, own }) = renaming.target {
             let stored = state
-                .docs
+                .files
                 .get(id)
                 .is_some_and(|doc| matches!(doc.content, Content::Stored));
             if stored && self.replaceable(state, other, own, caller) {
                 return self.rename_over(state, id, other, renaming);
             }
         }
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        let (dir, old) = (doc.dir, doc.name.clone());
+        let doc = state.files.known(id)?;
+        let (dir, old) = (doc.dir, doc.stamped()?.clone());
         let naming = caller.map(|it| self.naming_after_release(state, it, to.dir, to.name));
         let name = match naming {
             Some(Naming::Exactly(vacated)) => vacated,
@@ -169,13 +170,13 @@ impl Fs {
     fn move_doc(
         &self,
         state: &mut State,
-        id: DocId,
+        id: FileId,
         dir: DirId,
         name: &StampedName,
         exactly: bool,
     ) -> Result<()> {
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        let (old_dir, old) = (doc.dir, doc.name.clone());
+        let doc = state.files.known(id)?;
+        let (old_dir, old) = (doc.dir, doc.stamped()?.clone());
         let new = doc.is_new();
         let from = state.dirs.path(old_dir).ok_or(Error::NotFound)?;
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
@@ -217,7 +218,7 @@ impl Fs {
         }
         self.touch(state, old_dir, &old_file);
         self.touch(state, dir, &file);
-        self.doc_renamed(state, id, dir, name);
+        self.file_renamed(state, id, dir, FileName::Handoff(name));
         state.index.generation += 1;
         Ok(())
     }
@@ -226,44 +227,47 @@ impl Fs {
     fn rename_over(
         &self,
         state: &mut State,
-        id: DocId,
-        other: DocId,
+        id: FileId,
+        other: FileId,
         renaming: &Renaming<'_>,
     ) -> Result<()> {
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        let over = state.docs.get(other).ok_or(Error::NotFound)?;
+        let doc = state.files.known(id)?;
+        let over = state.files.known(other)?;
         if !matches!(
             (&doc.content, &over.content),
             (Content::Stored, Content::Stored)
         ) {
             // One of them is being written: neither may be lost, so both stay.
-            let name = over.name.clone();
+            let name = over.stamped()?.clone();
             self.move_doc(state, id, renaming.to.dir, &name, false)?;
             self.alias_for(state, renaming.to, renaming.caller, id);
             return Ok(());
         }
         let (from_dir, from_name, ino) = (doc.dir, doc.name.to_os_string(), doc.ino);
-        let (to_dir, to_name) = (over.dir, over.name.clone());
+        let (to_dir, to_name) = (over.dir, over.stamped()?.clone());
         let from = state.dirs.path(from_dir).ok_or(Error::NotFound)?;
         let to = state.dirs.path(to_dir).ok_or(Error::NotFound)?;
         if doc.name.is_pending() && !to_name.is_pending() {
             self.seven_days_from_now(&from, &from_name)?;
         }
         let again = !doc.name.is_pending() && to_name.is_pending();
-        self.replace(state, &to, &to_name, (Area::Backing, &from, &from_name))?;
+        let to_file = to_name.to_os_string();
+        self.replace(state, &to, &to_file, (Area::Backing, &from, &from_name))?;
         if again {
             self.pending_again(&to, &to_name);
         }
         // What was open or aliased under either is one now.
         state.aliases.retarget(other, id);
-        self.doc_gone(state, other);
-        state.docs.rename(id, to_dir, to_name.clone());
-        if let Some(doc) = state.docs.get_mut(id) {
+        self.file_gone(state, other);
+        state
+            .files
+            .rename(id, to_dir, FileName::Handoff(to_name.clone()));
+        if let Some(doc) = state.files.get_mut(id) {
             doc.ino = ino;
-            doc.read_by.clear();
+            doc.handoff.read_by.clear();
         }
         self.touch(state, from_dir, &from_name);
-        self.touch(state, to_dir, &to_name.to_os_string());
+        self.touch(state, to_dir, &to_file);
         self.alias_for(state, renaming.to, renaming.caller, id);
         Ok(())
     }
@@ -272,14 +276,14 @@ impl Fs {
     fn unmake(
         &self,
         state: &mut State,
-        id: DocId,
+        id: FileId,
         area: Area,
         to: Place<'_>,
         caller: Option<&Caller>,
         from: Place<'_>,
     ) -> Result<()> {
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        let (dir, name, new) = (doc.dir, doc.name.clone(), doc.is_new());
+        let doc = state.files.known(id)?;
+        let (dir, name, new) = (doc.dir, doc.stamped()?.clone(), doc.is_new());
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
         let to_path = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
         let old_area = if new { Area::Drafts } else { Area::Backing };
@@ -297,7 +301,7 @@ impl Fs {
                 .released
                 .add(caller, from.dir, from.name, Release::BackedUp(name));
         }
-        self.doc_gone(state, id);
+        self.file_gone(state, id);
         self.touch(state, dir, &file);
         self.touch(state, to.dir, to.name);
         state.index.generation += 1;
@@ -305,15 +309,14 @@ impl Fs {
     }
 
     /// Whoever reads a snapshot goes on reading this doc's file, whatever it is called from now on.
-    pub(in crate::fs) fn pin_doc(&self, state: &mut State, id: DocId) -> Result<()> {
+    pub(in crate::fs) fn pin_doc(&self, state: &mut State, id: FileId) -> Result<()> {
         if !state.turns.is_read() {
             return Ok(());
         }
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let doc = state.files.known(id)?;
         if doc.is_stored() {
-            let path = state.dirs.path(doc.dir).ok_or(Error::NotFound)?;
-            let (ino, name) = (doc.ino, doc.name.to_os_string());
-            let file = Arc::new(self.store.open(&path, &name, Access::READ)?);
+            let ino = doc.ino;
+            let file = Arc::new(self.open_stored(state, doc, Access::READ)?);
             state.turns.pin(ino, &file);
         }
         Ok(())

@@ -5,8 +5,8 @@ use std::path::Path;
 use super::{Renaming, drop_own};
 use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
-use crate::fs::handoff::state::Content;
-use crate::fs::ids::{DocId, PlainId};
+use crate::fs::handoff::state::{Content, FileName};
+use crate::fs::ids::FileId;
 use crate::fs::inode::dirs::Place;
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::resolve::scratch::area_for;
@@ -21,7 +21,7 @@ impl Fs {
     pub(super) fn rename_plain(
         &self,
         state: &mut State,
-        id: PlainId,
+        id: FileId,
         renaming: &Renaming<'_>,
     ) -> Result<()> {
         let Renaming {
@@ -31,9 +31,10 @@ impl Fs {
             caller,
             ..
         } = renaming;
-        let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
+        let file = state.files.known(id)?;
         // A hidden file of a queue is the temporary file of a tool unknown to us: renaming it publishes it, too.
-        let scratch = plain.area.is_scratch() || state.is_queue(from.dir) && is_hidden(from.name);
+        let scratch = file.other().is_some_and(|(area, _)| area.is_scratch())
+            || state.is_queue(from.dir) && is_hidden(from.name);
         let old = state
             .dirs
             .join(from.dir, from.name)
@@ -51,7 +52,7 @@ impl Fs {
             };
             return self.publish_plain(state, id, &renaming);
         }
-        let onto_plain = matches!(target, Some(Resolved::Plain(_)));
+        let onto_plain = matches!(target, Some(Resolved::Other(_)));
         if text && onto_plain {
             let path = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
             self.keep_ordinary(&path, to.name)?;
@@ -82,7 +83,7 @@ impl Fs {
             NameClass::Scratch | NameClass::SharedScratch | NameClass::Hidden
         ) {
             let replaced = match target {
-                Some(Resolved::Plain(other)) => state.docs.plain(*other),
+                Some(Resolved::Other(other)) => state.files.known(*other)?.other(),
                 _ => None,
             };
             let area = match class {
@@ -91,7 +92,7 @@ impl Fs {
                 _ if listed => Area::Backing,
                 _ => area_for(to.name, *caller),
             };
-            let area = replaced.map_or(area, |it| it.area);
+            let area = replaced.map_or(area, |(area, _)| area);
             // An editor's backup: what takes the old name next is still the ordinary file.
             self.move_plain(state, id, area, *to, onto_plain, *caller)?;
         } else if class == NameClass::Unstamped
@@ -114,7 +115,7 @@ impl Fs {
     fn move_ordinary(
         &self,
         state: &mut State,
-        id: PlainId,
+        id: FileId,
         (old, new): (&Path, &Path),
         to: Place<'_>,
         replaces: bool,
@@ -142,14 +143,15 @@ impl Fs {
     fn move_plain(
         &self,
         state: &mut State,
-        id: PlainId,
+        id: FileId,
         area: Area,
         to: Place<'_>,
         replaces: bool,
         caller: Option<&Caller>,
     ) -> Result<()> {
-        let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
-        let (old_area, old_dir, old_name) = (plain.area, plain.dir, plain.name.clone());
+        let file = state.files.known(id)?;
+        let (old_area, old_name) = file.other().ok_or(Error::NotFound)?;
+        let (old_dir, old_name) = (file.dir, old_name.to_owned());
         let old = state.dirs.path(old_dir).ok_or(Error::NotFound)?;
         let new = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
         let (from, onto) = ((old_area, &*old, &*old_name), (area, &*new, to.name));
@@ -161,7 +163,12 @@ impl Fs {
         }
         state.scratch.remove(old_area, old_dir, &old_name);
         state.scratch.add(area, to.dir, to.name);
-        state.docs.plain_renamed(id, area, to.dir, to.name);
+        let new_name = FileName::Other(area, to.name.to_owned());
+        let replaced = state.files.other_named(area, to.dir, to.name);
+        if let Some(replaced) = replaced.filter(|replaced| *replaced != id) {
+            self.file_gone(state, replaced);
+        }
+        self.file_renamed(state, id, to.dir, new_name);
         drop_own(state, to, caller);
         self.touch(state, old_dir, &old_name);
         self.touch(state, to.dir, to.name);
@@ -169,31 +176,32 @@ impl Fs {
     }
 
     /// A scratch or ordinary file becomes a handoff, or the new content of one.
-    fn publish_plain(&self, state: &mut State, id: PlainId, renaming: &Renaming<'_>) -> Result<()> {
+    fn publish_plain(&self, state: &mut State, id: FileId, renaming: &Renaming<'_>) -> Result<()> {
         let Renaming {
             to, target, caller, ..
         } = renaming;
-        let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
-        let (area, from_dir, name, ino) = (plain.area, plain.dir, plain.name.clone(), plain.ino);
+        let file = state.files.known(id)?;
+        let (area, name) = file.other().ok_or(Error::NotFound)?;
+        let (from_dir, name, ino) = (file.dir, name.to_owned(), file.ino);
         let from = state.dirs.path(from_dir).ok_or(Error::NotFound)?;
         let queue = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
         if to.name == names::PENDING {
             self.note_pending_written(state, *caller);
         }
         let replaced = match target {
-            Some(Resolved::Doc { doc, own }) => {
+            Some(Resolved::Handoff { doc, own }) => {
                 self.replaceable(state, *doc, *own, *caller).then_some(*doc)
             }
             _ => None,
         };
         let doc = if let Some(doc) = replaced {
-            let stamped = state.docs.get(doc).ok_or(Error::NotFound)?.name.clone();
+            let stamped = state.files.known(doc)?.name.to_os_string();
             self.replace(state, &queue, &stamped, (area, &from, &name))?;
-            if let Some(doc) = state.docs.get_mut(doc) {
+            if let Some(doc) = state.files.get_mut(doc) {
                 doc.ino = ino;
-                doc.read_by.clear();
+                doc.handoff.read_by.clear();
             }
-            self.touch(state, to.dir, &stamped.to_os_string());
+            self.touch(state, to.dir, &stamped);
             doc
         } else {
             let naming = match (names::classify(to.name), caller) {
@@ -211,16 +219,16 @@ impl Fs {
             self.touch(state, to.dir, &stamped.to_os_string());
             let now = self.clock.now();
             let tid = renaming.request.tid;
+            let stamped = FileName::Handoff(stamped);
             state
-                .docs
-                .insert(to.dir, stamped, Content::Stored, ino, tid, now)
+                .files
+                .insert(to.dir, stamped, Content::Stored, ino, (tid, now))
         };
         self.touch(state, from_dir, &name);
         self.alias_for(state, *to, *caller, doc);
         state.adopt_handles(id, doc, renaming.request.tid);
         state.scratch.remove(area, from_dir, &name);
-        state.docs.plain_gone(id);
-        state.nodes.detach_plain(id);
+        self.file_gone(state, id);
         state.index.generation += 1;
         Ok(())
     }
@@ -229,11 +237,11 @@ impl Fs {
     pub(super) fn replaceable(
         &self,
         state: &State,
-        id: DocId,
+        id: FileId,
         own: bool,
         caller: Option<&Caller>,
     ) -> bool {
-        let Some(doc) = state.docs.get(id) else {
+        let Some(doc) = state.files.get(id) else {
             return false;
         };
         if !matches!(doc.content, Content::Stored) {
