@@ -9,17 +9,17 @@ use parking_lot::MutexGuard;
 use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
 use crate::fs::handoff::state::{FileName, Origin};
-use crate::fs::ids::{DirId, NodeId};
-use crate::fs::inode::dirs::{DirKind, Place};
+use crate::fs::ids::{DirId, FileId, NodeId};
+use crate::fs::inode::dirs::Place;
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::table::NodeTarget;
-use crate::fs::inode::types::{Created, Opened};
+use crate::fs::inode::types::{Created, Entry, Opened};
 use crate::fs::pending::turns::Outcome;
 use crate::fs::resolve::alias::Decision;
 use crate::fs::resolve::flags::Flags;
-use crate::fs::resolve::name::check_name;
+use crate::fs::resolve::name::{area_of_new_name, check_name, may_become_alias};
 use crate::fs::resolve::resolved::Resolved;
-use crate::fs::resolve::scratch::area_for;
+use crate::fs::resolve::scratch::is_own_name;
 use crate::fs::{Fs, Request, State};
 use crate::names::{self, NameClass, Slug};
 use crate::session::Caller;
@@ -38,17 +38,9 @@ impl Fs {
         check_name(name)?;
         let flags = Flags::new(flags);
         let caller = self.caller_if(request, &[(parent, name)], |state| {
-            let class = names::classify(name);
-            let exact =
-                matches!(&class, NameClass::Stamped(stamped) if stamped.to_os_string() == name);
-            state
-                .dir(parent)
-                .is_ok_and(|dir| state.dirs.kind(dir) == DirKind::Queue)
-                && !exact
-                && !matches!(
-                    class,
-                    NameClass::SharedScratch | NameClass::Hidden | NameClass::Ordinary
-                )
+            state.dir(parent).is_ok_and(|dir| {
+                may_become_alias(state, dir, name) || is_own_name(state, dir, name)
+            })
         });
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -73,23 +65,16 @@ impl Fs {
             Ok(_) if flags.exclusive => return Err(Error::Exists),
             Ok(object) => {
                 // Made by another thread since the look-up.
-                return self.create_over(
-                    &mut guard,
-                    request,
-                    dir,
-                    name,
-                    &object,
-                    flags,
-                    caller.as_ref(),
-                );
+                let caller = caller.as_ref();
+                let place = (dir, name);
+                return self.create_over(&mut guard, request, place, &object, flags, caller);
             }
         }
         let made = self.make(state, request, (dir, name), mode, flags, caller.as_ref());
         let (object, file) = self.noticed(made)?;
-        if let (Resolved::Handoff { doc, .. }, true) = (&object, flags.exclusive)
-            && let Some(made) = state.files.get_mut(*doc)
-        {
-            made.handoff.maker = caller.as_ref().and_then(|caller| caller.process);
+        if let (Resolved::Handoff { doc, .. }, true) = (&object, flags.exclusive) {
+            let maker = caller.as_ref().and_then(|caller| caller.process);
+            state.files.known_mut(*doc)?.handoff.maker = maker;
         }
         let created = self.open_made(state, request, (dir, name), (&object, file), flags);
         if let (Err(_), Resolved::Handoff { doc, .. }) = (&created, object) {
@@ -98,8 +83,8 @@ impl Fs {
         created
     }
 
-    /// Opens what was made just now. A plain file is open already: its mode may forbid its own maker to write to it, and
-    /// only the open that makes it may do so all the same.
+    /// Opens what was made just now. An ordinary or scratch file is open already: its mode may forbid its own maker to write
+    /// to it, and only the open that makes it may do so all the same.
     fn open_made(
         &self,
         state: &mut State,
@@ -109,32 +94,34 @@ impl Fs {
         flags: Flags,
     ) -> Result<Created> {
         let entry = self.enter(state, dir, name, object)?;
-        let opened = match object {
-            Resolved::Handoff { doc, .. } => {
+        let (Resolved::Handoff { doc: id, .. } | Resolved::Other(id)) = object else {
+            return Err(Error::NotPermitted);
+        };
+        let opened = match file {
+            Some(file) => self.opened(state, request, entry.node, *id, Arc::new(file), flags),
+            None => {
                 // Its maker is its first writer, also one that means only to read it: with its close it is published.
                 let flags = Flags {
                     write: true,
                     ..flags
                 };
-                self.open_shown(state, request, entry.node, *doc, flags)
+                self.open_shown(state, request, entry.node, *id, flags)
             }
-            Resolved::Other(plain) => match file {
-                Some(file) => {
-                    self.opened(state, request, entry.node, *plain, Arc::new(file), flags)
-                }
-                None => self.open_shown(state, request, entry.node, *plain, flags),
-            },
-            _ => Err(Error::NotPermitted),
         };
+        self.created(state, entry, opened)
+    }
+
+    /// The answer to a CREATE.
+    fn created(&self, state: &mut State, entry: Entry, opened: Result<Opened>) -> Result<Created> {
         if opened.is_err() {
-            // The kernel is not told of it.
+            // The kernel is not told of the node.
             let gone = state.nodes.forget(entry.node, 1);
             self.let_go(state, gone.as_ref());
         }
         opened.map(|opened| Created { entry, opened })
     }
 
-    /// Makes a file of a name that is free to this caller; answers it open if it is a plain one.
+    /// Makes a file of a name that is free to this caller. An ordinary or scratch file is answered open.
     fn make(
         &self,
         state: &mut State,
@@ -144,36 +131,22 @@ impl Fs {
         flags: Flags,
         caller: Option<&Caller>,
     ) -> Result<(Resolved, Option<File>)> {
-        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-        let plain = |state: &mut State, area| {
-            let file = self.local.create(area, &path, name, mode)?;
-            let meta = self.filled(&file, (area, &path, name), || self.admit(&file))?;
-            if area == Area::Backing {
-                self.touch(state, dir, name);
-            }
-            state.scratch.add(area, dir, name);
-            let file_name = FileName::Other(area, name.to_owned());
-            let plain = state.files.stored(dir, file_name, meta.ino);
-            Ok((Resolved::Other(plain), Some(file)))
-        };
         // An editor has moved the ordinary file away, and writes it anew.
         let again = self.is_ordinary_text(state, dir, name)
             && self.edits_ordinary(state, Place { dir, name }, caller);
-        if state.dirs.kind(dir) == DirKind::Plain || again {
-            return plain(state, Area::Backing);
-        }
-        let (naming, alias) = match names::classify(name) {
-            NameClass::Scratch | NameClass::SharedScratch => {
-                return plain(state, area_for(name, caller));
-            }
+        let area = match names::classify(name) {
+            _ if !state.is_queue(dir) || again => Some(Area::Backing),
             // Drawn at random: no two sessions have the same one.
             NameClass::Hidden if flags.exclusive && names::is_rsync_temporary(name) => {
-                return plain(state, Area::Scratch);
+                Some(Area::Scratch)
             }
-            NameClass::Hidden | NameClass::Ordinary => return plain(state, Area::Backing),
-            NameClass::Peek | NameClass::Status | NameClass::Private => {
-                return Err(Error::NotPermitted);
-            }
+            _ => area_of_new_name(name, caller),
+        };
+        if let Some(area) = area {
+            let (made, file) = self.make_other(state, area, (dir, name), mode)?;
+            return Ok((Resolved::Other(made), Some(file)));
+        }
+        let (naming, own) = match names::classify(name) {
             NameClass::Stamped(stamped) if stamped.to_os_string() == name => {
                 (Naming::Exactly(stamped), false)
             }
@@ -183,72 +156,80 @@ impl Fs {
                 Some(caller) => (self.naming_after_release(state, caller, dir, name), true),
                 None => (Naming::Stamp(Slug::from_written(name)), true),
             },
+            _ => return Err(Error::NotPermitted),
         };
         let doc = self.new_draft(state, request, dir, &naming, mode)?;
         if name == names::PENDING {
-            if let Some(made) = state.files.get_mut(doc) {
-                made.handoff.origin = Origin::PendingMd;
-            }
+            state.files.known_mut(doc)?.handoff.origin = Origin::PendingMd;
             self.note_pending_written(state, caller);
         }
-        if let (true, Some(caller)) = (alias, caller) {
+        if let (true, Some(caller)) = (own, caller) {
             self.set_alias(state, dir, name, caller, doc);
         }
-        Ok((Resolved::Handoff { doc, own: alias }, None))
+        Ok((Resolved::Handoff { doc, own }, None))
+    }
+
+    /// Makes an ordinary or scratch file.
+    fn make_other(
+        &self,
+        state: &mut State,
+        area: Area,
+        (dir, name): (DirId, &OsStr),
+        mode: u32,
+    ) -> Result<(FileId, File)> {
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let file = self.local.create(area, &path, name, mode)?;
+        let meta = self.filled(&file, (area, &path, name), || self.admit(&file))?;
+        if area == Area::Backing {
+            self.touch(state, dir, name);
+        }
+        state.scratch.add(area, dir, name);
+        let name = FileName::Other(area, name.to_owned());
+        Ok((state.files.stored(dir, name, meta.ino), file))
     }
 
     /// CREATE of a name that exists after all.
-    #[allow(clippy::too_many_arguments)]
     fn create_over(
         &self,
         guard: &mut MutexGuard<'_, State>,
         request: Request,
-        dir: DirId,
-        name: &OsStr,
+        (dir, name): (DirId, &OsStr),
         object: &Resolved,
         flags: Flags,
         caller: Option<&Caller>,
     ) -> Result<Created> {
-        if let Resolved::Handoff { doc, own: false } = object
-            && flags.write
-            && self.edits_stamped(guard, *doc, flags, false)?
-        {
-            let entry = self.enter_edit(guard, *doc)?;
-            let opened = self.open_shown(guard, request, entry.node, *doc, flags)?;
-            return Ok(Created { entry, opened });
-        }
-        let state = &mut **guard;
-        if let (Resolved::Handoff { doc, own: true }, Some(caller)) = (object, caller) {
-            let doc = match self.decide(state, request, *doc, (dir, name), caller, flags)? {
-                Decision::AsItIs | Decision::Draft => *doc,
-                Decision::Fork(new) => {
-                    self.draft_opened(state, request, (dir, name), caller, new);
-                    new
-                }
-            };
-            let entry = self.enter_file(state, doc, Some((dir, name)))?;
-            let opened = self.open_shown(state, request, entry.node, doc, flags)?;
-            return Ok(Created { entry, opened });
-        }
-        if let (Resolved::Other(plain), Some(caller)) = (object, caller)
-            && flags.write
-            && self.is_ordinary_text(state, dir, name)
-        {
-            let place = Place { dir, name };
-            let doc = self.create_over_text(state, request, *plain, place, caller, flags)?;
-            let entry = self.enter_file(state, doc, Some((dir, name)))?;
-            let opened = self.open_shown(state, request, entry.node, doc, flags)?;
-            return Ok(Created { entry, opened });
-        }
-        let entry = self.enter(state, dir, name, object)?;
-        let opened = match object {
-            Resolved::Handoff { doc: file, .. } | Resolved::Other(file) => {
-                self.open_shown(state, request, entry.node, *file, flags)?
+        let text = flags.write && self.is_ordinary_text(guard, dir, name);
+        let (id, entry) = match (object, caller) {
+            (Resolved::Handoff { doc, own: false }, _)
+                if flags.write && self.edits_stamped(guard, *doc, flags, false)? =>
+            {
+                (*doc, self.enter_edit(guard, *doc)?)
             }
-            Resolved::Dir(_) => return Err(Error::IsDirectory),
-            Resolved::Pending | Resolved::Peek | Resolved::Status => return Err(Error::Exists),
+            (Resolved::Handoff { doc, own: true }, Some(caller)) => {
+                let doc = match self.decide(guard, request, *doc, (dir, name), caller, flags)? {
+                    Decision::AsItIs | Decision::Draft => *doc,
+                    Decision::Fork(new) => {
+                        self.draft_opened(guard, request, (dir, name), caller, new);
+                        new
+                    }
+                };
+                (doc, self.enter_alias(guard, doc, (dir, name))?)
+            }
+            (Resolved::Other(file), Some(caller)) if text => {
+                let place = Place { dir, name };
+                let doc = self.create_over_text(guard, request, *file, place, caller, flags)?;
+                (doc, self.enter_alias(guard, doc, (dir, name))?)
+            }
+            (Resolved::Handoff { doc: file, .. } | Resolved::Other(file), _) => {
+                (*file, self.enter(guard, dir, name, object)?)
+            }
+            (Resolved::Dir(_), _) => return Err(Error::IsDirectory),
+            (Resolved::Pending | Resolved::Peek | Resolved::Status, _) => {
+                return Err(Error::Exists);
+            }
         };
-        Ok(Created { entry, opened })
+        let opened = self.open_shown(guard, request, entry.node, id, flags);
+        self.created(guard, entry, opened)
     }
 
     /// open(2) of a node.

@@ -1,6 +1,7 @@
 //! unlink(2), rmdir(2), mkdir(2), mknod(2) and link(2).
 
 use std::ffi::OsStr;
+use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
@@ -10,9 +11,9 @@ use crate::fs::inode::dirs::Place;
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Entry;
 use crate::fs::queue::sync::is_nothing;
-use crate::fs::resolve::name::check_name;
+use crate::fs::resolve::name::{area_of_new_name, check_name, must_be_free};
 use crate::fs::resolve::resolved::Resolved;
-use crate::fs::resolve::scratch::{area_for, is_own_name};
+use crate::fs::resolve::scratch::is_own_name;
 use crate::fs::session::released_names::Release;
 use crate::fs::{Fs, Request, State};
 use crate::names::{self, NameClass, StampedName};
@@ -182,11 +183,7 @@ impl Fs {
         if state.is_queue(dir) && names::classify(name) == NameClass::Private {
             return Err(Error::NotPermitted);
         }
-        match self.resolve(state, dir, name, caller.as_ref()) {
-            Err(Error::NotFound) => {}
-            Err(error) => return Err(error),
-            Ok(_) => return Err(Error::Exists),
-        }
+        must_be_free(&self.resolve(state, dir, name, caller.as_ref()))?;
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
         self.noticed(self.local.make_queue(&path, name, mode))?;
         self.touch(state, dir, name);
@@ -305,68 +302,41 @@ impl Fs {
                 return Err(Error::NotFound);
             }
             self.make_way(state, dir, name);
-            match self.resolve_own(state, dir, name, Some(&caller)) {
-                Err(Error::NotFound) => {}
-                Err(error) => return Err(error),
-                Ok(_) => return Err(Error::Exists),
-            }
+            must_be_free(&self.resolve_own(state, dir, name, Some(&caller)))?;
             let from_path = state.dirs.path(from_dir).ok_or(Error::NotFound)?;
             let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
             let from = (area, from_path.as_path(), from_name.as_os_str());
             let hidden = state.is_queue(from_dir) && is_hidden(&from_name);
-            let object = if !state.is_queue(from_dir) && !state.is_queue(dir) {
-                self.local.link(from, (Area::Backing, &path, name))?;
-                self.resolve(state, dir, name, Some(&caller))?
-            } else if !area.is_scratch() && !hidden || !state.is_queue(dir) {
+            let passed_through = !state.is_queue(from_dir) && !state.is_queue(dir);
+            let publishable = (area.is_scratch() || hidden) && state.is_queue(dir);
+            if !passed_through && !publishable {
                 return Err(Error::NotPermitted);
-            } else {
-                match names::classify(name) {
-                    NameClass::Scratch | NameClass::SharedScratch => {
-                        let area = area_for(name, Some(&caller));
-                        self.local.link(from, (area, &path, name))?;
-                        state.scratch.add(area, dir, name);
-                        self.resolve(state, dir, name, Some(&caller))?
-                    }
-                    NameClass::Ordinary | NameClass::Hidden => {
-                        self.local.link(from, (Area::Backing, &path, name))?;
-                        self.touch(state, dir, name);
-                        self.resolve(state, dir, name, Some(&caller))?
-                    }
-                    NameClass::Peek | NameClass::Status | NameClass::Private => {
-                        return Err(Error::NotPermitted);
-                    }
-                    class => {
-                        let naming = match class {
-                            NameClass::Stamped(stamped) => Naming::Exactly(stamped),
-                            _ => self.naming_after_release(state, &caller, dir, name),
-                        };
-                        let stamped = self.free_name(state, dir, &naming)?;
-                        let reserved = stamped.to_os_string();
-                        self.local.link(from, (Area::Drafts, &path, &reserved))?;
-                        let published =
-                            self.move_draft((Area::Drafts, &path), &stamped, ino, &stamped);
-                        let stamped = match published {
-                            Ok(stamped) => stamped,
-                            Err(error) => {
-                                // The scratch file has all of it still.
-                                let _ = self.local.remove(Area::Drafts, &path, &reserved);
-                                return Err(error);
-                            }
-                        };
-                        self.touch(state, dir, &stamped.to_os_string());
-                        let own = stamped.to_os_string() != name;
-                        let (tid, now) = (request.tid, self.clock.now());
-                        let stamped = FileName::Handoff(stamped);
-                        let doc =
-                            state
-                                .files
-                                .insert(dir, stamped, Content::Stored, ino, (tid, now));
-                        self.alias_for(state, Place { dir, name }, Some(&caller), doc);
-                        state.adopt_handles(plain, doc, tid);
-                        state.index.generation += 1;
-                        Resolved::Handoff { doc, own }
-                    }
+            }
+            let kept_under = match names::classify(name) {
+                _ if passed_through => Some(Area::Backing),
+                NameClass::Peek | NameClass::Status | NameClass::Private => {
+                    return Err(Error::NotPermitted);
                 }
+                _ => area_of_new_name(name, Some(&caller)),
+            };
+            let object = if let Some(area) = kept_under {
+                self.local.link(from, (area, &path, name))?;
+                state.scratch.add(area, dir, name);
+                self.touch(state, dir, name);
+                self.resolve(state, dir, name, Some(&caller))?
+            } else {
+                let place = Place { dir, name };
+                let stamped = self.publish_link(state, from, ino, place, &caller)?;
+                let own = stamped.to_os_string() != name;
+                let (tid, now) = (request.tid, self.clock.now());
+                let stamped = FileName::Handoff(stamped);
+                let doc = state
+                    .files
+                    .insert(dir, stamped, Content::Stored, ino, (tid, now));
+                self.alias_for(state, place, Some(&caller), doc);
+                state.adopt_handles(plain, doc, tid);
+                state.index.generation += 1;
+                Resolved::Handoff { doc, own }
             };
             (self.enter(state, dir, name, &object)?, path)
         };
@@ -374,5 +344,32 @@ impl Fs {
             self.store.sync(&queue)?;
         }
         Ok(entry)
+    }
+
+    /// Gives a scratch or hidden file a second name, that of a new handoff; answers which.
+    fn publish_link(
+        &self,
+        state: &mut State,
+        from: (Area, &Path, &OsStr),
+        ino: u64,
+        to: Place<'_>,
+        caller: &Caller,
+    ) -> Result<StampedName> {
+        let Place { dir, name } = to;
+        let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
+        let naming = match names::classify(name) {
+            NameClass::Stamped(stamped) => Naming::Exactly(stamped),
+            _ => self.naming_after_release(state, caller, dir, name),
+        };
+        let stamped = self.free_name(state, dir, &naming)?;
+        let reserved = stamped.to_os_string();
+        self.local.link(from, (Area::Drafts, &path, &reserved))?;
+        let published = self.move_draft((Area::Drafts, &path), &stamped, ino, &stamped);
+        match &published {
+            Ok(stamped) => self.touch(state, dir, &stamped.to_os_string()),
+            // The scratch file has all of it still.
+            Err(_) => drop(self.local.remove(Area::Drafts, &path, &reserved)),
+        }
+        published
     }
 }

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::fs::handoff::state::FileName;
 use crate::fs::ids::{DirId, FileId, NodeId};
 use crate::fs::inode::dirs::Place;
-use crate::fs::resolve::name::check_name;
+use crate::fs::resolve::name::{check_name, may_become_alias};
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::resolve::scratch::is_own_name;
 use crate::fs::{Fs, Request, State};
@@ -49,7 +49,7 @@ impl Fs {
             state.aliases.any(dir, name)
                 || state.aliases.any(new_dir, new_name)
                 || self.is_ordinary_text(state, dir, name)
-                || needs_alias(state, new_dir, new_name)
+                || may_become_alias(state, new_dir, new_name)
                 || is_own_name(state, dir, name)
                 || is_own_name(state, new_dir, new_name)
         });
@@ -252,14 +252,4 @@ fn drop_own(state: &mut State, name: Place<'_>, caller: Option<&Caller>) {
     if let Some(caller) = caller {
         state.aliases.remove(name.dir, name.name, &caller.session);
     }
-}
-
-/// May this name, given to a file, become an alias?
-fn needs_alias(state: &State, dir: DirId, name: &OsStr) -> bool {
-    state.is_queue(dir)
-        && match names::classify(name) {
-            NameClass::Stamped(stamped) => stamped.to_os_string() != name,
-            NameClass::Unstamped | NameClass::Backup | NameClass::Pending => true,
-            _ => false,
-        }
 }

@@ -11,7 +11,7 @@ use crate::fs::inode::dirs::DirKind;
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Entry;
 use crate::fs::resolve::resolved::Resolved;
-use crate::fs::resolve::scratch::is_own_name;
+use crate::fs::resolve::scratch::{area_for, is_own_name};
 use crate::fs::session::estale_replay::ReplayTarget;
 use crate::fs::{Fs, Request, State};
 use crate::names::{self, NameClass, StampedName};
@@ -27,6 +27,42 @@ pub(in crate::fs) fn check_name(name: &OsStr) -> Result<()> {
         return Err(Error::NameTooLong);
     }
     Ok(())
+}
+
+/// Is this the answer that a name is free? Of a name that is taken it is EEXIST.
+pub(in crate::fs) fn must_be_free(found: &Result<Resolved>) -> Result<()> {
+    match found {
+        Ok(_) => Err(Error::Exists),
+        Err(Error::NotFound) => Ok(()),
+        Err(error) => Err(*error),
+    }
+}
+
+/// May this name, given to a file, become an alias?
+pub(in crate::fs) fn may_become_alias(state: &State, dir: DirId, name: &OsStr) -> bool {
+    state.is_queue(dir)
+        && match names::classify(name) {
+            NameClass::Stamped(stamped) => stamped.to_os_string() != name,
+            NameClass::Unstamped | NameClass::Backup | NameClass::Pending => true,
+            _ => false,
+        }
+}
+
+/// Where a file that is renamed to this name in a queue is kept under it; `None` where the name makes a handoff.
+pub(in crate::fs) fn area_of_name(name: &OsStr, caller: Option<&Caller>) -> Option<Area> {
+    match names::classify(name) {
+        NameClass::Scratch | NameClass::SharedScratch => Some(area_for(name, caller)),
+        NameClass::Hidden | NameClass::Ordinary | NameClass::Backup => Some(Area::Backing),
+        _ => None,
+    }
+}
+
+/// As [`area_of_name`], of a file that is made or linked: the name of a backup makes a handoff then.
+pub(in crate::fs) fn area_of_new_name(name: &OsStr, caller: Option<&Caller>) -> Option<Area> {
+    match names::classify(name) {
+        NameClass::Backup => None,
+        _ => area_of_name(name, caller),
+    }
 }
 
 impl Fs {
@@ -48,7 +84,7 @@ impl Fs {
                     looked_up.note(request.tid, dir, name, caller.as_ref(), false);
                     let handoff = state.files.get(to).is_some_and(RegularFile::is_handoff);
                     return match caller.filter(|_| handoff) {
-                        Some(_) => self.enter_file(state, to, Some((dir, name))),
+                        Some(_) => self.enter_alias(state, to, (dir, name)),
                         None => self.enter_edit(state, to),
                     };
                 }
@@ -284,16 +320,15 @@ impl Fs {
         if dir == DirId::ROOT && name == names::PRIVATE {
             return Err(Error::NotFound);
         }
-        let mut found = self.local.stat(Area::Backing, &path, name)?;
-        if found.kind == Kind::File && self.is_stray(state, dir, name) {
-            // Adopted now, if it is finished; until then it is nobody's under this name, so that nobody overwrites it.
+        let mut meta = self.local.stat(Area::Backing, &path, name)?;
+        if meta.kind == Kind::File && self.is_stray(state, dir, name) {
+            // A finished stray is adopted now. Until then nobody finds it under this name, so that nobody overwrites it.
             self.load_names(state, dir)?;
-            found = self.local.stat(Area::Backing, &path, name)?;
-            if found.kind == Kind::File && self.is_stray(state, dir, name) {
+            meta = self.local.stat(Area::Backing, &path, name)?;
+            if meta.kind == Kind::File && self.is_stray(state, dir, name) {
                 return Err(Error::NotFound);
             }
         }
-        let meta = found;
         match meta.kind {
             Kind::File => {
                 let name = FileName::Other(Area::Backing, name.to_owned());
@@ -317,72 +352,56 @@ impl Fs {
         name: &OsStr,
         object: &Resolved,
     ) -> Result<Entry> {
-        match object {
-            Resolved::Dir(child) => {
-                let what = NodeTarget::Dir(*child);
-                let attr = self.attr_of(state, &what)?;
-                let node = state.nodes.look_up_file(what, attr.meta.ino, (dir, name));
-                Ok(Entry { node, attr })
-            }
-            Resolved::Handoff { doc, own } => {
-                self.enter_file(state, *doc, own.then_some((dir, name)))
-            }
-            Resolved::Other(plain) => self.enter_file(state, *plain, None),
-            Resolved::Pending | Resolved::Peek => {
-                let plan = self.plan(state, dir)?;
-                let what = NodeTarget::Merge {
-                    plan,
-                    peek: *object == Resolved::Peek,
-                };
-                let attr = self.attr_of(state, &what)?;
-                Ok(Entry {
-                    node: state.nodes.look_up(what),
-                    attr,
-                })
-            }
-            Resolved::Status => {
-                let what = NodeTarget::Status(self.status(state)?.into());
-                let attr = self.attr_of(state, &what)?;
-                Ok(Entry {
-                    node: state.nodes.look_up(what),
-                    attr,
-                })
-            }
-        }
+        let what = match object {
+            Resolved::Dir(child) => NodeTarget::Dir(*child),
+            Resolved::Handoff { doc, own } => self.view(state, *doc, own.then_some((dir, name)))?,
+            Resolved::Other(file) => self.view(state, *file, None)?,
+            Resolved::Pending | Resolved::Peek => NodeTarget::Merge {
+                plan: self.plan(state, dir)?,
+                peek: *object == Resolved::Peek,
+            },
+            Resolved::Status => NodeTarget::Status(self.status(state)?.into()),
+        };
+        self.enter_target(state, (dir, name), what)
     }
 
-    /// A node for a file, seen under its stamped name or through an alias.
-    pub(in crate::fs) fn enter_file(
+    fn enter_target(
+        &self,
+        state: &mut State,
+        place: (DirId, &OsStr),
+        what: NodeTarget,
+    ) -> Result<Entry> {
+        let attr = self.attr_of(state, &what)?;
+        let node = match &what {
+            NodeTarget::Dir(_) | NodeTarget::File { alias: None, .. } => {
+                state.nodes.look_up_file(what, attr.meta.ino, place)
+            }
+            _ => state.nodes.look_up(what),
+        };
+        Ok(Entry { node, attr })
+    }
+
+    /// A node for a handoff that is seen through an alias.
+    pub(in crate::fs) fn enter_alias(
         &self,
         state: &mut State,
         id: FileId,
-        alias: Option<(DirId, &OsStr)>,
+        alias: (DirId, &OsStr),
     ) -> Result<Entry> {
-        let what = self.view(state, id, alias)?;
-        self.enter_view(state, id, what)
+        let what = self.view(state, id, Some(alias))?;
+        self.enter_target(state, alias, what)
     }
 
-    /// A node for the draft of an edit, seen under its stamped name.
+    /// A node for the draft of an edit, seen under its file's own name.
     pub(in crate::fs) fn enter_edit(&self, state: &mut State, id: FileId) -> Result<Entry> {
-        let doc = state.files.known(id)?;
+        let file = state.files.known(id)?;
         let what = NodeTarget::File {
             file: id,
             alias: None,
-            ino: doc.ino_seen(true),
+            ino: file.ino_seen(true),
         };
-        self.enter_view(state, id, what)
-    }
-
-    fn enter_view(&self, state: &mut State, id: FileId, what: NodeTarget) -> Result<Entry> {
-        let attr = self.attr_of(state, &what)?;
-        let stamped = matches!(what, NodeTarget::File { alias: None, .. });
-        let own = state.files.get(id).filter(|_| stamped);
-        let own = own.map(|doc| (doc.dir, doc.name.to_os_string()));
-        let node = match own {
-            Some((dir, name)) => state.nodes.look_up_file(what, attr.meta.ino, (dir, &name)),
-            None => state.nodes.look_up(what),
-        };
-        Ok(Entry { node, attr })
+        let (dir, name) = (file.dir, file.name.to_os_string());
+        self.enter_target(state, (dir, &name), what)
     }
 
     pub(in crate::fs) fn view(

@@ -8,8 +8,8 @@ use crate::fs::handoff::draft::Naming;
 use crate::fs::handoff::state::{Content, FileName};
 use crate::fs::ids::{DirId, FileId};
 use crate::fs::inode::dirs::Place;
+use crate::fs::resolve::name::area_of_name;
 use crate::fs::resolve::resolved::Resolved;
-use crate::fs::resolve::scratch::area_for;
 use crate::fs::session::released_names::Release;
 use crate::fs::{Fs, State};
 use crate::names::{self, NameClass, Slug, StampedName};
@@ -30,51 +30,40 @@ impl Fs {
         } = renaming;
         self.pin_doc(state, id)?;
         let new = state.dirs.join(to.dir, to.name).ok_or(Error::NotFound)?;
-        let class = names::classify(to.name);
+        let kept_under = area_of_name(to.name, *caller);
         let text = self.is_ordinary_text(state, to.dir, to.name);
         let edits = self.edits_ordinary(state, *to, *caller);
-        let onto_plain = matches!(target, Some(Resolved::Other(_)));
-        if state.is_queue(to.dir)
-            && !matches!(
-                class,
-                NameClass::Stamped(_) | NameClass::Unstamped | NameClass::Pending
-            )
-        {
+        if state.is_queue(to.dir) && kept_under.is_some() {
             // Editors move the old version out of the way, and then remove it (spec 3.9).
             self.keep_moved(state, id)?;
         }
-        if text && onto_plain && edits {
+        let replaced = match target {
+            Some(Resolved::Other(other)) => Some(*other),
+            _ => None,
+        };
+        if text && replaced.is_some() && edits {
             let path = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
             self.keep_ordinary(&path, to.name)?;
         }
-        let onto_plain = onto_plain && (edits || !text);
-        if !state.is_queue(to.dir) || onto_plain || self.local.is_ordinary(&new) && (edits || !text)
-        {
-            let area = match target {
-                Some(Resolved::Other(other)) => {
-                    let area = state.files.known(*other)?.other().map(|(area, _)| area);
-                    area.unwrap_or(Area::Backing)
-                }
-                _ => Area::Backing,
-            };
-            self.unmake(state, id, area, *to, *caller, renaming.from)?;
-        } else {
-            match class {
-                NameClass::Scratch | NameClass::SharedScratch => {
-                    let area = area_for(to.name, *caller);
-                    self.unmake(state, id, area, *to, *caller, renaming.from)?;
-                }
-                NameClass::Hidden | NameClass::Ordinary | NameClass::Backup => {
-                    self.unmake(state, id, Area::Backing, *to, *caller, renaming.from)?;
-                }
-                NameClass::Stamped(stamped) => {
-                    self.rename_stamped(state, id, &stamped, renaming)?;
-                }
-                _ => match self.marked(state, id, own, renaming) {
-                    Some(name) => self.rename_marked(state, id, &name, renaming)?,
-                    None => self.rename_slug(state, id, renaming)?,
-                },
+        let passed_through = !state.is_queue(to.dir)
+            || (edits || !text) && (replaced.is_some() || self.local.is_ordinary(&new));
+        let area = match replaced {
+            Some(other) if passed_through => {
+                let area = state.files.known(other)?.other().map(|(area, _)| area);
+                Some(area.unwrap_or(Area::Backing))
             }
+            None if passed_through => Some(Area::Backing),
+            _ => kept_under,
+        };
+        match (area, names::classify(to.name)) {
+            (Some(area), _) => self.unmake(state, id, area, *to, *caller, renaming.from)?,
+            (None, NameClass::Stamped(stamped)) => {
+                self.rename_stamped(state, id, &stamped, renaming)?;
+            }
+            (None, _) => match self.marked(state, id, own, renaming) {
+                Some(name) => self.rename_to(state, id, &name, false, renaming)?,
+                None => self.rename_slug(state, id, renaming)?,
+            },
         }
         self.drop_alias(state, own, renaming);
         Ok(())
@@ -88,15 +77,27 @@ impl Fs {
         stamped: &StampedName,
         renaming: &Renaming<'_>,
     ) -> Result<()> {
-        let (to, caller) = (renaming.to, renaming.caller);
         if let Some(Resolved::Handoff { doc: other, .. }) = renaming.target {
             return self.rename_over(state, id, other, renaming);
         }
         // Written without `.md` (spec 3.4) the name is not the file's, and another handoff may have that; or this one.
-        let exactly = stamped.to_os_string() == to.name;
+        let exactly = stamped.to_os_string() == renaming.to.name;
+        self.rename_to(state, id, stamped, exactly, renaming)
+    }
+
+    /// Gives a handoff this name, unless it has the name already, and its session the alias that it wrote.
+    fn rename_to(
+        &self,
+        state: &mut State,
+        id: FileId,
+        name: &StampedName,
+        exactly: bool,
+        renaming: &Renaming<'_>,
+    ) -> Result<()> {
+        let (to, caller) = (renaming.to, renaming.caller);
         let doc = state.files.known(id)?;
-        if exactly || (doc.dir, doc.stamped()?) != (to.dir, stamped) {
-            self.move_doc(state, id, to.dir, stamped, exactly)?;
+        if exactly || (doc.dir, doc.stamped()?) != (to.dir, name) {
+            self.move_doc(state, id, to.dir, name, exactly)?;
         }
         self.alias_for(state, to, caller, id);
         Ok(())
@@ -121,22 +122,6 @@ impl Fs {
         (names::is_done_form(to, from) && was_renamed).then(|| name.pending())
     }
 
-    fn rename_marked(
-        &self,
-        state: &mut State,
-        id: FileId,
-        name: &StampedName,
-        renaming: &Renaming<'_>,
-    ) -> Result<()> {
-        let (to, caller) = (renaming.to, renaming.caller);
-        let doc = state.files.known(id)?;
-        if (doc.dir, doc.stamped()?) != (to.dir, name) {
-            self.move_doc(state, id, to.dir, name, false)?;
-        }
-        self.alias_for(state, to, caller, id);
-        Ok(())
-    }
-
     /// Renames a doc to an unstamped name: it keeps its stamp and takes the slug (spec 4.5, 4.6).
     fn rename_slug(&self, state: &mut State, id: FileId, renaming: &Renaming<'_>) -> Result<()> {
         let (to, caller) = (renaming.to, renaming.caller);
@@ -153,17 +138,13 @@ impl Fs {
             }
         }
         let doc = state.files.known(id)?;
-        let (dir, old) = (doc.dir, doc.stamped()?.clone());
+        let old = doc.stamped()?.clone();
         let naming = caller.map(|it| self.naming_after_release(state, it, to.dir, to.name));
         let name = match naming {
             Some(Naming::Exactly(vacated)) => vacated,
             _ => old.with_slug(Slug::from_written(to.name)),
         };
-        if name != old || dir != to.dir {
-            self.move_doc(state, id, to.dir, &name, false)?;
-        }
-        self.alias_for(state, to, caller, id);
-        Ok(())
+        self.rename_to(state, id, &name, false, renaming)
     }
 
     /// Gives a doc another name, free as yet, or with `exactly` not the next suffix but an error where it is taken.

@@ -8,8 +8,8 @@ use crate::fs::handoff::draft::Naming;
 use crate::fs::handoff::state::{Content, FileName};
 use crate::fs::ids::FileId;
 use crate::fs::inode::dirs::Place;
+use crate::fs::resolve::name::area_of_name;
 use crate::fs::resolve::resolved::Resolved;
-use crate::fs::resolve::scratch::area_for;
 use crate::fs::{Fs, State};
 use crate::names::{self, NameClass, Slug};
 use crate::session::Caller;
@@ -57,15 +57,8 @@ impl Fs {
             let path = state.dirs.path(to.dir).ok_or(Error::NotFound)?;
             self.keep_ordinary(&path, to.name)?;
         }
-        let backup = matches!(
-            class,
-            NameClass::Scratch
-                | NameClass::SharedScratch
-                | NameClass::Hidden
-                | NameClass::Backup
-                | NameClass::Ordinary
-        );
-        if listed && backup && self.edits_ordinary(state, *from, *caller) {
+        let kept_under = area_of_name(to.name, *caller);
+        if listed && kept_under.is_some() && self.edits_ordinary(state, *from, *caller) {
             // It will remove that, once it has written the file anew.
             let path = state.dirs.path(from.dir).ok_or(Error::NotFound)?;
             self.keep_ordinary(&path, from.name)?;
@@ -78,20 +71,13 @@ impl Fs {
                 return self.move_ordinary(state, id, (&old, &new), *to, onto_plain, *caller);
             }
             self.move_plain(state, id, Area::Backing, *to, onto_plain, *caller)?;
-        } else if matches!(
-            class,
-            NameClass::Scratch | NameClass::SharedScratch | NameClass::Hidden
-        ) {
+        } else if let Some(area) = kept_under {
             let replaced = match target {
                 Some(Resolved::Other(other)) => state.files.known(*other)?.other(),
                 _ => None,
             };
-            let area = match class {
-                NameClass::Hidden => Area::Backing,
-                // An ordinary file does not expire.
-                _ if listed => Area::Backing,
-                _ => area_for(to.name, *caller),
-            };
+            // An ordinary file does not expire.
+            let area = if listed { Area::Backing } else { area };
             let area = replaced.map_or(area, |(area, _)| area);
             // An editor's backup: what takes the old name next is still the ordinary file.
             self.move_plain(state, id, area, *to, onto_plain, *caller)?;
