@@ -38,9 +38,7 @@ impl Fs {
         mode: u32,
     ) -> Result<FileId> {
         let id = self.reserve_draft(state, request, dir, naming, mode)?;
-        if let Some(doc) = state.files.get_mut(id) {
-            doc.claimed();
-        }
+        state.files.known_mut(id)?.claimed();
         Ok(id)
     }
 
@@ -267,7 +265,6 @@ impl Fs {
                 .local
                 .remove(doc.draft_area(), &path, &doc.name.to_os_string());
         }
-        state.index.generation += 1;
         if new {
             self.file_gone(state, id);
         } else if let Some(doc) = state.files.get_mut(id) {
@@ -303,6 +300,16 @@ impl Fs {
             }
         }
         state.files.rename(id, dir, name);
+    }
+
+    /// We have renamed a file, or the draft of a new one: its old and its new name are looked at.
+    pub(in crate::fs) fn moved(&self, state: &mut State, id: FileId, dir: DirId, name: FileName) {
+        if let Some(file) = state.files.get(id) {
+            let (old_dir, old_name) = (file.dir, file.name.to_os_string());
+            self.touch(state, old_dir, &old_name);
+        }
+        self.touch(state, dir, &name.to_os_string());
+        self.file_renamed(state, id, dir, name);
     }
 
     /// A process creates a name that it has just unlinked or renamed away: what it retracted is pending again, and
@@ -379,10 +386,8 @@ impl Fs {
         if let Some(path) = state.dirs.path(dir) {
             self.pending_again(&path, &pending);
         }
-        self.touch(state, dir, &done.to_os_string());
-        self.touch(state, dir, &pending.to_os_string());
         state.aliases.unconsumed(dir, &pending.to_os_string());
-        self.file_renamed(state, id, dir, FileName::Handoff(pending));
+        self.moved(state, id, dir, FileName::Handoff(pending));
         Ok(())
     }
 }

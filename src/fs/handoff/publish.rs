@@ -89,9 +89,7 @@ impl Fs {
             }
             let partial = name.with_slug(name.slug().partial());
             let partial = self.move_free(state, dir, &name.to_os_string(), &partial)?;
-            self.touch(state, dir, &name.to_os_string());
-            self.touch(state, dir, &partial.to_os_string());
-            state.files.rename(id, dir, FileName::Handoff(partial));
+            self.moved(state, id, dir, FileName::Handoff(partial));
         }
         Ok(())
     }
@@ -136,12 +134,11 @@ impl Fs {
         }
         let name = self.move_draft((Area::Drafts, path), &reserved, ino, &name)?;
         state.files.rename(id, dir, FileName::Handoff(name.clone()));
-        if let Some(doc) = state.files.get_mut(id) {
-            doc.content = Content::Stored;
-            doc.ino = ino;
-            doc.handoff.unfinished = doc.writers > 0;
-            doc.handoff.written = written;
-        }
+        let doc = state.files.known_mut(id)?;
+        doc.content = Content::Stored;
+        doc.ino = ino;
+        doc.handoff.unfinished = doc.writers > 0;
+        doc.handoff.written = written;
         self.touch_published(state, id, &name);
         Ok(())
     }
@@ -158,7 +155,6 @@ impl Fs {
         {
             state.index.note_newline(dir, &name, newline);
         }
-        state.index.generation += 1;
     }
 
     /// Moves a draft, the file with this inode number, into its queue.
@@ -230,17 +226,16 @@ impl Fs {
             self.move_draft((Area::Edits, path), &reserved, ino, &name)?
         };
         state.files.rename(id, dir, FileName::Handoff(name.clone()));
-        if let Some(doc) = state.files.get_mut(id) {
-            doc.content = Content::Stored;
-            if damaged {
-                // What is under the name was not written now.
-                doc.handoff.last = None;
-            } else {
-                doc.ino = ino;
-                doc.handoff.unfinished = doc.writers > 0;
-            }
-            doc.handoff.read_by.clear();
+        let doc = state.files.known_mut(id)?;
+        doc.content = Content::Stored;
+        if damaged {
+            // What is under the name was not written now.
+            doc.handoff.last = None;
+        } else {
+            doc.ino = ino;
+            doc.handoff.unfinished = doc.writers > 0;
         }
+        doc.handoff.read_by.clear();
         self.touch_published(state, id, &name);
         Ok(())
     }
@@ -337,7 +332,6 @@ impl Fs {
 
     /// The last handle that may write a doc is closed: it is finished, and deliverable.
     pub(in crate::fs) fn last_writer_gone(&self, state: &mut State, id: FileId) {
-        state.index.generation += 1;
         let awaited = state.replays.is_awaited(id);
         self.version_left(state, id);
         let Some(doc) = state.files.get_mut(id) else {

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::time::SystemTime;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::fs::State;
 use crate::fs::handoff::state::{Content, FileName, HandoffState, RegularFile, broken};
 use crate::fs::ids::{DirId, FileId};
 use crate::names::StampedName;
@@ -19,6 +20,8 @@ pub(in crate::fs) struct Files {
     maybe_busy: HashSet<FileId>,
     /// All new handoffs, and some that were new.
     new: HashSet<FileId>,
+    /// Incremented whenever a file may have been changed: see [`State::generation`].
+    generation: u64,
     last: u64,
 }
 
@@ -28,8 +31,15 @@ impl Files {
     }
 
     pub(in crate::fs) fn get_mut(&mut self, id: FileId) -> Option<&mut RegularFile> {
+        self.generation += 1;
         self.maybe_busy.insert(id);
         self.files.get_mut(&id)
+    }
+
+    /// As [`Files::known_mut`], to note what no merge depends on.
+    pub(in crate::fs) fn note_mut(&mut self, id: FileId) -> Result<&mut RegularFile> {
+        self.maybe_busy.insert(id);
+        self.files.get_mut(&id).ok_or_else(|| missing(id))
     }
 
     /// The file of an id that a node, a handle or a draft holds, so that it must be here.
@@ -143,6 +153,7 @@ impl Files {
 
     /// The file has another name. A file that had this name has none any more.
     pub(in crate::fs) fn rename(&mut self, id: FileId, dir: DirId, name: FileName) {
+        self.generation += 1;
         let key = (dir, name.clone());
         if let Some(old) = self.by_name.get(&key).copied().filter(|old| *old != id)
             && matches!(name, FileName::Other(..))
@@ -159,6 +170,7 @@ impl Files {
 
     /// The file has no name any more.
     pub(in crate::fs) fn gone(&mut self, id: FileId) {
+        self.generation += 1;
         self.drop_name(id);
         if let Some(file) = self.files.get_mut(&id) {
             file.content = Content::Gone;
@@ -181,6 +193,13 @@ impl Files {
     }
 }
 
-fn missing(id: FileId) -> crate::error::Error {
+impl State {
+    /// The key of every cached merge: another number whenever a file or a name has changed.
+    pub(in crate::fs) fn generation(&self) -> u64 {
+        self.index.generation + self.files.generation
+    }
+}
+
+fn missing(id: FileId) -> Error {
     broken(&format!("{id:?} is not in the table of files"))
 }

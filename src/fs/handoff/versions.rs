@@ -35,7 +35,10 @@ impl Fs {
         destroys: bool,
     ) -> Result<()> {
         let state = &mut **guard;
-        let doc = state.files.known_mut(id)?;
+        if state.files.known(id)?.flushed.is_some() {
+            state.files.known_mut(id)?.flushed = None;
+        }
+        let doc = state.files.note_mut(id)?;
         doc.handoff.read_by.clear();
         doc.handoff.last = None;
         if !doc.is_draft(file) {
@@ -44,12 +47,9 @@ impl Fs {
             };
             state.index.forget_newline(doc.dir, name);
         }
-        if doc.flushed.take().is_some() {
-            state.index.generation += 1;
-        }
-        let stored = doc.ino;
         state.name_changed();
-        let doc = state.files.known_mut(id)?;
+        let doc = state.files.note_mut(id)?;
+        let stored = doc.ino;
         match doc.draft_of(file) {
             Some(draft) => {
                 draft.progress.change();
@@ -64,9 +64,8 @@ impl Fs {
     /// What is in place is about to be written anew: a writer that dies over it leaves a part only (spec 4.9).
     fn begin_rewrite(&self, guard: &mut MutexGuard<'_, State>, id: FileId) -> Result<()> {
         self.keep_version_apart(guard, id)?;
-        if let Some(doc) = guard.files.get_mut(id) {
-            doc.handoff.unfinished |= doc.writers > 0;
-        }
+        let doc = guard.files.known_mut(id)?;
+        doc.handoff.unfinished |= doc.writers > 0;
         Ok(())
     }
 

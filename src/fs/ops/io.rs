@@ -37,7 +37,7 @@ impl Fs {
         let reading = match &at.open {
             Open::File(open) => {
                 if let Some(reader) = open.reader
-                    && let Some(doc) = state.files.get_mut(open.id)
+                    && let Ok(doc) = state.files.note_mut(open.id)
                     && let Some(NodeTarget::File { ino, .. }) = state.nodes.get(at.node).map(|it| &it.what)
                     // Having read a version that was since replaced does not entitle an agent to edit the current one (4.4).
                     && *ino == doc.ino_seen(true)
@@ -134,7 +134,8 @@ impl Fs {
             // Nobody has it but those who write it: nothing of it needs to be kept.
             self.before_change(guard, id, file, false)?;
             let state = &mut **guard;
-            if let (Some(doc), Some(at), Some(last)) = (state.files.get_mut(id), at, data.last())
+            let doc = state.files.note_mut(id)?;
+            if let (Some(at), Some(last)) = (at, data.last())
                 && doc.writers == 1
             {
                 doc.handoff.last = Some((at.saturating_add(data.len() as u64), *last == b'\n'));
@@ -385,11 +386,10 @@ impl State {
     /// A writer has closed a descriptor: if all have, the RELEASE of the last one is probably on its way.
     pub(in crate::fs) fn closing(&mut self, id: FileId) {
         let is_open = |open: &OpenFile| open.id == id && open.write && !open.flushed;
-        if let Some(doc) = self.files.get_mut(id).filter(|doc| doc.is_handoff())
-            && !self.handles.files().any(is_open)
+        if !self.handles.files().any(is_open)
+            && let Some(doc) = self.files.get_mut(id).filter(|doc| doc.is_handoff())
         {
             doc.flushed = Some(Instant::now());
-            self.index.generation += 1;
         }
     }
 

@@ -117,7 +117,6 @@ impl Fs {
         }
         self.file_gone(state, id);
         self.touch(state, dir, &name);
-        state.index.generation += 1;
         Ok(())
     }
 
@@ -146,12 +145,8 @@ impl Fs {
                 self.pin_doc(state, id)?;
                 let done = self.stays_as(state, dir, &name);
                 let done = self.consume_as(&path, &name, &done, meta.mtime, self.clock.now())?;
-                self.touch(state, dir, &file_name);
-                self.touch(state, dir, &done.to_os_string());
-                self.file_renamed(state, id, dir, FileName::Handoff(done));
-                if let Some(doc) = state.files.get_mut(id) {
-                    doc.handoff.written = Some(meta.mtime);
-                }
+                self.moved(state, id, dir, FileName::Handoff(done));
+                state.files.known_mut(id)?.handoff.written = Some(meta.mtime);
             }
             // It was consumed before, and so has been delivered: there is nothing to retract, and nothing to take back.
             _ => {
@@ -163,7 +158,6 @@ impl Fs {
         state
             .released
             .add(caller, alias.dir, alias.name, Release::Retracted(id));
-        state.index.generation += 1;
         Ok(())
     }
 
@@ -335,7 +329,6 @@ impl Fs {
                     .insert(dir, stamped, Content::Stored, ino, (tid, now));
                 self.alias_for(state, place, Some(&caller), doc);
                 state.adopt_handles(plain, doc, tid);
-                state.index.generation += 1;
                 Resolved::Handoff { doc, own }
             };
             (self.enter(state, dir, name, &object)?, path)

@@ -62,7 +62,7 @@ impl Fs {
             self.publish_left(state);
         }
         let queues = self.noticed(self.queues_below(state, queue))?;
-        let generation = state.index.generation;
+        let generation = state.generation();
         let old = state.plans.last.get(&queue);
         if let Some((of, plan)) = old
             && *of == generation

@@ -171,7 +171,6 @@ impl Fs {
         if let Some(made) = state.files.get_mut(doc) {
             made.claimed();
         }
-        state.index.generation += 1;
         self.set_alias(state, dir, name, caller, doc);
     }
 
@@ -201,9 +200,7 @@ impl Fs {
                 let naming = Naming::Stamp(Slug::pending());
                 // The mode that pending.md itself shows; an open does not say the caller's umask.
                 let doc = self.reserve_draft(state, request, dir, &naming, 0o600)?;
-                if let Some(made) = state.files.get_mut(doc) {
-                    made.handoff.origin = Origin::PendingMd;
-                }
+                state.files.known_mut(doc)?.handoff.origin = Origin::PendingMd;
                 doc
             }
         };

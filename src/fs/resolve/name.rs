@@ -301,10 +301,10 @@ impl Fs {
                             .named(dir, &name)
                             .is_none_or(|other| other == id) =>
                 {
-                    state.files.rename(id, dir, FileName::Handoff(name));
-                    if let Some(doc) = state.files.get_mut(id) {
-                        doc.ino = meta.ino;
+                    if state.files.named(dir, &name).is_none() {
+                        state.files.rename(id, dir, FileName::Handoff(name));
                     }
+                    state.files.note_mut(id)?.ino = meta.ino;
                     return Ok(true);
                 }
                 Err(error) if !error.is_absence() => return Err(error),

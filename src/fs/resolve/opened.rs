@@ -82,8 +82,8 @@ impl Fs {
         flags: Flags,
     ) -> Result<Opened> {
         let now = self.clock.now();
-        let file = state.files.known_mut(id)?;
         if flags.write {
+            let file = state.files.known_mut(id)?;
             if file.writers == 0 {
                 (file.pid, file.since) = (request.tid, now);
             }
@@ -96,13 +96,11 @@ impl Fs {
                 file.handoff.read_by.clear();
             }
         }
+        let file = state.files.known(id)?;
         // A truncation is a change to publish at the close, where there was something to truncate.
         let emptied = flags.truncate
             && file.is_published_by_close()
             && file.draft().is_none_or(|draft| draft.progress.is_changed());
-        if flags.write && file.is_handoff() {
-            state.index.generation += 1;
-        }
         state.nodes.opened(node, Some(&open));
         let open = OpenFile {
             id,

@@ -193,14 +193,10 @@ impl Fs {
                 }
             }
         }
-        let file = name.to_os_string();
         if name.is_pending() {
-            state.aliases.unconsumed(dir, &file);
+            state.aliases.unconsumed(dir, &name.to_os_string());
         }
-        self.touch(state, old_dir, &old_file);
-        self.touch(state, dir, &file);
-        self.file_renamed(state, id, dir, FileName::Handoff(name));
-        state.index.generation += 1;
+        self.moved(state, id, dir, FileName::Handoff(name));
         Ok(())
     }
 
@@ -240,15 +236,10 @@ impl Fs {
         // What was open or aliased under either is one now.
         state.aliases.retarget(other, id);
         self.file_gone(state, other);
-        state
-            .files
-            .rename(id, to_dir, FileName::Handoff(to_name.clone()));
-        if let Some(doc) = state.files.get_mut(id) {
-            doc.ino = ino;
-            doc.handoff.read_by.clear();
-        }
-        self.touch(state, from_dir, &from_name);
-        self.touch(state, to_dir, &to_file);
+        self.moved(state, id, to_dir, FileName::Handoff(to_name));
+        let doc = state.files.known_mut(id)?;
+        doc.ino = ino;
+        doc.handoff.read_by.clear();
         self.alias_for(state, renaming.to, renaming.caller, id);
         Ok(())
     }
@@ -285,7 +276,6 @@ impl Fs {
         self.file_gone(state, id);
         self.touch(state, dir, &file);
         self.touch(state, to.dir, to.name);
-        state.index.generation += 1;
         Ok(())
     }
 

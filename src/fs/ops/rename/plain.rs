@@ -63,14 +63,12 @@ impl Fs {
             let path = state.dirs.path(from.dir).ok_or(Error::NotFound)?;
             self.keep_ordinary(&path, from.name)?;
         }
-        if !state.is_queue(to.dir)
+        let unknown = !scratch && target.is_none() && (listed || !names::is_adoptable(to.name));
+        let (area, recorded) = if !state.is_queue(to.dir)
             || self.local.is_ordinary(&new)
             || matches!(class, NameClass::Backup | NameClass::Ordinary)
         {
-            if listed && class != NameClass::Backup {
-                return self.move_ordinary(state, id, (&old, &new), *to, onto_plain, *caller);
-            }
-            self.move_plain(state, id, Area::Backing, *to, onto_plain, *caller)?;
+            (Area::Backing, listed && class != NameClass::Backup)
         } else if let Some(area) = kept_under {
             let replaced = match target {
                 Some(Resolved::Other(other)) => state.files.known(*other)?.other(),
@@ -78,22 +76,19 @@ impl Fs {
             };
             // An ordinary file does not expire.
             let area = if listed { Area::Backing } else { area };
-            let area = replaced.map_or(area, |(area, _)| area);
             // An editor's backup: what takes the old name next is still the ordinary file.
-            self.move_plain(state, id, area, *to, onto_plain, *caller)?;
-        } else if class == NameClass::Unstamped
-            && (onto_plain
-                || !scratch && target.is_none() && (listed || !names::is_adoptable(to.name)))
-        {
-            if listed {
-                return self.move_ordinary(state, id, (&old, &new), *to, onto_plain, *caller);
-            }
-            self.move_plain(state, id, Area::Backing, *to, onto_plain, *caller)?;
+            (replaced.map_or(area, |(area, _)| area), false)
+        } else if class == NameClass::Unstamped && (onto_plain || unknown) {
+            (Area::Backing, listed)
         } else {
             self.publish_plain(state, id, renaming)?;
             self.ordinary_removed(state, from.dir, from.name);
+            return Ok(());
+        };
+        match recorded {
+            true => self.move_ordinary(state, id, (&old, &new), *to, onto_plain, *caller),
+            false => self.move_plain(state, id, area, *to, onto_plain, *caller),
         }
-        Ok(())
     }
 
     /// Moves an ordinary file, which stays one under its new name. The record knows the new name before anybody can
@@ -154,10 +149,8 @@ impl Fs {
         if let Some(replaced) = replaced.filter(|replaced| *replaced != id) {
             self.file_gone(state, replaced);
         }
-        self.file_renamed(state, id, to.dir, new_name);
+        self.moved(state, id, to.dir, new_name);
         drop_own(state, to, caller);
-        self.touch(state, old_dir, &old_name);
-        self.touch(state, to.dir, to.name);
         Ok(())
     }
 
@@ -183,10 +176,9 @@ impl Fs {
         let doc = if let Some(doc) = replaced {
             let stamped = state.files.known(doc)?.name.to_os_string();
             self.replace(state, &queue, &stamped, (area, &from, &name))?;
-            if let Some(doc) = state.files.get_mut(doc) {
-                doc.ino = ino;
-                doc.handoff.read_by.clear();
-            }
+            let replaced = state.files.known_mut(doc)?;
+            replaced.ino = ino;
+            replaced.handoff.read_by.clear();
             self.touch(state, to.dir, &stamped);
             doc
         } else {
@@ -215,7 +207,6 @@ impl Fs {
         state.adopt_handles(id, doc, renaming.request.tid);
         state.scratch.remove(area, from_dir, &name);
         self.file_gone(state, id);
-        state.index.generation += 1;
         Ok(())
     }
 
