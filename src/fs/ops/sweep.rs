@@ -9,7 +9,6 @@ use std::time::Instant;
 use crate::error::{Error, Result};
 use crate::fs::handoff::state::Content;
 use crate::fs::ids::{DirId, DocId};
-use crate::fs::session::estale_replay::ReplayTarget;
 use crate::fs::{Fs, State};
 use crate::names::StampedName;
 use crate::session::{Process, Session};
@@ -72,7 +71,9 @@ impl Fs {
                 }
             }
         }
-        self.publish_left(&mut self.lock());
+        let mut state = self.lock();
+        self.drop_expired_replays(&mut state);
+        self.publish_left(&mut state);
         Ok(())
     }
 
@@ -119,24 +120,6 @@ impl Fs {
             && known.is_none_or(|doc| doc.writers == 0)
             && self.retention.expired(meta.mtime, self.clock.now())
             && !self.local.found_expired(&queue.join(name.to_os_string()))
-    }
-
-    /// Drafts that could not be published when they were closed: the disk may have room by now.
-    pub(in crate::fs) fn publish_left(&self, state: &mut State) {
-        self.drop_expired_replays(state);
-        let left: Vec<DocId> = state
-            .docs
-            .iter()
-            .filter(|(_, doc)| {
-                doc.writers == 0 && !doc.promised && doc.draft().is_some_and(|it| it.modified)
-            })
-            .map(|(id, _)| id)
-            // Emptied for an open that is to come: its old content is not replaced by nothing.
-            .filter(|id| !state.replays.is_awaited(ReplayTarget::Doc(*id)))
-            .collect();
-        for id in left {
-            self.last_writer_gone(state, id);
-        }
     }
 
     fn forget_sessions(&self) {

@@ -1,7 +1,6 @@
 //! Consuming what was read to its end (spec 6.3, 6.4).
 
-use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use crate::delivery::ReadSeen;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::fs::handoff::state::Doc;
 use crate::fs::ids::DocId;
 use crate::fs::pending::open_merge::{Consumer, OpenMerge};
@@ -20,8 +19,8 @@ use crate::fs::{Fs, Request, State};
 use crate::names::StampedName;
 use crate::parallel::do_in_two;
 use crate::session::{Caller, Session};
+use crate::store::Meta;
 use crate::store::local::Area;
-use crate::store::{Access, Meta, first_free};
 
 /// Kept until a read that consumed what it delivers has been answered. If this program is killed before that, the reader
 /// never had the end of it, and the next mount makes it pending again.
@@ -162,63 +161,6 @@ impl Fs {
         })
     }
 
-    /// Makes pending again what the last daemon consumed for readers that it did not answer any more: a duplicate
-    /// beats a hole.
-    pub(in crate::fs) fn recover_unanswered(&self) -> Result<()> {
-        for (queue, note, _) in self.local.list_all(Area::Consuming)? {
-            if let Err(error) = self.recover_note(&queue, &note) {
-                log::error!(
-                    "the note {} of a read that was not answered cannot be followed ({error}); what was read stays \
-                     consumed, and the next mount tries again",
-                    queue.join(&note).display()
-                );
-            }
-        }
-        Ok(())
-    }
-
-    fn recover_note(&self, queue: &Path, note: &OsStr) -> Result<()> {
-        let bytes = self.local.read_note(Area::Consuming, queue, note)?;
-        let fields: Vec<&OsStr> = bytes
-            .split(|byte| *byte == 0)
-            .map(OsStr::from_bytes)
-            .collect();
-        let mut renamed = BTreeSet::new();
-        for item in fields.chunks_exact(3) {
-            // Only what this program writes is followed: anything else in a name could lead out of the directory.
-            let queue = Path::new(item[0]);
-            let name = match [item[1], item[2]].map(StampedName::parse) {
-                [Some(name), Some(done)] if name.is_pending() && !done.is_pending() => name,
-                _ => return Err(Error::Invalid),
-            };
-            // Since it was consumed its name may have become another handoff's.
-            let renamed_to = first_free(&name, |name| {
-                let name = name.to_os_string();
-                self.store.rename((queue, item[2]), (queue, &name))
-            });
-            match renamed_to {
-                Ok(name) => {
-                    self.pending_again(queue, &name);
-                    log::warn!(
-                        "{}: was being read when the last daemon ended; it is delivered again",
-                        queue.join(name.to_os_string()).display()
-                    );
-                    renamed.insert(queue);
-                }
-                // Not consumed by then, or renamed since.
-                Err(Error::NotFound) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        if self.options.sync {
-            // A power cut must not leave what was consumed and take the note.
-            for queue in renamed {
-                self.store.sync(queue)?;
-            }
-        }
-        self.local.remove(Area::Consuming, queue, note)
-    }
-
     fn consume(
         &self,
         snapshot: &Arc<Snapshot>,
@@ -350,49 +292,5 @@ impl Fs {
             .aliases
             .consume(dir, file_name.to_owned(), session, done.clone());
         Some(done)
-    }
-
-    /// Gives a pending handoff, last changed at `mtime`, its consumed name, for seven days from `now` on (spec 3.5).
-    pub(in crate::fs) fn consume_as(
-        &self,
-        queue: &Path,
-        name: &StampedName,
-        done: &StampedName,
-        mtime: SystemTime,
-        now: SystemTime,
-    ) -> Result<StampedName> {
-        if self.options.sync && self.retention.expired(mtime, now) {
-            self.seven_days_from_now(queue, &name.to_os_string())?;
-        }
-        self.store.consume(queue, name, done, now)
-    }
-
-    /// Before a pending handoff gets a consumed name: an old mtime would have it expire at once. Nor may it after a power
-    /// cut that has left the new name without the new mtime; what is younger would at worst go some days too early.
-    pub(in crate::fs) fn seven_days_from_now(&self, queue: &Path, name: &OsStr) -> Result<()> {
-        let now = self.clock.now();
-        let mtime = self.store.stat(queue, name)?.mtime;
-        self.store.set_times(queue, name, now)?;
-        if self.options.sync && self.retention.expired(mtime, now) {
-            self.store.open(queue, name, Access::READ)?.sync_all()?;
-        }
-        Ok(())
-    }
-
-    /// A consumed handoff was made pending again: it gets its stamp's time as mtime (spec 3.5). Its pending name is made durable
-    /// first: a power cut that left the consumed name with so old an mtime would have it expire.
-    pub(in crate::fs) fn pending_again(&self, queue: &Path, name: &StampedName) {
-        let written = self.zone.time(name.stamp());
-        let durable = match self.options.sync && self.retention.expired(written, self.clock.now()) {
-            true => self.store.sync(queue),
-            false => Ok(()),
-        };
-        let set = durable.and_then(|()| self.store.set_times(queue, &name.to_os_string(), written));
-        if let Err(error) = set {
-            log::warn!(
-                "{}: is pending again and keeps the time at which it was consumed ({error})",
-                queue.join(name.to_os_string()).display()
-            );
-        }
     }
 }

@@ -18,9 +18,6 @@ use crate::fs::{Fs, Request, State};
 use crate::names::StampedName;
 use crate::session::Caller;
 
-/// How soon what could not be published is tried again.
-const LEFT: Duration = Duration::from_secs(1);
-
 /// The last plan of each queue, and the state of the index it was made from.
 #[derive(Debug, Default)]
 pub(in crate::fs) struct Plans {
@@ -57,10 +54,7 @@ impl Fs {
     }
 
     fn plan_with(&self, state: &mut State, queue: DirId, closing: bool) -> Result<Arc<Plan>> {
-        if state.left.is_some_and(|at| at.elapsed() >= LEFT) {
-            state.left = None;
-            self.publish_left(state);
-        }
+        self.publish_left_if_due(state);
         let queues = self.noticed(self.queues_below(state, queue))?;
         let generation = state.index.generation;
         let old = state.plans.last.get(&queue);
@@ -183,25 +177,6 @@ impl Fs {
             items.push(item);
         }
         Ok(!unread.is_empty())
-    }
-
-    /// What a handoff is called once it is consumed: no file nor draft has that name, nor will another pending handoff
-    /// want it.
-    pub(in crate::fs) fn stays_as(
-        &self,
-        state: &State,
-        dir: DirId,
-        name: &StampedName,
-    ) -> StampedName {
-        let taken = |name: &StampedName| {
-            let listed = state.index.get(dir, &name.to_os_string()).is_some();
-            listed || state.is_reserved(dir, name)
-        };
-        let done = name.consumed();
-        (1..)
-            .map(|n| done.with_suffix(n))
-            .find(|other| !taken(other) && (*other == done || !taken(&other.pending())))
-            .unwrap_or(done.clone())
     }
 
     /// A look-up of `pending.md`: a node of its own, with the content as it stands now for this caller; `None` where all
