@@ -99,7 +99,7 @@ use inode::fd_limit::Descriptors;
 use inode::handles::Handles;
 use inode::table::Nodes;
 use pending::merge_plan::Plans;
-use pending::readers::Turns;
+use pending::readers::Readers;
 use pending::single_file::SingleFile;
 use queue::cache::Index;
 use queue::health::Watcher;
@@ -193,7 +193,7 @@ struct State {
     handles: Handles,
     index: Index,
     plans: Plans,
-    turns: Turns,
+    turns: Readers,
     single_file: SingleFile,
     replays: EstaleReplays,
     released: ReleasedNames,

@@ -1,0 +1,173 @@
+//! Which second look a caller finds in `pending.md`, and how one begins and ends (spec 6.7).
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::fs::ids::DirId;
+use crate::fs::pending::merge_plan::in_order;
+use crate::fs::pending::open_merge::Consumer;
+use crate::fs::pending::second_look::{BegunBy, Merged, SecondLook};
+use crate::fs::pending::snapshot::{Plan, Snapshot};
+use crate::fs::queue::merge_entry::MergeEntry;
+use crate::fs::{Fs, State};
+use crate::names::{self, StampedName};
+use crate::programs::Role;
+use crate::session::{Caller, Session};
+use crate::store::Access;
+
+impl Fs {
+    /// May what is consumed now be looked at again, and in which session? `reader` is the caller of the read that met the
+    /// end, or `None` if that read came through the page cache.
+    pub(super) fn second_look_of(
+        &self,
+        consumer: &Consumer,
+        reader: Option<&Caller>,
+    ) -> Option<(BegunBy, Session)> {
+        let Some(reader) = reader else {
+            return (consumer.is_agent).then(|| (BegunBy::Agent, consumer.session.clone()));
+        };
+        let in_agents_session = matches!(reader.session, Session::Agent(_) | Session::Named(_));
+        let begun_by = if self.plays(reader, Role::Agent) {
+            BegunBy::Agent
+        } else if in_agents_session && self.plays(reader, Role::PageReader) {
+            BegunBy::PageReader
+        } else {
+            return None;
+        };
+        Some((begun_by, reader.session.clone()))
+    }
+
+    /// A reader of `consumer`'s session met the end of a snapshot, and these entries of it were consumed.
+    pub(super) fn end_met(
+        &self,
+        state: &mut State,
+        snapshot: &Arc<Snapshot>,
+        consumer: &Consumer,
+        consumed: Vec<(usize, StampedName)>,
+        second_look: Option<(BegunBy, Session)>,
+    ) {
+        let looks = &mut state.turns.second_looks;
+        let now = self.clock.monotonic();
+        looks.expire(now);
+        looks.end_met(&consumer.session, &snapshot.plan);
+        if let Some((begun_by, session)) = second_look
+            && !consumed.is_empty()
+        {
+            let snapshot = snapshot.clone();
+            looks.begin(SecondLook::new(session, begun_by, snapshot, consumed, now));
+        }
+    }
+
+    /// The snapshot that this caller may look at again: reading it consumes nothing.
+    pub(super) fn looks_again(
+        &self,
+        state: &mut State,
+        queue: DirId,
+        caller: &Caller,
+    ) -> Option<Arc<Snapshot>> {
+        let now = self.clock.monotonic();
+        let looks = &mut state.turns.second_looks;
+        let look = looks.get_mut(queue, &caller.session, now)?;
+        // An agent that writes to pending.md watches what is there now (spec 4.7).
+        let may = (self.plays(caller, Role::Agent) || self.plays(caller, Role::PageReader))
+            && !state.single_file.contains(caller.process);
+        may.then(|| look.snapshot.clone())
+    }
+
+    /// The merge that this caller finds where `pending` is pending. Where an agent's own process has consumed, the other
+    /// programs of its session find what it consumed once more.
+    pub(super) fn merge_for(
+        &self,
+        state: &mut State,
+        caller: &Caller,
+        pending: Arc<Plan>,
+    ) -> Arc<Plan> {
+        let State {
+            turns,
+            index,
+            dirs,
+            plans,
+            single_file,
+            ..
+        } = state;
+        let now = self.clock.monotonic();
+        let look = turns
+            .second_looks
+            .get_mut(pending.queue, &caller.session, now)
+            .filter(|look| look.begun_by == BegunBy::Agent);
+        let Some(look) = look.filter(|_| !single_file.contains(caller.process)) else {
+            return pending;
+        };
+        if let Some(merged) = &look.merged
+            && merged.generation == index.generation
+            && Arc::ptr_eq(&merged.pending, &pending)
+        {
+            return merged.plan.clone();
+        }
+        // Without what was changed, removed or made pending again since, or has expired.
+        let is_still_consumed = |(entry, done): &(&Arc<MergeEntry>, &StampedName)| {
+            let path = dirs.path(entry.dir);
+            let meta = path.and_then(|path| self.store.stat(&path, &done.to_os_string()).ok());
+            meta.is_some_and(|meta| {
+                (meta.ino, meta.size) == (entry.ino, entry.size)
+                    && !self.retention.expired(meta.mtime, self.clock.now())
+            })
+        };
+        let again = look.unchanged().filter(is_still_consumed);
+        let mut entries: Vec<_> = again.map(|(entry, _)| entry.clone()).collect();
+        let plan = if entries.is_empty() {
+            pending.clone()
+        } else {
+            entries.extend(pending.entries.iter().cloned());
+            entries.sort_by(in_order);
+            let old = look.merged.as_ref().map(|merged| &merged.plan);
+            plans.renewed(
+                old,
+                pending.queue,
+                entries,
+                pending.provisional,
+                self.clock.now(),
+            )
+        };
+        look.merged = Some(Merged {
+            generation: index.generation,
+            pending,
+            plan: plan.clone(),
+        });
+        plan
+    }
+
+    /// Ends the second looks of the caller's session if its agent has ended: what the agent has started may live longer.
+    /// Reads `/proc`: never called with the state locked.
+    pub(in crate::fs) fn end_second_look_of_ended(&self, caller: &Caller) {
+        let Session::Agent(agent) = caller.session else {
+            return;
+        };
+        let looks = |state: &State| {
+            let mut sessions = state.turns.second_looks.sessions();
+            sessions.any(|session| *session == caller.session)
+        };
+        if caller.process != Some(agent) && looks(&self.lock()) && !self.resolver.is_alive(agent) {
+            let looks = &mut self.lock().turns.second_looks;
+            looks.keep_sessions(|session| *session != caller.session);
+        }
+    }
+
+    /// A file that may be in a snapshot is about to be deleted, or has another name than was promised: whoever reads the
+    /// snapshot goes on reading it.
+    pub(in crate::fs) fn pin_file(&self, state: &mut State, queue: &Path, name: &OsStr) {
+        if state.turns.is_read()
+            && let Ok((file, meta)) = self.store.open_known(queue, name, Access::READ)
+        {
+            state.turns.pin(meta.ino, &Arc::new(file));
+        }
+    }
+}
+
+impl State {
+    /// Does it matter who looks at this name, because a session may look at it again?
+    pub(in crate::fs) fn is_looked_at_twice(&self, queue: DirId, name: &OsStr) -> bool {
+        name == names::PENDING && self.turns.second_looks.any(queue)
+    }
+}
