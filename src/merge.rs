@@ -281,33 +281,21 @@ impl Window {
     }
 }
 
-/// Appends a time as `%Y-%m-%d %H:%M:%S %z`. A merge of ten thousand writes forty thousand of them, so those that every
-/// clock shows are put together here.
+/// Appends a time as `%Y-%m-%d %H:%M:%S %z`. A merge of ten thousand writes forty thousand of them, so the usual ones
+/// do without the slow format strings of chrono.
 fn time(line: &mut String, time: DateTime<FixedOffset>) {
     let offset = time.offset().local_minus_utc();
-    let usual = (0..=9999).contains(&time.year()) && offset % 60 == 0;
-    if !usual {
+    if !(0..=9999).contains(&time.year()) || offset % 60 != 0 {
         let _ = write!(line, "{}", time.format("%Y-%m-%d %H:%M:%S %z"));
         return;
     }
-    let mut put = |before: &str, number: u32| {
-        line.push_str(before);
-        line.extend(
-            [number / 10, number % 10].map(|digit| char::from_digit(digit, 10).unwrap_or('0')),
-        );
-    };
     let local = time.naive_local();
-    let year = local.year().unsigned_abs();
-    put("", year / 100);
-    put("", year % 100);
-    put("-", local.month());
-    put("-", local.day());
-    put(" ", local.hour());
-    put(":", local.minute());
-    put(":", local.second());
+    let date = local.date();
+    let seconds = local.time().with_nanosecond(0).unwrap_or_default();
+    let sign = if offset < 0 { '-' } else { '+' };
     let minutes = offset.unsigned_abs() / 60;
-    put(if offset < 0 { " -" } else { " +" }, minutes / 60);
-    put("", minutes % 60);
+    let (hours, minutes) = (minutes / 60, minutes % 60);
+    let _ = write!(line, "{date} {seconds} {sign}{hours:02}{minutes:02}");
 }
 
 fn close(line: &mut String, pad: bool) {

@@ -41,8 +41,9 @@ impl Fs {
         let state = &mut *guard;
         let dir = state.dir(parent)?;
         match self.resolve_own(state, dir, name, caller.as_ref())? {
+            // Nothing changes but the thread's next LOOKUP: it may be that of a tool that unlinks before it creates.
             Resolved::Pending => {
-                self.pending_unlinked(state, request, dir);
+                state.replays.pending_unlinked(request.tid, dir);
                 Ok(())
             }
             Resolved::Peek | Resolved::Status => Ok(()),

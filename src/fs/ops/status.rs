@@ -1,5 +1,6 @@
 //! `.status.json`: what `handoff-fs status` shows, without a socket.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -87,7 +88,7 @@ impl Fs {
         let age = |since: SystemTime| now.duration_since(since).unwrap_or_default().as_secs();
         let (mut pending, mut consumed, mut ordinary) = (0, 0, 0);
         let mut oldest: Option<(SystemTime, String)> = None;
-        // It says what is wrong also where nothing else can be said any more.
+        // Where nothing else can be said any more, the status says at least what is wrong.
         let queues = self.queues_below(state, DirId::ROOT);
         let unreadable = queues.as_ref().err().map(|error| {
             let name = self.options.backing_name.display();
@@ -96,68 +97,47 @@ impl Fs {
         for dir in queues.unwrap_or_default() {
             let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
             self.noticed(self.load(state, dir))?;
-            for (name, known) in state.index.names(dir) {
+            let files = state.index.names(dir);
+            for (name, known) in files.filter(|(_, known)| known.kind == Kind::File) {
                 match StampedName::parse(name) {
-                    Some(stamped) if known.kind == Kind::File && stamped.is_pending() => {
+                    Some(stamped) if stamped.is_pending() => {
                         pending += 1;
-                        if oldest
-                            .as_ref()
-                            .is_none_or(|(mtime, _)| known.mtime < *mtime)
-                        {
+                        let is_older = |(mtime, _): &(SystemTime, _)| known.mtime < *mtime;
+                        if oldest.as_ref().is_none_or(is_older) {
                             oldest = Some((known.mtime, shown(&path.join(name))));
                         }
                     }
-                    Some(_)
-                        if known.kind == Kind::File
-                            && !self.retention.expired(known.mtime, now) =>
-                    {
-                        consumed += 1;
-                    }
-                    None if known.kind == Kind::File
-                        && !is_hidden(name)
-                        && name != names::PENDING
-                        && !self.is_stray(state, dir, name) =>
-                    {
-                        ordinary += 1;
-                    }
-                    _ => {}
+                    Some(_) if self.retention.expired(known.mtime, now) => {}
+                    Some(_) => consumed += 1,
+                    None if is_hidden(name) || name == names::PENDING => {}
+                    None => ordinary += u64::from(!self.is_stray(state, dir, name)),
                 }
             }
         }
-        let mut drafts: Vec<Draft> = state
-            .docs
-            .iter()
-            .filter(|(_, doc)| !doc.promised && !doc.is_gone())
-            .filter(|(_, doc)| doc.writers > 0 || doc.draft().is_some())
-            .map(|(_, doc)| Draft {
-                name: shown(
-                    &state
-                        .dirs
-                        .path(doc.dir)
-                        .unwrap_or_default()
-                        .join(doc.name.to_os_string()),
-                ),
+        let in_queue = |dir, name: &OsStr| {
+            let path = state.dirs.path(dir).unwrap_or_default();
+            shown(&path.join(name))
+        };
+        let docs = state.docs.iter().map(|(_, doc)| doc);
+        let mut drafts: Vec<Draft> = docs
+            .filter(|doc| !doc.promised && !doc.is_gone())
+            .filter(|doc| doc.writers > 0 || doc.draft().is_some())
+            .map(|doc| Draft {
+                name: in_queue(doc.dir, &doc.name.to_os_string()),
                 pid: doc.pid,
                 age_seconds: age(doc.since),
             })
             .collect();
         drafts.sort_by(|a, b| a.name.cmp(&b.name));
         let monotonic = self.clock.monotonic();
-        let turns = state
-            .turns
-            .held()
-            .map(|(queue, pid, since, last_read)| Turn {
-                name: shown(
-                    &state
-                        .dirs
-                        .path(queue)
-                        .unwrap_or_default()
-                        .join(names::PENDING),
-                ),
-                pid,
-                age_seconds: monotonic.duration_since(since).as_secs(),
-                idle_seconds: monotonic.duration_since(last_read).as_secs(),
-            });
+        let seconds = |since| monotonic.duration_since(since).as_secs();
+        let turns = state.turns.held();
+        let turns = turns.map(|(queue, pid, since, last_read)| Turn {
+            name: in_queue(queue, names::PENDING.as_ref()),
+            pid,
+            age_seconds: seconds(since),
+            idle_seconds: seconds(last_read),
+        });
         let turns = turns.collect();
         let (first_mount, adopted, hidden) = self.local.first_mount();
         let status = Status {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::delivery::ReadSeen;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fs::handoff::state::Doc;
 use crate::fs::ids::DocId;
 use crate::fs::pending::consume_intent::ConsumeIntent;
@@ -51,14 +51,6 @@ struct Read<'a> {
     /// The consumed name that it is to get.
     done: StampedName,
     doc: Option<DocId>,
-}
-
-/// What has become of it.
-enum Consumed {
-    As(StampedName, Meta),
-    Gone,
-    Changed,
-    Failed(Error),
 }
 
 impl Fs {
@@ -172,7 +164,9 @@ impl Fs {
             let now = self.clock.now();
             state.single_file.consumed(process, now, names.collect());
         }
-        self.end_met(&mut state, snapshot, consumer, consumed, second_look);
+        let (session, now) = (&consumer.session, self.clock.monotonic());
+        let looks = &mut state.turns.second_looks;
+        looks.end_met(session, snapshot, consumed, second_look, now);
     }
 
     /// The handoff of an entry, to be consumed; `None` while somebody is writing it.
@@ -198,19 +192,20 @@ impl Fs {
         })
     }
 
-    /// Gives a handoff its consumed name, if it is still what was read. Answers that name, and what is known of the file.
-    fn consume_read(&self, read: &Read<'_>, now: SystemTime) -> Consumed {
+    /// Gives a handoff its consumed name. Answers that name, and what is known of the file; `None` if the file is not what
+    /// was read any more.
+    fn consume_read(
+        &self,
+        read: &Read<'_>,
+        now: SystemTime,
+    ) -> Option<Result<(StampedName, Meta)>> {
         let Read { entry, queue, .. } = read;
-        let Ok(meta) = self.store.stat(queue, entry.file_name()) else {
-            return Consumed::Gone;
-        };
+        let meta = self.store.stat(queue, entry.file_name()).ok()?;
         if (meta.ino, meta.size, meta.mtime) != (entry.ino, entry.size, entry.mtime) {
-            return Consumed::Changed;
+            return None;
         }
-        match self.consume_as(queue, &read.name, &read.done, meta.mtime, now) {
-            Ok(done) => Consumed::As(done, Meta { mtime: now, ..meta }),
-            Err(error) => Consumed::Failed(error),
-        }
+        let done = self.consume_as(queue, &read.name, &read.done, meta.mtime, now);
+        Some(done.map(|done| (done, Meta { mtime: now, ..meta })))
     }
 
     /// Takes in what has become of a handoff that was read; answers its consumed name.
@@ -218,20 +213,19 @@ impl Fs {
         &self,
         state: &mut State,
         read: &Read<'_>,
-        consumed: Consumed,
+        consumed: Option<Result<(StampedName, Meta)>>,
         consumer: &Consumer,
     ) -> Option<StampedName> {
         let (dir, file_name) = (read.entry.dir, read.entry.file_name());
+        let Some(consumed) = consumed else {
+            // Changed since it was read: delivered again (spec 6.4). The store does not tell of a change that was made under
+            // another name of the same file elsewhere.
+            self.touch(state, dir, file_name);
+            return None;
+        };
         let (done, known) = match consumed {
-            Consumed::As(done, known) => (done, known),
-            Consumed::Gone => return None,
-            Consumed::Changed => {
-                // Since it was read: delivered again (spec 6.4). The store does not tell of a change under another name
-                // of the same file elsewhere.
-                self.touch(state, dir, file_name);
-                return None;
-            }
-            Consumed::Failed(error) => {
+            Ok(consumed) => consumed,
+            Err(error) => {
                 self.look_for_trouble();
                 log::warn!(
                     "{}: was read but cannot be renamed to {} ({error}); it stays pending and is delivered again",

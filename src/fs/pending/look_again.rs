@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::fs::ids::DirId;
 use crate::fs::pending::merge_plan::in_order;
 use crate::fs::pending::open_merge::Consumer;
-use crate::fs::pending::second_look::{BegunBy, Merged, SecondLook};
+use crate::fs::pending::second_look::BegunBy;
 use crate::fs::pending::snapshot::{Plan, Snapshot};
 use crate::fs::queue::merge_entry::MergeEntry;
 use crate::fs::{Fs, State};
@@ -38,27 +38,6 @@ impl Fs {
         Some((begun_by, reader.session.clone()))
     }
 
-    /// A reader of `consumer`'s session met the end of a snapshot, and these entries of it were consumed.
-    pub(super) fn end_met(
-        &self,
-        state: &mut State,
-        snapshot: &Arc<Snapshot>,
-        consumer: &Consumer,
-        consumed: Vec<(usize, StampedName)>,
-        second_look: Option<(BegunBy, Session)>,
-    ) {
-        let looks = &mut state.turns.second_looks;
-        let now = self.clock.monotonic();
-        looks.expire(now);
-        looks.end_met(&consumer.session, &snapshot.plan);
-        if let Some((begun_by, session)) = second_look
-            && !consumed.is_empty()
-        {
-            let snapshot = snapshot.clone();
-            looks.begin(SecondLook::new(session, begun_by, snapshot, consumed, now));
-        }
-    }
-
     /// The snapshot that this caller may look at again: reading it consumes nothing.
     pub(super) fn looks_again(
         &self,
@@ -85,26 +64,20 @@ impl Fs {
     ) -> Arc<Plan> {
         let State {
             turns,
-            index,
             dirs,
             plans,
             single_file,
             ..
         } = state;
+        let looks = &mut turns.second_looks;
         let now = self.clock.monotonic();
-        let look = turns
-            .second_looks
+        let Some(look) = looks
             .get_mut(pending.queue, &caller.session, now)
-            .filter(|look| look.begun_by == BegunBy::Agent);
-        let Some(look) = look.filter(|_| !single_file.contains(caller.process)) else {
+            .filter(|look| look.begun_by == BegunBy::Agent)
+            .filter(|_| !single_file.contains(caller.process))
+        else {
             return pending;
         };
-        if let Some(merged) = &look.merged
-            && merged.generation == index.generation
-            && Arc::ptr_eq(&merged.pending, &pending)
-        {
-            return merged.plan.clone();
-        }
         // Without what was changed, removed or made pending again since, or has expired.
         let is_still_consumed = |(entry, done): &(&Arc<MergeEntry>, &StampedName)| {
             let path = dirs.path(entry.dir);
@@ -116,25 +89,14 @@ impl Fs {
         };
         let again = look.unchanged().filter(is_still_consumed);
         let mut entries: Vec<_> = again.map(|(entry, _)| entry.clone()).collect();
-        let plan = if entries.is_empty() {
-            pending.clone()
-        } else {
-            entries.extend(pending.entries.iter().cloned());
-            entries.sort_by(in_order);
-            let old = look.merged.as_ref().map(|merged| &merged.plan);
-            plans.renewed(
-                old,
-                pending.queue,
-                entries,
-                pending.provisional,
-                self.clock.now(),
-            )
-        };
-        look.merged = Some(Merged {
-            generation: index.generation,
-            pending,
-            plan: plan.clone(),
-        });
+        if entries.is_empty() {
+            return pending;
+        }
+        entries.extend(pending.entries.iter().cloned());
+        entries.sort_by(in_order);
+        let (old, now) = (look.merged.as_ref(), self.clock.now());
+        let plan = plans.renewed(old, pending.queue, entries, pending.provisional, now);
+        look.merged = Some(plan.clone());
         plan
     }
 

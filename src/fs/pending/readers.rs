@@ -34,11 +34,6 @@ impl ReaderId {
             _ => self.tid == other.tid && self.tid != 0,
         }
     }
-
-    /// The process, or the thread where the process is not known.
-    fn pid(self) -> u32 {
-        self.process.map_or(self.tid, |process| process.pid)
-    }
 }
 
 /// An open of `pending.md` that asks for its turn.
@@ -49,13 +44,6 @@ pub(super) struct Asking {
     pub(super) since: Instant,
     /// Opens that wait are served in this order.
     ticket: u64,
-}
-
-/// One moment in both times. Only the clock's monotonic time moves with a clock that a test has set.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Now {
-    pub(super) real: Instant,
-    pub(super) monotonic: Instant,
 }
 
 /// What an invitation is for.
@@ -126,19 +114,20 @@ impl Readers {
 
     /// Until when this open waits for others, if it does: for the turns of other processes, for those that were invited
     /// to a turn, and for opens that wait already. `overlaps` tells whether a queue's merge and the asker's share anything.
+    /// `monotonic` is the clock's time, which a test may have set.
     pub(super) fn waits_until(
         &self,
         asking: &Asking,
-        now: Now,
+        (now, monotonic): (Instant, Instant),
         overlaps: impl Fn(DirId) -> bool,
     ) -> Option<Instant> {
         let longest = asking.since + WAIT;
-        if now.real >= longest {
+        if now >= longest {
             return None;
         }
         let invited = self.invited.iter().any(|it| {
             it.claim == Claim::Turn
-                && now.real.duration_since(it.since) < INVITED
+                && now.duration_since(it.since) < INVITED
                 && it.tid != asking.reader.tid
                 && overlaps(it.queue)
         });
@@ -154,8 +143,8 @@ impl Readers {
             .filter(|turn| overlaps(turn.queue()))
             .filter_map(|turn| {
                 // Until the other reader counts as idle, should it read nothing more.
-                let left = IDLE.checked_sub(now.monotonic.duration_since(turn.last_read))?;
-                (!left.is_zero()).then(|| longest.min(now.real + left))
+                let left = IDLE.checked_sub(monotonic.duration_since(turn.last_read))?;
+                (!left.is_zero()).then(|| longest.min(now + left))
             });
         held.max()
     }
@@ -284,11 +273,14 @@ impl Readers {
         self.snapshots.iter().any(|it| it.strong_count() > 0)
     }
 
-    /// The turns: of which queue, of which process, since when, and when it last read, in the clock's monotonic time.
+    /// The turns: of which queue, of which process (or thread, where the process is not known), since when, and when it last
+    /// read, in the clock's monotonic time.
     pub(in crate::fs) fn held(&self) -> impl Iterator<Item = (DirId, u32, Instant, Instant)> {
-        self.turns
-            .iter()
-            .map(|turn| (turn.queue(), turn.reader.pid(), turn.since, turn.last_read))
+        self.turns.iter().map(|turn| {
+            let process = turn.reader.process;
+            let pid = process.map_or(turn.reader.tid, |process| process.pid);
+            (turn.queue(), pid, turn.since, turn.last_read)
+        })
     }
 
     /// How many readers there are, in whatever stage.

@@ -33,43 +33,17 @@ pub(in crate::fs) struct SecondLooks(Vec<SecondLook>);
 /// INVARIANT: there is one for each queue and session at most.
 #[derive(Debug)]
 pub(super) struct SecondLook {
-    pub(super) session: Session,
+    session: Session,
     pub(super) begun_by: BegunBy,
     pub(super) snapshot: Arc<Snapshot>,
     /// The entries of the snapshot that were consumed, and their consumed names.
-    pub(super) consumed: Vec<(usize, StampedName)>,
-    pub(super) until: Instant,
-    pub(super) merged: Option<Merged>,
-}
-
-/// The merge that other programs of the session find.
-#[derive(Debug)]
-pub(super) struct Merged {
-    /// The generation of the index, and the merge of what is pending, that it was made from.
-    pub(super) generation: u64,
-    pub(super) pending: Arc<Plan>,
-    pub(super) plan: Arc<Plan>,
+    consumed: Vec<(usize, StampedName)>,
+    until: Instant,
+    /// The last merge that other programs of the session found.
+    pub(super) merged: Option<Arc<Plan>>,
 }
 
 impl SecondLook {
-    /// A second look that begins now, in the clock's monotonic time.
-    pub(super) fn new(
-        session: Session,
-        begun_by: BegunBy,
-        snapshot: Arc<Snapshot>,
-        consumed: Vec<(usize, StampedName)>,
-        now: Instant,
-    ) -> SecondLook {
-        SecondLook {
-            session,
-            begun_by,
-            snapshot,
-            consumed,
-            until: now + LASTS,
-            merged: None,
-        }
-    }
-
     /// The entries that were consumed and did not change since, with their consumed names.
     pub(super) fn unchanged(&self) -> impl Iterator<Item = (&Arc<MergeEntry>, &StampedName)> {
         let unchanged = self.consumed.iter();
@@ -107,18 +81,32 @@ impl SecondLooks {
         self.0.iter_mut().find(|look| look.is_of(queue, session))
     }
 
-    /// Begins a second look, in place of an earlier one of the same session.
-    pub(super) fn begin(&mut self, new: SecondLook) {
-        let queue = new.snapshot.plan.queue;
-        self.0.retain(|look| !look.is_of(queue, &new.session));
-        self.0.push(new);
-    }
-
-    /// A reader of this session has met the end of a merge of this plan: if the merge shows what the session had consumed
-    /// before, that was the second look.
-    pub(super) fn end_met(&mut self, session: &Session, plan: &Plan) {
+    /// A reader of this session met the end of a snapshot, now in the clock's monotonic time. If the snapshot shows what the
+    /// session had consumed before, that was its second look. With `begins`, these entries were consumed just now, and may
+    /// be looked at again in that session, in place of what was consumed before.
+    pub(super) fn end_met(
+        &mut self,
+        session: &Session,
+        snapshot: &Arc<Snapshot>,
+        consumed: Vec<(usize, StampedName)>,
+        begins: Option<(BegunBy, Session)>,
+        now: Instant,
+    ) {
+        self.expire(now);
+        let queue = snapshot.plan.queue;
         self.0
-            .retain(|look| !look.is_of(plan.queue, session) || !look.is_shown_in(plan));
+            .retain(|look| !look.is_of(queue, session) || !look.is_shown_in(&snapshot.plan));
+        if let Some((begun_by, session)) = begins.filter(|_| !consumed.is_empty()) {
+            self.0.retain(|look| !look.is_of(queue, &session));
+            self.0.push(SecondLook {
+                session,
+                begun_by,
+                snapshot: snapshot.clone(),
+                consumed,
+                until: now + LASTS,
+                merged: None,
+            });
+        }
     }
 
     /// May some session look at this snapshot again?

@@ -11,8 +11,8 @@ use crate::fs::ids::DirId;
 use crate::fs::pending::merge_plan::{Plans, in_order};
 use crate::fs::pending::open_merge::OpenMerge;
 use crate::fs::pending::read_ahead::{Purpose, ReadAhead, Source};
-use crate::fs::pending::readers::{Asking, Claim, Now, ReaderId, Readers};
-use crate::fs::pending::second_look::{BegunBy, SecondLook, SecondLooks};
+use crate::fs::pending::readers::{Asking, Claim, ReaderId, Readers};
+use crate::fs::pending::second_look::{BegunBy, SecondLooks};
 use crate::fs::pending::single_file::SingleFile;
 use crate::fs::pending::snapshot::{PENDING_INO, Plan, Snapshot, VIRTUAL_INO};
 use crate::fs::queue::merge_entry::MergeEntry;
@@ -55,11 +55,7 @@ fn one_reads() -> (Readers, Arc<Snapshot>, Instant) {
 
 /// How long this open has to wait after `at`, if all queues overlap.
 fn waits(readers: &Readers, asking: &Asking, at: Instant) -> Option<Duration> {
-    let now = Now {
-        real: at,
-        monotonic: at,
-    };
-    let until = readers.waits_until(asking, now, |_| true)?;
+    let until = readers.waits_until(asking, (at, at), |_| true)?;
     Some(until - at)
 }
 
@@ -71,11 +67,7 @@ fn an_open_waits_for_another_process() {
     assert_eq!(waits(&readers, &asking, now), Some(2 * SECOND));
     assert_eq!(waits(&readers, &asking, now + SECOND), Some(SECOND));
     assert_eq!(waits(&readers, &asking, now + 2 * SECOND), None);
-    let elsewhere = Now {
-        real: now,
-        monotonic: now,
-    };
-    assert_eq!(readers.waits_until(&asking, elsewhere, |_| false), None);
+    assert_eq!(readers.waits_until(&asking, (now, now), |_| false), None);
     let own = readers.ask(thread(3, 1), ROOT, now);
     assert_eq!(waits(&readers, &own, now), None);
     readers.end(&snapshot);
@@ -237,15 +229,9 @@ fn session(pid: u32) -> Session {
 fn looked_at(snapshot: &Arc<Snapshot>, now: Instant) -> SecondLooks {
     let entries = snapshot.plan.entries.iter().enumerate();
     let consumed = entries.map(|(i, entry)| (i, entry.name().unwrap().consumed()));
-    let (agent, consumed) = (BegunBy::Agent, consumed.collect());
+    let begins = Some((BegunBy::Agent, session(1)));
     let mut looks = SecondLooks::default();
-    looks.begin(SecondLook::new(
-        session(1),
-        agent,
-        snapshot.clone(),
-        consumed,
-        now,
-    ));
+    looks.end_met(&session(1), snapshot, consumed.collect(), begins, now);
     looks
 }
 
@@ -275,13 +261,14 @@ fn a_second_look_ends_once_it_is_shown() {
     let new = MergeEntry::numbered(3);
     let with = |mut entries: Vec<_>| {
         entries.push(new.clone());
-        Plan::new(ROOT, entries, SystemTime::UNIX_EPOCH, false)
+        let plan = Plan::new(ROOT, entries, SystemTime::UNIX_EPOCH, false);
+        Arc::new(Snapshot::new(Arc::new(plan)))
     };
     let (shown, other) = (with(snapshot.plan.entries.clone()), with(vec![]));
-    looks.end_met(&session(1), &other);
-    looks.end_met(&session(2), &shown);
+    looks.end_met(&session(1), &other, vec![], None, now);
+    looks.end_met(&session(2), &shown, vec![], None, now);
     assert!(looks.any(ROOT));
-    looks.end_met(&session(1), &shown);
+    looks.end_met(&session(1), &shown, vec![], None, now);
     assert!(!looks.any(ROOT));
 }
 

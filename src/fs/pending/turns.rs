@@ -9,7 +9,7 @@ use crate::fs::ids::{DirId, NodeId};
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::types::Opened;
 use crate::fs::pending::open_merge::{Consumer, OpenMerge};
-use crate::fs::pending::readers::{Asking, Claim, Now, ReaderId};
+use crate::fs::pending::readers::{Asking, Claim, ReaderId};
 use crate::fs::pending::snapshot::{Plan, Snapshot};
 use crate::fs::{Fs, Request, State};
 use crate::programs::Role;
@@ -179,13 +179,10 @@ impl Fs {
                 false => invite(state, opening, snapshot, Claim::Share),
             };
         }
-        let now = Now {
-            real,
-            monotonic: self.clock.monotonic(),
-        };
         // Two queues share handoffs if one of them is within the other.
         let dirs = &state.dirs;
         let overlaps = |other: DirId| dirs.is_within(other, queue) || dirs.is_within(queue, other);
+        let now = (real, self.clock.monotonic());
         if let Some(until) = state.turns.waits_until(asking, now, overlaps) {
             return Step::WaitUntil(until);
         }

@@ -1,8 +1,8 @@
-//! `pending.md` is written, removed or renamed like any other file (spec 4.7).
+//! What a write to `pending.md` changes for its readers (spec 4.7).
 
 use crate::error::{Error, Result};
 use crate::fs::ids::DirId;
-use crate::fs::{Fs, Request, State};
+use crate::fs::{Fs, State};
 use crate::names::StampedName;
 use crate::programs::Role;
 use crate::session::Caller;
@@ -34,11 +34,5 @@ impl Fs {
         self.unconsume(state, id)?;
         self.let_go_doc(state, id);
         Ok(())
-    }
-
-    /// `pending.md` is unlinked or renamed: that succeeds and changes nothing, but for the caller's next LOOKUP, which may
-    /// be that of a tool that unlinks before it creates.
-    pub(in crate::fs) fn pending_unlinked(&self, state: &mut State, request: Request, dir: DirId) {
-        state.replays.pending_unlinked(request.tid, dir);
     }
 }
