@@ -279,7 +279,14 @@ pub fn check_forgotten(mount: &Mount) {
         rustix::mount::mount_remount(mount.at(""), MountFlags::NOSUID | MountFlags::NODEV, "")
             .unwrap();
         let remembered: HashMap<_, _> = mount.fs().remembered().into();
-        let used = ["nodes", "handles", "docs", "aliases", "turns", "promises"];
+        let used = [
+            "nodes",
+            "handles",
+            "docs",
+            "aliases",
+            "turns",
+            "estale_replays",
+        ];
         if used.iter().all(|what| remembered[what] == 0) || Instant::now() > deadline {
             break remembered;
         }

@@ -13,18 +13,18 @@ use crate::names::{self, StampedName};
 use crate::store::Kind;
 use crate::store::first_mount::is_hidden;
 
-/// Who mounts again when this daemon dies (spec 8.3).
+/// The supervisor, which mounts again when this daemon dies (spec 8.3).
 #[derive(Clone, Debug, Serialize)]
 pub struct Supervision {
-    /// Of the supervisor.
+    /// The supervisor's process.
     pub pid: u32,
     /// How many daemons of this mount have died so far.
     pub restarts: u64,
-    /// How the last of them did.
+    /// How the last of them died.
     pub last_death: Option<String>,
 }
 
-/// The whole of it. Names that are not UTF-8 are shown lossily.
+/// The content of `.status.json`. Names that are not UTF-8 are shown lossily.
 #[derive(Debug, Serialize)]
 struct Status {
     pid: u32,
@@ -44,16 +44,16 @@ struct Status {
     trouble: Option<String>,
 }
 
-/// What the first mount found, and what became of it (spec 3.6).
+/// What the first mount found, and what has become of these files (spec 3.6).
 #[derive(Debug, Serialize)]
 struct Found {
     /// This mount is the first one.
     first_mount: bool,
-    /// So many files became handoffs then.
+    /// How many files became handoffs then.
     adopted: u64,
-    /// So many files of queues, as they are now, are ordinary: shown and never merged.
+    /// How many files of queues are ordinary now: shown and never merged.
     ordinary: u64,
-    /// So many consumed handoffs were past their time then: hidden, and never deleted.
+    /// How many consumed handoffs had expired by then: hidden, and never deleted.
     hidden: usize,
 }
 
@@ -63,7 +63,7 @@ struct Aged {
     age_seconds: u64,
 }
 
-/// A handoff that somebody has open for writing.
+/// A handoff that a process has open for writing.
 #[derive(Debug, Serialize)]
 struct Draft {
     name: String,
@@ -71,7 +71,7 @@ struct Draft {
     age_seconds: u64,
 }
 
-/// A reader that has not met the end yet, and for which others wait (spec 6.4, 6.8).
+/// A reader that has not read to the end yet, and for which others wait (spec 6.4, 6.8).
 #[derive(Debug, Serialize)]
 struct Turn {
     /// The `pending.md` that it reads.
@@ -166,7 +166,7 @@ impl Fs {
         let json = serde_json::to_string_pretty(&status).map_err(|_| Error::Os(libc::EIO))?;
         let mut printable = String::with_capacity(json.len() + 1);
         for c in json.chars() {
-            // JSON lets DEL and what follows it stand, and some terminals obey them. Only names hold any.
+            // JSON leaves DEL and the C1 control characters as they are, and some terminals obey them. Only names hold any.
             if matches!(c, '\u{7f}'..='\u{9f}') {
                 printable.push_str(&format!("\\u{:04x}", u32::from(c)));
             } else {
@@ -177,7 +177,7 @@ impl Fs {
         Ok(printable.into_bytes())
     }
 
-    /// Says who supervises this daemon, for `status` and `unmount`.
+    /// Notes the supervisor of this daemon, for `status` and `unmount`.
     pub fn set_supervision(&self, supervision: Option<Supervision>) {
         let pid = supervision.as_ref().map(|supervision| supervision.pid);
         if let Err(error) = self.local.note_supervisor(pid) {
@@ -186,17 +186,17 @@ impl Fs {
         *self.supervision.lock() = supervision;
     }
 
-    /// Room and inodes of the filesystem below.
+    /// statvfs(3) of the backing filesystem.
     pub fn statfs(&self) -> Result<rustix::fs::StatVfs> {
         self.local.statvfs()
     }
 
-    /// How many nodes the kernel knows, for tests of leaks.
+    /// How many nodes the kernel knows; for tests of leaks.
     pub fn nodes(&self) -> usize {
         self.lock().nodes.len()
     }
 
-    /// How much is remembered of each kind, likewise.
+    /// How much is remembered of each kind; for tests of leaks.
     pub fn remembered(&self) -> [(&'static str, usize); 8] {
         let state = self.lock();
         [
@@ -205,13 +205,13 @@ impl Fs {
             ("docs", state.docs.len()),
             ("aliases", state.aliases.len()),
             ("turns", state.turns.len()),
-            ("promises", state.replays.len()),
+            ("estale_replays", state.replays.len()),
             ("names", state.index.len()),
             ("queues", state.dirs.len()),
         ]
     }
 
-    /// How many files and directories are open, likewise.
+    /// How many files and directories are open; for tests of leaks.
     pub fn handles(&self) -> usize {
         self.lock().handles.iter().count()
     }
