@@ -90,7 +90,7 @@ impl Fs {
         if let Some(wanted) = self.version_wanted(state, id)?
             && let Some((file, _)) = self.copy_version(&wanted, Area::Replaced)?
         {
-            state.turns.pin(wanted.meta.ino, &Arc::new(file));
+            state.readers.pin(wanted.meta.ino, &Arc::new(file));
         }
         Ok(())
     }
@@ -145,7 +145,7 @@ impl Fs {
         doc.rewrites += 1;
         doc.version = Version::Kept(kept);
         if let Some(file) = file {
-            state.turns.pin(wanted.meta.ino, &Arc::new(file));
+            state.readers.pin(wanted.meta.ino, &Arc::new(file));
         }
     }
 

@@ -131,7 +131,7 @@ impl Fs {
         drafts.sort_by(|a, b| a.name.cmp(&b.name));
         let monotonic = self.clock.monotonic();
         let seconds = |since| monotonic.duration_since(since).as_secs();
-        let turns = state.turns.held();
+        let turns = state.readers.held();
         let turns = turns.map(|(queue, pid, since, last_read)| Turn {
             name: in_queue(queue, names::PENDING.as_ref()),
             pid,
@@ -204,7 +204,7 @@ impl Fs {
             ("handles", state.handles.iter().count()),
             ("docs", state.docs.len()),
             ("aliases", state.aliases.len()),
-            ("turns", state.turns.len()),
+            ("readers", state.readers.len()),
             ("estale_replays", state.replays.len()),
             ("names", state.index.len()),
             ("queues", state.dirs.len()),

@@ -125,7 +125,7 @@ impl Fs {
     fn forget_sessions(&self) {
         let (sessions, agents) = {
             let mut state = self.lock();
-            let looks = &mut state.turns.second_looks;
+            let looks = &mut state.readers.second_looks;
             looks.expire(self.clock.monotonic());
             let mut sessions: Vec<Session> = looks.sessions().cloned().collect();
             sessions.extend(state.aliases.sessions());
@@ -142,7 +142,7 @@ impl Fs {
         let mut guard = self.lock();
         let state = &mut *guard;
         self.take_changes(state);
-        state.turns.forget_missing(Instant::now());
+        state.readers.forget_missing(Instant::now());
         // A session that has a name of its own never ends; but what has expired no alias leads to.
         let gone: Vec<DocId> = state
             .docs
@@ -160,7 +160,7 @@ impl Fs {
             |doc| docs.get(doc).is_some_and(|doc| !doc.is_gone()),
             |dir, done| !index.lacks(dir, done),
         );
-        let looks = &mut state.turns.second_looks;
+        let looks = &mut state.readers.second_looks;
         looks.keep_sessions(|session| !ended.contains(session));
         state.single_file.forget(&dead);
         let idle: Vec<DocId> = state

@@ -66,7 +66,7 @@ impl Fs {
     ) -> Result<Answer> {
         let snapshot = &open.snapshot;
         let now = self.clock.monotonic();
-        self.lock().turns.reads(snapshot, now);
+        self.lock().readers.reads(snapshot, now);
         let source = SnapshotSource {
             fs: self.clone(),
             snapshot: snapshot.clone(),
@@ -134,7 +134,7 @@ impl Fs {
         for (batch, part) in entries.chunks(BATCH).enumerate() {
             let mut guard = self.lock();
             let state = &mut *guard;
-            if batch == 0 && !state.turns.holds(snapshot) {
+            if batch == 0 && !state.readers.holds(snapshot) {
                 // Consumed already, by an earlier read or another handle of the same process.
                 return;
             }
@@ -156,7 +156,7 @@ impl Fs {
             );
         }
         let mut state = self.lock();
-        state.turns.end(snapshot);
+        state.readers.end(snapshot);
         if let (Some(process), true) = (consumer.process, consumer.is_agent) {
             let names = consumed
                 .iter()
@@ -165,7 +165,7 @@ impl Fs {
             state.single_file.consumed(process, now, names.collect());
         }
         let (session, now) = (&consumer.session, self.clock.monotonic());
-        let looks = &mut state.turns.second_looks;
+        let looks = &mut state.readers.second_looks;
         looks.end_met(session, snapshot, consumed, second_look, now);
     }
 

@@ -33,7 +33,7 @@ impl Fs {
         let mut note = Vec::new();
         {
             let state = self.lock();
-            if !state.turns.holds(snapshot) {
+            if !state.readers.holds(snapshot) {
                 return None;
             }
             for entry in &snapshot.plan.entries {

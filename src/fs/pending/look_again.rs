@@ -46,7 +46,7 @@ impl Fs {
         caller: &Caller,
     ) -> Option<Arc<Snapshot>> {
         let now = self.clock.monotonic();
-        let looks = &mut state.turns.second_looks;
+        let looks = &mut state.readers.second_looks;
         let look = looks.get_mut(queue, &caller.session, now)?;
         // An agent that writes to pending.md watches what is there now (spec 4.7).
         let may = (self.plays(caller, Role::Agent) || self.plays(caller, Role::PageReader))
@@ -63,13 +63,13 @@ impl Fs {
         pending: Arc<Plan>,
     ) -> Arc<Plan> {
         let State {
-            turns,
+            readers,
             dirs,
             plans,
             single_file,
             ..
         } = state;
-        let looks = &mut turns.second_looks;
+        let looks = &mut readers.second_looks;
         let now = self.clock.monotonic();
         let Some(look) = looks
             .get_mut(pending.queue, &caller.session, now)
@@ -107,11 +107,11 @@ impl Fs {
             return;
         };
         let looks = |state: &State| {
-            let mut sessions = state.turns.second_looks.sessions();
+            let mut sessions = state.readers.second_looks.sessions();
             sessions.any(|session| *session == caller.session)
         };
         if caller.process != Some(agent) && looks(&self.lock()) && !self.resolver.is_alive(agent) {
-            let looks = &mut self.lock().turns.second_looks;
+            let looks = &mut self.lock().readers.second_looks;
             looks.keep_sessions(|session| *session != caller.session);
         }
     }
@@ -119,10 +119,10 @@ impl Fs {
     /// A file that may be in a snapshot is about to be deleted, or has another name than was promised: whoever reads the
     /// snapshot goes on reading it.
     pub(in crate::fs) fn pin_file(&self, state: &mut State, queue: &Path, name: &OsStr) {
-        if state.turns.is_read()
+        if state.readers.is_read()
             && let Ok((file, meta)) = self.store.open_known(queue, name, Access::READ)
         {
-            state.turns.pin(meta.ino, &Arc::new(file));
+            state.readers.pin(meta.ino, &Arc::new(file));
         }
     }
 }
@@ -130,6 +130,6 @@ impl Fs {
 impl State {
     /// Does it matter who looks at this name, because a session may look at it again?
     pub(in crate::fs) fn is_looked_at_twice(&self, queue: DirId, name: &OsStr) -> bool {
-        name == names::PENDING && self.turns.second_looks.any(queue)
+        name == names::PENDING && self.readers.second_looks.any(queue)
     }
 }

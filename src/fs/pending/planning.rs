@@ -141,7 +141,7 @@ impl Fs {
         queue: DirId,
         caller: Option<&Caller>,
     ) -> Result<Entry> {
-        let invitation = state.turns.invitation(request.tid, queue, Instant::now());
+        let invitation = state.readers.invitation(request.tid, queue, Instant::now());
         let invited = invitation.map(|invitation| invitation.snapshot.clone());
         let second_look = || self.looks_again(state, queue, caller?);
         let plan = match invited.or_else(second_look) {

@@ -71,7 +71,7 @@ impl Waiting {
 impl Drop for Waiting {
     /// Others stop waiting for this open, also when no thread could be had to wait in.
     fn drop(&mut self) {
-        self.fs.lock().turns.stop_waiting(&self.opening.asking);
+        self.fs.lock().readers.stop_waiting(&self.opening.asking);
         self.fs.changed.notify_all();
     }
 }
@@ -105,12 +105,12 @@ impl Fs {
             node,
             plan: plan.clone(),
             caller,
-            asking: state.turns.ask(reader, plan.queue, Instant::now()),
+            asking: state.readers.ask(reader, plan.queue, Instant::now()),
         };
         match self.step(state, &opening) {
             Step::Done(answer) => Outcome::Ready(answer),
             Step::WaitUntil(_) => {
-                state.turns.wait(&opening.asking);
+                state.readers.wait(&opening.asking);
                 Outcome::Later(Waiting {
                     fs: self.clone(),
                     opening,
@@ -130,8 +130,8 @@ impl Fs {
     fn is_empty_for_all(&self, state: &mut State, request: Request, plan: &Plan) -> bool {
         let (queue, now) = (plan.queue, Instant::now());
         plan.entries.is_empty()
-            && !state.turns.second_looks.any(queue)
-            && state.turns.invitation(request.tid, queue, now).is_none()
+            && !state.readers.second_looks.any(queue)
+            && state.readers.invitation(request.tid, queue, now).is_none()
             && self.writers_closing(state, queue, now, now).is_none()
             && self
                 .settled_plan(state, queue)
@@ -149,12 +149,12 @@ impl Fs {
         let (queue, real) = (plan.queue, Instant::now());
         // Reopened through /proc/self/fd, without a LOOKUP: the snapshot that is open already.
         if let Some(snapshot) = state.snapshot_of(*node) {
-            return match state.turns.second_looks.shows(&snapshot) {
+            return match state.readers.second_looks.shows(&snapshot) {
                 true => self.open_second_look(state, opening, snapshot),
                 false => self.open_snapshot(state, opening, snapshot),
             };
         }
-        if let Some(invitation) = state.turns.accept(asking, real) {
+        if let Some(invitation) = state.readers.accept(asking, real) {
             let snapshot = invitation.snapshot;
             if invitation.claim == Claim::SecondLook && Arc::ptr_eq(&snapshot.plan, plan) {
                 return self.open_second_look(state, opening, snapshot);
@@ -163,7 +163,7 @@ impl Fs {
                 snapshot
             } else {
                 // Opened through /proc/self/fd, without a LOOKUP. The kernel does not come a third time.
-                state.turns.new_snapshot(plan)
+                state.readers.new_snapshot(plan)
             };
             return self.open_snapshot(state, opening, snapshot);
         }
@@ -173,7 +173,7 @@ impl Fs {
                 false => invite(state, opening, snapshot, Claim::SecondLook),
             };
         }
-        if let Some(snapshot) = state.turns.shared(asking) {
+        if let Some(snapshot) = state.readers.shared(asking) {
             return match snapshot.plan.same(plan) {
                 true => self.open_snapshot(state, opening, snapshot),
                 false => invite(state, opening, snapshot, Claim::Share),
@@ -183,7 +183,7 @@ impl Fs {
         let dirs = &state.dirs;
         let overlaps = |other: DirId| dirs.is_within(other, queue) || dirs.is_within(queue, other);
         let now = (real, self.clock.monotonic());
-        if let Some(until) = state.turns.waits_until(asking, now, overlaps) {
+        if let Some(until) = state.readers.waits_until(asking, now, overlaps) {
             return Step::WaitUntil(until);
         }
         if let Some(until) = self.writers_closing(state, queue, asking.since, real) {
@@ -195,10 +195,10 @@ impl Fs {
         };
         // A caller without a thread id cannot be invited (spec 5.4). It gets what its LOOKUP found, at worst a second time.
         if current.same(plan) || asking.reader.tid == 0 {
-            let snapshot = state.turns.new_snapshot(plan);
+            let snapshot = state.readers.new_snapshot(plan);
             return self.open_snapshot(state, opening, snapshot);
         }
-        let snapshot = state.turns.new_snapshot(&current);
+        let snapshot = state.readers.new_snapshot(&current);
         invite(state, opening, snapshot, Claim::Turn)
     }
 
@@ -226,8 +226,8 @@ impl Fs {
     fn open_passive(&self, state: &mut State, node: NodeId, plan: &Arc<Plan>) -> Opened {
         let open = state.snapshot_of(node);
         let snapshot = open
-            .or_else(|| state.turns.second_looks.showing(plan))
-            .unwrap_or_else(|| state.turns.new_snapshot(plan));
+            .or_else(|| state.readers.second_looks.showing(plan))
+            .unwrap_or_else(|| state.readers.new_snapshot(plan));
         open_file(state, node, OpenMerge::new(snapshot, 0, None))
     }
 
@@ -246,7 +246,7 @@ impl Fs {
         let (caller, reader) = (&opening.caller, opening.asking.reader);
         if !snapshot.plan.entries.is_empty() {
             let now = self.clock.monotonic();
-            state.turns.opened(reader, &snapshot, now);
+            state.readers.opened(reader, &snapshot, now);
         }
         let consumer = Consumer {
             session: caller.session.clone(),
@@ -260,7 +260,7 @@ impl Fs {
     /// A handle was closed: the reader's turn ends with its last one.
     pub(in crate::fs) fn merge_closed(&self, state: &mut State, open: &OpenMerge) {
         if open.consumer.is_some() {
-            state.turns.closed(&open.snapshot);
+            state.readers.closed(&open.snapshot);
         }
     }
 }
@@ -268,7 +268,7 @@ impl Fs {
 /// Has the kernel look the name up and open again: then the caller gets this snapshot.
 fn invite(state: &mut State, opening: &Opening, snapshot: Arc<Snapshot>, claim: Claim) -> Step {
     let now = Instant::now();
-    state.turns.invite(&opening.asking, snapshot, claim, now);
+    state.readers.invite(&opening.asking, snapshot, claim, now);
     Step::Done(Err(Error::Stale))
 }
 

@@ -18,7 +18,7 @@ impl Fs {
             return;
         };
         // From now on the session looks for what is in the file, and not only for what it has consumed.
-        let looks = &mut state.turns.second_looks;
+        let looks = &mut state.readers.second_looks;
         looks.keep_sessions(|session| *session != caller.session);
         for (dir, done) in state.single_file.written(process, self.clock.now()) {
             if let Err(error) = self.give_back(state, dir, &done) {

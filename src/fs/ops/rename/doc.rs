@@ -306,7 +306,7 @@ impl Fs {
 
     /// Whoever reads a snapshot goes on reading this doc's file, whatever it is called from now on.
     pub(in crate::fs) fn pin_doc(&self, state: &mut State, id: DocId) -> Result<()> {
-        if !state.turns.is_read() {
+        if !state.readers.is_read() {
             return Ok(());
         }
         let doc = state.docs.get(id).ok_or(Error::NotFound)?;
@@ -314,7 +314,7 @@ impl Fs {
             let path = state.dirs.path(doc.dir).ok_or(Error::NotFound)?;
             let (ino, name) = (doc.ino, doc.name.to_os_string());
             let file = Arc::new(self.store.open(&path, &name, Access::READ)?);
-            state.turns.pin(ino, &file);
+            state.readers.pin(ino, &file);
         }
         Ok(())
     }
