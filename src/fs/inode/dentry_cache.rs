@@ -93,7 +93,7 @@ impl DentryCache {
         }
     }
 
-    /// What a name means, or its attributes, have changed.
+    /// The meaning of a name, or its attributes, have changed.
     pub(in crate::fs) fn changed(&mut self) {
         if self.directories > 0 || !self.may_hold_names() {
             return;
@@ -147,7 +147,7 @@ impl Fs {
 }
 
 impl State {
-    /// What a name means, or its attributes, have changed: the kernel must not use what it has cached.
+    /// The meaning of a name, or its attributes, have changed: the kernel must not use what it has cached.
     pub(in crate::fs) fn name_changed(&mut self) {
         self.nodes.dentries.changed();
     }

@@ -53,11 +53,11 @@ impl Listing {
         });
     }
 
-    pub(in crate::fs) fn sort(&mut self, from: usize) {
+    /// Sorts all but `.` and `..`.
+    pub(in crate::fs) fn sort(&mut self) {
         let names = &self.names;
-        let order = |a: &Packed, b: &Packed| name_in(names, *a).cmp(name_in(names, *b));
-        if let Some(entries) = self.entries.get_mut(from..) {
-            entries.sort_by(order);
+        if let Some(entries) = self.entries.get_mut(2..) {
+            entries.sort_by(|a, b| name_in(names, *a).cmp(name_in(names, *b)));
         }
     }
 

@@ -47,15 +47,7 @@ impl Fs {
         if offset > 0 {
             return Ok((dir, listing.clone()));
         }
-        let mut listing = Listing::default();
-        for (name, dir) in [(".", dir), ("..", state.dirs.parent(dir))] {
-            listing.push(
-                OsStr::new(name),
-                self.ino_of_dir(state, dir),
-                Kind::Directory,
-            );
-        }
-        self.list_into(&mut listing, state, dir)?;
+        let mut listing = self.entries(state, dir)?;
         self.choose_first(&mut listing, state, dir);
         let listing = Arc::new(listing);
         if let Some(open) = state.handles.get_mut(handle) {
@@ -91,24 +83,22 @@ impl Fs {
             .map_or(1, |meta| meta.ino)
     }
 
-    /// Everything that a directory shows to any session: no aliases (spec 4.3), nothing expired (spec 7.1).
+    /// `.` and `..`, and then everything that a directory shows to any session: no aliases (spec 4.3), nothing expired (7.1).
     pub(in crate::fs) fn entries(&self, state: &mut State, dir: DirId) -> Result<Listing> {
         let mut listing = Listing::default();
-        self.list_into(&mut listing, state, dir)?;
-        Ok(listing)
-    }
-
-    fn list_into(&self, listing: &mut Listing, state: &mut State, dir: DirId) -> Result<()> {
+        for (name, dir) in [(".", dir), ("..", state.dirs.parent(dir))] {
+            let ino = self.ino_of_dir(state, dir);
+            listing.push(OsStr::new(name), ino, Kind::Directory);
+        }
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
-        let from = listing.entries.len();
         if !state.is_queue(dir) {
             for (name, meta) in self.local.list(Area::Backing, &path)? {
                 if meta.kind != Kind::Other {
                     listing.push(&name, meta.ino, meta.kind);
                 }
             }
-            listing.sort(from);
-            return Ok(());
+            listing.sort();
+            return Ok(listing);
         }
         self.load(state, dir)?;
         let now = self.clock.now();
@@ -150,7 +140,7 @@ impl Fs {
         for (name, ino) in &more {
             listing.push(name, *ino, Kind::File);
         }
-        listing.sort(from);
-        Ok(())
+        listing.sort();
+        Ok(listing)
     }
 }

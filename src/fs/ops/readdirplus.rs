@@ -95,7 +95,7 @@ impl Fs {
         }
     }
 
-    /// What a LOOKUP of a listed name answers, counted as one, and how long the kernel may believe that.
+    /// The answer to a LOOKUP of a listed name, counted as one, and how long the kernel may keep the answer.
     fn look_at(
         &self,
         state: &mut State,
@@ -140,7 +140,7 @@ impl Fs {
         self.let_go(state, gone.as_ref());
     }
 
-    /// What stat(2) says of a name, if it is a handoff with which nobody does anything just now.
+    /// stat(2) of a name, if the name is a handoff's that no process has open for writing or edits.
     fn idle(
         &self,
         state: &State,

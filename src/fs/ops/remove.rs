@@ -231,7 +231,9 @@ impl Fs {
         name: &OsStr,
     ) -> Result<()> {
         let listed = self.entries(state, dir)?;
-        if listed.iter().any(|entry| entry.name != names::PENDING) {
+        // After `.` and `..`.
+        let mut found = listed.from(2).map(|(_, entry)| entry.name);
+        if found.any(|name| name != names::PENDING) {
             return Err(Error::NotEmpty);
         }
         if state.is_queue(dir) {

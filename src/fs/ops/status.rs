@@ -39,12 +39,12 @@ struct Status {
     oldest_pending: Option<Aged>,
     drafts: Vec<Draft>,
     turns: Vec<Turn>,
-    /// What is wrong with the backing directory.
+    /// The trouble with the backing directory, if there is any.
     #[serde(skip_serializing_if = "Option::is_none")]
     trouble: Option<String>,
 }
 
-/// What the first mount found, and what has become of these files (spec 3.6).
+/// The files that the first mount found (spec 3.6).
 #[derive(Debug, Serialize)]
 struct Found {
     /// This mount is the first one.

@@ -54,7 +54,7 @@ struct Read<'a> {
 }
 
 impl Fs {
-    /// Reads a merge; if this meets its end, the handoffs are consumed before the reader hears of it. `cached` tells of a
+    /// Reads a merge. If the reader meets the end by this, the handoffs are consumed before the answer. `cached` tells of a
     /// read through the page cache.
     pub(in crate::fs) fn read_merge(
         self: &Arc<Self>,
@@ -86,7 +86,7 @@ impl Fs {
         Ok(Answer { bytes, _intent })
     }
 
-    /// A read is about to be answered: consumes the snapshot if that is the last of it.
+    /// A read is about to be answered: consumes the snapshot if its reader has now read all of it and met the end.
     ///
     /// The reader may be another program than the opener: of `tail < pending.md` the shell has opened the file. A program
     /// that reads in passing counts for nothing.

@@ -11,7 +11,7 @@ use crate::fs::pending::second_look::BegunBy;
 use crate::fs::pending::snapshot::{Plan, Snapshot};
 use crate::fs::queue::merge_entry::MergeEntry;
 use crate::fs::{Fs, State};
-use crate::names::{self, StampedName};
+use crate::names::StampedName;
 use crate::programs::Role;
 use crate::session::{Caller, Session};
 use crate::store::Access;
@@ -124,12 +124,5 @@ impl Fs {
         {
             state.readers.pin(meta.ino, &Arc::new(file));
         }
-    }
-}
-
-impl State {
-    /// Does it matter who looks at this name, because a session may look at it again?
-    pub(in crate::fs) fn is_looked_at_twice(&self, queue: DirId, name: &OsStr) -> bool {
-        name == names::PENDING && self.readers.second_looks.any(queue)
     }
 }

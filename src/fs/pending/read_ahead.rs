@@ -34,7 +34,7 @@ const PART: u64 = 16 << 10;
 /// The name of the helper, as in `/proc/PID/task/TID/comm`.
 const NAME: &str = "ahead";
 
-/// What bytes are read for.
+/// The reason for reading bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Purpose {
     /// To answer a read: bytes that cannot be read are blank, and their entry stays pending.
@@ -60,7 +60,7 @@ pub(super) trait Source: Clone + Send + 'static {
     }
 }
 
-/// What is ready for one open file, and the helper that reads it.
+/// The bytes that are ready for one open file, and the helper that reads them.
 #[derive(Debug, Default)]
 pub(in crate::fs) struct ReadAhead(Arc<Mutex<Progress>>);
 
@@ -68,7 +68,7 @@ pub(in crate::fs) struct ReadAhead(Arc<Mutex<Progress>>);
 struct Progress {
     /// Where the next read begins if its reader goes straight on.
     next: u64,
-    /// Parts that are ready and were not asked for yet, each with where it begins. INVARIANT: ascending, none overlapping.
+    /// Parts that are ready and were not asked for yet, each with its offset. INVARIANT: ascending, none overlapping.
     ready: VecDeque<(u64, Vec<u8>)>,
     /// Where the helper goes on. Everything before that is ready, is being read, or was asked for.
     goes_on: u64,

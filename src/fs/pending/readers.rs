@@ -1,4 +1,4 @@
-//! Who reads `pending.md`, who waits, and for how long: readers take turns (spec 6.4, 6.8).
+//! The readers of `pending.md` take turns: which process reads, which opens wait, and for how long (spec 6.4, 6.8).
 
 use std::fs::File;
 use std::sync::{Arc, Weak};
@@ -46,7 +46,7 @@ pub(super) struct Asking {
     ticket: u64,
 }
 
-/// What an invitation is for.
+/// The reason for opening a snapshot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Claim {
     /// A turn of its own, for which others wait.
@@ -57,7 +57,17 @@ pub(super) enum Claim {
     SecondLook,
 }
 
-/// What a thread gets when it opens again. Its open was answered ESTALE, so the kernel looks the name up and opens again.
+impl Claim {
+    /// Does a node that shows this plan show the snapshot? A second look takes nothing but its own plan.
+    pub(super) fn is_served(self, snapshot: &Snapshot, plan: &Arc<Plan>) -> bool {
+        match self {
+            Claim::Turn | Claim::Share => snapshot.plan.same(plan),
+            Claim::SecondLook => Arc::ptr_eq(&snapshot.plan, plan),
+        }
+    }
+}
+
+/// A snapshot that is kept for a thread. Its open was answered ESTALE, so the kernel looks the name up and opens again.
 #[derive(Debug)]
 pub(in crate::fs) struct Invitation {
     pub(in crate::fs) snapshot: Arc<Snapshot>,
@@ -90,7 +100,7 @@ impl Turn {
 /// All readers, and the snapshots that they read.
 #[derive(Debug, Default)]
 pub(in crate::fs) struct Readers {
-    /// What sessions have consumed and may look at once more (spec 6.7).
+    /// Handoffs that sessions have consumed and may look at once more (spec 6.7).
     pub(in crate::fs) second_looks: SecondLooks,
     turns: Vec<Turn>,
     waiting: Vec<Asking>,
@@ -176,7 +186,7 @@ impl Readers {
         });
     }
 
-    /// What this thread gets when it opens again.
+    /// The invitation of this thread, which is about to open again.
     pub(in crate::fs) fn invitation(
         &mut self,
         tid: u32,

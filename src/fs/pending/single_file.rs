@@ -14,7 +14,7 @@ const REPLACING: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(in crate::fs) struct SingleFile {
     agents: HashSet<Process>,
-    /// What agents consumed in the last seconds.
+    /// The handoffs that agents consumed in the last seconds.
     recent: Vec<Recent>,
 }
 

@@ -1,4 +1,4 @@
-//! What a reader of `pending.md` is given: planned by the LOOKUP, fixed by the open, read from the files (spec 6.1, 6.2).
+//! A merge as one reader finds it: planned at the LOOKUP, unchanging from the open on (spec 6.1, 6.2).
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;

@@ -145,6 +145,17 @@ fn an_invitation_is_for_one_thread() {
     assert_eq!(readers.len(), 0);
 }
 
+/// spec 6.2a, 6.7b: a node serves a snapshot of the same bytes, and a second look only if it shows the very plan, mtime and all.
+#[test]
+fn a_node_serves_what_it_shows() {
+    let (mine, same, other) = (snapshot(1..3), plan(1..3), plan(1..2));
+    let claims = [Claim::Turn, Claim::Share, Claim::SecondLook];
+    let served = |plan: &Arc<Plan>| claims.map(|claim| claim.is_served(&mine, plan));
+    assert_eq!(served(&mine.plan), [true, true, true]);
+    assert_eq!(served(&same), [true, true, false]);
+    assert_eq!(served(&other), [false, false, false]);
+}
+
 /// spec 6.4a: a turn ends with the last handle of its snapshot.
 #[test]
 fn a_turn_ends_with_its_last_handle() {
@@ -272,7 +283,7 @@ fn a_second_look_ends_once_it_is_shown() {
     assert!(!looks.any(ROOT));
 }
 
-/// spec 6.7d: what was changed since is none of it.
+/// spec 6.7d: a handoff that was changed since is not shown again.
 #[test]
 fn a_second_look_has_nothing_that_changed() {
     let (snapshot, now) = (snapshot(1..4), Instant::now());

@@ -9,7 +9,7 @@ use crate::fs::ids::{DirId, NodeId};
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::types::Opened;
 use crate::fs::pending::open_merge::{Consumer, OpenMerge};
-use crate::fs::pending::readers::{Asking, Claim, ReaderId};
+use crate::fs::pending::readers::{Asking, Claim, Invitation, ReaderId};
 use crate::fs::pending::snapshot::{Plan, Snapshot};
 use crate::fs::{Fs, Request, State};
 use crate::programs::Role;
@@ -126,7 +126,7 @@ impl Fs {
             || self.programs.is(Role::Searcher, &caller.thread)
     }
 
-    /// Is the merge empty, and about to stay so, whoever opens it? Then `/proc` need not tell who does.
+    /// Is the merge empty for every caller? Then `/proc` need not be read to know which caller opens it.
     fn is_empty_for_all(&self, state: &mut State, request: Request, plan: &Plan) -> bool {
         let (queue, now) = (plan.queue, Instant::now());
         plan.entries.is_empty()
@@ -149,35 +149,28 @@ impl Fs {
         let (queue, real) = (plan.queue, Instant::now());
         // Reopened through /proc/self/fd, without a LOOKUP: the snapshot that is open already.
         if let Some(snapshot) = state.snapshot_of(*node) {
-            return match state.readers.second_looks.shows(&snapshot) {
-                true => self.open_second_look(state, opening, snapshot),
-                false => self.open_snapshot(state, opening, snapshot),
+            let claim = match state.readers.second_looks.shows(&snapshot) {
+                true => Claim::SecondLook,
+                false => Claim::Share,
             };
+            return self.open_snapshot(state, opening, snapshot, claim);
         }
-        if let Some(invitation) = state.readers.accept(asking, real) {
-            let snapshot = invitation.snapshot;
-            if invitation.claim == Claim::SecondLook && Arc::ptr_eq(&snapshot.plan, plan) {
-                return self.open_second_look(state, opening, snapshot);
+        if let Some(Invitation {
+            snapshot, claim, ..
+        }) = state.readers.accept(asking, real)
+        {
+            if claim.is_served(&snapshot, plan) {
+                return self.open_snapshot(state, opening, snapshot, claim);
             }
-            let snapshot = if snapshot.plan.same(plan) {
-                snapshot
-            } else {
-                // Opened through /proc/self/fd, without a LOOKUP. The kernel does not come a third time.
-                state.readers.new_snapshot(plan)
-            };
-            return self.open_snapshot(state, opening, snapshot);
+            // Opened through /proc/self/fd, without a LOOKUP. The kernel does not come a third time.
+            let snapshot = state.readers.new_snapshot(plan);
+            return self.open_snapshot(state, opening, snapshot, Claim::Turn);
         }
         if let Some(snapshot) = self.looks_again(state, queue, caller) {
-            return match Arc::ptr_eq(&snapshot.plan, plan) {
-                true => self.open_second_look(state, opening, snapshot),
-                false => invite(state, opening, snapshot, Claim::SecondLook),
-            };
+            return self.serve(state, opening, snapshot, Claim::SecondLook);
         }
         if let Some(snapshot) = state.readers.shared(asking) {
-            return match snapshot.plan.same(plan) {
-                true => self.open_snapshot(state, opening, snapshot),
-                false => invite(state, opening, snapshot, Claim::Share),
-            };
+            return self.serve(state, opening, snapshot, Claim::Share);
         }
         // Two queues share handoffs if one of them is within the other.
         let dirs = &state.dirs;
@@ -194,12 +187,10 @@ impl Fs {
             Err(error) => return Step::Done(Err(error)),
         };
         // A caller without a thread id cannot be invited (spec 5.4). It gets what its LOOKUP found, at worst a second time.
-        if current.same(plan) || asking.reader.tid == 0 {
-            let snapshot = state.readers.new_snapshot(plan);
-            return self.open_snapshot(state, opening, snapshot);
-        }
-        let snapshot = state.readers.new_snapshot(&current);
-        invite(state, opening, snapshot, Claim::Turn)
+        let is_shown = current.same(plan) || asking.reader.tid == 0;
+        let plan = if is_shown { plan } else { &current };
+        let snapshot = state.readers.new_snapshot(plan);
+        self.serve(state, opening, snapshot, Claim::Turn)
     }
 
     /// Until when it is worth waiting for writers that had closed when the open came, but have not let go (spec 4.2).
@@ -231,29 +222,45 @@ impl Fs {
         open_file(state, node, OpenMerge::new(snapshot, 0, None))
     }
 
-    fn open_second_look(
+    /// Opens a snapshot if the node shows it. Otherwise the kernel must look the name up and open again.
+    fn serve(
         &self,
         state: &mut State,
         opening: &Opening,
         snapshot: Arc<Snapshot>,
+        claim: Claim,
     ) -> Step {
-        let open = OpenMerge::new(snapshot, 0, None);
-        Step::Done(Ok(open_file(state, opening.node, open)))
+        if claim.is_served(&snapshot, &opening.plan) {
+            return self.open_snapshot(state, opening, snapshot, claim);
+        }
+        let now = Instant::now();
+        state.readers.invite(&opening.asking, snapshot, claim, now);
+        Step::Done(Err(Error::Stale))
     }
 
-    /// Opens a snapshot that a read to its end will consume.
-    fn open_snapshot(&self, state: &mut State, opening: &Opening, snapshot: Arc<Snapshot>) -> Step {
+    /// Opens a snapshot. A read to its end will consume it, if this is no second look.
+    fn open_snapshot(
+        &self,
+        state: &mut State,
+        opening: &Opening,
+        snapshot: Arc<Snapshot>,
+        claim: Claim,
+    ) -> Step {
         let (caller, reader) = (&opening.caller, opening.asking.reader);
-        if !snapshot.plan.entries.is_empty() {
-            let now = self.clock.monotonic();
-            state.readers.opened(reader, &snapshot, now);
-        }
-        let consumer = Consumer {
-            session: caller.session.clone(),
-            process: caller.process,
-            is_agent: self.plays(caller, Role::Agent),
+        let open = if claim == Claim::SecondLook {
+            OpenMerge::new(snapshot, 0, None)
+        } else {
+            if !snapshot.plan.entries.is_empty() {
+                let now = self.clock.monotonic();
+                state.readers.opened(reader, &snapshot, now);
+            }
+            let consumer = Consumer {
+                session: caller.session.clone(),
+                process: caller.process,
+                is_agent: self.plays(caller, Role::Agent),
+            };
+            OpenMerge::new(snapshot, reader.tid, Some(consumer))
         };
-        let open = OpenMerge::new(snapshot, reader.tid, Some(consumer));
         Step::Done(Ok(open_file(state, opening.node, open)))
     }
 
@@ -263,13 +270,6 @@ impl Fs {
             state.readers.closed(&open.snapshot);
         }
     }
-}
-
-/// Has the kernel look the name up and open again: then the caller gets this snapshot.
-fn invite(state: &mut State, opening: &Opening, snapshot: Arc<Snapshot>, claim: Claim) -> Step {
-    let now = Instant::now();
-    state.readers.invite(&opening.asking, snapshot, claim, now);
-    Step::Done(Err(Error::Stale))
 }
 
 fn open_file(state: &mut State, node: NodeId, open: OpenMerge) -> Opened {

@@ -1,4 +1,4 @@
-//! What a write to `pending.md` changes for its readers (spec 4.7).
+//! An agent's write to `pending.md` changes what its reads of the file mean (spec 4.7).
 
 use crate::error::{Error, Result};
 use crate::fs::ids::DirId;
