@@ -45,7 +45,7 @@ impl Fs {
             state.index.generation += 1;
         }
         let stored = doc.ino;
-        state.name_changed();
+        state.nodes.dentries.changed();
         let doc = state.docs.get_mut(id).ok_or(Error::Stale)?;
         match doc
             .draft_mut()

@@ -2,7 +2,7 @@
 //!
 //! This file and `ops/readdirplus.rs` serve one row of the benchmark, "`ls -l` of 10,000". Without them the kernel looks up
 //! every name at every use, because one name means different files to different callers, and `ls -l` of a large root takes
-//! ten times as long. [`State::name_changed`] then does nothing.
+//! ten times as long. [`DentryCache::changed`], which every change of a name calls, then does nothing.
 //!
 //! The listing (READDIRPLUS) hands out names and attributes that the kernel may use for [`TTL`]. When a name changes, one
 //! message makes the kernel look up every name again. The message takes no lock in the kernel and waits for nobody, so the
@@ -26,7 +26,6 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::fs::ids::Handle;
-use crate::fs::{Fs, State};
 
 /// How long the kernel may use a name, and the attributes that came with it. `ls -l` needs a few milliseconds.
 pub(in crate::fs) const TTL: Duration = Duration::from_millis(100);
@@ -50,13 +49,13 @@ pub trait Kernel: Debug + Send {
 /// Which names the kernel may use without asking.
 #[derive(Debug, Default)]
 pub(in crate::fs) struct DentryCache {
-    /// Without it no name is handed out.
+    /// Without a way to the kernel no name is handed out.
     kernel: Option<Box<dyn Kernel>>,
     /// How many directories the kernel knows besides the root.
     directories: usize,
     /// The listings whose last answer had names and may be on its way, and whether a name has changed since.
     on_the_way: HashMap<Handle, bool>,
-    /// When the last name that has arrived expires.
+    /// When the last name that has arrived at the kernel expires.
     expires: Option<Instant>,
     /// When the last message was sent.
     sent: Option<Instant>,
@@ -65,6 +64,11 @@ pub(in crate::fs) struct DentryCache {
 }
 
 impl DentryCache {
+    /// Gives or takes the way to the kernel. Names are handed out only while there is one.
+    pub(in crate::fs) fn connect(&mut self, kernel: Option<Box<dyn Kernel>>) {
+        self.kernel = kernel;
+    }
+
     /// May names be handed out?
     pub(in crate::fs) fn is_usable(&self) -> bool {
         let mut asked_again = self.asked_again.iter();
@@ -93,7 +97,7 @@ impl DentryCache {
         }
     }
 
-    /// The meaning of a name, or its attributes, have changed.
+    /// The meaning of a name, or its attributes, have changed: the kernel must not use what it has cached.
     pub(in crate::fs) fn changed(&mut self) {
         if self.directories > 0 || !self.may_hold_names() {
             return;
@@ -136,20 +140,6 @@ impl DentryCache {
     /// The kernel has forgotten a directory.
     pub(in crate::fs) fn directory_forgotten(&mut self) {
         self.directories = self.directories.saturating_sub(1);
-    }
-}
-
-impl Fs {
-    /// Gives or takes the way to the kernel. Names are handed out only while there is one.
-    pub fn connect(&self, kernel: Option<Box<dyn Kernel>>) {
-        self.lock().nodes.dentries.kernel = kernel;
-    }
-}
-
-impl State {
-    /// The meaning of a name, or its attributes, have changed: the kernel must not use what it has cached.
-    pub(in crate::fs) fn name_changed(&mut self) {
-        self.nodes.dentries.changed();
     }
 }
 

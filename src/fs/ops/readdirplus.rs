@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::Result;
 use crate::fs::ids::{DirId, Handle, NodeId};
-use crate::fs::inode::dentry_cache::TTL;
+use crate::fs::inode::dentry_cache::{Kernel, TTL};
 use crate::fs::inode::listing::{Listed, Listing};
 use crate::fs::inode::types::{Attr, Entry, LookedAt};
 use crate::fs::resolve::resolved::Resolved;
@@ -71,6 +71,11 @@ impl Fs {
             }
         }
         Ok(())
+    }
+
+    /// Gives or takes the way to the kernel. Names are cached there only while there is one.
+    pub fn connect(&self, kernel: Option<Box<dyn Kernel>>) {
+        self.lock().nodes.dentries.connect(kernel);
     }
 
     /// Decides which names the first answer has: `.`, `..`, and in a large directory one that the kernel may cache.

@@ -239,7 +239,7 @@ impl Fs {
         if new_name != *read.entry.stays_as() {
             self.pin_file(state, &read.queue, &new_name);
         }
-        state.name_changed();
+        state.nodes.dentries.changed();
         if !state.index.moved(dir, file_name, &new_name, &known) {
             self.touch(state, dir, file_name);
             self.touch(state, dir, &new_name);
