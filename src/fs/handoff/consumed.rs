@@ -11,8 +11,8 @@ use crate::names::StampedName;
 use crate::store::Access;
 
 impl Fs {
-    /// What a handoff is called once it is consumed: no file nor draft has that name, nor will another pending handoff
-    /// want it.
+    /// The name that a handoff gets when it is consumed: no file nor draft has that name, and no other pending handoff will
+    /// get it.
     pub(in crate::fs) fn stays_as(
         &self,
         state: &State,
@@ -45,8 +45,8 @@ impl Fs {
         self.store.consume(queue, name, done, now)
     }
 
-    /// Before a pending handoff gets a consumed name: an old mtime would have it expire at once. Nor may it after a power
-    /// cut that has left the new name without the new mtime; what is younger would at worst go some days too early.
+    /// Sets the mtime of a pending handoff before it gets a consumed name: with an old mtime the handoff would expire at once.
+    /// If the old one had expired, the new mtime is made durable: a power cut could leave the new name with the old mtime.
     pub(in crate::fs) fn seven_days_from_now(&self, queue: &Path, name: &OsStr) -> Result<()> {
         let now = self.clock.now();
         let mtime = self.store.stat(queue, name)?.mtime;
@@ -57,8 +57,8 @@ impl Fs {
         Ok(())
     }
 
-    /// A consumed handoff was made pending again: it gets its stamp's time as mtime (spec 3.5). Its pending name is made durable
-    /// first: a power cut that left the consumed name with so old an mtime would have it expire.
+    /// Gives a handoff that was made pending again its stamp's time as mtime (spec 3.5). The pending name is made durable
+    /// first: after a power cut, a consumed name with so old an mtime would expire.
     pub(in crate::fs) fn pending_again(&self, queue: &Path, name: &StampedName) {
         let written = self.zone.time(name.stamp());
         let durable = match self.options.sync && self.retention.expired(written, self.clock.now()) {

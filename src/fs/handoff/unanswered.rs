@@ -12,8 +12,8 @@ use crate::store::first_free;
 use crate::store::local::Area;
 
 impl Fs {
-    /// Makes pending again what the last daemon consumed for readers that it did not answer any more: a duplicate
-    /// beats a hole.
+    /// Makes handoffs pending again that the last daemon consumed for readers that never got the answer: a handoff that is
+    /// delivered twice is better than one that is lost.
     pub(in crate::fs) fn recover_unanswered(&self) -> Result<()> {
         for (queue, note, _) in self.local.list_all(Area::Consuming)? {
             if let Err(error) = self.recover_note(&queue, &note) {
@@ -34,17 +34,17 @@ impl Fs {
             .map(OsStr::from_bytes)
             .collect();
         let mut renamed = BTreeSet::new();
-        for item in fields.chunks_exact(3) {
-            // Only what this program writes is followed: anything else in a name could lead out of the directory.
-            let queue = Path::new(item[0]);
-            let name = match [item[1], item[2]].map(StampedName::parse) {
+        for entry in fields.chunks_exact(3) {
+            // Only names of this program's form are followed: any other could lead out of the directory.
+            let queue = Path::new(entry[0]);
+            let name = match [entry[1], entry[2]].map(StampedName::parse) {
                 [Some(name), Some(done)] if name.is_pending() && !done.is_pending() => name,
                 _ => return Err(Error::Invalid),
             };
-            // Since it was consumed its name may have become another handoff's.
+            // The pending name may have become another handoff's since.
             let renamed_to = first_free(&name, |name| {
                 let name = name.to_os_string();
-                self.store.rename((queue, item[2]), (queue, &name))
+                self.store.rename((queue, entry[2]), (queue, &name))
             });
             match renamed_to {
                 Ok(name) => {
@@ -55,13 +55,13 @@ impl Fs {
                     );
                     renamed.insert(queue);
                 }
-                // Not consumed by then, or renamed since.
+                // The handoff was not consumed yet when the daemon ended, or was renamed since.
                 Err(Error::NotFound) => {}
                 Err(error) => return Err(error),
             }
         }
         if self.options.sync {
-            // A power cut must not leave what was consumed and take the note.
+            // A power cut must not remove the note and undo the renames.
             for queue in renamed {
                 self.store.sync(queue)?;
             }

@@ -17,7 +17,7 @@ use crate::session::{Caller, Session};
 use crate::store::Access;
 
 impl Fs {
-    /// May what is consumed now be looked at again, and in which session? `reader` is the caller of the read that met the
+    /// May the handoffs that are consumed now be looked at again, and in which session? `reader` is the caller of the read that met the
     /// end, or `None` if that read came through the page cache.
     pub(super) fn second_look_of(
         &self,
@@ -54,8 +54,8 @@ impl Fs {
         may.then(|| look.snapshot.clone())
     }
 
-    /// The merge that this caller finds where `pending` is pending. Where an agent's own process has consumed, the other
-    /// programs of its session find what it consumed once more.
+    /// The merge that this caller finds while `pending` is pending. If an agent's own process has consumed, the other programs
+    /// of its session find the handoffs that it consumed once more.
     pub(super) fn merge_for(
         &self,
         state: &mut State,
@@ -78,7 +78,7 @@ impl Fs {
         else {
             return pending;
         };
-        // Without what was changed, removed or made pending again since, or has expired.
+        // Handoffs that were changed, removed or made pending again since, or have expired, are left out.
         let is_still_consumed = |(entry, done): &(&Arc<MergeEntry>, &StampedName)| {
             let path = dirs.path(entry.dir);
             let meta = path.and_then(|path| self.store.stat(&path, &done.to_os_string()).ok());
@@ -100,24 +100,26 @@ impl Fs {
         plan
     }
 
-    /// Ends the second looks of the caller's session if its agent has ended: what the agent has started may live longer.
-    /// Reads `/proc`: never called with the state locked.
+    /// Ends the second looks of the caller's session if its agent has ended: programs that the agent has started may live
+    /// longer. Reads `/proc`: never called with the state locked.
     pub(in crate::fs) fn end_second_look_of_ended(&self, caller: &Caller) {
         let Session::Agent(agent) = caller.session else {
             return;
         };
-        let looks = |state: &State| {
-            let mut sessions = state.readers.second_looks.sessions();
-            sessions.any(|session| *session == caller.session)
+        let is_of_caller = |session: &Session| *session == caller.session;
+        // A statement of its own: the state must not be locked while `/proc` is read.
+        let looks_again = {
+            let looks = &self.lock().readers.second_looks;
+            looks.sessions().any(is_of_caller)
         };
-        if caller.process != Some(agent) && looks(&self.lock()) && !self.resolver.is_alive(agent) {
+        if caller.process != Some(agent) && looks_again && !self.resolver.is_alive(agent) {
             let looks = &mut self.lock().readers.second_looks;
-            looks.keep_sessions(|session| *session != caller.session);
+            looks.keep_sessions(|session| !is_of_caller(session));
         }
     }
 
-    /// A file that may be in a snapshot is about to be deleted, or has another name than was promised: whoever reads the
-    /// snapshot goes on reading it.
+    /// A file that may be in a snapshot is about to be deleted, or did not get the consumed name that was promised: readers of
+    /// the snapshot go on reading this file.
     pub(in crate::fs) fn pin_file(&self, state: &mut State, queue: &Path, name: &OsStr) {
         if state.readers.is_read()
             && let Ok((file, meta)) = self.store.open_known(queue, name, Access::READ)
