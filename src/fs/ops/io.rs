@@ -33,7 +33,7 @@ impl Fs {
         let mut guard = self.lock();
         let state = &mut *guard;
         let at = state.handles.get(handle).ok_or(Error::BadHandle)?;
-        let merge = match &at.open {
+        let file = match &at.open {
             Open::Doc(open) => {
                 if let Some(reader) = open.reader
                     && let Some(doc) = state.docs.get_mut(open.doc)
@@ -43,10 +43,14 @@ impl Fs {
                 {
                     doc.read_by.insert(reader);
                 }
-                Err(open.file.clone())
+                open.file.clone()
             }
-            Open::Plain { file, .. } => Err(file.clone()),
-            Open::Merge(merge) => Ok(merge.clone()),
+            Open::Plain { file, .. } => file.clone(),
+            Open::Merge(merge) => {
+                let merge = merge.clone();
+                drop(guard);
+                return self.read_merge(request, &merge, offset, u64::from(size), cached);
+            }
             Open::Bytes(bytes) => {
                 let start = usize::try_from(offset)
                     .unwrap_or(usize::MAX)
@@ -57,10 +61,7 @@ impl Fs {
             Open::Dir(_) => return Err(Error::IsDirectory),
         };
         drop(guard);
-        match merge {
-            Ok(merge) => self.read_merge(request, &merge, offset, u64::from(size), cached),
-            Err(file) => read_at(&file, offset, size).map(Answer::from),
-        }
+        read_at(&file, offset, size).map(Answer::from)
     }
 
     /// Writes all of `data`. With `append`, at the end, wherever that is by now.

@@ -17,8 +17,8 @@ use crate::session::{Caller, Session};
 use crate::store::Access;
 
 impl Fs {
-    /// May the handoffs that are consumed now be looked at again, and in which session? `reader` is the caller of the read that met the
-    /// end, or `None` if that read came through the page cache.
+    /// May the handoffs that are consumed now be looked at again, and in which session? `reader` is the caller of the read
+    /// that met the end, or `None` if that read came through the page cache.
     pub(super) fn second_look_of(
         &self,
         consumer: &Consumer,

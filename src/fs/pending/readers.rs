@@ -145,18 +145,15 @@ impl Readers {
         if invited || earlier.any(|it| overlaps(it.queue)) {
             return Some(longest);
         }
-        let others = self
-            .turns
-            .iter()
-            .filter(|turn| !turn.reader.is(asking.reader));
-        let held = others
-            .filter(|turn| overlaps(turn.queue()))
-            .filter_map(|turn| {
-                // Until the other reader counts as idle, should it read nothing more.
-                let left = IDLE.checked_sub(monotonic.duration_since(turn.last_read))?;
-                (!left.is_zero()).then(|| longest.min(now + left))
-            });
-        held.max()
+        let others = self.turns.iter().filter(|turn| {
+            let is_other = !turn.reader.is(asking.reader);
+            is_other && overlaps(turn.queue())
+        });
+        let until_idle = others.filter_map(|turn| {
+            let left = IDLE.checked_sub(monotonic.duration_since(turn.last_read))?;
+            (!left.is_zero()).then(|| longest.min(now + left))
+        });
+        until_idle.max()
     }
 
     /// This open waits, and later ones wait for it.
