@@ -42,7 +42,7 @@
 //! |---|---|---|
 //! | `Fs::state` | everything else of `fs` | all below but the resolver's |
 //! | `Snapshot::files` | the files of one snapshot | the state, when a file is pinned or consumed; alone, when it is read |
-//! | `OpenMerge::ahead` | what is ready for one reader | nothing: it is let go before anything is read |
+//! | `OpenMerge::read_ahead` | what is ready for one reader | nothing: it is let go before anything is read |
 //! | `Local::record` | the record of the first mount | the state; it is written to disk meanwhile |
 //! | `OpenMerge::delivered` | what one reader was given | nothing: it is let go before anything else is done |
 //! | the resolver's cache | who is who | nothing: it is never held while `/proc` is read, nor taken under the state |
@@ -99,7 +99,7 @@ use inode::fd_limit::Descriptors;
 use inode::handles::Handles;
 use inode::table::Nodes;
 use pending::merge_plan::Plans;
-use pending::readers::Turns;
+use pending::readers::Readers;
 use pending::single_file::SingleFile;
 use queue::cache::Index;
 use queue::health::Watcher;
@@ -193,7 +193,7 @@ struct State {
     handles: Handles,
     index: Index,
     plans: Plans,
-    turns: Turns,
+    readers: Readers,
     single_file: SingleFile,
     replays: EstaleReplays,
     released: ReleasedNames,

@@ -313,7 +313,7 @@ impl Fs {
         self.store.replace(draft, queue, name)?;
         // It is done: from here on nothing is that replace's error.
         if let Some(old) = old {
-            state.turns.pin(ino, &Arc::new(copy.unwrap_or(old)));
+            state.readers.pin(ino, &Arc::new(copy.unwrap_or(old)));
         }
         let kept = if nothing {
             self.local.remove(new.0, new.1, new.2)

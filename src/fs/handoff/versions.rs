@@ -47,7 +47,7 @@ impl Fs {
             };
             state.index.forget_newline(doc.dir, name);
         }
-        state.name_changed();
+        state.nodes.dentries.changed();
         let doc = state.files.note_mut(id)?;
         let stored = doc.ino;
         match doc.draft_of(file) {
@@ -89,7 +89,7 @@ impl Fs {
         if let Some(wanted) = self.version_wanted(state, id)?
             && let Some((file, _)) = self.copy_version(&wanted, Area::Replaced)?
         {
-            state.turns.pin(wanted.meta.ino, &Arc::new(file));
+            state.readers.pin(wanted.meta.ino, &Arc::new(file));
         }
         Ok(())
     }
@@ -143,7 +143,7 @@ impl Fs {
         doc.handoff.rewrites += 1;
         doc.handoff.version = Version::Kept(kept);
         if let Some(file) = file {
-            state.turns.pin(wanted.meta.ino, &Arc::new(file));
+            state.readers.pin(wanted.meta.ino, &Arc::new(file));
         }
     }
 

@@ -9,7 +9,6 @@ use std::time::Instant;
 use parking_lot::MutexGuard;
 use rustix::fs::FallocateFlags;
 
-use crate::delivery::ReadSeen;
 use crate::error::{Error, Result};
 use crate::fs::handoff::state::{Content, RegularFile};
 use crate::fs::ids::{FileId, Handle};
@@ -34,7 +33,7 @@ impl Fs {
         let mut guard = self.lock();
         let state = &mut *guard;
         let at = state.handles.get(handle).ok_or(Error::BadHandle)?;
-        let reading = match &at.open {
+        let file = match &at.open {
             Open::File(open) => {
                 if let Some(reader) = open.reader
                     && let Ok(doc) = state.files.note_mut(open.id)
@@ -44,12 +43,12 @@ impl Fs {
                 {
                     doc.handoff.read_by.insert(reader);
                 }
-                Err(open.file.clone())
+                open.file.clone()
             }
-            Open::Merge(reading) => {
-                let now = self.clock.monotonic();
-                state.turns.reads(&reading.snapshot, now);
-                Ok(reading.clone())
+            Open::Merge(merge) => {
+                let merge = merge.clone();
+                drop(guard);
+                return self.read_merge(request, &merge, offset, u64::from(size), cached);
             }
             Open::Bytes(bytes) => {
                 let start = usize::try_from(offset)
@@ -61,25 +60,7 @@ impl Fs {
             Open::Dir(_) => return Err(Error::IsDirectory),
         };
         drop(guard);
-        let reading = match reading {
-            Ok(reading) => reading,
-            Err(file) => return read_at(&file, offset, size).map(Answer::from),
-        };
-        let bytes = match cached {
-            true => self.read_snapshot(&reading.snapshot, offset, u64::from(size)),
-            false => self.read_on(&reading, offset, u64::from(size)),
-        }?;
-        let seen = ReadSeen {
-            offset,
-            requested: u64::from(size),
-            returned: bytes.len() as u64,
-            cached,
-        };
-        let intent = self.delivered(request, &reading, seen);
-        Ok(Answer {
-            bytes,
-            _intent: intent,
-        })
+        read_at(&file, offset, size).map(Answer::from)
     }
 
     /// Writes all of `data`. With `append`, at the end, wherever that is by now.
@@ -263,8 +244,8 @@ impl Fs {
                     self.changed.notify_all();
                 }
             }
-            Open::Merge(reading) => {
-                self.reading_closed(state, reading);
+            Open::Merge(merge) => {
+                self.merge_closed(state, merge);
                 self.changed.notify_all();
             }
             _ => {}
@@ -276,8 +257,8 @@ impl Fs {
         }
         // Closing the file below may take a while: others need not wait for that.
         drop(guard);
-        if let Open::Merge(reading) = &closed.open {
-            reading.ahead.close();
+        if let Open::Merge(merge) = &closed.open {
+            merge.read_ahead.close();
         }
     }
 
@@ -320,7 +301,7 @@ impl Fs {
             .open
         {
             Open::File(open) => open.file.clone(),
-            Open::Merge(reading) => return seek_dense(reading.snapshot.plan.size(), from, whence),
+            Open::Merge(merge) => return seek_dense(merge.snapshot.plan.size(), from, whence),
             Open::Bytes(bytes) => return seek_dense(bytes.len() as u64, from, whence),
             Open::Dir(_) => return Err(Error::Invalid),
         };

@@ -42,8 +42,9 @@ impl Fs {
         let state = &mut *guard;
         let dir = state.dir(parent)?;
         match self.resolve_own(state, dir, name, caller.as_ref())? {
+            // Nothing changes but the thread's next LOOKUP: it may be that of a tool that unlinks before it creates.
             Resolved::Pending => {
-                self.pending_unlinked(state, request, dir);
+                state.replays.pending_unlinked(request.tid, dir);
                 Ok(())
             }
             Resolved::Peek | Resolved::Status => Ok(()),
@@ -222,7 +223,9 @@ impl Fs {
         name: &OsStr,
     ) -> Result<()> {
         let listed = self.entries(state, dir)?;
-        if listed.iter().any(|entry| entry.name != names::PENDING) {
+        // After `.` and `..`.
+        let mut found = listed.from(2).map(|(_, entry)| entry.name);
+        if found.any(|name| name != names::PENDING) {
             return Err(Error::NotEmpty);
         }
         if state.is_queue(dir) {

@@ -71,7 +71,9 @@ impl Fs {
                 }
             }
         }
-        self.publish_left(&mut self.lock());
+        let mut state = self.lock();
+        self.drop_expired_replays(&mut state);
+        self.publish_left(&mut state);
         Ok(())
     }
 
@@ -120,28 +122,10 @@ impl Fs {
             && !self.local.found_expired(&queue.join(name.to_os_string()))
     }
 
-    /// Drafts that could not be published when they were closed: the disk may have room by now.
-    pub(in crate::fs) fn publish_left(&self, state: &mut State) {
-        self.drop_expired_replays(state);
-        let left: Vec<FileId> = state
-            .files
-            .iter()
-            .filter(|(_, doc)| {
-                doc.writers == 0 && doc.draft().is_some_and(|it| it.progress.is_changed())
-            })
-            .map(|(id, _)| id)
-            // Emptied for an open that is to come: its old content is not replaced by nothing.
-            .filter(|id| !state.replays.is_awaited(*id))
-            .collect();
-        for id in left {
-            self.last_writer_gone(state, id);
-        }
-    }
-
     fn forget_sessions(&self) {
         let (sessions, agents) = {
             let mut state = self.lock();
-            let looks = &mut state.turns.second_looks;
+            let looks = &mut state.readers.second_looks;
             looks.expire(self.clock.monotonic());
             let mut sessions: Vec<Session> = looks.sessions().cloned().collect();
             sessions.extend(state.aliases.sessions());
@@ -158,7 +142,7 @@ impl Fs {
         let mut guard = self.lock();
         let state = &mut *guard;
         self.take_changes(state);
-        state.turns.forget_missing(Instant::now());
+        state.readers.forget_missing(Instant::now());
         // A session that has a name of its own never ends; but what has expired no alias leads to.
         let gone: Vec<FileId> = state
             .files
@@ -179,7 +163,7 @@ impl Fs {
             |id| files.get(id).is_some_and(|file| !file.is_gone()),
             |dir, done| !index.lacks(dir, done),
         );
-        let looks = &mut state.turns.second_looks;
+        let looks = &mut state.readers.second_looks;
         looks.keep_sessions(|session| !ended.contains(session));
         state.single_file.forget(&dead);
         let idle: Vec<FileId> = state

@@ -181,7 +181,7 @@ impl Fs {
                 }
                 continue;
             }
-            state.name_changed();
+            state.nodes.dentries.changed();
             let mut now = so_far.remove(&(dir, name)).unwrap_or_else(|| {
                 let known = state.index.get(dir, name);
                 SoFar {
@@ -234,7 +234,7 @@ impl Fs {
 
     /// Something of ours has changed this name: look at it now.
     pub(in crate::fs) fn touch(&self, state: &mut State, dir: DirId, name: &OsStr) {
-        state.name_changed();
+        state.nodes.dentries.changed();
         if state.is_queue(dir) && !state.index.queues.contains_key(&dir) {
             // Listed later, the file would be taken for somebody else's. Where this fails, the next use says so.
             let _ = self.list_unknown(state, dir);

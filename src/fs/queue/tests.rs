@@ -44,8 +44,8 @@ fn remembered(fs: &Fs) -> Vec<String> {
             lines.push(format!("{} {known:?}", path.display()));
         }
     }
-    for item in &plan.items {
-        lines.push(format!("{item:?}"));
+    for entry in &plan.entries {
+        lines.push(format!("{entry:?}"));
     }
     lines.push(format!("{} bytes", plan.size()));
     lines
@@ -170,7 +170,7 @@ fn what_did_not_change_is_not_made_again() {
     let before = plan();
     fs::write(dir.path().join(name(7)), "longer\n").unwrap();
     let after = plan();
-    let mut both = before.items.iter().zip(&after.items);
+    let mut both = before.entries.iter().zip(&after.entries);
     let same: Vec<bool> = both.by_ref().map(|(a, b)| Arc::ptr_eq(a, b)).collect();
     assert_eq!(same.len(), 50);
     assert_eq!(same.iter().position(|same| !same), Some(7));

@@ -7,7 +7,7 @@ use crate::fs::handoff::state::Content;
 use crate::fs::ids::{DirId, FIRST_VIEW, NodeId};
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Attr;
-use crate::fs::pending::snapshot::PENDING_INO;
+use crate::fs::pending::snapshot::VIRTUAL_INO;
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::{Fs, State};
 use crate::names::StampedName;
@@ -19,9 +19,6 @@ use crate::store::local::Area;
 /// write puts another file behind the name: vim refuses to write where the file that it opened is not the one that it
 /// looked at.
 const OWN_VIEW: u64 = FIRST_VIEW;
-
-/// The inode number of `.peek.md` and `.status.json`.
-const VIRTUAL_INO: u64 = PENDING_INO - 1;
 
 impl Fs {
     /// The attributes of a node.
@@ -86,10 +83,7 @@ impl Fs {
             NodeTarget::File { file, ino, .. } => {
                 self.stat_seen(state, state.files.known(*file)?, *ino)?
             }
-            NodeTarget::Merge { plan, peek } => {
-                let ino = if *peek { VIRTUAL_INO } else { PENDING_INO };
-                return Ok(Attr::made_up(ino, plan.size(), 0o600, plan.mtime));
-            }
+            NodeTarget::Merge { plan, peek } => return Ok(plan.attr(*peek)),
             NodeTarget::Status(bytes) => {
                 return Ok(Attr::made_up(
                     VIRTUAL_INO,

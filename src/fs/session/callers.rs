@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use crate::fs::ids::{DirId, NodeId};
 use crate::fs::{Fs, Request, State};
+use crate::names;
 use crate::session::Caller;
 
 /// How long a look-up is remembered. What it is for follows at once.
@@ -142,7 +143,7 @@ impl Fs {
             let dir = state.dir(parent);
             dir.is_ok_and(|dir| {
                 state.aliases.any(dir, name)
-                    || state.is_looked_at_twice(dir, name)
+                    || (name == names::PENDING && state.readers.second_looks.any(dir))
                     || state.scratch.are_many(dir, name)
             })
         })

@@ -281,14 +281,14 @@ impl Fs {
 
     /// Whoever reads a snapshot goes on reading this doc's file, whatever it is called from now on.
     pub(in crate::fs) fn pin_doc(&self, state: &mut State, id: FileId) -> Result<()> {
-        if !state.turns.is_read() {
+        if !state.readers.is_read() {
             return Ok(());
         }
         let doc = state.files.known(id)?;
         if doc.is_stored() {
             let ino = doc.ino;
             let file = Arc::new(self.open_stored(state, doc, Access::READ)?);
-            state.turns.pin(ino, &file);
+            state.readers.pin(ino, &file);
         }
         Ok(())
     }
