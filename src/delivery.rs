@@ -1,32 +1,32 @@
-//! What of a snapshot a reader was given, and whether that was all of it (spec 6.3).
+//! Which bytes of a snapshot a reader was given, and whether the reader has met the end (spec 6.3).
 //!
-//! Consuming what was not read loses a handoff, delivering twice only repeats one: where a read can be
-//! taken both ways, it is taken as not the end.
+//! Consuming a handoff that was not read loses it, delivering a handoff twice only repeats it. So a read that may or may not
+//! have met the end counts as one that has not.
 
 #[cfg(test)]
 mod tests;
 
 use std::ops::Range;
 
-/// One read of a snapshot, as it was answered. All in bytes.
+/// One read of a snapshot and its answer. Offsets and lengths are in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReadSeen {
-    /// Where it began.
+    /// Where the read began.
     pub offset: u64,
-    /// How much it asked for.
+    /// How many bytes the reader asked for.
     pub requested: u64,
-    /// How much it was given.
+    /// How many bytes the reader was given.
     pub returned: u64,
-    /// It came through the page cache (splice, sendfile, a private mapping), told by its having no lock
-    /// owner. The kernel asks in whole pages then and answers the end of file by itself.
+    /// The read came through the page cache (splice, sendfile, a private mapping): it has no lock owner. The kernel then asks
+    /// in whole pages, and answers the end of file by itself.
     pub cached: bool,
 }
 
 impl ReadSeen {
-    /// Whether a reader that was answered so knows that nothing follows.
+    /// Does the reader know from this answer that nothing follows?
     ///
-    /// A short answer does not tell it: many readers ask again. So a request past the end counts only if
-    /// it came through the page cache, which does not ask again.
+    /// A short answer does not tell: many readers ask again. So a request past the end counts only if it came through the
+    /// page cache, which does not ask again.
     fn meets_end(&self, size: u64) -> bool {
         let given_to = self.offset.saturating_add(self.returned);
         if self.requested == 0 {
@@ -43,17 +43,15 @@ impl ReadSeen {
 /// The record of one open file: which bytes were delivered, and whether the reader met the end.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Delivered {
-    /// INVARIANT: sorted, none empty, none touching the next. One range for a reader that goes straight
-    /// through.
+    /// INVARIANT: sorted, none empty, none touching the next. A reader that goes straight through has one range.
     ranges: Vec<Range<u64>>,
-    /// Remembered: a reader may look for the end first and read afterwards.
+    /// Remembered, because a reader may look for the end first and read afterwards.
     end_met: bool,
 }
 
 impl Delivered {
-    /// Records one read of a snapshot of `size` bytes. True if by now each byte was delivered and the
-    /// reader met the end, in whatever order. Never true of an empty snapshot, which has nothing to
-    /// consume.
+    /// Records one read of a snapshot of `size` bytes. True if by now every byte was delivered and the reader met the end, in
+    /// whatever order. Never true of an empty snapshot, which has nothing to consume.
     pub fn record(&mut self, read: ReadSeen, size: u64) -> bool {
         let end = read.offset.saturating_add(read.returned).min(size);
         self.add(read.offset..end);

@@ -42,7 +42,7 @@
 //! |---|---|---|
 //! | `Fs::state` | everything else of `fs` | all below but the resolver's |
 //! | `Snapshot::files` | the files of one snapshot | the state, when a file is pinned or consumed; alone, when it is read |
-//! | `OpenMerge::ahead` | what is ready for one reader | nothing: it is let go before anything is read |
+//! | `OpenMerge::read_ahead` | what is ready for one reader | nothing: it is let go before anything is read |
 //! | `Local::record` | the record of the first mount | the state; it is written to disk meanwhile |
 //! | `OpenMerge::delivered` | what one reader was given | nothing: it is let go before anything else is done |
 //! | the resolver's cache | who is who | nothing: it is never held while `/proc` is read, nor taken under the state |
@@ -66,6 +66,8 @@ pub use crate::store::open_error::OpenError;
 mod ctx;
 mod ids;
 mod state;
+#[cfg(test)]
+mod tests;
 
 mod inode {
     //! What the kernel knows: nodes, handles, directories, and the names it may use without asking.
@@ -101,11 +103,15 @@ mod queue {
 mod handoff {
     //! The life of a handoff: drafts, edits, publishing, kept versions, recovery (spec 3.8, 4.2, 4.4, 4.5).
 
+    pub mod consumed;
     pub mod draft;
+    pub mod left;
     pub mod publish;
     pub mod recover;
     pub mod state;
+    pub mod stored;
     pub mod table;
+    pub mod unanswered;
     pub mod versions;
 }
 
@@ -122,15 +128,19 @@ mod pending {
     //! `pending.md`: its merge, its readers and their turns, and what a read consumes (spec 4.7, 6).
 
     pub mod consume;
+    pub mod consume_intent;
+    pub mod look_again;
     pub mod merge_plan;
     pub mod open_merge;
+    pub mod planning;
     pub mod read_ahead;
-    pub mod read_ahead_buffer;
+    pub mod read_snapshot;
     pub mod readers;
     pub mod second_look;
     pub mod single_file;
     pub mod snapshot;
     pub mod turns;
+    pub mod write_pending;
 
     #[cfg(test)]
     mod tests;
@@ -144,8 +154,8 @@ mod resolve {
     pub mod callers;
     pub mod flags;
     pub mod name;
+    pub mod opened;
     pub mod ordinary;
-    pub mod plain;
     pub mod resolved;
     pub mod scratch;
     pub mod stamped;

@@ -1,8 +1,8 @@
 //! The text of `pending.md` (spec 6.1, 6.2): where each byte comes from, without holding any content.
 //!
-//! A snapshot may cover thousands of handoffs and stays open for as long as its reader likes. So a
-//! [`Layout`] keeps offsets only; header lines are written again whenever they are read, bodies are left to
-//! the caller to fetch. That asks of [`Entries`] to answer the same for as long as the layout is used.
+//! A snapshot may cover thousands of handoffs and stays open for as long as its reader likes. So a [`Layout`] keeps offsets
+//! only. Header lines are written anew whenever they are read, and the caller reads the bodies. So [`Entries`] must answer
+//! the same for as long as the layout is used.
 
 #[cfg(test)]
 mod tests;
@@ -16,37 +16,37 @@ use std::os::unix::ffi::OsStrExt;
 /// One handoff of a snapshot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Entry<'a> {
-    /// Its path as seen from the queue that is read.
+    /// The path as seen from the queue that is read.
     pub path: &'a OsStr,
-    /// Its length in bytes.
+    /// The length of the content in bytes.
     pub size: u64,
-    /// When it was last written, in the zone to show.
+    /// When the content was last written, in the zone to show.
     pub written: DateTime<FixedOffset>,
-    /// The file name it has once consumed.
+    /// The file name that the handoff has once it is consumed.
     pub stays_as: &'a OsStr,
-    /// Whether its last byte is a newline; if not, one is put after it.
+    /// Is the last byte a newline? If not, a newline is put after the content.
     pub ends_with_newline: bool,
 }
 
 impl Entry<'_> {
-    /// The length of the newline put after it, in bytes.
+    /// The length of the newline that is put after the content, in bytes.
     fn newline_len(&self) -> u64 {
         u64::from(!self.ends_with_newline)
     }
 
-    /// The length of its body with the newline put after it, in bytes.
+    /// The length of the content with that newline, in bytes.
     fn body_len(&self) -> u64 {
         self.size.saturating_add(self.newline_len())
     }
 
-    /// How long the lines about it are, in bytes, but for the word and for the digits of the two numbers.
+    /// The length of a line about this handoff, in bytes, without the word and without the digits of the two numbers.
     pub fn line_len(&self) -> u64 {
         let mut line = String::new();
         self.line(&mut line, "", 0, 1, false);
         (line.len() as u64).saturating_sub(2)
     }
 
-    /// Appends one comment line about the `i`th of `count`, which is called a `word`.
+    /// Appends the comment line about the `i`th of `count`; `word` says whether of the index or of the handoff itself.
     fn line(&self, line: &mut String, word: &str, i: usize, count: usize, pad: bool) {
         let _ = write!(line, "<!-- {word} {}/{count}: ", i + 1);
         escape(line, self.path);
@@ -64,7 +64,7 @@ pub trait Entries {
     fn count(&self) -> usize;
     /// The `i`th, counted from 0.
     fn entry(&self, i: usize) -> Entry<'_>;
-    /// [`Entry::line_len`] of the `i`th, for who knows it already.
+    /// [`Entry::line_len`] of the `i`th. A caller that has kept it need not write the line again.
     fn line_len(&self, i: usize) -> u64 {
         self.entry(i).line_len()
     }
@@ -101,7 +101,7 @@ pub struct Layout {
     pad: bool,
 }
 
-/// What stands in a row in the merged text, each ending in a newline.
+/// One part of the merged text, which ends in a newline.
 #[derive(Clone, Copy)]
 enum Block {
     /// The first line, where two or more follow.
@@ -112,13 +112,13 @@ enum Block {
     Handoff(usize),
 }
 
-/// What the two lines about a handoff are called.
+/// The first word of the two lines about a handoff.
 const INDEX: &str = "index";
 const HANDOFF: &str = "handoff";
 
 impl Layout {
-    /// The layout of the merged `e`. Sizes are added saturating: sparse files can pretend to more than a
-    /// file may hold, and must not stop the program.
+    /// The layout of the merged `e`. Sizes are added saturating: sparse files can pretend to be longer than any file, and must
+    /// not stop the program.
     pub fn new<E: Entries + ?Sized>(e: &E) -> Layout {
         let count = e.count();
         let sizes = (0..count).map(|i| e.entry(i).size);
@@ -153,14 +153,14 @@ impl Layout {
         layout
     }
 
-    /// The exact length of the merged text in bytes; 0 if there is no handoff, else never a multiple of
-    /// 512, so that no reader's buffer ends by chance where the text does (spec 6.2).
+    /// The exact length of the merged text in bytes: 0 if there is no handoff, and otherwise never a multiple of 512, so that
+    /// no reader's buffer ends by chance where the text does (spec 6.2).
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// The pieces that make up `offset..offset + len`, clipped to the text, in order. Writes no line that
-    /// this range does not touch.
+    /// The pieces that make up `offset..offset + len`, clipped to the text, in order. Only lines that this range touches are
+    /// written.
     pub fn pieces<E: Entries + ?Sized>(&self, e: &E, offset: u64, len: u64) -> Vec<Piece> {
         let end = offset.saturating_add(len).min(self.size);
         let mut window = Window::new(offset..end);
@@ -176,7 +176,7 @@ impl Layout {
                 window.text(block_start..block_end, |line| self.line(line, block, e));
                 continue;
             };
-            // Counted from the end, so that a read within a body need not write its header.
+            // Counted from the end, so that a read within a body need not write the header line.
             let entry = e.entry(i);
             let body_end = block_end.saturating_sub(entry.newline_len());
             let body_start = body_end.saturating_sub(entry.size).max(block_start);
@@ -232,7 +232,7 @@ fn digits(number: usize) -> u64 {
 struct Window {
     range: Range<u64>,
     pieces: Vec<Piece>,
-    /// The line that is looked at; kept for its memory.
+    /// The line that is looked at; kept so that its memory is used again.
     line: String,
 }
 
@@ -245,14 +245,14 @@ impl Window {
         }
     }
 
-    /// The part of `at` that is wanted, counted from its start; `None` if that is nothing.
+    /// The part of `at` that lies within the range, counted from the start of `at`; `None` if that is nothing.
     fn wanted(&self, at: &Range<u64>) -> Option<Range<u64>> {
         let from = self.range.start.max(at.start);
         let to = self.range.end.min(at.end);
         (from < to).then(|| from - at.start..to - at.start)
     }
 
-    /// Text that stands at `at`; made only if it is wanted.
+    /// The text that stands at `at`; made only if the range touches `at`.
     fn text(&mut self, at: Range<u64>, make: impl FnOnce(&mut String)) {
         let Some(wanted) = self.wanted(&at) else {
             return;
@@ -281,43 +281,30 @@ impl Window {
     }
 }
 
-/// Appends a time as `%Y-%m-%d %H:%M:%S %z`. A merge of ten thousand writes forty thousand of them, so those that every
-/// clock shows are put together here.
+/// Appends a time as `%Y-%m-%d %H:%M:%S %z`. A merge of ten thousand writes forty thousand of them, so the usual ones
+/// do without the slow format strings of chrono.
 fn time(line: &mut String, time: DateTime<FixedOffset>) {
     let offset = time.offset().local_minus_utc();
-    let usual = (0..=9999).contains(&time.year()) && offset % 60 == 0;
-    if !usual {
+    if !(0..=9999).contains(&time.year()) || offset % 60 != 0 {
         let _ = write!(line, "{}", time.format("%Y-%m-%d %H:%M:%S %z"));
         return;
     }
-    let mut put = |before: &str, number: u32| {
-        line.push_str(before);
-        line.extend(
-            [number / 10, number % 10].map(|digit| char::from_digit(digit, 10).unwrap_or('0')),
-        );
-    };
     let local = time.naive_local();
-    let year = local.year().unsigned_abs();
-    put("", year / 100);
-    put("", year % 100);
-    put("-", local.month());
-    put("-", local.day());
-    put(" ", local.hour());
-    put(":", local.minute());
-    put(":", local.second());
+    let date = local.date();
+    let seconds = local.time().with_nanosecond(0).unwrap_or_default();
+    let sign = if offset < 0 { '-' } else { '+' };
     let minutes = offset.unsigned_abs() / 60;
-    put(if offset < 0 { " -" } else { " +" }, minutes / 60);
-    put("", minutes % 60);
+    let (hours, minutes) = (minutes / 60, minutes % 60);
+    let _ = write!(line, "{date} {seconds} {sign}{hours:02}{minutes:02}");
 }
 
 fn close(line: &mut String, pad: bool) {
     line.push_str(if pad { "  -->\n" } else { " -->\n" });
 }
 
-/// Appends a name such that it can neither end the line or the comment it stands in nor look like another
-/// field of it, and can be read back: as itself, but `\\` for a backslash and `\xNN` for each byte of what
-/// ends lines, of other control characters, of what makes a terminal show the fields in another order, of `|` and `>`,
-/// and of what is not UTF-8.
+/// Appends a name so that it can be read back, and can neither end the line or the comment nor look like another field. A
+/// backslash becomes `\\`. Each byte of control characters, of line separators, of characters that make a terminal show the
+/// fields in another order, of `|` and `>`, and of anything that is not UTF-8 becomes `\xNN`.
 fn escape(line: &mut String, name: &OsStr) {
     let hex = |line: &mut String, bytes: &[u8]| {
         for byte in bytes {

@@ -31,10 +31,6 @@ impl DirId {
     pub(super) const ROOT: DirId = DirId(0);
 }
 
-/// A doc, for as long as anything refers to it.
+/// A regular file, for as long as anything refers to it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
-pub(super) struct DocId(pub(super) u64);
-
-/// A plain file, likewise.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) struct PlainId(pub(super) u64);
+pub(super) struct FileId(pub(super) u64);

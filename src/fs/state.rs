@@ -11,14 +11,13 @@ use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::fs::ctx::{Ctx, Options};
-use crate::fs::handoff::table::Docs;
+use crate::fs::handoff::table::Files;
 use crate::fs::ids::DirId;
-use crate::fs::inode::dentry_cache::Kernel;
 use crate::fs::inode::handles::Handles;
 use crate::fs::inode::table::Nodes;
 use crate::fs::inode::types::Request;
 use crate::fs::pending::merge_plan::Plans;
-use crate::fs::pending::readers::Turns;
+use crate::fs::pending::readers::Readers;
 use crate::fs::pending::single_file::SingleFile;
 use crate::fs::queue::cache::Queues;
 use crate::fs::resolve::scratch::Scratch;
@@ -60,11 +59,11 @@ pub(in crate::fs) struct State {
     pub queues: Queues,
     pub nodes: Nodes,
     pub handles: Handles,
-    pub docs: Docs,
+    pub files: Files,
     pub aliases: Aliases,
     pub scratch: Scratch,
     pub plans: Plans,
-    pub turns: Turns,
+    pub readers: Readers,
     pub single_file: SingleFile,
     pub replays: EstaleReplays,
     pub released: ReleasedNames,
@@ -103,11 +102,11 @@ impl Fs {
             queues: Queues::new(ctx.clone(), nodes.dentries.clone()),
             nodes,
             handles: Handles::default(),
-            docs: Docs::default(),
+            files: Files::default(),
             aliases: Aliases::default(),
             scratch: Scratch::default(),
             plans: Plans::default(),
-            turns: Turns::default(),
+            readers: Readers::default(),
             single_file: SingleFile::default(),
             replays: EstaleReplays::default(),
             released: ReleasedNames::default(),
@@ -131,11 +130,6 @@ impl Fs {
     /// The options it was opened with.
     pub fn options(&self) -> &Options {
         &self.ctx.options
-    }
-
-    /// From now on the kernel may be handed names to use unasked; with `None` no more.
-    pub fn connect(&self, kernel: Option<Box<dyn Kernel>>) {
-        self.lock().nodes.dentries.lock().connect(kernel);
     }
 
     /// The process that sends a request, and its session. Reads `/proc`: never called with the state locked.

@@ -1,12 +1,13 @@
 //! Beginning drafts, and dropping those that came to nothing.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::state::{Content, Draft, Original};
-use crate::fs::ids::{DirId, DocId};
+use crate::fs::handoff::state::{Content, Draft, Fate, FileName, Origin, Progress};
+use crate::fs::ids::{DirId, FileId};
 use crate::fs::inode::types::Request;
 use crate::fs::session::released_names::Release;
 use crate::fs::state::{Fs, State};
@@ -36,7 +37,21 @@ impl Fs {
         dir: DirId,
         naming: &Naming,
         mode: u32,
-    ) -> Result<DocId> {
+    ) -> Result<FileId> {
+        let id = self.reserve_draft(state, request, dir, naming, mode)?;
+        state.files.known_mut(id)?.claimed();
+        Ok(id)
+    }
+
+    /// A new, empty handoff for an open that is to come. Until then the handoff is not listed.
+    pub(in crate::fs) fn reserve_draft(
+        &self,
+        state: &mut State,
+        request: Request,
+        dir: DirId,
+        naming: &Naming,
+        mode: u32,
+    ) -> Result<FileId> {
         let path = state.queues.path(dir)?;
         let (base, exactly) = self.base_name(naming);
         for n in 1.. {
@@ -52,31 +67,39 @@ impl Fs {
                 Err(Error::Exists) => continue,
                 file => Arc::new(file?),
             };
-            let ino = match self.ctx.admit(&file).and_then(|()| stat_file(&*file)) {
-                Ok(meta) => meta.ino,
-                Err(error) => {
-                    let _ = self.ctx.local.remove(Area::Drafts, &path, &file_name);
-                    return Err(error);
-                }
-            };
+            let made = (Area::Drafts, path.as_path(), file_name.as_os_str());
+            let meta = self.filled(&file, made, || self.ctx.admit(&file))?;
             let draft = Draft {
                 file,
-                ino,
-                modified: false,
-                damaged: false,
+                ino: meta.ino,
+                progress: Progress::Untouched,
                 writers: 0,
                 of_consumed: false,
             };
-            return Ok(state.docs.insert(
+            return Ok(state.files.insert(
                 dir,
-                name,
-                Content::New(draft),
-                ino,
-                request.tid,
-                self.ctx.clock.now(),
+                FileName::Handoff(name),
+                Content::Reserved(draft),
+                meta.ino,
+                (request.tid, self.ctx.clock.now()),
             ));
         }
         Err(Error::Exists)
+    }
+
+    /// Fills a file that was made just now. A file that cannot be filled is removed: half a copy is no file, and takes
+    /// room that is wanted.
+    pub(in crate::fs) fn filled(
+        &self,
+        file: &File,
+        (area, path, name): (Area, &Path, &OsStr),
+        fill: impl FnOnce() -> Result<()>,
+    ) -> Result<Meta> {
+        let filled = fill().and_then(|()| stat_file(file));
+        if filled.is_err() {
+            let _ = self.ctx.local.remove(area, path, name);
+        }
+        filled
     }
 
     /// A name that no draft has reserved and no file has.
@@ -119,7 +142,7 @@ impl Fs {
         exactly: bool,
     ) -> Result<bool> {
         let taken = |name: &StampedName| {
-            if state.docs.named(dir, name).is_some() {
+            if state.files.named(dir, name).is_some() {
                 return Ok(true);
             }
             // Publishing decides, atomically, where somebody has been quicker below the mount.
@@ -143,51 +166,52 @@ impl Fs {
         request: Request,
         dir: DirId,
         slug: Slug,
-        old: DocId,
+        old: FileId,
         copy: bool,
-    ) -> Result<DocId> {
-        let (file, meta) = self.open_seen(state, old)?;
-        let view = state.docs.get(old).ok_or(Error::NotFound)?.view;
-        let new = self.new_draft(state, request, dir, &Naming::Stamp(slug), meta.mode)?;
-        let doc = state.docs.get_mut(new).ok_or(Error::NotFound)?;
-        doc.promised = true;
+    ) -> Result<FileId> {
+        let doc = state.files.known(old)?;
+        let view = doc.view;
+        let file = self.open_seen(state, doc, doc.ino_seen(true), Access::READ)?;
+        let meta = stat_file(&*file)?;
+        let new = self.reserve_draft(state, request, dir, &Naming::Stamp(slug), meta.mode)?;
+        let doc = state.files.known_mut(new)?;
         doc.view = view;
         if copy {
-            doc.copy_of = Some(Original::Handoff(old));
-            if let Some(draft) = doc.draft()
-                && let Err(error) = self.ctx.local.with_room(|| dirfd::copy(&file, &draft.file))
-            {
-                self.drop_draft(state, new);
-                return Err(error);
-            }
+            doc.handoff.origin = Origin::CopyOf(old);
+            self.fill_draft(state, new, &file)?;
         }
         Ok(new)
     }
 
-    /// The file that a session sees behind its alias, open for reading.
-    fn open_seen(&self, state: &State, id: DocId) -> Result<(Arc<std::fs::File>, Meta)> {
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        let file = match doc.draft() {
-            Some(draft) => draft.file.clone(),
-            None => {
-                let path = state.queues.path(doc.dir)?;
-                Arc::new(
-                    self.ctx
-                        .store
-                        .open(&path, &doc.name.to_os_string(), Access::READ)?,
-                )
-            }
+    /// Copies a file into a new draft. Half a copy is dropped.
+    pub(in crate::fs) fn fill_draft(
+        &self,
+        state: &mut State,
+        id: FileId,
+        from: &File,
+    ) -> Result<()> {
+        let Some(draft) = state.files.known(id)?.draft() else {
+            return Ok(());
         };
-        let meta = stat_file(&*file)?;
-        Ok((file, meta))
+        let copied = self.ctx.local.with_room(|| dirfd::copy(from, &draft.file));
+        if copied.is_err() {
+            self.drop_draft(state, id);
+        }
+        copied
     }
 
-    /// Begins an edit: a draft of new content for a stored handoff (spec 4.4).
-    pub(in crate::fs) fn begin_edit(&self, state: &mut State, id: DocId, copy: bool) -> Result<()> {
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+    /// Begins an edit: a draft of new content for a stored handoff or ordinary file (spec 3.6, 4.4). With `copy`, the draft
+    /// begins with the old content.
+    pub(in crate::fs) fn begin_edit(
+        &self,
+        state: &mut State,
+        id: FileId,
+        copy: bool,
+    ) -> Result<()> {
+        let doc = state.files.known(id)?;
         let path = state.queues.path(doc.dir)?;
         let (name, of_consumed) = (doc.name.to_os_string(), !doc.name.is_pending());
-        // It is not written, but its mode may forbid that; and without a copy it need not be readable.
+        // The stored file is not written, but its mode may forbid that; and without a copy it need not be readable.
         let access = Access {
             read: copy,
             write: true,
@@ -205,36 +229,35 @@ impl Fs {
             }
             file => file?,
         };
-        let admitted = self.ctx.admit(&file);
-        let copied = admitted.and_then(|()| match copy {
-            true => self.ctx.local.with_room(|| dirfd::copy(&stored, &file)),
-            false => Ok(()),
-        });
-        let ino = match copied.and_then(|()| stat_file(&file)) {
-            Ok(meta) => meta.ino,
-            Err(error) => {
-                // Half a copy is no edit, and takes room that is wanted.
-                let _ = self.ctx.local.remove(Area::Edits, &path, &name);
-                return Err(error);
+        let stored_ino = meta.ino;
+        let filled = self.filled(&file, (Area::Edits, &path, &name), || {
+            self.ctx.admit(&file)?;
+            match copy {
+                true => self.ctx.local.with_room(|| dirfd::copy(&stored, &file)),
+                false => Ok(()),
             }
-        };
+        })?;
         let draft = Draft {
-            ino,
+            ino: filled.ino,
             file: Arc::new(file),
-            modified: !copy,
-            damaged: false,
+            progress: match copy {
+                true => Progress::Untouched,
+                false => Progress::Written,
+            },
             writers: 0,
             of_consumed,
         };
-        if let Some(doc) = state.docs.get_mut(id) {
-            doc.content = Content::Editing(draft);
+        let doc = state.files.known_mut(id)?;
+        doc.content = Content::Editing(draft);
+        if !doc.is_handoff() {
+            doc.seen.get_or_insert(stored_ino);
         }
         Ok(())
     }
 
-    /// Removes a draft's file; a new handoff is gone with it, an edited one is as it was.
-    pub(in crate::fs) fn drop_draft(&self, state: &mut State, id: DocId) {
-        let Some(doc) = state.docs.get(id) else {
+    /// Removes a draft that nobody has open for writing. A new handoff is gone with it, an edited file is as it was.
+    pub(in crate::fs) fn drop_draft(&self, state: &mut State, id: FileId) {
+        let Some(doc) = state.files.get(id) else {
             return;
         };
         if doc.draft().is_none() || doc.writers > 0 {
@@ -247,25 +270,24 @@ impl Fs {
                 .local
                 .remove(doc.draft_area(), &path, &doc.name.to_os_string());
         }
-        state.queues.generation += 1;
         if new {
-            self.doc_gone(state, id);
-        } else if let Some(doc) = state.docs.get_mut(id) {
+            self.file_gone(state, id);
+        } else if let Some(doc) = state.files.get_mut(id) {
             doc.content = Content::Stored;
-            self.let_go_doc(state, id);
+            self.let_go_file(state, id);
         }
     }
 
-    /// A stored doc's file has another name now: an edit that is under way goes with it, so that it is found when it is
+    /// A stored file has another name now. An edit that is under way goes with it, so that it is found when it is
     /// published, and after a crash.
-    pub(in crate::fs) fn doc_renamed(
+    pub(in crate::fs) fn file_renamed(
         &self,
         state: &mut State,
-        id: DocId,
+        id: FileId,
         dir: DirId,
-        name: StampedName,
+        name: FileName,
     ) {
-        if let Some(doc) = state.docs.get(id)
+        if let Some(doc) = state.files.get(id)
             && matches!(doc.content, Content::Editing(_))
             && let (Ok(from), Ok(to)) = (state.queues.path(doc.dir), state.queues.path(dir))
         {
@@ -276,12 +298,23 @@ impl Fs {
             );
             if let Err(error) = moved {
                 log::error!(
-                    "{}: its unfinished edit cannot follow it to {name} ({error}); it stays with the drafts and is recovered at the next mount",
-                    from.join(&old).display()
+                    "{}: its unfinished edit cannot follow it to {} ({error}); it stays with the drafts and is recovered at the next mount",
+                    from.join(&old).display(),
+                    name.to_os_string().display()
                 );
             }
         }
-        state.docs.rename(id, dir, name);
+        state.files.rename(id, dir, name);
+    }
+
+    /// The mount has renamed a file, or the draft of a new handoff.
+    pub(in crate::fs) fn moved(&self, state: &mut State, id: FileId, dir: DirId, name: FileName) {
+        if let Some(file) = state.files.get(id) {
+            let (old_dir, old_name) = (file.dir, file.name.to_os_string());
+            let new_name = name.to_os_string();
+            state.queues.renamed((old_dir, &old_name), (dir, &new_name));
+        }
+        self.file_renamed(state, id, dir, name);
     }
 
     /// A process creates a name that it has just unlinked or renamed away: what it retracted is pending again, and
@@ -335,16 +368,16 @@ impl Fs {
         Ok(())
     }
 
-    fn unretract(&self, state: &mut State, id: DocId) -> Result<()> {
-        let Some(doc) = state.docs.get_mut(id) else {
+    fn unretract(&self, state: &mut State, id: FileId) -> Result<()> {
+        let Some(doc) = state.files.get_mut(id) else {
             return Ok(());
         };
         if doc.is_new() {
-            doc.retracted = false;
+            doc.handoff.fate = Fate::Publish;
             return Ok(());
         }
         if doc.is_stored() && !doc.name.is_pending() {
-            let written = doc.written.take();
+            let written = doc.handoff.written.take();
             self.unconsume(state, id)?;
             self.apply_times(state, id, Some((None, written)));
         }
@@ -352,19 +385,17 @@ impl Fs {
     }
 
     /// Makes a consumed doc pending again, under its next free pending name.
-    pub(in crate::fs) fn unconsume(&self, state: &mut State, id: DocId) -> Result<()> {
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        let (dir, done) = (doc.dir, doc.name.clone());
+    pub(in crate::fs) fn unconsume(&self, state: &mut State, id: FileId) -> Result<()> {
+        let doc = state.files.known(id)?;
+        let (dir, done) = (doc.dir, doc.stamped()?.clone());
         let pending = state
             .queues
             .move_free(dir, &done.to_os_string(), &done.pending())?;
         if let Ok(path) = state.queues.path(dir) {
             self.pending_again(&path, &pending);
         }
-        state.queues.changed(dir, &done.to_os_string());
-        state.queues.changed(dir, &pending.to_os_string());
         state.aliases.unconsumed(dir, &pending.to_os_string());
-        self.doc_renamed(state, id, dir, pending);
+        self.moved(state, id, dir, FileName::Handoff(pending));
         Ok(())
     }
 }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::state::{Content, Doc, Draft, Original, Times, Version};
-use crate::fs::ids::{DirId, DocId};
-use crate::fs::inode::handles::Open;
-use crate::fs::session::estale_replay::ReplayTarget;
+use crate::fs::handoff::state::{
+    Content, Draft, Fate, FileName, Origin, RegularFile, Times, Version,
+};
+use crate::fs::ids::{DirId, FileId};
 use crate::fs::state::{Fs, State};
 use crate::names::StampedName;
 use crate::store::dirfd::{self, stat_file};
@@ -23,22 +23,27 @@ impl Fs {
     ///
     /// The fsyncs are done without the lock: they take long, and writers that come together must not wait for each
     /// other. A second one that comes in between finds the draft published already, and makes it durable again.
-    pub(in crate::fs) fn commit(&self, id: DocId, file: &Arc<File>, killed: bool) -> Result<()> {
+    pub(in crate::fs) fn publish_written(
+        &self,
+        id: FileId,
+        file: &Arc<File>,
+        killed: bool,
+    ) -> Result<()> {
         if self.ctx.options.sync
             && let Err(error) = file.sync_all()
         {
             // Said once and never again: a later close must not take what the disk refused for whole.
-            self.lock().damage(Some(id), file);
+            self.lock().damage(id, file);
             return Err(error.into());
         }
         let published = {
             let mut guard = self.lock();
             let state = &mut *guard;
-            let draft = state.docs.get(id).and_then(|doc| doc.draft());
+            let draft = state.files.get(id).and_then(|doc| doc.draft());
             if draft.is_some_and(|draft| !Arc::ptr_eq(&draft.file, file)) {
                 // Written in place, under an edit that goes on: that is another's to publish (spec 4.4).
                 state
-                    .docs
+                    .files
                     .get(id)
                     .and_then(|doc| state.queues.path(doc.dir).ok())
             } else {
@@ -67,21 +72,21 @@ impl Fs {
         Ok(())
     }
 
-    pub(in crate::fs) fn unfinished(&self, state: &mut State, id: DocId) -> Result<()> {
-        let Some(doc) = state.docs.get_mut(id) else {
+    pub(in crate::fs) fn unfinished(&self, state: &mut State, id: FileId) -> Result<()> {
+        let Some(doc) = state.files.get_mut(id) else {
             return Ok(());
         };
         if let Some(draft) = doc.draft_mut() {
-            draft.damaged = true;
-        } else if doc.unfinished && doc.is_stored() {
+            draft.progress.damage();
+        } else if doc.handoff.unfinished && doc.is_stored() {
             // Published at an earlier close, and added to since; or begun to be written anew in place.
-            let (dir, name) = (doc.dir, doc.name.clone());
+            let (dir, name) = (doc.dir, doc.stamped()?.clone());
             if self.is_empty(state, id) {
-                if let Some(doc) = state.docs.get_mut(id)
-                    && let Version::Kept(kept) = &mut doc.version
+                if let Some(doc) = state.files.get_mut(id)
+                    && let Version::Kept(kept) = &mut doc.handoff.version
                     && let Some(kept) = kept.take()
                 {
-                    doc.version = Version::CutShort(kept);
+                    doc.handoff.version = Version::CutShort(kept);
                 }
                 return Ok(());
             }
@@ -89,32 +94,31 @@ impl Fs {
             let partial = state
                 .queues
                 .move_free(dir, &name.to_os_string(), &partial)?;
-            state.queues.changed(dir, &name.to_os_string());
-            state.queues.changed(dir, &partial.to_os_string());
-            state.docs.rename(id, dir, partial);
+            self.moved(state, id, dir, FileName::Handoff(partial));
         }
         Ok(())
     }
 
     /// Publishes a draft; answers the queue whose names are to be made durable. Does nothing for what is published.
-    pub(in crate::fs) fn publish(&self, state: &mut State, id: DocId) -> Result<Option<PathBuf>> {
-        let Some(doc) = state.docs.get(id) else {
+    pub(in crate::fs) fn publish(&self, state: &mut State, id: FileId) -> Result<Option<PathBuf>> {
+        let Some(doc) = state.files.get(id) else {
             return Ok(None);
         };
         let path = state.queues.path(doc.dir)?;
         match &doc.content {
             Content::New(_) => self.publish_new(state, id, &path)?,
-            Content::Editing(_) => self.publish_edit(state, id, &path)?,
+            Content::Editing(_) if doc.is_handoff() => self.publish_edit(state, id, &path)?,
+            Content::Editing(_) => self.publish_ordinary(state, id, &path)?,
             // Written in place: its name is durable, unless another close is just making it so.
             Content::Stored => {}
-            Content::Gone => return Ok(None),
+            Content::Reserved(_) | Content::Gone => return Ok(None),
         }
         Ok(Some(path))
     }
 
-    fn publish_new(&self, state: &mut State, id: DocId, path: &Path) -> Result<()> {
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        let (dir, reserved) = (doc.dir, doc.name.clone());
+    fn publish_new(&self, state: &mut State, id: FileId, path: &Path) -> Result<()> {
+        let doc = state.files.known(id)?;
+        let (dir, reserved) = (doc.dir, doc.stamped()?.clone());
         let Some(draft) = doc.draft() else {
             return Ok(());
         };
@@ -123,34 +127,33 @@ impl Fs {
         }
         let ino = draft.ino;
         let mut name = reserved.clone();
-        if draft.damaged {
+        if draft.progress.is_damaged() {
             name = name.with_slug(name.slug().partial());
         }
         let mut written = None;
-        if doc.retracted {
+        if doc.handoff.fate == Fate::Consume {
             name = self.stays_as(state, dir, &name);
             written = Some(stat_file(&*draft.file)?.mtime);
             let now = Some(self.ctx.clock.now());
             dirfd::set_times(&*draft.file, now, now)?;
         }
         let name = self.move_draft((Area::Drafts, path), &reserved, ino, &name)?;
-        state.docs.rename(id, dir, name.clone());
-        if let Some(doc) = state.docs.get_mut(id) {
-            doc.content = Content::Stored;
-            doc.ino = ino;
-            doc.unfinished = doc.writers > 0;
-            doc.written = written;
-        }
+        state.files.rename(id, dir, FileName::Handoff(name.clone()));
+        let doc = state.files.known_mut(id)?;
+        doc.content = Content::Stored;
+        doc.ino = ino;
+        doc.handoff.unfinished = doc.writers > 0;
+        doc.handoff.written = written;
         self.touch_published(state, id, &name);
         Ok(())
     }
 
     /// A draft was published: looks at it, and notes what its last write told of its last byte.
-    fn touch_published(&self, state: &mut State, id: DocId, name: &StampedName) {
-        let Some(doc) = state.docs.get_mut(id) else {
+    fn touch_published(&self, state: &mut State, id: FileId, name: &StampedName) {
+        let Some(doc) = state.files.get_mut(id) else {
             return;
         };
-        let (dir, last, name) = (doc.dir, doc.last.take(), name.to_os_string());
+        let (dir, last, name) = (doc.dir, doc.handoff.last.take(), name.to_os_string());
         state.queues.changed(dir, &name);
         if let Some((end, newline)) = last
             && state
@@ -160,7 +163,6 @@ impl Fs {
         {
             state.queues.note_newline(dir, &name, newline);
         }
-        state.queues.generation += 1;
     }
 
     /// Moves a draft, the file with this inode number, into its queue.
@@ -197,13 +199,14 @@ impl Fs {
         }
     }
 
-    fn publish_edit(&self, state: &mut State, id: DocId, path: &Path) -> Result<()> {
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        let (dir, reserved) = (doc.dir, doc.name.clone());
+    fn publish_edit(&self, state: &mut State, id: FileId, path: &Path) -> Result<()> {
+        let doc = state.files.known(id)?;
+        let (dir, reserved) = (doc.dir, doc.stamped()?.clone());
         let Some(draft) = doc.draft() else {
             return Ok(());
         };
-        let (ino, damaged, of_consumed) = (draft.ino, draft.damaged, draft.of_consumed);
+        let (ino, damaged, of_consumed) =
+            (draft.ino, draft.progress.is_damaged(), draft.of_consumed);
         if comes_to_nothing(doc, draft) {
             // Not a byte of it was written: it is dropped when its writer has let go.
             return Ok(());
@@ -219,12 +222,8 @@ impl Fs {
             state.queues.changed(dir, &partial.to_os_string());
             reserved
         } else if stored && (of_consumed || reserved.is_pending()) {
-            self.replace(
-                state,
-                path,
-                &reserved,
-                (Area::Edits, path, &reserved.to_os_string()),
-            )?;
+            let file_name = reserved.to_os_string();
+            self.replace(state, path, &file_name, (Area::Edits, path, &file_name))?;
             reserved
         } else {
             // Consumed or removed while it was edited: its readers have had the old content, so the new one is a
@@ -235,19 +234,55 @@ impl Fs {
             };
             self.move_draft((Area::Edits, path), &reserved, ino, &name)?
         };
-        state.docs.rename(id, dir, name.clone());
-        if let Some(doc) = state.docs.get_mut(id) {
-            doc.content = Content::Stored;
-            if damaged {
-                // What is under the name was not written now.
-                doc.last = None;
-            } else {
-                doc.ino = ino;
-                doc.unfinished = doc.writers > 0;
-            }
-            doc.read_by.clear();
+        state.files.rename(id, dir, FileName::Handoff(name.clone()));
+        let doc = state.files.known_mut(id)?;
+        doc.content = Content::Stored;
+        if damaged {
+            // What is under the name was not written now.
+            doc.handoff.last = None;
+        } else {
+            doc.ino = ino;
+            doc.handoff.unfinished = doc.writers > 0;
         }
+        doc.handoff.read_by.clear();
         self.touch_published(state, id, &name);
+        Ok(())
+    }
+
+    /// An ordinary file that was edited keeps its name. What a writer left unfinished does not take the file's place: it is
+    /// kept with the replaced versions.
+    fn publish_ordinary(&self, state: &mut State, id: FileId, path: &Path) -> Result<()> {
+        let file = state.files.known(id)?;
+        let Some((area, name)) = file.other() else {
+            return Ok(());
+        };
+        let (dir, name) = (file.dir, name.to_owned());
+        let Some(draft) = file.draft() else {
+            return Ok(());
+        };
+        if comes_to_nothing(file, draft) {
+            return Ok(());
+        }
+        let (ino, damaged) = (draft.ino, draft.progress.is_damaged());
+        let edit = (Area::Edits, path, name.as_os_str());
+        if damaged {
+            self.ctx
+                .local
+                .keep(Area::Edits, path, &name, self.ctx.clock.now())?;
+        } else {
+            match self.stat_stored(state, file) {
+                Ok(_) if area == Area::Backing => self.replace(state, path, &name, edit)?,
+                Err(error) if !error.is_absence() => return Err(error),
+                // Removed below the mount; or a scratch file by now, and nobody keeps versions of those.
+                _ => self.ctx.local.rename(edit, (area, path, &name))?,
+            }
+        }
+        let file = state.files.known_mut(id)?;
+        file.content = Content::Stored;
+        if !damaged {
+            file.ino = ino;
+        }
+        state.queues.changed(dir, &name);
         Ok(())
     }
 
@@ -257,11 +292,10 @@ impl Fs {
         &self,
         state: &mut State,
         queue: &Path,
-        name: &StampedName,
+        name: &OsStr,
         new: (Area, &Path, &OsStr),
     ) -> Result<()> {
-        let file_name = name.to_os_string();
-        let old = match self.ctx.store.open(queue, &file_name, Access::READ) {
+        let old = match self.ctx.store.open(queue, name, Access::READ) {
             // Its owner took the right to read it away, and so nobody does.
             Err(Error::AccessDenied) => None,
             old => Some(old?),
@@ -282,50 +316,48 @@ impl Fs {
             if meta.size > 0 && written {
                 let now = self.ctx.clock.now();
                 let area = Area::Replaced;
-                let keep = || self.ctx.local.keep_copy(old, area, queue, &file_name, now);
+                let keep = || self.ctx.local.keep_copy(old, area, queue, name, now);
                 copy = Some(self.ctx.local.with_room(keep)?.0);
             }
         }
-        self.ctx.store.replace(draft, queue, &file_name)?;
+        self.ctx.store.replace(draft, queue, name)?;
         // It is done: from here on nothing is that replace's error.
         if let Some(old) = old {
-            state.turns.pin(ino, &Arc::new(copy.unwrap_or(old)));
+            state.readers.pin(ino, &Arc::new(copy.unwrap_or(old)));
         }
         let kept = if nothing {
             self.ctx.local.remove(new.0, new.1, new.2)
         } else {
             self.ctx
                 .local
-                .keep_as(new, queue, &file_name, self.ctx.clock.now())
+                .keep_as(new, queue, name, self.ctx.clock.now())
         };
         if let Err(error) = kept {
             // The new content is in place; the old one is safe where it is.
             log::warn!(
                 "{}: the replaced version could not be moved to the replaced ones ({error})",
-                queue.join(&file_name).display()
+                queue.join(name).display()
             );
         }
         Ok(())
     }
 
     /// The last handle that may write a doc is closed: it is finished, and deliverable.
-    pub(in crate::fs) fn last_writer_gone(&self, state: &mut State, id: DocId) {
-        state.queues.generation += 1;
-        let promised = state.replays.is_awaited(ReplayTarget::Doc(id));
+    pub(in crate::fs) fn last_writer_gone(&self, state: &mut State, id: FileId) {
+        let awaited = state.replays.is_awaited(id);
         self.version_left(state, id);
-        let Some(doc) = state.docs.get_mut(id) else {
+        let Some(doc) = state.files.get_mut(id) else {
             return;
         };
-        doc.unfinished = false;
+        doc.handoff.unfinished = false;
         doc.flushed = None;
-        let (dir, name) = (doc.dir, doc.name.clone());
+        let (dir, name) = (doc.dir, doc.name.to_os_string());
         let times = doc.times.take();
-        let nothing = doc.is_new()
-            && (doc.from_pending || doc.retracted || doc.superseded || doc.copy_of.is_some());
+        let nothing = doc.is_nothing_unwritten();
         match &doc.content {
             // Begun for an open that is to come (spec 4.4): it was not this writer's.
-            Content::Editing(draft) if draft.writers == 0 && promised => {}
-            Content::New(draft) | Content::Editing(draft) if draft.modified => {
+            Content::Editing(draft) if draft.writers == 0 && awaited => {}
+            Content::New(draft) | Content::Editing(draft) if draft.progress.is_changed() => {
                 // Already done at its FLUSH, unless that failed.
                 self.publish_or_leave(state, id);
             }
@@ -333,31 +365,34 @@ impl Fs {
                 self.drop_draft(state, id);
                 self.apply_times(state, id, times);
             }
-            Content::New(draft) if nothing || draft.damaged => {
-                match doc.copy_of.clone() {
-                    Some(Original::Handoff(old)) => {
+            Content::New(draft) if nothing || draft.progress.is_damaged() => {
+                match doc.handoff.origin.clone() {
+                    Origin::CopyOf(old) => {
                         state.aliases.retarget(id, old);
                         self.apply_times(state, old, times);
                     }
-                    Some(Original::Ordinary(dir, name)) => {
+                    Origin::OverOrdinary(dir, name) => {
                         self.apply_times_below(state, dir, &name, times);
                     }
-                    None => {}
+                    Origin::Created | Origin::PendingMd => {}
                 }
                 self.drop_draft(state, id);
             }
             // Not a byte, but somebody made it: `touch x.md` (spec 4.8).
             Content::New(_) => self.publish_or_leave(state, id),
             // What was written since it was published the store tells, where it tells anything.
+            Content::Reserved(_) => {}
             Content::Stored | Content::Gone if state.queues.is_watched(dir) => {
-                state.queues.written_by_us(dir, &name);
+                if let Some(name) = doc.stamped_if_handoff() {
+                    state.queues.written_by_us(dir, name);
+                }
             }
-            Content::Stored | Content::Gone => state.queues.changed(dir, &name.to_os_string()),
+            Content::Stored | Content::Gone => state.queues.changed(dir, &name),
         }
     }
 
-    fn publish_or_leave(&self, state: &mut State, id: DocId) {
-        if let Some(doc) = state.docs.get(id)
+    fn publish_or_leave(&self, state: &mut State, id: FileId) {
+        if let Some(doc) = state.files.get(id)
             && doc
                 .draft()
                 .is_some_and(|draft| comes_to_nothing(doc, draft))
@@ -366,18 +401,18 @@ impl Fs {
             return;
         }
         if let Err(error) = self.publish(state, id) {
-            let name = state.docs.get(id).map(|doc| doc.name.to_string());
+            let name = state.files.get(id).map(|doc| doc.name.to_os_string());
             log::error!(
                 "{}: cannot be published ({error}); it stays with the drafts and is tried again when pending.md is \
                  looked at, and at the next sweep",
-                name.unwrap_or_default()
+                name.unwrap_or_default().display()
             );
             state.left = Some(Instant::now());
         }
     }
 
-    pub(in crate::fs) fn apply_times(&self, state: &mut State, id: DocId, times: Option<Times>) {
-        if let Some(doc) = state.docs.get(id) {
+    pub(in crate::fs) fn apply_times(&self, state: &mut State, id: FileId, times: Option<Times>) {
+        if let Some(doc) = state.files.get(id) {
             let (dir, name) = (doc.dir, doc.name.to_os_string());
             self.apply_times_below(state, dir, &name, times);
         }
@@ -397,19 +432,16 @@ impl Fs {
 
 /// Has a draft not a byte, because writing it failed or because `pending.md` was only truncated (`truncate -s 0`)? There
 /// is nothing to publish.
-fn comes_to_nothing(doc: &Doc, draft: &Draft) -> bool {
-    (draft.damaged || doc.is_new() && doc.from_pending)
+fn comes_to_nothing(doc: &RegularFile, draft: &Draft) -> bool {
+    (draft.progress.is_damaged() || doc.is_new() && doc.handoff.origin == Origin::PendingMd)
         && stat_file(&*draft.file).is_ok_and(|meta| meta.size == 0)
 }
 
 impl State {
-    /// Has anybody this file of a handoff open for writing?
+    /// Has anybody this file open for writing?
     fn is_written(&self, file: &Meta) -> bool {
-        self.handles.iter().any(|handle| match &handle.open {
-            Open::Doc(open) if open.write => {
-                stat_file(&*open.file).is_ok_and(|meta| meta.ino == file.ino)
-            }
-            _ => false,
-        })
+        self.handles
+            .files()
+            .any(|open| open.write && stat_file(&*open.file).is_ok_and(|meta| meta.ino == file.ino))
     }
 }

@@ -1,16 +1,64 @@
 //! What is known of a handoff, and of any other file, while somebody is interested in it.
 
 use std::collections::HashSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use crate::fs::ids::{DirId, DocId};
+use crate::error::{Error, Result};
+use crate::fs::ids::{DirId, FileId};
 use crate::names::StampedName;
 use crate::session::Process;
 use crate::store::dirfd::stat_file;
 use crate::store::local::{Area, Kept};
+
+/// How far the writing of a draft has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::fs) enum Progress {
+    /// As it was begun: empty, or a copy.
+    Untouched,
+    /// The only writes so far have failed: nothing of them is in the draft.
+    Refused,
+    /// Written or truncated since it was begun: worth publishing.
+    Written,
+    /// Written, but a write failed or a writer was killed: published as partial only (spec 4.9).
+    Damaged,
+}
+
+impl Progress {
+    /// Bytes are about to be written or cut.
+    pub(in crate::fs) fn change(&mut self) {
+        *self = match self {
+            Progress::Untouched | Progress::Written => Progress::Written,
+            Progress::Refused | Progress::Damaged => Progress::Damaged,
+        };
+    }
+
+    /// A write failed, or a writer was killed.
+    pub(in crate::fs) fn damage(&mut self) {
+        *self = match self {
+            Progress::Untouched | Progress::Refused => Progress::Refused,
+            Progress::Written | Progress::Damaged => Progress::Damaged,
+        };
+    }
+
+    /// The draft was emptied: the bytes that a failed write has left are gone.
+    pub(in crate::fs) fn heal(&mut self) {
+        *self = match self {
+            Progress::Untouched | Progress::Refused => Progress::Untouched,
+            Progress::Written | Progress::Damaged => Progress::Written,
+        };
+    }
+
+    pub(in crate::fs) fn is_changed(self) -> bool {
+        matches!(self, Progress::Written | Progress::Damaged)
+    }
+
+    pub(in crate::fs) fn is_damaged(self) -> bool {
+        matches!(self, Progress::Refused | Progress::Damaged)
+    }
+}
 
 /// New content that is not published yet, in a file of the private directory.
 #[derive(Debug)]
@@ -19,10 +67,7 @@ pub(in crate::fs) struct Draft {
     pub(in crate::fs) file: Arc<File>,
     /// Its inode number.
     pub(in crate::fs) ino: u64,
-    /// Written or truncated since it was begun: worth publishing.
-    pub(in crate::fs) modified: bool,
-    /// A write failed, or a writer was killed: published as partial only (spec 4.9).
-    pub(in crate::fs) damaged: bool,
+    pub(in crate::fs) progress: Progress,
     /// Open handles that may write to it.
     pub(in crate::fs) writers: u32,
     /// An edit of what was consumed already: it stays consumed.
@@ -32,7 +77,9 @@ pub(in crate::fs) struct Draft {
 /// Where a doc's bytes are.
 #[derive(Debug)]
 pub(in crate::fs) enum Content {
-    /// In a draft only; the name is reserved and listed, the store does not have it yet.
+    /// In a draft that waits for the open that it was made for. The name is reserved, and not listed yet.
+    Reserved(Draft),
+    /// In a draft only. The name is reserved and listed; the store does not have the file yet.
     New(Draft),
     /// In the store, under the doc's name.
     Stored,
@@ -54,80 +101,167 @@ pub(in crate::fs) enum Version {
     CutShort(Kept),
 }
 
-/// What a draft began as a copy of.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::fs) enum Original {
-    /// The handoff that had the alias before.
-    Handoff(DocId),
-    /// The ordinary file of that name (spec 3.6); of an append, nothing was copied.
-    Ordinary(DirId, OsString),
+/// Why a new handoff was begun, and so whether an unwritten one is worth anything.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(in crate::fs) enum Origin {
+    /// A name was created.
+    #[default]
+    Created,
+    /// A copy of the handoff that had the alias before. If nothing is written, the alias goes back.
+    CopyOf(FileId),
+    /// The name of an ordinary file was opened (spec 3.6). An append copies nothing.
+    OverOrdinary(DirId, OsString),
+    /// `pending.md` was written (spec 4.7).
+    PendingMd,
+}
+
+/// What is to become of a draft when its last writer has closed.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(in crate::fs) enum Fate {
+    /// Published as pending.
+    #[default]
+    Publish,
+    /// Dropped if it is empty: its session has opened another handoff under the alias while this one was open.
+    DropIfEmpty,
+    /// Published as consumed: its alias was unlinked first (spec 4.5). Dropped if it is empty.
+    Consume,
 }
 
 /// Access and modification time, where they are given.
 pub(in crate::fs) type Times = (Option<SystemTime>, Option<SystemTime>);
 
-/// See the [module](self).
-#[derive(Debug)]
-pub(in crate::fs) struct Doc {
-    pub(in crate::fs) dir: DirId,
-    pub(in crate::fs) name: StampedName,
-    pub(in crate::fs) content: Content,
-    /// The inode number of the stored file, once there is one.
-    pub(in crate::fs) ino: u64,
-    /// What is seen of it through an alias has this inode number, whatever the file below: a new handoff that begins in
-    /// the place of an old one, as a truncated file does, takes over the old one's.
-    pub(in crate::fs) view: u64,
-    /// Open handles that may write, to the draft or in place.
-    pub(in crate::fs) writers: u32,
+/// What a regular file is called on disk, and by that what kind of file it is.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(in crate::fs) enum FileName {
+    /// A handoff, in the backing directory once it is published.
+    Handoff(StampedName),
+    /// An ordinary or a scratch file, in this area.
+    Other(Area, OsString),
+}
+
+impl FileName {
+    pub(in crate::fs) fn to_os_string(&self) -> OsString {
+        match self {
+            FileName::Handoff(name) => name.to_os_string(),
+            FileName::Other(_, name) => name.clone(),
+        }
+    }
+
+    /// Is this a pending handoff?
+    pub(in crate::fs) fn is_pending(&self) -> bool {
+        matches!(self, FileName::Handoff(name) if name.is_pending())
+    }
+}
+
+/// What is remembered of a handoff, and of no other file.
+#[derive(Default, Debug)]
+pub(in crate::fs) struct HandoffState {
     /// Agents and stream editors that have read it since it was last written (spec 4.4).
     pub(in crate::fs) read_by: HashSet<Process>,
     /// Some session has, or had, an alias of it: it is kept until the sweep finds none.
     pub(in crate::fs) aliased: bool,
-    /// A draft that began as a copy of this, under the same name: if nothing is written the name goes back.
-    pub(in crate::fs) copy_of: Option<Original>,
-    /// Not listed yet: it waits for the open that it was made for.
-    pub(in crate::fs) promised: bool,
-    /// Made by a write to `pending.md`, so that an empty one is nothing (spec 4.7).
-    pub(in crate::fs) from_pending: bool,
-    /// Its session has opened another handoff under its alias while this one was open: an empty one is nothing.
-    pub(in crate::fs) superseded: bool,
-    /// Its alias was unlinked before it was published: published as consumed (spec 4.5).
-    pub(in crate::fs) retracted: bool,
+    pub(in crate::fs) origin: Origin,
+    pub(in crate::fs) fate: Fate,
     /// When it was written, if the retraction of its alias has set another time.
     pub(in crate::fs) written: Option<SystemTime>,
     /// The process that made it with O_EXCL: it may open the empty file again by its name (spec 4.1).
     pub(in crate::fs) maker: Option<Process>,
-    /// Published, or begun to be rewritten in place, by writers who still have it open: not finished before they close it.
+    /// Its writers have published it, or begun to rewrite it in place, and not closed it yet.
     pub(in crate::fs) unfinished: bool,
     /// What has become of the content that the last close left (spec 3.9).
     pub(in crate::fs) version: Version,
     /// How often a version was kept. A copy that was begun before the last time may be of a mixture.
     pub(in crate::fs) rewrites: u64,
-    /// Where the last change of the draft has ended, and whether with a newline, if it was a write and nobody else could
-    /// write meanwhile. If that is its size, so does the file.
+    /// Where the last write to the draft ended, and whether with a newline; `None` if another writer may have written
+    /// since. Where this is the file's size, it tells whether the file ends with a newline.
     pub(in crate::fs) last: Option<(u64, bool)>,
+}
+
+/// A regular file that somebody is interested in just now: it has a node, a handle, an alias or a draft.
+#[derive(Debug)]
+pub(in crate::fs) struct RegularFile {
+    pub(in crate::fs) dir: DirId,
+    pub(in crate::fs) name: FileName,
+    pub(in crate::fs) content: Content,
+    /// The inode number of the stored file, once there is one.
+    pub(in crate::fs) ino: u64,
+    /// The inode number shown through an alias, whichever file is below: a new handoff that takes over an alias takes
+    /// over its number, as a truncated file keeps its own.
+    pub(in crate::fs) view: u64,
+    /// The inode number shown of an ordinary file that was edited: the one that it had before.
+    pub(in crate::fs) seen: Option<u64>,
+    /// Open handles that may write, to the draft or in place.
+    pub(in crate::fs) writers: u32,
     /// Times that were set on a draft that turned out to be a mere copy.
     pub(in crate::fs) times: Option<Times>,
     /// Since when no writer has anything unpublished: a RELEASE is probably on its way (spec 4.2).
     pub(in crate::fs) flushed: Option<Instant>,
-    /// Who made the draft, and when; for `status`.
+    /// Who opened it first for writing, and when; for `status`.
     pub(in crate::fs) pid: u32,
     pub(in crate::fs) since: SystemTime,
+    /// Of use for a handoff only.
+    pub(in crate::fs) handoff: HandoffState,
 }
 
-impl Doc {
+impl RegularFile {
+    pub(in crate::fs) fn is_handoff(&self) -> bool {
+        matches!(self.name, FileName::Handoff(_))
+    }
+
+    /// The name, if this is a handoff.
+    pub(in crate::fs) fn stamped_if_handoff(&self) -> Option<&StampedName> {
+        match &self.name {
+            FileName::Handoff(name) => Some(name),
+            FileName::Other(..) => None,
+        }
+    }
+
+    /// The name of a handoff.
+    ///
+    /// # Errors
+    ///
+    /// EIO, logged, for any other file: its caller takes it for a handoff.
+    pub(in crate::fs) fn stamped(&self) -> Result<&StampedName> {
+        self.stamped_if_handoff()
+            .ok_or_else(|| broken(&format!("{:?} is taken for a handoff", self.name)))
+    }
+
+    /// Is this a scratch file, or an ordinary file where `area` is the backing directory?
+    pub(in crate::fs) fn is_other_in(&self, area: Area) -> bool {
+        matches!(&self.name, FileName::Other(of, _) if *of == area)
+    }
+
+    /// Is this an ordinary or scratch file that has its name still?
+    pub(in crate::fs) fn other(&self) -> Option<(Area, &OsStr)> {
+        match &self.name {
+            FileName::Other(area, name) if !self.is_gone() => Some((*area, name)),
+            _ => None,
+        }
+    }
+
+    /// Does a close make what was written durable? Not of scratch files, nor of ordinary files that are written in place.
+    pub(in crate::fs) fn is_published_by_close(&self) -> bool {
+        self.is_handoff() || self.draft().is_some()
+    }
+
     pub(in crate::fs) fn draft(&self) -> Option<&Draft> {
         match &self.content {
-            Content::New(draft) | Content::Editing(draft) => Some(draft),
+            Content::Reserved(draft) | Content::New(draft) | Content::Editing(draft) => Some(draft),
             Content::Stored | Content::Gone => None,
         }
     }
 
     pub(in crate::fs) fn draft_mut(&mut self) -> Option<&mut Draft> {
         match &mut self.content {
-            Content::New(draft) | Content::Editing(draft) => Some(draft),
+            Content::Reserved(draft) | Content::New(draft) | Content::Editing(draft) => Some(draft),
             Content::Stored | Content::Gone => None,
         }
+    }
+
+    /// The draft, if that is this open file.
+    pub(in crate::fs) fn draft_of(&mut self, open: &Arc<File>) -> Option<&mut Draft> {
+        self.draft_mut()
+            .filter(|draft| Arc::ptr_eq(&draft.file, open))
     }
 
     /// Is this open file its draft?
@@ -137,17 +271,43 @@ impl Doc {
     }
 
     pub(in crate::fs) fn is_new(&self) -> bool {
-        matches!(self.content, Content::New(_))
+        matches!(self.content, Content::Reserved(_) | Content::New(_))
+    }
+
+    pub(in crate::fs) fn is_reserved(&self) -> bool {
+        matches!(self.content, Content::Reserved(_))
+    }
+
+    /// The open that a reserved draft was made for has come: it is listed from now on.
+    pub(in crate::fs) fn claimed(&mut self) {
+        self.content = match std::mem::replace(&mut self.content, Content::Gone) {
+            Content::Reserved(draft) => Content::New(draft),
+            content => content,
+        };
+    }
+
+    /// Its session has opened another handoff under its alias while this one was open.
+    pub(in crate::fs) fn superseded(&mut self) {
+        if self.handoff.fate == Fate::Publish {
+            self.handoff.fate = Fate::DropIfEmpty;
+        }
+    }
+
+    /// Is a draft that nobody has written to worth nothing?
+    pub(in crate::fs) fn is_nothing_unwritten(&self) -> bool {
+        self.is_new()
+            && (self.handoff.origin != Origin::Created || self.handoff.fate != Fate::Publish)
     }
 
     /// Was its draft made for an open, and never written?
     pub(in crate::fs) fn waits_for_its_open(&self) -> bool {
         match &self.content {
-            Content::New(_) => self.promised,
+            Content::Reserved(_) => true,
             Content::Editing(draft) => {
-                !draft.modified || stat_file(&*draft.file).is_ok_and(|meta| meta.size == 0)
+                !draft.progress.is_changed()
+                    || stat_file(&*draft.file).is_ok_and(|meta| meta.size == 0)
             }
-            Content::Stored | Content::Gone => false,
+            Content::New(_) | Content::Stored | Content::Gone => false,
         }
     }
 
@@ -179,36 +339,15 @@ impl Doc {
     /// The inode number behind a view: what the session that edits it sees, or everybody else.
     pub(in crate::fs) fn ino_seen(&self, own: bool) -> u64 {
         match &self.content {
-            Content::New(draft) => draft.ino,
+            Content::Reserved(draft) | Content::New(draft) => draft.ino,
             Content::Editing(draft) if own => draft.ino,
             _ => self.ino,
         }
     }
 }
 
-/// A regular file that is no handoff.
-#[derive(Debug)]
-pub(in crate::fs) struct Plain {
-    pub(in crate::fs) area: Area,
-    pub(in crate::fs) dir: DirId,
-    pub(in crate::fs) name: OsString,
-    pub(in crate::fs) ino: u64,
-    /// The inode number that is shown, where that is another: an edit shows that of the file which it edits.
-    pub(in crate::fs) seen: Option<u64>,
-    /// New content of an ordinary file, until it takes its place (spec 3.6).
-    pub(in crate::fs) edit: Option<PlainEdit>,
-    pub(in crate::fs) gone: bool,
-}
-
-/// See [`Plain::edit`].
-#[derive(Debug)]
-pub(in crate::fs) struct PlainEdit {
-    /// Open for reading and writing.
-    pub(in crate::fs) file: Arc<File>,
-    /// Written or truncated since it was begun.
-    pub(in crate::fs) modified: bool,
-    /// Its writer was killed.
-    pub(in crate::fs) damaged: bool,
-    /// Open handles that may write to it.
-    pub(in crate::fs) writers: u32,
+/// Something that must be so is not. The log says what, and the caller is answered EIO: its file is not gone.
+pub(in crate::fs) fn broken(what: &str) -> Error {
+    log::error!("this is a fault of handoff-fs: {what}");
+    Error::Os(libc::EIO)
 }

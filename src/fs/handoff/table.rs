@@ -1,257 +1,211 @@
-//! The table of handoffs and other files that somebody is interested in just now.
+//! The table of regular files that somebody is interested in just now.
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::time::SystemTime;
 
-use crate::fs::handoff::state::{Content, Doc, Plain, PlainEdit, Version};
-use crate::fs::ids::{DirId, DocId, PlainId};
+use crate::error::{Error, Result};
+use crate::fs::handoff::state::{Content, FileName, HandoffState, RegularFile, broken};
+use crate::fs::ids::{DirId, FileId};
+use crate::fs::state::State;
 use crate::names::StampedName;
 use crate::store::local::Area;
 
-/// INVARIANT: `by_name[(d.dir, d.name)] == d` for every doc that is not gone; `plain_by_name` likewise.
+/// INVARIANT: `by_name[(f.dir, f.name)]` is `f` for every file `f` that is not gone.
 #[derive(Debug, Default)]
-pub(in crate::fs) struct Docs {
-    docs: HashMap<DocId, Doc>,
-    by_name: HashMap<(DirId, StampedName), DocId>,
-    /// At least those that somebody writes, and those with a draft: whatever may have been changed since it was last asked.
-    maybe_busy: HashSet<DocId>,
-    plain: HashMap<PlainId, Plain>,
-    plain_by_name: HashMap<(Area, DirId, OsString), PlainId>,
-    /// Those that are new, and some that were.
-    new: HashSet<DocId>,
+pub(in crate::fs) struct Files {
+    files: HashMap<FileId, RegularFile>,
+    by_name: HashMap<(DirId, FileName), FileId>,
+    /// All that were changed since [`Files::busy`] was asked last, and those that were busy then.
+    maybe_busy: HashSet<FileId>,
+    /// All new handoffs, and some that were new.
+    new: HashSet<FileId>,
+    /// Incremented whenever a file may have been changed: see [`State::generation`].
+    generation: u64,
     last: u64,
 }
 
-impl Docs {
-    pub(in crate::fs) fn get(&self, id: DocId) -> Option<&Doc> {
-        self.docs.get(&id)
+impl Files {
+    pub(in crate::fs) fn get(&self, id: FileId) -> Option<&RegularFile> {
+        self.files.get(&id)
     }
 
-    pub(in crate::fs) fn get_mut(&mut self, id: DocId) -> Option<&mut Doc> {
+    pub(in crate::fs) fn get_mut(&mut self, id: FileId) -> Option<&mut RegularFile> {
+        self.generation += 1;
         self.maybe_busy.insert(id);
-        self.docs.get_mut(&id)
+        self.files.get_mut(&id)
     }
 
-    /// Those that somebody has open for writing, and those with a draft. Every doc that ever had an alias may be there
-    /// besides.
-    pub(in crate::fs) fn busy(&mut self) -> impl Iterator<Item = &Doc> {
-        let docs = &self.docs;
-        let is_busy = |doc: &Doc| doc.writers > 0 || doc.draft().is_some();
+    /// As [`Files::known_mut`], to note what no merge depends on.
+    pub(in crate::fs) fn note_mut(&mut self, id: FileId) -> Result<&mut RegularFile> {
+        self.maybe_busy.insert(id);
+        self.files.get_mut(&id).ok_or_else(|| missing(id))
+    }
+
+    /// The file of an id that a node, a handle or a draft holds, so that it must be here.
+    ///
+    /// # Errors
+    ///
+    /// EIO, logged, where it is not.
+    pub(in crate::fs) fn known(&self, id: FileId) -> Result<&RegularFile> {
+        self.files.get(&id).ok_or_else(|| missing(id))
+    }
+
+    /// As [`Files::known`], to change the file.
+    pub(in crate::fs) fn known_mut(&mut self, id: FileId) -> Result<&mut RegularFile> {
+        self.get_mut(id).ok_or_else(|| missing(id))
+    }
+
+    /// The handoffs that somebody has open for writing, and those with a draft.
+    pub(in crate::fs) fn busy(&mut self) -> impl Iterator<Item = &RegularFile> {
+        let files = &self.files;
+        let is_busy =
+            |file: &RegularFile| file.is_handoff() && (file.writers > 0 || file.draft().is_some());
         self.maybe_busy
-            .retain(|id| docs.get(id).is_some_and(is_busy));
-        self.maybe_busy.iter().filter_map(|id| docs.get(id))
+            .retain(|id| files.get(id).is_some_and(is_busy));
+        self.maybe_busy.iter().filter_map(|id| files.get(id))
     }
 
-    pub(in crate::fs) fn named(&self, dir: DirId, name: &StampedName) -> Option<DocId> {
-        self.by_name.get(&(dir, name.clone())).copied()
+    /// The handoff of this name.
+    pub(in crate::fs) fn named(&self, dir: DirId, name: &StampedName) -> Option<FileId> {
+        let key = (dir, FileName::Handoff(name.clone()));
+        self.by_name.get(&key).copied()
     }
 
     /// Is this the name of a draft, which the store does not know of yet?
     pub(in crate::fs) fn is_reserved(&self, dir: DirId, name: &StampedName) -> bool {
-        let doc = self.named(dir, name).and_then(|id| self.get(id));
-        doc.is_some_and(Doc::is_new)
+        let file = self.named(dir, name).and_then(|id| self.get(id));
+        file.is_some_and(RegularFile::is_new)
     }
 
-    /// How many there are, plain files among them.
+    /// The ordinary or scratch file of this name.
+    pub(in crate::fs) fn other_named(
+        &self,
+        area: Area,
+        dir: DirId,
+        name: &OsStr,
+    ) -> Option<FileId> {
+        let key = (dir, FileName::Other(area, name.to_owned()));
+        self.by_name.get(&key).copied()
+    }
+
     pub(in crate::fs) fn len(&self) -> usize {
-        self.docs.len() + self.plain.len()
+        self.files.len()
     }
 
-    pub(in crate::fs) fn iter(&self) -> impl Iterator<Item = (DocId, &Doc)> {
-        self.docs.iter().map(|(id, doc)| (*id, doc))
+    pub(in crate::fs) fn iter(&self) -> impl Iterator<Item = (FileId, &RegularFile)> {
+        self.files.iter().map(|(id, file)| (*id, file))
     }
 
-    /// Those that are not published yet.
-    pub(in crate::fs) fn drafts(&mut self) -> impl Iterator<Item = &Doc> {
-        let Docs { docs, new, .. } = self;
-        new.retain(|id| docs.get(id).is_some_and(Doc::is_new));
-        new.iter().filter_map(|id| docs.get(id))
+    /// The handoffs that are not published yet.
+    pub(in crate::fs) fn drafts(&mut self) -> impl Iterator<Item = &RegularFile> {
+        let Files { files, new, .. } = self;
+        new.retain(|id| files.get(id).is_some_and(RegularFile::is_new));
+        new.iter().filter_map(|id| files.get(id))
     }
 
+    /// A file that was not known so far. `pid` is who made it, `since` when.
     pub(in crate::fs) fn insert(
         &mut self,
         dir: DirId,
-        name: StampedName,
+        name: FileName,
         content: Content,
         ino: u64,
-        pid: u32,
-        since: SystemTime,
-    ) -> DocId {
+        (pid, since): (u32, SystemTime),
+    ) -> FileId {
         self.last += 1;
-        let id = DocId(self.last);
-        if matches!(content, Content::New(_)) {
+        let id = FileId(self.last);
+        if matches!(content, Content::Reserved(_)) {
             self.new.insert(id);
         }
         self.by_name.insert((dir, name.clone()), id);
         self.maybe_busy.insert(id);
-        self.docs.insert(
-            id,
-            Doc {
-                dir,
-                name,
-                content,
-                ino,
-                view: id.0,
-                writers: 0,
-                read_by: HashSet::new(),
-                aliased: false,
-                copy_of: None,
-                promised: false,
-                from_pending: false,
-                superseded: false,
-                retracted: false,
-                written: None,
-                maker: None,
-                unfinished: false,
-                version: Version::Whole,
-                rewrites: 0,
-                last: None,
-                times: None,
-                flushed: None,
-                pid,
-                since,
-            },
-        );
+        let file = RegularFile {
+            dir,
+            name,
+            content,
+            ino,
+            view: id.0,
+            seen: None,
+            writers: 0,
+            times: None,
+            flushed: None,
+            pid,
+            since,
+            handoff: HandoffState::default(),
+        };
+        self.files.insert(id, file);
         id
     }
 
-    /// The doc of a stored file, made if nobody was interested in it so far.
-    pub(in crate::fs) fn stored(&mut self, dir: DirId, name: StampedName, ino: u64) -> DocId {
-        match self.named(dir, &name) {
-            Some(id) => {
-                if let Some(doc) = self.docs.get_mut(&id) {
-                    doc.ino = ino;
-                }
-                id
+    /// The file of this name, which is stored with this inode number.
+    ///
+    /// A handoff that was replaced below the mount is still that handoff. Any other file is another one then, and the
+    /// old one has no name any more, unless an edit of it is under way.
+    pub(in crate::fs) fn stored(&mut self, dir: DirId, name: FileName, ino: u64) -> FileId {
+        let known = self.by_name.get(&(dir, name.clone())).copied();
+        if let Some(id) = known
+            && let Some(file) = self.files.get_mut(&id)
+        {
+            if file.ino == ino || file.is_published_by_close() {
+                file.ino = ino;
+                return id;
             }
-            None => self.insert(dir, name, Content::Stored, ino, 0, SystemTime::UNIX_EPOCH),
+            self.gone(id);
+        }
+        let nobody = (0, SystemTime::UNIX_EPOCH);
+        self.insert(dir, name, Content::Stored, ino, nobody)
+    }
+
+    /// The file has another name. A file that had this name has none any more.
+    pub(in crate::fs) fn rename(&mut self, id: FileId, dir: DirId, name: FileName) {
+        self.generation += 1;
+        let key = (dir, name.clone());
+        if let Some(old) = self.by_name.get(&key).copied().filter(|old| *old != id)
+            && matches!(name, FileName::Other(..))
+        {
+            self.gone(old);
+        }
+        self.drop_name(id);
+        if let Some(file) = self.files.get_mut(&id) {
+            file.dir = dir;
+            file.name = name;
+            self.by_name.insert(key, id);
         }
     }
 
-    pub(in crate::fs) fn rename(&mut self, id: DocId, dir: DirId, name: StampedName) {
-        if let Some(doc) = self.docs.get_mut(&id) {
-            let old = (doc.dir, std::mem::replace(&mut doc.name, name.clone()));
-            doc.dir = dir;
-            if self.by_name.get(&old) == Some(&id) {
-                self.by_name.remove(&old);
-            }
-            self.by_name.insert((dir, name), id);
+    /// The file has no name any more.
+    pub(in crate::fs) fn gone(&mut self, id: FileId) {
+        self.generation += 1;
+        self.drop_name(id);
+        if let Some(file) = self.files.get_mut(&id) {
+            file.content = Content::Gone;
         }
     }
 
-    /// The doc has no file under a name any more.
-    pub(in crate::fs) fn gone(&mut self, id: DocId) {
-        if let Some(doc) = self.docs.get_mut(&id) {
-            doc.content = Content::Gone;
-            let key = (doc.dir, doc.name.clone());
+    fn drop_name(&mut self, id: FileId) {
+        if let Some(file) = self.files.get(&id) {
+            let key = (file.dir, file.name.clone());
             if self.by_name.get(&key) == Some(&id) {
                 self.by_name.remove(&key);
             }
         }
     }
 
-    pub(in crate::fs) fn drop_doc(&mut self, id: DocId) {
-        self.gone(id);
-        self.docs.remove(&id);
+    /// Forgets a file.
+    pub(in crate::fs) fn remove(&mut self, id: FileId) {
+        self.drop_name(id);
+        self.files.remove(&id);
     }
+}
 
-    pub(in crate::fs) fn plain(&self, id: PlainId) -> Option<&Plain> {
-        self.plain.get(&id)
+impl State {
+    /// The key of every cached merge: another number whenever a file or a name has changed.
+    pub(in crate::fs) fn generation(&self) -> u64 {
+        self.queues.generation + self.files.generation
     }
+}
 
-    pub(in crate::fs) fn plain_mut(&mut self, id: PlainId) -> Option<&mut Plain> {
-        self.plain.get_mut(&id)
-    }
-
-    /// The unpublished edit that this plain file is.
-    pub(in crate::fs) fn edit_mut(&mut self, id: PlainId) -> Option<&mut PlainEdit> {
-        self.plain.get_mut(&id)?.edit.as_mut()
-    }
-
-    /// The plain file of this name, if anybody was interested in it.
-    pub(in crate::fs) fn plain_named(
-        &self,
-        area: Area,
-        dir: DirId,
-        name: &OsStr,
-    ) -> Option<PlainId> {
-        let key = (area, dir, name.to_owned());
-        self.plain_by_name.get(&key).copied()
-    }
-
-    /// The plain file of this name whose inode number is `ino`.
-    pub(in crate::fs) fn enter_plain(
-        &mut self,
-        area: Area,
-        dir: DirId,
-        name: &OsStr,
-        ino: u64,
-    ) -> PlainId {
-        let key = (area, dir, name.to_owned());
-        if let Some(id) = self.plain_by_name.get(&key) {
-            match self.plain.get(id) {
-                Some(plain) if plain.ino == ino => return *id,
-                _ => {}
-            }
-        }
-        if let Some(old) = self.plain_by_name.get(&key).copied() {
-            self.plain_gone(old);
-        }
-        self.last += 1;
-        let id = PlainId(self.last);
-        self.plain_by_name.insert(key, id);
-        self.plain.insert(
-            id,
-            Plain {
-                area,
-                dir,
-                name: name.to_owned(),
-                ino,
-                seen: None,
-                edit: None,
-                gone: false,
-            },
-        );
-        id
-    }
-
-    pub(in crate::fs) fn plain_renamed(
-        &mut self,
-        id: PlainId,
-        area: Area,
-        dir: DirId,
-        name: &OsStr,
-    ) {
-        let key = (area, dir, name.to_owned());
-        if let Some(old) = self.plain_by_name.get(&key).copied()
-            && old != id
-        {
-            self.plain_gone(old);
-        }
-        if let Some(plain) = self.plain.get_mut(&id) {
-            self.plain_by_name
-                .remove(&(plain.area, plain.dir, std::mem::take(&mut plain.name)));
-            plain.area = area;
-            plain.dir = dir;
-            plain.name = name.to_owned();
-            self.plain_by_name.insert(key, id);
-        }
-    }
-
-    /// The plain file has no name any more; open handles still hold it.
-    pub(in crate::fs) fn plain_gone(&mut self, id: PlainId) {
-        if let Some(plain) = self.plain.get_mut(&id) {
-            plain.gone = true;
-            let key = (plain.area, plain.dir, plain.name.clone());
-            if self.plain_by_name.get(&key) == Some(&id) {
-                self.plain_by_name.remove(&key);
-            }
-        }
-    }
-
-    pub(in crate::fs) fn drop_plain(&mut self, id: PlainId) {
-        self.plain_gone(id);
-        self.plain.remove(&id);
-    }
+fn missing(id: FileId) -> Error {
+    broken(&format!("{id:?} is not in the table of files"))
 }

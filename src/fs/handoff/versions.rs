@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use parking_lot::MutexGuard;
 
-use crate::error::{Error, Result};
-use crate::fs::handoff::state::{Content, Version};
-use crate::fs::ids::DocId;
+use crate::error::Result;
+use crate::fs::handoff::state::{FileName, RegularFile, Version};
+use crate::fs::ids::FileId;
 use crate::fs::state::{Fs, State};
 use crate::store::dirfd::stat_file;
 use crate::store::local::{Area, Kept};
@@ -21,7 +21,7 @@ struct Wanted {
     name: OsString,
     file: File,
     meta: Meta,
-    /// [`Doc::rewrites`](crate::fs::handoff::state::Doc::rewrites) when the file was opened.
+    /// [`RegularFile::rewrites`](crate::fs::handoff::state::RegularFile::rewrites) when the file was opened.
     rewrites: u64,
 }
 
@@ -30,29 +30,29 @@ impl Fs {
     pub(in crate::fs) fn before_change(
         &self,
         guard: &mut MutexGuard<'_, State>,
-        id: DocId,
+        id: FileId,
         file: &Arc<File>,
         destroys: bool,
     ) -> Result<()> {
         let state = &mut **guard;
-        let doc = state.docs.get_mut(id).ok_or(Error::Stale)?;
-        doc.read_by.clear();
-        doc.last = None;
+        if state.files.known(id)?.flushed.is_some() {
+            state.files.known_mut(id)?.flushed = None;
+        }
+        let doc = state.files.note_mut(id)?;
+        doc.handoff.read_by.clear();
+        doc.handoff.last = None;
         if !doc.is_draft(file) {
-            state.queues.forget_newline(doc.dir, &doc.name);
+            let FileName::Handoff(name) = &doc.name else {
+                return Ok(());
+            };
+            state.queues.forget_newline(doc.dir, name);
         }
-        if doc.flushed.take().is_some() {
-            state.queues.generation += 1;
-        }
+        state.nodes.dentries.lock().changed();
+        let doc = state.files.note_mut(id)?;
         let stored = doc.ino;
-        state.queues.name_changed();
-        let doc = state.docs.get_mut(id).ok_or(Error::Stale)?;
-        match doc
-            .draft_mut()
-            .filter(|draft| Arc::ptr_eq(&draft.file, file))
-        {
+        match doc.draft_of(file) {
             Some(draft) => {
-                draft.modified = true;
+                draft.progress.change();
                 Ok(())
             }
             // What is no longer under the name was kept when it was replaced.
@@ -62,11 +62,10 @@ impl Fs {
     }
 
     /// What is in place is about to be written anew: a writer that dies over it leaves a part only (spec 4.9).
-    fn begin_rewrite(&self, guard: &mut MutexGuard<'_, State>, id: DocId) -> Result<()> {
+    fn begin_rewrite(&self, guard: &mut MutexGuard<'_, State>, id: FileId) -> Result<()> {
         self.keep_version_apart(guard, id)?;
-        if let Some(doc) = guard.docs.get_mut(id) {
-            doc.unfinished |= doc.writers > 0;
-        }
+        let doc = guard.files.known_mut(id)?;
+        doc.handoff.unfinished |= doc.writers > 0;
         Ok(())
     }
 
@@ -75,7 +74,7 @@ impl Fs {
     pub(in crate::fs) fn keep_version_apart(
         &self,
         guard: &mut MutexGuard<'_, State>,
-        id: DocId,
+        id: FileId,
     ) -> Result<()> {
         while let Some(wanted) = self.version_wanted(guard, id)? {
             let copied =
@@ -86,30 +85,29 @@ impl Fs {
     }
 
     /// Keeps a copy of what is about to be moved out of the way, and then probably removed.
-    pub(in crate::fs) fn keep_moved(&self, state: &mut State, id: DocId) -> Result<()> {
+    pub(in crate::fs) fn keep_moved(&self, state: &mut State, id: FileId) -> Result<()> {
         if let Some(wanted) = self.version_wanted(state, id)?
             && let Some((file, _)) = self.copy_version(&wanted, Area::Replaced)?
         {
-            state.turns.pin(wanted.meta.ino, &Arc::new(file));
+            state.readers.pin(wanted.meta.ino, &Arc::new(file));
         }
         Ok(())
     }
 
-    fn version_wanted(&self, state: &State, id: DocId) -> Result<Option<Wanted>> {
-        let doc = state.docs.get(id).ok_or(Error::Stale)?;
-        let stored = matches!(doc.content, Content::Stored | Content::Editing(_));
-        if !stored || !matches!(doc.version, Version::Whole) {
+    fn version_wanted(&self, state: &State, id: FileId) -> Result<Option<Wanted>> {
+        let doc = state.files.known(id)?;
+        if !doc.is_stored() || !matches!(doc.handoff.version, Version::Whole) {
             return Ok(None);
         }
         let queue = state.queues.path(doc.dir)?;
         let name = doc.name.to_os_string();
-        let file = self.ctx.store.open(&queue, &name, Access::READ)?;
+        let file = self.open_stored(state, doc, Access::READ)?;
         Ok(Some(Wanted {
             meta: stat_file(&file)?,
             queue,
             name,
             file,
-            rewrites: doc.rewrites,
+            rewrites: doc.handoff.rewrites,
         }))
     }
 
@@ -129,13 +127,13 @@ impl Fs {
     fn version_copied(
         &self,
         state: &mut State,
-        id: DocId,
+        id: FileId,
         wanted: &Wanted,
         copied: Option<(File, Kept)>,
     ) {
         let (file, kept) = copied.unzip();
-        let doc = state.docs.get_mut(id);
-        let Some(doc) = doc.filter(|doc| doc.rewrites == wanted.rewrites) else {
+        let doc = state.files.get_mut(id);
+        let Some(doc) = doc.filter(|doc| doc.handoff.rewrites == wanted.rewrites) else {
             // Another writer was first, and has written by now: the copy may be a mixture.
             if let Some(kept) = kept {
                 let _ = self
@@ -145,29 +143,29 @@ impl Fs {
             }
             return;
         };
-        doc.rewrites += 1;
-        doc.version = Version::Kept(kept);
+        doc.handoff.rewrites += 1;
+        doc.handoff.version = Version::Kept(kept);
         if let Some(file) = file {
-            state.turns.pin(wanted.meta.ino, &Arc::new(file));
+            state.readers.pin(wanted.meta.ino, &Arc::new(file));
         }
     }
 
     /// A writer was told that what it wrote is safe: what another writer does to that replaces it.
-    pub(in crate::fs) fn version_written(&self, state: &mut State, id: DocId) {
-        let Some(doc) = state.docs.get_mut(id) else {
+    pub(in crate::fs) fn version_written(&self, state: &mut State, id: FileId) {
+        let Some(doc) = state.files.get_mut(id) else {
             return;
         };
-        if let Version::Kept(kept) = &mut doc.version {
+        if let Version::Kept(kept) = &mut doc.handoff.version {
             let kept = kept.take();
-            doc.version = Version::Whole;
+            doc.handoff.version = Version::Whole;
             self.keep_rewritten(kept);
         }
     }
 
     /// The last writer is gone. If its rewriting was cut short and left nothing, what was kept comes back.
-    pub(in crate::fs) fn version_left(&self, state: &mut State, id: DocId) {
-        let doc = state.docs.get_mut(id);
-        let version = doc.map(|doc| std::mem::take(&mut doc.version));
+    pub(in crate::fs) fn version_left(&self, state: &mut State, id: FileId) {
+        let doc = state.files.get_mut(id);
+        let version = doc.map(|doc| std::mem::take(&mut doc.handoff.version));
         match version {
             Some(Version::CutShort(kept)) => match self.put_back_doc(state, id, &kept) {
                 Ok(true) => {}
@@ -195,8 +193,9 @@ impl Fs {
         }
     }
 
-    fn put_back_doc(&self, state: &mut State, id: DocId, kept: &Kept) -> Result<bool> {
-        let Some(doc) = state.docs.get(id).filter(|doc| doc.is_stored()) else {
+    fn put_back_doc(&self, state: &mut State, id: FileId, kept: &Kept) -> Result<bool> {
+        let kept_of_handoff = |doc: &&RegularFile| doc.is_handoff() && doc.is_stored();
+        let Some(doc) = state.files.get(id).filter(kept_of_handoff) else {
             return Ok(false);
         };
         let (dir, name) = (doc.dir, doc.name.to_os_string());
@@ -204,7 +203,7 @@ impl Fs {
         let Some(ino) = self.put_back(kept, &queue, &name)? else {
             return Ok(false);
         };
-        if let Some(doc) = state.docs.get_mut(id) {
+        if let Some(doc) = state.files.get_mut(id) {
             doc.ino = ino;
         }
         state.queues.changed(dir, &name);

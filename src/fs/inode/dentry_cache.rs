@@ -1,22 +1,24 @@
 //! Names that the kernel may use without asking.
 //!
-//! The kernel looks up every name at every use, because one name means different files to different callers. There is one
-//! exception. `ls -l` of a large root is ten times as fast if the listing (READDIRPLUS) hands out names and attributes that
-//! the kernel may use for [`TTL`]. When a name changes, one message makes the kernel look up every name again. The message
-//! takes no lock in the kernel and waits for nobody, so it is sent under the state lock, after the change and before the
-//! answer to the request that caused it.
+//! This file and `ops/readdirplus.rs` serve one row of the benchmark, "`ls -l` of 10,000". Without them the kernel looks up
+//! every name at every use, because one name means different files to different callers, and `ls -l` of a large root takes
+//! ten times as long. [`DentryCache::changed`], which every change of a name calls, then does nothing.
+//!
+//! The listing (READDIRPLUS) hands out names and attributes that the kernel may use for [`TTL`]. When a name changes, one
+//! message makes the kernel look up every name again. The message takes no lock in the kernel and waits for nobody, so the
+//! daemon sends it under the state lock, after the change and before the answer to the request that caused the change.
 //!
 //! The message reaches directories too: at its next use the kernel would detach what is mounted on a directory, and getcwd(2)
 //! in it would fail for a moment. So names are handed out, and the message is sent, only while the kernel knows no directory
 //! but the root.
 //!
-//! The kernel takes a directory for outdated whose LOOKUP it began before the last message: at its next use, what is mounted
-//! there is detached. So a directory that the kernel may have begun to look up before is answered ESTALE once, and the kernel
-//! begins again.
+//! The kernel takes a directory for outdated if the directory's LOOKUP began before the last message: at the next use, what
+//! is mounted there is detached. So if a LOOKUP of a directory may have begun before, the daemon answers it with ESTALE once,
+//! and the kernel begins again.
 //!
-//! A listing whose answer is on its way while a name changes may bring that name back. The message is sent once more when the
-//! next request on the same handle tells that the answer has arrived. Until then stat(2) may find the old name, for [`TTL`] at
-//! most; every other request about it comes here.
+//! A listing whose answer is on its way while a name changes may bring that name back. The daemon sends the message once more
+//! when the next request on the same handle tells that the answer has arrived. Until then stat(2) may find the old name, for
+//! [`TTL`] at most; every other request about the name comes here.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -47,13 +49,13 @@ pub trait Kernel: Debug + Send {
 /// Which names the kernel may use without asking.
 #[derive(Debug, Default)]
 pub(in crate::fs) struct DentryCache {
-    /// Without it no name is handed out.
+    /// Without a way to the kernel no name is handed out.
     kernel: Option<Box<dyn Kernel>>,
     /// How many directories the kernel knows besides the root.
     directories: usize,
-    /// Listings whose last answer had names, and may be on its way; and whether a name has changed since.
+    /// The listings whose last answer had names and may be on its way, and whether a name has changed since.
     on_the_way: HashMap<Handle, bool>,
-    /// When the last name that has arrived expires.
+    /// When the last name that has arrived at the kernel expires.
     expires: Option<Instant>,
     /// When the last message was sent.
     sent: Option<Instant>,
@@ -62,18 +64,17 @@ pub(in crate::fs) struct DentryCache {
 }
 
 impl DentryCache {
-    /// From now on names may be handed out; with `None` no more.
-    pub fn connect(&mut self, kernel: Option<Box<dyn Kernel>>) {
+    /// Gives or takes the way to the kernel. Names are handed out only while there is one.
+    pub(in crate::fs) fn connect(&mut self, kernel: Option<Box<dyn Kernel>>) {
         self.kernel = kernel;
     }
 
     /// May names be handed out?
     pub(in crate::fs) fn is_usable(&self) -> bool {
-        let is_settled = self
-            .asked_again
-            .iter()
-            .all(|(_, at)| at.elapsed() >= RECENT);
-        self.kernel.is_some() && self.directories == 0 && is_settled
+        let mut asked_again = self.asked_again.iter();
+        self.kernel.is_some()
+            && self.directories == 0
+            && asked_again.all(|(_, at)| at.elapsed() >= RECENT)
     }
 
     /// May the kernel use any name without asking?
@@ -96,7 +97,7 @@ impl DentryCache {
         }
     }
 
-    /// What a name means, or its attributes, have changed.
+    /// The meaning of a name, or its attributes, have changed: the kernel must not use what it has cached.
     pub(in crate::fs) fn changed(&mut self) {
         if self.directories > 0 || !self.may_hold_names() {
             return;
@@ -117,13 +118,13 @@ impl DentryCache {
         }
     }
 
-    /// The kernel is about to be told of a directory: its cached names go first, for afterwards nothing may be sent.
+    /// The kernel is about to be told of a directory. Its cached names go first: no message may be sent afterwards.
     pub(in crate::fs) fn directory_known(&mut self) {
         self.changed();
         self.directories += 1;
     }
 
-    /// Must this thread look up a directory again that the kernel does not know? Not twice: the second ESTALE would reach the
+    /// Must this thread look up again a directory that the kernel does not know? Not twice: a second ESTALE would reach the
     /// caller.
     pub(in crate::fs) fn must_look_up_again(&mut self, tid: u32) -> bool {
         self.changed();
@@ -202,7 +203,7 @@ mod tests {
         cache.changed();
         assert_eq!(sent(), 2);
         cache.arrived(LISTING);
-        assert_eq!(sent(), 1, "what the answer brought back is not looked up");
+        assert_eq!(sent(), 1, "the answer may have brought the old name back");
         cache.arrived(LISTING);
         cache.changed();
         assert_eq!(sent(), 0);
@@ -226,18 +227,18 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_was_begun_to_be_looked_up_is_looked_up_again_once() {
+    fn a_directory_whose_lookup_had_begun_is_looked_up_again_once() {
         let (mut cache, sent) = counted();
         assert!(!cache.must_look_up_again(1));
         cache.handed_out(LISTING);
         assert!(cache.must_look_up_again(1));
         assert_eq!(sent(), 1);
-        // Else another message might be sent before the directory is known.
+        // Otherwise another message might be sent before the directory is known.
         assert!(!cache.is_usable());
         assert!(!cache.must_look_up_again(1));
         assert!(
             cache.must_look_up_again(2),
-            "it may have begun before the message too"
+            "another thread's LOOKUP may have begun before the message, too"
         );
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
 
-use crate::fs::ids::{DocId, Handle as HandleId, NodeId, PlainId};
+use crate::fs::ids::{FileId, Handle as HandleId, NodeId};
 use crate::fs::inode::listing::Listing;
 use crate::fs::pending::open_merge::OpenMerge;
 use crate::session::Process;
@@ -12,19 +12,8 @@ use crate::session::Process;
 /// What is open, and what is known of its use.
 #[derive(Debug)]
 pub(in crate::fs) enum Open {
-    /// A handoff.
-    Doc(OpenDoc),
-    /// A file that is no handoff.
-    Plain {
-        /// Which one.
-        plain: PlainId,
-        /// The file below.
-        file: Arc<File>,
-        /// Whether it may be written.
-        write: bool,
-        /// Closed once since it was last written: see [`OpenDoc::flushed`].
-        flushed: bool,
-    },
+    /// A regular file.
+    File(OpenFile),
     /// `pending.md` or `.peek.md`.
     Merge(Arc<OpenMerge>),
     /// `.status.json`.
@@ -33,17 +22,19 @@ pub(in crate::fs) enum Open {
     Dir(Arc<Listing>),
 }
 
-/// A handle of a handoff.
-#[derive(Debug, Clone)]
-pub(in crate::fs) struct OpenDoc {
-    pub(in crate::fs) doc: DocId,
+/// A handle of a regular file.
+#[derive(Debug)]
+pub(in crate::fs) struct OpenFile {
+    pub(in crate::fs) id: FileId,
+    /// The file below.
     pub(in crate::fs) file: Arc<File>,
+    /// Whether it may be written.
     pub(in crate::fs) write: bool,
     /// Whose reading of it counts for an edit (spec 4.4).
     pub(in crate::fs) reader: Option<Process>,
-    /// Written since it was last made durable; by this thread.
+    /// The thread that wrote it last, if that was not made durable since. Always `None` where a close publishes nothing.
     pub(in crate::fs) dirty: Option<u32>,
-    /// How often it was written: what comes while a FLUSH makes durable what was there is not meant by it.
+    /// How often it was written: a FLUSH does not make durable what is written meanwhile.
     pub(in crate::fs) writes: u64,
     /// Closed once since it was last written, as far as a FLUSH tells: its RELEASE may be on its way.
     pub(in crate::fs) flushed: bool,
@@ -79,6 +70,14 @@ impl Handles {
         self.open.get_mut(&id)
     }
 
+    /// The regular file that is open, if it is one.
+    pub(in crate::fs) fn file_mut(&mut self, id: HandleId) -> Option<&mut OpenFile> {
+        match &mut self.open.get_mut(&id)?.open {
+            Open::File(open) => Some(open),
+            _ => None,
+        }
+    }
+
     pub(in crate::fs) fn remove(&mut self, id: HandleId) -> Option<OpenNode> {
         self.open.remove(&id)
     }
@@ -87,7 +86,21 @@ impl Handles {
         self.open.values()
     }
 
-    pub(in crate::fs) fn iter_mut(&mut self) -> impl Iterator<Item = &mut OpenNode> {
-        self.open.values_mut()
+    /// Every open regular file.
+    pub(in crate::fs) fn files(&self) -> impl Iterator<Item = &OpenFile> {
+        self.open.values().filter_map(|handle| match &handle.open {
+            Open::File(open) => Some(open),
+            _ => None,
+        })
+    }
+
+    /// As [`Handles::files`], to change them.
+    pub(in crate::fs) fn files_mut(&mut self) -> impl Iterator<Item = &mut OpenFile> {
+        self.open
+            .values_mut()
+            .filter_map(|handle| match &mut handle.open {
+                Open::File(open) => Some(open),
+                _ => None,
+            })
     }
 }

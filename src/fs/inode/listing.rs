@@ -1,4 +1,4 @@
-//! A directory as it was when reading it began.
+//! The names of a directory at the time when a process began to read it.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -16,20 +16,21 @@ pub struct Listed<'a> {
     pub kind: Kind,
 }
 
-/// What a directory listed when reading it began. 100,000 names take some five megabytes, for as long as it is open.
+/// All entries of a listing. 100,000 names take some five megabytes, for as long as the directory is open.
 #[derive(Debug, Default)]
 pub struct Listing {
-    pub(in crate::fs) entries: Vec<Item>,
+    pub(in crate::fs) entries: Vec<Packed>,
     /// All the names, one after the other.
     names: Vec<u8>,
-    /// How many entries, from the first on, are the answer to the first request for names with attributes; see `readdirplus`.
+    /// How many entries the first answer of READDIRPLUS has; see `ops/readdirplus.rs`.
     pub(in crate::fs) first: u64,
-    /// Whether the kernel may use its names without asking.
+    /// May the kernel use the names without asking?
     pub(in crate::fs) cacheable: bool,
 }
 
+/// One entry; its name lies in [`Listing::names`].
 #[derive(Clone, Copy, Debug)]
-pub(in crate::fs) struct Item {
+pub(in crate::fs) struct Packed {
     ino: u64,
     start: u32,
     len: u8,
@@ -38,13 +39,13 @@ pub(in crate::fs) struct Item {
 
 impl Listing {
     pub(in crate::fs) fn push(&mut self, name: &OsStr, ino: u64, kind: Kind) {
-        // No name is longer than a byte tells, and no directory holds gigabytes of them.
+        // No name is longer than 255 bytes, and no directory holds four gigabytes of names.
         let (Ok(start), Ok(len)) = (u32::try_from(self.names.len()), u8::try_from(name.len()))
         else {
             return;
         };
         self.names.extend_from_slice(name.as_bytes());
-        self.entries.push(Item {
+        self.entries.push(Packed {
             ino,
             start,
             len,
@@ -52,23 +53,23 @@ impl Listing {
         });
     }
 
-    pub(in crate::fs) fn sort(&mut self, from: usize) {
+    /// Sorts all but `.` and `..`.
+    pub(in crate::fs) fn sort(&mut self) {
         let names = &self.names;
-        let order = |a: &Item, b: &Item| name_in(names, *a).cmp(name_in(names, *b));
-        if let Some(entries) = self.entries.get_mut(from..) {
-            entries.sort_by(order);
+        if let Some(entries) = self.entries.get_mut(2..) {
+            entries.sort_by(|a, b| name_in(names, *a).cmp(name_in(names, *b)));
         }
     }
 
-    /// The entries from this offset on, each with the offset of the next one.
+    /// The entries from this offset on, each with the offset of the next entry.
     pub fn from(&self, offset: u64) -> impl Iterator<Item = (u64, Listed<'_>)> {
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
         let rest = self.entries.get(from..).unwrap_or_default();
-        rest.iter().enumerate().map(move |(i, item)| {
+        rest.iter().enumerate().map(move |(i, entry)| {
             let listed = Listed {
-                name: name_in(&self.names, *item),
-                ino: item.ino,
-                kind: item.kind,
+                name: name_in(&self.names, *entry),
+                ino: entry.ino,
+                kind: entry.kind,
             };
             ((from + i) as u64 + 1, listed)
         })
@@ -80,8 +81,8 @@ impl Listing {
     }
 }
 
-fn name_in(names: &[u8], item: Item) -> &OsStr {
-    let start = item.start as usize;
-    let name = names.get(start..start + usize::from(item.len));
+fn name_in(names: &[u8], entry: Packed) -> &OsStr {
+    let start = entry.start as usize;
+    let name = names.get(start..start + usize::from(entry.len));
     OsStr::from_bytes(name.unwrap_or_default())
 }

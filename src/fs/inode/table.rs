@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::fs::ids::{DirId, DocId, NodeId, PlainId};
+use crate::fs::ids::{DirId, FileId, NodeId};
 use crate::fs::inode::dentry_cache::DentryCache;
 use crate::fs::pending::snapshot::Plan;
 
@@ -19,14 +19,13 @@ pub(in crate::fs) type AliasName = (DirId, OsString);
 pub(in crate::fs) enum NodeTarget {
     /// A directory.
     Dir(DirId),
-    /// One file of a handoff, seen under its stamped name or through an alias.
-    Doc {
-        doc: DocId,
+    /// The stored file or the draft of a regular file, whichever has this inode number; a handoff as seen under its
+    /// stamped name or through an alias.
+    File {
+        file: FileId,
         alias: Option<Arc<AliasName>>,
         ino: u64,
     },
-    /// An ordinary or a scratch file.
-    Plain(PlainId),
     /// `pending.md` or `.peek.md` as one look-up found it.
     Merge { plan: Arc<Plan>, peek: bool },
     /// `.status.json` as one look-up found it.
@@ -36,8 +35,7 @@ pub(in crate::fs) enum NodeTarget {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 enum Key {
     Dir(DirId),
-    Doc(DocId, Option<Arc<AliasName>>, u64),
-    Plain(PlainId),
+    File(FileId, Option<Arc<AliasName>>, u64),
 }
 
 /// A node and its use.
@@ -77,8 +75,7 @@ pub(in crate::fs) struct Nodes {
     nodes: HashMap<NodeId, Node>,
     listed: HashMap<NodeId, Listed>,
     by_key: HashMap<Key, NodeId>,
-    by_doc: HashMap<DocId, Vec<NodeId>>,
-    /// Which names the kernel may use without asking.
+    by_file: HashMap<FileId, Vec<NodeId>>,
     pub(in crate::fs) dentries: Arc<Mutex<DentryCache>>,
     last: u64,
 }
@@ -91,10 +88,10 @@ impl Nodes {
         self.nodes.get(&id)
     }
 
-    /// The plain file that a node stands for now.
-    pub(in crate::fs) fn plain(&self, id: NodeId) -> Option<PlainId> {
+    /// The regular file that a node stands for now.
+    pub(in crate::fs) fn file(&self, id: NodeId) -> Option<FileId> {
         match self.nodes.get(&id)?.what {
-            NodeTarget::Plain(plain) => Some(plain),
+            NodeTarget::File { file, .. } => Some(file),
             _ => None,
         }
     }
@@ -146,10 +143,10 @@ impl Nodes {
         dir: DirId,
         name: &Arc<OsStr>,
         ino: u64,
-        doc: Option<DocId>,
+        doc: Option<FileId>,
     ) -> Option<NodeId> {
         let id = NodeId::of_file(ino)?;
-        let known = doc.and_then(|doc| self.by_key.get(&Key::Doc(doc, None, ino)));
+        let known = doc.and_then(|doc| self.by_key.get(&Key::File(doc, None, ino)));
         if let Some(node) = self.nodes.get_mut(&id) {
             if known != Some(&id) || node.is_open() {
                 return None;
@@ -227,7 +224,7 @@ impl Nodes {
     fn insert(&mut self, id: NodeId, what: NodeTarget) {
         let listed = self.listed.remove(&id).map_or(0, |listed| listed.lookups);
         match &what {
-            NodeTarget::Doc { doc, .. } => self.by_doc.entry(*doc).or_default().push(id),
+            NodeTarget::File { file, .. } => self.by_file.entry(*file).or_default().push(id),
             NodeTarget::Dir(_) => self.dentries.lock().directory_known(),
             _ => {}
         }
@@ -302,29 +299,31 @@ impl Nodes {
         let Some(node) = self.nodes.get_mut(&id).filter(|node| !node.is_open()) else {
             return false;
         };
-        let doc = match &what {
-            NodeTarget::Doc { doc, .. } => Some(*doc),
-            _ => None,
+        let (file, key) = match &what {
+            // Look-ups of a name without an alias find this node from now on.
+            NodeTarget::File { file, alias, .. } => {
+                (Some(*file), key_of(&what).filter(|_| alias.is_none()))
+            }
+            _ => (None, None),
         };
-        if let NodeTarget::Plain(plain) = what {
-            // A plain file has no other node.
-            self.by_key.insert(Key::Plain(plain), id);
-        }
         let old = std::mem::replace(&mut node.what, what);
         self.unlist(id, &old);
-        if let Some(doc) = doc {
-            self.by_doc.entry(doc).or_default().push(id);
+        if let Some(file) = file {
+            self.by_file.entry(file).or_default().push(id);
+        }
+        if let Some(key) = key {
+            self.by_key.insert(key, id);
         }
         true
     }
 
     fn unlist(&mut self, id: NodeId, what: &NodeTarget) {
-        if let NodeTarget::Doc { doc, .. } = what
-            && let Some(nodes) = self.by_doc.get_mut(doc)
+        if let NodeTarget::File { file, .. } = what
+            && let Some(nodes) = self.by_file.get_mut(file)
         {
             nodes.retain(|node| *node != id);
             if nodes.is_empty() {
-                self.by_doc.remove(doc);
+                self.by_file.remove(file);
             }
         }
         if let Some(key) = key_of(what)
@@ -334,28 +333,18 @@ impl Nodes {
         }
     }
 
-    /// The file of this doc is gone or has become another: its nodes are found no more.
-    pub(in crate::fs) fn detach_doc(&mut self, doc: DocId) {
-        for id in self.by_doc.get(&doc).into_iter().flatten() {
+    /// This file is under no name any more: its nodes are found no more.
+    pub(in crate::fs) fn detach_file(&mut self, file: FileId) {
+        for id in self.by_file.get(&file).into_iter().flatten() {
             if let Some(key) = self.nodes.get(id).and_then(|node| key_of(&node.what)) {
                 self.by_key.remove(&key);
             }
         }
     }
 
-    /// This plain file is gone: its node is found no more.
-    pub(in crate::fs) fn detach_plain(&mut self, plain: PlainId) {
-        self.by_key.remove(&Key::Plain(plain));
-    }
-
-    /// Does a node stand for this plain file?
-    pub(in crate::fs) fn has_plain(&self, plain: PlainId) -> bool {
-        self.by_key.contains_key(&Key::Plain(plain))
-    }
-
-    /// Does any node stand for this doc?
-    pub(in crate::fs) fn has_doc(&self, doc: DocId) -> bool {
-        self.by_doc.contains_key(&doc)
+    /// Does any node stand for this file?
+    pub(in crate::fs) fn has_file(&self, file: FileId) -> bool {
+        self.by_file.contains_key(&file)
     }
 
     /// How many nodes there are besides the root, for tests of leaks.
@@ -367,8 +356,7 @@ impl Nodes {
 fn key_of(what: &NodeTarget) -> Option<Key> {
     match what {
         NodeTarget::Dir(dir) => Some(Key::Dir(*dir)),
-        NodeTarget::Doc { doc, alias, ino } => Some(Key::Doc(*doc, alias.clone(), *ino)),
-        NodeTarget::Plain(plain) => Some(Key::Plain(*plain)),
+        NodeTarget::File { file, alias, ino } => Some(Key::File(*file, alias.clone(), *ino)),
         NodeTarget::Merge { .. } | NodeTarget::Status(_) => None,
     }
 }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use crate::fs::ids::DocId;
+use crate::fs::ids::FileId;
 use crate::fs::inode::handles::Open;
 use crate::fs::state::Fs;
 
@@ -20,8 +20,7 @@ impl Fs {
     /// Is there anybody who is to be waited for?
     pub fn is_in_use(&self, awaited: Awaited) -> bool {
         self.lock().handles.iter().any(|handle| match &handle.open {
-            Open::Doc(open) => open.write || awaited == Awaited::OpenFiles,
-            Open::Plain { write, .. } => *write || awaited == Awaited::OpenFiles,
+            Open::File(open) => open.write || awaited == Awaited::OpenFiles,
             Open::Merge(_) => awaited == Awaited::OpenFiles,
             Open::Bytes(_) | Open::Dir(_) => false,
         })
@@ -30,17 +29,26 @@ impl Fs {
     /// Nobody goes on writing what is open now: keeps it as `…-partial`, as at the close of a writer that is killed
     /// (spec 4.9). What cannot be kept so stays with the drafts, and is recovered at the next mount.
     pub fn keep_unfinished(&self) {
-        let mut open: Vec<(DocId, Arc<File>)> = Vec::new();
-        for handle in self.lock().handles.iter() {
-            if let Open::Doc(it) = &handle.open
-                && it.write
-                && !open.iter().any(|(_, file)| Arc::ptr_eq(file, &it.file))
-            {
-                open.push((it.doc, it.file.clone()));
+        let mut open: Vec<(FileId, Arc<File>)> = Vec::new();
+        {
+            let state = self.lock();
+            let published = |id| {
+                state
+                    .files
+                    .get(id)
+                    .is_some_and(|file| file.is_published_by_close())
+            };
+            for it in state.handles.files() {
+                if it.write
+                    && published(it.id)
+                    && !open.iter().any(|(_, file)| Arc::ptr_eq(file, &it.file))
+                {
+                    open.push((it.id, it.file.clone()));
+                }
             }
         }
         for (id, file) in open {
-            if let Err(error) = self.commit(id, &file, true) {
+            if let Err(error) = self.publish_written(id, &file, true) {
                 log::warn!(
                     "a handoff that is still being written cannot be kept as partial now ({error})"
                 );

@@ -9,11 +9,10 @@ use std::time::Instant;
 use parking_lot::MutexGuard;
 use rustix::fs::FallocateFlags;
 
-use crate::delivery::ReadSeen;
 use crate::error::{Error, Result};
-use crate::fs::handoff::state::Content;
-use crate::fs::ids::{DocId, Handle};
-use crate::fs::inode::handles::Open;
+use crate::fs::handoff::state::{Content, RegularFile};
+use crate::fs::ids::{FileId, Handle};
+use crate::fs::inode::handles::{Open, OpenFile};
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Request;
 use crate::fs::pending::consume::Answer;
@@ -35,23 +34,22 @@ impl Fs {
         let mut guard = self.lock();
         let state = &mut *guard;
         let at = state.handles.get(handle).ok_or(Error::BadHandle)?;
-        let reading = match &at.open {
-            Open::Doc(open) => {
+        let file = match &at.open {
+            Open::File(open) => {
                 if let Some(reader) = open.reader
-                    && let Some(doc) = state.docs.get_mut(open.doc)
-                    && let Some(NodeTarget::Doc { ino, .. }) = state.nodes.get(at.node).map(|it| &it.what)
-                    // What it was before somebody replaced it does not count.
+                    && let Ok(doc) = state.files.note_mut(open.id)
+                    && let Some(NodeTarget::File { ino, .. }) = state.nodes.get(at.node).map(|it| &it.what)
+                    // Having read a version that was since replaced does not entitle an agent to edit the current one (4.4).
                     && *ino == doc.ino_seen(true)
                 {
-                    doc.read_by.insert(reader);
+                    doc.handoff.read_by.insert(reader);
                 }
-                Err(open.file.clone())
+                open.file.clone()
             }
-            Open::Plain { file, .. } => Err(file.clone()),
-            Open::Merge(reading) => {
-                let now = self.ctx.clock.monotonic();
-                state.turns.reads(&reading.snapshot, now);
-                Ok(reading.clone())
+            Open::Merge(merge) => {
+                let merge = merge.clone();
+                drop(guard);
+                return self.read_merge(request, &merge, offset, u64::from(size), cached);
             }
             Open::Bytes(bytes) => {
                 let start = usize::try_from(offset)
@@ -63,25 +61,7 @@ impl Fs {
             Open::Dir(_) => return Err(Error::IsDirectory),
         };
         drop(guard);
-        let reading = match reading {
-            Ok(reading) => reading,
-            Err(file) => return read_at(&file, offset, size).map(Answer::from),
-        };
-        let bytes = match cached {
-            true => self.read_snapshot(&reading.snapshot, offset, u64::from(size)),
-            false => self.read_on(&reading, offset, u64::from(size)),
-        }?;
-        let seen = ReadSeen {
-            offset,
-            requested: u64::from(size),
-            returned: bytes.len() as u64,
-            cached,
-        };
-        let intent = self.delivered(request, &reading, seen);
-        Ok(Answer {
-            bytes,
-            _intent: intent,
-        })
+        read_at(&file, offset, size).map(Answer::from)
     }
 
     /// Writes all of `data`. With `append`, at the end, wherever that is by now.
@@ -98,7 +78,6 @@ impl Fs {
             let (file, doc) = guard.writable(handle)?;
             let at = (!append).then_some(offset);
             if let Err(error) = self.before_write(&mut guard, (doc, &file), at, data) {
-                guard.damage_plain_edit(handle);
                 self.write_failed(&mut guard, doc, &file);
                 return Err(error);
             }
@@ -106,10 +85,7 @@ impl Fs {
             (file, doc)
         };
         if let Err(error) = self.write_data(&file, data, (!append).then_some(offset)) {
-            let mut guard = self.lock();
-            guard.damage_plain_edit(handle);
-            self.write_failed(&mut guard, doc, &file);
-            drop(guard);
+            self.write_failed(&mut self.lock(), doc, &file);
             return self.ctx.noticed(Err(error));
         }
         Ok(data.len() as u32)
@@ -131,19 +107,20 @@ impl Fs {
     fn before_write(
         &self,
         guard: &mut MutexGuard<'_, State>,
-        (doc, file): (Option<DocId>, &Arc<File>),
+        (id, file): (FileId, &Arc<File>),
         at: Option<u64>,
         data: &[u8],
     ) -> Result<()> {
-        let is_draft = |id: &DocId| guard.docs.get(*id).is_some_and(|doc| doc.is_draft(file));
-        if let (Some(id), None) = (doc.filter(is_draft), self.ctx.options.max_size) {
+        let is_draft = guard.files.known(id)?.is_draft(file);
+        if is_draft && self.ctx.options.max_size.is_none() {
             // Nobody has it but those who write it: nothing of it needs to be kept.
             self.before_change(guard, id, file, false)?;
             let state = &mut **guard;
-            if let (Some(doc), Some(at), Some(last)) = (state.docs.get_mut(id), at, data.last())
+            let doc = state.files.note_mut(id)?;
+            if let (Some(at), Some(last)) = (at, data.last())
                 && doc.writers == 1
             {
-                doc.last = Some((at.saturating_add(data.len() as u64), *last == b'\n'));
+                doc.handoff.last = Some((at.saturating_add(data.len() as u64), *last == b'\n'));
             }
             return Ok(());
         }
@@ -153,24 +130,21 @@ impl Fs {
         if self.ctx.options.max_size.is_some_and(|max| end > max) {
             return Err(Error::TooLarge);
         }
-        match doc {
-            Some(id) => self.before_change(guard, id, file, from < size),
-            None => Ok(()),
-        }
+        self.before_change(guard, id, file, from < size)
     }
 
     /// A write failed: what is there is not what its writer meant, and no whole handoff (spec 4.9).
-    fn write_failed(&self, state: &mut State, doc: Option<DocId>, file: &Arc<File>) {
-        state.damage(doc, file);
+    fn write_failed(&self, state: &mut State, id: FileId, file: &Arc<File>) {
+        state.damage(id, file);
         // One that an earlier close has published, and that its writers have not finished.
-        let stored = |id: &DocId| state.docs.get(*id).is_some_and(|doc| doc.draft().is_none());
-        let Some(id) = doc.filter(stored) else {
+        let stored = |doc: &RegularFile| doc.is_handoff() && doc.draft().is_none();
+        if !state.files.get(id).is_some_and(stored) {
             return;
-        };
+        }
         match self.unfinished(state, id) {
             Ok(()) => {
-                if let Some(doc) = state.docs.get_mut(id) {
-                    doc.unfinished = false;
+                if let Some(doc) = state.files.get_mut(id) {
+                    doc.handoff.unfinished = false;
                 }
             }
             Err(error) => {
@@ -184,22 +158,13 @@ impl Fs {
     pub fn flush(&self, request: Request, handle: Handle) -> Result<()> {
         let (id, file, dirty, writes) = {
             let mut guard = self.lock();
-            let open = match guard.handles.get_mut(handle).map(|handle| &mut handle.open) {
-                Some(Open::Doc(open)) if open.write => open,
-                Some(Open::Plain { plain, flushed, .. }) => {
-                    *flushed = true;
-                    let plain = *plain;
-                    drop(guard);
-                    return self
-                        .ctx
-                        .noticed(self.close_plain_edit(Some(request), plain, false));
-                }
-                _ => return Ok(()),
+            let Some(open) = guard.handles.file_mut(handle).filter(|open| open.write) else {
+                return Ok(());
             };
             open.flushed = true;
             // It stays dirty until it is durable: another close of the same file, by a child of the caller, may come
             // meanwhile, and must not be answered before that either.
-            (open.doc, open.file.clone(), open.dirty, open.writes)
+            (open.id, open.file.clone(), open.dirty, open.writes)
         };
         // The writer is being killed: it has not finished what it wrote (spec 4.9).
         let killed = dirty.is_some_and(|by| {
@@ -210,22 +175,17 @@ impl Fs {
         // yet, and who dies before there is leaves the old content; if nothing follows it is published at the RELEASE.
         let dirty = dirty.filter(|_| killed || !self.lock().is_emptied_edit(id, &file));
         if dirty.is_some()
-            && let Err(error) = self.ctx.noticed(self.commit(id, &file, killed))
+            && let Err(error) = self.ctx.noticed(self.publish_written(id, &file, killed))
         {
             // The next close tries again.
-            if let Some(Open::Doc(open)) = self
-                .lock()
-                .handles
-                .get_mut(handle)
-                .map(|handle| &mut handle.open)
-            {
+            if let Some(open) = self.lock().handles.file_mut(handle) {
                 open.flushed = false;
             }
             return Err(error);
         }
         let mut guard = self.lock();
         let state = &mut *guard;
-        if let Some(Open::Doc(open)) = state.handles.get_mut(handle).map(|handle| &mut handle.open)
+        if let Some(open) = state.handles.file_mut(handle)
             && open.writes == writes
             && dirty.is_some()
         {
@@ -243,8 +203,7 @@ impl Fs {
         let (file, doc) = {
             let state = self.lock();
             match &state.handles.get(handle).ok_or(Error::BadHandle)?.open {
-                Open::Doc(open) => (open.file.clone(), open.write.then_some(open.doc)),
-                Open::Plain { file, .. } => (file.clone(), None),
+                Open::File(open) => (open.file.clone(), open.write.then_some(open.id)),
                 Open::Merge(_) | Open::Bytes(_) | Open::Dir(_) => return Ok(()),
             }
         };
@@ -267,43 +226,40 @@ impl Fs {
 
     /// The last descriptor of a handle is closed.
     pub fn release(&self, handle: Handle) {
-        self.release_plain_edit(handle);
         let mut guard = self.lock();
         let state = &mut *guard;
         let Some(closed) = state.handles.remove(handle) else {
             return;
         };
         match &closed.open {
-            Open::Doc(open) if open.write => {
-                let last = state.docs.get_mut(open.doc).is_some_and(|doc| {
-                    doc.writers = doc.writers.saturating_sub(1);
-                    if let Some(draft) = doc.draft_mut()
-                        && Arc::ptr_eq(&draft.file, &open.file)
-                    {
+            Open::File(open) if open.write => {
+                let last = state.files.get_mut(open.id).is_some_and(|file| {
+                    file.writers = file.writers.saturating_sub(1);
+                    if let Some(draft) = file.draft_of(&open.file) {
                         draft.writers = draft.writers.saturating_sub(1);
                     }
-                    doc.writers == 0
+                    file.writers == 0 && file.is_published_by_close()
                 });
                 if last {
-                    self.last_writer_gone(state, open.doc);
+                    self.last_writer_gone(state, open.id);
                     self.changed.notify_all();
                 }
             }
-            Open::Merge(reading) => {
-                self.reading_closed(state, reading);
+            Open::Merge(merge) => {
+                self.merge_closed(state, merge);
                 self.changed.notify_all();
             }
             _ => {}
         }
         let gone = state.nodes.closed(closed.node);
         self.let_go(state, gone.as_ref());
-        if let Open::Doc(open) = &closed.open {
-            self.let_go_doc(state, open.doc);
+        if let Open::File(open) = &closed.open {
+            self.let_go_file(state, open.id);
         }
         // Closing the file below may take a while: others need not wait for that.
         drop(guard);
-        if let Open::Merge(reading) = &closed.open {
-            reading.ahead.close();
+        if let Open::Merge(merge) = &closed.open {
+            merge.read_ahead.close();
         }
     }
 
@@ -329,9 +285,7 @@ impl Fs {
         {
             return Err(Error::TooLarge);
         }
-        if let Some(id) = doc {
-            self.before_change(&mut guard, id, &file, flags != FallocateFlags::empty())?;
-        }
+        self.before_change(&mut guard, doc, &file, flags != FallocateFlags::empty())?;
         guard.mark_dirty(handle, request.tid);
         drop(guard);
         self.ctx
@@ -349,9 +303,8 @@ impl Fs {
             .ok_or(Error::BadHandle)?
             .open
         {
-            Open::Doc(open) => open.file.clone(),
-            Open::Plain { file, .. } => file.clone(),
-            Open::Merge(reading) => return seek_dense(reading.snapshot.plan.size(), from, whence),
+            Open::File(open) => open.file.clone(),
+            Open::Merge(merge) => return seek_dense(merge.snapshot.plan.size(), from, whence),
             Open::Bytes(bytes) => return seek_dense(bytes.len() as u64, from, whence),
             Open::Dir(_) => return Err(Error::Invalid),
         };
@@ -375,26 +328,28 @@ fn seek_dense(size: u64, from: u64, whence: i32) -> Result<i64> {
 }
 
 impl State {
-    /// The file of a handle that may be written, and its doc if it is one.
-    pub(in crate::fs) fn writable(&self, handle: Handle) -> Result<(Arc<File>, Option<DocId>)> {
+    /// The file of a handle that may be written.
+    fn writable(&self, handle: Handle) -> Result<(Arc<File>, FileId)> {
         match &self.handles.get(handle).ok_or(Error::BadHandle)?.open {
-            Open::Doc(open) if open.write => Ok((open.file.clone(), Some(open.doc))),
-            Open::Plain { file, .. } => Ok((file.clone(), None)),
+            Open::File(open) if open.write => Ok((open.file.clone(), open.id)),
             _ => Err(Error::BadHandle),
         }
     }
 
     /// Is this the draft of an edit that has not a byte as yet?
-    fn is_emptied_edit(&self, id: DocId, file: &Arc<File>) -> bool {
-        let doc = self.docs.get(id);
+    fn is_emptied_edit(&self, id: FileId, file: &Arc<File>) -> bool {
+        let doc = self.files.get(id);
         doc.is_some_and(
             |doc| matches!(&doc.content, Content::Editing(draft) if Arc::ptr_eq(&draft.file, file)),
         ) && stat_file(&**file).is_ok_and(|meta| meta.size == 0)
     }
 
     /// Where the file of a doc is that is being written, and its name to be made durable.
-    fn place_of(&self, id: DocId) -> Option<(Area, PathBuf)> {
-        let doc = self.docs.get(id).filter(|doc| !doc.is_gone())?;
+    fn place_of(&self, id: FileId) -> Option<(Area, PathBuf)> {
+        let doc = self.files.get(id)?;
+        if doc.is_gone() || !doc.is_published_by_close() {
+            return None;
+        }
         let area = match doc.draft() {
             Some(_) => doc.draft_area(),
             None => Area::Backing,
@@ -403,42 +358,32 @@ impl State {
     }
 
     pub(in crate::fs) fn mark_dirty(&mut self, handle: Handle, tid: u32) {
-        match self.handles.get_mut(handle).map(|handle| &mut handle.open) {
-            Some(Open::Doc(open)) => {
-                open.dirty = Some(tid);
-                open.writes += 1;
-                open.flushed = false;
-            }
-            Some(Open::Plain { plain, flushed, .. }) => {
-                *flushed = false;
-                if let Some(edit) = self.docs.edit_mut(*plain) {
-                    edit.modified = true;
-                }
-            }
-            _ => {}
+        if let Some(open) = self.handles.file_mut(handle) {
+            let file = self.files.get(open.id);
+            let published = file.is_some_and(RegularFile::is_published_by_close);
+            open.dirty = published.then_some(tid);
+            open.writes += 1;
+            open.flushed = false;
         }
     }
 
     /// A writer has closed a descriptor: if all have, the RELEASE of the last one is probably on its way.
-    pub(in crate::fs) fn closing(&mut self, id: DocId) {
-        let open = self.handles.iter().any(|other| {
-            matches!(&other.open, Open::Doc(open) if open.doc == id && open.write && !open.flushed)
-        });
-        if let (false, Some(doc)) = (open, self.docs.get_mut(id)) {
+    pub(in crate::fs) fn closing(&mut self, id: FileId) {
+        let is_open = |open: &OpenFile| open.id == id && open.write && !open.flushed;
+        if !self.handles.files().any(is_open)
+            && let Some(doc) = self.files.get_mut(id).filter(|doc| doc.is_handoff())
+        {
             doc.flushed = Some(Instant::now());
-            self.queues.generation += 1;
         }
     }
 
     /// A write failed: what is in the draft is not what its writer meant (spec 4.9).
-    pub(in crate::fs) fn damage(&mut self, doc: Option<DocId>, file: &Arc<File>) {
-        let doc = doc.and_then(|id| self.docs.get_mut(id));
-        let draft = doc.and_then(|doc| {
-            doc.last = None;
-            doc.draft_mut()
-        });
-        if let Some(draft) = draft.filter(|draft| Arc::ptr_eq(&draft.file, file)) {
-            draft.damaged = true;
+    pub(in crate::fs) fn damage(&mut self, id: FileId, file: &Arc<File>) {
+        if let Some(doc) = self.files.get_mut(id) {
+            doc.handoff.last = None;
+            if let Some(draft) = doc.draft_of(file) {
+                draft.progress.damage();
+            }
         }
     }
 }

@@ -8,24 +8,22 @@ use parking_lot::MutexGuard;
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
-use crate::fs::handoff::state::Doc;
-use crate::fs::ids::{DirId, DocId, NodeId};
-use crate::fs::inode::dirs::{DirKind, Place};
-use crate::fs::inode::handles::{Open, OpenDoc};
+use crate::fs::handoff::state::{FileName, Origin};
+use crate::fs::ids::{DirId, FileId, NodeId};
+use crate::fs::inode::dirs::Place;
+use crate::fs::inode::handles::Open;
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Request;
-use crate::fs::inode::types::{Created, Opened};
+use crate::fs::inode::types::{Created, Entry, Opened};
 use crate::fs::pending::turns::Outcome;
 use crate::fs::resolve::alias::Decision;
 use crate::fs::resolve::flags::Flags;
-use crate::fs::resolve::name::check_name;
-use crate::fs::resolve::plain::open_as_plain;
+use crate::fs::resolve::name::{area_of_new_name, check_name, may_become_alias};
 use crate::fs::resolve::resolved::Resolved;
-use crate::fs::resolve::scratch::area_for;
+use crate::fs::resolve::scratch::is_own_name;
 use crate::fs::state::{Fs, State};
 use crate::names::{self, NameClass, Slug};
 use crate::session::Caller;
-use crate::store::dirfd::stat_file;
 use crate::store::local::Area;
 
 impl Fs {
@@ -41,17 +39,9 @@ impl Fs {
         check_name(name)?;
         let flags = Flags::new(flags);
         let caller = self.caller_if(request, &[(parent, name)], |state| {
-            let class = names::classify(name);
-            let exact =
-                matches!(&class, NameClass::Stamped(stamped) if stamped.to_os_string() == name);
-            state
-                .dir(parent)
-                .is_ok_and(|dir| state.queues.dirs.kind(dir) == DirKind::Queue)
-                && !exact
-                && !matches!(
-                    class,
-                    NameClass::SharedScratch | NameClass::Hidden | NameClass::Ordinary
-                )
+            state.dir(parent).is_ok_and(|dir| {
+                may_become_alias(state, dir, name) || is_own_name(state, dir, name)
+            })
         });
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -76,33 +66,26 @@ impl Fs {
             Ok(_) if flags.exclusive => return Err(Error::Exists),
             Ok(object) => {
                 // Made by another thread since the look-up.
-                return self.create_over(
-                    &mut guard,
-                    request,
-                    dir,
-                    name,
-                    &object,
-                    flags,
-                    caller.as_ref(),
-                );
+                let caller = caller.as_ref();
+                let place = (dir, name);
+                return self.create_over(&mut guard, request, place, &object, flags, caller);
             }
         }
         let made = self.make(state, request, (dir, name), mode, flags, caller.as_ref());
         let (object, file) = self.ctx.noticed(made)?;
-        if let (Resolved::Doc { doc, .. }, true) = (&object, flags.exclusive)
-            && let Some(made) = state.docs.get_mut(*doc)
-        {
-            made.maker = caller.as_ref().and_then(|caller| caller.process);
+        if let (Resolved::Handoff { doc, .. }, true) = (&object, flags.exclusive) {
+            let maker = caller.as_ref().and_then(|caller| caller.process);
+            state.files.known_mut(*doc)?.handoff.maker = maker;
         }
         let created = self.open_made(state, request, (dir, name), (&object, file), flags);
-        if let (Err(_), Resolved::Doc { doc, .. }) = (&created, object) {
+        if let (Err(_), Resolved::Handoff { doc, .. }) = (&created, object) {
             self.drop_draft(state, doc);
         }
         created
     }
 
-    /// Opens what was made just now. A plain file is open already: its mode may forbid its own maker to write to it, and
-    /// only the open that makes it may do so all the same.
+    /// Opens what was made just now. An ordinary or scratch file is open already: its mode may forbid its own maker to write
+    /// to it, and only the open that makes it may do so all the same.
     fn open_made(
         &self,
         state: &mut State,
@@ -112,36 +95,34 @@ impl Fs {
         flags: Flags,
     ) -> Result<Created> {
         let entry = self.enter(state, dir, name, object)?;
-        let opened = match object {
-            Resolved::Doc { doc, .. } => {
+        let (Resolved::Handoff { doc: id, .. } | Resolved::Other(id)) = object else {
+            return Err(Error::NotPermitted);
+        };
+        let opened = match file {
+            Some(file) => self.opened(state, request, entry.node, *id, Arc::new(file), flags),
+            None => {
                 // Its maker is its first writer, also one that means only to read it: with its close it is published.
                 let flags = Flags {
                     write: true,
                     ..flags
                 };
-                self.open_draft(state, request, entry.node, *doc, flags)
+                self.open_shown(state, request, entry.node, *id, flags)
             }
-            Resolved::Plain(plain) => match file {
-                Some(file) => Ok(open_as_plain(
-                    state,
-                    entry.node,
-                    *plain,
-                    Arc::new(file),
-                    flags,
-                )),
-                None => self.open_plain(state, entry.node, *plain, flags),
-            },
-            _ => Err(Error::NotPermitted),
         };
+        self.created(state, entry, opened)
+    }
+
+    /// The answer to a CREATE.
+    fn created(&self, state: &mut State, entry: Entry, opened: Result<Opened>) -> Result<Created> {
         if opened.is_err() {
-            // The kernel is not told of it.
+            // The kernel is not told of the node.
             let gone = state.nodes.forget(entry.node, 1);
             self.let_go(state, gone.as_ref());
         }
         opened.map(|opened| Created { entry, opened })
     }
 
-    /// Makes a file of a name that is free to this caller; answers it open if it is a plain one.
+    /// Makes a file of a name that is free to this caller. An ordinary or scratch file is answered open.
     fn make(
         &self,
         state: &mut State,
@@ -151,41 +132,22 @@ impl Fs {
         flags: Flags,
         caller: Option<&Caller>,
     ) -> Result<(Resolved, Option<File>)> {
-        let path = state.queues.path(dir)?;
-        let plain = |state: &mut State, area| {
-            let file = self.ctx.local.create(area, &path, name, mode)?;
-            let ino = match self.ctx.admit(&file).and_then(|()| stat_file(&file)) {
-                Ok(meta) => meta.ino,
-                Err(error) => {
-                    let _ = self.ctx.local.remove(area, &path, name);
-                    return Err(error);
-                }
-            };
-            if area == Area::Backing {
-                state.queues.changed(dir, name);
-            }
-            state.scratch.add(area, dir, name);
-            let plain = state.docs.enter_plain(area, dir, name, ino);
-            Ok((Resolved::Plain(plain), Some(file)))
-        };
         // An editor has moved the ordinary file away, and writes it anew.
         let again = self.is_ordinary_text(state, dir, name)
             && self.edits_ordinary(state, Place { dir, name }, caller);
-        if state.queues.dirs.kind(dir) == DirKind::Plain || again {
-            return plain(state, Area::Backing);
-        }
-        let (naming, alias) = match names::classify(name) {
-            NameClass::Scratch | NameClass::SharedScratch => {
-                return plain(state, area_for(name, caller));
-            }
+        let area = match names::classify(name) {
+            _ if !state.queues.is_queue(dir) || again => Some(Area::Backing),
             // Drawn at random: no two sessions have the same one.
             NameClass::Hidden if flags.exclusive && names::is_rsync_temporary(name) => {
-                return plain(state, Area::Scratch);
+                Some(Area::Scratch)
             }
-            NameClass::Hidden | NameClass::Ordinary => return plain(state, Area::Backing),
-            NameClass::Peek | NameClass::Status | NameClass::Private => {
-                return Err(Error::NotPermitted);
-            }
+            _ => area_of_new_name(name, caller),
+        };
+        if let Some(area) = area {
+            let (made, file) = self.make_other(state, area, (dir, name), mode)?;
+            return Ok((Resolved::Other(made), Some(file)));
+        }
+        let (naming, own) = match names::classify(name) {
             NameClass::Stamped(stamped) if stamped.to_os_string() == name => {
                 (Naming::Exactly(stamped), false)
             }
@@ -195,73 +157,80 @@ impl Fs {
                 Some(caller) => (self.naming_after_release(state, caller, dir, name), true),
                 None => (Naming::Stamp(Slug::from_written(name)), true),
             },
+            _ => return Err(Error::NotPermitted),
         };
         let doc = self.new_draft(state, request, dir, &naming, mode)?;
         if name == names::PENDING {
-            if let Some(made) = state.docs.get_mut(doc) {
-                made.from_pending = true;
-            }
+            state.files.known_mut(doc)?.handoff.origin = Origin::PendingMd;
             self.note_pending_written(state, caller);
         }
-        if let (true, Some(caller)) = (alias, caller) {
+        if let (true, Some(caller)) = (own, caller) {
             self.set_alias(state, dir, name, caller, doc);
         }
-        Ok((Resolved::Doc { doc, own: alias }, None))
+        Ok((Resolved::Handoff { doc, own }, None))
+    }
+
+    /// Makes an ordinary or scratch file.
+    fn make_other(
+        &self,
+        state: &mut State,
+        area: Area,
+        (dir, name): (DirId, &OsStr),
+        mode: u32,
+    ) -> Result<(FileId, File)> {
+        let path = state.queues.path(dir)?;
+        let file = self.ctx.local.create(area, &path, name, mode)?;
+        let meta = self.filled(&file, (area, &path, name), || self.ctx.admit(&file))?;
+        if area == Area::Backing {
+            state.queues.changed(dir, name);
+        }
+        state.scratch.add(area, dir, name);
+        let name = FileName::Other(area, name.to_owned());
+        Ok((state.files.stored(dir, name, meta.ino), file))
     }
 
     /// CREATE of a name that exists after all.
-    #[allow(clippy::too_many_arguments)]
     fn create_over(
         &self,
         guard: &mut MutexGuard<'_, State>,
         request: Request,
-        dir: DirId,
-        name: &OsStr,
+        (dir, name): (DirId, &OsStr),
         object: &Resolved,
         flags: Flags,
         caller: Option<&Caller>,
     ) -> Result<Created> {
-        if let Resolved::Doc { doc, own: false } = object
-            && flags.write
-            && self.edits_stamped(guard, *doc, flags, false)?
-        {
-            let entry = self.enter_edit(guard, *doc)?;
-            let opened = self.open_draft(guard, request, entry.node, *doc, flags)?;
-            return Ok(Created { entry, opened });
-        }
-        let state = &mut **guard;
-        if let (Resolved::Doc { doc, own: true }, Some(caller)) = (object, caller) {
-            let doc = match self.decide(state, request, *doc, (dir, name), caller, flags)? {
-                Decision::AsItIs | Decision::Draft => *doc,
-                Decision::Fork(new) => {
-                    self.keep_promise(state, request, dir, name, caller, new);
-                    new
-                }
-            };
-            let entry = self.enter_doc(state, doc, Some((dir, name)))?;
-            let opened = self.open_draft(state, request, entry.node, doc, flags)?;
-            return Ok(Created { entry, opened });
-        }
-        if let (Resolved::Plain(plain), Some(caller)) = (object, caller)
-            && flags.write
-            && self.is_ordinary_text(state, dir, name)
-        {
-            let place = Place { dir, name };
-            let doc = self.create_over_text(state, request, *plain, place, caller, flags)?;
-            let entry = self.enter_doc(state, doc, Some((dir, name)))?;
-            let opened = self.open_draft(state, request, entry.node, doc, flags)?;
-            return Ok(Created { entry, opened });
-        }
-        let entry = self.enter(state, dir, name, object)?;
-        let opened = match object {
-            Resolved::Doc { doc, .. } => {
-                self.open_draft(state, request, entry.node, *doc, flags)?
+        let text = flags.write && self.is_ordinary_text(guard, dir, name);
+        let (id, entry) = match (object, caller) {
+            (Resolved::Handoff { doc, own: false }, _)
+                if flags.write && self.edits_stamped(guard, *doc, flags, false)? =>
+            {
+                (*doc, self.enter_edit(guard, *doc)?)
             }
-            Resolved::Plain(plain) => self.open_plain(state, entry.node, *plain, flags)?,
-            Resolved::Dir(_) => return Err(Error::IsDirectory),
-            Resolved::Pending | Resolved::Peek | Resolved::Status => return Err(Error::Exists),
+            (Resolved::Handoff { doc, own: true }, Some(caller)) => {
+                let doc = match self.decide(guard, request, *doc, (dir, name), caller, flags)? {
+                    Decision::AsItIs | Decision::Draft => *doc,
+                    Decision::Fork(new) => {
+                        self.draft_opened(guard, request, (dir, name), caller, new);
+                        new
+                    }
+                };
+                (doc, self.enter_alias(guard, doc, (dir, name))?)
+            }
+            (Resolved::Other(file), Some(caller)) if text => {
+                let place = Place { dir, name };
+                let doc = self.create_over_text(guard, request, *file, place, caller, flags)?;
+                (doc, self.enter_alias(guard, doc, (dir, name))?)
+            }
+            (Resolved::Handoff { doc: file, .. } | Resolved::Other(file), _) => {
+                (*file, self.enter(guard, dir, name, object)?)
+            }
+            (Resolved::Dir(_), _) => return Err(Error::IsDirectory),
+            (Resolved::Pending | Resolved::Peek | Resolved::Status, _) => {
+                return Err(Error::Exists);
+            }
         };
-        Ok(Created { entry, opened })
+        let opened = self.open_shown(guard, request, entry.node, id, flags);
+        self.created(guard, entry, opened)
     }
 
     /// open(2) of a node.
@@ -288,26 +257,18 @@ impl Fs {
     ) -> Result<Opened> {
         match what {
             NodeTarget::Dir(_) => Err(Error::IsDirectory),
-            NodeTarget::Plain(plain) => {
-                let (plain, guard) = match flags.write {
-                    true => {
-                        let copy = !flags.truncate && !flags.append;
-                        self.claim(request, node, *plain, copy)?
-                    }
-                    false => (*plain, self.lock()),
-                };
-                self.open_plain_node(guard, request, node, plain, flags)
-            }
-            NodeTarget::Doc {
-                doc,
-                alias: None,
-                ino,
-            } => self.open_stamped(request, node, *doc, *ino, flags),
-            NodeTarget::Doc {
-                doc,
+            NodeTarget::File {
+                file,
                 alias: Some(alias),
                 ino,
-            } => self.open_alias(request, node, *doc, alias, *ino, flags),
+            } => self.open_alias(request, node, *file, alias, *ino, flags),
+            NodeTarget::File { file, ino, .. } => {
+                if self.lock().files.known(*file)?.is_handoff() {
+                    self.open_stamped(request, node, *file, *ino, flags)
+                } else {
+                    self.open_other(request, node, (*file, *ino), flags)
+                }
+            }
             NodeTarget::Merge { peek: true, .. } | NodeTarget::Status(_) if flags.write => {
                 Err(Error::AccessDenied)
             }
@@ -322,92 +283,5 @@ impl Fs {
                 })
             }
         }
-    }
-
-    /// Opens what the node shows: the draft where it shows the draft, else the stored file in place.
-    pub(in crate::fs) fn open_draft(
-        &self,
-        state: &mut State,
-        request: Request,
-        node: NodeId,
-        id: DocId,
-        flags: Flags,
-    ) -> Result<Opened> {
-        let ino = match state.nodes.get(node).map(|node| &node.what) {
-            Some(NodeTarget::Doc { ino, .. }) => *ino,
-            _ => return Err(Error::Stale),
-        };
-        let doc = state.docs.get_mut(id).ok_or(Error::Stale)?;
-        let gone = doc.is_gone();
-        let mut rewrite = false;
-        let file = match doc.draft_mut().filter(|draft| draft.ino == ino) {
-            Some(draft) => {
-                if flags.truncate {
-                    // A copy that is emptied is one no more.
-                    draft.modified |= stat_file(&*draft.file)?.size > 0;
-                    draft.file.set_len(0)?;
-                    // Whatever went wrong with the old bytes: they are gone.
-                    draft.damaged = false;
-                }
-                draft.file.clone()
-            }
-            None if gone => {
-                let open = state.nodes.get(node).and_then(|node| node.file());
-                open.ok_or(Error::Stale)?.clone()
-            }
-            None => {
-                let (dir, name) = (doc.dir, doc.name.to_os_string());
-                let path = state.queues.path(dir)?;
-                let file = self.ctx.store.open(&path, &name, flags.access())?;
-                self.ctx.admit(&file)?;
-                if stat_file(&file)?.ino != ino {
-                    // Replaced since the look-up: by us, or below the mount.
-                    return Err(Error::Stale);
-                }
-                if flags.truncate {
-                    // What it held was kept before.
-                    file.set_len(0)?;
-                    state.queues.changed(dir, &name);
-                    rewrite = true;
-                }
-                Arc::new(file)
-            }
-        };
-        if flags.write {
-            let doc = state.docs.get_mut(id).ok_or(Error::Stale)?;
-            if doc.writers == 0 {
-                (doc.pid, doc.since) = (request.tid, self.ctx.clock.now());
-            }
-            doc.writers += 1;
-            if let Some(draft) = doc.draft_mut().filter(|draft| draft.ino == ino) {
-                draft.writers += 1;
-            }
-            doc.flushed = None;
-            // Who dies over it leaves a part only (spec 4.9).
-            doc.unfinished |= rewrite;
-            if flags.truncate {
-                doc.read_by.clear();
-            }
-            state.queues.generation += 1;
-        }
-        // A truncation is a change to publish at the close, where there was something to truncate.
-        let emptied = |doc: &Doc| doc.draft().is_none_or(|draft| draft.modified);
-        let dirty =
-            (flags.truncate && state.docs.get(id).is_some_and(emptied)).then_some(request.tid);
-        state.nodes.opened(node, Some(&file));
-        let open = OpenDoc {
-            doc: id,
-            file,
-            write: flags.write,
-            reader: None,
-            dirty,
-            writes: 0,
-            flushed: false,
-        };
-        let handle = state.handles.insert(node, Open::Doc(open));
-        Ok(Opened {
-            handle,
-            flush: flags.write,
-        })
     }
 }

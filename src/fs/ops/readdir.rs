@@ -1,4 +1,4 @@
-//! Listings.
+//! OPENDIR, READDIR, RELEASEDIR and FSYNCDIR: what a directory lists.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -24,8 +24,8 @@ impl Fs {
         Ok(state.handles.insert(node, listing))
     }
 
-    /// What the directory lists, `.` and `..` first. It is read anew at offset 0 (rewinddir(3)), and stays as it was
-    /// from then on, so that offsets mean the same from one call to the next.
+    /// What the directory lists, `.` and `..` first. The directory is read anew at offset 0 (rewinddir(3)). The listing then
+    /// stays as it is, so that offsets mean the same from one call to the next.
     pub fn readdir(&self, handle: Handle, offset: u64) -> Result<Arc<Listing>> {
         let mut guard = self.lock();
         self.listed(&mut guard, handle, offset)
@@ -47,15 +47,7 @@ impl Fs {
         if offset > 0 {
             return Ok((dir, listing.clone()));
         }
-        let mut listing = Listing::default();
-        for (name, dir) in [(".", dir), ("..", state.queues.dirs.parent(dir))] {
-            listing.push(
-                OsStr::new(name),
-                self.ino_of_dir(state, dir),
-                Kind::Directory,
-            );
-        }
-        self.list_into(&mut listing, state, dir)?;
+        let mut listing = self.entries(state, dir)?;
         self.choose_first(&mut listing, state, dir);
         let listing = Arc::new(listing);
         if let Some(open) = state.handles.get_mut(handle) {
@@ -86,34 +78,31 @@ impl Fs {
     fn ino_of_dir(&self, state: &State, dir: DirId) -> u64 {
         state
             .queues
-            .dirs
             .path(dir)
             .and_then(|path| stat_file(self.ctx.local.dir(Area::Backing, &path)?))
             .map_or(1, |meta| meta.ino)
     }
 
-    /// Everything that a directory shows, to anybody: no aliases (spec 4.3), nothing expired (spec 7.1).
+    /// `.` and `..`, and then everything that a directory shows to any session: no aliases (spec 4.3), nothing expired (7.1).
     pub(in crate::fs) fn entries(&self, state: &mut State, dir: DirId) -> Result<Listing> {
         let mut listing = Listing::default();
-        self.list_into(&mut listing, state, dir)?;
-        Ok(listing)
-    }
-
-    fn list_into(&self, listing: &mut Listing, state: &mut State, dir: DirId) -> Result<()> {
+        for (name, dir) in [(".", dir), ("..", state.queues.dirs.parent(dir))] {
+            let ino = self.ino_of_dir(state, dir);
+            listing.push(OsStr::new(name), ino, Kind::Directory);
+        }
         let path = state.queues.path(dir)?;
-        let from = listing.entries.len();
         if !state.queues.is_queue(dir) {
             for (name, meta) in self.ctx.local.list(Area::Backing, &path)? {
                 if meta.kind != Kind::Other {
                     listing.push(&name, meta.ino, meta.kind);
                 }
             }
-            listing.sort(from);
-            return Ok(());
+            listing.sort();
+            return Ok(listing);
         }
         state.queues.load(dir)?;
         let now = self.ctx.clock.now();
-        // What the index does not know of.
+        // Drafts, scratch files and pending.md are not in the index.
         let mut more: BTreeMap<OsString, u64> = BTreeMap::new();
         for (name, meta) in self.ctx.local.list(Area::Scratch, &path)? {
             if meta.kind == Kind::File {
@@ -126,8 +115,8 @@ impl Fs {
                 more.insert(name.to_owned(), meta.ino);
             }
         }
-        for doc in state.docs.drafts() {
-            if let (true, Some(draft)) = (doc.dir == dir && !doc.promised, doc.draft()) {
+        for doc in state.files.drafts() {
+            if let (true, Some(draft)) = (doc.dir == dir && !doc.is_reserved(), doc.draft()) {
                 more.insert(doc.name.to_os_string(), draft.ino);
             }
         }
@@ -141,7 +130,7 @@ impl Fs {
                     Some(stamped) => {
                         stamped.is_pending() || !self.ctx.retention.expired(known.mtime, now)
                     }
-                    // Not adopted yet: no look-up finds it either.
+                    // A stray is shown once it is adopted (spec 3.7).
                     None => !state.queues.is_stray(dir, name),
                 };
             if shown && name != names::PENDING && !more.contains_key(name) {
@@ -151,7 +140,7 @@ impl Fs {
         for (name, ino) in &more {
             listing.push(name, *ino, Kind::File);
         }
-        listing.sort(from);
-        Ok(())
+        listing.sort();
+        Ok(listing)
     }
 }

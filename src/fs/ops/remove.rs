@@ -1,27 +1,28 @@
 //! unlink(2), rmdir(2), mkdir(2), mknod(2) and link(2).
 
 use std::ffi::OsStr;
+use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
-use crate::fs::handoff::state::Content;
-use crate::fs::ids::{DirId, DocId, NodeId};
+use crate::fs::handoff::state::{Content, Fate, FileName};
+use crate::fs::ids::{DirId, FileId, NodeId};
 use crate::fs::inode::dirs::Place;
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Entry;
 use crate::fs::inode::types::Request;
 use crate::fs::queue::entry::is_empty_pending_md;
-use crate::fs::resolve::name::check_name;
+use crate::fs::resolve::name::{area_of_new_name, check_name, must_be_free};
 use crate::fs::resolve::resolved::Resolved;
-use crate::fs::resolve::scratch::{area_for, is_own_name};
+use crate::fs::resolve::scratch::is_own_name;
 use crate::fs::session::released_names::Release;
 use crate::fs::state::{Fs, State};
 use crate::names::{self, NameClass, StampedName};
 use crate::session::Caller;
-use crate::store::Kind;
 use crate::store::dirfd::stat_file;
 use crate::store::first_mount::is_hidden;
 use crate::store::local::Area;
+use crate::store::{Access, Kind};
 
 impl Fs {
     /// unlink(2): deletes a stamped name, retracts through an alias (spec 4.5).
@@ -42,14 +43,15 @@ impl Fs {
         let state = &mut *guard;
         let dir = state.dir(parent)?;
         match self.resolve_own(state, dir, name, caller.as_ref())? {
+            // Nothing changes but the thread's next LOOKUP: it may be that of a tool that unlinks before it creates.
             Resolved::Pending => {
-                self.pending_unlinked(state, request, dir);
+                state.replays.pending_unlinked(request.tid, dir);
                 Ok(())
             }
             Resolved::Peek | Resolved::Status => Ok(()),
             Resolved::Dir(_) => Err(Error::IsDirectory),
-            Resolved::Plain(id) => {
-                let area = state.docs.plain(id).ok_or(Error::NotFound)?.area;
+            Resolved::Other(id) => {
+                let (area, _) = state.files.known(id)?.other().ok_or(Error::NotFound)?;
                 let path = state.queues.path(dir)?;
                 if area == Area::Backing && self.is_ordinary_text(state, dir, name) {
                     // mv and install remove what they are about to replace, and that is no handoff's to lose.
@@ -69,28 +71,29 @@ impl Fs {
                     state.queues.ordinary_removed(dir, name);
                 }
                 state.scratch.remove(area, dir, name);
-                state.docs.plain_gone(id);
-                state.nodes.detach_plain(id);
+                self.file_gone(state, id);
                 state.queues.changed(dir, name);
                 Ok(())
             }
-            Resolved::Doc { doc, own: false } => self.delete(state, doc),
-            Resolved::Doc { doc, own: true } => {
+            Resolved::Handoff { doc, own: false } => self.delete(state, doc),
+            Resolved::Handoff { doc, own: true } => {
                 let caller = caller.ok_or(Error::NotFound)?;
                 self.retract(state, doc, Place { dir, name }, &caller)
             }
         }
     }
 
-    fn delete(&self, state: &mut State, id: DocId) -> Result<()> {
+    fn delete(&self, state: &mut State, id: FileId) -> Result<()> {
         self.pin_doc(state, id)?;
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let doc = state.files.known(id)?;
         let (dir, name) = (doc.dir, doc.name.to_os_string());
         let path = state.queues.path(dir)?;
         // Nobody has read it (spec 3.9). Of what is still being written it is not known yet whether it has a byte.
         let unread = |size| doc.name.is_pending() && (size > 0 || doc.writers > 0);
         let drafted = match doc.draft() {
-            Some(draft) if doc.is_new() || draft.modified => stat_file(&*draft.file)?.size,
+            Some(draft) if doc.is_new() || draft.progress.is_changed() => {
+                stat_file(&*draft.file)?.size
+            }
             _ => 0,
         };
         let now = self.ctx.clock.now();
@@ -107,18 +110,17 @@ impl Fs {
             }
         }
         match doc.content {
-            Content::New(_) | Content::Editing(_) if unread(drafted) => {
+            Content::Reserved(_) | Content::New(_) | Content::Editing(_) if unread(drafted) => {
                 keep(doc.draft_area())?;
             }
-            Content::New(_) | Content::Editing(_) => {
+            Content::Reserved(_) | Content::New(_) | Content::Editing(_) => {
                 self.ctx.local.remove(doc.draft_area(), &path, &name)?;
             }
             Content::Stored => {}
             Content::Gone => return Err(Error::NotFound),
         }
-        self.doc_gone(state, id);
+        self.file_gone(state, id);
         state.queues.changed(dir, &name);
-        state.queues.generation += 1;
         Ok(())
     }
 
@@ -127,14 +129,14 @@ impl Fs {
     fn retract(
         &self,
         state: &mut State,
-        id: DocId,
+        id: FileId,
         alias: Place<'_>,
         caller: &Caller,
     ) -> Result<()> {
-        let doc = state.docs.get_mut(id).ok_or(Error::NotFound)?;
-        let (dir, name) = (doc.dir, doc.name.clone());
+        let doc = state.files.known_mut(id)?;
+        let (dir, name) = (doc.dir, doc.stamped()?.clone());
         match doc.content {
-            Content::New(_) => doc.retracted = true,
+            Content::Reserved(_) | Content::New(_) => doc.handoff.fate = Fate::Consume,
             Content::Stored | Content::Editing(_) if name.is_pending() => {
                 let path = state.queues.path(dir)?;
                 let file_name = name.to_os_string();
@@ -148,12 +150,8 @@ impl Fs {
                 let done = self.stays_as(state, dir, &name);
                 let done =
                     self.consume_as(&path, &name, &done, meta.mtime, self.ctx.clock.now())?;
-                state.queues.changed(dir, &file_name);
-                state.queues.changed(dir, &done.to_os_string());
-                self.doc_renamed(state, id, dir, done);
-                if let Some(doc) = state.docs.get_mut(id) {
-                    doc.written = Some(meta.mtime);
-                }
+                self.moved(state, id, dir, FileName::Handoff(done));
+                state.files.known_mut(id)?.handoff.written = Some(meta.mtime);
             }
             // It was consumed before, and so has been delivered: there is nothing to retract, and nothing to take back.
             _ => {
@@ -165,7 +163,6 @@ impl Fs {
         state
             .released
             .add(caller, alias.dir, alias.name, Release::Retracted(id));
-        state.queues.generation += 1;
         Ok(())
     }
 
@@ -185,11 +182,7 @@ impl Fs {
         if state.queues.is_queue(dir) && names::classify(name) == NameClass::Private {
             return Err(Error::NotPermitted);
         }
-        match self.resolve(state, dir, name, caller.as_ref()) {
-            Err(Error::NotFound) => {}
-            Err(error) => return Err(error),
-            Ok(_) => return Err(Error::Exists),
-        }
+        must_be_free(&self.resolve(state, dir, name, caller.as_ref()))?;
         let path = state.queues.path(dir)?;
         self.ctx
             .noticed(self.ctx.local.make_queue(&path, name, mode))?;
@@ -235,7 +228,9 @@ impl Fs {
         name: &OsStr,
     ) -> Result<()> {
         let listed = self.entries(state, dir)?;
-        if listed.iter().any(|entry| entry.name != names::PENDING) {
+        // After `.` and `..`.
+        let mut found = listed.from(2).map(|(_, entry)| entry.name);
+        if found.any(|name| name != names::PENDING) {
             return Err(Error::NotEmpty);
         }
         if state.queues.is_queue(dir) {
@@ -286,86 +281,63 @@ impl Fs {
         let (plain, dir) = {
             let state = self.lock();
             match state.nodes.get(node).map(|node| &node.what) {
-                Some(NodeTarget::Plain(plain)) => (*plain, state.dir(parent)?),
+                Some(NodeTarget::File { file, .. }) if !state.files.known(*file)?.is_handoff() => {
+                    (*file, state.dir(parent)?)
+                }
                 _ => return Err(Error::NotPermitted),
             }
         };
         if self.ctx.options.sync {
-            let file = self.plain_file(&self.lock(), plain)?;
+            let file = {
+                let state = self.lock();
+                self.open_stored(&state, state.files.known(plain)?, Access::READ)?
+            };
             file.sync_all()?;
         }
         let (entry, queue) = {
             let mut guard = self.lock();
             let state = &mut *guard;
-            let from = state.docs.plain(plain).ok_or(Error::NotFound)?;
-            let (area, from_dir, from_name, ino) =
-                (from.area, from.dir, from.name.clone(), from.ino);
+            let from = state.files.known(plain)?;
+            let (area, from_name) = from.other().ok_or(Error::NotFound)?;
+            let (from_dir, from_name, ino) = (from.dir, from_name.to_owned(), from.ino);
             if state.is_anothers(plain, Some(&caller)) {
                 return Err(Error::NotFound);
             }
             self.make_way(state, dir, name);
-            match self.resolve_own(state, dir, name, Some(&caller)) {
-                Err(Error::NotFound) => {}
-                Err(error) => return Err(error),
-                Ok(_) => return Err(Error::Exists),
-            }
+            must_be_free(&self.resolve_own(state, dir, name, Some(&caller)))?;
             let from_path = state.queues.path(from_dir)?;
             let path = state.queues.path(dir)?;
             let from = (area, from_path.as_path(), from_name.as_os_str());
             let hidden = state.queues.is_queue(from_dir) && is_hidden(&from_name);
-            let object = if !state.queues.is_queue(from_dir) && !state.queues.is_queue(dir) {
-                self.ctx.local.link(from, (Area::Backing, &path, name))?;
-                self.resolve(state, dir, name, Some(&caller))?
-            } else if !area.is_scratch() && !hidden || !state.queues.is_queue(dir) {
+            let passed_through = !state.queues.is_queue(from_dir) && !state.queues.is_queue(dir);
+            let publishable = (area.is_scratch() || hidden) && state.queues.is_queue(dir);
+            if !passed_through && !publishable {
                 return Err(Error::NotPermitted);
-            } else {
-                match names::classify(name) {
-                    NameClass::Scratch | NameClass::SharedScratch => {
-                        let area = area_for(name, Some(&caller));
-                        self.ctx.local.link(from, (area, &path, name))?;
-                        state.scratch.add(area, dir, name);
-                        self.resolve(state, dir, name, Some(&caller))?
-                    }
-                    NameClass::Ordinary | NameClass::Hidden => {
-                        self.ctx.local.link(from, (Area::Backing, &path, name))?;
-                        state.queues.changed(dir, name);
-                        self.resolve(state, dir, name, Some(&caller))?
-                    }
-                    NameClass::Peek | NameClass::Status | NameClass::Private => {
-                        return Err(Error::NotPermitted);
-                    }
-                    class => {
-                        let naming = match class {
-                            NameClass::Stamped(stamped) => Naming::Exactly(stamped),
-                            _ => self.naming_after_release(state, &caller, dir, name),
-                        };
-                        let stamped = self.free_name(state, dir, &naming)?;
-                        let reserved = stamped.to_os_string();
-                        self.ctx
-                            .local
-                            .link(from, (Area::Drafts, &path, &reserved))?;
-                        let published =
-                            self.move_draft((Area::Drafts, &path), &stamped, ino, &stamped);
-                        let stamped = match published {
-                            Ok(stamped) => stamped,
-                            Err(error) => {
-                                // The scratch file has all of it still.
-                                let _ = self.ctx.local.remove(Area::Drafts, &path, &reserved);
-                                return Err(error);
-                            }
-                        };
-                        state.queues.changed(dir, &stamped.to_os_string());
-                        let own = stamped.to_os_string() != name;
-                        let (tid, now) = (request.tid, self.ctx.clock.now());
-                        let doc = state
-                            .docs
-                            .insert(dir, stamped, Content::Stored, ino, tid, now);
-                        self.alias_for(state, Place { dir, name }, Some(&caller), doc);
-                        state.adopt_handles(plain, doc, tid);
-                        state.queues.generation += 1;
-                        Resolved::Doc { doc, own }
-                    }
+            }
+            let kept_under = match names::classify(name) {
+                _ if passed_through => Some(Area::Backing),
+                NameClass::Peek | NameClass::Status | NameClass::Private => {
+                    return Err(Error::NotPermitted);
                 }
+                _ => area_of_new_name(name, Some(&caller)),
+            };
+            let object = if let Some(area) = kept_under {
+                self.ctx.local.link(from, (area, &path, name))?;
+                state.scratch.add(area, dir, name);
+                state.queues.changed(dir, name);
+                self.resolve(state, dir, name, Some(&caller))?
+            } else {
+                let place = Place { dir, name };
+                let stamped = self.publish_link(state, from, ino, place, &caller)?;
+                let own = stamped.to_os_string() != name;
+                let (tid, now) = (request.tid, self.ctx.clock.now());
+                let stamped = FileName::Handoff(stamped);
+                let doc = state
+                    .files
+                    .insert(dir, stamped, Content::Stored, ino, (tid, now));
+                self.alias_for(state, place, Some(&caller), doc);
+                state.adopt_handles(plain, doc, tid);
+                Resolved::Handoff { doc, own }
             };
             (self.enter(state, dir, name, &object)?, path)
         };
@@ -373,5 +345,34 @@ impl Fs {
             self.ctx.store.sync(&queue)?;
         }
         Ok(entry)
+    }
+
+    /// Gives a scratch or hidden file a second name, that of a new handoff; answers which.
+    fn publish_link(
+        &self,
+        state: &mut State,
+        from: (Area, &Path, &OsStr),
+        ino: u64,
+        to: Place<'_>,
+        caller: &Caller,
+    ) -> Result<StampedName> {
+        let Place { dir, name } = to;
+        let path = state.queues.path(dir)?;
+        let naming = match names::classify(name) {
+            NameClass::Stamped(stamped) => Naming::Exactly(stamped),
+            _ => self.naming_after_release(state, caller, dir, name),
+        };
+        let stamped = self.free_name(state, dir, &naming)?;
+        let reserved = stamped.to_os_string();
+        self.ctx
+            .local
+            .link(from, (Area::Drafts, &path, &reserved))?;
+        let published = self.move_draft((Area::Drafts, &path), &stamped, ino, &stamped);
+        match &published {
+            Ok(stamped) => state.queues.changed(dir, &stamped.to_os_string()),
+            // The scratch file has all of it still.
+            Err(_) => drop(self.ctx.local.remove(Area::Drafts, &path, &reserved)),
+        }
+        published
     }
 }

@@ -1,14 +1,13 @@
 //! rename(2): the table of what becomes what (spec 4.1, 4.4, 4.5, 4.6, 4.7).
 
 use std::ffi::OsStr;
-use std::fs::File;
 
 use crate::error::{Error, Result};
-use crate::fs::ids::{DirId, DocId, NodeId, PlainId};
+use crate::fs::handoff::state::FileName;
+use crate::fs::ids::{DirId, FileId, NodeId};
 use crate::fs::inode::dirs::Place;
-use crate::fs::inode::handles::{Open, OpenDoc};
 use crate::fs::inode::types::Request;
-use crate::fs::resolve::name::check_name;
+use crate::fs::resolve::name::{check_name, may_become_alias};
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::resolve::scratch::is_own_name;
 use crate::fs::state::{Fs, State};
@@ -51,7 +50,7 @@ impl Fs {
             state.aliases.any(dir, name)
                 || state.aliases.any(new_dir, new_name)
                 || self.is_ordinary_text(state, dir, name)
-                || needs_alias(state, new_dir, new_name)
+                || may_become_alias(state, new_dir, new_name)
                 || is_own_name(state, dir, name)
                 || is_own_name(state, new_dir, new_name)
         });
@@ -93,7 +92,7 @@ impl Fs {
             };
             // Where it goes, and whence if that is another directory; an alias need not be where its handoff is.
             let whence = match &source {
-                Resolved::Doc { doc, .. } => state.docs.get(*doc).map(|doc| doc.dir),
+                Resolved::Handoff { doc, .. } => state.files.get(*doc).map(|doc| doc.dir),
                 Resolved::Dir(_) => Some(dir),
                 _ => None,
             };
@@ -121,8 +120,8 @@ impl Fs {
             (Resolved::Peek | Resolved::Status, _) => Err(Error::NotPermitted),
             (Resolved::Dir(dir), _) => self.rename_dir(state, *dir, renaming),
             (_, Some(Resolved::Dir(_))) => Err(Error::IsDirectory),
-            (Resolved::Plain(plain), _) => self.rename_plain(state, *plain, renaming),
-            (Resolved::Doc { doc, own }, Some(Resolved::Doc { doc: other, .. }))
+            (Resolved::Other(plain), _) => self.rename_plain(state, *plain, renaming),
+            (Resolved::Handoff { doc, own }, Some(Resolved::Handoff { doc: other, .. }))
                 if doc == other =>
             {
                 if self.is_another_name(state, *doc, renaming.to) {
@@ -137,17 +136,17 @@ impl Fs {
                 self.drop_alias(state, *own, renaming);
                 Ok(())
             }
-            (Resolved::Doc { doc, own }, _) => self.rename_doc(state, *doc, *own, renaming),
+            (Resolved::Handoff { doc, own }, _) => self.rename_doc(state, *doc, *own, renaming),
         }
     }
 
     /// Is this a stamped name, and another one than the doc's own?
-    fn is_another_name(&self, state: &State, id: DocId, to: Place<'_>) -> bool {
+    fn is_another_name(&self, state: &State, id: FileId, to: Place<'_>) -> bool {
         let stamped = StampedName::parse(to.name);
-        let doc = state.docs.get(id);
-        stamped
-            .zip(doc)
-            .is_some_and(|(stamped, doc)| (doc.dir, &doc.name) != (to.dir, &stamped))
+        let doc = state.files.get(id);
+        stamped.zip(doc).is_some_and(|(stamped, doc)| {
+            (doc.dir, &doc.name) != (to.dir, &FileName::Handoff(stamped))
+        })
     }
 
     /// Makes a scratch or ordinary file's content durable, in case the rename publishes it.
@@ -159,10 +158,11 @@ impl Fs {
             let mut guard = self.lock();
             let state = &mut *guard;
             match self.resolve(state, from.dir, from.name, caller)? {
-                Resolved::Plain(plain)
+                Resolved::Other(plain)
                     if state.queues.is_queue(from.dir) || state.queues.is_queue(to.dir) =>
                 {
-                    self.plain_file(state, plain).ok()
+                    self.open_stored(state, state.files.known(plain)?, Access::READ)
+                        .ok()
                 }
                 _ => None,
             }
@@ -173,26 +173,18 @@ impl Fs {
         }
     }
 
-    pub(in crate::fs) fn plain_file(&self, state: &State, id: PlainId) -> Result<File> {
-        let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
-        let path = state.queues.path(plain.dir)?;
-        self.ctx
-            .local
-            .open_file(plain.area, &path, &plain.name, Access::READ)
-    }
-
     /// The session finds the doc under the name it wrote, unless that is the stamped name itself.
     pub(in crate::fs) fn alias_for(
         &self,
         state: &mut State,
         to: Place<'_>,
         caller: Option<&Caller>,
-        doc: DocId,
+        doc: FileId,
     ) {
         let Some(caller) = caller else {
             return;
         };
-        let stamped = state.docs.get(doc).map(|doc| doc.name.to_os_string());
+        let stamped = state.files.get(doc).map(|doc| doc.name.to_os_string());
         if stamped.as_deref() != Some(to.name) {
             self.set_alias(state, to.dir, to.name, caller, doc);
         }
@@ -235,40 +227,26 @@ impl Fs {
 }
 
 impl State {
-    /// What was open as a plain file is open as a handoff from now on: it is delivered when its writers are done.
-    /// What is written meanwhile may not be durable yet, so their next close sees to it.
-    pub(in crate::fs) fn adopt_handles(&mut self, plain: PlainId, doc: DocId, tid: u32) {
+    /// Handles of a scratch or ordinary file are handles of a handoff from now on, which is delivered when its writers are
+    /// done. What is written meanwhile may not be durable yet, so their next close sees to it.
+    pub(in crate::fs) fn adopt_handles(&mut self, from: FileId, to: FileId, tid: u32) {
         let mut writers = 0;
-        for handle in self.handles.iter_mut() {
-            let Open::Plain {
-                plain: of,
-                file,
-                write,
-                flushed,
-            } = &handle.open
-            else {
-                continue;
-            };
-            if *of != plain {
-                continue;
+        for open in self.handles.files_mut().filter(|open| open.id == from) {
+            open.id = to;
+            if open.write {
+                open.dirty = Some(tid);
+                writers += 1;
             }
-            writers += u32::from(*write);
-            handle.open = Open::Doc(OpenDoc {
-                doc,
-                file: file.clone(),
-                write: *write,
-                reader: None,
-                dirty: write.then_some(tid),
-                writes: 0,
-                flushed: *flushed,
-            });
         }
-        if let Some(doc) = self.docs.get_mut(doc) {
-            doc.writers += writers;
+        if let Some(file) = self.files.get_mut(from) {
+            file.writers = 0;
+        }
+        if let Some(handoff) = self.files.get_mut(to) {
+            handoff.writers += writers;
         }
         if writers > 0 {
             // What was closed just before it was renamed is let go of any moment.
-            self.closing(doc);
+            self.closing(to);
         }
     }
 }
@@ -278,14 +256,4 @@ fn drop_own(state: &mut State, name: Place<'_>, caller: Option<&Caller>) {
     if let Some(caller) = caller {
         state.aliases.remove(name.dir, name.name, &caller.session);
     }
-}
-
-/// May this name, given to a file, become an alias?
-fn needs_alias(state: &State, dir: DirId, name: &OsStr) -> bool {
-    state.queues.is_queue(dir)
-        && match names::classify(name) {
-            NameClass::Stamped(stamped) => stamped.to_os_string() != name,
-            NameClass::Unstamped | NameClass::Backup | NameClass::Pending => true,
-            _ => false,
-        }
 }

@@ -11,7 +11,7 @@ use parking_lot::MutexGuard;
 use rustix::fs::XattrFlags;
 
 use crate::error::{Error, Result};
-use crate::fs::ids::{DocId, Handle, NodeId};
+use crate::fs::ids::{FileId, Handle, NodeId};
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Request;
@@ -36,11 +36,17 @@ impl Fs {
                 node => Some(self.known(&mut self.lock(), node)?),
             };
             self.check_size(&set)?;
-            if let Some(NodeTarget::Plain(plain)) = what {
-                if self.truncate_over(request, plain, size)?.is_some() {
+            let is_other = |id| {
+                let state = self.lock();
+                state.files.known(id).map(|file| !file.is_handoff())
+            };
+            if let Some(NodeTarget::File { file, ino, .. }) = what
+                && is_other(file)?
+            {
+                if self.truncate_over(request, (file, ino), size)?.is_some() {
                     return self.getattr(node);
                 }
-                drop(self.claim(request, node, plain, size > 0)?);
+                drop(self.claim(request, node, file, size > 0)?);
             }
         }
         {
@@ -59,36 +65,14 @@ impl Fs {
                     let file = File::from(rustix::io::fcntl_dupfd_cloexec(&dir, 0)?);
                     change(&file, &set)?;
                 }
-                NodeTarget::Doc { doc, ino, alias } => {
-                    let doc_of = state.docs.get(doc);
-                    let consumed = doc_of.is_some_and(|it| it.is_stored() && !it.name.is_pending());
+                NodeTarget::File { file, ino, alias } => {
+                    let known = state.files.known(file)?;
+                    let consumed = known.is_stored() && !known.name.is_pending();
                     if alias.is_some() && consumed && set.size.is_some() && handle.is_none() {
                         // Read-only through an alias (spec 4.3).
                         return Err(Error::AccessDenied);
                     }
-                    self.set_doc(&mut guard, request, (doc, ino), node, handle, &set)?;
-                }
-                NodeTarget::Plain(plain) => {
-                    if let (Some(handle), Some(_)) = (handle, set.size) {
-                        state.mark_dirty(handle, request.tid);
-                    }
-                    let file = match state.file_of(node, handle, &set) {
-                        Some(file) => file,
-                        None => {
-                            let plain = state.docs.plain(plain).filter(|plain| !plain.gone);
-                            let plain = plain.ok_or(Error::Stale)?;
-                            let path = state.queues.path(plain.dir)?;
-                            let access = access_for(&set);
-                            Arc::new(self.ctx.local.open_file(
-                                plain.area,
-                                &path,
-                                &plain.name,
-                                access,
-                            )?)
-                        }
-                    };
-                    self.check_size(&set)?;
-                    change(&file, &set)?;
+                    self.set_file(&mut guard, request, (file, ino), node, handle, &set)?;
                 }
             }
         }
@@ -102,11 +86,11 @@ impl Fs {
         }
     }
 
-    fn set_doc(
+    fn set_file(
         &self,
         guard: &mut MutexGuard<'_, State>,
         request: Request,
-        (id, ino): (DocId, u64),
+        (id, ino): (FileId, u64),
         node: NodeId,
         handle: Option<Handle>,
         set: &SetAttr,
@@ -115,25 +99,27 @@ impl Fs {
         let mut at_once = false;
         let file = match guard.file_of(node, handle, set) {
             Some(file) => file,
-            None => self.doc_file(guard, id, ino, access_for(set))?,
+            None => {
+                let doc = guard.files.known(id)?;
+                self.open_seen(guard, doc, ino, access_for(set))?
+            }
         };
         self.check_size(set)?;
         if let Some(size) = set.size {
             let shrinks = size < stat_file(&*file)?.size;
             self.before_change(guard, id, &file, shrinks)?;
-            if let Some(draft) = guard.docs.get_mut(id).and_then(|doc| doc.draft_mut()) {
-                // Whatever went wrong with the old bytes: they are gone.
-                draft.damaged &= size > 0;
+            if let Some(draft) = guard.files.known_mut(id)?.draft_mut().filter(|_| size == 0) {
+                draft.progress.heal();
             }
             match handle {
                 Some(handle) => guard.mark_dirty(handle, request.tid),
-                None => at_once = guard.docs.get(id).is_some_and(|doc| doc.writers == 0),
+                None => at_once = guard.files.get(id).is_some_and(|doc| doc.writers == 0),
             }
         }
         let state = &mut **guard;
         // A draft is reached through its own descriptor, which may write even where the mode forbids it.
         let drafted = state
-            .docs
+            .files
             .get(id)
             .and_then(|doc| doc.draft())
             .filter(|draft| draft.ino == ino)
@@ -143,33 +129,20 @@ impl Fs {
             self.version_written(state, id);
         }
         changed?;
-        if let Some(doc) = state.docs.get_mut(id) {
+        if let Some(doc) = state.files.get_mut(id) {
             if (set.atime.is_some() || set.mtime.is_some())
-                && doc.draft().is_some_and(|draft| !draft.modified)
+                && doc
+                    .draft()
+                    .is_some_and(|draft| !draft.progress.is_changed())
             {
                 doc.times = Some((set.atime, set.mtime));
             }
-            let (dir, name) = (doc.dir, doc.name.to_os_string());
-            state.queues.changed(dir, &name);
+            if doc.is_handoff() {
+                let (dir, name) = (doc.dir, doc.name.to_os_string());
+                state.queues.changed(dir, &name);
+            }
         }
         Ok(())
-    }
-
-    /// The file behind a view of a doc.
-    fn doc_file(&self, state: &State, id: DocId, ino: u64, access: Access) -> Result<Arc<File>> {
-        let doc = state.docs.get(id).ok_or(Error::Stale)?;
-        if let Some(draft) = doc.draft().filter(|draft| draft.ino == ino) {
-            return Ok(draft.file.clone());
-        }
-        if doc.is_gone() {
-            return Err(Error::Stale);
-        }
-        let path = state.queues.path(doc.dir)?;
-        Ok(Arc::new(self.ctx.store.open(
-            &path,
-            &doc.name.to_os_string(),
-            access,
-        )?))
     }
 
     /// A file to read or change the extended attributes of; `None` for what has none.
@@ -183,21 +156,9 @@ impl Fs {
             return Ok(Some(file.clone()));
         }
         match &self.known(state, node)? {
-            NodeTarget::Doc { doc, ino, .. } => {
-                self.doc_file(state, *doc, *ino, Access::READ).map(Some)
-            }
-            NodeTarget::Plain(plain) => {
-                let plain = state
-                    .docs
-                    .plain(*plain)
-                    .filter(|plain| !plain.gone)
-                    .ok_or(Error::Stale)?;
-                let path = state.queues.path(plain.dir)?;
-                let file =
-                    self.ctx
-                        .local
-                        .open_file(plain.area, &path, &plain.name, Access::READ)?;
-                Ok(Some(Arc::new(file)))
+            NodeTarget::File { file, ino, .. } => {
+                let file = state.files.known(*file)?;
+                self.open_seen(state, file, *ino, Access::READ).map(Some)
             }
             NodeTarget::Dir(_) | NodeTarget::Merge { .. } | NodeTarget::Status(_) => Ok(None),
         }
@@ -266,8 +227,7 @@ impl State {
     fn file_of(&self, node: NodeId, handle: Option<Handle>, set: &SetAttr) -> Option<Arc<File>> {
         let open = handle.and_then(|handle| self.handles.get(handle));
         match open.map(|handle| &handle.open) {
-            Some(Open::Doc(open)) => Some(open.file.clone()),
-            Some(Open::Plain { file, .. }) => Some(file.clone()),
+            Some(Open::File(open)) => Some(open.file.clone()),
             _ if set.size.is_none() => self.nodes.get(node)?.file().cloned(),
             _ => None,
         }

@@ -1,5 +1,6 @@
 //! `.status.json`: what `handoff-fs status` shows, without a socket.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -12,7 +13,7 @@ use crate::names::{self, StampedName};
 use crate::store::Kind;
 use crate::store::first_mount::is_hidden;
 
-/// The whole of it. Names that are not UTF-8 are shown lossily.
+/// The content of `.status.json`. Names that are not UTF-8 are shown lossily.
 #[derive(Debug, Serialize)]
 struct Status {
     pid: u32,
@@ -27,21 +28,21 @@ struct Status {
     oldest_pending: Option<Aged>,
     drafts: Vec<Draft>,
     turns: Vec<Turn>,
-    /// What is wrong with the backing directory.
+    /// The trouble with the backing directory, if there is any.
     #[serde(skip_serializing_if = "Option::is_none")]
     trouble: Option<String>,
 }
 
-/// What the first mount found, and what became of it (spec 3.6).
+/// The files that the first mount found (spec 3.6).
 #[derive(Debug, Serialize)]
 struct Found {
     /// This mount is the first one.
     first_mount: bool,
-    /// So many files became handoffs then.
+    /// How many files became handoffs then.
     adopted: u64,
-    /// So many files of queues, as they are now, are ordinary: shown and never merged.
+    /// How many files of queues are ordinary now: shown and never merged.
     ordinary: u64,
-    /// So many consumed handoffs were past their time then: hidden, and never deleted.
+    /// How many consumed handoffs had expired by then: hidden, and never deleted.
     hidden: usize,
 }
 
@@ -51,7 +52,7 @@ struct Aged {
     age_seconds: u64,
 }
 
-/// A handoff that somebody has open for writing.
+/// A handoff that a process has open for writing.
 #[derive(Debug, Serialize)]
 struct Draft {
     name: String,
@@ -59,7 +60,7 @@ struct Draft {
     age_seconds: u64,
 }
 
-/// A reader that has not met the end yet, and for which others wait (spec 6.4, 6.8).
+/// A reader that has not read to the end yet, and for which others wait (spec 6.4, 6.8).
 #[derive(Debug, Serialize)]
 struct Turn {
     /// The `pending.md` that it reads.
@@ -76,7 +77,7 @@ impl Fs {
         let age = |since: SystemTime| now.duration_since(since).unwrap_or_default().as_secs();
         let (mut pending, mut consumed, mut ordinary) = (0, 0, 0);
         let mut oldest: Option<(SystemTime, String)> = None;
-        // It says what is wrong also where nothing else can be said any more.
+        // Where nothing else can be said any more, the status says at least what is wrong.
         let queues = state.queues.queues_below(DirId::ROOT);
         let unreadable = queues.as_ref().err().map(|error| {
             let name = self.ctx.options.backing_name.display();
@@ -85,70 +86,47 @@ impl Fs {
         for dir in queues.unwrap_or_default() {
             let path = state.queues.path(dir)?;
             self.ctx.noticed(state.queues.load(dir))?;
-            for (name, known) in state.queues.names(dir) {
+            let files = state.queues.names(dir);
+            for (name, known) in files.filter(|(_, known)| known.kind == Kind::File) {
                 match StampedName::parse(name) {
-                    Some(stamped) if known.kind == Kind::File && stamped.is_pending() => {
+                    Some(stamped) if stamped.is_pending() => {
                         pending += 1;
-                        if oldest
-                            .as_ref()
-                            .is_none_or(|(mtime, _)| known.mtime < *mtime)
-                        {
+                        let is_older = |(mtime, _): &(SystemTime, _)| known.mtime < *mtime;
+                        if oldest.as_ref().is_none_or(is_older) {
                             oldest = Some((known.mtime, shown(&path.join(name))));
                         }
                     }
-                    Some(_)
-                        if known.kind == Kind::File
-                            && !self.ctx.retention.expired(known.mtime, now) =>
-                    {
-                        consumed += 1;
-                    }
-                    None if known.kind == Kind::File
-                        && !is_hidden(name)
-                        && name != names::PENDING
-                        && !state.queues.is_stray(dir, name) =>
-                    {
-                        ordinary += 1;
-                    }
-                    _ => {}
+                    Some(_) if self.ctx.retention.expired(known.mtime, now) => {}
+                    Some(_) => consumed += 1,
+                    None if is_hidden(name) || name == names::PENDING => {}
+                    None => ordinary += u64::from(!state.queues.is_stray(dir, name)),
                 }
             }
         }
-        let mut drafts: Vec<Draft> = state
-            .docs
-            .iter()
-            .filter(|(_, doc)| !doc.promised && !doc.is_gone())
-            .filter(|(_, doc)| doc.writers > 0 || doc.draft().is_some())
-            .map(|(_, doc)| Draft {
-                name: shown(
-                    &state
-                        .queues
-                        .dirs
-                        .path(doc.dir)
-                        .unwrap_or_default()
-                        .join(doc.name.to_os_string()),
-                ),
+        let in_queue = |dir, name: &OsStr| {
+            let path = state.queues.path(dir).unwrap_or_default();
+            shown(&path.join(name))
+        };
+        let files = state.files.iter().map(|(_, file)| file);
+        let mut drafts: Vec<Draft> = files
+            .filter(|file| file.is_handoff() && !file.is_reserved() && !file.is_gone())
+            .filter(|doc| doc.writers > 0 || doc.draft().is_some())
+            .map(|doc| Draft {
+                name: in_queue(doc.dir, &doc.name.to_os_string()),
                 pid: doc.pid,
                 age_seconds: age(doc.since),
             })
             .collect();
         drafts.sort_by(|a, b| a.name.cmp(&b.name));
         let monotonic = self.ctx.clock.monotonic();
-        let turns = state
-            .turns
-            .held()
-            .map(|(queue, pid, since, last_read)| Turn {
-                name: shown(
-                    &state
-                        .queues
-                        .dirs
-                        .path(queue)
-                        .unwrap_or_default()
-                        .join(names::PENDING),
-                ),
-                pid,
-                age_seconds: monotonic.duration_since(since).as_secs(),
-                idle_seconds: monotonic.duration_since(last_read).as_secs(),
-            });
+        let seconds = |since| monotonic.duration_since(since).as_secs();
+        let turns = state.readers.held();
+        let turns = turns.map(|(queue, pid, since, last_read)| Turn {
+            name: in_queue(queue, names::PENDING.as_ref()),
+            pid,
+            age_seconds: seconds(since),
+            idle_seconds: seconds(last_read),
+        });
         let turns = turns.collect();
         let (first_mount, adopted, hidden) = self.ctx.local.first_mount();
         let status = Status {
@@ -177,7 +155,7 @@ impl Fs {
         let json = serde_json::to_string_pretty(&status).map_err(|_| Error::Os(libc::EIO))?;
         let mut printable = String::with_capacity(json.len() + 1);
         for c in json.chars() {
-            // JSON lets DEL and what follows it stand, and some terminals obey them. Only names hold any.
+            // JSON leaves DEL and the C1 control characters as they are, and some terminals obey them. Only names hold any.
             if matches!(c, '\u{7f}'..='\u{9f}') {
                 printable.push_str(&format!("\\u{:04x}", u32::from(c)));
             } else {
@@ -188,7 +166,7 @@ impl Fs {
         Ok(printable.into_bytes())
     }
 
-    /// Says who supervises this daemon, for `status` and `unmount`.
+    /// Notes the supervisor of this daemon, for `status` and `unmount`.
     pub fn set_supervision(&self, supervision: Option<Supervision>) {
         let pid = supervision.as_ref().map(|supervision| supervision.pid);
         if let Err(error) = self.ctx.local.note_supervisor(pid) {
@@ -197,32 +175,32 @@ impl Fs {
         *self.supervision.lock() = supervision;
     }
 
-    /// Room and inodes of the filesystem below.
+    /// statvfs(3) of the backing filesystem.
     pub fn statfs(&self) -> Result<rustix::fs::StatVfs> {
         self.ctx.local.statvfs()
     }
 
-    /// How many nodes the kernel knows, for tests of leaks.
+    /// How many nodes the kernel knows; for tests of leaks.
     pub fn nodes(&self) -> usize {
         self.lock().nodes.len()
     }
 
-    /// How much is remembered of each kind, likewise.
+    /// How much is remembered of each kind; for tests of leaks.
     pub fn remembered(&self) -> [(&'static str, usize); 8] {
         let state = self.lock();
         [
             ("nodes", state.nodes.len()),
             ("handles", state.handles.iter().count()),
-            ("docs", state.docs.len()),
+            ("docs", state.files.len()),
             ("aliases", state.aliases.len()),
-            ("turns", state.turns.len()),
-            ("promises", state.replays.len()),
+            ("readers", state.readers.len()),
+            ("estale_replays", state.replays.len()),
             ("names", state.queues.len()),
             ("queues", state.queues.dirs.len()),
         ]
     }
 
-    /// How many files and directories are open, likewise.
+    /// How many files and directories are open; for tests of leaks.
     pub fn handles(&self) -> usize {
         self.lock().handles.iter().count()
     }

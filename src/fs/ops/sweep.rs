@@ -8,8 +8,7 @@ use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::state::Content;
-use crate::fs::ids::{DirId, DocId};
-use crate::fs::session::estale_replay::ReplayTarget;
+use crate::fs::ids::{DirId, FileId};
 use crate::fs::state::{Fs, State};
 use crate::names::StampedName;
 use crate::session::{Process, Session};
@@ -76,7 +75,9 @@ impl Fs {
                 }
             }
         }
-        self.publish_left(&mut self.lock());
+        let mut state = self.lock();
+        self.drop_expired_replays(&mut state);
+        self.publish_left(&mut state);
         Ok(())
     }
 
@@ -115,9 +116,9 @@ impl Fs {
         meta: &Meta,
     ) -> bool {
         let known = state
-            .docs
+            .files
             .named(dir, name)
-            .and_then(|id| state.docs.get(id));
+            .and_then(|id| state.files.get(id));
         meta.kind == Kind::File
             && (!name.is_pending() || meta.size == 0)
             && known.is_none_or(|doc| doc.writers == 0)
@@ -128,28 +129,10 @@ impl Fs {
                 .found_expired(&queue.join(name.to_os_string()))
     }
 
-    /// Drafts that could not be published when they were closed: the disk may have room by now.
-    pub(in crate::fs) fn publish_left(&self, state: &mut State) {
-        self.drop_expired_replays(state);
-        let left: Vec<DocId> = state
-            .docs
-            .iter()
-            .filter(|(_, doc)| {
-                doc.writers == 0 && !doc.promised && doc.draft().is_some_and(|it| it.modified)
-            })
-            .map(|(id, _)| id)
-            // Emptied for an open that is to come: its old content is not replaced by nothing.
-            .filter(|id| !state.replays.is_awaited(ReplayTarget::Doc(*id)))
-            .collect();
-        for id in left {
-            self.last_writer_gone(state, id);
-        }
-    }
-
     fn forget_sessions(&self) {
         let (sessions, agents) = {
             let mut state = self.lock();
-            let looks = &mut state.turns.second_looks;
+            let looks = &mut state.readers.second_looks;
             looks.expire(self.ctx.clock.monotonic());
             let mut sessions: Vec<Session> = looks.sessions().cloned().collect();
             sessions.extend(state.aliases.sessions());
@@ -166,39 +149,42 @@ impl Fs {
         let mut guard = self.lock();
         let state = &mut *guard;
         state.queues.take_changes();
-        state.turns.forget_missing(Instant::now());
+        state.readers.forget_missing(Instant::now());
         // A session that has a name of its own never ends; but what has expired no alias leads to.
-        let gone: Vec<DocId> = state
-            .docs
+        let gone: Vec<FileId> = state
+            .files
             .iter()
             .filter(|(_, doc)| matches!(doc.content, Content::Stored) && doc.writers == 0)
-            .filter(|(_, doc)| state.queues.lacks(doc.dir, &doc.name))
+            .filter(|(_, doc)| {
+                let name = doc.stamped_if_handoff();
+                name.is_some_and(|name| state.queues.lacks(doc.dir, name))
+            })
             .map(|(id, _)| id)
             .collect();
         for id in gone {
-            self.doc_gone(state, id);
+            self.file_gone(state, id);
         }
-        let (docs, index) = (&state.docs, &state.queues);
+        let (files, index) = (&state.files, &state.queues);
         state.aliases.sweep(
             |session| !ended.contains(session),
-            |doc| docs.get(doc).is_some_and(|doc| !doc.is_gone()),
+            |id| files.get(id).is_some_and(|file| !file.is_gone()),
             |dir, done| !index.lacks(dir, done),
         );
-        let looks = &mut state.turns.second_looks;
+        let looks = &mut state.readers.second_looks;
         looks.keep_sessions(|session| !ended.contains(session));
         state.single_file.forget(&dead);
-        let idle: Vec<DocId> = state
-            .docs
+        let idle: Vec<FileId> = state
+            .files
             .iter()
             .filter(|(_, doc)| matches!(doc.content, Content::Stored | Content::Gone))
             .map(|(id, _)| id)
             .collect();
-        let aliased = state.aliases.docs();
+        let aliased = state.aliases.files();
         for id in idle {
-            if let Some(doc) = state.docs.get_mut(id) {
-                doc.aliased = aliased.contains(&id);
+            if let Some(doc) = state.files.get_mut(id) {
+                doc.handoff.aliased = aliased.contains(&id);
             }
-            self.let_go_doc(state, id);
+            self.let_go_file(state, id);
         }
     }
 }

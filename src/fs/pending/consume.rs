@@ -1,57 +1,33 @@
-//! Consuming what was read to its end (spec 6.3, 6.4).
+//! Reading a merge, and consuming what was read to its end (spec 6.3, 6.4).
 
-use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use crate::delivery::ReadSeen;
-use crate::error::{Error, Result};
-use crate::fs::handoff::state::Doc;
-use crate::fs::ids::DocId;
+use crate::error::Result;
+use crate::fs::handoff::state::{FileName, RegularFile};
+use crate::fs::ids::FileId;
 use crate::fs::inode::types::Request;
+use crate::fs::pending::consume_intent::ConsumeIntent;
 use crate::fs::pending::open_merge::{Consumer, OpenMerge};
-use crate::fs::pending::second_look::Reader;
+use crate::fs::pending::read_ahead::{self, Source};
+use crate::fs::pending::read_snapshot::SnapshotSource;
+use crate::fs::pending::second_look::BegunBy;
 use crate::fs::pending::snapshot::Snapshot;
 use crate::fs::queue::merge_entry::MergeEntry;
 use crate::fs::state::{Fs, State};
 use crate::names::StampedName;
 use crate::parallel::do_in_two;
-use crate::session::{Caller, Session};
-use crate::store::local::Area;
-use crate::store::{Access, Meta, first_free};
+use crate::session::Session;
+use crate::store::Meta;
 
-/// Kept until a read that consumed what it delivers has been answered. If this program is killed before that, the reader
-/// never had the end of it, and the next mount makes it pending again.
-pub struct ConsumeIntent {
-    fs: Arc<Fs>,
-    name: OsString,
-}
-
-impl Drop for ConsumeIntent {
-    fn drop(&mut self) {
-        let removed = self
-            .fs
-            .ctx
-            .local
-            .remove(Area::Consuming, Path::new(""), &self.name);
-        if let Err(error) = removed {
-            log::warn!(
-                "the note of a read cannot be removed ({error}); what was read may be delivered again"
-            );
-        }
-    }
-}
-
-/// What a read is answered with. To be dropped when the reader has been answered, and not before.
+/// The answer to a read. To be dropped when the reader has been answered, and not before.
 pub struct Answer {
     /// The bytes.
     pub bytes: Vec<u8>,
     /// Undoes what the read consumed if it is never answered.
-    pub(in crate::fs) _intent: Option<ConsumeIntent>,
+    _intent: Option<ConsumeIntent>,
 }
 
 impl From<Vec<u8>> for Answer {
@@ -63,251 +39,174 @@ impl From<Vec<u8>> for Answer {
     }
 }
 
-/// How many are consumed before others have a turn at the state lock.
+/// How many handoffs are consumed before other requests have a turn at the state lock.
 const BATCH: usize = 1024;
 
 /// A handoff that was read, and is to be consumed.
 struct Read<'a> {
-    /// Where in its snapshot it is.
+    /// Its place in the snapshot.
     i: usize,
-    item: &'a MergeEntry,
-    /// The queue.
-    path: PathBuf,
+    entry: &'a MergeEntry,
+    queue: PathBuf,
     name: StampedName,
-    /// What it is to be called.
+    /// The consumed name that it is to get.
     done: StampedName,
-    doc: Option<DocId>,
-}
-
-/// What has become of it.
-enum Consumed {
-    As(StampedName, Meta),
-    Gone,
-    Changed,
-    Failed(Error),
+    doc: Option<FileId>,
 }
 
 impl Fs {
-    /// A read was answered: if that was the last of it, the handoffs are consumed before the reader hears of it.
-    ///
-    /// Who reads may be another program than the one that opened: of `tail < pending.md` the shell did. A read through
-    /// the page cache is not looked into: it may be a page fault, and the address space that the program's name is read from
-    /// is locked meanwhile.
-    pub(in crate::fs) fn delivered(
+    /// Reads a merge. If the reader meets the end by this, the handoffs are consumed before the answer. `cached` tells of a
+    /// read through the page cache.
+    pub(in crate::fs) fn read_merge(
         self: &Arc<Self>,
         request: Request,
-        reading: &OpenMerge,
+        open: &OpenMerge,
+        offset: u64,
+        size: u64,
+        cached: bool,
+    ) -> Result<Answer> {
+        let snapshot = &open.snapshot;
+        let now = self.ctx.clock.monotonic();
+        self.lock().readers.reads(snapshot, now);
+        let source = SnapshotSource {
+            fs: self.clone(),
+            snapshot: snapshot.clone(),
+        };
+        let range = offset..offset.saturating_add(size);
+        let bytes = match cached || snapshot.plan.entries.len() < read_ahead::MANY {
+            true => source.answer(range),
+            false => open.read_ahead.read(&source, range),
+        }?;
+        let seen = ReadSeen {
+            offset,
+            requested: size,
+            returned: bytes.len() as u64,
+            cached,
+        };
+        let _intent = self.delivered(request, open, seen);
+        Ok(Answer { bytes, _intent })
+    }
+
+    /// A read is about to be answered: consumes the snapshot if its reader has now read all of it and met the end.
+    ///
+    /// The reader may be another program than the opener: of `tail < pending.md` the shell has opened the file. A program
+    /// that reads in passing counts for nothing.
+    fn delivered(
+        self: &Arc<Self>,
+        request: Request,
+        open: &OpenMerge,
         seen: ReadSeen,
     ) -> Option<ConsumeIntent> {
-        let consumer = reading.consumer.as_ref()?;
-        let size = reading.snapshot.plan.size();
-        let in_passing =
-            |reader: &Option<Caller>| reader.as_ref().is_some_and(|it| self.reads_in_passing(it));
-        // What a known reader is given on the way is not asked about: what counts is who meets the end.
-        let known = reading.reader.load(Ordering::Relaxed) == request.tid;
-        let ends = reading.delivered.lock().clone().record(seen, size);
-        let mut reader = (!seen.cached && (ends || !known)).then(|| self.caller(request));
-        if in_passing(&reader) {
+        let consumer = open.consumer.as_ref()?;
+        let mut reader = None;
+        if open.must_check(request.tid, seen) {
+            reader = Some(self.caller(request)).filter(|it| !self.reads_in_passing(it));
+            reader.as_ref()?;
+        }
+        if !open.record(request.tid, seen) {
             return None;
         }
-        if !seen.cached {
-            reading.reader.store(request.tid, Ordering::Relaxed);
+        if reader.is_none() && !seen.cached {
+            // Another read of the same file was answered meanwhile, so that this one meets the end.
+            reader = Some(self.caller(request)).filter(|it| !self.reads_in_passing(it));
+            reader.as_ref()?;
         }
-        let complete = reading.delivered.lock().record(seen, size);
-        if complete && !ends && !seen.cached {
-            // Another read of the same file was answered meanwhile.
-            reader = Some(self.caller(request));
-            if in_passing(&reader) {
-                return None;
-            }
-        }
-        let single_file = |process| self.lock().single_file.contains(process);
-        if !complete || consumer.process.is_some_and(single_file) {
-            // There is more to come, or its reader has written since it opened.
+        if self.lock().single_file.contains(consumer.process) {
+            // The reader has written to pending.md since it opened.
             return None;
         }
         // A reader that is answered with no byte has had them all before.
-        let intent = (seen.returned > 0).then(|| self.intent(&reading.snapshot));
+        let intent = (seen.returned > 0).then(|| self.intent(&open.snapshot));
         let second_look = self.second_look_of(consumer, reader.as_ref());
-        self.consume(&reading.snapshot, consumer, second_look);
+        self.consume(&open.snapshot, consumer, second_look);
         self.changed.notify_all();
         intent.flatten()
-    }
-
-    /// Notes what is about to be consumed until its reader has the answer.
-    fn intent(self: &Arc<Self>, snapshot: &Arc<Snapshot>) -> Option<ConsumeIntent> {
-        let mut note = Vec::new();
-        {
-            let state = self.lock();
-            if !state.turns.holds(snapshot) {
-                return None;
-            }
-            for item in &snapshot.plan.items {
-                let path = state.queues.path(item.dir).ok()?;
-                for field in [path.as_os_str(), item.file_name(), item.stays_as()] {
-                    note.extend_from_slice(field.as_bytes());
-                    note.push(0);
-                }
-            }
-        }
-        let name = self
-            .ctx
-            .local
-            .note(Area::Consuming, &note, self.ctx.clock.now());
-        name.inspect_err(|error| {
-            log::warn!(
-                "what is being read cannot be noted ({error}); if this program is killed before its reader is \
-                 answered, that is consumed all the same"
-            );
-        })
-        .ok()
-        .map(|name| ConsumeIntent {
-            fs: self.clone(),
-            name,
-        })
-    }
-
-    /// Makes pending again what the last daemon consumed for readers that it did not answer any more: a duplicate
-    /// beats a hole.
-    pub(in crate::fs) fn recover_unanswered(&self) -> Result<()> {
-        for (queue, note, _) in self.ctx.local.list_all(Area::Consuming)? {
-            if let Err(error) = self.recover_note(&queue, &note) {
-                log::error!(
-                    "the note {} of a read that was not answered cannot be followed ({error}); what was read stays \
-                     consumed, and the next mount tries again",
-                    queue.join(&note).display()
-                );
-            }
-        }
-        Ok(())
-    }
-
-    fn recover_note(&self, queue: &Path, note: &OsStr) -> Result<()> {
-        let bytes = self.ctx.local.read_note(Area::Consuming, queue, note)?;
-        let fields: Vec<&OsStr> = bytes
-            .split(|byte| *byte == 0)
-            .map(OsStr::from_bytes)
-            .collect();
-        let mut renamed = BTreeSet::new();
-        for item in fields.chunks_exact(3) {
-            // Only what this program writes is followed: anything else in a name could lead out of the directory.
-            let queue = Path::new(item[0]);
-            let name = match [item[1], item[2]].map(StampedName::parse) {
-                [Some(name), Some(done)] if name.is_pending() && !done.is_pending() => name,
-                _ => return Err(Error::Invalid),
-            };
-            // Since it was consumed its name may have become another handoff's.
-            let renamed_to = first_free(&name, |name| {
-                let name = name.to_os_string();
-                self.ctx.store.rename((queue, item[2]), (queue, &name))
-            });
-            match renamed_to {
-                Ok(name) => {
-                    self.pending_again(queue, &name);
-                    log::warn!(
-                        "{}: was being read when the last daemon ended; it is delivered again",
-                        queue.join(name.to_os_string()).display()
-                    );
-                    renamed.insert(queue);
-                }
-                // Not consumed by then, or renamed since.
-                Err(Error::NotFound) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        if self.ctx.options.sync {
-            // A power cut must not leave what was consumed and take the note.
-            for queue in renamed {
-                self.ctx.store.sync(queue)?;
-            }
-        }
-        self.ctx.local.remove(Area::Consuming, queue, note)
     }
 
     fn consume(
         &self,
         snapshot: &Arc<Snapshot>,
         consumer: &Consumer,
-        second_look: Option<(Reader, Session)>,
+        second_look: Option<(BegunBy, Session)>,
     ) {
+        let entries = &snapshot.plan.entries;
         let mut consumed = Vec::new();
         // The lock is let go now and then: ten thousand renames take a while.
-        for (batch, items) in snapshot.plan.items.chunks(BATCH).enumerate() {
+        for (batch, part) in entries.chunks(BATCH).enumerate() {
             let mut guard = self.lock();
             let state = &mut *guard;
-            if batch == 0 && !state.turns.holds(snapshot) {
+            if batch == 0 && !state.readers.holds(snapshot) {
                 // Consumed already, by an earlier read or another handle of the same process.
                 return;
             }
-            // What is not current is delivered again (spec 6.4).
-            let items = (batch * BATCH..).zip(items);
-            let current = items.filter(|(i, _)| snapshot.is_current(*i));
+            // An entry that is not current is delivered again (spec 6.4).
+            let part = (batch * BATCH..).zip(part);
+            let current = part.filter(|(i, _)| snapshot.is_current(*i));
             let read: Vec<Read> = current
-                .filter_map(|(i, item)| self.finished(state, i, item))
+                .filter_map(|(i, entry)| self.finished(state, i, entry))
                 .collect();
             let now = self.ctx.clock.now();
             do_in_two(
                 &read,
                 |read| self.consume_read(read, now),
                 |read, done| {
-                    if let Some(done) = self.consumed(state, read, done, consumer)
-                        && (consumer.agent || second_look.is_some())
-                    {
+                    if let Some(done) = self.consumed(state, read, done, consumer) {
                         consumed.push((read.i, done));
                     }
                 },
             );
         }
         let mut state = self.lock();
-        state.turns.end(snapshot);
-        if let (Some(process), true) = (consumer.process, consumer.agent) {
-            let dir = |i: usize| snapshot.plan.items[i].dir;
-            let consumed = consumed.iter().map(|(i, done)| (dir(*i), done.clone()));
+        state.readers.end(snapshot);
+        if let (Some(process), true) = (consumer.process, consumer.is_agent) {
+            let names = consumed
+                .iter()
+                .map(|(i, done)| (entries[*i].dir, done.clone()));
             let now = self.ctx.clock.now();
-            state.single_file.consumed(process, now, consumed.collect());
+            state.single_file.consumed(process, now, names.collect());
         }
-        self.read_to_its_end(&mut state, snapshot, consumer, consumed, second_look);
+        let (session, now) = (&consumer.session, self.ctx.clock.monotonic());
+        let looks = &mut state.readers.second_looks;
+        looks.end_met(session, snapshot, consumed, second_look, now);
     }
 
-    /// What is to be consumed, unless somebody is writing it.
-    fn finished<'a>(&self, state: &State, i: usize, item: &'a MergeEntry) -> Option<Read<'a>> {
-        let name = item.name()?;
-        let path = state.queues.path(item.dir).ok()?;
-        let doc = state.docs.named(item.dir, &name);
-        if doc
-            .and_then(|id| state.docs.get(id))
-            .is_some_and(Doc::is_being_written)
-        {
+    /// The handoff of an entry, to be consumed; `None` while somebody is writing it.
+    fn finished<'a>(&self, state: &State, i: usize, entry: &'a MergeEntry) -> Option<Read<'a>> {
+        let name = entry.name()?;
+        let queue = state.queues.path(entry.dir).ok()?;
+        let doc = state.files.named(entry.dir, &name);
+        let known = doc.and_then(|id| state.files.get(id));
+        if known.is_some_and(RegularFile::is_being_written) {
             return None;
         }
         // A draft may have taken the promised name since.
-        let done = StampedName::parse(item.stays_as())
-            .filter(|done| !state.docs.is_reserved(item.dir, done))
-            .unwrap_or_else(|| self.stays_as(state, item.dir, &name));
+        let done = StampedName::parse(entry.stays_as())
+            .filter(|done| !state.files.is_reserved(entry.dir, done))
+            .unwrap_or_else(|| self.stays_as(state, entry.dir, &name));
         Some(Read {
             i,
-            item,
-            path,
+            entry,
+            queue,
             name,
             done,
             doc,
         })
     }
 
-    /// Gives a handoff its consumed name, if it is still what was read: what is known of it now, but for the mtime, and that
-    /// name.
-    fn consume_read(&self, read: &Read<'_>, now: SystemTime) -> Consumed {
-        let Read { item, path, .. } = read;
-        let Ok(meta) = self.ctx.store.stat(path, item.file_name()) else {
-            return Consumed::Gone;
-        };
-        if (meta.ino, meta.size, meta.mtime) != (item.ino, item.size, item.mtime) {
-            return Consumed::Changed;
+    /// Gives a handoff its consumed name. Answers that name, and what is known of the file; `None` if the file is not what
+    /// was read any more.
+    fn consume_read(
+        &self,
+        read: &Read<'_>,
+        now: SystemTime,
+    ) -> Option<Result<(StampedName, Meta)>> {
+        let Read { entry, queue, .. } = read;
+        let meta = self.ctx.store.stat(queue, entry.file_name()).ok()?;
+        if (meta.ino, meta.size, meta.mtime) != (entry.ino, entry.size, entry.mtime) {
+            return None;
         }
-        match self.consume_as(path, &read.name, &read.done, meta.mtime, now) {
-            Ok(done) => Consumed::As(done, Meta { mtime: now, ..meta }),
-            Err(error) => Consumed::Failed(error),
-        }
+        let done = self.consume_as(queue, &read.name, &read.done, meta.mtime, now);
+        Some(done.map(|done| (done, Meta { mtime: now, ..meta })))
     }
 
     /// Takes in what has become of a handoff that was read; answers its consumed name.
@@ -315,95 +214,44 @@ impl Fs {
         &self,
         state: &mut State,
         read: &Read<'_>,
-        consumed: Consumed,
+        consumed: Option<Result<(StampedName, Meta)>>,
         consumer: &Consumer,
     ) -> Option<StampedName> {
-        let (dir, file_name) = (read.item.dir, read.item.file_name());
+        let (dir, file_name) = (read.entry.dir, read.entry.file_name());
+        let Some(consumed) = consumed else {
+            // Changed since it was read: delivered again (spec 6.4). The store does not tell of a change that was made under
+            // another name of the same file elsewhere.
+            state.queues.changed(dir, file_name);
+            return None;
+        };
         let (done, known) = match consumed {
-            Consumed::As(done, known) => (done, known),
-            Consumed::Gone => return None,
-            Consumed::Changed => {
-                // Since it was read: delivered again (spec 6.4). Who changes a file that has another name elsewhere
-                // changes it under that name, and the store does not tell.
-                state.queues.changed(dir, file_name);
-                return None;
-            }
-            Consumed::Failed(error) => {
+            Ok(consumed) => consumed,
+            Err(error) => {
                 self.ctx.look_for_trouble();
                 log::warn!(
                     "{}: was read but cannot be renamed to {} ({error}); it stays pending and is delivered again",
-                    read.path.join(file_name).display(),
+                    read.queue.join(file_name).display(),
                     read.done
                 );
                 return None;
             }
         };
         let new_name = done.to_os_string();
-        if new_name != *read.item.stays_as() {
-            self.pin_file(state, &read.path, &new_name);
+        if new_name != *read.entry.stays_as() {
+            self.pin_file(state, &read.queue, &new_name);
         }
-        state.queues.name_changed();
+        state.nodes.dentries.lock().changed();
         if !state.queues.moved(dir, file_name, &new_name, &known) {
             state.queues.changed(dir, file_name);
             state.queues.changed(dir, &new_name);
         }
         if let Some(id) = read.doc {
-            self.doc_renamed(state, id, dir, done.clone());
+            self.file_renamed(state, id, dir, FileName::Handoff(done.clone()));
         }
         let session = &consumer.session;
         state
             .aliases
             .consume(dir, file_name.to_owned(), session, done.clone());
         Some(done)
-    }
-
-    /// Gives a pending handoff, last changed at `mtime`, its consumed name, for seven days from `now` on (spec 3.5).
-    pub(in crate::fs) fn consume_as(
-        &self,
-        queue: &Path,
-        name: &StampedName,
-        done: &StampedName,
-        mtime: SystemTime,
-        now: SystemTime,
-    ) -> Result<StampedName> {
-        if self.ctx.options.sync && self.ctx.retention.expired(mtime, now) {
-            self.seven_days_from_now(queue, &name.to_os_string())?;
-        }
-        self.ctx.store.consume(queue, name, done, now)
-    }
-
-    /// Before a pending handoff gets a consumed name: an old mtime would have it expire at once. Nor may it after a power
-    /// cut that has left the new name without the new mtime; what is younger would at worst go some days too early.
-    pub(in crate::fs) fn seven_days_from_now(&self, queue: &Path, name: &OsStr) -> Result<()> {
-        let now = self.ctx.clock.now();
-        let mtime = self.ctx.store.stat(queue, name)?.mtime;
-        self.ctx.store.set_times(queue, name, now)?;
-        if self.ctx.options.sync && self.ctx.retention.expired(mtime, now) {
-            self.ctx.store.open(queue, name, Access::READ)?.sync_all()?;
-        }
-        Ok(())
-    }
-
-    /// A consumed handoff was made pending again: it gets its stamp's time as mtime (spec 3.5). Its pending name is made durable
-    /// first: a power cut that left the consumed name with so old an mtime would have it expire.
-    pub(in crate::fs) fn pending_again(&self, queue: &Path, name: &StampedName) {
-        let written = self.ctx.zone.time(name.stamp());
-        let durable = match self.ctx.options.sync
-            && self.ctx.retention.expired(written, self.ctx.clock.now())
-        {
-            true => self.ctx.store.sync(queue),
-            false => Ok(()),
-        };
-        let set = durable.and_then(|()| {
-            self.ctx
-                .store
-                .set_times(queue, &name.to_os_string(), written)
-        });
-        if let Err(error) = set {
-            log::warn!(
-                "{}: is pending again and keeps the time at which it was consumed ({error})",
-                queue.join(name.to_os_string()).display()
-            );
-        }
     }
 }

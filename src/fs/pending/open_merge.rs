@@ -1,12 +1,12 @@
-//! One open file of `pending.md`.
+//! One open file of `pending.md` or `.peek.md`.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::delivery::Delivered;
-use crate::fs::pending::read_ahead_buffer::Ahead;
+use crate::delivery::{Delivered, ReadSeen};
+use crate::fs::pending::read_ahead::ReadAhead;
 use crate::fs::pending::snapshot::Snapshot;
 use crate::session::{Process, Session};
 
@@ -14,20 +14,52 @@ use crate::session::{Process, Session};
 #[derive(Debug)]
 pub(in crate::fs) struct OpenMerge {
     pub(in crate::fs) snapshot: Arc<Snapshot>,
-    /// Whom it is consumed by; `None` where reading consumes nothing.
-    pub(in crate::fs) consumer: Option<Consumer>,
-    pub(in crate::fs) delivered: Mutex<Delivered>,
-    /// The thread that was last seen to run a program that does not read in passing.
-    pub(in crate::fs) reader: AtomicU32,
-    /// What is ready for it that it has not asked for yet.
-    pub(in crate::fs) ahead: Ahead,
+    /// The opener, on whose behalf a read to the end consumes; `None` where reading consumes nothing.
+    pub(super) consumer: Option<Consumer>,
+    pub(in crate::fs) read_ahead: ReadAhead,
+    delivered: Mutex<Delivered>,
+    /// The last thread whose program is known not to read in passing (see [`Programs`](crate::programs::Programs)).
+    checked_tid: AtomicU32,
 }
 
-/// Who consumes.
+/// The opener of a merge that a read to the end consumes.
 #[derive(Clone, Debug)]
-pub(in crate::fs) struct Consumer {
-    pub(in crate::fs) session: Session,
-    pub(in crate::fs) process: Option<Process>,
+pub(super) struct Consumer {
+    pub(super) session: Session,
+    pub(super) process: Option<Process>,
     /// An agent program itself, which may be about to rewrite what it reads (spec 4.7).
-    pub(in crate::fs) agent: bool,
+    pub(super) is_agent: bool,
+}
+
+impl OpenMerge {
+    /// `tid` is the thread that opens it, and whose program was looked at; 0 if none was.
+    pub(super) fn new(snapshot: Arc<Snapshot>, tid: u32, consumer: Option<Consumer>) -> OpenMerge {
+        OpenMerge {
+            snapshot,
+            consumer,
+            read_ahead: ReadAhead::default(),
+            delivered: Mutex::default(),
+            checked_tid: tid.into(),
+        }
+    }
+
+    /// Must the program of the thread that got this answer be looked at before the answer is recorded? Only at the end of
+    /// the snapshot, and where another thread reads than before. Not of a read through the page cache: that may be a page
+    /// fault, which locks the address space that the program's name is read from.
+    pub(super) fn must_check(&self, tid: u32, seen: ReadSeen) -> bool {
+        let checked = self.checked_tid.load(Ordering::Relaxed) == tid;
+        !seen.cached && (!checked || self.delivered.lock().clone().record(seen, self.size()))
+    }
+
+    /// Records an answer. True if by now the snapshot was read to its end.
+    pub(super) fn record(&self, tid: u32, seen: ReadSeen) -> bool {
+        if !seen.cached {
+            self.checked_tid.store(tid, Ordering::Relaxed);
+        }
+        self.delivered.lock().record(seen, self.size())
+    }
+
+    fn size(&self) -> u64 {
+        self.snapshot.plan.size()
+    }
 }

@@ -1,43 +1,52 @@
-//! Who reads, who waits, and for whom a turn is kept (spec 6.4).
+//! The readers of `pending.md` take turns: which process reads, which opens wait, and for how long (spec 6.4, 6.8).
 
 use std::fs::File;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::fs::ids::DirId;
 use crate::fs::pending::second_look::SecondLooks;
-use crate::fs::pending::snapshot::Snapshot;
+use crate::fs::pending::snapshot::{Plan, Snapshot};
 use crate::fs::session::estale_replay::REPLAY_WITHIN;
 use crate::session::Process;
 
-/// Who reads, and who waits.
-#[derive(Debug, Default)]
-pub(in crate::fs) struct Turns {
-    /// What sessions have consumed and may look at once more (spec 6.7).
-    pub(in crate::fs) second_looks: SecondLooks,
-    /// Unfinished snapshots that will consume.
-    pub(super) holders: Vec<Holder>,
-    /// Opens that wait, first come first served.
-    pub(super) waiting: Vec<(u64, DirId)>,
-    pub(super) reserved: Vec<Reserved>,
-    /// Every snapshot that may still be read.
-    pub(super) live: Vec<Weak<Snapshot>>,
-    pub(super) last: u64,
+/// How long an open waits for other readers (spec 6.4). A waiting open cannot be killed, hence the bound.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// A reader that has read nothing for so long is waited for no more (spec 6.8).
+const IDLE: Duration = Duration::from_secs(10);
+
+/// How long others wait for a reader that was invited to open again.
+const INVITED: Duration = Duration::from_secs(1);
+
+/// A thread and its process, if `/proc` told it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::fs) struct ReaderId {
+    pub(in crate::fs) tid: u32,
+    pub(in crate::fs) process: Option<Process>,
 }
 
-#[derive(Debug)]
-pub(super) struct Holder {
-    pub(super) snapshot: Arc<Snapshot>,
-    pub(super) process: Option<Process>,
-    pub(super) tid: u32,
-    pub(super) readings: u32,
-    /// When its turn began, in monotonic time.
+impl ReaderId {
+    /// All threads of a process are one reader. Thread 0 stands for every thread outside our PID namespace.
+    fn is(self, other: ReaderId) -> bool {
+        match (self.process, other.process) {
+            (Some(process), Some(other)) => process == other,
+            _ => self.tid == other.tid && self.tid != 0,
+        }
+    }
+}
+
+/// An open of `pending.md` that asks for its turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asking {
+    pub(super) reader: ReaderId,
+    pub(super) queue: DirId,
     pub(super) since: Instant,
-    /// When it last read, likewise.
-    pub(super) last_read: Instant,
+    /// Opens that wait are served in this order.
+    ticket: u64,
 }
 
-/// What a thread is promised at its next open.
+/// The reason for opening a snapshot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Claim {
     /// A turn of its own, for which others wait.
@@ -48,90 +57,241 @@ pub(super) enum Claim {
     SecondLook,
 }
 
-#[derive(Debug)]
-pub(in crate::fs) struct Reserved {
-    pub(super) tid: u32,
-    pub(super) queue: DirId,
-    pub(super) since: Instant,
-    pub(in crate::fs) snapshot: Arc<Snapshot>,
-    pub(super) claim: Claim,
+impl Claim {
+    /// Does a node that shows this plan show the snapshot? A second look takes nothing but its own plan.
+    pub(super) fn is_served(self, snapshot: &Snapshot, plan: &Arc<Plan>) -> bool {
+        match self {
+            Claim::Turn | Claim::Share => snapshot.plan.same(plan),
+            Claim::SecondLook => Arc::ptr_eq(&snapshot.plan, plan),
+        }
+    }
 }
 
-impl Turns {
-    /// The file with this inode number is about to change or go: whoever reads a snapshot of it reads this instead.
-    pub(in crate::fs) fn pin(&mut self, ino: u64, file: &Arc<File>) {
-        self.live.retain(|snapshot| match snapshot.upgrade() {
-            Some(snapshot) => {
-                snapshot.pin(ino, file);
-                true
-            }
-            None => false,
-        });
-        self.second_looks.drop_costly();
+/// A snapshot that is kept for a thread. Its open was answered ESTALE, so the kernel looks the name up and opens again.
+#[derive(Debug)]
+pub(in crate::fs) struct Invitation {
+    pub(in crate::fs) snapshot: Arc<Snapshot>,
+    pub(super) claim: Claim,
+    tid: u32,
+    queue: DirId,
+    since: Instant,
+}
+
+/// A reader with open handles of a snapshot that is not consumed yet. Both times are the clock's monotonic time.
+#[derive(Debug)]
+struct Turn {
+    snapshot: Arc<Snapshot>,
+    reader: ReaderId,
+    handles: u32,
+    since: Instant,
+    last_read: Instant,
+}
+
+impl Turn {
+    fn is_of(&self, snapshot: &Arc<Snapshot>) -> bool {
+        Arc::ptr_eq(&self.snapshot, snapshot)
     }
 
-    /// Whose turn it is in which queue, since when and when they last read, in monotonic time.
-    pub(in crate::fs) fn held(&self) -> impl Iterator<Item = (DirId, u32, Instant, Instant)> {
-        self.holders.iter().map(|holder| {
-            let pid = holder.process.map_or(holder.tid, |process| process.pid);
-            let queue = holder.snapshot.plan.queue;
-            (queue, pid, holder.since, holder.last_read)
-        })
+    fn queue(&self) -> DirId {
+        self.snapshot.plan.queue
     }
+}
 
-    /// A reader of this snapshot reads at `now`, in monotonic time.
-    pub(in crate::fs) fn reads(&mut self, snapshot: &Arc<Snapshot>, now: Instant) {
-        for holder in &mut self.holders {
-            if Arc::ptr_eq(&holder.snapshot, snapshot) {
-                holder.last_read = now;
-            }
+/// All readers, and the snapshots that they read.
+#[derive(Debug, Default)]
+pub(in crate::fs) struct Readers {
+    /// Handoffs that sessions have consumed and may look at once more (spec 6.7).
+    pub(in crate::fs) second_looks: SecondLooks,
+    turns: Vec<Turn>,
+    waiting: Vec<Asking>,
+    invited: Vec<Invitation>,
+    /// Every snapshot that may still be read.
+    snapshots: Vec<Weak<Snapshot>>,
+    last_ticket: u64,
+}
+
+impl Readers {
+    /// An open that begins now.
+    pub(super) fn ask(&mut self, reader: ReaderId, queue: DirId, now: Instant) -> Asking {
+        self.last_ticket += 1;
+        Asking {
+            reader,
+            queue,
+            since: now,
+            ticket: self.last_ticket,
         }
     }
 
-    /// How many readers there are, in whatever state.
-    pub(in crate::fs) fn len(&self) -> usize {
-        self.holders.len() + self.waiting.len() + self.reserved.len()
+    /// Until when this open waits for others, if it does: for the turns of other processes, for those that were invited
+    /// to a turn, and for opens that wait already. `overlaps` tells whether a queue's merge and the asker's share anything.
+    /// `monotonic` is the clock's time, which a test may have set.
+    pub(super) fn waits_until(
+        &self,
+        asking: &Asking,
+        (now, monotonic): (Instant, Instant),
+        overlaps: impl Fn(DirId) -> bool,
+    ) -> Option<Instant> {
+        let longest = asking.since + WAIT;
+        if now >= longest {
+            return None;
+        }
+        let invited = self.invited.iter().any(|it| {
+            it.claim == Claim::Turn
+                && now.duration_since(it.since) < INVITED
+                && it.tid != asking.reader.tid
+                && overlaps(it.queue)
+        });
+        let mut earlier = self.waiting.iter().filter(|it| it.ticket < asking.ticket);
+        if invited || earlier.any(|it| overlaps(it.queue)) {
+            return Some(longest);
+        }
+        let others = self.turns.iter().filter(|turn| {
+            let is_other = !turn.reader.is(asking.reader);
+            is_other && overlaps(turn.queue())
+        });
+        let until_idle = others.filter_map(|turn| {
+            let left = IDLE.checked_sub(monotonic.duration_since(turn.last_read))?;
+            (!left.is_zero()).then(|| longest.min(now + left))
+        });
+        until_idle.max()
     }
 
-    /// Does anybody read a snapshot?
-    pub(in crate::fs) fn is_read(&self) -> bool {
-        self.live.iter().any(|snapshot| snapshot.strong_count() > 0)
+    /// This open waits, and later ones wait for it.
+    pub(super) fn wait(&mut self, asking: &Asking) {
+        self.waiting.push(*asking);
     }
 
-    /// What this thread is promised at its next open.
-    pub(in crate::fs) fn reserved(
+    /// This open waits no more.
+    pub(super) fn stop_waiting(&mut self, asking: &Asking) {
+        self.waiting.retain(|it| it.ticket != asking.ticket);
+    }
+
+    /// When this thread opens again, it gets this snapshot.
+    pub(super) fn invite(
+        &mut self,
+        asking: &Asking,
+        snapshot: Arc<Snapshot>,
+        claim: Claim,
+        now: Instant,
+    ) {
+        self.invited.push(Invitation {
+            snapshot,
+            claim,
+            tid: asking.reader.tid,
+            queue: asking.queue,
+            since: now,
+        });
+    }
+
+    /// The invitation of this thread, which is about to open again.
+    pub(in crate::fs) fn invitation(
         &mut self,
         tid: u32,
         queue: DirId,
         now: Instant,
-    ) -> Option<&Reserved> {
-        let at = self.reserved_at(tid, queue, now)?;
-        self.reserved.get(at)
+    ) -> Option<&Invitation> {
+        self.forget_missing(now);
+        self.invited
+            .iter()
+            .find(|it| (it.tid, it.queue) == (tid, queue))
     }
 
-    /// Forgets who did not come back.
+    /// This thread has opened again: takes its invitation.
+    pub(super) fn accept(&mut self, asking: &Asking, now: Instant) -> Option<Invitation> {
+        self.forget_missing(now);
+        let wanted = (asking.reader.tid, asking.queue);
+        let at = self
+            .invited
+            .iter()
+            .position(|it| (it.tid, it.queue) == wanted)?;
+        Some(self.invited.remove(at))
+    }
+
+    /// Forgets the invited that did not come back.
     pub(in crate::fs) fn forget_missing(&mut self, now: Instant) {
-        self.reserved
+        self.invited
             .retain(|it| now.duration_since(it.since) < REPLAY_WITHIN);
     }
 
-    pub(super) fn reserved_at(&mut self, tid: u32, queue: DirId, now: Instant) -> Option<usize> {
-        self.forget_missing(now);
-        self.reserved
-            .iter()
-            .position(|it| it.tid == tid && it.queue == queue)
+    /// The snapshot of this queue that the asker has open already.
+    pub(super) fn shared(&self, asking: &Asking) -> Option<Arc<Snapshot>> {
+        let mut turns = self.turns.iter();
+        let own = turns.find(|it| it.queue() == asking.queue && it.reader.is(asking.reader))?;
+        Some(own.snapshot.clone())
     }
 
-    /// Whether nobody has consumed it yet.
-    pub(in crate::fs) fn holds(&self, snapshot: &Arc<Snapshot>) -> bool {
-        self.holders
-            .iter()
-            .any(|holder| Arc::ptr_eq(&holder.snapshot, snapshot))
+    /// A snapshot of this plan, which nobody has opened yet.
+    pub(super) fn new_snapshot(&mut self, plan: &Arc<Plan>) -> Arc<Snapshot> {
+        let snapshot = Arc::new(Snapshot::new(plan.clone()));
+        self.snapshots.retain(|old| old.strong_count() > 0);
+        self.snapshots.push(Arc::downgrade(&snapshot));
+        snapshot
     }
 
-    /// Its turn is over: it is consumed.
-    pub(in crate::fs) fn end(&mut self, snapshot: &Arc<Snapshot>) {
-        self.holders
-            .retain(|holder| !Arc::ptr_eq(&holder.snapshot, snapshot));
+    /// A handle was opened that will consume this snapshot: the reader's turn begins, or it has one handle more.
+    pub(super) fn opened(&mut self, reader: ReaderId, snapshot: &Arc<Snapshot>, now: Instant) {
+        match self.turns.iter_mut().find(|turn| turn.is_of(snapshot)) {
+            Some(turn) => turn.handles += 1,
+            None => self.turns.push(Turn {
+                snapshot: snapshot.clone(),
+                reader,
+                handles: 1,
+                since: now,
+                last_read: now,
+            }),
+        }
+    }
+
+    /// Such a handle was closed: the turn ends with the last one.
+    pub(super) fn closed(&mut self, snapshot: &Arc<Snapshot>) {
+        for turn in self.turns.iter_mut().filter(|turn| turn.is_of(snapshot)) {
+            turn.handles -= 1;
+        }
+        self.turns.retain(|turn| turn.handles > 0);
+    }
+
+    /// A reader of this snapshot reads now, in the clock's monotonic time.
+    pub(super) fn reads(&mut self, snapshot: &Arc<Snapshot>, now: Instant) {
+        for turn in self.turns.iter_mut().filter(|turn| turn.is_of(snapshot)) {
+            turn.last_read = now;
+        }
+    }
+
+    /// Is it still the turn of this snapshot? The turn ends when the snapshot is consumed or its last handle is closed.
+    pub(super) fn holds(&self, snapshot: &Arc<Snapshot>) -> bool {
+        self.turns.iter().any(|turn| turn.is_of(snapshot))
+    }
+
+    /// This snapshot is consumed: its turn is over.
+    pub(super) fn end(&mut self, snapshot: &Arc<Snapshot>) {
+        self.turns.retain(|turn| !turn.is_of(snapshot));
+    }
+
+    /// The file with this inode number is about to change or to go: readers of a snapshot of it read `file` instead.
+    pub(in crate::fs) fn pin(&mut self, ino: u64, file: &Arc<File>) {
+        for snapshot in self.snapshots.iter().filter_map(Weak::upgrade) {
+            snapshot.pin(ino, file);
+        }
+        self.second_looks.drop_costly();
+    }
+
+    /// Does anybody read a snapshot, or may look at one again?
+    pub(in crate::fs) fn is_read(&self) -> bool {
+        self.snapshots.iter().any(|it| it.strong_count() > 0)
+    }
+
+    /// The turns: of which queue, of which process (or thread, where the process is not known), since when, and when it last
+    /// read, in the clock's monotonic time.
+    pub(in crate::fs) fn held(&self) -> impl Iterator<Item = (DirId, u32, Instant, Instant)> {
+        self.turns.iter().map(|turn| {
+            let process = turn.reader.process;
+            let pid = process.map_or(turn.reader.tid, |process| process.pid);
+            (turn.queue(), pid, turn.since, turn.last_read)
+        })
+    }
+
+    /// How many readers there are, in whatever stage.
+    pub(in crate::fs) fn len(&self) -> usize {
+        self.turns.len() + self.waiting.len() + self.invited.len()
     }
 }

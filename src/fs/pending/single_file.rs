@@ -1,25 +1,21 @@
-//! `pending.md` as a single file that is written, removed and renamed like any other (spec 4.7).
+//! Which agents use `pending.md` as a single file, which they read and then write (spec 4.7).
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
-use crate::error::Result;
 use crate::fs::ids::DirId;
-use crate::fs::inode::types::Request;
-use crate::fs::state::{Fs, State};
 use crate::names::StampedName;
-use crate::programs::Role;
-use crate::session::{Caller, Process};
+use crate::session::Process;
 
 /// How long before an agent's own write to `pending.md` its reads of it count as reading what it replaces (spec 4.7).
 const REPLACING: Duration = Duration::from_secs(5);
 
-/// Which agents use `pending.md` so.
+/// See the [module](self).
 #[derive(Debug, Default)]
 pub(in crate::fs) struct SingleFile {
     agents: HashSet<Process>,
-    /// What agents consumed in the last seconds.
-    recent: VecDeque<Recent>,
+    /// The handoffs that agents consumed in the last seconds.
+    recent: Vec<Recent>,
 }
 
 #[derive(Debug)]
@@ -29,31 +25,44 @@ struct Recent {
     consumed: Vec<(DirId, StampedName)>,
 }
 
-impl Recent {
-    fn is_fresh(&self, now: SystemTime) -> bool {
-        now.duration_since(self.at)
-            .is_ok_and(|age| age <= REPLACING)
-    }
-}
-
 impl SingleFile {
-    pub(in crate::fs) fn contains(&self, process: Process) -> bool {
-        self.agents.contains(&process)
+    /// Is this an agent that does? Its reads of `pending.md` consume nothing.
+    pub(super) fn contains(&self, process: Option<Process>) -> bool {
+        process.is_some_and(|process| self.agents.contains(&process))
     }
 
-    /// An agent has read these to the end, and they were consumed.
-    pub(in crate::fs) fn consumed(
+    /// An agent has consumed these, which now have these names.
+    pub(super) fn consumed(
         &mut self,
         process: Process,
-        at: SystemTime,
+        now: SystemTime,
         consumed: Vec<(DirId, StampedName)>,
     ) {
-        self.recent.retain(|read| read.is_fresh(at));
-        self.recent.push_back(Recent {
+        self.drop_old(now);
+        self.recent.push(Recent {
             process,
-            at,
+            at: now,
             consumed,
         });
+    }
+
+    /// An agent writes to `pending.md`; answers what it has consumed just now, which is to be pending again.
+    pub(super) fn written(
+        &mut self,
+        process: Process,
+        now: SystemTime,
+    ) -> Vec<(DirId, StampedName)> {
+        self.agents.insert(process);
+        self.drop_old(now);
+        let of_process = |recent: &mut Recent| recent.process == process;
+        let taken = self.recent.extract_if(.., of_process);
+        taken.flat_map(|recent| recent.consumed).collect()
+    }
+
+    fn drop_old(&mut self, now: SystemTime) {
+        let is_fresh = |age: Duration| age <= REPLACING;
+        self.recent
+            .retain(|recent| now.duration_since(recent.at).is_ok_and(is_fresh));
     }
 
     /// The agents that do; see [`SingleFile::forget`].
@@ -62,54 +71,7 @@ impl SingleFile {
     }
 
     /// These have ended: their pids may come again as somebody else's.
-    pub(in crate::fs) fn forget(&mut self, dead: &HashSet<Process>) {
-        self.agents.retain(|agent| !dead.contains(agent));
-    }
-}
-
-impl Fs {
-    /// An agent writes to `pending.md`: it uses it as one file for both, so what it has just read of it, and what it
-    /// reads of it from now on, is not consumed (spec 4.7).
-    pub(in crate::fs) fn note_pending_written(&self, state: &mut State, caller: Option<&Caller>) {
-        let Some(caller) = caller.filter(|caller| self.ctx.plays(caller, Role::Agent)) else {
-            return;
-        };
-        let Some(process) = caller.process else {
-            return;
-        };
-        state.single_file.agents.insert(process);
-        // What its session consumed is not all that it looks for from now on.
-        self.end_second_looks(state, &caller.session);
-        let now = self.ctx.clock.now();
-        let recent = std::mem::take(&mut state.single_file.recent);
-        for read in recent {
-            let fresh = read.is_fresh(now);
-            if read.process != process {
-                if fresh {
-                    state.single_file.recent.push_back(read);
-                }
-                continue;
-            }
-            for (dir, done) in read.consumed.iter().filter(|_| fresh) {
-                if let Err(error) = self.give_back(state, *dir, done) {
-                    log::warn!("{done}: cannot be made pending again ({error})");
-                }
-            }
-        }
-    }
-
-    fn give_back(&self, state: &mut State, dir: DirId, done: &StampedName) -> Result<()> {
-        let path = state.queues.path(dir)?;
-        let meta = self.ctx.store.stat(&path, &done.to_os_string())?;
-        let id = state.docs.stored(dir, done.clone(), meta.ino);
-        self.unconsume(state, id)?;
-        self.let_go_doc(state, id);
-        Ok(())
-    }
-
-    /// `pending.md` is unlinked or renamed: that succeeds and changes nothing, but for the caller's next look-up, which
-    /// may be that of a tool that unlinks before it creates.
-    pub(in crate::fs) fn pending_unlinked(&self, state: &mut State, request: Request, dir: DirId) {
-        state.replays.pending_unlinked(request.tid, dir);
+    pub(in crate::fs) fn forget(&mut self, ended: &HashSet<Process>) {
+        self.agents.retain(|agent| !ended.contains(agent));
     }
 }

@@ -1,39 +1,40 @@
-//! What a reader of `pending.md` is given: fixed when it is looked up, streamed when it is read (spec 6.1, 6.2).
+//! A merge as one reader finds it: planned at the LOOKUP, unchanging from the open on (spec 6.1, 6.2).
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fs::ids::DirId;
+use crate::fs::inode::types::Attr;
 use crate::fs::queue::merge_entry::MergeEntry;
-use crate::fs::state::Fs;
 use crate::merge::{self, Layout, Piece};
-use crate::store::Access;
 
 /// The inode number of every `pending.md`.
 pub(in crate::fs) const PENDING_INO: u64 = (1 << 63) - 1;
+
+/// The inode number of `.peek.md` and `.status.json`.
+pub(in crate::fs) const VIRTUAL_INO: u64 = PENDING_INO - 1;
 
 /// All of a merge but the contents.
 #[derive(Debug)]
 pub(in crate::fs) struct Plan {
     pub(in crate::fs) queue: DirId,
-    pub(in crate::fs) items: Vec<Arc<MergeEntry>>,
+    pub(in crate::fs) entries: Vec<Arc<MergeEntry>>,
     layout: Layout,
     /// Changes exactly when the content does.
-    pub(in crate::fs) mtime: SystemTime,
+    pub(super) mtime: SystemTime,
     /// A writer has flushed but not let go yet: the next look may find it otherwise, and nothing tells.
-    pub(in crate::fs) provisional: bool,
+    pub(super) provisional: bool,
 }
 
-struct Items<'a>(&'a [Arc<MergeEntry>]);
+struct Entries<'a>(&'a [Arc<MergeEntry>]);
 
-impl merge::Entries for Items<'_> {
+impl merge::Entries for Entries<'_> {
     fn count(&self) -> usize {
         self.0.len()
     }
@@ -48,29 +49,43 @@ impl merge::Entries for Items<'_> {
 }
 
 impl Plan {
-    pub(in crate::fs) fn new(
+    pub(super) fn new(
         queue: DirId,
-        items: Vec<Arc<MergeEntry>>,
+        entries: Vec<Arc<MergeEntry>>,
         mtime: SystemTime,
         provisional: bool,
     ) -> Plan {
-        let layout = Layout::new(&Items(&items));
+        let layout = Layout::new(&Entries(&entries));
         Plan {
             queue,
-            items,
+            entries,
             layout,
             mtime,
             provisional,
         }
     }
 
+    /// The size of the merge, in bytes.
     pub(in crate::fs) fn size(&self) -> u64 {
         self.layout.size()
     }
 
     /// Would a reader see the same bytes?
-    pub(in crate::fs) fn same(&self, other: &Plan) -> bool {
-        std::ptr::eq(self, other) || self.items == other.items
+    pub(super) fn same(&self, other: &Plan) -> bool {
+        std::ptr::eq(self, other) || self.entries == other.entries
+    }
+
+    /// stat(2) of `pending.md`, or of `.peek.md`.
+    pub(in crate::fs) fn attr(&self, peek: bool) -> Attr {
+        let ino = if peek { VIRTUAL_INO } else { PENDING_INO };
+        Attr::made_up(ino, self.size(), 0o600, self.mtime)
+    }
+
+    /// The lines and the parts of bodies at `range`, in order.
+    pub(super) fn pieces(&self, range: Range<u64>) -> Vec<Piece> {
+        let len = range.end.saturating_sub(range.start);
+        self.layout
+            .pieces(&Entries(&self.entries), range.start, len)
     }
 }
 
@@ -85,194 +100,82 @@ pub(in crate::fs) struct Snapshot {
 struct Files {
     /// The file that was read last: readers go forward.
     last: Option<(usize, Arc<File>)>,
-    /// Files that have been changed or removed under their names since: what they were.
-    kept: HashMap<usize, Arc<File>>,
-    /// Items whose bytes could not all be had. They are not consumed.
+    /// The old files of entries that were changed or removed since.
+    pinned: HashMap<usize, Arc<File>>,
+    /// Entries whose bytes could not all be read. They are not consumed.
     spoiled: HashSet<usize>,
 }
 
 impl Snapshot {
-    pub(in crate::fs) fn new(plan: Arc<Plan>) -> Snapshot {
+    pub(super) fn new(plan: Arc<Plan>) -> Snapshot {
         Snapshot {
             plan,
             files: Mutex::default(),
         }
     }
 
-    /// The file with this inode number is about to change or to go: from now on read it here.
-    pub(in crate::fs) fn pin(&self, ino: u64, file: &Arc<File>) {
+    /// The file with this inode number is about to change or to go: from now on the entry is read from `file`.
+    pub(super) fn pin(&self, ino: u64, file: &Arc<File>) {
         let mut files = self.files.lock();
-        for (i, item) in self.plan.items.iter().enumerate() {
-            if item.ino == ino {
+        for (i, entry) in self.plan.entries.iter().enumerate() {
+            if entry.ino == ino {
                 files.last = files.last.take().filter(|(last, _)| *last != i);
-                files.kept.entry(i).or_insert_with(|| file.clone());
+                files.pinned.entry(i).or_insert_with(|| file.clone());
             }
         }
     }
 
-    /// How many files are open for it that are under their names no more.
-    pub(in crate::fs) fn kept_open(&self) -> usize {
-        self.files.lock().kept.len()
+    /// How many files are kept open that are not under their names any more.
+    pub(super) fn kept_open(&self) -> usize {
+        self.files.lock().pinned.len()
     }
 
-    /// Was the reader shown this item as it is? One that was written to since may have the same size and even the same
-    /// mtime.
-    pub(in crate::fs) fn is_current(&self, item: usize) -> bool {
+    /// Was the reader shown this entry as it is now? A file that was written to since may have the same size and even the
+    /// same mtime.
+    pub(super) fn is_current(&self, i: usize) -> bool {
         let files = self.files.lock();
-        !files.spoiled.contains(&item) && !files.kept.contains_key(&item)
-    }
-}
-
-/// What bytes of a snapshot are read for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Wanted {
-    /// To answer a read: what cannot be had is blank, and stays pending.
-    Now,
-    /// For a read that may come.
-    Later,
-}
-
-impl Fs {
-    /// The bytes of a snapshot, short only at its end.
-    pub(in crate::fs) fn read_snapshot(
-        &self,
-        snapshot: &Snapshot,
-        offset: u64,
-        len: u64,
-    ) -> Result<Vec<u8>> {
-        let left = snapshot.plan.size().saturating_sub(offset).min(len);
-        let mut bytes = Vec::with_capacity(usize::try_from(left).unwrap_or(0));
-        self.read_into(
-            snapshot,
-            offset..offset.saturating_add(len),
-            &mut bytes,
-            Wanted::Now,
-        )?;
-        Ok(bytes)
+        !files.spoiled.contains(&i) && !files.pinned.contains_key(&i)
     }
 
-    /// Appends the bytes of a snapshot at `range`.
-    pub(super) fn read_into(
-        &self,
-        snapshot: &Snapshot,
-        range: Range<u64>,
-        bytes: &mut Vec<u8>,
-        wanted: Wanted,
-    ) -> Result<()> {
-        let items = Items(&snapshot.plan.items);
-        let len = range.end.saturating_sub(range.start);
-        for piece in snapshot.plan.layout.pieces(&items, range.start, len) {
-            match piece {
-                Piece::Text(text) => bytes.extend_from_slice(&text),
-                Piece::Body { entry, offset, len } => {
-                    let start = bytes.len();
-                    bytes.resize(start + usize::try_from(len).unwrap_or(0), b' ');
-                    self.read_body(snapshot, entry, offset, &mut bytes[start..], wanted)?;
-                }
-            }
-        }
-        Ok(())
+    /// The file of an entry, if it is open.
+    pub(super) fn open_file(&self, i: usize) -> Option<Arc<File>> {
+        self.files.lock().open_file(i)
     }
 
-    fn read_body(
-        &self,
-        snapshot: &Snapshot,
-        i: usize,
-        offset: u64,
-        body: &mut [u8],
-        wanted: Wanted,
-    ) -> Result<()> {
-        let read = loop {
-            let file = match self.body(snapshot, i, wanted) {
-                Ok(file) => file,
-                Err(error) => break Err(error),
-            };
-            let read = file.read_exact_at(body, offset);
-            let read = read.map_err(Error::from);
-            // A writer pins what it is about to destroy before it does: what was read before that is whole.
-            if snapshot
-                .files
-                .lock()
-                .kept
-                .get(&i)
-                .is_none_or(|kept| Arc::ptr_eq(kept, &file))
-            {
-                break read;
-            }
-        };
-        match (read, wanted) {
-            (Ok(()), _) => Ok(()),
-            // It may never be asked for.
-            (Err(error), Wanted::Later)
-            // Nothing is wrong with this one: its reader tries again.
-            | (Err(error @ Error::Os(libc::EMFILE | libc::ENFILE | libc::ENOMEM)), _) => Err(error),
-            (Err(error), Wanted::Now) => {
-                let shown = snapshot.plan.items[i].shown().display();
-                if error == Error::NotFound {
-                    log::warn!(
-                        "{shown}: changed below the mount while it was read; it stays pending"
-                    );
-                } else {
-                    log::error!(
-                        "{shown}: cannot be read ({error}); its reader got blanks, and it stays pending"
-                    );
-                }
-                // The size was promised: what cannot be read any more is made up for, and the next one begins a line.
-                body.fill(b' ');
-                let item = &snapshot.plan.items[i];
-                let is_end = offset + body.len() as u64 == item.size;
-                if let (Some(last), true) = (body.last_mut(), is_end && item.newline) {
-                    *last = b'\n';
-                }
-                snapshot.files.lock().spoiled.insert(i);
-                Ok(())
-            }
-        }
-    }
-
-    /// The file of an item, wherever it is by now.
-    fn body(&self, snapshot: &Snapshot, i: usize, wanted: Wanted) -> Result<Arc<File>> {
-        if let Some(file) = snapshot.files.lock().held(i) {
-            return Ok(file);
-        }
-        let item = &snapshot.plan.items[i];
-        let path = self.lock().queues.path(item.dir)?;
-        let mut found = Err(Error::NotFound);
-        for name in [item.file_name(), item.stays_as()] {
-            match self.ctx.store.open_known(&path, name, Access::READ) {
-                Ok((file, meta)) if meta.ino == item.ino => {
-                    found = Ok(file);
-                    break;
-                }
-                Err(error) if !error.is_absence() => found = Err(error),
-                _ => {}
-            }
-        }
-        let mut files = snapshot.files.lock();
-        // It may have been pinned since we looked.
-        if let Some(file) = files.held(i) {
-            return Ok(file);
+    /// The file of an entry, of which `found` has its name: the pinned one, if the entry was pinned meanwhile. With `keep`
+    /// the file stays open until another one is read.
+    pub(super) fn opened(&self, i: usize, found: Result<File>, keep: bool) -> Result<Arc<File>> {
+        let mut files = self.files.lock();
+        if let Some(open) = files.open_file(i) {
+            return Ok(open);
         }
         let file = Arc::new(found?);
-        if wanted == Wanted::Later {
-            // Two threads would take it from each other in turn.
-            return Ok(file);
+        if keep {
+            let last = files.last.replace((i, file.clone()));
+            // Closing a file takes a while, and another thread may read.
+            drop(files);
+            drop(last);
         }
-        let last = files.last.replace((i, file.clone()));
-        // Closing a file takes a while, and another thread may read.
-        drop(files);
-        drop(last);
         Ok(file)
+    }
+
+    /// Was this the file to read? A writer pins the old file before it changes anything, so what was read before is whole.
+    pub(super) fn is_right_file(&self, i: usize, file: &Arc<File>) -> bool {
+        let files = self.files.lock();
+        let pinned = files.pinned.get(&i);
+        pinned.is_none_or(|pinned| Arc::ptr_eq(pinned, file))
+    }
+
+    /// The bytes of this entry could not be read: it is not consumed.
+    pub(super) fn spoil(&self, i: usize) {
+        self.files.lock().spoiled.insert(i);
     }
 }
 
 impl Files {
-    fn held(&self, i: usize) -> Option<Arc<File>> {
-        let last = self
-            .last
-            .as_ref()
-            .filter(|(last, _)| *last == i)
-            .map(|(_, file)| file);
-        self.kept.get(&i).or(last).cloned()
+    fn open_file(&self, i: usize) -> Option<Arc<File>> {
+        let last = self.last.as_ref().filter(|(last, _)| *last == i);
+        let pinned = self.pinned.get(&i);
+        pinned.or(last.map(|(_, file)| file)).cloned()
     }
 }

@@ -1,180 +1,404 @@
-//! What is remembered is what a fresh look finds, whatever happened above and below.
+//! The rules of `pending.md` without a mount: readers and turns, snapshots, plans, second looks, single file, reading ahead.
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::fs;
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::clock::SystemClock;
-use crate::fs::ctx::Options;
-use crate::fs::ids::{DirId, NodeId};
-use crate::fs::inode::types::Request;
-use crate::fs::pending::merge_plan::Plans;
-use crate::fs::state::{Fs, State};
-use crate::store::Kind;
+use crate::delivery::ReadSeen;
+use crate::error::{Error, Result};
+use crate::fs::ids::DirId;
+use crate::fs::pending::merge_plan::{Plans, in_order};
+use crate::fs::pending::open_merge::OpenMerge;
+use crate::fs::pending::read_ahead::{Purpose, ReadAhead, Source};
+use crate::fs::pending::readers::{Asking, Claim, ReaderId, Readers};
+use crate::fs::pending::second_look::{BegunBy, SecondLooks};
+use crate::fs::pending::single_file::SingleFile;
+use crate::fs::pending::snapshot::{PENDING_INO, Plan, Snapshot, VIRTUAL_INO};
+use crate::fs::queue::merge_entry::MergeEntry;
+use crate::session::{Process, Session};
 
-const US: Request = Request { tid: 0, uid: 0 };
+const ROOT: DirId = DirId::ROOT;
+const SECOND: Duration = Duration::from_secs(1);
 
-fn open(backing: &Path) -> Arc<Fs> {
-    let options = Options {
-        sync: false,
-        ..Options::default()
-    };
-    let directory: OwnedFd = fs::File::open(backing).unwrap().into();
-    Fs::open(directory, options, Arc::new(SystemClock)).unwrap()
+fn process(pid: u32) -> Process {
+    Process { pid, start: 1 }
 }
 
-/// Everything that is remembered of the queues below the root, and of their merge.
-fn remembered(fs: &Fs) -> Vec<String> {
-    let mut guard = fs.lock();
-    let state = &mut *guard;
-    let plan = fs.settled_plan(state, DirId::ROOT).unwrap();
-    let queues = state.queues.queues_below(DirId::ROOT).unwrap();
-    let mut lines = Vec::new();
-    for dir in queues {
-        state.queues.load(dir).unwrap();
-        let path = state.queues.path(dir).unwrap();
-        let names: BTreeMap<_, _> = state.queues.names(dir).collect();
-        for (name, it) in names {
-            let path = path.join(name);
-            // Of a directory nobody asks more than which it is.
-            let facts = (it.kind != Kind::Directory).then_some((it.size, it.mtime));
-            let known = (it.kind, it.ino, facts);
-            lines.push(format!("{} {known:?}", path.display()));
-        }
-    }
-    for item in &plan.items {
-        lines.push(format!("{item:?}"));
-    }
-    lines.push(format!("{} bytes", plan.size()));
-    lines
+/// A thread of this process.
+fn thread(tid: u32, pid: u32) -> ReaderId {
+    let process = Some(process(pid));
+    ReaderId { tid, process }
 }
 
-/// The same, of what is found when everything is forgotten first.
-fn found(fs: &Fs) -> Vec<String> {
-    {
-        let mut guard = fs.lock();
-        let state = &mut *guard;
-        for dir in state.queues.queues_below(DirId::ROOT).unwrap() {
-            state.queues.drop_queue(dir);
-        }
-        state.plans = Plans::default();
-    }
-    remembered(fs)
+/// Files with these inode numbers are pending in the root.
+fn plan(inos: Range<u64>) -> Arc<Plan> {
+    let entries = inos.map(MergeEntry::numbered).collect();
+    Arc::new(Plan::new(ROOT, entries, SystemTime::UNIX_EPOCH, false))
 }
 
-/// Does one thing to a name in `queue`, mostly below.
-fn change(random: &mut fastrand::Rng, fs: &Fs, backing: &Path) {
-    let queue = backing.join(["", "", "q", "q/r"][random.usize(..4)]);
-    let name = |random: &mut fastrand::Rng| {
-        let (second, slug, done) = (random.u8(..3), random.u8(..3), random.bool());
-        let done = if done { "_done" } else { "" };
-        format!("2026-01-02_03040{second}_{slug}{done}.md")
-    };
-    let (at, to) = (queue.join(name(random)), queue.join(name(random)));
-    let text = ["", "x", "x\n", "long\n"][random.usize(..4)];
-    match random.u8(..12) {
-        0..3 => drop(fs::write(&at, text)),
-        3 => drop(fs::write(
-            queue.join(["a.md", "b", "c.json"][random.usize(..3)]),
-            text,
-        )),
-        4 | 5 => drop(fs::rename(&at, &to)),
-        6 => drop(fs::remove_file(&at)),
-        7 => {
-            let time = SystemTime::now() - Duration::from_secs(random.u64(..3));
-            let file = fs::File::options().write(true).open(&at);
-            drop(file.and_then(|file| file.set_modified(time)));
-        }
-        8 => drop(fs::rename(backing.join("q"), backing.join("p"))),
-        9 => drop(fs::rename(backing.join("p"), backing.join("q"))),
-        10 => {
-            let (from, to) = (at.file_name().unwrap(), to.file_name().unwrap());
-            let _ = fs.rename(US, (NodeId::ROOT, from), (NodeId::ROOT, to), 0);
-        }
-        _ => {
-            let flags = libc::O_WRONLY | libc::O_CREAT;
-            let new = at.file_name().unwrap();
-            if let Ok(made) = fs.create(US, NodeId::ROOT, new, 0o600, flags) {
-                let handle = made.opened.handle;
-                fs.write(US, handle, 0, text.as_bytes(), false).unwrap();
-                fs.flush(US, handle).unwrap();
-                fs.release(handle);
-            }
-        }
-    }
+fn snapshot(inos: Range<u64>) -> Arc<Snapshot> {
+    Arc::new(Snapshot::new(plan(inos)))
 }
 
-/// spec 3.1, 6.1a: nothing is remembered that is not so, and a merge that was changed bit by bit is the one that is made
-/// anew.
+fn some_file() -> Arc<std::fs::File> {
+    Arc::new(tempfile::tempfile().unwrap())
+}
+
+/// Readers of one snapshot of two files, which process 1 has open, and the moment at which it opened it.
+fn one_reads() -> (Readers, Arc<Snapshot>, Instant) {
+    let (mut readers, now) = (Readers::default(), Instant::now());
+    let snapshot = readers.new_snapshot(&plan(1..3));
+    readers.opened(thread(1, 1), &snapshot, now);
+    (readers, snapshot, now)
+}
+
+/// How long this open has to wait after `at`, if all queues overlap.
+fn waits(readers: &Readers, asking: &Asking, at: Instant) -> Option<Duration> {
+    let until = readers.waits_until(asking, (at, at), |_| true)?;
+    Some(until - at)
+}
+
+/// spec 6.4a: an open waits for another process's turn, at most 2 s; not for its own, nor for a queue elsewhere.
 #[test]
-fn remembered_is_found() {
-    for seed in 0..12 {
-        let mut random = fastrand::Rng::with_seed(seed);
-        let dir = tempfile::tempdir().unwrap();
-        let fs = open(dir.path());
-        for queue in ["q", "q/r"] {
-            fs::create_dir(dir.path().join(queue)).unwrap();
-        }
-        for step in 0..80 {
-            for _ in 0..random.u8(1..4) {
-                change(&mut random, &fs, dir.path());
-            }
-            let before = remembered(&fs);
-            if random.u8(..3) == 0 {
-                assert_eq!(before, found(&fs), "seed {seed}, step {step}");
-            }
-        }
-        assert_eq!(remembered(&fs), found(&fs), "seed {seed}");
-    }
+fn an_open_waits_for_another_process() {
+    let (mut readers, snapshot, now) = one_reads();
+    let asking = readers.ask(thread(2, 2), ROOT, now);
+    assert_eq!(waits(&readers, &asking, now), Some(2 * SECOND));
+    assert_eq!(waits(&readers, &asking, now + SECOND), Some(SECOND));
+    assert_eq!(waits(&readers, &asking, now + 2 * SECOND), None);
+    assert_eq!(readers.waits_until(&asking, (now, now), |_| false), None);
+    let own = readers.ask(thread(3, 1), ROOT, now);
+    assert_eq!(waits(&readers, &own, now), None);
+    readers.end(&snapshot);
+    assert_eq!(waits(&readers, &asking, now), None);
 }
 
-/// A listing tells of names; of what is not merged nothing more is asked before somebody lists it.
+/// spec 6.8: a reader that has read nothing for 10 s is waited for no more, until it reads again.
 #[test]
-fn consumed_ones_are_not_looked_at() {
-    let dir = tempfile::tempdir().unwrap();
-    let fs = open(dir.path());
-    let names = ["2026-01-02_030405_a.md", "2026-01-02_030405_b_done.md"];
-    for name in names {
-        fs::write(dir.path().join(name), "x\n").unwrap();
+fn an_idle_reader_is_not_waited_for() {
+    let (mut readers, snapshot, now) = one_reads();
+    let later = now + 9 * SECOND;
+    let asking = readers.ask(thread(2, 2), ROOT, later);
+    assert_eq!(waits(&readers, &asking, later), Some(SECOND));
+    let later = now + 10 * SECOND;
+    let asking = readers.ask(thread(2, 2), ROOT, later);
+    assert_eq!(waits(&readers, &asking, later), None);
+    readers.reads(&snapshot, later);
+    assert_eq!(waits(&readers, &asking, later), Some(2 * SECOND));
+}
+
+/// spec 6.4a: opens that wait are served in the order in which they came.
+#[test]
+fn the_first_to_wait_is_the_first_to_open() {
+    let (mut readers, now) = (Readers::default(), Instant::now());
+    let first = readers.ask(thread(1, 1), ROOT, now);
+    let second = readers.ask(thread(2, 2), ROOT, now);
+    readers.wait(&first);
+    readers.wait(&second);
+    assert_eq!(waits(&readers, &first, now), None);
+    assert_eq!(waits(&readers, &second, now), Some(2 * SECOND));
+    readers.stop_waiting(&first);
+    assert_eq!(waits(&readers, &second, now), None);
+}
+
+/// spec 6.4b: all threads of a process share its snapshot, and so does a thread whose process is not known, but not the
+/// nameless thread 0 (5.4).
+#[test]
+fn a_process_shares_its_snapshot() {
+    let (mut readers, snapshot, now) = one_reads();
+    let unknown = |tid| ReaderId { tid, process: None };
+    for (reader, shares) in [
+        (thread(7, 1), true),
+        (thread(2, 2), false),
+        (unknown(1), true),
+        (unknown(0), false),
+    ] {
+        let asking = readers.ask(reader, ROOT, now);
+        let shared = readers.shared(&asking);
+        let is_shared = shared.is_some_and(|it| Arc::ptr_eq(&it, &snapshot));
+        assert_eq!(is_shared, shares, "{reader:?}");
     }
-    drop(fs);
-    let fs = open(dir.path());
-    let mut state = fs.lock();
-    fs.plan(&mut state, DirId::ROOT).unwrap();
-    let looked = |state: &State| {
-        names.map(|name| {
-            state
-                .queues
-                .get(DirId::ROOT, OsStr::new(name))
-                .unwrap()
-                .looked
-        })
+    let elsewhere = readers.ask(thread(1, 1), DirId(1), now);
+    assert!(readers.shared(&elsewhere).is_none());
+}
+
+/// spec 6.4a: the turn that was waited for is kept for its thread, once; others wait for a moment.
+#[test]
+fn an_invitation_is_for_one_thread() {
+    let (mut readers, now) = (Readers::default(), Instant::now());
+    let asking = readers.ask(thread(1, 1), ROOT, now);
+    let other = readers.ask(thread(2, 2), ROOT, now);
+    let kept = readers.new_snapshot(&plan(1..3));
+    readers.invite(&asking, kept.clone(), Claim::Turn, now);
+    assert!(readers.invitation(2, ROOT, now).is_none());
+    assert!(readers.accept(&other, now).is_none());
+    assert_eq!(waits(&readers, &other, now), Some(2 * SECOND));
+    assert_eq!(waits(&readers, &other, now + SECOND), None);
+    let invitation = readers.accept(&asking, now).unwrap();
+    assert!(Arc::ptr_eq(&invitation.snapshot, &kept));
+    assert!(readers.accept(&asking, now).is_none());
+    readers.invite(&asking, kept, Claim::Share, now);
+    assert_eq!(waits(&readers, &other, now), None);
+    let late = now + 10 * SECOND;
+    assert!(readers.invitation(1, ROOT, late).is_none());
+    assert_eq!(readers.len(), 0);
+}
+
+/// spec 6.2a, 6.7b: a node serves a snapshot of the same bytes, and a second look only if it shows the very plan, mtime and all.
+#[test]
+fn a_node_serves_what_it_shows() {
+    let (mine, same, other) = (snapshot(1..3), plan(1..3), plan(1..2));
+    let claims = [Claim::Turn, Claim::Share, Claim::SecondLook];
+    let served = |plan: &Arc<Plan>| claims.map(|claim| claim.is_served(&mine, plan));
+    assert_eq!(served(&mine.plan), [true, true, true]);
+    assert_eq!(served(&same), [true, true, false]);
+    assert_eq!(served(&other), [false, false, false]);
+}
+
+/// spec 6.4a: a turn ends with the last handle of its snapshot.
+#[test]
+fn a_turn_ends_with_its_last_handle() {
+    let (mut readers, snapshot, now) = one_reads();
+    readers.opened(thread(1, 1), &snapshot, now);
+    readers.closed(&snapshot);
+    assert!(readers.holds(&snapshot));
+    readers.closed(&snapshot);
+    assert!(!readers.holds(&snapshot));
+}
+
+/// spec 6.2b, 6.4c: an entry whose file changes is read from the old file, and is not consumed.
+#[test]
+fn a_pinned_entry_is_read_as_it_was() {
+    let snapshot = snapshot(1..4);
+    let (old, gone) = (some_file(), || Err(Error::NotFound));
+    snapshot.pin(2, &old);
+    let opened = snapshot.opened(1, gone(), true).unwrap();
+    assert!(Arc::ptr_eq(&opened, &old));
+    assert!(!snapshot.is_right_file(1, &some_file()));
+    assert!(snapshot.is_right_file(1, &old) && snapshot.is_right_file(0, &some_file()));
+    assert_eq!(
+        snapshot.opened(0, gone(), true).unwrap_err(),
+        Error::NotFound
+    );
+    snapshot.spoil(2);
+    let current = [0, 1, 2].map(|i| snapshot.is_current(i));
+    assert_eq!(current, [true, false, false]);
+}
+
+/// spec 6.2a: the size is that of the text, and the inode number is constant.
+#[test]
+fn the_attributes_of_a_merge() {
+    let plan = plan(1..3);
+    let (attr, peek) = (plan.attr(false), plan.attr(true));
+    assert_eq!((attr.ino, peek.ino), (PENDING_INO, VIRTUAL_INO));
+    assert_eq!((attr.meta.size, peek.meta.size), (plan.size(), plan.size()));
+    assert_eq!(Plan::new(ROOT, vec![], attr.meta.mtime, false).size(), 0);
+}
+
+/// spec 6.2c: the mtime changes exactly when the content does, also when the clock is set back.
+#[test]
+fn another_content_has_another_mtime() {
+    let (mut plans, now) = (Plans::default(), SystemTime::now());
+    let entries = |inos: Range<u64>| inos.map(MergeEntry::numbered).collect::<Vec<_>>();
+    let first = plans.update(ROOT, 1, entries(1..3), false, now);
+    let same = plans.update(ROOT, 2, entries(1..3), false, now + SECOND);
+    assert!(Arc::ptr_eq(&first, &same));
+    let provisional = plans.update(ROOT, 3, entries(1..3), true, now + SECOND);
+    assert_eq!(provisional.mtime, first.mtime);
+    let other = plans.update(ROOT, 4, entries(1..2), false, now - SECOND);
+    assert!(other.mtime > first.mtime);
+    let again = plans.update(ROOT, 5, entries(1..3), false, now - SECOND);
+    assert!(again.mtime > other.mtime);
+}
+
+/// spec 4.2c: a plan is used again only if nothing has changed, and no writer was about to let go.
+#[test]
+fn a_provisional_plan_is_not_used_again() {
+    let (mut plans, now) = (Plans::default(), SystemTime::now());
+    plans.update(ROOT, 1, vec![], false, now);
+    assert!(plans.current(ROOT, 1).is_some());
+    assert!(plans.current(ROOT, 2).is_none() && plans.current(DirId(1), 1).is_none());
+    plans.update(ROOT, 2, vec![], true, now);
+    assert!(plans.current(ROOT, 2).is_none());
+}
+
+/// spec 6.1a: oldest first.
+#[test]
+fn entries_are_in_the_order_of_their_stamps() {
+    let mut entries: Vec<_> = [3, 1, 2].map(MergeEntry::numbered).into();
+    entries.sort_by(in_order);
+    let inos: Vec<u64> = entries.iter().map(|entry| entry.ino).collect();
+    assert_eq!(inos, [1, 2, 3]);
+}
+
+fn session(pid: u32) -> Session {
+    Session::Agent(process(pid))
+}
+
+/// The session of process 1 has consumed all of this snapshot just now.
+fn looked_at(snapshot: &Arc<Snapshot>, now: Instant) -> SecondLooks {
+    let entries = snapshot.plan.entries.iter().enumerate();
+    let consumed = entries.map(|(i, entry)| (i, entry.name().unwrap().consumed()));
+    let begins = Some((BegunBy::Agent, session(1)));
+    let mut looks = SecondLooks::default();
+    looks.end_met(&session(1), snapshot, consumed.collect(), begins, now);
+    looks
+}
+
+/// spec 6.7b: a second look lasts two minutes, and is one session's.
+#[test]
+fn a_second_look_lasts_two_minutes() {
+    let (snapshot, now) = (snapshot(1..3), Instant::now());
+    let mut looks = looked_at(&snapshot, now);
+    let before = now + 119 * SECOND;
+    assert!(looks.get_mut(ROOT, &session(1), before).is_some());
+    assert!(looks.get_mut(ROOT, &session(2), before).is_none());
+    assert!(looks.get_mut(DirId(1), &session(1), before).is_none());
+    assert!(looks.shows(&snapshot) && looks.any(ROOT));
+    assert!(
+        looks
+            .get_mut(ROOT, &session(1), now + 120 * SECOND)
+            .is_none()
+    );
+    assert!(!looks.shows(&snapshot) && !looks.any(ROOT));
+}
+
+/// spec 6.7c: the end of a merge that shows once more what was consumed ends the second look, and no other end.
+#[test]
+fn a_second_look_ends_once_it_is_shown() {
+    let (snapshot, now) = (snapshot(1..3), Instant::now());
+    let mut looks = looked_at(&snapshot, now);
+    let new = MergeEntry::numbered(3);
+    let with = |mut entries: Vec<_>| {
+        entries.push(new.clone());
+        let plan = Plan::new(ROOT, entries, SystemTime::UNIX_EPOCH, false);
+        Arc::new(Snapshot::new(Arc::new(plan)))
     };
-    assert_eq!(looked(&state), [true, false]);
-    state.queues.load(DirId::ROOT).unwrap();
-    assert_eq!(looked(&state), [true, true]);
+    let (shown, other) = (with(snapshot.plan.entries.clone()), with(vec![]));
+    looks.end_met(&session(1), &other, vec![], None, now);
+    looks.end_met(&session(2), &shown, vec![], None, now);
+    assert!(looks.any(ROOT));
+    looks.end_met(&session(1), &shown, vec![], None, now);
+    assert!(!looks.any(ROOT));
 }
 
-/// One change among many makes one item anew.
+/// spec 6.7d: a handoff that was changed since is not shown again.
 #[test]
-fn what_did_not_change_is_not_made_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let fs = open(dir.path());
-    let name = |i: u8| format!("2026-01-02_0304{i:02}_x.md");
-    for i in 0..50 {
-        fs::write(dir.path().join(name(i)), "x\n").unwrap();
+fn a_second_look_has_nothing_that_changed() {
+    let (snapshot, now) = (snapshot(1..4), Instant::now());
+    let mut looks = looked_at(&snapshot, now);
+    snapshot.pin(2, &some_file());
+    let look = looks.get_mut(ROOT, &session(1), now).unwrap();
+    let inos: Vec<u64> = look.unchanged().map(|(entry, _)| entry.ino).collect();
+    assert_eq!(inos, [1, 3]);
+}
+
+/// spec 6.7a: a session that removes all that it has consumed keeps no more than 32 files open.
+#[test]
+fn a_second_look_keeps_few_files_open() {
+    let now = Instant::now();
+    let snapshot = snapshot(1..40);
+    let mut looks = looked_at(&snapshot, now);
+    let reads = Arc::downgrade(&snapshot);
+    for ino in 1..=33 {
+        snapshot.pin(ino, &some_file());
     }
-    let plan = || fs.plan(&mut fs.lock(), DirId::ROOT).unwrap();
-    let before = plan();
-    fs::write(dir.path().join(name(7)), "longer\n").unwrap();
-    let after = plan();
-    let mut both = before.items.iter().zip(&after.items);
-    let same: Vec<bool> = both.by_ref().map(|(a, b)| Arc::ptr_eq(a, b)).collect();
-    assert_eq!(same.len(), 50);
-    assert_eq!(same.iter().position(|same| !same), Some(7));
-    assert_eq!(same.iter().filter(|same| !**same).count(), 1);
+    looks.drop_costly();
+    assert!(looks.any(ROOT), "somebody reads it");
+    drop(snapshot);
+    looks.drop_costly();
+    assert!(!looks.any(ROOT) && reads.upgrade().is_none());
+}
+
+/// spec 4.7b: an agent that writes to `pending.md` gets back what it has consumed in the last 5 s, and consumes no more.
+#[test]
+fn an_agent_reads_what_it_replaces() {
+    let (mut single, now) = (SingleFile::default(), SystemTime::now());
+    let names = |ino| vec![(ROOT, MergeEntry::numbered(ino).name().unwrap().consumed())];
+    let (agent, other) = (process(1), process(2));
+    single.consumed(agent, now, names(1));
+    single.consumed(other, now + SECOND, names(2));
+    single.consumed(agent, now + SECOND, names(3));
+    assert_eq!(single.written(agent, now + 6 * SECOND), names(3));
+    assert!(single.contains(Some(agent)) && !single.contains(Some(other)));
+    assert!(!single.contains(None));
+    assert_eq!(single.written(other, now + 6 * SECOND), names(2));
+    assert_eq!(single.written(other, now + 6 * SECOND), []);
+    single.forget(&HashSet::from([agent]));
+    assert_eq!(single.agents(), [other]);
+}
+
+/// spec 6.3a, 6.3c: a reader's program is looked at when another thread reads, and when the read meets the end.
+#[test]
+fn a_program_is_looked_at_where_it_matters() {
+    let open = OpenMerge::new(snapshot(1..3), 1, None);
+    let size = open.snapshot.plan.size();
+    let read = |offset, requested, cached| ReadSeen {
+        offset,
+        requested,
+        returned: requested,
+        cached,
+    };
+    let (start, rest) = (read(0, 10, false), read(10, size - 10, false));
+    assert!(!open.must_check(1, start) && open.must_check(2, start));
+    assert!(!open.record(1, start));
+    assert!(open.must_check(1, rest));
+    assert!(!open.must_check(1, read(10, size - 10, true)));
+    assert!(open.record(1, rest));
+}
+
+/// A text of its own offsets; the helper cannot read beyond `readable`.
+#[derive(Clone)]
+struct Offsets {
+    size: u64,
+    readable: u64,
+}
+
+impl Source for Offsets {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read(&self, range: Range<u64>, bytes: &mut Vec<u8>, purpose: Purpose) -> Result<()> {
+        if purpose == Purpose::Ahead && range.end > self.readable {
+            return Err(Error::NotFound);
+        }
+        bytes.extend((range.start..range.end.min(self.size)).map(|i| (i % 251) as u8));
+        Ok(())
+    }
+}
+
+/// spec 6.2b: a read is answered with the bytes of its range, however its reader moves, and whatever is ready.
+#[test]
+fn reading_ahead_changes_no_byte() {
+    const LARGE: u64 = 128 << 10;
+    let size = 20 * LARGE + 100;
+    for readable in [size, 10 * LARGE, 0] {
+        let source = Offsets { size, readable };
+        let straight = (0..=21).map(|i| (i * LARGE, LARGE));
+        let jumps = [
+            (0, LARGE),
+            (LARGE, 10),
+            (LARGE, LARGE),
+            (9, LARGE),
+            (size, LARGE),
+            (0, LARGE),
+        ];
+        for reads in [straight.collect::<Vec<_>>(), jumps.into()] {
+            let ahead = ReadAhead::default();
+            for (offset, len) in reads {
+                let mut expected = Vec::new();
+                let range = offset..offset + len;
+                source
+                    .read(range.clone(), &mut expected, Purpose::Answer)
+                    .unwrap();
+                assert!(
+                    ahead.read(&source, range).unwrap() == expected,
+                    "{offset} {len}"
+                );
+            }
+            ahead.close();
+        }
+    }
 }

@@ -4,39 +4,30 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::state::Doc;
+use crate::fs::handoff::state::RegularFile;
 use crate::fs::ids::{DirId, NodeId};
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::types::Opened;
 use crate::fs::inode::types::Request;
 use crate::fs::pending::open_merge::{Consumer, OpenMerge};
-use crate::fs::pending::readers::{Claim, Holder, Reserved};
+use crate::fs::pending::readers::{Asking, Claim, Invitation, ReaderId};
 use crate::fs::pending::snapshot::{Plan, Snapshot};
 use crate::fs::state::{Fs, State};
 use crate::programs::Role;
 use crate::session::Caller;
 
-/// How long an open waits for another reader's turn (spec 6.4). It cannot be killed meanwhile, hence a bound.
-const TURN: Duration = Duration::from_secs(2);
-
-/// A reader that has read nothing for so long is waited for no more (spec 6.8).
-const IDLE: Duration = Duration::from_secs(10);
-
 /// How long a reader waits for the RELEASE of a writer that has closed (spec 4.2).
 const RELEASE: Duration = Duration::from_millis(100);
 
-/// How long a turn that was waited for keeps others waiting while the kernel looks the name up again.
-const RESERVED: Duration = Duration::from_secs(1);
-
-impl Doc {
-    /// Its writers have flushed everything just now: their RELEASE is on its way, as far as anybody can tell.
+impl RegularFile {
+    /// Have all writers flushed everything just now? Their RELEASE is probably on its way.
     pub(in crate::fs) fn is_closing(&self, now: Instant) -> bool {
         self.flushed
             .is_some_and(|at| now.duration_since(at) < RELEASE)
     }
 }
 
-/// An answer, or a promise of one: opening `pending.md` may have to wait for another reader's turn.
+/// The answer to an open, or an open that has to wait for another reader's turn.
 pub enum Outcome {
     /// Answer now.
     Ready(Result<Opened>),
@@ -50,15 +41,12 @@ pub struct Waiting {
     opening: Opening,
 }
 
-#[derive(Clone)]
+/// An open of `pending.md` that takes turns. The kernel has looked up `node`, which shows `plan`.
 struct Opening {
-    request: Request,
     node: NodeId,
     plan: Arc<Plan>,
     caller: Caller,
-    /// Its place among those that wait.
-    place: u64,
-    since: Instant,
+    asking: Asking,
 }
 
 enum Step {
@@ -82,14 +70,9 @@ impl Waiting {
 }
 
 impl Drop for Waiting {
-    /// Its place is free, however it ended: also when no thread could be had to wait in.
+    /// Others stop waiting for this open, also when no thread could be had to wait in.
     fn drop(&mut self) {
-        let mut state = self.fs.lock();
-        state
-            .turns
-            .waiting
-            .retain(|(place, _)| *place != self.opening.place);
-        drop(state);
+        self.fs.lock().readers.stop_waiting(&self.opening.asking);
         self.fs.changed.notify_all();
     }
 }
@@ -103,38 +86,32 @@ impl Fs {
         plan: &Arc<Plan>,
         peek: bool,
     ) -> Outcome {
-        if peek {
-            let mut state = self.lock();
-            return Outcome::Ready(Ok(self.open_passive(&mut state, node, plan)));
-        }
         {
             let mut state = self.lock();
-            if self.has_nothing(&mut state, request, plan) {
+            if peek || self.is_empty_for_all(&mut state, request, plan) {
                 return Outcome::Ready(Ok(self.open_passive(&mut state, node, plan)));
             }
         }
         let caller = self.caller(request);
-        let passive = self.reads_in_passing(&caller);
-        let mut state = self.lock();
-        let single_file = caller
-            .process
-            .is_some_and(|process| state.single_file.contains(process));
-        if passive || single_file {
-            return Outcome::Ready(Ok(self.open_passive(&mut state, node, plan)));
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if self.reads_in_passing(&caller) || state.single_file.contains(caller.process) {
+            return Outcome::Ready(Ok(self.open_passive(state, node, plan)));
         }
-        state.turns.last += 1;
+        let reader = ReaderId {
+            tid: request.tid,
+            process: caller.process,
+        };
         let opening = Opening {
-            request,
             node,
             plan: plan.clone(),
             caller,
-            place: state.turns.last,
-            since: Instant::now(),
+            asking: state.readers.ask(reader, plan.queue, Instant::now()),
         };
-        match self.step(&mut state, &opening) {
+        match self.step(state, &opening) {
             Step::Done(answer) => Outcome::Ready(answer),
             Step::WaitUntil(_) => {
-                state.turns.waiting.push((opening.place, plan.queue));
+                state.readers.wait(&opening.asking);
                 Outcome::Later(Waiting {
                     fs: self.clone(),
                     opening,
@@ -150,151 +127,75 @@ impl Fs {
             || self.ctx.programs.is(Role::Searcher, &caller.thread)
     }
 
-    /// Is there nothing to take turns about? Then it does not matter who asks.
-    fn has_nothing(&self, state: &mut State, request: Request, plan: &Plan) -> bool {
-        let now = Instant::now();
-        plan.items.is_empty()
-            && !state.turns.second_looks.any(plan.queue)
-            && state
-                .turns
-                .reserved_at(request.tid, plan.queue, now)
-                .is_none()
-            && self.writers_closing(state, plan.queue, now, now).is_none()
+    /// Is the merge empty for every caller? Then `/proc` need not be read to know which caller opens it.
+    fn is_empty_for_all(&self, state: &mut State, request: Request, plan: &Plan) -> bool {
+        let (queue, now) = (plan.queue, Instant::now());
+        plan.entries.is_empty()
+            && !state.readers.second_looks.any(queue)
+            && state.readers.invitation(request.tid, queue, now).is_none()
+            && self.writers_closing(state, queue, now, now).is_none()
             && self
-                .settled_plan(state, plan.queue)
-                .is_ok_and(|current| current.items.is_empty())
+                .settled_plan(state, queue)
+                .is_ok_and(|current| current.entries.is_empty())
     }
 
     /// Opens, or says until when to wait at most.
     fn step(&self, state: &mut State, opening: &Opening) -> Step {
         let Opening {
-            request,
             node,
             plan,
             caller,
-            ..
+            asking,
         } = opening;
-        let (queue, now) = (plan.queue, Instant::now());
-        // Reopened through /proc/self/fd, without a look-up: the snapshot that is open already.
+        let (queue, real) = (plan.queue, Instant::now());
+        // Reopened through /proc/self/fd, without a LOOKUP: the snapshot that is open already.
         if let Some(snapshot) = state.snapshot_of(*node) {
-            return Step::Done(Ok(match state.turns.second_looks.shows(&snapshot) {
-                true => self.open_reading(state, *node, snapshot, 0, None),
-                false => self.open_snapshot(state, opening, snapshot),
-            }));
-        }
-        if let Some(at) = state.turns.reserved_at(request.tid, queue, now) {
-            let reserved = state.turns.reserved.remove(at);
-            if reserved.claim == Claim::SecondLook && Arc::ptr_eq(&reserved.snapshot.plan, plan) {
-                let snapshot = reserved.snapshot;
-                return Step::Done(Ok(self.open_reading(state, *node, snapshot, 0, None)));
-            }
-            let snapshot = if reserved.snapshot.plan.same(plan) {
-                reserved.snapshot
-            } else {
-                // There was no look-up (it was opened through /proc/self/fd), and the kernel asks no third time.
-                state.new_snapshot(plan)
+            let claim = match state.readers.second_looks.shows(&snapshot) {
+                true => Claim::SecondLook,
+                false => Claim::Share,
             };
-            return Step::Done(Ok(self.open_snapshot(state, opening, snapshot)));
+            return self.open_snapshot(state, opening, snapshot, claim);
+        }
+        if let Some(Invitation {
+            snapshot, claim, ..
+        }) = state.readers.accept(asking, real)
+        {
+            if claim.is_served(&snapshot, plan) {
+                return self.open_snapshot(state, opening, snapshot, claim);
+            }
+            // Opened through /proc/self/fd, without a LOOKUP. The kernel does not come a third time.
+            let snapshot = state.readers.new_snapshot(plan);
+            return self.open_snapshot(state, opening, snapshot, Claim::Turn);
         }
         if let Some(snapshot) = self.looks_again(state, queue, caller) {
-            if Arc::ptr_eq(&snapshot.plan, plan) {
-                return Step::Done(Ok(self.open_reading(state, *node, snapshot, 0, None)));
-            }
-            self.reserve(state, opening, snapshot, Claim::SecondLook);
-            return Step::Done(Err(Error::Stale));
+            return self.serve(state, opening, snapshot, Claim::SecondLook);
         }
-        let own = |holder: &&Holder| match (holder.process, caller.process) {
-            (Some(holds), Some(asks)) => holds == asks,
-            _ => holder.tid == request.tid && request.tid != 0,
-        };
-        let mine = state
-            .turns
-            .holders
-            .iter()
-            .find(|holder| holder.snapshot.plan.queue == queue && own(holder))
-            .map(|holder| holder.snapshot.clone());
-        if let Some(snapshot) = mine {
-            if snapshot.plan.same(plan) {
-                return Step::Done(Ok(self.open_snapshot(state, opening, snapshot)));
-            }
-            self.reserve(state, opening, snapshot, Claim::Share);
-            return Step::Done(Err(Error::Stale));
+        if let Some(snapshot) = state.readers.shared(asking) {
+            return self.serve(state, opening, snapshot, Claim::Share);
         }
-        let deadline = opening.since + TURN;
-        if now < deadline
-            && let Some(until) = self.blocked_until(state, opening, own)
-        {
-            return Step::WaitUntil(until.min(deadline));
-        }
-        if let Some(until) = self.writers_closing(state, queue, opening.since, now) {
+        // Two queues share handoffs if one of them is within the other.
+        let dirs = &state.queues.dirs;
+        let overlaps = |other: DirId| dirs.is_within(other, queue) || dirs.is_within(queue, other);
+        let now = (real, self.ctx.clock.monotonic());
+        if let Some(until) = state.readers.waits_until(asking, now, overlaps) {
             return Step::WaitUntil(until);
         }
-        let current = self.settled_plan(state, queue);
-        match current.map(|pending| self.merge_for(state, caller, pending)) {
-            Err(error) => Step::Done(Err(error)),
-            // Nothing can be reserved for a caller whom nothing tells from others (spec 5): he is served what his look-up
-            // found, at worst a second time.
-            Ok(current) if current.same(plan) || request.tid == 0 => {
-                let snapshot = state.new_snapshot(plan);
-                Step::Done(Ok(self.open_snapshot(state, opening, snapshot)))
-            }
-            Ok(current) => {
-                let snapshot = state.new_snapshot(&current);
-                self.reserve(state, opening, snapshot, Claim::Turn);
-                Step::Done(Err(Error::Stale))
-            }
+        if let Some(until) = self.writers_closing(state, queue, asking.since, real) {
+            return Step::WaitUntil(until);
         }
-    }
-
-    fn reserve(&self, state: &mut State, opening: &Opening, snapshot: Arc<Snapshot>, claim: Claim) {
-        state.turns.reserved.push(Reserved {
-            tid: opening.request.tid,
-            queue: opening.plan.queue,
-            since: Instant::now(),
-            snapshot,
-            claim,
-        });
-    }
-
-    /// Until when it is somebody else's turn, if it is. Two queues are in each other's way when one is within the other.
-    fn blocked_until(
-        &self,
-        state: &State,
-        opening: &Opening,
-        own: impl Fn(&&Holder) -> bool,
-    ) -> Option<Instant> {
-        let queue = opening.plan.queue;
-        let overlaps = |other: DirId| {
-            state.queues.dirs.is_within(other, queue) || state.queues.dirs.is_within(queue, other)
+        let current = match self.settled_plan(state, queue) {
+            Ok(pending) => self.merge_for(state, caller, pending),
+            Err(error) => return Step::Done(Err(error)),
         };
-        let (now, monotonic) = (Instant::now(), self.ctx.clock.monotonic());
-        let others = state
-            .turns
-            .holders
-            .iter()
-            .filter(|holder| overlaps(holder.snapshot.plan.queue) && !own(holder));
-        // Until they are idle, if they read nothing more.
-        let held = others.filter_map(|holder| {
-            let left = IDLE.checked_sub(monotonic.duration_since(holder.last_read))?;
-            (!left.is_zero()).then_some(now + left)
-        });
-        let reserved = state.turns.reserved.iter().any(|it| {
-            it.claim == Claim::Turn
-                && now.duration_since(it.since) < RESERVED
-                && it.tid != opening.request.tid
-                && overlaps(it.queue)
-        });
-        let earlier = state
-            .turns
-            .waiting
-            .iter()
-            .any(|(place, queue)| *place < opening.place && overlaps(*queue));
-        let waits = (reserved || earlier).then_some(opening.since + TURN);
-        held.chain(waits).max()
+        // A caller without a thread id cannot be invited (spec 5.4). It gets what its LOOKUP found, at worst a second time.
+        let is_shown = current.same(plan) || asking.reader.tid == 0;
+        let plan = if is_shown { plan } else { &current };
+        let snapshot = state.readers.new_snapshot(plan);
+        self.serve(state, opening, snapshot, Claim::Turn)
     }
 
     /// Until when it is worth waiting for writers that had closed when the open came, but have not let go (spec 4.2).
-    /// Others may go on closing for ever.
+    /// Other writers may go on closing for ever.
     fn writers_closing(
         &self,
         state: &mut State,
@@ -303,120 +204,92 @@ impl Fs {
         now: Instant,
     ) -> Option<Instant> {
         let until = since + RELEASE;
-        let State { docs, queues, .. } = state;
-        let closing = |doc: &Doc| {
+        let State { files, queues, .. } = state;
+        let closing = |doc: &RegularFile| {
             doc.writers > 0
                 && doc.is_closing(now)
                 && doc.flushed.is_some_and(|at| at <= since)
                 && queues.dirs.is_within(doc.dir, queue)
         };
-        (now < until && docs.busy().any(closing)).then_some(until)
+        (now < until && files.busy().any(closing)).then_some(until)
     }
 
+    /// Opens what the node shows; reading it takes no turn and consumes nothing.
     fn open_passive(&self, state: &mut State, node: NodeId, plan: &Arc<Plan>) -> Opened {
         let open = state.snapshot_of(node);
         let snapshot = open
-            .or_else(|| state.turns.second_looks.showing(plan))
-            .unwrap_or_else(|| state.new_snapshot(plan));
-        self.open_reading(state, node, snapshot, 0, None)
+            .or_else(|| state.readers.second_looks.showing(plan))
+            .unwrap_or_else(|| state.readers.new_snapshot(plan));
+        open_file(state, node, OpenMerge::new(snapshot, 0, None))
     }
 
+    /// Opens a snapshot if the node shows it. Otherwise the kernel must look the name up and open again.
+    fn serve(
+        &self,
+        state: &mut State,
+        opening: &Opening,
+        snapshot: Arc<Snapshot>,
+        claim: Claim,
+    ) -> Step {
+        if claim.is_served(&snapshot, &opening.plan) {
+            return self.open_snapshot(state, opening, snapshot, claim);
+        }
+        let now = Instant::now();
+        state.readers.invite(&opening.asking, snapshot, claim, now);
+        Step::Done(Err(Error::Stale))
+    }
+
+    /// Opens a snapshot. A read to its end will consume it, if this is no second look.
     fn open_snapshot(
         &self,
         state: &mut State,
         opening: &Opening,
         snapshot: Arc<Snapshot>,
-    ) -> Opened {
-        let Opening {
-            request, caller, ..
-        } = opening;
-        if !snapshot.plan.items.is_empty() {
-            let held = state
-                .turns
-                .holders
-                .iter_mut()
-                .find(|holder| Arc::ptr_eq(&holder.snapshot, &snapshot));
-            match held {
-                Some(holder) => holder.readings += 1,
-                None => {
-                    let now = self.ctx.clock.monotonic();
-                    state.turns.holders.push(Holder {
-                        snapshot: snapshot.clone(),
-                        process: caller.process,
-                        tid: request.tid,
-                        readings: 1,
-                        since: now,
-                        last_read: now,
-                    });
-                }
+        claim: Claim,
+    ) -> Step {
+        let (caller, reader) = (&opening.caller, opening.asking.reader);
+        let open = if claim == Claim::SecondLook {
+            OpenMerge::new(snapshot, 0, None)
+        } else {
+            if !snapshot.plan.entries.is_empty() {
+                let now = self.ctx.clock.monotonic();
+                state.readers.opened(reader, &snapshot, now);
             }
-        }
-        let consumer = Consumer {
-            session: caller.session.clone(),
-            process: caller.process,
-            agent: self.ctx.plays(caller, Role::Agent),
+            let consumer = Consumer {
+                session: caller.session.clone(),
+                process: caller.process,
+                is_agent: self.ctx.plays(caller, Role::Agent),
+            };
+            OpenMerge::new(snapshot, reader.tid, Some(consumer))
         };
-        self.open_reading(state, opening.node, snapshot, request.tid, Some(consumer))
+        Step::Done(Ok(open_file(state, opening.node, open)))
     }
 
-    fn open_reading(
-        &self,
-        state: &mut State,
-        node: NodeId,
-        snapshot: Arc<Snapshot>,
-        tid: u32,
-        consumer: Option<Consumer>,
-    ) -> Opened {
-        let reading = OpenMerge {
-            snapshot,
-            consumer,
-            delivered: Default::default(),
-            reader: tid.into(),
-            ahead: Default::default(),
-        };
-        state.nodes.opened(node, None);
-        let handle = state.handles.insert(node, Open::Merge(Arc::new(reading)));
-        Opened {
-            handle,
-            flush: false,
+    /// A handle was closed: the reader's turn ends with its last one.
+    pub(in crate::fs) fn merge_closed(&self, state: &mut State, open: &OpenMerge) {
+        if open.consumer.is_some() {
+            state.readers.closed(&open.snapshot);
         }
     }
+}
 
-    /// A reader has closed: its turn ends with its last handle.
-    pub(in crate::fs) fn reading_closed(&self, state: &mut State, reading: &OpenMerge) {
-        if reading.consumer.is_none() {
-            return;
-        }
-        for holder in &mut state.turns.holders {
-            if Arc::ptr_eq(&holder.snapshot, &reading.snapshot) {
-                holder.readings = holder.readings.saturating_sub(1);
-            }
-        }
-        state.turns.holders.retain(|holder| holder.readings > 0);
-        state
-            .turns
-            .live
-            .retain(|snapshot| snapshot.strong_count() > 0);
+fn open_file(state: &mut State, node: NodeId, open: OpenMerge) -> Opened {
+    state.nodes.opened(node, None);
+    let handle = state.handles.insert(node, Open::Merge(Arc::new(open)));
+    Opened {
+        handle,
+        flush: false,
     }
 }
 
 impl State {
-    fn new_snapshot(&mut self, plan: &Arc<Plan>) -> Arc<Snapshot> {
-        let snapshot = Arc::new(Snapshot::new(plan.clone()));
-        self.turns
-            .live
-            .retain(|snapshot| snapshot.strong_count() > 0);
-        self.turns.live.push(Arc::downgrade(&snapshot));
-        snapshot
-    }
-
     /// The snapshot that is open on this node.
     fn snapshot_of(&self, node: NodeId) -> Option<Arc<Snapshot>> {
         if !self.nodes.get(node)?.is_open() {
             return None;
         }
         self.handles.iter().find_map(|handle| match &handle.open {
-            Open::Merge(reading) if handle.node == node => Some(reading.snapshot.clone()),
+            Open::Merge(open) if handle.node == node => Some(open.snapshot.clone()),
             _ => None,
         })
     }

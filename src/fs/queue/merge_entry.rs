@@ -87,3 +87,21 @@ impl MergeEntry {
         StampedName::parse(self.file_name())
     }
 }
+
+#[cfg(test)]
+impl MergeEntry {
+    /// An entry of the root queue for tests: two bytes, in a file with this inode number, which is its second as well.
+    pub fn numbered(ino: u64) -> std::sync::Arc<MergeEntry> {
+        let name = format!("2026-01-02_0304{ino:02}_x.md");
+        let stamped = StampedName::parse(OsStr::new(&name)).unwrap();
+        let known = CacheEntry {
+            ino,
+            size: 2,
+            newline: Some(true),
+            ..CacheEntry::unlooked(crate::store::Kind::File)
+        };
+        let written = calendar(known.mtime).fixed_offset();
+        let (name, done) = (OsStr::new(&name), stamped.consumed().to_os_string());
+        MergeEntry::new(DirId::ROOT, stamped.stamp(), name, &done, &known, written).into()
+    }
+}

@@ -4,11 +4,10 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fs::handoff::draft::Naming;
-use crate::fs::handoff::state::{Content, Original};
-use crate::fs::ids::{DirId, DocId, NodeId};
-use crate::fs::inode::handles::Open;
+use crate::fs::handoff::state::{Content, Origin};
+use crate::fs::ids::{DirId, FileId, NodeId};
 use crate::fs::inode::table::{AliasName, NodeTarget};
 use crate::fs::inode::types::Opened;
 use crate::fs::inode::types::Request;
@@ -18,14 +17,13 @@ use crate::fs::state::{Fs, State};
 use crate::names::{self, NameClass, Slug};
 use crate::programs::Role;
 use crate::session::Caller;
-use crate::store::dirfd::stat_file;
 
 impl Fs {
     pub(in crate::fs) fn open_alias(
         &self,
         request: Request,
         node: NodeId,
-        doc: DocId,
+        doc: FileId,
         alias: &AliasName,
         ino: u64,
         flags: Flags,
@@ -35,58 +33,61 @@ impl Fs {
         let mut guard = self.lock();
         let state = &mut *guard;
         if state.replays.is_for(request.tid, doc) {
-            self.keep_promise(state, request, dir, name, &caller, doc);
-            return self.open_draft(state, request, node, doc, flags);
+            self.draft_opened(state, request, (dir, name), &caller, doc);
+            return self.open_shown(state, request, node, doc, flags);
         }
         if !flags.write {
-            let opened = self.open_draft(state, request, node, doc, flags)?;
+            let opened = self.open_shown(state, request, node, doc, flags)?;
             let agent =
                 self.ctx.plays(&caller, Role::Agent) || self.ctx.plays(&caller, Role::StreamEditor);
-            if agent
-                && let Some(Open::Doc(open)) = state
-                    .handles
-                    .get_mut(opened.handle)
-                    .map(|handle| &mut handle.open)
-            {
+            if agent && let Some(open) = state.handles.file_mut(opened.handle) {
                 open.reader = caller.process;
             }
             return Ok(opened);
         }
         let target = match self.decide(state, request, doc, (dir, name), &caller, flags)? {
-            Decision::AsItIs => return self.open_draft(state, request, node, doc, flags),
+            Decision::AsItIs => return self.open_shown(state, request, node, doc, flags),
             Decision::Draft => doc,
             Decision::Fork(new) => new,
         };
-        let seen = state.docs.get(target).ok_or(Error::Stale)?.ino_seen(true);
+        let seen = state.files.known(target)?.ino_seen(true);
         if target == doc && seen == ino {
-            return self.open_draft(state, request, node, doc, flags);
+            return self.open_shown(state, request, node, doc, flags);
         }
-        // The node stands for another file than the one that is to be written, and others may have it open. The
-        // kernel looks the name up again, on this thread, and is given another node.
-        if request.tid == 0 && self.redirect(state, node, target, alias) {
-            self.keep_promise(state, request, dir, name, &caller, target);
-            return self.open_draft(state, request, node, target, flags);
-        }
-        state.replays.add(
-            request.tid,
-            dir,
-            name,
-            ReplayTarget::Doc(target),
-            Some(&caller),
-        );
-        Err(Error::Stale)
+        self.open_instead(state, request, node, (target, alias), &caller, flags)
     }
 
-    /// Lets the node stand for what is to be written. For callers outside our PID namespace, to whom no promise can be
-    /// made: nothing tells them apart.
-    fn redirect(&self, state: &mut State, node: NodeId, doc: DocId, alias: &AliasName) -> bool {
-        let Some(ino) = state.docs.get(doc).map(|doc| doc.ino_seen(true)) else {
+    /// Opens another handoff, or the draft of the same one, than the node shows.
+    fn open_instead(
+        &self,
+        state: &mut State,
+        request: Request,
+        node: NodeId,
+        (target, alias): (FileId, &AliasName),
+        caller: &Caller,
+        flags: Flags,
+    ) -> Result<Opened> {
+        let (dir, name) = (alias.0, alias.1.as_os_str());
+        // Callers outside our PID namespace are all thread 0, so none of them can be told to look again.
+        if request.tid == 0 && self.redirect(state, node, target, alias) {
+            self.draft_opened(state, request, (dir, name), caller, target);
+            return self.open_shown(state, request, node, target, flags);
+        }
+        let to = ReplayTarget::File(target);
+        Err(state
+            .replays
+            .look_again(request.tid, dir, name, to, Some(caller)))
+    }
+
+    /// Lets a node that nobody has open stand for the file that is to be written.
+    fn redirect(&self, state: &mut State, node: NodeId, file: FileId, alias: &AliasName) -> bool {
+        let Some(ino) = state.files.get(file).map(|file| file.ino_seen(true)) else {
             return false;
         };
         let alias = Some(Arc::new(alias.clone()));
         state
             .nodes
-            .redirect(node, NodeTarget::Doc { doc, alias, ino })
+            .redirect(node, NodeTarget::File { file, alias, ino })
     }
 
     /// What opening an alias for writing means (spec 4.1, 4.3, 4.4).
@@ -94,23 +95,25 @@ impl Fs {
         &self,
         state: &mut State,
         request: Request,
-        id: DocId,
+        id: FileId,
         alias: (DirId, &OsStr),
         caller: &Caller,
         flags: Flags,
     ) -> Result<Decision> {
-        let doc = state.docs.get(id).ok_or(Error::Stale)?;
+        let doc = state.files.known(id)?;
         let consumed = doc.is_stored() && !doc.name.is_pending();
         if !consumed && !doc.is_gone() {
             if flags.append && !flags.truncate {
                 return Ok(Decision::AsItIs);
             }
             let unused = doc.writers == 0;
-            let reopens = doc.maker.is_some() && doc.maker == caller.process;
+            let reopens = doc.handoff.maker.is_some() && doc.handoff.maker == caller.process;
             let empty = (unused || reopens) && self.is_empty(state, id);
             let edits = self.edits(caller, doc);
             match doc.content {
-                Content::New(_) if empty || edits => return Ok(Decision::AsItIs),
+                Content::Reserved(_) | Content::New(_) if empty || edits => {
+                    return Ok(Decision::AsItIs);
+                }
                 // Its maker still has it open, and writes in place.
                 Content::Stored if empty && !unused => return Ok(Decision::AsItIs),
                 Content::Editing(_) if edits => return Ok(Decision::Draft),
@@ -135,58 +138,41 @@ impl Fs {
         Ok(Decision::Fork(new))
     }
 
-    /// Has the doc, as its own session sees it, not a byte?
-    pub(in crate::fs) fn is_empty(&self, state: &State, id: DocId) -> bool {
-        let Some(doc) = state.docs.get(id) else {
-            return false;
-        };
-        let meta = match doc.draft() {
-            Some(draft) => stat_file(&*draft.file),
-            None => state
-                .queues
-                .path(doc.dir)
-                .and_then(|path| self.ctx.store.stat(&path, &doc.name.to_os_string())),
-        };
-        meta.is_ok_and(|meta| meta.size == 0)
-    }
-
     pub(in crate::fs) fn set_alias(
         &self,
         state: &mut State,
         dir: DirId,
         name: &OsStr,
         caller: &Caller,
-        doc: DocId,
+        doc: FileId,
     ) {
         let before = state.aliases.write(dir, name, &caller.session, doc);
         // The alias of what began as a copy may yet go back.
-        let copied = state.docs.get(doc).and_then(|doc| doc.copy_of.clone());
-        let copied = |of| copied == Some(Original::Handoff(of));
+        let origin = state.files.get(doc).map(|doc| doc.handoff.origin.clone());
+        let copied = |of| origin == Some(Origin::CopyOf(of));
         if let Some(before) = before.filter(|before| *before != doc && !copied(*before))
-            && let Some(before) = state.docs.get_mut(before)
+            && let Some(before) = state.files.get_mut(before)
         {
-            before.superseded = true;
+            before.superseded();
         }
-        if let Some(doc) = state.docs.get_mut(doc) {
-            doc.aliased = true;
+        if let Some(doc) = state.files.get_mut(doc) {
+            doc.handoff.aliased = true;
         }
     }
 
     /// The open that a draft was made for has come.
-    pub(in crate::fs) fn keep_promise(
+    pub(in crate::fs) fn draft_opened(
         &self,
         state: &mut State,
         request: Request,
-        dir: DirId,
-        name: &OsStr,
+        (dir, name): (DirId, &OsStr),
         caller: &Caller,
-        doc: DocId,
+        doc: FileId,
     ) {
-        state.replays.forget(request.tid, ReplayTarget::Doc(doc));
-        if let Some(made) = state.docs.get_mut(doc) {
-            made.promised = false;
+        state.replays.forget(request.tid, doc);
+        if let Some(made) = state.files.get_mut(doc) {
+            made.claimed();
         }
-        state.queues.generation += 1;
         self.set_alias(state, dir, name, caller, doc);
     }
 
@@ -206,7 +192,7 @@ impl Fs {
         let own = state.aliases.written(dir, name, &caller.session);
         let own = own.filter(|id| {
             state
-                .docs
+                .files
                 .get(*id)
                 .is_some_and(|doc| !doc.is_gone() && doc.name.is_pending())
         });
@@ -215,27 +201,13 @@ impl Fs {
             _ => {
                 let naming = Naming::Stamp(Slug::pending());
                 // The mode that pending.md itself shows; an open does not say the caller's umask.
-                let doc = self.new_draft(state, request, dir, &naming, 0o600)?;
-                if let Some(made) = state.docs.get_mut(doc) {
-                    made.promised = true;
-                    made.from_pending = true;
-                }
+                let doc = self.reserve_draft(state, request, dir, &naming, 0o600)?;
+                state.files.known_mut(doc)?.handoff.origin = Origin::PendingMd;
                 doc
             }
         };
         let alias = (dir, name.to_owned());
-        if request.tid == 0 && self.redirect(state, node, doc, &alias) {
-            self.keep_promise(state, request, dir, name, &caller, doc);
-            return self.open_draft(state, request, node, doc, flags);
-        }
-        state.replays.add(
-            request.tid,
-            dir,
-            name,
-            ReplayTarget::Doc(doc),
-            Some(&caller),
-        );
-        Err(Error::Stale)
+        self.open_instead(state, request, node, (doc, &alias), &caller, flags)
     }
 }
 
@@ -246,5 +218,5 @@ pub(in crate::fs) enum Decision {
     /// Open the draft of the same doc.
     Draft,
     /// Open this new doc.
-    Fork(DocId),
+    Fork(FileId),
 }

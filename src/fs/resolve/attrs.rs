@@ -4,14 +4,13 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::state::Content;
-use crate::fs::ids::{DirId, DocId, FIRST_VIEW, NodeId};
+use crate::fs::ids::{DirId, FIRST_VIEW, NodeId};
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Attr;
-use crate::fs::pending::snapshot::PENDING_INO;
+use crate::fs::pending::snapshot::VIRTUAL_INO;
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::state::{Fs, State};
 use crate::names::StampedName;
-use crate::store::Meta;
 use crate::store::dirfd::stat_file;
 use crate::store::local::Area;
 
@@ -20,9 +19,6 @@ use crate::store::local::Area;
 /// write puts another file behind the name: vim refuses to write where the file that it opened is not the one that it
 /// looked at.
 const OWN_VIEW: u64 = FIRST_VIEW;
-
-/// The inode number of `.peek.md` and `.status.json`.
-const VIRTUAL_INO: u64 = PENDING_INO - 1;
 
 impl Fs {
     /// The attributes of a node.
@@ -43,7 +39,7 @@ impl Fs {
         self.attr_of(state, &what)
     }
 
-    /// What a node stands for, when something is done with it: what was only listed so far becomes a doc.
+    /// What a node stands for, when something is done with it: a handoff that was only listed so far enters the table of files.
     pub(in crate::fs) fn known(&self, state: &mut State, id: NodeId) -> Result<NodeTarget> {
         if let Some(node) = state.nodes.get(id) {
             return Ok(node.what.clone());
@@ -53,16 +49,16 @@ impl Fs {
         // Who holds on to it without having opened it (O_PATH) holds the file, also when it was consumed since.
         for name in [name.clone(), name.consumed(), name.pending()] {
             let found = self.resolve(state, dir, &name.to_os_string(), None);
-            let Ok(Resolved::Doc { doc, .. }) = found else {
+            let Ok(Resolved::Handoff { doc, .. }) = found else {
                 continue;
             };
             let what = self.view(state, doc, None)?;
             match what {
-                NodeTarget::Doc { ino, .. } if NodeId::of_file(ino) == Some(id) => {
+                NodeTarget::File { ino, .. } if NodeId::of_file(ino) == Some(id) => {
                     state.nodes.known_as(id, what.clone());
                     return Ok(what);
                 }
-                _ => self.let_go_doc(state, doc),
+                _ => self.let_go_file(state, doc),
             }
         }
         Err(Error::Stale)
@@ -81,19 +77,10 @@ impl Fs {
                 }
                 None => return Err(Error::NotFound),
             },
-            NodeTarget::Doc { doc, ino, .. } => self.doc_meta(state, *doc, *ino)?,
-            NodeTarget::Plain(plain) => {
-                let plain = state.docs.plain(*plain).ok_or(Error::NotFound)?;
-                if plain.gone {
-                    return Err(Error::NotFound);
-                }
-                let path = state.queues.path(plain.dir)?;
-                self.ctx.local.stat(plain.area, &path, &plain.name)?
+            NodeTarget::File { file, ino, .. } => {
+                self.stat_seen(state, state.files.known(*file)?, *ino)?
             }
-            NodeTarget::Merge { plan, peek } => {
-                let ino = if *peek { VIRTUAL_INO } else { PENDING_INO };
-                return Ok(Attr::made_up(ino, plan.size(), 0o600, plan.mtime));
-            }
+            NodeTarget::Merge { plan, peek } => return Ok(plan.attr(*peek)),
             NodeTarget::Status(bytes) => {
                 return Ok(Attr::made_up(
                     VIRTUAL_INO,
@@ -109,19 +96,6 @@ impl Fs {
         })
     }
 
-    /// What stat(2) says of a doc's file with this inode number.
-    fn doc_meta(&self, state: &State, id: DocId, ino: u64) -> Result<Meta> {
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        if let Some(draft) = doc.draft().filter(|draft| draft.ino == ino) {
-            return stat_file(&*draft.file);
-        }
-        if doc.is_gone() {
-            return Err(Error::NotFound);
-        }
-        let path = state.queues.path(doc.dir)?;
-        self.ctx.store.stat(&path, &doc.name.to_os_string())
-    }
-
     /// The kernel forgets look-ups of a node.
     pub fn forget(&self, id: NodeId, count: u64) {
         let mut guard = self.lock();
@@ -131,61 +105,31 @@ impl Fs {
 
     /// Drops what a node stood for, where nothing else refers to it.
     pub(in crate::fs) fn let_go(&self, state: &mut State, what: Option<&NodeTarget>) {
-        match what {
-            Some(NodeTarget::Doc { doc, .. }) => self.let_go_doc(state, *doc),
-            // The kernel looks up twice what it is to open: an edit waits for that.
-            Some(NodeTarget::Plain(plain)) if state.docs.edit_mut(*plain).is_none() => {
-                state.docs.drop_plain(*plain);
-            }
-            _ => {}
+        if let Some(NodeTarget::File { file, .. }) = what {
+            self.let_go_file(state, *file);
         }
-    }
-
-    pub(in crate::fs) fn let_go_doc(&self, state: &mut State, id: DocId) {
-        let idle = state.docs.get(id).is_some_and(|doc| {
-            doc.writers == 0
-                && match doc.content {
-                    Content::Stored => !doc.aliased,
-                    Content::Gone => true,
-                    Content::New(_) | Content::Editing(_) => false,
-                }
-        });
-        if idle && !state.nodes.has_doc(id) {
-            state.docs.drop_doc(id);
-        }
-    }
-
-    /// A doc's file is under no name any more.
-    pub(in crate::fs) fn doc_gone(&self, state: &mut State, id: DocId) {
-        state.nodes.detach_doc(id);
-        state.docs.gone(id);
-        self.let_go_doc(state, id);
     }
 }
 
 impl State {
     /// The inode number that stat(2) shows of a file whose own one is `ino`.
     fn ino_of(&self, what: &NodeTarget, ino: u64) -> u64 {
-        match what {
-            NodeTarget::Doc {
-                doc,
-                alias: Some(_),
-                ..
-            } => OWN_VIEW | self.docs.get(*doc).map_or(ino, |doc| doc.view),
-            // Editors refuse to write if the file that they opened is not the one that they looked at.
-            NodeTarget::Doc {
-                doc, ino: viewed, ..
-            } => {
-                let edit = self.docs.get(*doc).filter(
-                    |doc| matches!(&doc.content, Content::Editing(draft) if draft.ino == *viewed),
-                );
-                edit.map_or(ino, |doc| doc.ino)
-            }
-            NodeTarget::Plain(plain) => {
-                let plain = self.docs.plain(*plain);
-                plain.and_then(|plain| plain.seen).unwrap_or(ino)
-            }
-            _ => ino,
+        let NodeTarget::File {
+            file,
+            alias,
+            ino: viewed,
+        } = what
+        else {
+            return ino;
+        };
+        let Some(file) = self.files.get(*file) else {
+            return ino;
+        };
+        if alias.is_some() {
+            return OWN_VIEW | file.view;
         }
+        // Editors refuse to write if the file that they opened is not the one that they looked at.
+        let edited = matches!(&file.content, Content::Editing(draft) if draft.ino == *viewed);
+        file.seen.unwrap_or(if edited { file.ino } else { ino })
     }
 }

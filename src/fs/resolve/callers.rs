@@ -18,10 +18,11 @@
 
 use std::ffi::OsStr;
 
-use crate::fs::handoff::state::Doc;
+use crate::fs::handoff::state::RegularFile;
 use crate::fs::ids::{DirId, NodeId};
 use crate::fs::inode::types::Request;
 use crate::fs::state::{Fs, State};
+use crate::names;
 use crate::programs::Role;
 use crate::session::Caller;
 
@@ -64,18 +65,18 @@ impl Fs {
             let dir = state.dir(parent);
             dir.is_ok_and(|dir| {
                 state.aliases.any(dir, name)
-                    || state.is_looked_at_twice(dir, name)
+                    || (name == names::PENDING && state.readers.second_looks.any(dir))
                     || state.scratch.are_many(dir, name)
             })
         })
     }
 
     /// May this caller edit a handoff in place of writing a new one (spec 4.4)?
-    pub(in crate::fs) fn edits(&self, caller: &Caller, doc: &Doc) -> bool {
+    pub(in crate::fs) fn edits(&self, caller: &Caller, file: &RegularFile) -> bool {
         let Some(process) = caller.process else {
             return false;
         };
-        let has_read = || doc.read_by.contains(&process);
+        let has_read = || file.handoff.read_by.contains(&process);
         self.ctx.plays(caller, Role::Editor)
             || ((self.ctx.plays(caller, Role::Agent) || self.ctx.plays(caller, Role::StreamEditor))
                 && has_read())

@@ -5,20 +5,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::state::{Content, Doc};
-use crate::fs::ids::{DirId, DocId, NodeId};
+use crate::fs::handoff::state::{Content, FileName, RegularFile};
+use crate::fs::ids::{DirId, FileId, NodeId};
 use crate::fs::inode::dirs::DirKind;
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Entry;
 use crate::fs::inode::types::Request;
 use crate::fs::resolve::resolved::Resolved;
-use crate::fs::resolve::scratch::is_own_name;
+use crate::fs::resolve::scratch::{area_for, is_own_name};
 use crate::fs::session::estale_replay::ReplayTarget;
 use crate::fs::state::{Fs, State};
 use crate::names::{self, NameClass, StampedName};
 use crate::session::Caller;
-use crate::store::Kind;
 use crate::store::local::Area;
+use crate::store::Kind;
 
 /// The longest name of a file, in bytes.
 const NAME_MAX: usize = 255;
@@ -30,6 +30,42 @@ pub(in crate::fs) fn check_name(name: &OsStr) -> Result<()> {
     Ok(())
 }
 
+/// Is this the answer that a name is free? Of a name that is taken it is EEXIST.
+pub(in crate::fs) fn must_be_free(found: &Result<Resolved>) -> Result<()> {
+    match found {
+        Ok(_) => Err(Error::Exists),
+        Err(Error::NotFound) => Ok(()),
+        Err(error) => Err(*error),
+    }
+}
+
+/// May this name, given to a file, become an alias?
+pub(in crate::fs) fn may_become_alias(state: &State, dir: DirId, name: &OsStr) -> bool {
+    state.queues.is_queue(dir)
+        && match names::classify(name) {
+            NameClass::Stamped(stamped) => stamped.to_os_string() != name,
+            NameClass::Unstamped | NameClass::Backup | NameClass::Pending => true,
+            _ => false,
+        }
+}
+
+/// Where a file that is renamed to this name in a queue is kept under it; `None` where the name makes a handoff.
+pub(in crate::fs) fn area_of_name(name: &OsStr, caller: Option<&Caller>) -> Option<Area> {
+    match names::classify(name) {
+        NameClass::Scratch | NameClass::SharedScratch => Some(area_for(name, caller)),
+        NameClass::Hidden | NameClass::Ordinary | NameClass::Backup => Some(Area::Backing),
+        _ => None,
+    }
+}
+
+/// As [`area_of_name`], of a file that is made or linked: the name of a backup makes a handoff then.
+pub(in crate::fs) fn area_of_new_name(name: &OsStr, caller: Option<&Caller>) -> Option<Area> {
+    match names::classify(name) {
+        NameClass::Backup => None,
+        _ => area_of_name(name, caller),
+    }
+}
+
 impl Fs {
     /// Finds a name and counts the look-up.
     pub fn lookup(&self, request: Request, parent: NodeId, name: &OsStr) -> Result<Entry> {
@@ -39,22 +75,22 @@ impl Fs {
             let state = &mut *guard;
             let dir = state.dir(parent)?;
             if is_own_name(state, dir, name) {
+                // Whether several sessions have the name tells whether it matters who calls.
                 self.load_scratch(state, dir)?;
-                self.keep_own(state, request, dir, name)?;
             }
             self.drop_expired_replays(state);
-            if let Some((to, caller)) = state.replays.take(request.tid, dir, name) {
-                let looked_up = &mut state.looked_up;
-                looked_up.note(request.tid, dir, name, caller.as_ref(), false);
-                return match (to, caller) {
-                    (ReplayTarget::Doc(doc), Some(_)) => {
-                        self.enter_doc(state, doc, Some((dir, name)))
-                    }
-                    (ReplayTarget::Doc(doc), None) => self.enter_edit(state, doc),
-                    (ReplayTarget::Edit(edit), _) => {
-                        self.enter(state, dir, name, &Resolved::Plain(edit))
-                    }
-                };
+            match state.replays.take(request.tid, dir, name) {
+                Some((ReplayTarget::File(to), caller)) if state.files.get(to).is_some() => {
+                    let looked_up = &mut state.looked_up;
+                    looked_up.note(request.tid, dir, name, caller.as_ref(), false);
+                    let handoff = state.files.get(to).is_some_and(RegularFile::is_handoff);
+                    return match caller.filter(|_| handoff) {
+                        Some(_) => self.enter_alias(state, to, (dir, name)),
+                        None => self.enter_edit(state, to),
+                    };
+                }
+                Some((ReplayTarget::Scratch(own), _)) => self.keep_own(state, dir, name, own)?,
+                _ => {}
             }
             self.publish_emptied(state, request, dir, name)?;
             // What this thread looked up before is over.
@@ -87,7 +123,7 @@ impl Fs {
         match object {
             // Nobody tells these callers apart, so they cannot be told to look again: each has a node of its own, which
             // can stand for another file when it is opened.
-            Resolved::Doc { doc, own: true } if request.tid == 0 => {
+            Resolved::Handoff { doc, own: true } if request.tid == 0 => {
                 let what = self.view(state, doc, Some((dir, name)))?;
                 let attr = self.attr_of(state, &what)?;
                 let node = state.nodes.look_up_alone(what);
@@ -148,12 +184,12 @@ impl Fs {
         name: &OsStr,
         stamped: &StampedName,
     ) -> Result<Resolved> {
-        let known = state.docs.named(dir, stamped);
-        if let Some(doc) = known.and_then(|id| state.docs.get(id))
+        let known = state.files.named(dir, stamped);
+        if let Some(doc) = known.and_then(|id| state.files.get(id))
             && doc.is_new()
-            && !doc.promised
+            && !doc.is_reserved()
         {
-            return Ok(Resolved::Doc {
+            return Ok(Resolved::Handoff {
                 doc: known.ok_or(Error::NotFound)?,
                 own: false,
             });
@@ -163,19 +199,21 @@ impl Fs {
             Ok(meta) => meta,
             Err(error) => {
                 let stored = |id| {
-                    let doc = state.docs.get(id);
+                    let doc = state.files.get(id);
                     doc.is_some_and(|doc| matches!(doc.content, Content::Stored))
                 };
                 if let Some(id) = known.filter(|id| error.is_absence() && stored(*id)) {
-                    self.doc_gone(state, id);
+                    self.file_gone(state, id);
                 }
                 return Err(error);
             }
         };
         match meta.kind {
             Kind::File if self.ctx.is_expired(stamped, meta.mtime) => Err(Error::NotFound),
-            Kind::File => Ok(Resolved::Doc {
-                doc: state.docs.stored(dir, stamped.clone(), meta.ino),
+            Kind::File => Ok(Resolved::Handoff {
+                doc: state
+                    .files
+                    .stored(dir, FileName::Handoff(stamped.clone()), meta.ino),
                 own: false,
             }),
             Kind::Directory => self.resolve_backing(state, dir, name),
@@ -206,8 +244,8 @@ impl Fs {
             if self.ctx.store.remove(&path, &name).is_err() {
                 return;
             }
-            if let Some(id) = state.docs.named(dir, &stamped) {
-                self.doc_gone(state, id);
+            if let Some(id) = state.files.named(dir, &stamped) {
+                self.file_gone(state, id);
             }
             state.queues.changed(dir, &name);
         }
@@ -226,27 +264,27 @@ impl Fs {
         if let Some(doc) = state.aliases.written(dir, name, session)
             && self.is_there(state, doc)?
         {
-            return Ok(Some(Resolved::Doc { doc, own: true }));
+            return Ok(Some(Resolved::Handoff { doc, own: true }));
         }
         let Some(done) = state.aliases.consumed(dir, name, session).cloned() else {
             return Ok(None);
         };
         match self.resolve_stamped(state, dir, &done.to_os_string(), &done) {
-            Ok(Resolved::Doc { doc, .. }) => Ok(Some(Resolved::Doc { doc, own: true })),
+            Ok(Resolved::Handoff { doc, .. }) => Ok(Some(Resolved::Handoff { doc, own: true })),
             Err(error) if !error.is_absence() => Err(error),
             _ => Ok(None),
         }
     }
 
     /// Does this doc still have a file? It may have been removed, renamed or consumed below the mount.
-    fn is_there(&self, state: &mut State, id: DocId) -> Result<bool> {
-        let Some(doc) = state.docs.get(id) else {
+    fn is_there(&self, state: &mut State, id: FileId) -> Result<bool> {
+        let Some(doc) = state.files.get(id) else {
             return Ok(false);
         };
         let Ok(path) = state.queues.path(doc.dir) else {
             return Ok(false);
         };
-        let (dir, name) = (doc.dir, doc.name.clone());
+        let (dir, name) = (doc.dir, doc.stamped()?.clone());
         if !matches!(doc.content, Content::Stored) {
             // An edit does not keep what was consumed from expiring (spec 7.1).
             let may_expire = doc.is_stored() && !name.is_pending();
@@ -262,19 +300,22 @@ impl Fs {
                 Ok(meta)
                     if meta.kind == Kind::File
                         && !self.ctx.is_expired(&name, meta.mtime)
-                        && state.docs.named(dir, &name).is_none_or(|other| other == id) =>
+                        && state
+                            .files
+                            .named(dir, &name)
+                            .is_none_or(|other| other == id) =>
                 {
-                    state.docs.rename(id, dir, name);
-                    if let Some(doc) = state.docs.get_mut(id) {
-                        doc.ino = meta.ino;
+                    if state.files.named(dir, &name).is_none() {
+                        state.files.rename(id, dir, FileName::Handoff(name));
                     }
+                    state.files.note_mut(id)?.ino = meta.ino;
                     return Ok(true);
                 }
                 Err(error) if !error.is_absence() => return Err(error),
                 _ => {}
             }
         }
-        self.doc_gone(state, id);
+        self.file_gone(state, id);
         Ok(false)
     }
 
@@ -283,23 +324,20 @@ impl Fs {
         if dir == DirId::ROOT && name == names::PRIVATE {
             return Err(Error::NotFound);
         }
-        let mut found = self.ctx.local.stat(Area::Backing, &path, name)?;
-        if found.kind == Kind::File && state.queues.is_stray(dir, name) {
-            // Adopted now, if it is finished; until then it is nobody's under this name, so that nobody overwrites it.
+        let mut meta = self.ctx.local.stat(Area::Backing, &path, name)?;
+        if meta.kind == Kind::File && state.queues.is_stray(dir, name) {
+            // A finished stray is adopted now. Until then nobody finds it under this name, so that nobody overwrites it.
             state.queues.load_names(dir)?;
-            found = self.ctx.local.stat(Area::Backing, &path, name)?;
-            if found.kind == Kind::File && state.queues.is_stray(dir, name) {
+            meta = self.ctx.local.stat(Area::Backing, &path, name)?;
+            if meta.kind == Kind::File && state.queues.is_stray(dir, name) {
                 return Err(Error::NotFound);
             }
         }
-        let meta = found;
         match meta.kind {
-            Kind::File => Ok(Resolved::Plain(state.docs.enter_plain(
-                Area::Backing,
-                dir,
-                name,
-                meta.ino,
-            ))),
+            Kind::File => {
+                let name = FileName::Other(Area::Backing, name.to_owned());
+                Ok(Resolved::Other(state.files.stored(dir, name, meta.ino)))
+            }
             Kind::Directory => Ok(Resolved::Dir(state.queues.enter_dir(dir, name, meta.ino)?)),
             Kind::Other => Err(Error::NotFound),
         }
@@ -313,86 +351,67 @@ impl Fs {
         name: &OsStr,
         object: &Resolved,
     ) -> Result<Entry> {
-        match object {
-            Resolved::Dir(child) => {
-                let what = NodeTarget::Dir(*child);
-                let attr = self.attr_of(state, &what)?;
-                let node = state.nodes.look_up_file(what, attr.meta.ino, (dir, name));
-                Ok(Entry { node, attr })
-            }
-            Resolved::Doc { doc, own } => self.enter_doc(state, *doc, own.then_some((dir, name))),
-            Resolved::Plain(plain) => {
-                let what = NodeTarget::Plain(*plain);
-                let attr = self.attr_of(state, &what)?;
-                let node = state.nodes.look_up_file(what, attr.meta.ino, (dir, name));
-                Ok(Entry { node, attr })
-            }
-            Resolved::Pending | Resolved::Peek => {
-                let plan = self.plan(state, dir)?;
-                let what = NodeTarget::Merge {
-                    plan,
-                    peek: *object == Resolved::Peek,
-                };
-                let attr = self.attr_of(state, &what)?;
-                Ok(Entry {
-                    node: state.nodes.look_up(what),
-                    attr,
-                })
-            }
-            Resolved::Status => {
-                let what = NodeTarget::Status(self.status(state)?.into());
-                let attr = self.attr_of(state, &what)?;
-                Ok(Entry {
-                    node: state.nodes.look_up(what),
-                    attr,
-                })
-            }
-        }
+        let what = match object {
+            Resolved::Dir(child) => NodeTarget::Dir(*child),
+            Resolved::Handoff { doc, own } => self.view(state, *doc, own.then_some((dir, name)))?,
+            Resolved::Other(file) => self.view(state, *file, None)?,
+            Resolved::Pending | Resolved::Peek => NodeTarget::Merge {
+                plan: self.plan(state, dir)?,
+                peek: *object == Resolved::Peek,
+            },
+            Resolved::Status => NodeTarget::Status(self.status(state)?.into()),
+        };
+        self.enter_target(state, (dir, name), what)
     }
 
-    /// A node for a doc, seen under its stamped name or through an alias.
-    pub(in crate::fs) fn enter_doc(
+    fn enter_target(
         &self,
         state: &mut State,
-        id: DocId,
-        alias: Option<(DirId, &OsStr)>,
+        place: (DirId, &OsStr),
+        what: NodeTarget,
     ) -> Result<Entry> {
-        let what = self.view(state, id, alias)?;
-        self.enter_view(state, id, what)
-    }
-
-    /// A node for the draft of an edit, seen under its stamped name.
-    pub(in crate::fs) fn enter_edit(&self, state: &mut State, id: DocId) -> Result<Entry> {
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        let what = NodeTarget::Doc {
-            doc: id,
-            alias: None,
-            ino: doc.ino_seen(true),
-        };
-        self.enter_view(state, id, what)
-    }
-
-    fn enter_view(&self, state: &mut State, id: DocId, what: NodeTarget) -> Result<Entry> {
         let attr = self.attr_of(state, &what)?;
-        let stamped = matches!(what, NodeTarget::Doc { alias: None, .. });
-        let own = state.docs.get(id).filter(|_| stamped);
-        let own = own.map(|doc| (doc.dir, doc.name.to_os_string()));
-        let node = match own {
-            Some((dir, name)) => state.nodes.look_up_file(what, attr.meta.ino, (dir, &name)),
-            None => state.nodes.look_up(what),
+        let node = match &what {
+            NodeTarget::Dir(_) | NodeTarget::File { alias: None, .. } => {
+                state.nodes.look_up_file(what, attr.meta.ino, place)
+            }
+            _ => state.nodes.look_up(what),
         };
         Ok(Entry { node, attr })
+    }
+
+    /// A node for a handoff that is seen through an alias.
+    pub(in crate::fs) fn enter_alias(
+        &self,
+        state: &mut State,
+        id: FileId,
+        alias: (DirId, &OsStr),
+    ) -> Result<Entry> {
+        let what = self.view(state, id, Some(alias))?;
+        self.enter_target(state, alias, what)
+    }
+
+    /// A node for the draft of an edit, seen under its file's own name.
+    pub(in crate::fs) fn enter_edit(&self, state: &mut State, id: FileId) -> Result<Entry> {
+        let file = state.files.known(id)?;
+        let what = NodeTarget::File {
+            file: id,
+            alias: None,
+            ino: file.ino_seen(true),
+        };
+        let (dir, name) = (file.dir, file.name.to_os_string());
+        self.enter_target(state, (dir, &name), what)
     }
 
     pub(in crate::fs) fn view(
         &self,
         state: &State,
-        id: DocId,
+        id: FileId,
         alias: Option<(DirId, &OsStr)>,
     ) -> Result<NodeTarget> {
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        Ok(NodeTarget::Doc {
-            doc: id,
+        let doc = state.files.known(id)?;
+        Ok(NodeTarget::File {
+            file: id,
             ino: doc.ino_seen(alias.is_some()),
             alias: alias.map(|(dir, name)| Arc::new((dir, name.to_owned()))),
         })
@@ -402,20 +421,11 @@ impl Fs {
         if state.replays.is_empty() {
             return;
         }
-        for to in state.replays.expire(Instant::now()) {
-            match to {
-                // It may have been somebody else's draft too, or be it again.
-                ReplayTarget::Doc(doc) => {
-                    if state.docs.get(doc).is_some_and(Doc::waits_for_its_open) {
-                        self.drop_draft(state, doc);
-                    }
-                }
-                ReplayTarget::Edit(edit) if !state.replays.is_awaited(to) => {
-                    if state.docs.edit_mut(edit).is_some_and(|it| it.writers == 0) {
-                        self.drop_plain_edit(state, edit);
-                    }
-                }
-                ReplayTarget::Edit(_) => {}
+        for id in state.replays.expire(Instant::now()) {
+            // The draft may have been another writer's too, or be awaited again.
+            let unused = |file: &RegularFile| file.waits_for_its_open();
+            if !state.replays.is_awaited(id) && state.files.get(id).is_some_and(unused) {
+                self.drop_draft(state, id);
             }
         }
     }

@@ -1,16 +1,18 @@
 //! The answer to a name.
 
-use crate::fs::ids::{DirId, DocId, PlainId};
+use crate::fs::ids::{DirId, FileId};
 
 /// What a name means to a caller.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(in crate::fs) enum Resolved {
     Dir(DirId),
-    Doc {
-        doc: DocId,
+    /// A handoff, which `own` tells is found through the caller's alias.
+    Handoff {
+        doc: FileId,
         own: bool,
     },
-    Plain(PlainId),
+    /// An ordinary or a scratch file.
+    Other(FileId),
     /// `pending.md`.
     Pending,
     /// `.peek.md`.

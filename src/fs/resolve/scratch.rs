@@ -3,12 +3,13 @@
 //! Two sessions that both write `notes.md.tmp` and rename it must not meet. A look-up need not know who asks while only
 //! one session has the name: each session reads it. Who writes, renames or removes has to say who it is.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::fs::ids::{DirId, NodeId, PlainId};
+use crate::fs::handoff::state::FileName;
+use crate::fs::ids::{DirId, FileId, NodeId};
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::state::{Fs, State};
 use crate::names::{self, NameClass};
@@ -25,17 +26,6 @@ const IDLE: Duration = Duration::from_secs(10 * 60);
 #[derive(Default)]
 pub(in crate::fs) struct Scratch {
     queues: HashMap<DirId, HashMap<OsString, Vec<Area>>>,
-    /// Which threads are about to look a name up again, to write their own file of it.
-    awaited: VecDeque<Awaited>,
-}
-
-/// A thread that is about to look a name up again, to write its own file of it.
-struct Awaited {
-    tid: u32,
-    dir: DirId,
-    name: OsString,
-    own: Area,
-    since: Instant,
 }
 
 impl Scratch {
@@ -142,7 +132,7 @@ impl Fs {
         if names::classify(name) != NameClass::Scratch {
             let meta = self.ctx.local.stat(Area::Scratch, &path, name)?;
             return match meta.kind {
-                Kind::File => Ok(state.enter_plain(Area::Scratch, dir, name, meta.ino)),
+                Kind::File => Ok(state.scratch_file(Area::Scratch, dir, name, meta.ino)),
                 _ => Err(Error::NotFound),
             };
         }
@@ -154,7 +144,7 @@ impl Fs {
             return Err(Error::NotFound);
         };
         match self.ctx.local.stat(area, &path, name) {
-            Ok(meta) => Ok(state.enter_plain(area, dir, name, meta.ino)),
+            Ok(meta) => Ok(state.scratch_file(area, dir, name, meta.ino)),
             Err(error) => {
                 if error.is_absence() {
                     state.scratch.remove(area, dir, name);
@@ -173,7 +163,7 @@ impl Fs {
         caller: Option<&Caller>,
     ) -> Result<Resolved> {
         match self.resolve(state, dir, name, caller)? {
-            Resolved::Plain(plain) if state.is_anothers(plain, caller) => Err(Error::NotFound),
+            Resolved::Other(plain) if state.is_anothers(plain, caller) => Err(Error::NotFound),
             object => Ok(object),
         }
     }
@@ -244,8 +234,9 @@ impl Fs {
         }
         state.scratch.remove(left, dir, name);
         state.scratch.add(own, dir, name);
-        if let Some(plain) = state.docs.plain_named(left, dir, name) {
-            state.docs.plain_renamed(plain, own, dir, name);
+        if let Some(file) = state.files.other_named(left, dir, name) {
+            let name = FileName::Other(own, name.to_owned());
+            state.files.rename(file, dir, name);
         }
         Ok(())
     }
@@ -279,16 +270,15 @@ impl Fs {
                 .clock
                 .now()
                 .duration_since(meta.mtime.max(meta.ctime));
-            let idle = age.is_ok_and(|age| age >= IDLE) && !state.has_plain_open(area, meta.ino);
+            let idle = age.is_ok_and(|age| age >= IDLE) && !state.is_scratch_open(area, meta.ino);
             if !idle && !ended.contains(&area) {
                 continue;
             }
             self.ctx.local.remove(area, &path, name)?;
             removed = true;
             state.scratch.remove(area, dir, name);
-            if let Some(plain) = state.docs.plain_named(area, dir, name) {
-                state.docs.plain_gone(plain);
-                state.nodes.detach_plain(plain);
+            if let Some(file) = state.files.other_named(area, dir, name) {
+                self.file_gone(state, file);
             }
         }
         Ok(removed)
@@ -304,7 +294,7 @@ impl Fs {
             found.retain(|(_, _, meta)| expired(meta.mtime.max(meta.ctime)));
             for (queue, name, meta) in found {
                 let mut state = self.lock();
-                if state.has_plain_open(area, meta.ino) {
+                if state.is_scratch_open(area, meta.ino) {
                     continue;
                 }
                 // Another file may have the name by now.
@@ -327,26 +317,26 @@ impl Fs {
 }
 
 impl State {
-    fn enter_plain(&mut self, area: Area, dir: DirId, name: &OsStr, ino: u64) -> Resolved {
-        Resolved::Plain(self.docs.enter_plain(area, dir, name, ino))
+    fn scratch_file(&mut self, area: Area, dir: DirId, name: &OsStr, ino: u64) -> Resolved {
+        let name = FileName::Other(area, name.to_owned());
+        Resolved::Other(self.files.stored(dir, name, ino))
     }
 
     /// Is this a scratch file of another session?
-    pub(in crate::fs) fn is_anothers(&self, plain: PlainId, caller: Option<&Caller>) -> bool {
-        self.docs.plain(plain).is_some_and(|plain| {
-            plain.area.is_scratch()
-                && is_own_name(self, plain.dir, &plain.name)
-                && caller.map(own_area) != Some(plain.area)
-        })
+    pub(in crate::fs) fn is_anothers(&self, id: FileId, caller: Option<&Caller>) -> bool {
+        let Some(file) = self.files.get(id) else {
+            return false;
+        };
+        matches!(&file.name, FileName::Other(area, name)
+            if area.is_scratch()
+                && is_own_name(self, file.dir, name)
+                && caller.map(own_area) != Some(*area))
     }
 
-    fn has_plain_open(&self, area: Area, ino: u64) -> bool {
-        self.handles.iter().any(|handle| match &handle.open {
-            crate::fs::inode::handles::Open::Plain { plain, .. } => {
-                let plain = self.docs.plain(*plain);
-                plain.is_some_and(|plain| plain.area == area && plain.ino == ino)
-            }
-            _ => false,
+    fn is_scratch_open(&self, area: Area, ino: u64) -> bool {
+        self.handles.files().any(|open| {
+            let file = self.files.get(open.id);
+            file.is_some_and(|file| file.is_other_in(area) && file.ino == ino)
         })
     }
 }

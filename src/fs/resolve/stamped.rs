@@ -4,9 +4,9 @@ use std::ffi::OsStr;
 
 use parking_lot::MutexGuard;
 
-use crate::error::{Error, Result};
-use crate::fs::handoff::state::{Content, Doc};
-use crate::fs::ids::{DirId, DocId, NodeId};
+use crate::error::Result;
+use crate::fs::handoff::state::{Content, RegularFile};
+use crate::fs::ids::{DirId, FileId, NodeId};
 use crate::fs::inode::types::Opened;
 use crate::fs::inode::types::Request;
 use crate::fs::resolve::flags::Flags;
@@ -20,14 +20,14 @@ impl Fs {
         &self,
         request: Request,
         node: NodeId,
-        id: DocId,
+        id: FileId,
         ino: u64,
         flags: Flags,
     ) -> Result<Opened> {
         let in_place = flags.write && !flags.truncate && !flags.append;
-        let idle = |doc: &Doc| matches!(doc.content, Content::Stored) && doc.writers == 0;
+        let idle = |doc: &RegularFile| matches!(doc.content, Content::Stored) && doc.writers == 0;
         // Asked only where it matters, for that reads /proc.
-        let editor = in_place && self.lock().docs.get(id).is_some_and(idle) && {
+        let editor = in_place && self.lock().files.get(id).is_some_and(idle) && {
             let caller = self.caller(request);
             let roles = [Role::Editor, Role::Agent, Role::StreamEditor];
             roles.iter().any(|role| self.ctx.plays(&caller, *role))
@@ -35,19 +35,16 @@ impl Fs {
         let mut guard = self.lock();
         if flags.write && self.edits_stamped(&mut guard, id, flags, editor)? {
             let state = &mut *guard;
-            let doc = state.docs.get(id).ok_or(Error::Stale)?;
+            let doc = state.files.known(id)?;
             if doc.ino_seen(true) != ino {
-                // The node stands for the stored file, which others may have open. The kernel looks the name up again, on
-                // this thread, and is given the edit's node.
+                // The node shows the stored file.
                 let (dir, name) = (doc.dir, doc.name.to_os_string());
-                state
-                    .replays
-                    .add(request.tid, dir, &name, ReplayTarget::Doc(id), None);
-                return Err(Error::Stale);
+                let to = ReplayTarget::File(id);
+                return Err(state.replays.look_again(request.tid, dir, &name, to, None));
             }
             state.replays.forget_stamped(request.tid, id);
         }
-        self.open_draft(&mut guard, request, node, id, flags)
+        self.open_shown(&mut guard, request, node, id, flags)
     }
 
     /// Is what a writer gets under the stamped name the draft of an edit? One is begun where nobody writes in place. What is
@@ -55,11 +52,11 @@ impl Fs {
     pub(in crate::fs) fn edits_stamped(
         &self,
         guard: &mut MutexGuard<'_, State>,
-        id: DocId,
+        id: FileId,
         flags: Flags,
         editor: bool,
     ) -> Result<bool> {
-        let doc = guard.docs.get(id).ok_or(Error::Stale)?;
+        let doc = guard.files.known(id)?;
         match doc.content {
             Content::Editing(_) => return Ok(true),
             Content::Stored if doc.writers == 0 && (flags.truncate || editor) => {
@@ -67,7 +64,7 @@ impl Fs {
                 return Ok(true);
             }
             Content::Stored if flags.truncate => self.keep_version_apart(guard, id)?,
-            Content::Stored | Content::New(_) | Content::Gone => {}
+            Content::Stored | Content::Reserved(_) | Content::New(_) | Content::Gone => {}
         }
         Ok(false)
     }
@@ -82,13 +79,13 @@ impl Fs {
         name: &OsStr,
     ) -> Result<()> {
         let stamped = StampedName::parse(name);
-        let id = stamped.and_then(|stamped| state.docs.named(dir, &stamped));
-        let closed = |doc: &Doc| {
-            let edit = matches!(&doc.content, Content::Editing(draft) if draft.writers > 0 && draft.modified);
+        let id = stamped.and_then(|stamped| state.files.named(dir, &stamped));
+        let closed = |doc: &RegularFile| {
+            let edit = matches!(&doc.content, Content::Editing(draft) if draft.writers > 0 && draft.progress.is_changed());
             edit && doc.flushed.is_some() && doc.pid == request.tid
         };
         if let Some(id) = id
-            && state.docs.get(id).is_some_and(closed)
+            && state.files.get(id).is_some_and(closed)
         {
             self.publish(state, id)?;
         }

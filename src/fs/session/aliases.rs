@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 
-use crate::fs::ids::{DirId, DocId};
+use crate::fs::ids::{DirId, FileId};
 use crate::names::StampedName;
 use crate::session::Session;
 
@@ -14,7 +14,7 @@ type ByName<T> = HashMap<(DirId, OsString), Vec<(Session, T)>>;
 #[derive(Debug, Default)]
 pub struct Aliases {
     /// Names that the session wrote.
-    written: ByName<DocId>,
+    written: ByName<FileId>,
     /// Pending names of handoffs that the session consumed, with the consumed name.
     consumed: ByName<StampedName>,
 }
@@ -26,7 +26,7 @@ impl Aliases {
         self.written.contains_key(&key) || self.consumed.contains_key(&key)
     }
 
-    pub fn written(&self, dir: DirId, name: &OsStr, session: &Session) -> Option<DocId> {
+    pub fn written(&self, dir: DirId, name: &OsStr, session: &Session) -> Option<FileId> {
         self.written
             .get(&(dir, name.to_owned()))?
             .iter()
@@ -48,8 +48,8 @@ impl Aliases {
         dir: DirId,
         name: &OsStr,
         session: &Session,
-        doc: DocId,
-    ) -> Option<DocId> {
+        doc: FileId,
+    ) -> Option<FileId> {
         let before = self.written(dir, name, session);
         let of_name = self.written.entry((dir, name.to_owned())).or_default();
         of_name.retain(|(of, _)| of != session);
@@ -76,7 +76,7 @@ impl Aliases {
     }
 
     /// Makes every alias of one handoff lead to another.
-    pub fn retarget(&mut self, from: DocId, to: DocId) {
+    pub fn retarget(&mut self, from: FileId, to: FileId) {
         for (_, doc) in self.written.values_mut().flatten() {
             if *doc == from {
                 *doc = to;
@@ -92,7 +92,7 @@ impl Aliases {
     }
 
     /// Every handoff to which an alias leads.
-    pub fn docs(&self) -> HashSet<DocId> {
+    pub fn files(&self) -> HashSet<FileId> {
         self.written
             .values()
             .flatten()
@@ -104,7 +104,7 @@ impl Aliases {
     pub fn sweep(
         &mut self,
         alive: impl Fn(&Session) -> bool,
-        leads: impl Fn(DocId) -> bool,
+        leads: impl Fn(FileId) -> bool,
         is_there: impl Fn(DirId, &StampedName) -> bool,
     ) {
         self.written.retain(|_, of_name| {
@@ -154,13 +154,13 @@ mod tests {
         let (mut aliases, name) = (Aliases::default(), OsStr::new(NAME));
         let (a, b) = (session("a"), session("b"));
         assert!(!aliases.any(DIR, name));
-        assert_eq!(aliases.write(DIR, name, &a, DocId(1)), None);
-        assert_eq!(aliases.write(DIR, name, &b, DocId(2)), None);
-        assert_eq!(aliases.write(DIR, name, &a, DocId(3)), Some(DocId(1)));
-        assert_eq!(aliases.written(DIR, name, &a), Some(DocId(3)));
+        assert_eq!(aliases.write(DIR, name, &a, FileId(1)), None);
+        assert_eq!(aliases.write(DIR, name, &b, FileId(2)), None);
+        assert_eq!(aliases.write(DIR, name, &a, FileId(3)), Some(FileId(1)));
+        assert_eq!(aliases.written(DIR, name, &a), Some(FileId(3)));
         aliases.remove(DIR, name, &a);
         assert_eq!(aliases.written(DIR, name, &a), None);
-        assert_eq!(aliases.written(DIR, name, &b), Some(DocId(2)));
+        assert_eq!(aliases.written(DIR, name, &b), Some(FileId(2)));
         assert!(aliases.any(DIR, name));
     }
 
@@ -182,12 +182,12 @@ mod tests {
     fn a_sweep_drops_what_leads_nowhere() {
         let (mut aliases, name) = (Aliases::default(), OsStr::new(NAME));
         for (session, doc) in [("ended", 1), ("lives", 2), ("gone", 3)] {
-            aliases.write(DIR, name, &self::session(session), DocId(doc));
+            aliases.write(DIR, name, &self::session(session), FileId(doc));
         }
         let alive = |session: &Session| *session != self::session("ended");
-        aliases.sweep(alive, |doc| doc != DocId(3), |_, _| true);
+        aliases.sweep(alive, |doc| doc != FileId(3), |_, _| true);
         assert_eq!(aliases.sessions(), [session("lives")]);
-        aliases.retarget(DocId(2), DocId(4));
-        assert_eq!(aliases.docs(), HashSet::from([DocId(4)]));
+        aliases.retarget(FileId(2), FileId(4));
+        assert_eq!(aliases.files(), HashSet::from([FileId(4)]));
     }
 }

@@ -4,8 +4,10 @@
 use std::ffi::{OsStr, OsString};
 use std::time::{Duration, Instant};
 
-use crate::fs::ids::{DirId, DocId, PlainId};
+use crate::error::Error;
+use crate::fs::ids::{DirId, FileId};
 use crate::session::Caller;
+use crate::store::local::Area;
 
 /// How long a thread that was answered ESTALE is expected back. It comes at once, but on a machine with much to do that
 /// may take seconds, and a second ESTALE would reach the reader.
@@ -36,22 +38,23 @@ struct EstaleReplay {
 /// What the open that comes again is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::fs) enum ReplayTarget {
-    /// A draft, or a handoff that is edited.
-    Doc(DocId),
-    /// The edit of an ordinary file (spec 3.6).
-    Edit(PlainId),
+    /// A new draft, or the draft of an edit.
+    File(FileId),
+    /// The session's own scratch file of the name, in this area (spec 4.6).
+    Scratch(Area),
 }
 
 impl EstaleReplays {
-    /// The next open of this name by this thread is for `to`, whatever the node says.
-    pub(in crate::fs) fn add(
+    /// The node that a thread wants to open shows another file than the one to be opened, and others may have the node
+    /// open. The answer is ESTALE: the kernel looks the name up again, on this thread, and is given a node of `to`.
+    pub(in crate::fs) fn look_again(
         &mut self,
         tid: u32,
         dir: DirId,
         name: &OsStr,
         to: ReplayTarget,
         caller: Option<&Caller>,
-    ) {
+    ) -> Error {
         self.replays.push(EstaleReplay {
             tid,
             dir,
@@ -61,6 +64,7 @@ impl EstaleReplays {
             at: Instant::now(),
             taken: false,
         });
+        Error::Stale
     }
 
     pub(in crate::fs) fn len(&self) -> usize {
@@ -71,13 +75,13 @@ impl EstaleReplays {
         self.replays.is_empty() && self.unlinked_pending.is_empty()
     }
 
-    /// Forgets the replays that did not come, and answers what waited for them.
-    pub(in crate::fs) fn expire(&mut self, now: Instant) -> Vec<ReplayTarget> {
+    /// Forgets the replays that did not come, and answers the files that waited for them.
+    pub(in crate::fs) fn expire(&mut self, now: Instant) -> Vec<FileId> {
         let mut left = Vec::new();
         self.replays.retain(|replay| {
             let keep = now.duration_since(replay.at) < REPLAY_WITHIN;
-            if !keep {
-                left.push(replay.to);
+            if let (false, ReplayTarget::File(file)) = (keep, replay.to) {
+                left.push(file);
             }
             keep
         });
@@ -104,25 +108,34 @@ impl EstaleReplays {
     }
 
     /// Does this thread come again for this very draft?
-    pub(in crate::fs) fn is_for(&self, tid: u32, doc: DocId) -> bool {
+    pub(in crate::fs) fn is_for(&self, tid: u32, file: FileId) -> bool {
         let mut replays = self.replays.iter();
-        replays.any(|replay| replay.tid == tid && replay.to == ReplayTarget::Doc(doc))
+        replays.any(|replay| replay.tid == tid && replay.to == ReplayTarget::File(file))
     }
 
-    /// Does any thread come again for this?
-    pub(in crate::fs) fn is_awaited(&self, to: ReplayTarget) -> bool {
+    /// Does any thread come again for this file?
+    pub(in crate::fs) fn is_awaited(&self, file: FileId) -> bool {
+        let to = ReplayTarget::File(file);
         self.replays.iter().any(|replay| replay.to == to)
     }
 
     /// The open has come again.
-    pub(in crate::fs) fn forget(&mut self, tid: u32, to: ReplayTarget) {
+    pub(in crate::fs) fn forget(&mut self, tid: u32, file: FileId) {
+        let to = ReplayTarget::File(file);
         self.replays
             .retain(|replay| replay.tid != tid || replay.to != to);
     }
 
+    /// This thread has come again for a scratch file of its own.
+    pub(in crate::fs) fn forget_scratch(&mut self, tid: u32) {
+        let is_scratch = |to| matches!(to, ReplayTarget::Scratch(_));
+        self.replays
+            .retain(|replay| replay.tid != tid || !is_scratch(replay.to));
+    }
+
     /// The open of a stamped name has come again.
-    pub(in crate::fs) fn forget_stamped(&mut self, tid: u32, doc: DocId) {
-        let to = ReplayTarget::Doc(doc);
+    pub(in crate::fs) fn forget_stamped(&mut self, tid: u32, file: FileId) {
+        let to = ReplayTarget::File(file);
         self.replays
             .retain(|replay| !(replay.tid == tid && replay.to == to && replay.caller.is_none()));
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 
-use crate::fs::ids::{DirId, DocId};
+use crate::fs::ids::{DirId, FileId};
 use crate::names::StampedName;
 use crate::session::{Caller, Process};
 
@@ -25,7 +25,7 @@ struct ReleasedName {
 #[derive(Clone)]
 pub enum Release {
     /// The alias of this handoff was unlinked, which retracted the handoff.
-    Retracted(DocId),
+    Retracted(FileId),
     /// The handoff of this stamped name was renamed to a backup.
     BackedUp(StampedName),
     /// The ordinary file of the name was unlinked, and is kept under this one (spec 3.6).

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::{Renaming, drop_own};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fs::handoff::draft::Naming;
-use crate::fs::handoff::state::Content;
-use crate::fs::ids::{DirId, DocId};
+use crate::fs::handoff::state::{Content, FileName};
+use crate::fs::ids::{DirId, FileId};
 use crate::fs::inode::dirs::Place;
+use crate::fs::resolve::name::area_of_name;
 use crate::fs::resolve::resolved::Resolved;
-use crate::fs::resolve::scratch::area_for;
 use crate::fs::session::released_names::Release;
 use crate::fs::state::{Fs, State};
 use crate::names::{self, NameClass, Slug, StampedName};
@@ -21,7 +21,7 @@ impl Fs {
     pub(super) fn rename_doc(
         &self,
         state: &mut State,
-        id: DocId,
+        id: FileId,
         own: bool,
         renaming: &Renaming<'_>,
     ) -> Result<()> {
@@ -30,52 +30,40 @@ impl Fs {
         } = renaming;
         self.pin_doc(state, id)?;
         let new = state.queues.join(to.dir, to.name)?;
-        let class = names::classify(to.name);
+        let kept_under = area_of_name(to.name, *caller);
         let text = self.is_ordinary_text(state, to.dir, to.name);
         let edits = self.edits_ordinary(state, *to, *caller);
-        let onto_plain = matches!(target, Some(Resolved::Plain(_)));
-        if state.queues.is_queue(to.dir)
-            && !matches!(
-                class,
-                NameClass::Stamped(_) | NameClass::Unstamped | NameClass::Pending
-            )
-        {
+        if state.queues.is_queue(to.dir) && kept_under.is_some() {
             // Editors move the old version out of the way, and then remove it (spec 3.9).
             self.keep_moved(state, id)?;
         }
-        if text && onto_plain && edits {
+        let replaced = match target {
+            Some(Resolved::Other(other)) => Some(*other),
+            _ => None,
+        };
+        if text && replaced.is_some() && edits {
             let path = state.queues.path(to.dir)?;
             self.keep_ordinary(&path, to.name)?;
         }
-        let onto_plain = onto_plain && (edits || !text);
-        if !state.queues.is_queue(to.dir)
-            || onto_plain
-            || self.ctx.local.is_ordinary(&new) && (edits || !text)
-        {
-            let area = match target {
-                Some(Resolved::Plain(other)) => {
-                    state.docs.plain(*other).map_or(Area::Backing, |it| it.area)
-                }
-                _ => Area::Backing,
-            };
-            self.unmake(state, id, area, *to, *caller, renaming.from)?;
-        } else {
-            match class {
-                NameClass::Scratch | NameClass::SharedScratch => {
-                    let area = area_for(to.name, *caller);
-                    self.unmake(state, id, area, *to, *caller, renaming.from)?;
-                }
-                NameClass::Hidden | NameClass::Ordinary | NameClass::Backup => {
-                    self.unmake(state, id, Area::Backing, *to, *caller, renaming.from)?;
-                }
-                NameClass::Stamped(stamped) => {
-                    self.rename_stamped(state, id, &stamped, renaming)?;
-                }
-                _ => match self.marked(state, id, own, renaming) {
-                    Some(name) => self.rename_marked(state, id, &name, renaming)?,
-                    None => self.rename_slug(state, id, renaming)?,
-                },
+        let passed_through = !state.queues.is_queue(to.dir)
+            || (edits || !text) && (replaced.is_some() || self.ctx.local.is_ordinary(&new));
+        let area = match replaced {
+            Some(other) if passed_through => {
+                let area = state.files.known(other)?.other().map(|(area, _)| area);
+                Some(area.unwrap_or(Area::Backing))
             }
+            None if passed_through => Some(Area::Backing),
+            _ => kept_under,
+        };
+        match (area, names::classify(to.name)) {
+            (Some(area), _) => self.unmake(state, id, area, *to, *caller, renaming.from)?,
+            (None, NameClass::Stamped(stamped)) => {
+                self.rename_stamped(state, id, &stamped, renaming)?;
+            }
+            (None, _) => match self.marked(state, id, own, renaming) {
+                Some(name) => self.rename_to(state, id, &name, false, renaming)?,
+                None => self.rename_slug(state, id, renaming)?,
+            },
         }
         self.drop_alias(state, own, renaming);
         Ok(())
@@ -85,19 +73,31 @@ impl Fs {
     fn rename_stamped(
         &self,
         state: &mut State,
-        id: DocId,
+        id: FileId,
         stamped: &StampedName,
         renaming: &Renaming<'_>,
     ) -> Result<()> {
-        let (to, caller) = (renaming.to, renaming.caller);
-        if let Some(Resolved::Doc { doc: other, .. }) = renaming.target {
+        if let Some(Resolved::Handoff { doc: other, .. }) = renaming.target {
             return self.rename_over(state, id, other, renaming);
         }
         // Written without `.md` (spec 3.4) the name is not the file's, and another handoff may have that; or this one.
-        let exactly = stamped.to_os_string() == to.name;
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        if exactly || (doc.dir, &doc.name) != (to.dir, stamped) {
-            self.move_doc(state, id, to.dir, stamped, exactly)?;
+        let exactly = stamped.to_os_string() == renaming.to.name;
+        self.rename_to(state, id, stamped, exactly, renaming)
+    }
+
+    /// Gives a handoff this name, unless it has the name already, and its session the alias that it wrote.
+    fn rename_to(
+        &self,
+        state: &mut State,
+        id: FileId,
+        name: &StampedName,
+        exactly: bool,
+        renaming: &Renaming<'_>,
+    ) -> Result<()> {
+        let (to, caller) = (renaming.to, renaming.caller);
+        let doc = state.files.known(id)?;
+        if exactly || (doc.dir, doc.stamped()?) != (to.dir, name) {
+            self.move_doc(state, id, to.dir, name, exactly)?;
         }
         self.alias_for(state, to, caller, id);
         Ok(())
@@ -107,12 +107,12 @@ impl Fs {
     fn marked(
         &self,
         state: &State,
-        id: DocId,
+        id: FileId,
         own: bool,
         renaming: &Renaming<'_>,
     ) -> Option<StampedName> {
         let (from, to) = (renaming.from.name, renaming.to.name);
-        let name = &state.docs.get(id).filter(|_| own)?.name;
+        let name = state.files.get(id).filter(|_| own)?.stamped().ok()?;
         if names::is_done_form(from, to) {
             return Some(name.consumed());
         }
@@ -122,62 +122,42 @@ impl Fs {
         (names::is_done_form(to, from) && was_renamed).then(|| name.pending())
     }
 
-    fn rename_marked(
-        &self,
-        state: &mut State,
-        id: DocId,
-        name: &StampedName,
-        renaming: &Renaming<'_>,
-    ) -> Result<()> {
-        let (to, caller) = (renaming.to, renaming.caller);
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        if (doc.dir, &doc.name) != (to.dir, name) {
-            self.move_doc(state, id, to.dir, name, false)?;
-        }
-        self.alias_for(state, to, caller, id);
-        Ok(())
-    }
-
     /// Renames a doc to an unstamped name: it keeps its stamp and takes the slug (spec 4.5, 4.6).
-    fn rename_slug(&self, state: &mut State, id: DocId, renaming: &Renaming<'_>) -> Result<()> {
+    fn rename_slug(&self, state: &mut State, id: FileId, renaming: &Renaming<'_>) -> Result<()> {
         let (to, caller) = (renaming.to, renaming.caller);
         if to.name == names::PENDING {
             self.note_pending_written(state, caller);
         }
-        if let Some(Resolved::Doc { doc: other, own }) = renaming.target {
+        if let Some(Resolved::Handoff { doc: other, own }) = renaming.target {
             let stored = state
-                .docs
+                .files
                 .get(id)
                 .is_some_and(|doc| matches!(doc.content, Content::Stored));
             if stored && self.replaceable(state, other, own, caller) {
                 return self.rename_over(state, id, other, renaming);
             }
         }
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        let (dir, old) = (doc.dir, doc.name.clone());
+        let doc = state.files.known(id)?;
+        let old = doc.stamped()?.clone();
         let naming = caller.map(|it| self.naming_after_release(state, it, to.dir, to.name));
         let name = match naming {
             Some(Naming::Exactly(vacated)) => vacated,
             _ => old.with_slug(Slug::from_written(to.name)),
         };
-        if name != old || dir != to.dir {
-            self.move_doc(state, id, to.dir, &name, false)?;
-        }
-        self.alias_for(state, to, caller, id);
-        Ok(())
+        self.rename_to(state, id, &name, false, renaming)
     }
 
     /// Gives a doc another name, free as yet, or with `exactly` not the next suffix but an error where it is taken.
     fn move_doc(
         &self,
         state: &mut State,
-        id: DocId,
+        id: FileId,
         dir: DirId,
         name: &StampedName,
         exactly: bool,
     ) -> Result<()> {
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        let (old_dir, old) = (doc.dir, doc.name.clone());
+        let doc = state.files.known(id)?;
+        let (old_dir, old) = (doc.dir, doc.stamped()?.clone());
         let new = doc.is_new();
         let from = state.queues.path(old_dir)?;
         let path = state.queues.path(dir)?;
@@ -214,14 +194,10 @@ impl Fs {
                 }
             }
         }
-        let file = name.to_os_string();
         if name.is_pending() {
-            state.aliases.unconsumed(dir, &file);
+            state.aliases.unconsumed(dir, &name.to_os_string());
         }
-        state.queues.changed(old_dir, &old_file);
-        state.queues.changed(dir, &file);
-        self.doc_renamed(state, id, dir, name);
-        state.queues.generation += 1;
+        self.moved(state, id, dir, FileName::Handoff(name));
         Ok(())
     }
 
@@ -229,44 +205,42 @@ impl Fs {
     fn rename_over(
         &self,
         state: &mut State,
-        id: DocId,
-        other: DocId,
+        id: FileId,
+        other: FileId,
         renaming: &Renaming<'_>,
     ) -> Result<()> {
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        let over = state.docs.get(other).ok_or(Error::NotFound)?;
+        let doc = state.files.known(id)?;
+        let over = state.files.known(other)?;
         if !matches!(
             (&doc.content, &over.content),
             (Content::Stored, Content::Stored)
         ) {
             // One of them is being written: neither may be lost, so both stay.
-            let name = over.name.clone();
+            let name = over.stamped()?.clone();
             self.move_doc(state, id, renaming.to.dir, &name, false)?;
             self.alias_for(state, renaming.to, renaming.caller, id);
             return Ok(());
         }
         let (from_dir, from_name, ino) = (doc.dir, doc.name.to_os_string(), doc.ino);
-        let (to_dir, to_name) = (over.dir, over.name.clone());
+        let (to_dir, to_name) = (over.dir, over.stamped()?.clone());
         let from = state.queues.path(from_dir)?;
         let to = state.queues.path(to_dir)?;
         if doc.name.is_pending() && !to_name.is_pending() {
             self.seven_days_from_now(&from, &from_name)?;
         }
         let again = !doc.name.is_pending() && to_name.is_pending();
-        self.replace(state, &to, &to_name, (Area::Backing, &from, &from_name))?;
+        let to_file = to_name.to_os_string();
+        self.replace(state, &to, &to_file, (Area::Backing, &from, &from_name))?;
         if again {
             self.pending_again(&to, &to_name);
         }
         // What was open or aliased under either is one now.
         state.aliases.retarget(other, id);
-        self.doc_gone(state, other);
-        state.docs.rename(id, to_dir, to_name.clone());
-        if let Some(doc) = state.docs.get_mut(id) {
-            doc.ino = ino;
-            doc.read_by.clear();
-        }
-        state.queues.changed(from_dir, &from_name);
-        state.queues.changed(to_dir, &to_name.to_os_string());
+        self.file_gone(state, other);
+        self.moved(state, id, to_dir, FileName::Handoff(to_name));
+        let doc = state.files.known_mut(id)?;
+        doc.ino = ino;
+        doc.handoff.read_by.clear();
         self.alias_for(state, renaming.to, renaming.caller, id);
         Ok(())
     }
@@ -275,14 +249,14 @@ impl Fs {
     fn unmake(
         &self,
         state: &mut State,
-        id: DocId,
+        id: FileId,
         area: Area,
         to: Place<'_>,
         caller: Option<&Caller>,
         from: Place<'_>,
     ) -> Result<()> {
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
-        let (dir, name, new) = (doc.dir, doc.name.clone(), doc.is_new());
+        let doc = state.files.known(id)?;
+        let (dir, name, new) = (doc.dir, doc.stamped()?.clone(), doc.is_new());
         let path = state.queues.path(dir)?;
         let to_path = state.queues.path(to.dir)?;
         let old_area = if new { Area::Drafts } else { Area::Backing };
@@ -302,24 +276,22 @@ impl Fs {
                 .released
                 .add(caller, from.dir, from.name, Release::BackedUp(name));
         }
-        self.doc_gone(state, id);
+        self.file_gone(state, id);
         state.queues.changed(dir, &file);
         state.queues.changed(to.dir, to.name);
-        state.queues.generation += 1;
         Ok(())
     }
 
     /// Whoever reads a snapshot goes on reading this doc's file, whatever it is called from now on.
-    pub(in crate::fs) fn pin_doc(&self, state: &mut State, id: DocId) -> Result<()> {
-        if !state.turns.is_read() {
+    pub(in crate::fs) fn pin_doc(&self, state: &mut State, id: FileId) -> Result<()> {
+        if !state.readers.is_read() {
             return Ok(());
         }
-        let doc = state.docs.get(id).ok_or(Error::NotFound)?;
+        let doc = state.files.known(id)?;
         if doc.is_stored() {
-            let path = state.queues.path(doc.dir)?;
-            let (ino, name) = (doc.ino, doc.name.to_os_string());
-            let file = Arc::new(self.ctx.store.open(&path, &name, Access::READ)?);
-            state.turns.pin(ino, &file);
+            let ino = doc.ino;
+            let file = Arc::new(self.open_stored(state, doc, Access::READ)?);
+            state.readers.pin(ino, &file);
         }
         Ok(())
     }

@@ -5,11 +5,11 @@ use std::path::Path;
 use super::{Renaming, drop_own};
 use crate::error::{Error, Result};
 use crate::fs::handoff::draft::Naming;
-use crate::fs::handoff::state::Content;
-use crate::fs::ids::{DocId, PlainId};
+use crate::fs::handoff::state::{Content, FileName};
+use crate::fs::ids::FileId;
 use crate::fs::inode::dirs::Place;
+use crate::fs::resolve::name::area_of_name;
 use crate::fs::resolve::resolved::Resolved;
-use crate::fs::resolve::scratch::area_for;
 use crate::fs::state::{Fs, State};
 use crate::names::{self, NameClass, Slug};
 use crate::session::Caller;
@@ -21,7 +21,7 @@ impl Fs {
     pub(super) fn rename_plain(
         &self,
         state: &mut State,
-        id: PlainId,
+        id: FileId,
         renaming: &Renaming<'_>,
     ) -> Result<()> {
         let Renaming {
@@ -31,10 +31,10 @@ impl Fs {
             caller,
             ..
         } = renaming;
-        let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
+        let file = state.files.known(id)?;
         // A hidden file of a queue is the temporary file of a tool unknown to us: renaming it publishes it, too.
-        let scratch =
-            plain.area.is_scratch() || state.queues.is_queue(from.dir) && is_hidden(from.name);
+        let scratch = file.other().is_some_and(|(area, _)| area.is_scratch())
+            || state.queues.is_queue(from.dir) && is_hidden(from.name);
         let old = state.queues.join(from.dir, from.name)?;
         let new = state.queues.join(to.dir, to.name)?;
         let listed = self.ctx.local.is_ordinary(&old);
@@ -49,62 +49,43 @@ impl Fs {
             };
             return self.publish_plain(state, id, &renaming);
         }
-        let onto_plain = matches!(target, Some(Resolved::Plain(_)));
+        let onto_plain = matches!(target, Some(Resolved::Other(_)));
         if text && onto_plain {
             let path = state.queues.path(to.dir)?;
             self.keep_ordinary(&path, to.name)?;
         }
-        let backup = matches!(
-            class,
-            NameClass::Scratch
-                | NameClass::SharedScratch
-                | NameClass::Hidden
-                | NameClass::Backup
-                | NameClass::Ordinary
-        );
-        if listed && backup && self.edits_ordinary(state, *from, *caller) {
+        let kept_under = area_of_name(to.name, *caller);
+        if listed && kept_under.is_some() && self.edits_ordinary(state, *from, *caller) {
             // It will remove that, once it has written the file anew.
             let path = state.queues.path(from.dir)?;
             self.keep_ordinary(&path, from.name)?;
         }
-        if !state.queues.is_queue(to.dir)
+        let unknown = !scratch && target.is_none() && (listed || !names::is_adoptable(to.name));
+        let (area, recorded) = if !state.queues.is_queue(to.dir)
             || self.ctx.local.is_ordinary(&new)
             || matches!(class, NameClass::Backup | NameClass::Ordinary)
         {
-            if listed && class != NameClass::Backup {
-                return self.move_ordinary(state, id, (&old, &new), *to, onto_plain, *caller);
-            }
-            self.move_plain(state, id, Area::Backing, *to, onto_plain, *caller)?;
-        } else if matches!(
-            class,
-            NameClass::Scratch | NameClass::SharedScratch | NameClass::Hidden
-        ) {
+            (Area::Backing, listed && class != NameClass::Backup)
+        } else if let Some(area) = kept_under {
             let replaced = match target {
-                Some(Resolved::Plain(other)) => state.docs.plain(*other),
+                Some(Resolved::Other(other)) => state.files.known(*other)?.other(),
                 _ => None,
             };
-            let area = match class {
-                NameClass::Hidden => Area::Backing,
-                // An ordinary file does not expire.
-                _ if listed => Area::Backing,
-                _ => area_for(to.name, *caller),
-            };
-            let area = replaced.map_or(area, |it| it.area);
+            // An ordinary file does not expire.
+            let area = if listed { Area::Backing } else { area };
             // An editor's backup: what takes the old name next is still the ordinary file.
-            self.move_plain(state, id, area, *to, onto_plain, *caller)?;
-        } else if class == NameClass::Unstamped
-            && (onto_plain
-                || !scratch && target.is_none() && (listed || !names::is_adoptable(to.name)))
-        {
-            if listed {
-                return self.move_ordinary(state, id, (&old, &new), *to, onto_plain, *caller);
-            }
-            self.move_plain(state, id, Area::Backing, *to, onto_plain, *caller)?;
+            (replaced.map_or(area, |(area, _)| area), false)
+        } else if class == NameClass::Unstamped && (onto_plain || unknown) {
+            (Area::Backing, listed)
         } else {
             self.publish_plain(state, id, renaming)?;
             state.queues.ordinary_removed(from.dir, from.name);
+            return Ok(());
+        };
+        match recorded {
+            true => self.move_ordinary(state, id, (&old, &new), *to, onto_plain, *caller),
+            false => self.move_plain(state, id, area, *to, onto_plain, *caller),
         }
-        Ok(())
     }
 
     /// Moves an ordinary file, which stays one under its new name. The record knows the new name before anybody can
@@ -112,7 +93,7 @@ impl Fs {
     fn move_ordinary(
         &self,
         state: &mut State,
-        id: PlainId,
+        id: FileId,
         (old, new): (&Path, &Path),
         to: Place<'_>,
         replaces: bool,
@@ -141,14 +122,15 @@ impl Fs {
     fn move_plain(
         &self,
         state: &mut State,
-        id: PlainId,
+        id: FileId,
         area: Area,
         to: Place<'_>,
         replaces: bool,
         caller: Option<&Caller>,
     ) -> Result<()> {
-        let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
-        let (old_area, old_dir, old_name) = (plain.area, plain.dir, plain.name.clone());
+        let file = state.files.known(id)?;
+        let (old_area, old_name) = file.other().ok_or(Error::NotFound)?;
+        let (old_dir, old_name) = (file.dir, old_name.to_owned());
         let old = state.queues.path(old_dir)?;
         let new = state.queues.path(to.dir)?;
         let (from, onto) = ((old_area, &*old, &*old_name), (area, &*new, to.name));
@@ -160,39 +142,42 @@ impl Fs {
         }
         state.scratch.remove(old_area, old_dir, &old_name);
         state.scratch.add(area, to.dir, to.name);
-        state.docs.plain_renamed(id, area, to.dir, to.name);
+        let new_name = FileName::Other(area, to.name.to_owned());
+        let replaced = state.files.other_named(area, to.dir, to.name);
+        if let Some(replaced) = replaced.filter(|replaced| *replaced != id) {
+            self.file_gone(state, replaced);
+        }
+        self.moved(state, id, to.dir, new_name);
         drop_own(state, to, caller);
-        state.queues.changed(old_dir, &old_name);
-        state.queues.changed(to.dir, to.name);
         Ok(())
     }
 
     /// A scratch or ordinary file becomes a handoff, or the new content of one.
-    fn publish_plain(&self, state: &mut State, id: PlainId, renaming: &Renaming<'_>) -> Result<()> {
+    fn publish_plain(&self, state: &mut State, id: FileId, renaming: &Renaming<'_>) -> Result<()> {
         let Renaming {
             to, target, caller, ..
         } = renaming;
-        let plain = state.docs.plain(id).ok_or(Error::NotFound)?;
-        let (area, from_dir, name, ino) = (plain.area, plain.dir, plain.name.clone(), plain.ino);
+        let file = state.files.known(id)?;
+        let (area, name) = file.other().ok_or(Error::NotFound)?;
+        let (from_dir, name, ino) = (file.dir, name.to_owned(), file.ino);
         let from = state.queues.path(from_dir)?;
         let queue = state.queues.path(to.dir)?;
         if to.name == names::PENDING {
             self.note_pending_written(state, *caller);
         }
         let replaced = match target {
-            Some(Resolved::Doc { doc, own }) => {
+            Some(Resolved::Handoff { doc, own }) => {
                 self.replaceable(state, *doc, *own, *caller).then_some(*doc)
             }
             _ => None,
         };
         let doc = if let Some(doc) = replaced {
-            let stamped = state.docs.get(doc).ok_or(Error::NotFound)?.name.clone();
+            let stamped = state.files.known(doc)?.name.to_os_string();
             self.replace(state, &queue, &stamped, (area, &from, &name))?;
-            if let Some(doc) = state.docs.get_mut(doc) {
-                doc.ino = ino;
-                doc.read_by.clear();
-            }
-            state.queues.changed(to.dir, &stamped.to_os_string());
+            let replaced = state.files.known_mut(doc)?;
+            replaced.ino = ino;
+            replaced.handoff.read_by.clear();
+            state.queues.changed(to.dir, &stamped);
             doc
         } else {
             let naming = match (names::classify(to.name), caller) {
@@ -210,17 +195,16 @@ impl Fs {
             state.queues.changed(to.dir, &stamped.to_os_string());
             let now = self.ctx.clock.now();
             let tid = renaming.request.tid;
+            let stamped = FileName::Handoff(stamped);
             state
-                .docs
-                .insert(to.dir, stamped, Content::Stored, ino, tid, now)
+                .files
+                .insert(to.dir, stamped, Content::Stored, ino, (tid, now))
         };
         state.queues.changed(from_dir, &name);
         self.alias_for(state, *to, *caller, doc);
         state.adopt_handles(id, doc, renaming.request.tid);
         state.scratch.remove(area, from_dir, &name);
-        state.docs.plain_gone(id);
-        state.nodes.detach_plain(id);
-        state.queues.generation += 1;
+        self.file_gone(state, id);
         Ok(())
     }
 
@@ -228,11 +212,11 @@ impl Fs {
     pub(super) fn replaceable(
         &self,
         state: &State,
-        id: DocId,
+        id: FileId,
         own: bool,
         caller: Option<&Caller>,
     ) -> bool {
-        let Some(doc) = state.docs.get(id) else {
+        let Some(doc) = state.files.get(id) else {
             return false;
         };
         if !matches!(doc.content, Content::Stored) {

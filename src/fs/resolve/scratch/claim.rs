@@ -1,45 +1,20 @@
 //! Writing a scratch name of which only another session has a file: the caller gets one of its own (spec 4.6).
 
 use std::ffi::OsStr;
-use std::time::Instant;
 
 use parking_lot::MutexGuard;
 
-use super::{Awaited, Scratch, is_own_name, own_area};
+use super::{is_own_name, own_area};
 use crate::error::{Error, Result};
-use crate::fs::ids::{DirId, NodeId, PlainId};
+use crate::fs::handoff::state::FileName;
+use crate::fs::ids::{DirId, FileId, NodeId};
 use crate::fs::inode::table::{Node, NodeTarget};
 use crate::fs::inode::types::Request;
-use crate::fs::session::estale_replay::REPLAY_WITHIN;
+use crate::fs::session::estale_replay::ReplayTarget;
 use crate::fs::state::{Fs, State};
 use crate::store::Access;
 use crate::store::dirfd::{self, stat_file};
 use crate::store::local::Area;
-
-/// Of how many threads that is remembered.
-const AWAITED: usize = 64;
-
-impl Scratch {
-    fn await_look_up(&mut self, tid: u32, dir: DirId, name: &OsStr, own: Area) {
-        // Thread 0 is everybody outside our PID namespace.
-        if tid != 0 {
-            self.awaited.truncate(AWAITED - 1);
-            self.awaited.push_front(Awaited {
-                tid,
-                dir,
-                name: name.to_owned(),
-                own,
-                since: Instant::now(),
-            });
-        }
-    }
-
-    fn awaited(&self, tid: u32, dir: DirId, name: &OsStr) -> Option<Area> {
-        let mut awaited = self.awaited.iter();
-        let found = awaited.find(|it| it.tid == tid && it.dir == dir && it.name == name)?;
-        (found.since.elapsed() < REPLAY_WITHIN).then_some(found.own)
-    }
-}
 
 impl Fs {
     /// A plain file is about to be opened for writing, or cut. If it is another session's scratch file, this caller gets one
@@ -50,16 +25,19 @@ impl Fs {
         &self,
         request: Request,
         node: NodeId,
-        plain: PlainId,
+        plain: FileId,
         copy: bool,
-    ) -> Result<(PlainId, MutexGuard<'_, State>)> {
+    ) -> Result<(FileId, MutexGuard<'_, State>)> {
         let state = self.lock();
-        let plain = state.nodes.plain(node).unwrap_or(plain);
-        let file = state.docs.plain(plain).ok_or(Error::Stale)?;
-        if !file.area.is_scratch() || !is_own_name(&state, file.dir, &file.name) {
+        let plain = state.nodes.file(node).unwrap_or(plain);
+        let file = state.files.known(plain)?;
+        let FileName::Other(area, name) = file.name.clone() else {
+            return Ok((plain, state));
+        };
+        let dir = file.dir;
+        if !area.is_scratch() || !is_own_name(&state, dir, &name) {
             return Ok((plain, state));
         }
-        let (area, dir, name) = (file.area, file.dir, file.name.clone());
         drop(state);
         let caller = self.caller_of(request, dir, &name);
         let own = own_area(&caller);
@@ -73,15 +51,15 @@ impl Fs {
         }
         let mut guard = self.lock();
         let state = &mut *guard;
-        state.scratch.awaited.retain(|it| it.tid != request.tid);
-        let plain = state.nodes.plain(node).unwrap_or(plain);
-        let found = state.docs.plain(plain).ok_or(Error::Stale)?;
-        let gone = found.gone;
+        state.replays.forget_scratch(request.tid);
+        let plain = state.nodes.file(node).unwrap_or(plain);
+        let found = state.files.known(plain)?;
+        let (gone, is_own) = (found.is_gone(), found.is_other_in(own));
         let open = state.nodes.get(node).and_then(Node::file);
         // Opened through /proc/self/fd. What was renamed is open under its new name, and not to be written through this one.
         let is_removed = open.is_some_and(|file| stat_file(&**file).is_ok_and(|it| it.nlink == 0));
         let is_open = open.is_some();
-        if found.area == own && (!gone || is_removed) {
+        if is_own && (!gone || is_removed) {
             return Ok((plain, guard));
         }
         let ino = if state.scratch.areas(dir, &name).contains(&own) {
@@ -91,12 +69,22 @@ impl Fs {
             self.make_own(state, (area, dir, &name), own, copy)?
         };
         if !gone || is_open {
-            state.scratch.await_look_up(request.tid, dir, &name, own);
-            return Err(Error::Stale);
+            let to = ReplayTarget::Scratch(own);
+            return Err(match request.tid {
+                // Everybody outside our PID namespace.
+                0 => Error::Stale,
+                tid => state.replays.look_again(tid, dir, &name, to, None),
+            });
         }
-        let made = state.docs.enter_plain(own, dir, &name, ino);
-        state.nodes.redirect(node, NodeTarget::Plain(made));
-        state.docs.drop_plain(plain);
+        let own_name = FileName::Other(own, name);
+        let made = state.files.stored(dir, own_name, ino);
+        let what = NodeTarget::File {
+            file: made,
+            alias: None,
+            ino,
+        };
+        state.nodes.redirect(node, what);
+        self.let_go_file(state, plain);
         Ok((made, guard))
     }
 
@@ -105,17 +93,15 @@ impl Fs {
     pub(in crate::fs) fn keep_own(
         &self,
         state: &mut State,
-        request: Request,
         dir: DirId,
         name: &OsStr,
+        own: Area,
     ) -> Result<()> {
         // The kernel looks it up twice.
-        match state.scratch.awaited(request.tid, dir, name) {
-            Some(own) if !state.scratch.areas(dir, name).contains(&own) => {
-                self.make_own(state, (own, dir, name), own, false).map(drop)
-            }
-            _ => Ok(()),
+        if !state.scratch.areas(dir, name).contains(&own) {
+            self.make_own(state, (own, dir, name), own, false)?;
         }
+        Ok(())
     }
 
     fn make_own(
@@ -135,16 +121,9 @@ impl Fs {
         };
         // An open does not say the caller's umask.
         let file = self.ctx.local.create(own, &path, name, 0o600)?;
-        let copied = old.map_or(Ok(()), |old| dirfd::copy(&old, &file));
-        match copied.and_then(|()| stat_file(&file)) {
-            Ok(meta) => {
-                state.scratch.add(own, dir, name);
-                Ok(meta.ino)
-            }
-            Err(error) => {
-                let _ = self.ctx.local.remove(own, &path, name);
-                Err(error)
-            }
-        }
+        let copy = || old.map_or(Ok(()), |old| dirfd::copy(&old, &file));
+        let meta = self.filled(&file, (own, &path, name), copy)?;
+        state.scratch.add(own, dir, name);
+        Ok(meta.ino)
     }
 }

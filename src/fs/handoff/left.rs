@@ -1,0 +1,37 @@
+//! Drafts whose publishing failed at the close: they are tried again (spec 4.2).
+
+use std::time::Duration;
+
+use crate::fs::ids::FileId;
+use crate::fs::state::{Fs, State};
+
+/// How long after a failure the next look at `pending.md` tries again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+impl Fs {
+    /// As [`Fs::publish_left`], if a draft was left unpublished a while ago.
+    pub(in crate::fs) fn publish_left_if_due(&self, state: &mut State) {
+        if state.left.is_some_and(|at| at.elapsed() >= RETRY_AFTER) {
+            state.left = None;
+            self.publish_left(state);
+        }
+    }
+
+    /// Drafts that could not be published when they were closed: the disk may have room by now.
+    pub(in crate::fs) fn publish_left(&self, state: &mut State) {
+        let left: Vec<FileId> = state
+            .files
+            .iter()
+            .filter(|(_, file)| {
+                let draft = file.draft();
+                file.writers == 0 && draft.is_some_and(|it| it.progress.is_changed())
+            })
+            .map(|(id, _)| id)
+            // Emptied for an open that is to come: its old content is not replaced by nothing.
+            .filter(|id| !state.replays.is_awaited(*id))
+            .collect();
+        for id in left {
+            self.last_writer_gone(state, id);
+        }
+    }
+}

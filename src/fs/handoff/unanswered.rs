@@ -1,0 +1,71 @@
+//! Recovery of reads that the last daemon did not answer: what they consumed is made pending again (spec 6.3, 6.4).
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::fs::state::Fs;
+use crate::names::StampedName;
+use crate::store::first_free;
+use crate::store::local::Area;
+
+impl Fs {
+    /// Makes handoffs pending again that the last daemon consumed for readers that never got the answer: a handoff that is
+    /// delivered twice is better than one that is lost.
+    pub(in crate::fs) fn recover_unanswered(&self) -> Result<()> {
+        for (queue, note, _) in self.ctx.local.list_all(Area::Consuming)? {
+            if let Err(error) = self.recover_note(&queue, &note) {
+                log::error!(
+                    "the note {} of a read that was not answered cannot be followed ({error}); what was read stays \
+                     consumed, and the next mount tries again",
+                    queue.join(&note).display()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn recover_note(&self, queue: &Path, note: &OsStr) -> Result<()> {
+        let bytes = self.ctx.local.read_note(Area::Consuming, queue, note)?;
+        let fields: Vec<&OsStr> = bytes
+            .split(|byte| *byte == 0)
+            .map(OsStr::from_bytes)
+            .collect();
+        let mut renamed = BTreeSet::new();
+        for entry in fields.chunks_exact(3) {
+            // Only names of this program's form are followed: any other could lead out of the directory.
+            let queue = Path::new(entry[0]);
+            let name = match [entry[1], entry[2]].map(StampedName::parse) {
+                [Some(name), Some(done)] if name.is_pending() && !done.is_pending() => name,
+                _ => return Err(Error::Invalid),
+            };
+            // The pending name may have become another handoff's since.
+            let renamed_to = first_free(&name, |name| {
+                let name = name.to_os_string();
+                self.ctx.store.rename((queue, entry[2]), (queue, &name))
+            });
+            match renamed_to {
+                Ok(name) => {
+                    self.pending_again(queue, &name);
+                    log::warn!(
+                        "{}: was being read when the last daemon ended; it is delivered again",
+                        queue.join(name.to_os_string()).display()
+                    );
+                    renamed.insert(queue);
+                }
+                // The handoff was not consumed yet when the daemon ended, or was renamed since.
+                Err(Error::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if self.ctx.options.sync {
+            // A power cut must not remove the note and undo the renames.
+            for queue in renamed {
+                self.ctx.store.sync(queue)?;
+            }
+        }
+        self.ctx.local.remove(Area::Consuming, queue, note)
+    }
+}

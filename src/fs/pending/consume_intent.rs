@@ -1,0 +1,65 @@
+//! A note on disk of what a read is about to consume. If the daemon is killed before the reader is answered, the next mount
+//! makes that pending again (spec 6.3, 6.4).
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::fs::pending::snapshot::Snapshot;
+use crate::fs::state::Fs;
+use crate::store::local::Area;
+
+/// Held until the read that consumes has been answered; dropping it removes the note.
+pub struct ConsumeIntent {
+    fs: Arc<Fs>,
+    name: OsString,
+}
+
+impl Drop for ConsumeIntent {
+    fn drop(&mut self) {
+        let area = Area::Consuming;
+        if let Err(error) = self.fs.ctx.local.remove(area, Path::new(""), &self.name) {
+            log::warn!(
+                "the note of a read cannot be removed ({error}); what was read may be delivered again"
+            );
+        }
+    }
+}
+
+impl Fs {
+    /// Notes which handoffs are about to be consumed. `None` if they are consumed already, or cannot be noted.
+    pub(super) fn intent(self: &Arc<Self>, snapshot: &Arc<Snapshot>) -> Option<ConsumeIntent> {
+        let mut note = Vec::new();
+        {
+            let state = self.lock();
+            if !state.readers.holds(snapshot) {
+                return None;
+            }
+            for entry in &snapshot.plan.entries {
+                let path = state.queues.path(entry.dir).ok()?;
+                for field in [path.as_os_str(), entry.file_name(), entry.stays_as()] {
+                    note.extend_from_slice(field.as_bytes());
+                    note.push(0);
+                }
+            }
+        }
+        match self
+            .ctx
+            .local
+            .note(Area::Consuming, &note, self.ctx.clock.now())
+        {
+            Ok(name) => Some(ConsumeIntent {
+                fs: self.clone(),
+                name,
+            }),
+            Err(error) => {
+                log::warn!(
+                    "what is being read cannot be noted ({error}); if this program is killed before its reader is \
+                     answered, what was read stays consumed"
+                );
+                None
+            }
+        }
+    }
+}

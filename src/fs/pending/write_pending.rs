@@ -1,0 +1,40 @@
+//! An agent's write to `pending.md` changes what its reads of the file mean (spec 4.7).
+
+use crate::error::Result;
+use crate::fs::handoff::state::FileName;
+use crate::fs::ids::DirId;
+use crate::fs::state::{Fs, State};
+use crate::names::StampedName;
+use crate::programs::Role;
+use crate::session::Caller;
+
+impl Fs {
+    /// An agent writes to `pending.md`: it uses the one file for both, so what it consumed just now is pending again, and
+    /// its reads from now on consume nothing (spec 4.7).
+    pub(in crate::fs) fn note_pending_written(&self, state: &mut State, caller: Option<&Caller>) {
+        let Some(caller) = caller.filter(|caller| self.ctx.plays(caller, Role::Agent)) else {
+            return;
+        };
+        let Some(process) = caller.process else {
+            return;
+        };
+        // From now on the session looks for what is in the file, and not only for what it has consumed.
+        let looks = &mut state.readers.second_looks;
+        looks.keep_sessions(|session| *session != caller.session);
+        for (dir, done) in state.single_file.written(process, self.ctx.clock.now()) {
+            if let Err(error) = self.give_back(state, dir, &done) {
+                log::warn!("{done}: cannot be made pending again ({error})");
+            }
+        }
+    }
+
+    fn give_back(&self, state: &mut State, dir: DirId, done: &StampedName) -> Result<()> {
+        let path = state.queues.path(dir)?;
+        let meta = self.ctx.store.stat(&path, &done.to_os_string())?;
+        let name = FileName::Handoff(done.clone());
+        let id = state.files.stored(dir, name, meta.ino);
+        self.unconsume(state, id)?;
+        self.let_go_file(state, id);
+        Ok(())
+    }
+}
