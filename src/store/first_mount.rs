@@ -5,13 +5,13 @@
 //! removed; everything else is read off names and mtimes.
 
 use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::ops::Bound;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::names::{self, NameClass};
+pub use crate::names::{is_hidden, is_stray};
 
 /// What becomes of the text files that are found in the root (spec 3.6).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -206,17 +206,6 @@ fn below<'a>(set: &'a BTreeSet<PathBuf>, path: &'a Path) -> impl Iterator<Item =
     let from = (Bound::Included(path), Bound::Unbounded);
     set.range::<Path, _>(from)
         .take_while(move |known| known.starts_with(path))
-}
-
-/// Would a file of this name be adopted if it turned up (spec 3.7)? `pending.md` is: somebody wrote it while
-/// nothing was mounted.
-pub fn is_stray(name: &OsStr) -> bool {
-    names::is_adoptable(name) || names::classify(name) == NameClass::Pending
-}
-
-/// A name that `ls` does not show.
-pub fn is_hidden(name: &OsStr) -> bool {
-    name.as_bytes().first() == Some(&b'.')
 }
 
 #[cfg(test)]
