@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::cache::MAX_KNOWN;
 use super::*;
+use crate::programs::Role;
 
 mod kept;
 mod limits;
@@ -234,7 +235,7 @@ fn the_environment_names_the_session() {
         task.environ = "HANDOFF_SESSION=\0HANDOFF_SESSIONS=x\0".to_owned();
     });
     let resolver = table.resolver();
-    let named = Session::Named(Arc::from(&b"a=b"[..]));
+    let named = Session::named(b"a=b");
     assert_eq!(resolver.caller(20, 0).session, named);
     assert!(resolver.session_alive(&named));
     assert_eq!(

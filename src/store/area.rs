@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::names::PRIVATE;
-use crate::session::Owner;
+use crate::session::Session;
 
 /// The part of the private directory that holds the scratch files of single sessions.
 pub(super) const SESSIONS: &str = "sessions";
@@ -20,7 +20,7 @@ pub enum Area {
     /// Scratch files that all sessions share.
     Scratch,
     /// Scratch files of one session.
-    Own(Owner),
+    Own(Session),
     /// What writes in place are replacing, until they have ended.
     Rewriting,
     /// What writes replaced.
@@ -56,7 +56,7 @@ impl Area {
             Area::Drafts => private.join("drafts"),
             Area::Edits => private.join("edits"),
             Area::Scratch => private.join("scratch"),
-            Area::Own(owner) => private.join(SESSIONS).join(owner.to_string()),
+            Area::Own(session) => private.join(SESSIONS).join(session.to_string()),
             Area::Rewriting => private.join("rewriting"),
             Area::Replaced => private.join("replaced"),
             Area::Removed => private.join("removed"),

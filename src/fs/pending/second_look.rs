@@ -134,13 +134,13 @@ impl Fs {
         reader: Option<&Caller>,
     ) -> Option<(Reader, Session)> {
         let Some(reader) = reader else {
-            return (consumer.agent).then(|| (Reader::Agent, consumer.session.clone()));
+            return (consumer.agent).then_some((Reader::Agent, consumer.session));
         };
         let is_agents = matches!(reader.session, Session::Agent(_) | Session::Named(_));
         if self.plays(reader, Role::Agent) {
-            Some((Reader::Agent, reader.session.clone()))
+            Some((Reader::Agent, reader.session))
         } else if is_agents && self.plays(reader, Role::PageReader) {
-            Some((Reader::PageReader, reader.session.clone()))
+            Some((Reader::PageReader, reader.session))
         } else {
             None
         }

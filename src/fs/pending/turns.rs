@@ -350,7 +350,7 @@ impl Fs {
             }
         }
         let consumer = Consumer {
-            session: caller.session.clone(),
+            session: caller.session,
             process: caller.process,
             agent: self.plays(caller, Role::Agent),
         };

@@ -63,7 +63,7 @@ impl Aliases {
         let before = self.written(dir, name, session);
         let of_name = self.written.entry((dir, name.to_owned())).or_default();
         of_name.retain(|(of, _)| of != session);
-        of_name.push((session.clone(), doc));
+        of_name.push((*session, doc));
         before
     }
 
@@ -76,7 +76,7 @@ impl Aliases {
     ) {
         let of_name = self.consumed.entry((dir, pending)).or_default();
         of_name.retain(|(of, _)| of != session);
-        of_name.push((session.clone(), done));
+        of_name.push((*session, done));
     }
 
     /// The session's alias is no more.

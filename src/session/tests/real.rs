@@ -73,7 +73,7 @@ fn a_real_environment_names_the_session() {
         .env("HANDOFF_SESSION", "blue");
     let waiting = Waiting::start(&mut command);
     let caller = system().caller(waiting.1[0], 0);
-    assert_eq!(caller.session, Session::Named(Arc::from(&b"blue"[..])));
+    assert_eq!(caller.session, Session::named(b"blue"));
 }
 
 /// spec 5.4, on the kernel's `/proc`: the threads of this process, one of them ended.
