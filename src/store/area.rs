@@ -21,18 +21,18 @@ pub enum Area {
     Scratch,
     /// Scratch files of one session.
     Own(Session),
-    /// What writes in place are replacing, until they have ended.
+    /// Copies of handoffs that writes in place are changing, until the writers close.
     Rewriting,
-    /// What writes replaced.
+    /// Replaced versions.
     Replaced,
     /// Pending handoffs that were removed.
     Removed,
-    /// What is being consumed by reads that have not been answered yet.
+    /// Notes of what reads are consuming, until they are answered.
     Consuming,
 }
 
 impl Area {
-    /// The parts of the private directory that hold areas.
+    /// The names of all parts of the private directory that hold areas.
     pub(super) const PARTS: [&str; 8] = [
         "drafts",
         "edits",
@@ -44,11 +44,12 @@ impl Area {
         "consuming",
     ];
 
-    /// Does it hold scratch files?
+    /// Does the area hold scratch files?
     pub fn is_scratch(self) -> bool {
         matches!(self, Area::Scratch | Area::Own(_))
     }
 
+    /// The area's directory of a queue, beneath the backing directory.
     pub(super) fn path(self, queue: &Path) -> PathBuf {
         let private = Path::new(PRIVATE);
         let area = match self {
