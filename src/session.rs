@@ -126,11 +126,8 @@ impl Resolver {
     /// `statm` is read first, and is enough for most callers. A process that runs another program closes files while it holds
     /// the lock that a reader of `stat` waits for; `statm` needs no such lock, and is the cheapest of these files to read.
     pub fn dying_by_signal(&self, tid: u32) -> bool {
-        let exiting = tid != 0
-            && self
-                .proc
-                .statm(tid)
-                .is_ok_and(|statm| proc::has_no_memory(&statm));
+        let statm = || self.proc.read_of_caller(tid, "statm");
+        let exiting = tid != 0 && statm().is_ok_and(|statm| proc::has_no_memory(&statm));
         exiting && self.stat(tid).is_some_and(|stat| stat.is_dying_by_signal())
     }
 
@@ -167,7 +164,7 @@ impl Resolver {
         if pid == 0 {
             return Ok(None);
         }
-        Ok(Stat::parse(&told(self.proc.stat(pid))?))
+        Ok(Stat::parse(&told(self.proc.read(pid, "stat"))?))
     }
 
     /// The `stat` of the thread that calls.
@@ -175,7 +172,7 @@ impl Resolver {
         if tid == 0 {
             return None;
         }
-        Stat::parse(&self.proc.caller_stat(tid).ok()?)
+        Stat::parse(&self.proc.read_of_caller(tid, "stat").ok()?)
     }
 
     fn process_of(&self, tid: u32) -> Option<Process> {
@@ -193,24 +190,18 @@ impl Resolver {
         let known = self.cache.lock().process(tid, stat.start);
         let pid = known
             .map(|process| process.pid)
-            .or_else(|| proc::thread_group(&self.proc.status(tid).ok()?));
+            .or_else(|| proc::thread_group(&self.proc.read(tid, "status").ok()?));
         // Where `/proc` does not tell: most threads that call are the only one of their process.
         let pid = pid.unwrap_or(tid);
-        let thread_start = stat.start;
-        let stat = if pid == tid { stat } else { self.stat(pid)? };
-        let process = Process {
-            pid,
-            start: stat.start,
-        };
-        if pid != tid {
-            let thread = Thread {
-                start: thread_start,
-                process,
-            };
-            let full = self.cache.lock().add_thread(tid, thread);
-            self.trim_if(full);
+        let start = stat.start;
+        if pid == tid {
+            return Some((Process { pid, start }, stat));
         }
-        Some((process, stat))
+        let leading = self.stat(pid)?;
+        let process = leading.process(pid);
+        let full = self.cache.lock().add_thread(tid, Thread { start, process });
+        self.trim_if(full);
+        Some((process, leading))
     }
 
     fn resolve(&self, process: Process, stat: Stat, uid: u32) -> Result<Caller, Unreadable> {
@@ -223,7 +214,7 @@ impl Resolver {
             Some(known) => known,
             None => self.trace(process, stat)?,
         };
-        let environ = told(self.proc.environ(process.pid))?;
+        let environ = told(self.proc.read(process.pid, "environ"))?;
         let session = match proc::variable(&environ, SESSION_VARIABLE) {
             Some(name) => Session::named(name),
             None => line.session().unwrap_or(Session::Anonymous { uid }),
@@ -250,10 +241,7 @@ impl Resolver {
                 above = self.cache.lock().line_of_ended(parent, youngest);
                 break;
             };
-            let process = Process {
-                pid: parent,
-                start: stat.start,
-            };
+            let process = stat.process(parent);
             if process.start > youngest {
                 // No parent is younger than its child: the parent has ended, and another process has its pid.
                 break;
@@ -272,7 +260,7 @@ impl Resolver {
         let mut traced = (Program::default(), Line::default());
         let mut full = false;
         for (process, stat) in unknown.into_iter().rev() {
-            let cmdline = told(self.proc.cmdline(process.pid))?;
+            let cmdline = told(self.proc.read(process.pid, "cmdline"))?;
             let program = Program::of(&stat.comm, &cmdline, &self.programs);
             let leader = self.leader(process, stat.session, above.as_ref())?;
             let line = Line::below(

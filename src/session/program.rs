@@ -118,12 +118,8 @@ fn is_quiet(args: &[&[u8]]) -> bool {
 }
 
 /// Where the packages of npm and PyPI, and programs of one user, are installed.
-const PACKAGE_DIRS: &[&[u8]] = &[
-    b"node_modules",
-    b"site-packages",
-    b"dist-packages",
-    b"share",
-];
+#[rustfmt::skip]
+const PACKAGE_DIRS: &[&[u8]] = &[b"node_modules", b"site-packages", b"dist-packages", b"share"];
 
 /// Packages, as their directories are called, and the agents that they hold (spec 5).
 const AGENT_PACKAGES: &[(&str, &str)] = &[
@@ -218,25 +214,14 @@ const RUBY: Syntax = Syntax {
     attached: b"iFKTWx",
     ..PLAIN
 };
+#[rustfmt::skip]
 const NODE: Syntax = Syntax {
     inline: b"ep",
     valued: b"rC",
     long: &[
-        b"--require",
-        b"--import",
-        b"--loader",
-        b"--experimental-loader",
-        b"--conditions",
-        b"--disable-warning",
-        b"--env-file",
-        b"--icu-data-dir",
-        b"--input-type",
-        b"--inspect-port",
-        b"--openssl-config",
-        b"--redirect-warnings",
-        b"--report-dir",
-        b"--title",
-        b"--unhandled-rejections",
+        b"--require", b"--import", b"--loader", b"--experimental-loader", b"--conditions", b"--disable-warning", b"--env-file",
+        b"--icu-data-dir", b"--input-type", b"--inspect-port", b"--openssl-config", b"--redirect-warnings", b"--report-dir",
+        b"--title", b"--unhandled-rejections",
     ],
     long_inline: &[b"--eval", b"--print"],
     ..PLAIN

@@ -68,25 +68,20 @@ impl FromStr for Session {
 
     /// Reads what [`Display`](fmt::Display) wrote.
     fn from_str(text: &str) -> Result<Session, ()> {
-        fn number<T: FromStr>(text: &str) -> Result<T, ()> {
-            text.parse().map_err(|_| ())
-        }
-        let process = |pid, start| {
-            Ok(Process {
-                pid: number(pid)?,
-                start: number(start)?,
-            })
-        };
-        let fields: Vec<&str> = text.split('-').collect();
-        match *fields {
-            ["named", name] => Ok(Session::Named(number(name)?)),
-            ["agent", pid, start] => Ok(Session::Agent(process(pid, start)?)),
-            ["terminal", tty, pid, start] => Ok(Session::Terminal {
-                tty: number(tty)?,
+        let (kind, numbers) = text.split_once('-').ok_or(())?;
+        let numbers = numbers.split('-').map(str::parse);
+        let numbers: Vec<u64> = numbers.collect::<Result<_, _>>().map_err(drop)?;
+        let id = |number: u64| u32::try_from(number).map_err(drop);
+        let process = |pid, start| id(pid).map(|pid| Process { pid, start });
+        match (kind, &*numbers) {
+            ("named", &[name]) => Ok(Session::Named(name)),
+            ("agent", &[pid, start]) => Ok(Session::Agent(process(pid, start)?)),
+            ("terminal", &[tty, pid, start]) => Ok(Session::Terminal {
+                tty: id(tty)?,
                 leader: process(pid, start)?,
             }),
-            ["session", pid, start] => Ok(Session::Kernel(process(pid, start)?)),
-            ["user", uid] => Ok(Session::Anonymous { uid: number(uid)? }),
+            ("session", &[pid, start]) => Ok(Session::Kernel(process(pid, start)?)),
+            ("user", &[uid]) => Ok(Session::Anonymous { uid: id(uid)? }),
             _ => Err(()),
         }
     }

@@ -16,7 +16,7 @@ fn is_gone(content: &io::Result<Vec<u8>>) -> bool {
 }
 
 fn stat(proc: &SystemProc, tid: u32) -> Stat {
-    let content = proc.caller_stat(tid).expect("it is there");
+    let content = proc.read_of_caller(tid, "stat").expect("it is there");
     Stat::parse(&content).expect("all fields")
 }
 
@@ -40,7 +40,9 @@ fn who_has_ended_is_told_of_no_more() {
     let pid = waiting.1[0];
     for _ in 0..2 {
         assert!(!stat(&proc, pid).is_dead());
-        assert!(!proc::has_no_memory(&proc.statm(pid).expect("it is there")));
+        assert!(!proc::has_no_memory(
+            &proc.read_of_caller(pid, "statm").expect("it is there")
+        ));
     }
     drop(waiting.0.stdin.take());
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -48,11 +50,13 @@ fn who_has_ended_is_told_of_no_more() {
         assert!(Instant::now() < deadline);
         thread::yield_now();
     }
-    assert!(proc::has_no_memory(&proc.statm(pid).expect("a zombie")));
+    assert!(proc::has_no_memory(
+        &proc.read_of_caller(pid, "statm").expect("a zombie")
+    ));
     drop(waiting);
     for _ in 0..2 {
-        assert!(is_gone(&proc.caller_stat(pid)));
-        assert!(is_gone(&proc.statm(pid)));
+        assert!(is_gone(&proc.read_of_caller(pid, "stat")));
+        assert!(is_gone(&proc.read_of_caller(pid, "statm")));
     }
 }
 
@@ -87,12 +91,18 @@ thread.join()";
         panic!("two numbers, not {:?}", waiting.1)
     };
     let before = [pid, tid].map(|tid| stat(&proc, tid));
-    assert!([pid, tid].iter().all(|tid| proc.statm(*tid).is_ok()));
+    assert!(
+        [pid, tid]
+            .iter()
+            .all(|tid| proc.read_of_caller(*tid, "statm").is_ok())
+    );
     goes_on_as(&proc, &mut waiting, b"cat");
-    assert!(is_gone(&proc.caller_stat(tid)));
-    assert!(is_gone(&proc.statm(tid)));
+    assert!(is_gone(&proc.read_of_caller(tid, "stat")));
+    assert!(is_gone(&proc.read_of_caller(tid, "statm")));
     assert_eq!(stat(&proc, pid).start, before[0].start);
-    assert!(!proc::has_no_memory(&proc.statm(pid).expect("it is there")));
+    assert!(!proc::has_no_memory(
+        &proc.read_of_caller(pid, "statm").expect("it is there")
+    ));
 }
 
 /// spec 5.5: however many call, few of their files are kept open.
@@ -110,10 +120,10 @@ fn few_are_kept() {
     };
     for pid in &pids {
         stat(&proc, *pid);
-        assert!(proc.statm(*pid).is_ok());
+        assert!(proc.read_of_caller(*pid, "statm").is_ok());
         // It is in use all the time.
         stat(&proc, pids[0]);
-        assert!(proc.stat(*pid).is_ok());
+        assert!(proc.read(*pid, "stat").is_ok());
     }
     let kept: Vec<usize> = pids.iter().map(|pid| open(*pid)).collect();
     assert_eq!(kept.iter().sum::<usize>(), 16, "{kept:?}");
@@ -132,7 +142,7 @@ fn many_ask_about_one() {
             scope.spawn(|| {
                 for _ in 0..500 {
                     assert_eq!(stat(&proc, pid).start, start);
-                    let statm = proc.statm(pid).expect("it is there");
+                    let statm = proc.read_of_caller(pid, "statm").expect("it is there");
                     assert_eq!(statm.split(|byte| *byte == b' ').count(), 7);
                 }
             });

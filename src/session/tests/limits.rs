@@ -158,23 +158,17 @@ fn a_zombie_is_dead() {
 /// Every file holds anything, or something near enough to be taken for real.
 struct Garbage(HashMap<u32, [Vec<u8>; 4]>, Arc<Mutex<usize>>);
 
-impl Garbage {
-    fn file(&self, pid: u32, file: usize) -> io::Result<Vec<u8>> {
-        *self.1.lock() += 1;
-        self.0
-            .get(&pid)
-            .map(|files| files[file].clone())
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-}
-
-#[rustfmt::skip]
 impl Proc for Garbage {
-    fn stat(&self, pid: u32) -> io::Result<Vec<u8>> { self.file(pid, 0) }
-    fn statm(&self, pid: u32) -> io::Result<Vec<u8>> { self.file(pid, 1) }
-    fn status(&self, pid: u32) -> io::Result<Vec<u8>> { self.file(pid, 1) }
-    fn environ(&self, pid: u32) -> io::Result<Vec<u8>> { self.file(pid, 2) }
-    fn cmdline(&self, pid: u32) -> io::Result<Vec<u8>> { self.file(pid, 3) }
+    fn read(&self, pid: u32, file: &'static str) -> io::Result<Vec<u8>> {
+        *self.1.lock() += 1;
+        let files = self.0.get(&pid).ok_or(io::ErrorKind::NotFound)?;
+        Ok(match file {
+            "stat" => files[0].clone(),
+            "environ" => files[2].clone(),
+            "cmdline" => files[3].clone(),
+            _ => files[1].clone(),
+        })
+    }
 }
 
 fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
