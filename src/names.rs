@@ -14,7 +14,7 @@ mod stamped;
 #[cfg(test)]
 mod tests;
 
-pub use archives::{Archives, BadArchive};
+pub use archives::Archives;
 pub use classify::{
     NameClass, PEEK, PENDING, PRIVATE, STATUS, adopted, classify, is_adoptable, is_hidden, is_stray,
 };
