@@ -73,9 +73,9 @@ pub trait Store: Send + Sync {
     /// Renames a stored file, never over another one.
     fn rename(&self, from: (&Path, &OsStr), to: (&Path, &OsStr)) -> Result<()>;
 
-    /// Sets both times of a stored file.
+    /// Sets both times of a stored file, whatever its mode.
     fn set_times(&self, queue: &Path, name: &OsStr, time: SystemTime) -> Result<()> {
-        let file = self.open(queue, name, Access::READ)?;
+        let file = self.open(queue, name, Access::NONE)?;
         dirfd::set_times(&file, Some(time), Some(time))
     }
 

@@ -100,10 +100,6 @@ impl Store for DirStore {
         })
     }
 
-    fn set_times(&self, queue: &Path, name: &OsStr, time: SystemTime) -> Result<()> {
-        dirfd::set_times_of(self.root.dir(queue)?, name, time)
-    }
-
     fn remove(&self, queue: &Path, name: &OsStr) -> Result<()> {
         dirfd::unlink(self.root.dir(queue)?, name)
     }
@@ -141,7 +137,6 @@ impl Store for DirStore {
         let mut buffer = [MaybeUninit::uninit(); 16 << 10];
         let mut reader = inotify::Reader::new(notify, &mut buffer);
         let mut changes: Vec<Change> = Vec::new();
-        let mut overflow = false;
         loop {
             let event = match reader.next() {
                 Ok(event) => event,
@@ -150,8 +145,7 @@ impl Store for DirStore {
             };
             let flags = event.events();
             if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
-                overflow = true;
-                continue;
+                return Changes::Overflow;
             }
             let change = Change {
                 watch: Watch(event.wd()),
@@ -170,9 +164,6 @@ impl Store for DirStore {
                 changes.push(change);
             }
         }
-        match overflow {
-            true => Changes::Overflow,
-            false => Changes::These(changes),
-        }
+        Changes::These(changes)
     }
 }

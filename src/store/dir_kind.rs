@@ -33,11 +33,17 @@ pub(super) fn why_ordinary(
     archives: &Archives,
     path: &Path,
 ) -> Result<Option<Why>> {
-    if path.as_os_str().is_empty() {
+    let Some(name) = path.file_name() else {
         return Ok(None);
+    };
+    if is_hidden(name) {
+        return Ok(Some(Why::Hidden));
     }
-    if let Some(why) = path.file_name().and_then(|name| by_name(archives, name)) {
-        return Ok(Some(why));
+    if name.as_bytes().ends_with(b".lock") {
+        return Ok(Some(Why::Lock));
+    }
+    if archives.contains(name) {
+        return Ok(Some(Why::Archive));
     }
     let dir = match root.dir(path) {
         // This program cannot read the directory, so nothing in it can be delivered or adopted.
@@ -57,18 +63,6 @@ pub(super) fn why_ordinary(
 
 /// The entry that makes its directory a repository.
 pub const GIT: &str = ".git";
-
-fn by_name(archives: &Archives, name: &OsStr) -> Option<Why> {
-    if is_hidden(name) {
-        Some(Why::Hidden)
-    } else if name.as_bytes().ends_with(b".lock") {
-        Some(Why::Lock)
-    } else if archives.contains(name) {
-        Some(Why::Archive)
-    } else {
-        None
-    }
-}
 
 /// Device and mount of a directory: rename(2) fails with EXDEV where either differs. Kernels before 5.8 tell no mount.
 fn mount_of(dir: impl AsFd) -> Result<(u32, u32, u64)> {

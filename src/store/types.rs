@@ -65,20 +65,15 @@ pub struct Access {
 
 impl Access {
     /// Reading only.
-    pub const READ: Access = Access {
-        read: true,
-        write: false,
-    };
+    pub const READ: Access = Access::new(true, false);
     /// Writing only.
-    pub const WRITE: Access = Access {
-        read: false,
-        write: true,
-    };
+    pub const WRITE: Access = Access::new(false, true);
     /// Neither reading nor writing.
-    pub const NONE: Access = Access {
-        read: false,
-        write: false,
-    };
+    pub const NONE: Access = Access::new(false, false);
+
+    const fn new(read: bool, write: bool) -> Access {
+        Access { read, write }
+    }
 }
 
 /// One change of a watched queue, made by any process, this one included.

@@ -1,7 +1,7 @@
 //! The names of replaced versions and removed handoffs (spec 3.9): `<name>.<nanoseconds since 1970>`.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -19,21 +19,18 @@ pub struct Kept {
 /// The longest name that is kept whole, in bytes. A dot and 20 digits, enough until the year 5000, fit after it.
 const NAME_MAX: usize = 230;
 
-/// The extension of a handoff stays, so that a handoff that comes back is one again.
+/// The extension of a handoff is never cut, so that a handoff that is brought back is one again.
 const EXTENSION: &[u8] = b".md";
 
 /// A name under which a version of `name` is kept; no two are equal.
 pub(super) fn kept_name(name: &OsStr, now: SystemTime) -> OsString {
-    let bytes = name.as_bytes();
-    let mut kept = match bytes.len() <= NAME_MAX {
-        true => bytes.to_vec(),
-        false if bytes.ends_with(EXTENSION) => {
-            [&bytes[..NAME_MAX - EXTENSION.len()], EXTENSION].concat()
-        }
-        false => bytes[..NAME_MAX].to_vec(),
+    let (stem, extension) = match name.as_bytes().strip_suffix(EXTENSION) {
+        Some(stem) => (stem, EXTENSION),
+        None => (name.as_bytes(), &b""[..]),
     };
-    kept.extend_from_slice(format!(".{}", unique_nanos(now)).as_bytes());
-    OsStr::from_bytes(&kept).to_owned()
+    let stem = &stem[..stem.len().min(NAME_MAX - extension.len())];
+    let time = format!(".{}", unique_nanos(now));
+    OsString::from_vec([stem, extension, time.as_bytes()].concat())
 }
 
 /// The name of which this is a version, and when the version was replaced, in nanoseconds since 1970. `None` if the name is
@@ -100,7 +97,7 @@ mod tests {
         assert_eq!(different.len(), names.len());
     }
 
-    /// spec 3.9: files of other names are no versions
+    /// spec 3.9d: files of other names are no versions
     #[test]
     fn other_names_are_no_versions() {
         for name in [
