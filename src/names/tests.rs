@@ -197,6 +197,69 @@ fn names_order_by_time() {
     assert!(names.map(parsed).is_sorted());
 }
 
+/// spec 4.5e: the name that consumes, whatever extension either of them has
+#[test]
+fn the_done_form_of_a_name() {
+    for (name, done, expected) in [
+        ("notes.md", "notes_done.md", true),
+        ("notes.txt", "notes_done", true),
+        (
+            "2026-11-22_142301_x.md",
+            "2026-11-22_142301_x_done.md",
+            true,
+        ),
+        ("notes.md", "notes.md", false),
+        ("notes.md", "other_done.md", false),
+        ("notes.md", "notes_done.json", false),
+    ] {
+        let is_done = is_done_form(OsStr::new(name), OsStr::new(done));
+        assert_eq!(is_done, expected, "{name} {done}");
+    }
+}
+
+/// spec 4.1a, 4.5f, 4.6a: every name gives a stamp, keeps a name, is scratch, ordinary or reserved
+#[test]
+fn questions_about_a_class() {
+    let count = |name: &str| {
+        let class = classify(OsStr::new(name));
+        (class.is_scratch(), class.is_ordinary(), class.is_reserved())
+    };
+    for name in ["x.tmp", "x.lock"] {
+        assert_eq!(count(name), (true, false, false), "{name}");
+    }
+    for name in [".gitignore", "2026-11-22_142301_x.json"] {
+        assert_eq!(count(name), (false, true, false), "{name}");
+    }
+    for name in [".peek.md", ".status.json", ".handoff-fs"] {
+        assert_eq!(count(name), (false, false, true), "{name}");
+    }
+    for (name, gets_stamp, keeps_handoff) in [
+        ("notes.md", true, true),
+        ("notes.md.bak", true, false),
+        ("pending.md", false, true),
+        ("2026-11-22_142301_x.md", false, true),
+        ("x.tmp", false, false),
+    ] {
+        let class = classify(OsStr::new(name));
+        assert!(!count(name).1, "{name}");
+        assert_eq!(class.gets_stamp(), gets_stamp, "{name}");
+        assert_eq!(class.keeps_handoff(), keeps_handoff, "{name}");
+    }
+}
+
+/// spec 3.7a: a `pending.md` that was written while nothing was mounted is a stray
+#[test]
+fn a_real_pending_md_is_a_stray() {
+    for (name, stray) in [
+        ("pending.md", true),
+        ("x.md", true),
+        ("x.json", false),
+        (".x", false),
+    ] {
+        assert_eq!(is_stray(OsStr::new(name)), stray, "{name}");
+    }
+}
+
 // --- properties ---
 
 /// Names made of what names are made of, so that the rare shapes come up often; and any bytes at all.

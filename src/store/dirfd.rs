@@ -176,13 +176,12 @@ fn meta(stat: &Statx) -> Meta {
 
 fn system_time(time: &StatxTimestamp) -> SystemTime {
     let whole = Duration::from_secs(time.tv_sec.unsigned_abs());
-    let base = if time.tv_sec < 0 {
-        SystemTime::UNIX_EPOCH.checked_sub(whole)
-    } else {
-        SystemTime::UNIX_EPOCH.checked_add(whole)
+    let second = match time.tv_sec {
+        ..0 => SystemTime::UNIX_EPOCH.checked_sub(whole),
+        0.. => SystemTime::UNIX_EPOCH.checked_add(whole),
     };
-    base.and_then(|base| base.checked_add(Duration::from_nanos(time.tv_nsec.into())))
-        .unwrap_or(SystemTime::UNIX_EPOCH)
+    let nanos = Duration::from_nanos(time.tv_nsec.into());
+    second.map_or(SystemTime::UNIX_EPOCH, |second| second + nanos)
 }
 
 /// Opens an existing regular file.
@@ -343,4 +342,59 @@ pub fn write(file: &File, data: &[u8], offset: Option<u64>) -> Result<usize> {
         // The kernel ignores the offset of an append.
         None => rustix::io::pwritev2(file, &[IoSlice::new(data)], 0, ReadWriteFlags::APPEND)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// spec 8.4a: no symbolic link is followed and nothing above is reached, also without openat2(2)
+    #[test]
+    fn only_beneath() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        symlink("b", dir.path().join("a/link")).unwrap();
+        let beneath = Beneath::new(File::open(dir.path()).unwrap().into());
+        for path in ["a", "a/b"] {
+            let (opened, walked) = (beneath.dir(path.as_ref()), beneath.walk(path.as_ref()));
+            let ino = |dir: Dir| stat_file(dir).unwrap().ino;
+            assert_eq!(opened.map(ino), walked.map(ino), "{path}");
+        }
+        for path in ["a/link", "a/link/..", "..", "a/../..", "/", "a/missing"] {
+            assert!(beneath.dir(path.as_ref()).is_err(), "{path}");
+            assert!(beneath.walk(path.as_ref()).is_err(), "{path}");
+        }
+    }
+
+    /// spec 7.2b: a file may have any time, before 1970 too
+    #[test]
+    fn any_time_is_set() {
+        let file = tempfile::tempfile().unwrap();
+        let nanos = Duration::from_nanos(1_500_000_001);
+        for time in [
+            SystemTime::UNIX_EPOCH + nanos,
+            SystemTime::UNIX_EPOCH,
+            SystemTime::UNIX_EPOCH - nanos,
+        ] {
+            set_times(&file, None, Some(time)).unwrap();
+            assert_eq!(stat_file(&file).unwrap().mtime, time);
+        }
+    }
+
+    /// spec 3.9a: a copy has every byte and the whole length, holes included
+    #[test]
+    fn copies_are_whole() {
+        let (from, to) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        from.write_all_at(b"x", 3 << 20).unwrap();
+        from.set_len(5 << 20).unwrap();
+        copy(&from, &to).unwrap();
+        let (old, new) = (stat_file(&from).unwrap(), stat_file(&to).unwrap());
+        assert_eq!(old.size, new.size);
+        let mut byte = [0];
+        to.read_exact_at(&mut byte, 3 << 20).unwrap();
+        assert_eq!(byte, *b"x");
+    }
 }

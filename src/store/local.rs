@@ -20,6 +20,8 @@ mod keep;
 mod kept_name;
 mod queues;
 mod record;
+#[cfg(test)]
+mod tests;
 
 pub use super::area::Area;
 pub use files::Local;
