@@ -1,14 +1,15 @@
-//! The parts of the backing directory.
+//! The areas of the backing directory: itself, and the parts of its private directory.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::names::PRIVATE;
 use crate::session::Session;
 
-/// The part of the private directory that holds the scratch files of single sessions.
+/// The part of the private directory with the scratch files of single sessions.
 pub(super) const SESSIONS: &str = "sessions";
 
-/// A part of the backing directory.
+/// An area of the backing directory.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Area {
     /// The backing directory itself: ordinary files and directories.
@@ -30,6 +31,9 @@ pub enum Area {
     /// Notes of what reads are consuming, until they are answered.
     Consuming,
 }
+
+/// A file of an area: the area, the queue, and the name.
+pub type AreaFile<'a> = (Area, &'a Path, &'a OsStr);
 
 impl Area {
     /// The names of all parts of the private directory that hold areas.

@@ -13,7 +13,7 @@ use super::found::{self, FirstLook, Record};
 use super::kept_name::unique_nanos;
 use crate::error::{Error, Result};
 use crate::names::{Archives, PRIVATE};
-use crate::store::area::Area;
+use crate::store::area::{Area, AreaFile};
 use crate::store::dirfd::{self, Beneath, Dir};
 use crate::store::open_error::OpenError;
 use crate::store::types::{Access, Kind, Meta};
@@ -208,19 +208,19 @@ impl Local {
     }
 
     /// Renames a file, and replaces the one that has the new name.
-    pub fn rename(&self, from: (Area, &Path, &OsStr), to: (Area, &Path, &OsStr)) -> Result<()> {
+    pub fn rename(&self, from: AreaFile<'_>, to: AreaFile<'_>) -> Result<()> {
         let old = self.dir(from.0, from.1)?;
         self.within(to.0, to.1, |new| dirfd::rename(&old, from.2, new, to.2))
     }
 
     /// Renames a file; [`Error::Exists`] if the new name is taken.
-    pub fn rename_new(&self, from: (Area, &Path, &OsStr), to: (Area, &Path, &OsStr)) -> Result<()> {
+    pub fn rename_new(&self, from: AreaFile<'_>, to: AreaFile<'_>) -> Result<()> {
         let old = self.dir(from.0, from.1)?;
         self.within(to.0, to.1, |new| dirfd::rename_new(&old, from.2, new, to.2))
     }
 
     /// Gives a file a second name; [`Error::Exists`] if that is taken.
-    pub fn link(&self, from: (Area, &Path, &OsStr), to: (Area, &Path, &OsStr)) -> Result<()> {
+    pub fn link(&self, from: AreaFile<'_>, to: AreaFile<'_>) -> Result<()> {
         let old = self.dir(from.0, from.1)?;
         self.within(to.0, to.1, |new| dirfd::link(&old, from.2, new, to.2))
     }

@@ -9,7 +9,7 @@ use super::files::Local;
 use super::kept_name::{Kept, kept_at, kept_name, version_of};
 use crate::error::{Error, Result};
 use crate::retention::Retention;
-use crate::store::area::Area;
+use crate::store::area::{Area, AreaFile};
 use crate::store::dirfd::{self, stat_file};
 
 /// How many replaced versions of one handoff are kept.
@@ -62,12 +62,12 @@ impl Local {
     /// Keeps a replaced file as a version of `name` in `queue`.
     pub fn keep_as(
         &self,
-        file: (Area, &Path, &OsStr),
+        file: AreaFile<'_>,
         queue: &Path,
         name: &OsStr,
         now: SystemTime,
     ) -> Result<()> {
-        let kept = self.set_aside(file, Area::Replaced, queue, name, now)?;
+        let kept = self.set_aside(file, (Area::Replaced, queue, name), now)?;
         self.drop_oldest_of(queue, &kept);
         Ok(())
     }
@@ -80,7 +80,7 @@ impl Local {
         name: &OsStr,
         now: SystemTime,
     ) -> Result<()> {
-        self.set_aside((area, queue, name), Area::Removed, queue, name, now)
+        self.set_aside((area, queue, name), (Area::Removed, queue, name), now)
             .map(drop)
     }
 
@@ -92,21 +92,14 @@ impl Local {
         now: SystemTime,
     ) -> Result<OsString> {
         let file = (Area::Backing, queue, name);
-        self.set_aside(file, Area::Replaced, queue, name, now)
+        self.set_aside(file, (Area::Replaced, queue, name), now)
     }
 
-    /// Moves a file to an area as a version of `name`; answers its name there.
-    fn set_aside(
-        &self,
-        file: (Area, &Path, &OsStr),
-        area: Area,
-        queue: &Path,
-        name: &OsStr,
-        now: SystemTime,
-    ) -> Result<OsString> {
+    /// Moves a file to another area, as a version of the name there; answers the version's own name.
+    fn set_aside(&self, file: AreaFile<'_>, to: AreaFile<'_>, now: SystemTime) -> Result<OsString> {
         loop {
-            let kept = kept_name(name, now);
-            match self.rename_new(file, (area, queue, &kept)) {
+            let kept = kept_name(to.2, now);
+            match self.rename_new(file, (to.0, to.1, &kept)) {
                 Err(Error::Exists) => {}
                 done => return done.map(|()| kept),
             }
