@@ -1,4 +1,4 @@
-//! What the kernel's `/proc` tells of callers whose files are kept open.
+//! The kernel's `/proc`, read through files that are kept open.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ fn sh(script: &str) -> Waiting {
     Waiting::start(Command::new("sh").args(["-c", script]))
 }
 
-/// How it says that something is gone. ESRCH is for what ended between opening and reading.
+/// Does the error say that the thread is gone? ESRCH comes from a thread that ended between open and read.
 fn is_gone(content: &io::Result<Vec<u8>>) -> bool {
     content.as_ref().is_err_and(|error| {
         error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
@@ -20,7 +20,7 @@ fn stat(proc: &SystemProc, tid: u32) -> Stat {
     Stat::parse(&content).expect("all fields")
 }
 
-/// Lets a process go on that waits for a line, until it is called `name`.
+/// Lets a process that waits for a line go on, until it is called `name`.
 fn goes_on_as(proc: &SystemProc, waiting: &mut Waiting, name: &[u8]) {
     let stdin = waiting.0.stdin.as_mut().expect("piped");
     stdin.write_all(b"\n").expect("it reads");
@@ -31,10 +31,10 @@ fn goes_on_as(proc: &SystemProc, waiting: &mut Waiting, name: &[u8]) {
     }
 }
 
-/// spec 5.5: of who has ended nothing is told, however often he was asked about before. While nobody has waited for him he is
-/// a zombie, which has a name and no memory.
+/// spec 5.5: a process that has ended is found no more, however often it called before. Until its parent waits for it, the
+/// process is a zombie, which has a name and no memory.
 #[test]
-fn who_has_ended_is_told_of_no_more() {
+fn an_ended_process_is_gone() {
     let proc = SystemProc::default();
     let mut waiting = sh("echo $$; read -r _; :");
     let pid = waiting.1[0];
@@ -60,7 +60,7 @@ fn who_has_ended_is_told_of_no_more() {
     }
 }
 
-/// spec 5.2, 5.5: who runs another program is told of under its name; the process is the same.
+/// spec 5.2, 5.5: a process that runs another program has that program's name, and is the same process.
 #[test]
 fn another_program_in_the_process() {
     let proc = SystemProc::default();
@@ -72,8 +72,8 @@ fn another_program_in_the_process() {
     assert_eq!(stat(&proc, pid).start, before.start);
 }
 
-/// spec 5.2, 5.5: another thread than the leading one runs another program: from then on it is the leading one, and its own
-/// number is nobody's.
+/// spec 5.2, 5.5: a thread that does not lead its process runs another program: from then on it leads, and its old number is
+/// gone.
 #[test]
 fn another_program_run_by_a_thread() {
     let source = "
@@ -105,7 +105,7 @@ thread.join()";
     ));
 }
 
-/// spec 5.5: however many call, few of their files are kept open.
+/// spec 5.5: however many processes call, few of their files are kept open.
 #[test]
 fn few_are_kept() {
     let proc = SystemProc::default();
@@ -121,7 +121,7 @@ fn few_are_kept() {
     for pid in &pids {
         stat(&proc, *pid);
         assert!(proc.read_of_caller(*pid, "statm").is_ok());
-        // It is in use all the time.
+        // The first process calls all the time.
         stat(&proc, pids[0]);
         assert!(proc.read(*pid, "stat").is_ok());
     }
@@ -131,7 +131,7 @@ fn few_are_kept() {
     assert_eq!(kept[29], 2, "{kept:?}");
 }
 
-/// spec 5.5: several at once ask about the same thread, and each is told all.
+/// spec 5.5: several requests read about the same thread at once, and each gets the whole content.
 #[test]
 fn many_ask_about_one() {
     let proc = SystemProc::default();

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A real process that waits until it is dropped, once it has said which pids there are.
+/// A real process that prints its pids, and then waits until it is dropped.
 pub(super) struct Waiting(pub(super) Child, pub(super) Vec<u32>);
 
 impl Waiting {
@@ -26,7 +26,7 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        // All that wait do so for the end of this pipe.
+        // All its processes wait for the end of this pipe.
         drop(self.0.stdin.take());
         drop(self.0.wait());
     }
