@@ -1,4 +1,4 @@
-//! What programs are known for, by their names.
+//! Programs that the contract treats in a special way, known by their names.
 //!
 //! A filesystem sees system calls, not intentions: `vim` and `cp` replace a file in the same way, and `cat` and `grep` read
 //! it in the same way. Where the contract depends on the intention (an edit, spec 4.4; a reader that shows a part, 6.3; a
@@ -10,7 +10,7 @@ use std::fmt;
 /// How many bytes of a program's name the kernel keeps (`TASK_COMM_LEN` less the final NUL).
 const COMM_LEN: usize = 15;
 
-/// What a program is known for.
+/// The way in which the contract treats a program.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Role {
     /// Replaces a file because a person edits it (spec 4.4).
@@ -262,7 +262,7 @@ mod tests {
         }
     }
 
-    /// spec 4.4c, 6.5a: "the lists can be extended", and what was said last holds.
+    /// spec 4.4c, 6.5a: the lists can be extended, and the last word on a name holds.
     #[test]
     fn the_last_word_on_a_name_holds() -> Result<(), String> {
         let mut programs = Programs::builtin();
@@ -297,7 +297,7 @@ mod tests {
         Ok(())
     }
 
-    /// spec 8.1e: wrong usage is an error that says what would be right.
+    /// spec 8.1e: the error for a wrong name says what is right.
     #[test]
     fn what_names_no_program_is_refused() {
         let mut programs = Programs::builtin();

@@ -167,7 +167,7 @@ mod tests {
         StampedName::parse(OsStr::new(name)).expect(name)
     }
 
-    /// spec 4.6a, pattern by pattern, and what just misses each
+    /// spec 4.6a: names of every pattern, and names that nearly match one
     #[test]
     fn scratch_names() {
         for name in words(
@@ -200,7 +200,7 @@ mod tests {
         }
     }
 
-    /// spec 3.6k, 4.6a: what is hidden, and of it what rsync may have made
+    /// spec 3.6k, 4.6a: hidden names, and whether rsync may have made them
     #[test]
     fn hidden_names() {
         for (name, rsync) in [
@@ -280,9 +280,9 @@ mod tests {
         }
     }
 
-    /// spec 3.7a: pending whatever the stem ends in; spec 3.4a for what is stamped but for its extension
+    /// spec 3.7a: always pending; spec 3.4a: a name that is stamped but for its extension keeps its stamp
     #[test]
-    fn what_strays_become() {
+    fn names_of_adopted_strays() {
         let stamp = Stamp::parse(b"2026-11-22_142301").unwrap();
         for (name, becomes) in [
             ("x.md", "2026-11-22_142301_x.md"),

@@ -82,7 +82,7 @@ fn stamped_names_say_their_state() {
     assert_eq!(done.display().to_string(), done.to_string());
 }
 
-/// spec 2: what is nearly a stamped name is not one; `STAMP_done.md` matches `*_done.md` and has no slug
+/// spec 2: nearly stamped names are not stamped; `STAMP_done.md` matches `*_done.md` and has no slug
 #[test]
 fn names_that_are_not_stamped() {
     for name in [
@@ -156,7 +156,7 @@ fn names_written_already_stamped_are_kept() {
     assert_eq!(kept.to_os_string().len(), 255);
 }
 
-/// spec 3.5a: what was found with no room for `_done` can be consumed all the same
+/// spec 3.5a: a name without room for `_done` can be consumed, too
 #[test]
 fn the_longest_names_can_be_consumed() {
     for len in 226..=234 {
@@ -262,7 +262,7 @@ fn a_real_pending_md_is_a_stray() {
 
 // --- properties ---
 
-/// Names made of what names are made of, so that the rare shapes come up often; and any bytes at all.
+/// Names of common parts, so that rare forms are drawn often; and any bytes at all.
 fn written_name() -> impl Strategy<Value = Vec<u8>> {
     const PARTS: [&[u8]; 26] = [
         b"2026-11-22_142301",
@@ -356,7 +356,7 @@ proptest! {
         prop_assert_eq!(a.cmp(&b), a.to_string().cmp(&b.to_string()));
     }
 
-    /// spec 3.1: what is found on disk is called what it was called
+    /// spec 3.1: the name of a handoff found on disk formats to the same bytes
     #[test]
     fn found_names_format_to_themselves(name in written_name()) {
         if let Some(found) = StampedName::parse(os(&name)) {
@@ -364,8 +364,8 @@ proptest! {
         }
     }
 
-    /// spec 3.2c, 3.3: whatever is done to a name, it fits and reads back, and says `_done` exactly where
-    /// the old protocol's `*_done.md` looks for it
+    /// spec 3.2c, 3.3: after any change a name fits and reads back, and matches the old protocol's `*_done.md` exactly if the
+    /// handoff is consumed
     #[test]
     fn every_name_reads_back(name in any_stamped()) {
         let text = name.to_os_string();
@@ -396,7 +396,7 @@ proptest! {
         prop_assert!(a.slug().as_os_str().as_bytes().ends_with(number.as_bytes()));
     }
 
-    /// spec 3.2b: only what stays, nothing that goes
+    /// spec 3.2b: a slug has only letters, digits, `.`, `-` and `_`, and begins and ends as promised
     #[test]
     fn slugs_hold_what_stays(name in written_name()) {
         let slug = Slug::from_written(os(&name));

@@ -207,7 +207,7 @@ impl FirstMount {
 mod tests {
     use super::*;
 
-    /// spec 3.6a, 3.6j: the record survives, whatever bytes the names hold.
+    /// spec 3.6a, 3.6j: the record reads back, with any bytes in its names.
     #[test]
     fn round_trip() {
         let record = FirstMount {
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(FirstMount::from_bytes(&bytes[..bytes.len() - 3]), None);
     }
 
-    /// spec 3.6a, 3.6j: what was ordinary stays so under its new name.
+    /// spec 3.6a, 3.6j: an ordinary file stays ordinary under its new name.
     #[test]
     fn renamed_with_everything_below() {
         let mut record = FirstMount::at(SystemTime::UNIX_EPOCH);
