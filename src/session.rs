@@ -67,7 +67,8 @@ impl Resolver {
     /// A thread that called before costs one read of its `stat`, which shows whether another thread has its id by now, and
     /// whether it runs another program.
     pub fn caller(&self, tid: u32, uid: u32) -> Caller {
-        let Some(stat) = self.caller_stat(tid) else {
+        let content = (tid != 0).then(|| self.proc.read_of_caller(tid, "stat").ok());
+        let Some(stat) = content.flatten().and_then(|content| Stat::parse(&content)) else {
             return Caller::anonymous(uid);
         };
         let thread = stat.comm.clone();
@@ -165,14 +166,6 @@ impl Resolver {
             return Ok(None);
         }
         Ok(Stat::parse(&told(self.proc.read(pid, "stat"))?))
-    }
-
-    /// The `stat` of the thread that calls.
-    fn caller_stat(&self, tid: u32) -> Option<Stat> {
-        if tid == 0 {
-            return None;
-        }
-        Stat::parse(&self.proc.read_of_caller(tid, "stat").ok()?)
     }
 
     fn process_of(&self, tid: u32) -> Option<Process> {

@@ -35,10 +35,6 @@ impl SystemProc {
 
     fn keep(&self, tid: u32, name: &'static str, file: File) {
         let mut kept = self.kept.lock();
-        // Another request may have read the file at the same time: one open file is enough.
-        if kept.iter().any(|(of, file, _)| (*of, *file) == (tid, name)) {
-            return;
-        }
         let oldest = (kept.len() >= Self::MAX_KEPT).then(|| kept.remove(0));
         kept.push((tid, name, file));
         // Closes the oldest file only after the lock is free.
