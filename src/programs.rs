@@ -1,32 +1,31 @@
-//! What programs are known for, by their names.
+//! Programs that the contract treats in a special way, known by their names.
 //!
-//! A file system sees system calls, not intentions: `vim` replacing a file and `cp` replacing it look alike, and
-//! so do `cat` and `grep`. Where the contract depends on the intention (an edit, 4.4; a reader that shows a part,
-//! 6.3; a search, 6.5; an agent, 5) all there is to go by is the caller's name. The lists here are therefore
-//! deliberately generous, and every one of them can be amended by the user.
+//! A filesystem sees system calls, not intentions: `vim` and `cp` replace a file in the same way, and `cat` and `grep` read
+//! it in the same way. Where the contract depends on the intention (an edit, spec 4.4; a reader that shows a part, 6.3; a
+//! search, 6.5; an agent, 5), only the caller's name can tell. Therefore the lists are generous, and the user can change them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// How many bytes of a program's name the kernel keeps (`TASK_COMM_LEN` less the final NUL).
 const COMM_LEN: usize = 15;
 
-/// What a program is known for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// The way in which the contract treats a program.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Role {
-    /// Replaces a file because somebody edits it (spec 4.4).
+    /// Replaces a file because a person edits it (spec 4.4).
     Editor,
-    /// A coding agent: a session of its own (spec 5), and an editor of what it has read (spec 4.4).
+    /// A coding agent: a session of its own (spec 5), and an editor of handoffs that it has read (spec 4.4).
     Agent,
-    /// Rewrites a file from what it read of it (spec 4.4).
+    /// Reads a file and writes it anew (spec 4.4).
     StreamEditor,
     /// Reads files to search, index or save them, not to show them to anyone (spec 6.5).
     Searcher,
     /// Shows a part of what it reads (spec 6.3).
     PartReader,
-    /// Reads a file whole to show a page of it, and comes back for the next page (spec 6.7).
+    /// Reads a file whole to show one page of it, and reads it again for the next page (spec 6.7).
     PageReader,
-    /// Starts another program in a sandbox, and does nothing else (spec 5).
+    /// Only starts another program in a sandbox (spec 5).
     SandboxHelper,
 }
 
@@ -64,34 +63,28 @@ const PART_READERS: &[&str] = &[
     "head", "ghead", "tail", "gtail", "wc", "gwc", "less", "more", "most",
 ];
 
-/// The stream editors among them read pages when they run with `-n`.
+/// Stream editors in this list read pages only with `-n`.
+#[rustfmt::skip]
 const PAGE_READERS: &[&str] = &[
-    "sed",
-    "gsed",
-    "ssed",
-    "nl",
-    "gnl",
-    "awk",
-    "gawk",
-    "mawk",
-    "nawk",
-    "original-awk",
-    "goawk",
+    "sed", "gsed", "ssed", "nl", "gnl", "awk", "gawk", "mawk", "nawk", "original-awk", "goawk",
 ];
 
 const SANDBOX_HELPERS: &[&str] = &["bwrap", "codex-linux-sandbox", "sandbox-exec", "firejail"];
 
+/// The names that each [`Role`] has by default.
+const BUILTIN: [(Role, &[&str]); 7] = [
+    (Role::Editor, EDITORS),
+    (Role::Agent, AGENTS),
+    (Role::StreamEditor, STREAM_EDITORS),
+    (Role::Searcher, SEARCHERS),
+    (Role::PartReader, PART_READERS),
+    (Role::PageReader, PAGE_READERS),
+    (Role::SandboxHelper, SANDBOX_HELPERS),
+];
+
 /// Which names play which [`Role`].
 #[derive(Clone, Debug)]
-pub struct Programs {
-    editors: Rules,
-    agents: Rules,
-    stream_editors: Rules,
-    searchers: Rules,
-    part_readers: Rules,
-    page_readers: Rules,
-    sandbox_helpers: Rules,
-}
+pub struct Programs(BTreeMap<Role, Rules>);
 
 impl Default for Programs {
     fn default() -> Programs {
@@ -100,92 +93,55 @@ impl Default for Programs {
 }
 
 impl Programs {
-    /// The lists of spec 4.4, 5, 6.3, 6.5 and 6.7, and the near kin of what these name.
+    /// The lists of spec 4.4, 5, 6.3, 6.5 and 6.7, with programs of the same kinds.
     pub fn builtin() -> Programs {
-        Programs {
-            editors: Rules::of(EDITORS),
-            agents: Rules::of(AGENTS),
-            stream_editors: Rules::of(STREAM_EDITORS),
-            searchers: Rules::of(SEARCHERS),
-            part_readers: Rules::of(PART_READERS),
-            page_readers: Rules::of(PAGE_READERS),
-            sandbox_helpers: Rules::of(SANDBOX_HELPERS),
-        }
+        let lists = BUILTIN.into_iter();
+        Programs(
+            lists
+                .map(|(role, names)| (role, Rules::of(names)))
+                .collect(),
+        )
     }
 
-    /// Changes one list: `NAME` adds a program, `!NAME` removes it; `NAME*` means every name that starts so, and
-    /// `!*` empties the list. What was said last holds: `!balooctl` after `baloo*` is an exception to it.
+    /// Changes one list: `NAME` adds a program, `!NAME` removes one; `NAME*` means every name that begins so, and `!*`
+    /// empties the list. The last word on a name holds: `!balooctl` after `baloo*` makes an exception.
     ///
     /// # Errors
     ///
-    /// When `spec` cannot be a program's name, as with a path or a `*` in the middle. A bare `*` is refused too: that
-    /// every program is an agent, or an editor, is hardly ever what was meant.
-    pub fn amend(&mut self, role: Role, spec: &str) -> Result<(), BadProgram> {
-        let rule = Rule::parse(spec).ok_or_else(|| BadProgram(spec.to_owned()))?;
-        self.rules_mut(role).push(rule);
+    /// A message with the cause and the cure, when `spec` cannot be a program's name, such as a path or a `*` in the middle. A
+    /// bare `*` is refused too: hardly anybody means that every program is an agent or an editor.
+    pub fn amend(&mut self, role: Role, spec: &str) -> Result<(), String> {
+        let rule = Rule::parse(spec).ok_or_else(|| {
+            format!(
+                "{spec:?} names no program: give NAME, NAME* for all that start so, or !NAME to remove one (a name, not a path)"
+            )
+        })?;
+        self.0.entry(role).or_default().push(rule);
         Ok(())
     }
 
-    /// Whether a program called `name` plays `role`. Only the first 15 bytes count: the kernel keeps no more.
+    /// Does a program called `name` play `role`? Only the first 15 bytes count, because the kernel keeps no more.
     pub fn is(&self, role: Role, name: &[u8]) -> bool {
-        self.rules(role).holds(name)
+        self.0.get(&role).is_some_and(|rules| rules.holds(name))
     }
 
-    /// The list as [`Programs::amend`] would take it, sorted; for `--help`.
+    /// The list, sorted, as [`Programs::amend`] takes it; for `--help`.
     pub fn names(&self, role: Role) -> Vec<String> {
-        let names: BTreeSet<String> = self.rules(role).0.iter().map(Rule::to_string).collect();
+        let rules = self.0.get(&role).into_iter().flat_map(|rules| &rules.0);
+        let names: BTreeSet<String> = rules.map(Rule::to_string).collect();
         names.into_iter().collect()
     }
-
-    fn rules(&self, role: Role) -> &Rules {
-        match role {
-            Role::Editor => &self.editors,
-            Role::Agent => &self.agents,
-            Role::StreamEditor => &self.stream_editors,
-            Role::Searcher => &self.searchers,
-            Role::PartReader => &self.part_readers,
-            Role::PageReader => &self.page_readers,
-            Role::SandboxHelper => &self.sandbox_helpers,
-        }
-    }
-
-    fn rules_mut(&mut self, role: Role) -> &mut Rules {
-        match role {
-            Role::Editor => &mut self.editors,
-            Role::Agent => &mut self.agents,
-            Role::StreamEditor => &mut self.stream_editors,
-            Role::Searcher => &mut self.searchers,
-            Role::PartReader => &mut self.part_readers,
-            Role::PageReader => &mut self.page_readers,
-            Role::SandboxHelper => &mut self.sandbox_helpers,
-        }
-    }
 }
 
-/// A name that [`Programs::amend`] does not take.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct BadProgram(String);
-
-impl fmt::Display for BadProgram {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} names no program: give NAME, NAME* for all that start so, or !NAME to remove one (a name, not a path)",
-            self.0
-        )
-    }
-}
-
-impl std::error::Error for BadProgram {}
-
-/// INVARIANT: no rule is made pointless by a later one, so that the list shown is the list that holds.
+/// The rules for one role: the built-in ones, then the user's.
+///
+/// INVARIANT: no later rule makes an earlier one pointless, so the list that is shown is the list that holds.
 #[derive(Clone, Debug, Default)]
 struct Rules(Vec<Rule>);
 
 impl Rules {
     fn of(names: &[&str]) -> Rules {
-        let rules: Option<Vec<Rule>> = names.iter().map(|name| Rule::parse(name)).collect();
-        Rules(rules.unwrap_or_default())
+        Rules(names.iter().filter_map(|name| Rule::parse(name)).collect())
     }
 
     /// The last rule that matches decides.
@@ -197,31 +153,30 @@ impl Rules {
 
     fn push(&mut self, rule: Rule) {
         self.0.retain(|earlier| !rule.covers(earlier));
-        // Where no prefix is left that it would be an exception to, a removal has done its work.
+        // A removal stays only as an exception to a wider rule.
         if rule.adds || self.0.iter().any(|wider| wider.covers(&rule)) {
             self.0.push(rule);
         }
     }
 }
 
+/// `NAME`, `NAME*`, `!NAME` or `!NAME*`.
 #[derive(Clone, Debug)]
 struct Rule {
+    /// False for a rule with `!`.
     adds: bool,
     name: String,
+    /// Every name that begins with this one.
     prefix: bool,
 }
 
 impl Rule {
     fn parse(spec: &str) -> Option<Rule> {
         let spec = spec.trim();
-        let (adds, spec) = match spec.strip_prefix('!') {
-            Some(rest) => (false, rest),
-            None => (true, spec),
-        };
-        let (prefix, name) = match spec.strip_suffix('*') {
-            Some(rest) => (true, rest),
-            None => (false, spec),
-        };
+        let removed = spec.strip_prefix('!');
+        let (adds, spec) = (removed.is_none(), removed.unwrap_or(spec));
+        let begins = spec.strip_suffix('*');
+        let (prefix, name) = (begins.is_some(), begins.unwrap_or(spec));
         let empties = !adds && prefix;
         let valid = |c: char| !matches!(c, '*' | '/' | '!') && !c.is_control();
         ((empties || !name.is_empty()) && name.chars().all(valid)).then(|| Rule {
@@ -236,10 +191,9 @@ impl Rule {
     }
 
     fn matches(&self, name: &[u8]) -> bool {
-        if self.prefix {
-            name.starts_with(self.key())
-        } else {
-            name == self.key()
+        match self.prefix {
+            true => name.starts_with(self.key()),
+            false => name == self.key(),
         }
     }
 
@@ -256,6 +210,7 @@ impl fmt::Display for Rule {
     }
 }
 
+/// As much of a name as the kernel keeps.
 fn as_comm(name: &[u8]) -> &[u8] {
     &name[..name.len().min(COMM_LEN)]
 }
@@ -298,26 +253,18 @@ mod tests {
                 assert!(!programs.is(role, other.as_bytes()), "{other} is {role:?}");
             }
         }
-        assert_eq!(
-            programs.names(Role::Agent).len(),
-            AGENTS.len(),
-            "a rule that does not parse"
-        );
-        assert_eq!(
-            programs.names(Role::Editor).len(),
-            EDITORS.len(),
-            "a rule that does not parse"
-        );
-        assert_eq!(
-            programs.names(Role::Searcher).len(),
-            SEARCHERS.len(),
-            "a rule that does not parse"
-        );
+        for (role, names) in BUILTIN {
+            assert_eq!(
+                programs.names(role).len(),
+                names.len(),
+                "a rule of {role:?} does not parse"
+            );
+        }
     }
 
-    /// spec 4.4c, 6.5a: "the lists can be extended", and what was said last holds.
+    /// spec 4.4c, 6.5a: the lists can be extended, and the last word on a name holds.
     #[test]
-    fn the_last_word_on_a_name_holds() -> Result<(), BadProgram> {
+    fn the_last_word_on_a_name_holds() -> Result<(), String> {
         let mut programs = Programs::builtin();
         programs.amend(Role::Agent, "a-very-long-agent-name")?;
         assert!(
@@ -350,14 +297,13 @@ mod tests {
         Ok(())
     }
 
-    /// spec 8.1e: wrong usage is an error that says what would be right.
+    /// spec 8.1e: the error for a wrong name says what is right.
     #[test]
     fn what_names_no_program_is_refused() {
         let mut programs = Programs::builtin();
         for spec in ["", "!", "*", "a*b", "/usr/bin/vim", "!!vim", "a\nb", "**"] {
-            let refused = programs.amend(Role::Editor, spec);
-            assert_eq!(refused, Err(BadProgram(spec.to_owned())));
+            let refused = programs.amend(Role::Editor, spec).unwrap_err();
+            assert!(refused.starts_with(&format!("{spec:?} names no program")));
         }
-        assert!(BadProgram("a/b".to_owned()).to_string().contains("a/b"));
     }
 }

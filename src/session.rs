@@ -1,19 +1,21 @@
-//! Who is calling (spec 5): which process, which program, and which session it belongs to.
+//! Who is calling (spec 5): which process, which program, and which session the process belongs to.
 //!
-//! FUSE hands over no more than a thread id. Everything else comes from `/proc`, where any file may be missing,
-//! unreadable or gone a moment later; each step therefore falls back on the next, down to one anonymous session per
-//! user. What was found out about a process holds as long as it lives, also when its parent dies and it is handed to
-//! `init`: a shell command that an agent left in the background is still that agent's.
+//! FUSE only gives a thread id. Everything else comes from `/proc`, where any file may be missing, unreadable or gone a
+//! moment later. So each step falls back on the next, down to one anonymous session per user. The answer for a process
+//! holds as long as the process lives, also when its parent dies and `init` adopts it: a shell command that an agent left in
+//! the background still belongs to that agent.
 
 mod cache;
-mod owner;
+mod line;
 mod proc;
 mod program;
 mod system;
+mod types;
 
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -21,86 +23,32 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use self::cache::{Cache, Known, Thread};
-pub use self::owner::Owner;
+use self::line::Line;
 pub use self::proc::Proc;
 use self::proc::Stat;
 pub use self::program::Program;
 pub use self::system::SystemProc;
-use crate::programs::{Programs, Role};
+pub use self::types::{Caller, Process, Session};
+use crate::programs::Programs;
 
-/// The variable by which the user says what a session is.
+/// The variable in which the user names a session.
 const SESSION_VARIABLE: &[u8] = b"HANDOFF_SESSION";
 
-/// How many ancestors are looked at. Real ones are a dozen; what changes while it is read might go round in circles.
+/// How many ancestors are read at most. Real processes have a dozen; the parents may form a circle, because they change while
+/// we read.
 const MAX_DEPTH: usize = 64;
 
-/// A process, told apart from all others that ever had its pid.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, PartialOrd, Ord)]
-pub struct Process {
-    /// The thread group id: what everybody but the kernel calls pid.
-    pub pid: u32,
-    /// When it started, in clock ticks since boot.
-    pub start: u64,
-}
-
-/// On whose behalf a process calls: aliases are kept per session (spec 4.3).
-#[derive(Clone, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
-pub enum Session {
-    /// What the process has in `HANDOFF_SESSION`.
-    Named(Arc<[u8]>),
-    /// The agent that it is, or works for.
-    Agent(Process),
-    /// The session of a terminal.
-    Terminal {
-        /// The terminal's device number.
-        tty: u32,
-        /// The leader of the kernel session that the terminal controls; start 0 if it was gone already.
-        leader: Process,
-    },
-    /// The kernel's session, by its leader; start 0 if that was gone already.
-    Kernel(Process),
-    /// Nothing is known but the user.
-    Anonymous {
-        /// The user's id.
-        uid: u32,
-    },
-}
-
-/// One who calls.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    /// None if it cannot be told.
-    pub process: Option<Process>,
-    /// What it belongs to.
-    pub session: Session,
-    /// What it runs.
-    pub program: Program,
-    /// What the calling thread is called, which may be another name than its process has.
-    pub thread: Box<[u8]>,
-}
-
-impl Caller {
-    fn anonymous(uid: u32) -> Caller {
-        Caller {
-            process: None,
-            session: Session::Anonymous { uid },
-            program: Program::default(),
-            thread: Box::default(),
-        }
-    }
-}
-
-/// How long finding out about a process that was never seen before may take. Reading about an ancestor that is just
-/// running another program waits until that one has closed its files, and one of them may be here.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long resolving a new process may take. An ancestor that is just running another program lets nobody read about it
+/// until its files are closed, and closing one of them may wait for us.
+const RESOLVE_WITHIN: Duration = Duration::from_millis(500);
 
 /// Finds out who calls, and remembers it. Clones share what they remember.
 #[derive(Clone)]
 pub struct Resolver {
     proc: Arc<dyn Proc>,
     programs: Arc<Programs>,
-    /// Never held while `/proc` is read: `environ` and `cmdline` wait for the address space of the process they
-    /// belong to, which may itself be waiting for an answer from this file system.
+    /// Never locked while `/proc` is read: `environ` and `cmdline` wait for the address space of their process, and that
+    /// process may be waiting for an answer from this filesystem.
     cache: Arc<Mutex<Cache>>,
 }
 
@@ -114,50 +62,52 @@ impl Resolver {
         }
     }
 
-    /// Who the thread `tid` of user `uid` is (spec 5). It never fails: what cannot be told is anonymous.
+    /// Who the thread `tid` of user `uid` is (spec 5); anonymous where `/proc` does not tell.
     ///
-    /// For a thread seen before this costs one read of its `stat`, which shows whether its id is in use for another
-    /// one by now, and whether it runs another program.
+    /// A thread that called before costs one read of its `stat`, which shows whether another thread has its id by now, and
+    /// whether it runs another program.
     pub fn caller(&self, tid: u32, uid: u32) -> Caller {
-        let Some(stat) = self.caller_stat(tid) else {
+        let content = (tid != 0).then(|| self.proc.read_of_caller(tid, "stat").ok());
+        let Some(stat) = content.flatten().and_then(|content| Stat::parse(&content)) else {
             return Caller::anonymous(uid);
         };
         let thread = stat.comm.clone();
         if let Some(caller) = self.cache.lock().caller(tid, &stat) {
             return Caller { thread, ..caller };
         }
-        // The caller itself waits for us, and cannot be running another program; of its ancestors nobody knows.
+        // The caller waits for us and cannot be running another program, but its ancestors may be.
         let (answer, answered) = mpsc::sync_channel(1);
         let resolver = self.clone();
         let asked = thread::Builder::new().spawn(move || {
-            let caller = match resolver.leading_thread(tid, stat) {
-                Some((process, stat)) => resolver.resolve(process, stat, uid),
-                None => Caller::anonymous(uid),
-            };
-            let _ = answer.send(caller);
+            let caller = resolver
+                .leading_thread(tid, stat)
+                .and_then(|(process, stat)| resolver.resolve(process, stat, uid).ok());
+            let _ = answer.send(caller.unwrap_or_else(|| Caller::anonymous(uid)));
         });
         let caller = asked
             .ok()
-            .and_then(|_| answered.recv_timeout(PATIENCE).ok());
+            .and_then(|_| answered.recv_timeout(RESOLVE_WITHIN).ok());
         let caller = caller.unwrap_or_else(|| {
             log::warn!(
-                "process {tid}: its ancestors cannot be read just now; it is nobody's for this call"
+                "process {tid}: /proc does not tell its ancestors just now; this call is anonymous, and the next one asks again"
             );
             Caller::anonymous(uid)
         });
         Caller { thread, ..caller }
     }
 
-    /// Whether this very process, not another with its pid, still runs.
+    /// Does this very process, not another with its pid, still run?
     pub fn is_alive(&self, process: Process) -> bool {
-        let mut sure = true;
-        let stat = self.stat_if(process.pid, &mut sure);
-        stat.map_or(!sure, |stat| stat.start == process.start && !stat.is_dead())
+        match self.read_stat(process.pid) {
+            Ok(Some(stat)) => stat.start == process.start && !stat.is_dead(),
+            Ok(None) => false,
+            Err(Unreadable) => true,
+        }
     }
 
-    /// Whether anything of the session is left that could ask for its aliases (spec 4.3). What the user named, and
-    /// the anonymous, never ends; an agent's session ends with the agent; a terminal's or the kernel's with its leader or
-    /// the last of its known callers, for a leader may be gone before the session is first seen.
+    /// Is any process left that could use the session's aliases (spec 4.3)? A named or anonymous session never ends; an
+    /// agent's session ends with the agent; a terminal's or the kernel's with its leader and the last of its known callers,
+    /// because a leader may end before its session first calls.
     pub fn session_alive(&self, session: &Session) -> bool {
         match session {
             Session::Named(_) | Session::Anonymous { .. } => true,
@@ -171,27 +121,22 @@ impl Resolver {
         }
     }
 
-    /// Whether the thread is being killed by a signal just now (spec 4.9). Asked at the FLUSH of a process that closes
-    /// nothing itself any more.
+    /// Is a signal killing the thread just now (spec 4.9)? Asked at a FLUSH, which may come from the kernel closing the files
+    /// of a dying process.
     ///
-    /// `statm` is asked first, and for most callers it is all: a process that closes files because it runs another
-    /// program holds the lock that a reader of its `stat` waits for, and waits for us. `statm` asks for no such lock, and is
-    /// the cheapest to read of all that tells.
+    /// `statm` is read first, and is enough for most callers. A process that runs another program closes files while it holds
+    /// the lock that a reader of `stat` waits for; `statm` needs no such lock, and is the cheapest of these files to read.
     pub fn dying_by_signal(&self, tid: u32) -> bool {
-        let exiting = tid != 0
-            && self
-                .proc
-                .statm(tid)
-                .is_ok_and(|statm| proc::has_no_memory(&statm));
+        let statm = || self.proc.read_of_caller(tid, "statm");
+        let exiting = tid != 0 && statm().is_ok_and(|statm| proc::has_no_memory(&statm));
         exiting && self.stat(tid).is_some_and(|stat| stat.is_dying_by_signal())
     }
 
-    /// Whether two threads belong to one process: what `writer` wrote `closer` may close.
+    /// Do both threads belong to one process, so that `closer` may close what `writer` wrote?
     ///
-    /// Of a killed process the other threads may be gone by the time that the last one closes its files. A writer that has
-    /// ended is known if it ever called; one that only wrote is taken for a thread of the closer's process: a process that
-    /// ends closes what it wrote, which is no news then. (Of one that goes on without that thread, while another that shares
-    /// its file is killed, the handoff is called partial that may yet be whole.)
+    /// The other threads of a killed process may be gone when the last one closes the files. A writer that has ended is known
+    /// if it ever called. One that only wrote counts as a thread of the closer's process. (If such a thread ends by itself
+    /// while another process that shares the file is killed, a whole handoff may be called partial.)
     pub fn same_process(&self, writer: u32, closer: u32) -> bool {
         if writer == closer {
             return writer != 0;
@@ -202,32 +147,25 @@ impl Resolver {
         }
     }
 
-    /// Forgets the processes that have ended, and their threads. Costs one read of `/proc` for each that is known.
+    /// Forgets the processes that have ended, and their threads. Costs one read of `/proc` for each known process.
     pub fn forget_dead(&self) {
         let mut dead = self.cache.lock().processes();
         dead.retain(|process| !self.is_alive(*process));
         self.cache.lock().forget(&dead);
     }
 
+    /// As [`Resolver::read_stat`], where the reason for finding nothing does not matter.
     fn stat(&self, pid: u32) -> Option<Stat> {
-        self.stat_if(pid, &mut true)
+        self.read_stat(pid).ok().flatten()
     }
 
-    /// The same, of the thread that calls.
-    fn caller_stat(&self, tid: u32) -> Option<Stat> {
-        if tid == 0 {
-            return None;
-        }
-        Stat::parse(&self.proc.caller_stat(tid).ok()?)
-    }
-
-    /// The same as `stat`; `sure` becomes false where only just now it cannot be told.
-    fn stat_if(&self, pid: u32, sure: &mut bool) -> Option<Stat> {
-        // Pid 0 is no process, but whoever the daemon's PID namespace does not show.
+    /// The `stat` of a process or thread; `None` if it has ended or is hidden.
+    fn read_stat(&self, pid: u32) -> Result<Option<Stat>, Unreadable> {
+        // Pid 0 stands for every process outside the daemon's PID namespace.
         if pid == 0 {
-            return None;
+            return Ok(None);
         }
-        Stat::parse(&told(self.proc.stat(pid), sure)?)
+        Ok(Stat::parse(&told(self.proc.read(pid, "stat"))?))
     }
 
     fn process_of(&self, tid: u32) -> Option<Process> {
@@ -236,51 +174,42 @@ impl Resolver {
                 let known = self.cache.lock().process(tid, stat.start);
                 known.or_else(|| Some(self.leading_thread(tid, stat)?.0))
             }
-            None => self
-                .cache
-                .lock()
-                .threads
-                .get(&tid)
-                .map(|thread| thread.process),
+            None => self.cache.lock().process_of_ended(tid),
         }
     }
 
-    /// The process of a thread, and the `stat` of the thread that leads it: the one that bears its name.
+    /// The process of a thread, and the `stat` of the thread that leads it and gives it its name.
     fn leading_thread(&self, tid: u32, stat: Stat) -> Option<(Process, Stat)> {
         let known = self.cache.lock().process(tid, stat.start);
         let pid = known
             .map(|process| process.pid)
-            .or_else(|| proc::thread_group(&self.proc.status(tid).ok()?));
-        // Not to be told: most threads that call are the only one of their process.
+            .or_else(|| proc::thread_group(&self.proc.read(tid, "status").ok()?));
+        // Where `/proc` does not tell: most threads that call are the only one of their process.
         let pid = pid.unwrap_or(tid);
-        let thread_start = stat.start;
-        let stat = if pid == tid { stat } else { self.stat(pid)? };
-        let process = Process {
-            pid,
-            start: stat.start,
-        };
-        if pid != tid {
-            let thread = Thread {
-                start: thread_start,
-                process,
-            };
-            let full = self.cache.lock().add_thread(tid, thread);
-            self.trim_if(full);
+        let start = stat.start;
+        if pid == tid {
+            return Some((Process { pid, start }, stat));
         }
-        Some((process, stat))
+        let leading = self.stat(pid)?;
+        let process = leading.process(pid);
+        let full = self.cache.lock().add_thread(tid, Thread { start, process });
+        self.trim_if(full);
+        Some((process, leading))
     }
 
-    fn resolve(&self, process: Process, stat: Stat, uid: u32) -> Caller {
+    fn resolve(&self, process: Process, stat: Stat, uid: u32) -> Result<Caller, Unreadable> {
         let known = self.cache.lock().caller(process.pid, &stat);
         if let Some(caller) = known {
-            return caller;
+            return Ok(caller);
         }
         let known = self.cache.lock().known(process, &stat.comm);
-        let mut sure = true;
-        let (program, line) = known.unwrap_or_else(|| self.trace(process, stat, &mut sure));
-        let environ = told(self.proc.environ(process.pid), &mut sure).unwrap_or_default();
+        let (program, line) = match known {
+            Some(known) => known,
+            None => self.trace(process, stat)?,
+        };
+        let environ = told(self.proc.read(process.pid, "environ"))?;
         let session = match proc::variable(&environ, SESSION_VARIABLE) {
-            Some(name) => Session::Named(name.into()),
+            Some(name) => Session::named(name),
             None => line.session().unwrap_or(Session::Anonymous { uid }),
         };
         let caller = Caller {
@@ -289,30 +218,25 @@ impl Resolver {
             program,
             thread: Box::default(),
         };
-        if sure {
-            self.cache.lock().add_caller(process, &caller);
-        }
-        caller
+        self.cache.lock().add_caller(process, &caller);
+        Ok(caller)
     }
 
-    /// Goes up from a process until an ancestor is known, and remembers all on the way that could be told for `sure`.
-    fn trace(&self, process: Process, stat: Stat, sure: &mut bool) -> (Program, Line) {
+    /// Goes up from a process to the first known ancestor, and remembers every process on the way.
+    fn trace(&self, process: Process, stat: Stat) -> Result<(Program, Line), Unreadable> {
         let mut above = self.cache.lock().above(process);
         let mut parent = stat.parent;
         let mut youngest = process.start;
         let mut unknown = vec![(process, stat)];
         while above.is_none() && unknown.len() < MAX_DEPTH {
-            let Some(stat) = self.stat_if(parent, sure) else {
-                // It may have ended since its child said who it was.
+            let Some(stat) = self.read_stat(parent)? else {
+                // The parent may have called before it ended.
                 above = self.cache.lock().line_of_ended(parent, youngest);
                 break;
             };
-            let process = Process {
-                pid: parent,
-                start: stat.start,
-            };
+            let process = stat.process(parent);
             if process.start > youngest {
-                // Nobody is younger than his child: the parent has ended, and its pid is another's by now.
+                // No parent is younger than its child: the parent has ended, and another process has its pid.
                 break;
             }
             let cache = self.cache.lock();
@@ -329,9 +253,17 @@ impl Resolver {
         let mut traced = (Program::default(), Line::default());
         let mut full = false;
         for (process, stat) in unknown.into_iter().rev() {
-            let cmdline = told(self.proc.cmdline(process.pid), sure).unwrap_or_default();
+            let cmdline = told(self.proc.read(process.pid, "cmdline"))?;
             let program = Program::of(&stat.comm, &cmdline, &self.programs);
-            let line = self.line(process, &stat, &program, above.as_ref());
+            let leader = self.leader(process, stat.session, above.as_ref())?;
+            let line = Line::below(
+                above.as_ref(),
+                process,
+                leader,
+                stat.tty,
+                &program,
+                &self.programs,
+            );
             let known = Known {
                 process,
                 comm: stat.comm,
@@ -341,51 +273,28 @@ impl Resolver {
                 caller: None,
                 used: 0,
             };
-            full = *sure && self.cache.lock().add(known);
+            full = self.cache.lock().add(known);
             traced = (program, line);
         }
         self.trim_if(full);
-        traced
+        Ok(traced)
     }
 
-    fn line(&self, process: Process, stat: &Stat, program: &Program, above: Option<&Line>) -> Line {
-        let leader = if stat.session == process.pid {
-            process
-        } else if let Some(above) = above.filter(|above| above.leader.pid == stat.session) {
-            above.leader
-        } else {
-            let start = self.stat(stat.session).map_or(0, |leader| leader.start);
-            Process {
-                pid: stat.session,
-                start,
-            }
-        };
-        let agent_above = above.and_then(|above| above.agent.as_ref());
-        let agent = if program.plays(&self.programs, Role::Agent) {
-            let outer = agent_above.filter(|outer| {
-                outer.unbroken && outer.program.is_same_agent(program, &self.programs)
-            });
-            Some(Agent {
-                session: outer.map_or(process, |outer| outer.session),
-                program: program.clone(),
-                unbroken: true,
-            })
-        } else {
-            let in_sandbox = program.plays(&self.programs, Role::SandboxHelper);
-            agent_above.map(|agent| Agent {
-                unbroken: agent.unbroken && in_sandbox,
-                ..agent.clone()
-            })
-        };
-        let terminal = match stat.tty {
-            0 => above.and_then(|above| above.terminal),
-            tty => Some((tty, leader)),
-        };
-        Line {
-            agent,
-            terminal,
-            leader,
+    /// The leader of the kernel session `pid`, in which `process` is.
+    fn leader(
+        &self,
+        process: Process,
+        pid: u32,
+        above: Option<&Line>,
+    ) -> Result<Process, Unreadable> {
+        if pid == process.pid {
+            return Ok(process);
         }
+        if let Some(above) = above.filter(|above| above.leader().pid == pid) {
+            return Ok(above.leader());
+        }
+        let start = self.read_stat(pid)?.map_or(0, |leader| leader.start);
+        Ok(Process { pid, start })
     }
 
     fn trim_if(&self, full: bool) {
@@ -396,46 +305,16 @@ impl Resolver {
     }
 }
 
-/// What `/proc` says, if anything; `sure` becomes false where it only just now says nothing: no descriptor or memory was
-/// left. A process that has ended, or is hidden, is another matter.
-fn told(content: std::io::Result<Vec<u8>>, sure: &mut bool) -> Option<Vec<u8>> {
-    use std::io::ErrorKind::{NotFound, PermissionDenied};
-    content
-        .inspect_err(|error| {
-            let for_good = matches!(error.kind(), NotFound | PermissionDenied)
-                || error.raw_os_error() == Some(libc::ESRCH);
-            *sure &= for_good;
-        })
-        .ok()
-}
+/// A file of `/proc` cannot be read just now, for want of a descriptor or memory. The caller counts as anonymous for this
+/// call, and nothing is remembered.
+struct Unreadable;
 
-/// What a process has from its ancestors and itself: all of spec 5 but the environment, which each has of its own.
-#[derive(Clone, Debug, Default)]
-struct Line {
-    agent: Option<Agent>,
-    terminal: Option<(u32, Process)>,
-    leader: Process,
-}
-
-impl Line {
-    fn session(&self) -> Option<Session> {
-        if let Some(agent) = &self.agent {
-            return Some(Session::Agent(agent.session));
-        }
-        if let Some((tty, leader)) = self.terminal {
-            return Some(Session::Terminal { tty, leader });
-        }
-        // All leaders outside the PID namespace are 0 here, whosever they are.
-        (self.leader.pid != 0).then_some(Session::Kernel(self.leader))
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Agent {
-    /// The outermost of an unbroken line of the same program.
-    session: Process,
-    /// Of the nearest.
-    program: Program,
-    /// Whether the process is the agent, or nothing but sandbox helpers are between them.
-    unbroken: bool,
+/// The content of a file of `/proc`; empty if its process has ended or is hidden.
+fn told(content: io::Result<Vec<u8>>) -> Result<Vec<u8>, Unreadable> {
+    use io::ErrorKind::{NotFound, PermissionDenied};
+    content.or_else(|error| {
+        let for_good = matches!(error.kind(), NotFound | PermissionDenied)
+            || error.raw_os_error() == Some(libc::ESRCH);
+        for_good.then(Vec::new).ok_or(Unreadable)
+    })
 }

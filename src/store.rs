@@ -1,16 +1,14 @@
 //! Where handoffs are kept: the boundary between the filesystem's logic and the storage below it.
 //!
-//! [`Store`] holds *published* handoffs. What is not published yet, and what is no handoff at all (drafts,
-//! scratch files, replaced versions, ordinary files), is always local and belongs to [`local::Local`].
+//! [`Store`] holds *published* handoffs. Everything else is always local and belongs to [`local::Local`]: drafts, scratch
+//! files, replaced versions, ordinary files.
 //!
-//! Nothing here knows a session, an alias or a node. Paths of queues are relative to the root queue, which is
-//! the empty path; names are single components.
+//! Nothing here knows a session's aliases or a node. Paths of queues are relative to the root queue, which is the empty path;
+//! names are single components.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
-use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::error::{Error, Result};
@@ -26,161 +24,41 @@ pub mod local;
 pub mod mountpoint;
 pub mod open_error;
 mod private;
+mod types;
 
-/// What a directory entry is; symbolic links and special files are `Other` and never shown (spec 3.6, 4.10).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
-    /// A regular file.
-    File,
-    /// A directory.
-    Directory,
-    /// Anything else.
-    Other,
-}
+pub use types::{Access, Change, Changes, Entry, Kind, Meta, Watch, What};
 
-/// What stat(2) says of a file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Meta {
-    /// Inode number in the backing filesystem.
-    pub ino: u64,
-    /// What it is.
-    pub kind: Kind,
-    /// Length in bytes.
-    pub size: u64,
-    /// Allocated blocks of 512 bytes.
-    pub blocks: u64,
-    /// Permission bits.
-    pub mode: u32,
-    /// Hard links.
-    pub nlink: u32,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-    /// Last access.
-    pub atime: SystemTime,
-    /// Last modification.
-    pub mtime: SystemTime,
-    /// Last change of the inode.
-    pub ctime: SystemTime,
-}
-
-/// What a listing tells of a name.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Entry {
-    /// The name, to be shared by whoever keeps it.
-    pub name: Arc<OsStr>,
-    /// What has it.
-    pub kind: Kind,
-    /// What stat(2) says, where that was to be had without asking for each name.
-    pub meta: Option<Meta>,
-}
-
-/// How a stored file is opened. Neither for reading nor for writing, it can be looked at and have its attributes changed,
-/// whatever its mode.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Access {
-    /// For reading.
-    pub read: bool,
-    /// For writing.
-    pub write: bool,
-}
-
-impl Access {
-    /// Reading only.
-    pub const READ: Access = Access {
-        read: true,
-        write: false,
-    };
-    /// Writing only.
-    pub const WRITE: Access = Access {
-        read: false,
-        write: true,
-    };
-    /// Neither.
-    pub const NONE: Access = Access {
-        read: false,
-        write: false,
-    };
-}
-
-/// One observed change of a watched queue, made by anyone, this program included.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Change {
-    /// What [`Store::watch`] answered for the queue.
-    pub watch: Watch,
-    /// The name that changed; empty when something happened to the queue itself, which is watched no more if it was removed.
-    pub name: OsString,
-    /// What happened to it.
-    pub what: What,
-}
-
-/// See [`Change`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum What {
-    /// Removed, not moved away.
-    Removed,
-    /// Made, written, closed by a writer, moved, or changed in any other way: look again.
-    Touched,
-}
-
-/// Identifies a watched queue.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Watch(pub i32);
-
-/// What happened since the last question.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Changes {
-    /// These, in order.
-    These(Vec<Change>),
-    /// So much that it was not kept: list again.
-    Overflow,
-}
-
-/// A draft as the storage sees it: an open local file and its place.
+/// A draft: an open directory, and a name in it.
 #[derive(Clone, Copy)]
 pub struct DraftFile<'a> {
     /// The directory that holds the draft.
-    pub dir: &'a dyn AsFdDyn,
+    pub dir: &'a dirfd::Dir,
     /// Its name there.
     pub name: &'a OsStr,
 }
 
-/// [`AsFd`] that can be a trait object.
-pub trait AsFdDyn: Send + Sync {
-    /// The descriptor.
-    fn fd(&self) -> std::os::fd::BorrowedFd<'_>;
-}
-
-impl<T: AsFd + Send + Sync> AsFdDyn for T {
-    fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.as_fd()
-    }
-}
-
 /// Published handoffs.
 ///
-/// Errors are those of the storage below; [`Error::NotFound`] and
-/// [`Error::Exists`] mean what they say.
+/// Errors are those of the storage below.
 pub trait Store: Send + Sync {
     /// Everything in a queue, in no order.
     fn list(&self, queue: &Path) -> Result<Vec<Entry>>;
 
-    /// What is known of one file.
+    /// stat(2) of one file.
     fn stat(&self, queue: &Path, name: &OsStr) -> Result<Meta>;
 
     /// Opens a stored file.
     fn open(&self, queue: &Path, name: &OsStr, access: Access) -> Result<File>;
 
-    /// As [`Store::open`], with what is known of the file that was opened.
+    /// As [`Store::open`], with the stat(2) of the opened file.
     fn open_known(&self, queue: &Path, name: &OsStr, access: Access) -> Result<(File, Meta)> {
         let file = self.open(queue, name, access)?;
         let meta = dirfd::stat_file(&file)?;
         Ok((file, meta))
     }
 
-    /// Moves a draft under `name`, or under the next free suffix of it, never over another file; answers the
-    /// name it got (spec 3.3, 4.2). The name is durable once [`Store::sync`] has returned.
+    /// Moves a draft to `name`, or to the next free suffix of it, never over another file; answers the new name (spec 3.3,
+    /// 4.2). The name is durable once [`Store::sync`] has returned.
     fn publish(
         &self,
         draft: DraftFile<'_>,
@@ -188,21 +66,21 @@ pub trait Store: Send + Sync {
         name: &StampedName,
     ) -> Result<StampedName>;
 
-    /// Puts a draft in the place of a stored file, atomically. What it replaced is afterwards found in the
-    /// draft's place, for the caller to keep (spec 3.9).
+    /// Puts a draft in the place of a stored file, atomically. Afterwards the replaced file is in the draft's place, and the
+    /// caller keeps it (spec 3.9).
     fn replace(&self, draft: DraftFile<'_>, queue: &Path, name: &OsStr) -> Result<()>;
 
     /// Renames a stored file, never over another one.
     fn rename(&self, from: (&Path, &OsStr), to: (&Path, &OsStr)) -> Result<()>;
 
-    /// Sets both times of a stored file.
+    /// Sets both times of a stored file, whatever its mode.
     fn set_times(&self, queue: &Path, name: &OsStr, time: SystemTime) -> Result<()> {
-        let file = self.open(queue, name, Access::READ)?;
+        let file = self.open(queue, name, Access::NONE)?;
         dirfd::set_times(&file, Some(time), Some(time))
     }
 
-    /// Renames a pending handoff to `done` (or its next free suffix) and sets its times to `now` (spec 3.5);
-    /// answers the name it got.
+    /// Renames a pending handoff to `done`, or to the next free suffix of it, and sets both of its times to `now` (spec 3.5);
+    /// answers the new name.
     fn consume(
         &self,
         queue: &Path,
@@ -211,24 +89,24 @@ pub trait Store: Send + Sync {
         now: SystemTime,
     ) -> Result<StampedName>;
 
-    /// Deletes a stored file: an expired one, or one that its owner removed.
+    /// Deletes a stored file.
     fn remove(&self, queue: &Path, name: &OsStr) -> Result<()>;
 
     /// Makes every change of names in a queue durable.
     fn sync(&self, queue: &Path) -> Result<()>;
 
-    /// Begins to watch a queue; `None` where the storage cannot tell what others change.
+    /// Begins to watch a queue; `None` where the storage cannot report the changes of other processes.
     fn watch(&self, queue: &Path) -> Option<Watch>;
 
-    /// What has changed in watched queues since the last call. Complete: a change that another process saw
-    /// succeed before this call is in the answer.
+    /// The changes of watched queues since the last call. A change that another process saw succeed before this call is in
+    /// the answer.
     fn changes(&self) -> Changes;
 }
 
-/// How often a taken name is tried again with the next suffix before we give up.
+/// How many suffixes are tried before publishing fails.
 const SUFFIXES: u32 = 100_000;
 
-/// Where many names have been taken, how many are tried before the search goes on where the last one ended.
+/// How many suffixes are tried before the search goes on where the last one ended.
 const TRIED_FIRST: u32 = 16;
 
 /// Runs `attempt` with `name` and then with its suffixes `_2`, `_3`, … until one is free (spec 3.3).
@@ -239,8 +117,8 @@ pub(crate) fn first_free(
     first_free_after(name, 0, attempt).map(|(name, _)| name)
 }
 
-/// As [`first_free`], where names up to the `last`th were taken when somebody looked: those are not all tried again, or
-/// ten thousand files that want one name would take fifty million attempts. Answers which of them it got, too.
+/// As [`first_free`], where names up to the `last`th were taken at the last search. Not all of those are tried again: ten
+/// thousand files of one name would take fifty million attempts. Answers the number of the new name, too.
 pub(crate) fn first_free_after(
     name: &StampedName,
     last: u32,
@@ -266,7 +144,14 @@ mod tests {
 
     use super::*;
 
-    /// spec 3.3: names stay different, and the ten-thousandth costs hardly more to find than the twentieth.
+    fn take(taken: &mut HashSet<StampedName>, name: &StampedName) -> Result<()> {
+        match taken.insert(name.clone()) {
+            true => Ok(()),
+            false => Err(Error::Exists),
+        }
+    }
+
+    /// spec 3.3: names stay different, and the ten-thousandth costs hardly more attempts than the twentieth.
     #[test]
     fn many_that_want_one_name() {
         let name = StampedName::parse(OsStr::new("2026-01-02_030405_x.md")).unwrap();
@@ -276,10 +161,7 @@ mod tests {
             let mut attempts = 0;
             let (got, n) = first_free_after(&name, last, |candidate| {
                 attempts += 1;
-                match taken.insert(candidate.clone()) {
-                    true => Ok(()),
-                    false => Err(Error::Exists),
-                }
+                take(&mut taken, candidate)
             })
             .unwrap();
             last = n;
@@ -288,10 +170,7 @@ mod tests {
         }
         taken.remove(&name.with_suffix(2));
         assert_eq!(first_free_after(&name, last, |_| Ok(())).unwrap().1, 1);
-        let reused = |candidate: &StampedName| match taken.insert(candidate.clone()) {
-            true => Ok(()),
-            false => Err(Error::Exists),
-        };
-        assert_eq!(first_free_after(&name, last, reused).unwrap().1, 2);
+        let reused = first_free_after(&name, last, |candidate| take(&mut taken, candidate));
+        assert_eq!(reused.unwrap().1, 2);
     }
 }

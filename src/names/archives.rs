@@ -2,19 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 
 /// The built-in names of archives.
+#[rustfmt::skip]
 const BUILTIN: &[&str] = &[
-    "archive",
-    "archived",
-    "consumed",
-    "done",
-    "old",
-    "processed",
-    "read",
-    "taken",
-    "trash",
+    "archive", "archived", "consumed", "done", "old", "processed", "read", "taken", "trash",
 ];
 
 /// The names of directories whose content is neither delivered nor expires.
@@ -31,15 +23,17 @@ impl Archives {
     /// Changes the list: `NAME` adds a directory name, `!NAME` removes it, `!*` empties the list.
     ///
     /// # Errors
-    /// When `spec` cannot be the name of a shown directory.
-    pub fn amend(&mut self, spec: &str) -> Result<(), BadArchive> {
+    /// A message with the cause and the cure, when `spec` cannot be the name of a shown directory.
+    pub fn amend(&mut self, spec: &str) -> Result<(), String> {
         let name = spec.strip_prefix('!').unwrap_or(spec);
         if spec == "!*" {
             self.0.clear();
             return Ok(());
         }
         if name.is_empty() || name.starts_with(['.', '!']) || name.contains(['/', '*', '\0']) {
-            return Err(BadArchive(spec.to_owned()));
+            return Err(format!(
+                "{spec:?} names no directory; give NAME, !NAME to remove one, or !* to remove all (a name, not a path)"
+            ));
         }
         if spec.starts_with('!') {
             self.0.remove(OsStr::new(name));
@@ -59,22 +53,6 @@ impl Archives {
         self.0.iter().map(OsString::as_os_str)
     }
 }
-
-/// A name that [`Archives::amend`] does not take.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct BadArchive(String);
-
-impl fmt::Display for BadArchive {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} names no directory; give NAME, !NAME to remove one, or !* to remove all (a name, not a path)",
-            self.0
-        )
-    }
-}
-
-impl std::error::Error for BadArchive {}
 
 #[cfg(test)]
 mod tests {

@@ -1,14 +1,19 @@
 //! What a name means. Every operation asks here, so that no two of them can disagree.
 
-use super::{Slug, Stamp, StampedName, document_stem, without_extension};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-/// The virtual file that merges, and by being read consumes, what is pending (spec 6.1).
+use super::format::{document_stem, without_extension};
+use super::scratch::{is_scratch, is_shared_scratch};
+use super::slug::Slug;
+use super::stamp::Stamp;
+use super::stamped::StampedName;
+
+/// The virtual file that merges the pending handoffs; reading it consumes them (spec 6.1).
 pub const PENDING: &str = "pending.md";
-/// The virtual file with the same bytes that consumes nothing (spec 6.5).
+/// The virtual file with the same bytes; reading it consumes nothing (spec 6.5).
 pub const PEEK: &str = ".peek.md";
-/// The virtual file that tells the daemon's state.
+/// The virtual file with the state of the daemon.
 pub const STATUS: &str = ".status.json";
 /// The private directory (spec 2).
 pub const PRIVATE: &str = ".handoff-fs";
@@ -30,72 +35,108 @@ pub enum NameClass {
     Scratch,
     /// A lock, a pid or a swap file, which all sessions share (spec 4.6).
     SharedScratch,
-    /// A hidden name that is none of the above: passed through as it is (spec 3.6). rsync's temporary names are among
-    /// them; what they mean depends on how the file is made, see [`is_rsync_temporary`].
+    /// Any other hidden name: an ordinary file (spec 3.6). rsync's temporary names are among these; their meaning depends
+    /// on how the file is created, see [`is_rsync_temporary`](super::is_rsync_temporary).
     Hidden,
     /// A stamped name with an ending that no document has: an ordinary file (spec 3.4).
     Ordinary,
-    /// What a tool keeps of an earlier version, `*.bak` or `*.orig` (spec 4.5).
+    /// A tool's copy of an earlier version, `*.bak` or `*.orig` (spec 4.5).
     Backup,
-    /// Anything else: writing it makes a handoff (spec 4.1).
+    /// Any other name: writing it makes a handoff (spec 4.1).
     Unstamped,
+}
+
+impl NameClass {
+    /// Is it a tool's temporary file, shared or not (spec 4.6)?
+    pub fn is_scratch(&self) -> bool {
+        matches!(self, NameClass::Scratch | NameClass::SharedScratch)
+    }
+
+    /// Is a new file of this name an ordinary one (spec 3.4b, 3.6k)?
+    pub fn is_ordinary(&self) -> bool {
+        matches!(self, NameClass::Hidden | NameClass::Ordinary)
+    }
+
+    /// Is it a name of this program that nobody can give to a file?
+    pub fn is_reserved(&self) -> bool {
+        matches!(
+            self,
+            NameClass::Peek | NameClass::Status | NameClass::Private
+        )
+    }
+
+    /// Does a new file of this name become a handoff with a stamp of its own (spec 4.1a)?
+    pub fn gets_stamp(&self) -> bool {
+        matches!(self, NameClass::Unstamped | NameClass::Backup)
+    }
+
+    /// Does a handoff that is renamed to this name stay a handoff (spec 4.5f)?
+    pub fn keeps_handoff(&self) -> bool {
+        matches!(
+            self,
+            NameClass::Stamped(_) | NameClass::Unstamped | NameClass::Pending
+        )
+    }
 }
 
 /// The meaning of `name`, one component of a path.
 pub fn classify(name: &OsStr) -> NameClass {
     let bytes = name.as_bytes();
-    if bytes == PENDING.as_bytes() {
+    if name == PENDING {
         NameClass::Pending
-    } else if bytes == PEEK.as_bytes() {
+    } else if name == PEEK {
         NameClass::Peek
-    } else if bytes == STATUS.as_bytes() {
+    } else if name == STATUS {
         NameClass::Status
-    } else if bytes == PRIVATE.as_bytes() {
+    } else if name == PRIVATE {
         NameClass::Private
     } else if is_shared_scratch(bytes) {
         NameClass::SharedScratch
     } else if is_scratch(bytes) {
         NameClass::Scratch
-    } else if bytes.starts_with(b".") {
+    } else if is_hidden(name) {
         NameClass::Hidden
     } else if let Some(stamped) = StampedName::from_written(name) {
         NameClass::Stamped(stamped)
     } else if is_stamped_otherwise(bytes) {
         NameClass::Ordinary
-    } else if is_backup(bytes) {
+    } else if bytes.ends_with(b".bak") || bytes.ends_with(b".orig") {
         NameClass::Backup
     } else {
         NameClass::Unstamped
     }
 }
 
-/// Whether a file of this name that turns up in a queue's backing directory is to become a handoff
-/// (spec 3.7). Names that are stamped exactly need nothing done.
+/// Does a file of this name become a handoff if it turns up in a queue's backing directory (spec 3.7)? Exactly stamped names
+/// are handoffs already.
 pub fn is_adoptable(name: &OsStr) -> bool {
     match classify(name) {
         NameClass::Unstamped => document_stem(name.as_bytes()).is_some(),
         NameClass::Stamped(_) => StampedName::parse(name).is_none(),
-        NameClass::Pending
-        | NameClass::Peek
-        | NameClass::Status
-        | NameClass::Private
-        | NameClass::Scratch
-        | NameClass::Hidden
-        | NameClass::SharedScratch
-        | NameClass::Ordinary
-        | NameClass::Backup => false,
+        _ => false,
     }
 }
 
-/// The name under which a stray becomes a handoff (spec 3.7): pending whatever the name, for nobody can have read it.
-/// `stamp` is that of its mtime; a name that is stamped but for its extension keeps its own (spec 3.4).
+/// Is a file of this name a stray if it turns up in a queue's backing directory (spec 3.7)? `pending.md` is one, too: a
+/// program wrote it while nothing was mounted.
+pub fn is_stray(name: &OsStr) -> bool {
+    name == PENDING || is_adoptable(name)
+}
+
+/// Is this a name that `ls` does not show?
+pub fn is_hidden(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(b".")
+}
+
+/// The name under which a stray becomes a handoff (spec 3.7): always pending, because nobody can have read the file. `stamp`
+/// is that of its mtime; a name that is stamped but for its extension keeps its own (spec 3.4).
 pub fn adopted(name: &OsStr, stamp: Stamp) -> StampedName {
     match StampedName::from_written(name) {
         Some(read) if read.is_pending() => read,
         read => {
             let stem = without_extension(name.as_bytes()).unwrap_or(name.as_bytes());
             let (stamp, stem) = match read {
-                // The stamp and the `_` after it.
+                // The stamp and the `_` after it go.
                 Some(read) => (read.stamp(), stem.get(Stamp::LEN + 1..).unwrap_or_default()),
                 None => (stamp, stem),
             };
@@ -104,62 +145,7 @@ pub fn adopted(name: &OsStr, stamp: Stamp) -> StampedName {
     }
 }
 
-/// Whether a directory of this name is a lock, and so an ordinary one (spec 3.6, 4.6).
-pub fn is_lock_dir(name: &OsStr) -> bool {
-    name.as_bytes().ends_with(b".lock")
-}
-
-/// Spec 4.6, hidden names of these kinds included.
-pub(super) fn is_scratch(name: &[u8]) -> bool {
-    is_shared_scratch(name) || has_temporary_name(name)
-}
-
-/// The scratch names that all sessions share, so that locks lock.
-fn is_shared_scratch(name: &[u8]) -> bool {
-    const ENDINGS: [&str; 5] = [".lock", ".lck", ".pid", ".swp", ".swx"];
-    /// Vim makes it to see whether it may write to the directory.
-    const VIM_PROBE: &[u8] = b"4913";
-    ENDINGS.iter().any(|end| name.ends_with(end.as_bytes()))
-        || name == VIM_PROBE
-        || is_hidden_swap(name)
-}
-
-/// The scratch names of which each session has its own.
-fn has_temporary_name(name: &[u8]) -> bool {
-    const ENDINGS: [&str; 8] = [
-        "~",
-        ".tmp",
-        ".part",
-        ".partial",
-        ".vsctmp",
-        ".crswap",
-        "___jb_tmp___",
-        "___jb_old___",
-    ];
-    ENDINGS.iter().any(|end| name.ends_with(end.as_bytes()))
-        || (name.len() >= 2 && name.starts_with(b"#") && name.ends_with(b"#"))
-        || is_numbered_tmp(name)
-        || is_random(name)
-}
-
-/// `.*.sw?`: vim's swap files.
-fn is_hidden_swap(name: &[u8]) -> bool {
-    let hidden = name.strip_prefix(b".");
-    hidden.is_some_and(|rest| matches!(rest, [.., b'.', b's', b'w', _]))
-}
-
-/// `.name.XXXXXX`: the file that rsync renames into place. A scratch file if it was made with O_EXCL, as rsync does it
-/// (spec 4.6).
-pub fn is_rsync_temporary(name: &OsStr) -> bool {
-    let mut parts = name.as_bytes().rsplitn(2, |&byte| byte == b'.');
-    let drawn = |random: &[u8]| random.len() == 6 && random.iter().all(u8::is_ascii_alphanumeric);
-    parts.next().is_some_and(drawn)
-        && parts
-            .next()
-            .is_some_and(|rest| rest.len() >= 2 && rest.starts_with(b"."))
-}
-
-/// `YYYY-MM-DD_HHMMSS_*.*` with an ending that is no document's.
+/// `YYYY-MM-DD_HHMMSS_*.*` with an ending that no document has.
 fn is_stamped_otherwise(name: &[u8]) -> bool {
     let rest = name.split_at_checked(Stamp::LEN);
     let rest = rest.and_then(|(stamp, rest)| Stamp::parse(stamp).map(|_| rest));
@@ -167,39 +153,10 @@ fn is_stamped_otherwise(name: &[u8]) -> bool {
         .is_some_and(|rest| !rest.is_empty() && document_stem(name).is_none())
 }
 
-/// `*.tmp.<digits>` and `*.tmp.<digits>.<hex>`: how agents name the file they rename into place.
-fn is_numbered_tmp(name: &[u8]) -> bool {
-    let some = |part: &[u8], test: fn(&u8) -> bool| !part.is_empty() && part.iter().all(test);
-    let digits = |part: &[u8]| some(part, u8::is_ascii_digit);
-    let hex = |part: &[u8]| some(part, u8::is_ascii_hexdigit);
-    let parts: Vec<&[u8]> = name.rsplitn(5, |&byte| byte == b'.').collect();
-    match *parts {
-        [number, b"tmp", _, ..] if digits(number) => true,
-        [random, number, b"tmp", _, ..] => digits(number) && hex(random),
-        _ => false,
-    }
-}
-
-/// The whole names that `mkstemp` and its like give in GNU sed (`sedXXXXXX`), Python (`tmpXXXXXXXX`) and
-/// others (`XXXXXXXX`).
-fn is_random(name: &[u8]) -> bool {
-    const PREFIXES: [(&str, usize); 3] = [("sed", 6), ("tmp", 8), ("XX", 6)];
-    PREFIXES.iter().any(|&(prefix, count)| {
-        name.strip_prefix(prefix.as_bytes()).is_some_and(|random| {
-            let drawn = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-            random.len() == count && random.iter().all(drawn)
-        })
-    })
-}
-
-/// `*.bak` and `*.orig`.
-fn is_backup(name: &[u8]) -> bool {
-    name.ends_with(b".bak") || name.ends_with(b".orig")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::is_rsync_temporary;
 
     /// The names in a text.
     fn words(text: &str) -> impl Iterator<Item = &str> {
@@ -210,7 +167,7 @@ mod tests {
         StampedName::parse(OsStr::new(name)).expect(name)
     }
 
-    /// spec 4.6a, pattern by pattern, and what just misses each
+    /// spec 4.6a: names of every pattern, and names that nearly match one
     #[test]
     fn scratch_names() {
         for name in words(
@@ -243,7 +200,7 @@ mod tests {
         }
     }
 
-    /// spec 3.6k, 4.6a: what is hidden, and of it what rsync may have made
+    /// spec 3.6k, 4.6a: hidden names, and whether rsync may have made them
     #[test]
     fn hidden_names() {
         for (name, rsync) in [
@@ -323,9 +280,9 @@ mod tests {
         }
     }
 
-    /// spec 3.7a: pending whatever the stem ends in; spec 3.4a for what is stamped but for its extension
+    /// spec 3.7a: always pending; spec 3.4a: a name that is stamped but for its extension keeps its stamp
     #[test]
-    fn what_strays_become() {
+    fn names_of_adopted_strays() {
         let stamp = Stamp::parse(b"2026-11-22_142301").unwrap();
         for (name, becomes) in [
             ("x.md", "2026-11-22_142301_x.md"),

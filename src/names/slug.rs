@@ -1,47 +1,48 @@
 //! The part of a handoff's name that says what it is about (spec 3.2).
 
-use super::{CONSUMABLE_MAX, DONE, without_extension};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
-/// What replaces an ending that would read as [`DONE`]. Of the same length, so that mending a cut slug
-/// never makes it too long again.
+use super::format::{CONSUMABLE_MAX, DONE, without_extension};
+
+/// Replaces an ending that would read as [`DONE`]. Both have the same length, so a slug that was cut stays short enough.
 const NOT_DONE: &str = "-done";
-/// The slug of a name that leaves nothing to name it by.
+/// The slug of a name of which nothing is left.
 const NAMELESS: &str = "handoff";
-/// The slug of what was written to `pending.md`.
+/// The slug of a handoff that was written to `pending.md`.
 const PENDING: &str = "pending";
-/// The ending of what its writer could not finish.
+/// The ending of a handoff that its writer could not finish.
 const PARTIAL: &str = "-partial";
 /// Longest slug with [`PARTIAL`], in bytes: it leaves room for `_` and the ten digits of a `u32`.
 const PARTIAL_MAX: usize = CONSUMABLE_MAX - 11;
-/// Longest slug of a written name, in bytes: with every suffix it may get, the whole name fits.
+/// Longest slug of a written name, in bytes: the whole name fits with every suffix that it may get.
 const WRITTEN_MAX: usize = PARTIAL_MAX - PARTIAL.len();
 
-/// The bytes of a handoff's name between the stamp and what says its state.
+/// The bytes of a handoff's name between the stamp and `_done` or `.md`.
 ///
-/// Never empty, never with `/` or NUL in it, and never such that a pending name would match `*_done.md`.
-/// One made from a written name holds only letters and digits of any script with their marks and joiners,
-/// `.`, `-` and `_`; one found on disk holds whatever was found.
+/// A slug is never empty, has no `/` or NUL in it, and never makes a pending name match `*_done.md`. A slug that was made from
+/// a written name holds only letters and digits of any script with their marks and joiners, `.`, `-` and `_`. A slug that was
+/// found on disk is kept as it is.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Slug(Vec<u8>);
 
 impl Slug {
-    /// The slug of a name as somebody wrote it. Total: any bytes have one.
+    /// The slug of a name as a program wrote it. Any bytes have one.
     pub fn from_written(name: &OsStr) -> Slug {
         let name = name.as_bytes();
         Slug::from_stem(without_extension(name).unwrap_or(name))
     }
 
-    /// `<slug>-partial`, for what a crash or an error left unfinished (spec 3.8, 4.9). Cut so that it
-    /// leaves room for a number and for being consumed.
+    /// `<slug>-partial`, for a handoff that a crash or an error left unfinished (spec 3.8, 4.9). The slug is cut to leave room
+    /// for a number and for `_done`.
     #[must_use]
     pub fn partial(&self) -> Slug {
         self.with_ending(PARTIAL, PARTIAL_MAX)
     }
 
-    /// The slug of what was written to `pending.md` (spec 4.7).
+    /// The slug of a handoff that was written to `pending.md` (spec 4.7).
     pub fn pending() -> Slug {
         Slug(PENDING.into())
     }
@@ -51,12 +52,12 @@ impl Slug {
         OsStr::from_bytes(&self.0)
     }
 
-    /// Does it begin with the other one, as one with a number does?
+    /// Does it begin with the other slug? The same slug with a number does.
     pub fn starts_with(&self, other: &Slug) -> bool {
         self.0.starts_with(&other.0)
     }
 
-    /// The slug of a written name that has lost its extension already.
+    /// The slug of a written name without its extension.
     pub(super) fn from_stem(stem: &[u8]) -> Slug {
         let mut slug = cleaned(stem).trim_matches(['-', '.']).to_owned();
         slug.truncate(prefix(slug.as_bytes(), WRITTEN_MAX).len());
@@ -66,7 +67,7 @@ impl Slug {
         }
     }
 
-    /// The slug of a name found on disk, kept as it is; `None` if it cannot be one.
+    /// The slug of a name found on disk, kept as it is; `None` if the bytes cannot be a slug.
     pub(super) fn found(bytes: &[u8]) -> Option<Slug> {
         let never = |byte: &u8| matches!(byte, b'/' | 0);
         let possible = !bytes.is_empty() && !bytes.iter().any(never) && !reads_as_done(bytes);
@@ -79,7 +80,7 @@ impl Slug {
         Slug(mended(self.0))
     }
 
-    /// The slug and then `ending`, `max` bytes together at most; only the slug is cut.
+    /// The slug and then `ending`, at most `max` bytes together; only the slug is cut.
     pub(super) fn with_ending(&self, ending: &str, max: usize) -> Slug {
         let mut bytes = prefix(&self.0, max - ending.len()).to_vec();
         bytes.extend_from_slice(ending.as_bytes());
@@ -87,8 +88,8 @@ impl Slug {
     }
 }
 
-/// Spec 3.2: letters and digits of any script with their marks and joiners, `.`, `-` and `_` stay, every
-/// run of anything else, bytes that are no UTF-8 included, becomes one `-`.
+/// Keeps letters and digits of any script with their marks and joiners, `.`, `-` and `_`. Every run of anything else, bytes
+/// that are not UTF-8 included, becomes one `-` (spec 3.2b).
 fn cleaned(stem: &[u8]) -> String {
     let mut clean = String::with_capacity(stem.len());
     let mut in_run = false;
@@ -109,7 +110,7 @@ fn cleaned(stem: &[u8]) -> String {
     clean
 }
 
-/// Whether this belongs to the letter before it: a combining mark, or a joiner of Indic and Arabic scripts.
+/// Does this character belong to the letter before it? Combining marks, and joiners of Indic and Arabic scripts, do.
 fn continues_letter(c: char) -> bool {
     const ZERO_WIDTH_NON_JOINER: char = '\u{200c}';
     const ZERO_WIDTH_JOINER: char = '\u{200d}';
@@ -117,13 +118,12 @@ fn continues_letter(c: char) -> bool {
         || matches!(c, ZERO_WIDTH_NON_JOINER | ZERO_WIDTH_JOINER)
 }
 
-/// Whether a pending name with this slug would match `*_done.md`. The `_` between stamp and slug is enough
-/// to make `done` alone do so.
+/// Would a pending name with this slug match `*_done.md`? The slug `done` would, by the `_` between stamp and slug.
 fn reads_as_done(slug: &[u8]) -> bool {
     slug.ends_with(DONE.as_bytes()) || slug == &DONE.as_bytes()[1..]
 }
 
-/// `slug`, with an ending that would read as done changed to one that does not.
+/// `slug`, with an ending that would read as done changed to [`NOT_DONE`].
 fn mended(mut slug: Vec<u8>) -> Vec<u8> {
     if reads_as_done(&slug) {
         slug.truncate(slug.len().saturating_sub(DONE.len()));
@@ -132,8 +132,8 @@ fn mended(mut slug: Vec<u8>) -> Vec<u8> {
     slug
 }
 
-/// The first `max` bytes at most, ending neither within a character nor between a letter and its marks.
-/// Bytes that are no UTF-8 have no characters to keep whole, and are cut anywhere.
+/// At most the first `max` bytes, without cutting within a character or between a letter and its marks. Bytes that are not
+/// UTF-8 are cut anywhere.
 fn prefix(bytes: &[u8], max: usize) -> &[u8] {
     const LONGEST_CHARACTER: usize = 4;
     if bytes.len() <= max {
@@ -144,12 +144,12 @@ fn prefix(bytes: &[u8], max: usize) -> &[u8] {
         .rev()
         .find(|at| !continues(at))
         .unwrap_or(max);
-    // What begins there, and what would go with it, as far as it is text.
+    // The text from there on: a mark at its start belongs to a letter before the cut.
     let cut_off = bytes[boundary..].utf8_chunks().next();
     let splits = cut_off.is_some_and(|chunk| chunk.valid().starts_with(continues_letter));
     let kept = &bytes[..boundary];
     match std::str::from_utf8(kept) {
-        // A mark without its letter goes, and the letter too; but one with nothing but marks is cut all the same.
+        // That letter goes too, with all its marks, unless the text has no other letter.
         Ok(text) if splits => match text
             .trim_end_matches(continues_letter)
             .char_indices()
@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(slug_of(&done_at_cut), format!("{}-done", "a".repeat(205)));
     }
 
-    /// spec 4.7a, 4.9a: the slugs that no written name gives
+    /// spec 4.7a, 4.9a: slugs that this program makes itself
     #[test]
     fn slugs_of_our_own() {
         assert_eq!(Slug::pending().as_os_str(), "pending");

@@ -1,8 +1,14 @@
 //! Names, by example and by property.
 
-use super::*;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use chrono::{NaiveDateTime, Timelike};
 use proptest::prelude::*;
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
+
+use super::format::NAME_MAX;
+use super::*;
 
 fn os(bytes: &[u8]) -> &OsStr {
     OsStr::from_bytes(bytes)
@@ -69,14 +75,14 @@ fn stamped_names_say_their_state() {
     assert_eq!(name.slug().as_os_str(), "auth");
     assert!(name.is_pending());
     let done = parsed("2026-11-22_142301_auth_done.md");
-    assert_eq!(done.state(), State::Consumed);
+    assert!(!done.is_pending());
     assert_eq!(name.consumed(), done);
     assert_eq!(done.pending(), name);
     assert_eq!(done.to_string(), "2026-11-22_142301_auth_done.md");
     assert_eq!(done.display().to_string(), done.to_string());
 }
 
-/// spec 2: what is nearly a stamped name is not one; `STAMP_done.md` matches `*_done.md` and has no slug
+/// spec 2: nearly stamped names are not stamped; `STAMP_done.md` matches `*_done.md` and has no slug
 #[test]
 fn names_that_are_not_stamped() {
     for name in [
@@ -107,7 +113,7 @@ fn names_that_are_not_stamped() {
 #[test]
 fn marked_twice_is_consumed() {
     let twice = parsed("2026-11-22_142301_x_done_done.md");
-    assert_eq!(twice.state(), State::Consumed);
+    assert!(!twice.is_pending());
     assert_eq!(twice.slug().as_os_str(), "x");
     assert_eq!(twice.consumed(), twice);
     assert_eq!(twice.pending().to_string(), "2026-11-22_142301_x.md");
@@ -150,7 +156,7 @@ fn names_written_already_stamped_are_kept() {
     assert_eq!(kept.to_os_string().len(), 255);
 }
 
-/// spec 3.5a: what was found with no room for `_done` can be consumed all the same
+/// spec 3.5a: a name without room for `_done` can be consumed, too
 #[test]
 fn the_longest_names_can_be_consumed() {
     for len in 226..=234 {
@@ -191,9 +197,72 @@ fn names_order_by_time() {
     assert!(names.map(parsed).is_sorted());
 }
 
+/// spec 4.5e: the name that consumes, whatever extension either of them has
+#[test]
+fn the_done_form_of_a_name() {
+    for (name, done, expected) in [
+        ("notes.md", "notes_done.md", true),
+        ("notes.txt", "notes_done", true),
+        (
+            "2026-11-22_142301_x.md",
+            "2026-11-22_142301_x_done.md",
+            true,
+        ),
+        ("notes.md", "notes.md", false),
+        ("notes.md", "other_done.md", false),
+        ("notes.md", "notes_done.json", false),
+    ] {
+        let is_done = is_done_form(OsStr::new(name), OsStr::new(done));
+        assert_eq!(is_done, expected, "{name} {done}");
+    }
+}
+
+/// spec 4.1a, 4.5f, 4.6a: every name gives a stamp, keeps a name, is scratch, ordinary or reserved
+#[test]
+fn questions_about_a_class() {
+    let count = |name: &str| {
+        let class = classify(OsStr::new(name));
+        (class.is_scratch(), class.is_ordinary(), class.is_reserved())
+    };
+    for name in ["x.tmp", "x.lock"] {
+        assert_eq!(count(name), (true, false, false), "{name}");
+    }
+    for name in [".gitignore", "2026-11-22_142301_x.json"] {
+        assert_eq!(count(name), (false, true, false), "{name}");
+    }
+    for name in [".peek.md", ".status.json", ".handoff-fs"] {
+        assert_eq!(count(name), (false, false, true), "{name}");
+    }
+    for (name, gets_stamp, keeps_handoff) in [
+        ("notes.md", true, true),
+        ("notes.md.bak", true, false),
+        ("pending.md", false, true),
+        ("2026-11-22_142301_x.md", false, true),
+        ("x.tmp", false, false),
+    ] {
+        let class = classify(OsStr::new(name));
+        assert!(!count(name).1, "{name}");
+        assert_eq!(class.gets_stamp(), gets_stamp, "{name}");
+        assert_eq!(class.keeps_handoff(), keeps_handoff, "{name}");
+    }
+}
+
+/// spec 3.7a: a `pending.md` that was written while nothing was mounted is a stray
+#[test]
+fn a_real_pending_md_is_a_stray() {
+    for (name, stray) in [
+        ("pending.md", true),
+        ("x.md", true),
+        ("x.json", false),
+        (".x", false),
+    ] {
+        assert_eq!(is_stray(OsStr::new(name)), stray, "{name}");
+    }
+}
+
 // --- properties ---
 
-/// Names made of what names are made of, so that the rare shapes come up often; and any bytes at all.
+/// Names of common parts, so that rare forms are drawn often; and any bytes at all.
 fn written_name() -> impl Strategy<Value = Vec<u8>> {
     const PARTS: [&[u8]; 26] = [
         b"2026-11-22_142301",
@@ -287,7 +356,7 @@ proptest! {
         prop_assert_eq!(a.cmp(&b), a.to_string().cmp(&b.to_string()));
     }
 
-    /// spec 3.1: what is found on disk is called what it was called
+    /// spec 3.1: the name of a handoff found on disk formats to the same bytes
     #[test]
     fn found_names_format_to_themselves(name in written_name()) {
         if let Some(found) = StampedName::parse(os(&name)) {
@@ -295,8 +364,8 @@ proptest! {
         }
     }
 
-    /// spec 3.2c, 3.3: whatever is done to a name, it fits and reads back, and says `_done` exactly where
-    /// the old protocol's `*_done.md` looks for it
+    /// spec 3.2c, 3.3: after any change a name fits and reads back, and matches the old protocol's `*_done.md` exactly if the
+    /// handoff is consumed
     #[test]
     fn every_name_reads_back(name in any_stamped()) {
         let text = name.to_os_string();
@@ -327,7 +396,7 @@ proptest! {
         prop_assert!(a.slug().as_os_str().as_bytes().ends_with(number.as_bytes()));
     }
 
-    /// spec 3.2b: only what stays, nothing that goes
+    /// spec 3.2b: a slug has only letters, digits, `.`, `-` and `_`, and begins and ends as promised
     #[test]
     fn slugs_hold_what_stays(name in written_name()) {
         let slug = Slug::from_written(os(&name));

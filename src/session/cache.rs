@@ -2,35 +2,41 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::line::Line;
 use super::proc::Stat;
-use super::{Caller, Line, Process, Program, Session};
+use super::program::Program;
+use super::types::{Caller, Process, Session};
 
 /// How many processes, and how many threads, are remembered.
 pub(super) const MAX_KNOWN: usize = 4096;
 
-/// What is known. Ended processes stay until they are in the way: their children may be heard of later.
+/// Every process that called, and its ancestors. Ended processes stay until there are too many, because their children may
+/// call later.
 #[derive(Default)]
 pub(super) struct Cache {
     pub(super) processes: HashMap<u32, Known>,
-    /// Those that do not lead their process.
+    /// Threads that do not lead their process.
     pub(super) threads: HashMap<u32, Thread>,
-    /// Counts look-ups, to tell what was not asked for since long.
+    /// Counts look-ups, to tell which processes have not called for long.
     now: u64,
 }
 
+/// A process that called, or an ancestor of one.
 pub(super) struct Known {
     pub(super) process: Process,
-    /// With another name it runs another program.
+    /// Another name means that the process runs another program by now.
     pub(super) comm: Box<[u8]>,
     pub(super) program: Program,
-    /// The parent's, as it was when the process was first seen.
+    /// The parent's line, as it was when the process was first seen.
     pub(super) above: Option<Line>,
     pub(super) line: Line,
-    /// None for those that are known as an ancestor only.
+    /// `None` for a process that is only known as an ancestor.
     pub(super) caller: Option<Caller>,
+    /// When it called last, as [`Cache`] counts.
     pub(super) used: u64,
 }
 
+/// A thread, and the process that it belongs to.
 pub(super) struct Thread {
     pub(super) start: u64,
     pub(super) process: Process,
@@ -43,26 +49,33 @@ impl Cache {
             .filter(|known| known.process == process)
     }
 
+    fn get_mut(&mut self, process: Process) -> Option<&mut Known> {
+        self.processes
+            .get_mut(&process.pid)
+            .filter(|known| known.process == process)
+    }
+
+    /// The process of a thread that started at `start`.
     pub(super) fn process(&self, tid: u32, start: u64) -> Option<Process> {
         let leads = Process { pid: tid, start };
-        let thread = self
-            .threads
-            .get(&tid)
-            .filter(|thread| thread.start == start);
+        let thread = self.threads.get(&tid).filter(|it| it.start == start);
         thread
             .map(|thread| thread.process)
             .or_else(|| self.get(leads).map(|_| leads))
     }
 
+    /// The process of a thread that has ended.
+    pub(super) fn process_of_ended(&self, tid: u32) -> Option<Process> {
+        self.threads.get(&tid).map(|thread| thread.process)
+    }
+
+    /// The caller that a thread with this `stat` is, unless its process runs another program by now.
     pub(super) fn caller(&mut self, tid: u32, stat: &Stat) -> Option<Caller> {
         self.now += 1;
         let now = self.now;
         let process = self.process(tid, stat.start)?;
-        let known = self
-            .processes
-            .get_mut(&process.pid)
-            .filter(|known| known.process == process)?;
-        // A thread may call itself what it likes. It has not run another program: that ends all threads but one.
+        let known = self.get_mut(process)?;
+        // Only the leading thread's name counts: other threads name themselves, and end when the process runs another program.
         if process.pid == tid && known.comm != stat.comm {
             return None;
         }
@@ -70,29 +83,28 @@ impl Cache {
         known.caller.clone()
     }
 
+    /// The program and line of a process that is called `comm`.
     pub(super) fn known(&self, process: Process, comm: &[u8]) -> Option<(Program, Line)> {
         let known = self.get(process).filter(|known| *known.comm == *comm)?;
         Some((known.program.clone(), known.line.clone()))
     }
 
+    /// The line of a process's parent, as it was when the process was first seen.
     pub(super) fn above(&self, process: Process) -> Option<Line> {
         self.get(process)?.above.clone()
     }
 
+    /// The line of a parent that has ended, if a process with that pid is known that is older than the child.
     pub(super) fn line_of_ended(&self, pid: u32, child_start: u64) -> Option<Line> {
-        let known = self
-            .processes
-            .get(&pid)
-            .filter(|known| known.process.start <= child_start)?;
-        Some(known.line.clone())
+        let known = self.processes.get(&pid)?;
+        (known.process.start <= child_start).then(|| known.line.clone())
     }
 
+    /// The processes of a session that have called.
     pub(super) fn callers_of(&self, session: &Session) -> Vec<Process> {
-        let callers = self
-            .processes
+        self.processes
             .values()
-            .filter_map(|known| known.caller.as_ref());
-        callers
+            .filter_map(|known| known.caller.as_ref())
             .filter(|caller| caller.session == *session)
             .filter_map(|caller| caller.process)
             .collect()
@@ -100,14 +112,13 @@ impl Cache {
 
     pub(super) fn processes(&self) -> HashSet<Process> {
         let leading = self.processes.values().map(|known| known.process);
-        leading
-            .chain(self.threads.values().map(|thread| thread.process))
-            .collect()
+        let threads = self.threads.values().map(|thread| thread.process);
+        leading.chain(threads).collect()
     }
 
-    /// Like all that adds, says whether it is time to [`Cache::trim`].
+    /// Adds a process; true when it is time to [`Cache::trim`].
     pub(super) fn add(&mut self, mut known: Known) -> bool {
-        // Of two that resolve the same process at once the first one counts.
+        // Two threads may resolve the same process at once: the first answer counts.
         if self.known(known.process, &known.comm).is_none() {
             known.used = self.now;
             self.processes.insert(known.process.pid, known);
@@ -115,17 +126,14 @@ impl Cache {
         self.processes.len() > MAX_KNOWN
     }
 
+    /// Adds a thread; true when it is time to [`Cache::trim`].
     pub(super) fn add_thread(&mut self, tid: u32, thread: Thread) -> bool {
         self.threads.insert(tid, thread);
         self.threads.len() > MAX_KNOWN
     }
 
     pub(super) fn add_caller(&mut self, process: Process, caller: &Caller) {
-        if let Some(known) = self
-            .processes
-            .get_mut(&process.pid)
-            .filter(|known| known.process == process)
-        {
+        if let Some(known) = self.get_mut(process) {
             known.caller.get_or_insert_with(|| caller.clone());
         }
     }
@@ -137,7 +145,8 @@ impl Cache {
             .retain(|_, thread| !dead.contains(&thread.process));
     }
 
-    /// Makes room, with some to spare so that it is not needed again at once. What is forgotten costs a few reads.
+    /// Makes room, with some to spare so that it is not needed again at once. A forgotten process costs a few reads when it
+    /// calls again.
     pub(super) fn trim(&mut self) {
         if self.threads.len() > MAX_KNOWN {
             self.threads.clear();

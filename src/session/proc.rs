@@ -2,26 +2,25 @@
 
 use std::io;
 
-/// Raw contents of the files of `/proc/PID`; `pid` may as well be the id of a thread. Made up in tests.
+use super::types::Process;
+
+/// The files of `/proc/PID`; `pid` may also be the id of a thread. Tests make up their own.
 ///
-/// Any of them may fail at any time: the process ends, or `hidepid` and `ptrace` rules hide it.
-#[allow(missing_docs, reason = "each is named like its file")]
+/// Reading may fail at any time: the process ends, or `hidepid` and `ptrace` rules hide it.
 pub trait Proc: Send + Sync {
-    fn stat(&self, pid: u32) -> io::Result<Vec<u8>>;
-    /// `stat` of a thread that calls, and is likely to be asked about again soon.
-    fn caller_stat(&self, tid: u32) -> io::Result<Vec<u8>> {
-        self.stat(tid)
+    /// The content of `/proc/PID/FILE`.
+    fn read(&self, pid: u32, file: &'static str) -> io::Result<Vec<u8>>;
+
+    /// As [`Proc::read`], for a thread that calls, and is likely to be asked about again soon.
+    fn read_of_caller(&self, tid: u32, file: &'static str) -> io::Result<Vec<u8>> {
+        self.read(tid, file)
     }
-    fn statm(&self, pid: u32) -> io::Result<Vec<u8>>;
-    fn status(&self, pid: u32) -> io::Result<Vec<u8>>;
-    fn environ(&self, pid: u32) -> io::Result<Vec<u8>>;
-    fn cmdline(&self, pid: u32) -> io::Result<Vec<u8>>;
 }
 
-/// What counts of `/proc/PID/stat`; proc_pid_stat(5) numbers the fields.
+/// The fields of `/proc/PID/stat` that we need; proc_pid_stat(5) numbers them.
 #[derive(Clone, Debug)]
 pub(super) struct Stat {
-    /// Of the thread that was asked for; that of the process if it is the leading one.
+    /// The name of the thread; the leading thread's name is the process's.
     pub(super) comm: Box<[u8]>,
     state: u8,
     pub(super) parent: u32,
@@ -37,9 +36,9 @@ pub(super) struct Stat {
 }
 
 impl Stat {
-    /// By hand, for `comm` may be any bytes, and procfs replaces those that are not UTF-8.
+    /// By hand, because `comm` may be any bytes, and the crate procfs replaces those that are not UTF-8.
     pub(super) fn parse(content: &[u8]) -> Option<Stat> {
-        // A program may call itself anything, `) R 1 (` included; no field after the name has a parenthesis.
+        // A program may name itself anything, also `) R 1 (`; no field after the name has a parenthesis.
         let open = content.iter().position(|&byte| byte == b'(')?;
         let close = content.iter().rposition(|&byte| byte == b')')?;
         let comm = content.get(open + 1..close)?;
@@ -58,18 +57,23 @@ impl Stat {
             flags: number(9)?,
             threads: number(20)?,
             start: number(22)?,
-            // Shown as 0 to those who may not trace the process, and absent before Linux 3.5.
+            // 0 for a reader who may not trace the process; missing before Linux 3.5.
             exit_code: number(52).unwrap_or(0),
         })
     }
 
-    /// Whether nothing of the process runs any more. (A process whose leading thread ended before the others is
-    /// shown as a zombie too.)
+    /// The process with this pid, which has this `stat`.
+    pub(super) fn process(&self, pid: u32) -> Process {
+        let start = self.start;
+        Process { pid, start }
+    }
+
+    /// Have all threads of the process ended? (A process is also a zombie if only its leading thread has.)
     pub(super) fn is_dead(&self) -> bool {
         matches!(self.state, b'X' | b'x') || (self.state == b'Z' && self.threads <= 1)
     }
 
-    /// Whether it is exiting just now, because of a signal (spec 4.9).
+    /// Is the thread exiting just now, because of a signal (spec 4.9)?
     pub(super) fn is_dying_by_signal(&self) -> bool {
         const PF_EXITING: u64 = 4;
         const SIGNAL: u64 = 0x7f;
@@ -79,20 +83,20 @@ impl Stat {
 
 /// The process that a thread belongs to, from its `/proc/TID/status`.
 pub(super) fn thread_group(status: &[u8]) -> Option<u32> {
-    // The kernel escapes a newline in the name, which comes first.
+    // The name comes first, and the kernel escapes a newline in it.
     let mut lines = status.split(|&byte| byte == b'\n');
     let value = lines.find_map(|line| line.strip_prefix(b"Tgid:"))?;
     std::str::from_utf8(value).ok()?.trim().parse().ok()
 }
 
-/// Whether a thread has given up its memory, from its `/proc/TID/statm`: it is exiting, and what is closed now is what its
-/// process had open. (do_exit in the kernel lets go of the memory first and of the files then.)
+/// Has a thread given up its memory, by its `/proc/TID/statm`? Then it is exiting, and the kernel closes its files. (do_exit
+/// lets go of the memory first, and of the files afterwards.)
 pub(super) fn has_no_memory(statm: &[u8]) -> bool {
     let digits = || statm.iter().filter(|byte| !byte.is_ascii_whitespace());
     digits().next().is_some() && digits().all(|byte| *byte == b'0')
 }
 
-/// The value that `getenv` would find, if it is not empty.
+/// The value of an environment variable, as getenv(3) finds it; `None` if it is empty.
 pub(super) fn variable<'a>(environ: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut variables = environ.split(|&byte| byte == 0);
     let value = variables.find_map(|one| one.strip_prefix(name)?.strip_prefix(b"="))?;

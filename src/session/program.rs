@@ -7,14 +7,13 @@ use std::sync::Arc;
 
 use crate::programs::{Programs, Role};
 
-/// The names by which one running program is known: its `comm`, the name it was called by (`argv[0]`), and what an
-/// interpreter runs.
+/// The names of one running program: its `comm`, the name in its `argv[0]`, and the script that an interpreter runs.
 ///
-/// The last is needed because many agents are scripts: `gemini` is a process called `node`.
+/// The script counts because many agents are scripts: `gemini` is a process called `node`.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
     names: Arc<[Box<[u8]>]>,
-    /// It runs with `-n`: a stream editor prints only the lines it is told to print (spec 6.7).
+    /// It runs with `-n`, so a stream editor prints only the lines that its script prints (spec 6.7).
     quiet: bool,
 }
 
@@ -36,10 +35,10 @@ impl Program {
         let args = argv.get(1..).unwrap_or_default();
         let script = script(comm, called, args);
 
-        // Claude Code carries `ugrep` and others inside its own executable and runs that under their names. Such a
-        // process is a search (6.5), not an agent inside the agent, which would have aliases of its own.
+        // Claude Code has `ugrep` and others inside its own executable, and runs it under their names. Such a process is a
+        // searcher (spec 6.5), and not another agent inside the agent, which would have aliases of its own.
         let masked = programs.is(Role::Agent, comm) && programs.is(Role::Searcher, called);
-        // A script that names its interpreter in its first line is called by its own name, not `perl`.
+        // Of an interpreter only its script's names count, and not `perl`.
         let called = Some(called).filter(|called| Syntax::of(called).is_none());
         let mut names: Vec<Box<[u8]>> = Vec::new();
         let package = script.and_then(package_agent).map(str::as_bytes);
@@ -58,7 +57,7 @@ impl Program {
         }
     }
 
-    /// Whether any of its names plays `role`.
+    /// Does any of its names play `role`?
     pub fn plays(&self, programs: &Programs, role: Role) -> bool {
         let shows_all = |name: &[u8]| {
             !self.quiet && role == Role::PageReader && programs.is(Role::StreamEditor, name)
@@ -67,7 +66,7 @@ impl Program {
         self.names.iter().any(|name| plays(name))
     }
 
-    /// Whether both are the same agent program (spec 5: Codex patches files in a child `codex`).
+    /// Are both the same agent program (spec 5.3: Codex patches files in a child `codex`)?
     pub(super) fn is_same_agent(&self, other: &Program, programs: &Programs) -> bool {
         let mut agents = self
             .names
@@ -77,8 +76,8 @@ impl Program {
     }
 }
 
-/// What `.claude-wrapped` wraps: Nix renames a program so and leaves a wrapper under its name. `comm` may have cut
-/// the ending.
+/// The name of a program that Nix has wrapped: Nix renames `claude` to `.claude-wrapped`, and puts a wrapper in its place. The
+/// kernel may have cut the ending in `comm`.
 fn unwrapped(name: &[u8]) -> &[u8] {
     let Some(hidden) = name.strip_prefix(b".") else {
         return name;
@@ -93,7 +92,7 @@ fn base_name(path: &[u8]) -> &[u8] {
     path.rsplit(|&byte| byte == b'/').next().unwrap_or(path)
 }
 
-/// Whether a stream editor with these arguments prints nothing of its own accord (`sed -n`).
+/// Do these arguments keep a stream editor from printing every line (`sed -n`)?
 fn is_quiet(args: &[&[u8]]) -> bool {
     let mut args = args.iter();
     while let Some(arg) = args.next() {
@@ -107,7 +106,7 @@ fn is_quiet(args: &[&[u8]]) -> bool {
         };
         match letters.iter().find(|letter| b"nefi".contains(letter)) {
             Some(b'n') => return true,
-            // The script, or the file of it, follows.
+            // The script, or its file, follows.
             Some(b'e' | b'f') if b"ef".contains(letters.last().unwrap_or(&0)) => {
                 args.next();
             }
@@ -117,15 +116,11 @@ fn is_quiet(args: &[&[u8]]) -> bool {
     false
 }
 
-/// Where the packages of npm and PyPI, and programs of one user, are installed.
-const PACKAGE_DIRS: &[&[u8]] = &[
-    b"node_modules",
-    b"site-packages",
-    b"dist-packages",
-    b"share",
-];
+/// The directories of npm's and PyPI's packages, and of one user's programs.
+#[rustfmt::skip]
+const PACKAGE_DIRS: &[&[u8]] = &[b"node_modules", b"site-packages", b"dist-packages", b"share"];
 
-/// Packages, as their directories are called, and the agents that they hold (spec 5).
+/// The directories of packages, and the agents in them (spec 5.2).
 const AGENT_PACKAGES: &[(&str, &str)] = &[
     ("@anthropic-ai/claude-code", "claude"),
     ("@openai/codex", "codex"),
@@ -154,10 +149,10 @@ const AGENT_PACKAGES: &[(&str, &str)] = &[
     ("vibe", "vibe"),
 ];
 
-/// The agent whose package this script lies in, or this Python module is.
+/// The agent in whose package this script lies, or whose package this Python module is.
 fn package_agent(script: &[u8]) -> Option<&'static str> {
     let path: Vec<&[u8]> = script.split(|&byte| byte == b'/').collect();
-    // A package may have others within.
+    // A package may have others inside: the innermost counts.
     let dir = path.iter().rposition(|part| PACKAGE_DIRS.contains(part));
     let inside = match dir {
         Some(dir) => path.get(dir + 1..)?,
@@ -172,11 +167,11 @@ fn package_agent(script: &[u8]) -> Option<&'static str> {
     agent.map(|(_, agent)| *agent)
 }
 
-/// How an interpreter's command line leads to the script. Single letters are options that may stand in a cluster.
+/// The options of an interpreter before the name of its script. Single letters may stand together in one argument.
 struct Syntax {
-    /// The program itself follows: there is no script.
+    /// The text of the program follows: there is no script.
     inline: &'static [u8],
-    /// A module's name follows, in place of a script's.
+    /// A module's name follows, instead of a script's.
     module: &'static [u8],
     /// A value follows, attached or as the next argument.
     valued: &'static [u8],
@@ -184,9 +179,9 @@ struct Syntax {
     attached: &'static [u8],
     /// Long options with a value as the next argument.
     long: &'static [&'static [u8]],
-    /// Long options with the program itself as the next argument.
+    /// Long options with the text of the program as the next argument.
     long_inline: &'static [&'static [u8]],
-    /// Sub-commands that stand before the script.
+    /// Sub-commands before the script.
     verbs: &'static [&'static [u8]],
 }
 
@@ -218,25 +213,14 @@ const RUBY: Syntax = Syntax {
     attached: b"iFKTWx",
     ..PLAIN
 };
+#[rustfmt::skip]
 const NODE: Syntax = Syntax {
     inline: b"ep",
     valued: b"rC",
     long: &[
-        b"--require",
-        b"--import",
-        b"--loader",
-        b"--experimental-loader",
-        b"--conditions",
-        b"--disable-warning",
-        b"--env-file",
-        b"--icu-data-dir",
-        b"--input-type",
-        b"--inspect-port",
-        b"--openssl-config",
-        b"--redirect-warnings",
-        b"--report-dir",
-        b"--title",
-        b"--unhandled-rejections",
+        b"--require", b"--import", b"--loader", b"--experimental-loader", b"--conditions", b"--disable-warning", b"--env-file",
+        b"--icu-data-dir", b"--input-type", b"--inspect-port", b"--openssl-config", b"--redirect-warnings", b"--report-dir",
+        b"--title", b"--unhandled-rejections",
     ],
     long_inline: &[b"--eval", b"--print"],
     ..PLAIN
@@ -254,25 +238,25 @@ const DENO: Syntax = Syntax {
 
 impl Syntax {
     fn of(interpreter: &[u8]) -> Option<&'static Syntax> {
-        // `python3.12` and `perl5.36.0` are what they are without the version.
+        // `python3.12` and `perl5.36.0` have a version.
         let version = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
         let end = interpreter.iter().rposition(|byte| !version(byte))? + 1;
         match &interpreter[..end] {
             b"python" | b"pypy" => Some(&PYTHON),
             b"perl" => Some(&PERL),
             b"ruby" => Some(&RUBY),
-            // Node names its main thread, and with it the process.
+            // Node names its main thread so, and with it the process.
             b"node" | b"nodejs" | b"MainThread" | b"node-MainThread" => Some(&NODE),
             b"bun" => Some(&BUN),
             b"deno" => Some(&DENO),
-            // One executable of many programs: `busybox sed`.
+            // One executable with many programs: `busybox sed`.
             b"busybox" | b"toybox" | b"coreutils" => Some(&PLAIN),
             _ => None,
         }
     }
 }
 
-/// The script that an interpreter was told to run, as it was named; or the top of a Python module.
+/// The script in an interpreter's arguments, or the first part of a Python module's name.
 fn script<'a>(comm: &[u8], called: &[u8], args: &[&'a [u8]]) -> Option<&'a [u8]> {
     let syntax = Syntax::of(comm).or_else(|| Syntax::of(called))?;
     let mut verbs = syntax.verbs;

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::cache::MAX_KNOWN;
 use super::*;
+use crate::programs::Role;
 
 mod kept;
 mod limits;
@@ -234,7 +235,7 @@ fn the_environment_names_the_session() {
         task.environ = "HANDOFF_SESSION=\0HANDOFF_SESSIONS=x\0".to_owned();
     });
     let resolver = table.resolver();
-    let named = Session::Named(Arc::from(&b"a=b"[..]));
+    let named = Session::named(b"a=b");
     assert_eq!(resolver.caller(20, 0).session, named);
     assert!(resolver.session_alive(&named));
     assert_eq!(
@@ -259,9 +260,9 @@ fn the_unknown_are_one_session_for_each_user() {
     assert_ne!(resolver.caller(0, 7).session, resolver.caller(0, 8).session);
 }
 
-/// spec 5.1, 5.4: with a part of `/proc` hidden, the next rule that can be decided holds.
+/// spec 5.1, 5.4: where a part of `/proc` is hidden, the next rule that can be decided counts.
 #[test]
-fn what_is_hidden_is_done_without() {
+fn hidden_files_of_proc() {
     let table = Table::new();
     table.spawn(10, 20, &["claude"]);
     table.spawn(20, 21, &["bash"]);
@@ -366,7 +367,7 @@ fn another_program_is_another_caller() {
     );
 }
 
-/// spec 5.1: what an agent left in the background stays its own, after its parent died and after it ran `execve`.
+/// spec 5.1: a command that an agent left in the background stays the agent's, also when its parent died and after execve.
 #[test]
 fn an_orphan_keeps_its_session() {
     let table = Table::new();

@@ -1,14 +1,15 @@
-//! The parts of the backing directory.
+//! The areas of the backing directory: itself, and the parts of its private directory.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::names::PRIVATE;
-use crate::session::Owner;
+use crate::session::Session;
 
-/// The part of the private directory that holds the scratch files of single sessions.
+/// The part of the private directory with the scratch files of single sessions.
 pub(super) const SESSIONS: &str = "sessions";
 
-/// A part of the backing directory.
+/// An area of the backing directory.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Area {
     /// The backing directory itself: ordinary files and directories.
@@ -20,19 +21,22 @@ pub enum Area {
     /// Scratch files that all sessions share.
     Scratch,
     /// Scratch files of one session.
-    Own(Owner),
-    /// What writes in place are replacing, until they have ended.
+    Own(Session),
+    /// Copies of handoffs that writes in place are changing, until the writers close.
     Rewriting,
-    /// What writes replaced.
+    /// Replaced versions.
     Replaced,
     /// Pending handoffs that were removed.
     Removed,
-    /// What is being consumed by reads that have not been answered yet.
+    /// Notes of what reads are consuming, until they are answered.
     Consuming,
 }
 
+/// A file of an area: the area, the queue, and the name.
+pub type AreaFile<'a> = (Area, &'a Path, &'a OsStr);
+
 impl Area {
-    /// The parts of the private directory that hold areas.
+    /// The names of all parts of the private directory that hold areas.
     pub(super) const PARTS: [&str; 8] = [
         "drafts",
         "edits",
@@ -44,11 +48,12 @@ impl Area {
         "consuming",
     ];
 
-    /// Does it hold scratch files?
+    /// Does the area hold scratch files?
     pub fn is_scratch(self) -> bool {
         matches!(self, Area::Scratch | Area::Own(_))
     }
 
+    /// The area's directory of a queue, beneath the backing directory.
     pub(super) fn path(self, queue: &Path) -> PathBuf {
         let private = Path::new(PRIVATE);
         let area = match self {
@@ -56,7 +61,7 @@ impl Area {
             Area::Drafts => private.join("drafts"),
             Area::Edits => private.join("edits"),
             Area::Scratch => private.join("scratch"),
-            Area::Own(owner) => private.join(SESSIONS).join(owner.to_string()),
+            Area::Own(session) => private.join(SESSIONS).join(session.to_string()),
             Area::Rewriting => private.join("rewriting"),
             Area::Replaced => private.join("replaced"),
             Area::Removed => private.join("removed"),

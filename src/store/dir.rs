@@ -1,6 +1,5 @@
 //! Handoffs as plain files in a local directory: the known protocol and nothing else (spec 3.1).
 
-use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::mem::MaybeUninit;
@@ -10,7 +9,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use parking_lot::Mutex;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
@@ -23,9 +21,8 @@ use crate::names::StampedName;
 #[derive(Debug)]
 pub struct DirStore {
     root: Arc<Beneath>,
-    /// `None` where the machine gives us no inotify instance.
+    /// `None` where the kernel grants no inotify instance.
     notify: Option<OwnedFd>,
-    watches: Mutex<HashSet<i32>>,
 }
 
 impl DirStore {
@@ -36,11 +33,7 @@ impl DirStore {
                 log::warn!("no inotify ({errno}): every listing reads the backing directory anew");
             })
             .ok();
-        DirStore {
-            root,
-            notify,
-            watches: Mutex::default(),
-        }
+        DirStore { root, notify }
     }
 }
 
@@ -69,27 +62,21 @@ impl Store for DirStore {
     ) -> Result<StampedName> {
         let dir = self.root.dir(queue)?;
         first_free(name, |candidate| {
-            dirfd::rename_new(draft.dir.fd(), draft.name, &dir, &candidate.to_os_string())
+            dirfd::rename_new(draft.dir, draft.name, &dir, &candidate.to_os_string())
         })
     }
 
     fn replace(&self, draft: DraftFile<'_>, queue: &Path, name: &OsStr) -> Result<()> {
         let dir = self.root.dir(queue)?;
-        if dirfd::exchange(draft.dir.fd(), draft.name, &dir, name)? {
+        if dirfd::exchange(draft.dir, draft.name, &dir, name)? {
             return Ok(());
         }
-        // No exchange here. A second name for the old version keeps it; the rename is atomic all the same.
+        // This filesystem cannot exchange two names. A second name keeps the old version, and rename(2) is atomic, too.
         let aside = OsString::from(".handoff-fs-aside");
-        let _ = dirfd::unlink(draft.dir.fd(), &aside);
-        rustix::fs::linkat(
-            &dir,
-            name,
-            draft.dir.fd(),
-            &aside,
-            rustix::fs::AtFlags::empty(),
-        )?;
-        dirfd::rename(draft.dir.fd(), draft.name, &dir, name)?;
-        dirfd::rename(draft.dir.fd(), &aside, draft.dir.fd(), draft.name)
+        let _ = dirfd::unlink(draft.dir, &aside);
+        dirfd::link(&dir, name, draft.dir, &aside)?;
+        dirfd::rename(draft.dir, draft.name, &dir, name)?;
+        dirfd::rename(draft.dir, &aside, draft.dir, draft.name)
     }
 
     fn rename(&self, from: (&Path, &OsStr), to: (&Path, &OsStr)) -> Result<()> {
@@ -105,16 +92,12 @@ impl Store for DirStore {
     ) -> Result<StampedName> {
         let dir = self.root.dir(queue)?;
         let name = name.to_os_string();
-        // The times first: a `_done` file with an old mtime would expire too early, and a crash in between
-        // leaves a pending handoff that is delivered again.
+        // The times first: a `_done` file with an old mtime would expire too early. A crash between the two leaves a pending
+        // handoff, which is delivered again.
         dirfd::set_times_of(&dir, &name, now)?;
         first_free(done, |candidate| {
             dirfd::rename_new(&dir, &name, &dir, &candidate.to_os_string())
         })
-    }
-
-    fn set_times(&self, queue: &Path, name: &OsStr, time: SystemTime) -> Result<()> {
-        dirfd::set_times_of(self.root.dir(queue)?, name, time)
     }
 
     fn remove(&self, queue: &Path, name: &OsStr) -> Result<()> {
@@ -128,7 +111,7 @@ impl Store for DirStore {
     fn watch(&self, queue: &Path) -> Option<Watch> {
         let notify = self.notify.as_ref()?;
         let dir = self.root.dir(queue).ok()?;
-        // The directory is covered by the mount; its descriptor's name in /proc leads below.
+        // The path of the directory is covered by the mount; its descriptor's name in /proc leads below.
         let path = format!("/proc/self/fd/{}", dir.as_fd().as_raw_fd());
         let what = WatchFlags::CREATE
             | WatchFlags::DELETE
@@ -137,20 +120,14 @@ impl Store for DirStore {
             | WatchFlags::CLOSE_WRITE
             | WatchFlags::ATTRIB
             | WatchFlags::ONLYDIR;
-        match inotify::add_watch(notify, path, what) {
-            Ok(watch) => {
-                self.watches.lock().insert(watch);
-                Some(Watch(watch))
-            }
-            Err(errno) => {
-                log::warn!(
-                    "{}: cannot be watched ({errno}), so every listing reads it anew; \
-                     raising fs.inotify.max_user_watches helps",
-                    queue.display()
-                );
-                None
-            }
-        }
+        let watch = inotify::add_watch(notify, path, what).inspect_err(|errno| {
+            log::warn!(
+                "{}: cannot be watched ({errno}), so every listing reads it anew; \
+                 raising fs.inotify.max_user_watches helps",
+                queue.display()
+            );
+        });
+        watch.ok().map(Watch)
     }
 
     fn changes(&self) -> Changes {
@@ -160,7 +137,6 @@ impl Store for DirStore {
         let mut buffer = [MaybeUninit::uninit(); 16 << 10];
         let mut reader = inotify::Reader::new(notify, &mut buffer);
         let mut changes: Vec<Change> = Vec::new();
-        let mut overflow = false;
         loop {
             let event = match reader.next() {
                 Ok(event) => event,
@@ -169,11 +145,7 @@ impl Store for DirStore {
             };
             let flags = event.events();
             if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
-                overflow = true;
-                continue;
-            }
-            if flags.contains(ReadFlags::IGNORED) {
-                self.watches.lock().remove(&event.wd());
+                return Changes::Overflow;
             }
             let change = Change {
                 watch: Watch(event.wd()),
@@ -187,15 +159,11 @@ impl Store for DirStore {
                     What::Touched
                 },
             };
-            // A long append arrives as thousands of equal events.
+            // A long append makes thousands of equal events.
             if changes.last() != Some(&change) {
                 changes.push(change);
             }
         }
-        if overflow {
-            Changes::Overflow
-        } else {
-            Changes::These(changes)
-        }
+        Changes::These(changes)
     }
 }

@@ -1,18 +1,17 @@
 //! System calls relative to one directory descriptor, and beneath it only.
 //!
-//! The descriptor is opened before the mount covers the directory. A path would come back through the mount
-//! and wait for ourselves, so no path is ever used: every directory is opened from the descriptor, component by
-//! component and without following a symbolic link, and every file by its single name in such a directory.
+//! The descriptor is opened before the mount covers the directory. A path would lead back into the mount, and the daemon
+//! would wait for itself. So every directory is opened from the descriptor, without following a symbolic link, and every file
+//! by its single name in such a directory.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::IoSlice;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{
@@ -21,36 +20,15 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, ReadWriteFlags};
 
-use super::{Access, Entry, Kind, Meta};
+use super::types::{Access, Entry, Kind, Meta};
 use crate::error::{Error, Result};
 
-/// The descriptor under which everything lives.
-#[derive(Debug)]
-pub struct Beneath {
-    root: OwnedFd,
-    has_openat2: AtomicBool,
-}
+/// An open directory.
+pub type Dir = Arc<OwnedFd>;
 
-/// A directory beneath the root, open.
+/// The directory beneath which everything lies.
 #[derive(Debug)]
-pub enum Dir<'a> {
-    /// The root itself.
-    Root(BorrowedFd<'a>),
-    /// A directory below it.
-    Sub(OwnedFd),
-    /// One that is kept open.
-    Kept(Arc<OwnedFd>),
-}
-
-impl AsFd for Dir<'_> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Dir::Root(fd) => *fd,
-            Dir::Sub(fd) => fd.as_fd(),
-            Dir::Kept(fd) => fd.as_fd(),
-        }
-    }
-}
+pub struct Beneath(Dir);
 
 const DIR_FLAGS: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -60,41 +38,44 @@ const DIR_FLAGS: OFlags = OFlags::RDONLY
 impl Beneath {
     /// Everything beneath `root`, a directory.
     pub fn new(root: OwnedFd) -> Beneath {
-        Beneath {
-            root,
-            has_openat2: AtomicBool::new(true),
+        Beneath(Arc::new(root))
+    }
+
+    /// Opens the directory at `path`, which is relative; the empty path is the root. By hand, because cap-std follows
+    /// symbolic links that stay beneath.
+    pub fn dir(&self, path: &Path) -> Result<Dir> {
+        if path.as_os_str().is_empty() {
+            return Ok(self.0.clone());
+        }
+        let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        match rustix::fs::openat2(&self.0, path, DIR_FLAGS, Mode::empty(), how) {
+            // Kernels before 5.6 do not have the call; sandboxes may forbid it.
+            Err(Errno::NOSYS | Errno::PERM) => self.walk(path),
+            opened => Ok(Arc::new(opened?)),
         }
     }
 
-    /// Opens the directory at `path`, which is relative; the empty path is the root. By hand, for cap-std follows
-    /// symbolic links that stay beneath.
-    pub fn dir(&self, path: &Path) -> Result<Dir<'_>> {
-        if path.as_os_str().is_empty() {
-            return Ok(Dir::Root(self.root.as_fd()));
-        }
-        if self.has_openat2.load(Ordering::Relaxed) {
-            let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-            match rustix::fs::openat2(&self.root, path, DIR_FLAGS, Mode::empty(), how) {
-                // Kernels before 5.6 do not have the call; sandboxes may forbid it.
-                Err(Errno::NOSYS | Errno::PERM) => self.has_openat2.store(false, Ordering::Relaxed),
-                Err(errno) => return Err(errno.into()),
-                Ok(fd) => return Ok(Dir::Sub(fd)),
-            }
-        }
-        let mut dir: Option<OwnedFd> = None;
+    fn walk(&self, path: &Path) -> Result<Dir> {
+        let mut dir = self.0.clone();
         for component in path.components() {
             let Component::Normal(name) = component else {
                 return Err(Error::Invalid);
             };
-            let at = dir.as_ref().map_or(self.root.as_fd(), AsFd::as_fd);
-            dir = Some(rustix::fs::openat(at, name, DIR_FLAGS, Mode::empty())?);
+            dir = rustix::fs::openat(&dir, name, DIR_FLAGS, Mode::empty())?.into();
         }
-        dir.map(Dir::Sub).ok_or(Error::Invalid)
+        Ok(dir)
+    }
+
+    /// stat(2) of the name at `path`, not following a symbolic link. `path` is not the empty path.
+    pub fn stat(&self, path: &Path) -> Result<Meta> {
+        let parent = path.parent().ok_or(Error::Invalid)?;
+        let name = path.file_name().ok_or(Error::Invalid)?;
+        stat(self.dir(parent)?, name)
     }
 
     /// Opens the directory at `path`, making it and its parents (mode 0700) where missing. With `durable`, a
     /// directory that was made survives a power cut.
-    pub fn make_dirs(&self, path: &Path, durable: bool) -> Result<Dir<'_>> {
+    pub fn make_dirs(&self, path: &Path, durable: bool) -> Result<Dir> {
         match self.dir(path) {
             Err(Error::NotFound) => {}
             found => return found,
@@ -105,8 +86,8 @@ impl Beneath {
         match rustix::fs::mkdirat(&above, name, Mode::RWXU) {
             Ok(()) if durable => {
                 if let Err(error) = rustix::fs::fsync(&above) {
-                    // Found the next time, it would be taken for durable.
-                    let _ = rustix::fs::unlinkat(&above, name, AtFlags::REMOVEDIR);
+                    // The next call would find the directory, and take it for durable.
+                    let _ = remove_dir(&above, name);
                     return Err(error.into());
                 }
             }
@@ -117,7 +98,7 @@ impl Beneath {
     }
 }
 
-/// Everything in a directory but `.` and `..`; what a directory entry does not tell is not asked.
+/// Everything in a directory but `.` and `..`, as the directory itself tells, without a stat(2) of each name.
 pub fn names(dir: impl AsFd) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for entry in rustix::fs::Dir::read_from(&dir)? {
@@ -127,10 +108,10 @@ pub fn names(dir: impl AsFd) -> Result<Vec<Entry>> {
             continue;
         }
         let (kind, meta) = match entry.file_type() {
-            // Some filesystems do not tell.
+            // Some filesystems do not tell the type.
             FileType::Unknown => match stat(&dir, name) {
                 Ok(meta) => (meta.kind, Some(meta)),
-                // Removed while we looked.
+                // The name was removed after it was listed.
                 Err(Error::NotFound) => continue,
                 Err(error) => return Err(error),
             },
@@ -148,7 +129,7 @@ pub fn list(dir: impl AsFd) -> Result<Vec<(OsString, Meta)>> {
     for Entry { name, meta, .. } in names(&dir)? {
         match meta.map_or_else(|| stat(&dir, &name), Ok) {
             Ok(meta) => entries.push((name.to_os_string(), meta)),
-            // Removed while we looked.
+            // The name was removed after it was listed.
             Err(Error::NotFound) => {}
             Err(error) => return Err(error),
         }
@@ -166,24 +147,14 @@ fn kind(file_type: FileType) -> Kind {
 
 /// stat(2) of one name, not following a symbolic link.
 pub fn stat(dir: impl AsFd, name: &OsStr) -> Result<Meta> {
-    let flags = AtFlags::SYMLINK_NOFOLLOW;
-    Ok(meta(&rustix::fs::statx(
-        dir,
-        name,
-        flags,
-        StatxFlags::BASIC_STATS,
-    )?))
+    let (flags, wanted) = (AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS);
+    Ok(meta(&rustix::fs::statx(dir, name, flags, wanted)?))
 }
 
 /// stat(2) of an open file.
 pub fn stat_file(file: impl AsFd) -> Result<Meta> {
-    let flags = AtFlags::EMPTY_PATH;
-    Ok(meta(&rustix::fs::statx(
-        file,
-        "",
-        flags,
-        StatxFlags::BASIC_STATS,
-    )?))
+    let (flags, wanted) = (AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS);
+    Ok(meta(&rustix::fs::statx(file, "", flags, wanted)?))
 }
 
 fn meta(stat: &Statx) -> Meta {
@@ -205,13 +176,12 @@ fn meta(stat: &Statx) -> Meta {
 
 fn system_time(time: &StatxTimestamp) -> SystemTime {
     let whole = Duration::from_secs(time.tv_sec.unsigned_abs());
-    let base = if time.tv_sec < 0 {
-        SystemTime::UNIX_EPOCH.checked_sub(whole)
-    } else {
-        SystemTime::UNIX_EPOCH.checked_add(whole)
+    let second = match time.tv_sec {
+        ..0 => SystemTime::UNIX_EPOCH.checked_sub(whole),
+        0.. => SystemTime::UNIX_EPOCH.checked_add(whole),
     };
-    base.and_then(|base| base.checked_add(Duration::from_nanos(time.tv_nsec.into())))
-        .unwrap_or(SystemTime::UNIX_EPOCH)
+    let nanos = Duration::from_nanos(time.tv_nsec.into());
+    second.map_or(SystemTime::UNIX_EPOCH, |second| second + nanos)
 }
 
 /// Opens an existing regular file.
@@ -219,7 +189,7 @@ pub fn open(dir: impl AsFd, name: &OsStr, access: Access) -> Result<File> {
     open_known(dir, name, access).map(|(file, _)| file)
 }
 
-/// Opens an existing regular file, and answers what is known of it.
+/// Opens an existing regular file, with its stat(2).
 pub fn open_known(dir: impl AsFd, name: &OsStr, access: Access) -> Result<(File, Meta)> {
     let mode = match (access.read, access.write) {
         (false, false) => OFlags::PATH,
@@ -227,7 +197,7 @@ pub fn open_known(dir: impl AsFd, name: &OsStr, access: Access) -> Result<(File,
         (false, true) => OFlags::WRONLY,
         (true, true) => OFlags::RDWR,
     };
-    // NONBLOCK: a fifo that was put here meanwhile must not hold us up. It says nothing to a regular file.
+    // NONBLOCK: another process may have put a fifo here, whose open would wait. The flag means nothing to a regular file.
     let flags = mode | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = File::from(rustix::fs::openat(dir, name, flags, Mode::empty())?);
     let meta = stat_file(&file)?;
@@ -245,15 +215,15 @@ pub fn create(dir: impl AsFd, name: &OsStr, mode: u32) -> Result<File> {
     Ok(File::from(rustix::fs::openat(dir, name, flags, mode)?))
 }
 
-/// Renames over whatever is there.
+/// Renames a file, and replaces the one that has the new name.
 pub fn rename(from: impl AsFd, name: &OsStr, to: impl AsFd, new_name: &OsStr) -> Result<()> {
     Ok(rustix::fs::renameat(from, name, to, new_name)?)
 }
 
-/// Renames unless something is there.
+/// Renames a file; [`Error::Exists`] if the new name is taken.
 pub fn rename_new(from: impl AsFd, name: &OsStr, to: impl AsFd, new_name: &OsStr) -> Result<()> {
     match rustix::fs::renameat_with(&from, name, &to, new_name, RenameFlags::NOREPLACE) {
-        // Some network filesystems lack the flag: link(2) is as atomic and replaces nothing either.
+        // Some network filesystems lack the flag. link(2) is as atomic, and replaces nothing either.
         Err(Errno::INVAL | Errno::NOSYS) => {
             rustix::fs::linkat(&from, name, &to, new_name, AtFlags::empty())?;
             Ok(rustix::fs::unlinkat(from, name, AtFlags::empty())?)
@@ -278,13 +248,29 @@ pub fn unlink(dir: impl AsFd, name: &OsStr) -> Result<()> {
     Ok(rustix::fs::unlinkat(dir, name, AtFlags::empty())?)
 }
 
-/// Sets the times that are given, leaves the others. The file need not be open for anything.
+/// Removes an empty directory.
+pub fn remove_dir(dir: impl AsFd, name: &OsStr) -> Result<()> {
+    Ok(rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR)?)
+}
+
+/// Gives a file a second name; [`Error::Exists`] if that is taken.
+pub fn link(from: impl AsFd, name: &OsStr, to: impl AsFd, new_name: &OsStr) -> Result<()> {
+    Ok(rustix::fs::linkat(
+        from,
+        name,
+        to,
+        new_name,
+        AtFlags::empty(),
+    )?)
+}
+
+/// Sets the times that are given, and leaves the others. The file may be open for neither reading nor writing.
 pub fn set_times(
     file: impl AsFd,
     atime: Option<SystemTime>,
     mtime: Option<SystemTime>,
 ) -> Result<()> {
-    // bindfs and encfs ignore a call that omits one of the two (spec 3.5), so the other is set to what it is.
+    // bindfs and encfs ignore a call that omits one of the two (spec 3.5), so the other one is set to its own value.
     let (atime, mtime) = match (atime, mtime) {
         (Some(atime), Some(mtime)) => (atime, mtime),
         (Some(atime), None) => (atime, stat_file(&file)?.mtime),
@@ -311,25 +297,15 @@ fn timestamps(atime: SystemTime, mtime: SystemTime) -> Timestamps {
 }
 
 fn timespec(time: SystemTime) -> Timespec {
-    let (seconds, nanos) = match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(after) => (after.as_secs() as i64, i64::from(after.subsec_nanos())),
-        Err(before) => {
-            let before = before.duration();
-            let seconds = 0i64.saturating_sub_unsigned(before.as_secs());
-            match before.subsec_nanos() {
-                0 => (seconds, 0),
-                nanos => (seconds.saturating_sub(1), 1_000_000_000 - i64::from(nanos)),
-            }
-        }
-    };
-    Timespec {
-        tv_sec: seconds,
-        tv_nsec: nanos,
+    let length = |duration: Duration| Timespec::try_from(duration).unwrap_or_default();
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => length(after),
+        Err(before) => Timespec::default() - length(before.duration()),
     }
 }
 
-/// Copies all of one file to another: by reference where the filesystem can, else byte for byte but for the holes.
-/// By hand, for std::io::copy fills the holes.
+/// Copies all of one file to another: by reference where the filesystem can, else every byte that is not in a hole. By hand,
+/// because std::io::copy fills holes.
 pub fn copy(from: &File, to: &File) -> Result<()> {
     if rustix::fs::ioctl_ficlone(to, from).is_ok() {
         return Ok(());
@@ -340,7 +316,7 @@ pub fn copy(from: &File, to: &File) -> Result<()> {
     while offset < size {
         offset = match rustix::fs::seek(from, SeekFrom::Data(offset)) {
             Err(Errno::NXIO) => break,
-            // A filesystem that knows of no holes.
+            // This filesystem does not tell holes.
             Err(Errno::INVAL) => offset,
             data => data?,
         };
@@ -349,7 +325,7 @@ pub fn copy(from: &File, to: &File) -> Result<()> {
             let want = buffer.len().min((end - offset) as usize);
             let n = rustix::io::pread(from, &mut buffer[..want], offset)?;
             if n == 0 {
-                // It was cut meanwhile.
+                // Another process cut the file.
                 return Ok(());
             }
             to.write_all_at(&buffer[..n], offset)?;
@@ -359,11 +335,66 @@ pub fn copy(from: &File, to: &File) -> Result<()> {
     Ok(to.set_len(size)?)
 }
 
-/// Writes some of `data`, at an offset or at the end, wherever that is by then; answers how much.
+/// Writes some of `data` at an offset, or at the end that the file then has; answers how many bytes.
 pub fn write(file: &File, data: &[u8], offset: Option<u64>) -> Result<usize> {
     Ok(match offset {
         Some(offset) => rustix::io::pwrite(file, data, offset)?,
-        // The offset counts for nothing here.
+        // The kernel ignores the offset of an append.
         None => rustix::io::pwritev2(file, &[IoSlice::new(data)], 0, ReadWriteFlags::APPEND)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// spec 8.4a: no symbolic link is followed and nothing above is reached, also without openat2(2)
+    #[test]
+    fn only_beneath() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        symlink("b", dir.path().join("a/link")).unwrap();
+        let beneath = Beneath::new(File::open(dir.path()).unwrap().into());
+        for path in ["a", "a/b"] {
+            let (opened, walked) = (beneath.dir(path.as_ref()), beneath.walk(path.as_ref()));
+            let ino = |dir: Dir| stat_file(dir).unwrap().ino;
+            assert_eq!(opened.map(ino), walked.map(ino), "{path}");
+        }
+        for path in ["a/link", "a/link/..", "..", "a/../..", "/", "a/missing"] {
+            assert!(beneath.dir(path.as_ref()).is_err(), "{path}");
+            assert!(beneath.walk(path.as_ref()).is_err(), "{path}");
+        }
+    }
+
+    /// spec 7.2b: a file may have any time, before 1970 too
+    #[test]
+    fn any_time_is_set() {
+        let file = tempfile::tempfile().unwrap();
+        let nanos = Duration::from_nanos(1_500_000_001);
+        for time in [
+            SystemTime::UNIX_EPOCH + nanos,
+            SystemTime::UNIX_EPOCH,
+            SystemTime::UNIX_EPOCH - nanos,
+        ] {
+            set_times(&file, None, Some(time)).unwrap();
+            assert_eq!(stat_file(&file).unwrap().mtime, time);
+        }
+    }
+
+    /// spec 3.9a: a copy has every byte and the whole length, holes included
+    #[test]
+    fn copies_are_whole() {
+        let (from, to) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        from.write_all_at(b"x", 3 << 20).unwrap();
+        from.set_len(5 << 20).unwrap();
+        copy(&from, &to).unwrap();
+        let (old, new) = (stat_file(&from).unwrap(), stat_file(&to).unwrap());
+        assert_eq!(old.size, new.size);
+        let mut byte = [0];
+        to.read_exact_at(&mut byte, 3 << 20).unwrap();
+        assert_eq!(byte, *b"x");
+    }
 }

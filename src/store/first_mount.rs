@@ -1,17 +1,17 @@
-//! What the first mount found, so that it is left as it was (spec 3.6).
+//! The record of the first mount, which keeps the files it found as they were (spec 3.6).
 //!
-//! One small file in the private directory: the time of the first mount, the ordinary files and directories, and the
-//! `_done` files that had expired already. It is written at the first mount and when one of those is renamed or
-//! removed; everything else is read off names and mtimes.
+//! One small file in the private directory has the time of the first mount, the ordinary files and directories, and the
+//! `_done` files that had expired before. The file is written at the first mount, and when one of those is renamed or removed.
+//! Everything else is told by names and mtimes.
 
-use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::ops::Bound;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::names::{self, NameClass};
+pub use crate::names::{is_hidden, is_stray};
 
 /// What becomes of the text files that are found in the root (spec 3.6).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -25,28 +25,35 @@ pub enum Adopt {
     Always,
 }
 
-/// See the [module](self).
+/// The record of the first mount: see the [module](self).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FirstMount {
-    /// When it was.
+    /// The time of the first mount.
     pub at: SystemTime,
     /// How many files became handoffs.
     pub adopted: u64,
-    /// Files, and the directories that are ordinary throughout.
-    ordinary: BTreeSet<PathBuf>,
-    expired: BTreeSet<PathBuf>,
+    known: BTreeMap<PathBuf, Found>,
 }
 
-/// The version before this one listed ordinary directories without what is in them.
+/// What the first mount found at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// A file, or a directory that is ordinary throughout.
+    Ordinary,
+    /// A consumed handoff past the retention time.
+    Expired,
+}
+
+/// Version 1 listed ordinary directories without the files in them.
 const MAGIC_1: &[u8] = b"handoff-fs first mount 1";
 const MAGIC: &[u8] = b"handoff-fs first mount 2";
 
 /// A record as it was read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Read {
-    /// Of this version.
+    /// A record of this version.
     Current(FirstMount),
-    /// Of version 1: its directories were ordinary because they were there.
+    /// A record of version 1: its directories are ordinary because they were there.
     Version1(FirstMount),
 }
 
@@ -56,125 +63,116 @@ impl FirstMount {
         FirstMount {
             at: now,
             adopted: 0,
-            ordinary: BTreeSet::new(),
-            expired: BTreeSet::new(),
+            known: BTreeMap::new(),
         }
     }
 
-    /// Is this file or directory ordinary, because it was there before the first mount or came of what was?
+    /// Is this file or directory ordinary, because it, or the one that had its old name, was there before the first mount?
     pub fn is_ordinary(&self, path: &Path) -> bool {
-        self.ordinary.contains(path)
+        self.known.get(path) == Some(&Found::Ordinary)
     }
 
-    /// Was this consumed handoff found expired? Such a one is never deleted.
+    /// Was this consumed handoff found expired? Such a handoff is never deleted.
     pub fn found_expired(&self, path: &Path) -> bool {
-        self.expired.contains(path)
+        self.known.get(path) == Some(&Found::Expired)
     }
 
     /// How many paths are known.
-    pub fn len(&self) -> usize {
-        self.ordinary.len() + self.expired.len()
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
     }
 
-    /// Is no path known?
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// How many consumed handoffs were found expired, and are there still.
+    /// How many consumed handoffs were found expired, and are still there.
     pub fn expired(&self) -> usize {
-        self.expired.len()
+        let found = self.known.values();
+        found.filter(|found| **found == Found::Expired).count()
     }
 
-    /// Notes that a file or directory is about to be renamed: it is known under either name, until [`forget`] is told
-    /// which of them is gone. True when that changed the record.
+    /// Notes that a file or directory is about to be renamed: it is known under both names, until [`forget`] is called with
+    /// the one that is gone. True if the record changed.
     ///
     /// [`forget`]: FirstMount::forget
     pub fn renaming(&mut self, from: &Path, to: &Path) -> bool {
+        let moved = self.below(from).filter_map(|(path, found)| {
+            let rest = path.strip_prefix(from).ok()?;
+            Some((to.components().chain(rest.components()).collect(), *found))
+        });
+        let moved: Vec<(PathBuf, Found)> = moved.collect();
         let mut changed = false;
-        for set in [&mut self.ordinary, &mut self.expired] {
-            let moved = below(set, from).filter_map(|path| {
-                let rest = path.strip_prefix(from).ok()?;
-                Some(to.components().chain(rest.components()).collect())
-            });
-            let moved: Vec<PathBuf> = moved.collect();
-            let before = set.len();
-            set.extend(moved);
-            changed |= before != set.len();
+        for (path, found) in moved {
+            changed |= self.known.insert(path, found) != Some(found);
         }
         changed
     }
 
-    /// Notes that a name is ordinary from now on; true when that changed the record.
+    /// Notes that a path is ordinary from now on; true if the record changed.
     pub fn make_ordinary(&mut self, path: &Path) -> bool {
-        self.ordinary.insert(path.to_owned())
+        self.known.insert(path.to_owned(), Found::Ordinary) != Some(Found::Ordinary)
     }
 
-    /// Notes that a name is ordinary no longer, whatever lies below it; true when that changed the record.
+    /// Notes that a path is ordinary no longer, whatever lies below it; true if the record changed.
     pub fn adopt(&mut self, path: &Path) -> bool {
-        self.ordinary.remove(path)
+        self.is_ordinary(path) && self.known.remove(path).is_some()
     }
 
-    /// Notes a consumed handoff that is found expired; true when that changed the record.
-    pub fn find_expired(&mut self, path: &Path) -> bool {
-        self.expired.insert(path.to_owned())
+    /// Notes a consumed handoff that is found expired.
+    pub fn find_expired(&mut self, path: &Path) {
+        self.known.insert(path.to_owned(), Found::Expired);
     }
 
-    /// Forgets what is not there any more: whoever makes a file of that name later makes a handoff. True when that
-    /// changed the record.
+    /// Forgets paths that are gone, because a new file of such a name is a handoff. True if the record changed.
     pub fn retain(&mut self, is_there: impl Fn(&Path) -> bool) -> bool {
         let before = self.len();
-        self.ordinary.retain(|path| is_there(path));
-        self.expired.retain(|path| is_there(path));
+        self.known.retain(|path, _| is_there(path));
         before != self.len()
     }
 
-    /// Is there anything to forget of a name?
+    /// Is this path known, or any path below it?
     pub fn knows(&self, path: &Path) -> bool {
-        let mut sets = [&self.ordinary, &self.expired].into_iter();
-        sets.any(|set| below(set, path).next().is_some())
+        self.below(path).next().is_some()
     }
 
-    /// Forgets a name, and everything below it.
+    /// Forgets a path, and everything below it.
     pub fn forget(&mut self, path: &Path) {
-        for set in [&mut self.ordinary, &mut self.expired] {
-            let gone: Vec<PathBuf> = below(set, path).cloned().collect();
-            for path in gone {
-                set.remove(&path);
-            }
+        let gone: Vec<PathBuf> = self.below(path).map(|(path, _)| path.clone()).collect();
+        for path in gone {
+            self.known.remove(&path);
         }
     }
 
     /// The ordinary paths.
     pub fn ordinary(&self) -> impl Iterator<Item = &Path> {
-        self.ordinary.iter().map(PathBuf::as_path)
+        let ordinary = |path: &&PathBuf| self.is_ordinary(path);
+        self.known.keys().filter(ordinary).map(PathBuf::as_path)
     }
 
-    /// The bytes of the file: NUL-terminated fields, because a name may hold anything else.
+    /// A path, and everything below it: paths are ordered by their components, so these stand next to each other.
+    fn below<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = (&'a PathBuf, &'a Found)> {
+        let from = (Bound::Included(path), Bound::Unbounded);
+        self.known
+            .range::<Path, _>(from)
+            .take_while(move |(known, _)| known.starts_with(path))
+    }
+
+    /// The bytes of the file: NUL-terminated fields, because a name may hold any other byte.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let seconds = self
-            .at
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs();
+        let at = self.at.duration_since(SystemTime::UNIX_EPOCH);
+        let seconds = at.unwrap_or_default().as_secs();
         let mut bytes = MAGIC.to_vec();
-        bytes.push(0);
-        bytes.extend_from_slice(seconds.to_string().as_bytes());
-        bytes.push(0);
-        bytes.extend_from_slice(format!("a{}", self.adopted).as_bytes());
-        bytes.push(0);
-        for (mark, paths) in [(b'o', &self.ordinary), (b'x', &self.expired)] {
-            for path in paths {
-                bytes.push(mark);
-                bytes.extend_from_slice(path.as_os_str().as_bytes());
-                bytes.push(0);
-            }
+        bytes.extend_from_slice(format!("\0{seconds}\0a{}\0", self.adopted).as_bytes());
+        for (path, found) in &self.known {
+            bytes.push(match found {
+                Found::Ordinary => b'o',
+                Found::Expired => b'x',
+            });
+            bytes.extend_from_slice(path.as_os_str().as_bytes());
+            bytes.push(0);
         }
         bytes
     }
 
-    /// Reads what [`FirstMount::to_bytes`] of this version or of the one before wrote; `None` for anything else, such as a
-    /// part of it.
+    /// Reads the bytes that [`FirstMount::to_bytes`] of this version or of version 1 wrote; `None` for any others, such as a
+    /// part of them.
     pub fn from_bytes(bytes: &[u8]) -> Option<Read> {
         let mut fields = bytes.strip_suffix(b"\0")?.split(|byte| *byte == 0);
         let magic = fields.next()?;
@@ -185,13 +183,17 @@ impl FirstMount {
             let Some((mark, rest)) = field.split_first() else {
                 continue;
             };
-            let path = || OsString::from_vec(rest.to_vec()).into();
-            match mark {
-                b'o' => drop(record.ordinary.insert(path())),
-                b'x' => drop(record.expired.insert(path())),
-                b'a' => record.adopted = number(rest)?,
+            let found = match mark {
+                b'o' => Found::Ordinary,
+                b'x' => Found::Expired,
+                b'a' => {
+                    record.adopted = number(rest)?;
+                    continue;
+                }
                 _ => return None,
-            }
+            };
+            let path = OsString::from_vec(rest.to_vec());
+            record.known.insert(path.into(), found);
         }
         match magic {
             MAGIC => Some(Read::Current(record)),
@@ -201,40 +203,25 @@ impl FirstMount {
     }
 }
 
-/// A path, and everything below it: components are compared one by one, so they stand next to each other.
-fn below<'a>(set: &'a BTreeSet<PathBuf>, path: &'a Path) -> impl Iterator<Item = &'a PathBuf> {
-    let from = (Bound::Included(path), Bound::Unbounded);
-    set.range::<Path, _>(from)
-        .take_while(move |known| known.starts_with(path))
-}
-
-/// Would a file of this name be adopted if it turned up (spec 3.7)? `pending.md` is: somebody wrote it while
-/// nothing was mounted.
-pub fn is_stray(name: &OsStr) -> bool {
-    names::is_adoptable(name) || names::classify(name) == NameClass::Pending
-}
-
-/// A name that `ls` does not show.
-pub fn is_hidden(name: &OsStr) -> bool {
-    name.as_bytes().first() == Some(&b'.')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// spec 3.6a, 3.6j: the record survives, whatever bytes the names hold.
+    /// spec 3.6a, 3.6j: the record reads back, with any bytes in its names.
     #[test]
     fn round_trip() {
         let record = FirstMount {
             at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_763_821_381),
             adopted: 7,
-            ordinary: [
-                PathBuf::from("notes.md"),
-                OsString::from_vec(b"a\n\xff b".to_vec()).into(),
+            known: [
+                (PathBuf::from("notes.md"), Found::Ordinary),
+                (
+                    OsString::from_vec(b"a\n\xff b".to_vec()).into(),
+                    Found::Ordinary,
+                ),
+                (PathBuf::from("2020-01-01_000000_x_done.md"), Found::Expired),
             ]
             .into(),
-            expired: [PathBuf::from("2020-01-01_000000_x_done.md")].into(),
         };
         let bytes = record.to_bytes();
         assert_eq!(FirstMount::from_bytes(&bytes), Some(Read::Current(record)));
@@ -242,14 +229,15 @@ mod tests {
         assert_eq!(FirstMount::from_bytes(&bytes[..bytes.len() - 3]), None);
     }
 
-    /// spec 3.6a, 3.6j: what was ordinary stays so under its new name.
+    /// spec 3.6a, 3.6j: an ordinary file stays ordinary under its new name.
     #[test]
     fn renamed_with_everything_below() {
-        let mut record = FirstMount {
-            ordinary: ["old", "old/keep", "older"].map(PathBuf::from).into(),
-            expired: [PathBuf::from("old/2020-01-01_000000_x_done.md")].into(),
-            ..FirstMount::at(SystemTime::UNIX_EPOCH)
-        };
+        let mut record = FirstMount::at(SystemTime::UNIX_EPOCH);
+        for path in ["old", "old/keep", "older"] {
+            assert!(record.make_ordinary(Path::new(path)));
+            assert!(!record.make_ordinary(Path::new(path)));
+        }
+        record.find_expired(Path::new("old/2020-01-01_000000_x_done.md"));
         assert!(record.renaming(Path::new("old"), Path::new("q/new")));
         assert!(record.is_ordinary(Path::new("old/keep")));
         record.forget(Path::new("old"));

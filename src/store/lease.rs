@@ -1,7 +1,7 @@
-//! Who has a file open for writing, asked of the kernel by a read lease (spec 3.7).
+//! Has any process a file open for writing? A read lease asks the kernel (spec 3.7).
 //!
-//! The kernel refuses a read lease while any process has the file open for writing. A lease that is granted is given back
-//! at once: nobody is to be kept from writing.
+//! The kernel refuses a read lease while any process has the file open for writing. A granted lease is given back at once, so
+//! that no process is kept from writing.
 #![allow(unsafe_code)] // Neither rustix nor nix has F_SETLEASE; this is the only unsafe call of the program.
 
 use std::fs::File;
@@ -10,12 +10,12 @@ use std::os::fd::AsRawFd;
 
 use libc::c_int;
 
-/// Whether anybody has a file open for writing.
+/// Has any process a file open for writing?
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Writers {
-    /// Nobody has.
+    /// No process has.
     None,
-    /// Somebody has.
+    /// At least one process has.
     Some,
     /// The filesystem, or the file's owner, allows no lease.
     Unknown,
@@ -24,21 +24,21 @@ pub enum Writers {
 /// Missing in libc for most targets; the number is the same on all of them.
 const F_SETSIG: c_int = 10;
 
-/// Filesystems that refuse a lease also where nobody writes, because their server granted no delegation: NFS, CIFS, SMB2.
+/// Filesystems that also refuse a lease while no process writes, because their server grants no delegation: NFS, CIFS, SMB2.
 /// `f_type` of statfs(2).
 const REMOTE: [u32; 3] = [0x6969, 0xff53_4d42, 0xfe53_4d42];
 
-/// Asks whether anybody has this file open for writing, this process included. `file` is open for reading only.
+/// Asks whether any process, this one included, has this file open for writing. `file` is open for reading only.
 pub fn writers(file: &File) -> Writers {
-    // A process that opens the file for writing just now waits until the lease is given back, and the kernel signals the
-    // holder. SIGIO, its default, would end this process; SIGURG is ignored unless somebody handles it.
+    // A process that opens the file for writing just now waits until the lease is given back, and the kernel signals this
+    // process. SIGIO, the default signal, would end this process; SIGURG is ignored.
     if fcntl(file, F_SETSIG, libc::SIGURG).is_err() {
         return Writers::Unknown;
     }
     match fcntl(file, libc::F_SETLEASE, libc::F_RDLCK) {
         Ok(()) => {
             if let Err(error) = fcntl(file, libc::F_SETLEASE, libc::F_UNLCK) {
-                // Closing the file gives it back too.
+                // Closing the file gives the lease back, too.
                 log::debug!("a lease cannot be given back before its file is closed ({error})");
             }
             Writers::None
@@ -55,7 +55,7 @@ fn is_remote(file: &File) -> bool {
 }
 
 fn fcntl(file: &File, command: c_int, argument: c_int) -> io::Result<()> {
-    // SAFETY: the descriptor is open for as long as `file` is borrowed, and neither command has a pointer for argument.
+    // SAFETY: the descriptor is open as long as `file` is borrowed, and no command here has a pointer as argument.
     match unsafe { libc::fcntl(file.as_raw_fd(), command, argument) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
@@ -70,7 +70,7 @@ mod tests {
 
     use super::*;
 
-    /// spec 3.7c: refused exactly while somebody has the file open for writing.
+    /// spec 3.7c: refused exactly while a process has the file open for writing.
     #[test]
     fn refused_while_somebody_writes() {
         let dir = tempfile::tempdir().unwrap();
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(writers(&reader), Writers::None);
     }
 
-    /// spec 3.7c: whoever opens the file for writing in the very moment neither waits for long nor ends this process.
+    /// spec 3.7c: a process that opens the file for writing in that moment neither waits for long nor ends this process.
     #[test]
     fn a_writer_that_comes_in_between() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Why a backing directory cannot be served, in words for a person.
+//! Why a backing directory cannot be served, as messages for the user.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use crate::error::Error;
 use crate::names::PRIVATE;
 
-/// Why the backing directory cannot be used. Displayed as one line that says what to do.
+/// Why the backing directory cannot be used. Displays as one line with the cause and the cure.
 #[derive(Debug)]
 pub enum OpenError {
     /// Another daemon serves it.
@@ -16,11 +16,11 @@ pub enum OpenError {
     },
     /// The private directory cannot be made or used.
     Private(Error),
-    /// A part of the private directory is not what this program made it: a link, a fifo, a file for a directory.
+    /// A part of the private directory is of another type than this program makes it, such as a link or a fifo.
     Part(OsString),
-    /// The private directory is another user's.
+    /// The private directory belongs to another user.
     Foreign {
-        /// Whose.
+        /// That user's id.
         uid: u32,
     },
     /// The record of the first mount is damaged.
@@ -30,16 +30,14 @@ pub enum OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            OpenError::Locked { pid: Some(pid) } => write!(
-                f,
-                "it is served by another handoff-fs (pid {pid}) already; use that mount, or end it with \
-                 `handoff-fs unmount` first"
-            ),
-            OpenError::Locked { pid: None } => write!(
-                f,
-                "it is served by another handoff-fs already; use that mount, or end it with \
-                 `handoff-fs unmount` first"
-            ),
+            OpenError::Locked { pid } => {
+                let other = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+                write!(
+                    f,
+                    "it is served by another handoff-fs{other} already; use that mount, or end it with \
+                     `handoff-fs unmount` first"
+                )
+            }
             OpenError::Private(Error::Os(libc::EROFS)) => write!(
                 f,
                 "its filesystem is mounted read-only; remount it read-write or choose another --backing directory"

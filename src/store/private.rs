@@ -1,8 +1,8 @@
-//! The private directory as it is found: whose it is, what its parts are, and whether another daemon has it.
+//! The private directory as a mount finds it: its owner, its parts, its lock, and its small files.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process;
@@ -10,15 +10,15 @@ use std::process;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::Kind;
 use super::area::Area;
 use super::dirfd::{self, Beneath, Dir};
 use super::open_error::OpenError;
+use super::types::{Access, Kind};
 use crate::error::{Error, Result};
 
-/// The private directory and its parts must be directories, and nobody else's: whoever owns one, or may write to it, could
-/// put in it what is published next.
-pub(super) fn check(root: &Beneath, private: &Dir<'_>) -> std::result::Result<(), OpenError> {
+/// Checks that the private directory and its parts are directories of this user. Another user who owns one, or may write to
+/// it, could choose the content of the next handoff.
+pub(super) fn check(root: &Beneath, private: &Dir) -> std::result::Result<(), OpenError> {
     let backing = dirfd::stat_file(root.dir(Path::new(""))?)?;
     let me = rustix::process::geteuid().as_raw();
     let meta = dirfd::stat_file(private)?;
@@ -26,37 +26,39 @@ pub(super) fn check(root: &Beneath, private: &Dir<'_>) -> std::result::Result<()
         return Err(OpenError::Foreign { uid: meta.uid });
     }
     if meta.mode & 0o077 != 0 {
-        // Somebody has opened it to others since it was made.
+        // Another program has opened it to other users since it was made.
         rustix::fs::fchmod(private, Mode::RWXU).map_err(Error::from)?;
     }
     for part in Area::PARTS {
         let name = OsStr::new(part);
-        match dirfd::stat(private, name) {
-            Ok(meta) if meta.kind == Kind::Directory => {}
-            Err(Error::NotFound) => {}
-            Ok(_) => return Err(OpenError::Part(name.to_owned())),
-            Err(error) => return Err(error.into()),
-        }
+        check_part(private, name, Kind::Directory)?;
     }
     Ok(())
+}
+
+/// Checks that a part of the private directory, if it is there, is of this kind.
+pub(super) fn check_part(
+    private: &Dir,
+    name: &OsStr,
+    kind: Kind,
+) -> std::result::Result<(), OpenError> {
+    match dirfd::stat(private, name) {
+        Ok(meta) if meta.kind != kind => Err(OpenError::Part(name.to_owned())),
+        Ok(_) | Err(Error::NotFound) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The file that the one daemon has locked.
 const LOCK: &str = "lock";
 
-/// Takes the lock of the one daemon, and says in it which process that is.
-pub(super) fn lock(private: &Dir<'_>) -> std::result::Result<File, OpenError> {
+/// Takes the lock of the one daemon, and writes this process's pid into it.
+pub(super) fn lock(private: &Dir) -> std::result::Result<File, OpenError> {
     let name = OsStr::new(LOCK);
-    // Looked at before it is opened: that alone would do something to a device.
-    match dirfd::stat(private, name) {
-        Ok(meta) if meta.kind != Kind::File => {
-            return Err(OpenError::Part(name.to_owned()));
-        }
-        Ok(_) | Err(Error::NotFound) => {}
-        Err(error) => return Err(error.into()),
-    }
-    // What is held for as long as the mount lives is open for reading only: a file open for writing would keep the disk from
-    // being made read-only. Network filesystems that know other locks only want it otherwise.
+    // Checked before it is opened: opening a device may do something to the device.
+    check_part(private, name, Kind::File)?;
+    // For reading only, as long as the mount lives: a file that is open for writing keeps its disk from being remounted
+    // read-only. Some network filesystems lock only files that are open for writing.
     let mut file = open(private, name, OFlags::RDONLY)?;
     let exclusive = FlockOperation::NonBlockingLockExclusive;
     let mut locked = rustix::fs::flock(&file, exclusive);
@@ -75,20 +77,20 @@ pub(super) fn lock(private: &Dir<'_>) -> std::result::Result<File, OpenError> {
         }
         Err(errno) => return Err(OpenError::Private(errno.into())),
     }
-    // A daemon that does not get as far as its mount leaves its supervisor to be found.
+    // The supervisor's pid stays: this daemon may end before it is mounted, and `unmount` must find the supervisor.
     write_pids(private, pids.nth(1).flatten())?;
     Ok(file)
 }
 
-fn open(private: &Dir<'_>, name: &OsStr, access: OFlags) -> std::result::Result<File, OpenError> {
+fn open(private: &Dir, name: &OsStr, access: OFlags) -> std::result::Result<File, OpenError> {
     let flags = access | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(private, name, flags, Mode::RUSR | Mode::WUSR)
         .map(File::from)
         .map_err(|errno| OpenError::Private(errno.into()))
 }
 
-/// Writes into the lock which process this is, and who supervises it.
-pub(super) fn write_pids(private: &Dir<'_>, supervisor: Option<u32>) -> Result<()> {
+/// Writes into the lock the pids of this process and of its supervisor.
+pub(super) fn write_pids(private: &Dir, supervisor: Option<u32>) -> Result<()> {
     let mut text = format!("{}\n", process::id());
     if let Some(pid) = supervisor {
         text.push_str(&format!("{pid}\n"));
@@ -97,4 +99,28 @@ pub(super) fn write_pids(private: &Dir<'_>, supervisor: Option<u32>) -> Result<(
     let lock = File::from(rustix::fs::openat(private, LOCK, flags, Mode::empty())?);
     lock.write_all_at(text.as_bytes(), 0)?;
     Ok(lock.set_len(text.len() as u64)?)
+}
+
+/// All of a small file.
+pub(super) fn read_file(dir: &Dir, name: &OsStr) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    dirfd::open(dir, name, Access::READ)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Writes a small file, atomically; durably, too, with `durable`.
+pub(super) fn write_file(dir: &Dir, name: &OsStr, bytes: &[u8], durable: bool) -> Result<()> {
+    let mut new = OsString::from(name);
+    new.push(".new");
+    let _ = dirfd::unlink(dir, &new);
+    let mut file = dirfd::create(dir, &new, 0o600)?;
+    file.write_all(bytes)?;
+    if durable {
+        file.sync_all()?;
+    }
+    dirfd::rename(dir, &new, dir, name)?;
+    if durable {
+        rustix::fs::fsync(dir)?;
+    }
+    Ok(())
 }

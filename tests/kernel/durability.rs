@@ -286,7 +286,7 @@ impl Store for Slow {
             return self.store.publish(draft, queue, name);
         };
         // As where renameat2(2) knows no flags.
-        let (from, to) = (draft.dir.fd(), File::open(below.join(queue)).unwrap());
+        let (from, to) = (draft.dir, File::open(below.join(queue)).unwrap());
         let flags = rustix::fs::AtFlags::empty();
         rustix::fs::linkat(from, draft.name, to, name.to_os_string(), flags).unwrap();
         rustix::fs::unlinkat(from, draft.name, flags).unwrap();

@@ -38,26 +38,19 @@ const PROCESSES: [(u32, u32, u32, u32, &str); 5] = [
 struct Procs;
 
 impl Proc for Procs {
-    fn stat(&self, pid: u32) -> io::Result<Vec<u8>> {
+    fn read(&self, pid: u32, file: &'static str) -> io::Result<Vec<u8>> {
         let found = PROCESSES.into_iter().find(|process| process.0 == pid);
         let (pid, parent, session, tty, name) = found.ok_or(io::ErrorKind::NotFound)?;
-        let stat = format!(
-            "{pid} ({name}) S {parent} {pid} {session} {tty} -1 0 0 0 0 0 1 2 3 4 20 0 1 0 {pid} 5 6 1 1 1 0 0 0 0 0 0 \
-             0 0 0 0 17 0 0 0 0 0 0 1 2 3 4 5 6 7 0\n"
-        );
-        Ok(stat.into_bytes())
-    }
-    fn statm(&self, _pid: u32) -> io::Result<Vec<u8>> {
-        Ok(b"634 341 303 4 0 89 0\n".to_vec())
-    }
-    fn status(&self, pid: u32) -> io::Result<Vec<u8>> {
-        Ok(format!("Tgid:\t{pid}\n").into_bytes())
-    }
-    fn environ(&self, _pid: u32) -> io::Result<Vec<u8>> {
-        Ok(Vec::new())
-    }
-    fn cmdline(&self, _pid: u32) -> io::Result<Vec<u8>> {
-        Ok(Vec::new())
+        let content = match file {
+            "stat" => format!(
+                "{pid} ({name}) S {parent} {pid} {session} {tty} -1 0 0 0 0 0 1 2 3 4 20 0 1 0 {pid} 5 6 1 1 1 0 0 0 0 \
+                 0 0 0 0 0 0 17 0 0 0 0 0 0 1 2 3 4 5 6 7 0\n"
+            ),
+            "statm" => "634 341 303 4 0 89 0\n".to_owned(),
+            "status" => format!("Tgid:\t{pid}\n"),
+            _ => String::new(),
+        };
+        Ok(content.into_bytes())
     }
 }
 

@@ -13,7 +13,7 @@ use crate::fs::ids::{DirId, FileId, NodeId};
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::state::{Fs, State};
 use crate::names::{self, NameClass};
-use crate::session::{Caller, Owner};
+use crate::session::Caller;
 use crate::store::Kind;
 use crate::store::local::Area;
 
@@ -92,7 +92,7 @@ pub(in crate::fs) fn area_for(name: &OsStr, caller: Option<&Caller>) -> Area {
 }
 
 fn own_area(caller: &Caller) -> Area {
-    Area::Own(Owner::of(&caller.session))
+    Area::Own(caller.session)
 }
 
 impl Fs {
@@ -206,10 +206,7 @@ impl Fs {
     /// Has the session ended whose area this is? What an earlier version has kept is nobody's.
     fn has_ended(&self, area: Area) -> bool {
         match area {
-            Area::Own(owner) => {
-                let session = owner.session();
-                session.is_some_and(|session| !self.resolver.session_alive(&session))
-            }
+            Area::Own(session) => !self.resolver.session_alive(&session),
             _ => true,
         }
     }

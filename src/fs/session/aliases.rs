@@ -53,14 +53,14 @@ impl Aliases {
         let before = self.written(dir, name, session);
         let of_name = self.written.entry((dir, name.to_owned())).or_default();
         of_name.retain(|(of, _)| of != session);
-        of_name.push((session.clone(), doc));
+        of_name.push((*session, doc));
         before
     }
 
     pub fn consume(&mut self, dir: DirId, pending: OsString, session: &Session, done: StampedName) {
         let of_name = self.consumed.entry((dir, pending)).or_default();
         of_name.retain(|(of, _)| of != session);
-        of_name.push((session.clone(), done));
+        of_name.push((*session, done));
     }
 
     /// Drops what the name means to the session.
@@ -145,7 +145,8 @@ mod tests {
     const NAME: &str = "notes.md";
 
     fn session(name: &str) -> Session {
-        Session::Named(name.as_bytes().into())
+        let id = name.bytes().fold(0, |id, byte| id << 8 | u64::from(byte));
+        Session::Named(id)
     }
 
     /// spec 4.3a: an alias is its session's own.

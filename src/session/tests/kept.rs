@@ -1,4 +1,4 @@
-//! What the kernel's `/proc` tells of callers whose files are kept open.
+//! The kernel's `/proc`, read through files that are kept open.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ fn sh(script: &str) -> Waiting {
     Waiting::start(Command::new("sh").args(["-c", script]))
 }
 
-/// How it says that something is gone. ESRCH is for what ended between opening and reading.
+/// Does the error say that the thread is gone? ESRCH comes from a thread that ended between open and read.
 fn is_gone(content: &io::Result<Vec<u8>>) -> bool {
     content.as_ref().is_err_and(|error| {
         error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
@@ -16,11 +16,11 @@ fn is_gone(content: &io::Result<Vec<u8>>) -> bool {
 }
 
 fn stat(proc: &SystemProc, tid: u32) -> Stat {
-    let content = proc.caller_stat(tid).expect("it is there");
+    let content = proc.read_of_caller(tid, "stat").expect("it is there");
     Stat::parse(&content).expect("all fields")
 }
 
-/// Lets a process go on that waits for a line, until it is called `name`.
+/// Lets a process that waits for a line go on, until it is called `name`.
 fn goes_on_as(proc: &SystemProc, waiting: &mut Waiting, name: &[u8]) {
     let stdin = waiting.0.stdin.as_mut().expect("piped");
     stdin.write_all(b"\n").expect("it reads");
@@ -31,16 +31,18 @@ fn goes_on_as(proc: &SystemProc, waiting: &mut Waiting, name: &[u8]) {
     }
 }
 
-/// spec 5.5: of who has ended nothing is told, however often he was asked about before. While nobody has waited for him he is
-/// a zombie, which has a name and no memory.
+/// spec 5.5: a process that has ended is found no more, however often it called before. Until its parent waits for it, the
+/// process is a zombie, which has a name and no memory.
 #[test]
-fn who_has_ended_is_told_of_no_more() {
+fn an_ended_process_is_gone() {
     let proc = SystemProc::default();
     let mut waiting = sh("echo $$; read -r _; :");
     let pid = waiting.1[0];
     for _ in 0..2 {
         assert!(!stat(&proc, pid).is_dead());
-        assert!(!proc::has_no_memory(&proc.statm(pid).expect("it is there")));
+        assert!(!proc::has_no_memory(
+            &proc.read_of_caller(pid, "statm").expect("it is there")
+        ));
     }
     drop(waiting.0.stdin.take());
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -48,15 +50,17 @@ fn who_has_ended_is_told_of_no_more() {
         assert!(Instant::now() < deadline);
         thread::yield_now();
     }
-    assert!(proc::has_no_memory(&proc.statm(pid).expect("a zombie")));
+    assert!(proc::has_no_memory(
+        &proc.read_of_caller(pid, "statm").expect("a zombie")
+    ));
     drop(waiting);
     for _ in 0..2 {
-        assert!(is_gone(&proc.caller_stat(pid)));
-        assert!(is_gone(&proc.statm(pid)));
+        assert!(is_gone(&proc.read_of_caller(pid, "stat")));
+        assert!(is_gone(&proc.read_of_caller(pid, "statm")));
     }
 }
 
-/// spec 5.2, 5.5: who runs another program is told of under its name; the process is the same.
+/// spec 5.2, 5.5: a process that runs another program has that program's name, and is the same process.
 #[test]
 fn another_program_in_the_process() {
     let proc = SystemProc::default();
@@ -68,8 +72,8 @@ fn another_program_in_the_process() {
     assert_eq!(stat(&proc, pid).start, before.start);
 }
 
-/// spec 5.2, 5.5: another thread than the leading one runs another program: from then on it is the leading one, and its own
-/// number is nobody's.
+/// spec 5.2, 5.5: a thread that does not lead its process runs another program: from then on it leads, and its old number is
+/// gone.
 #[test]
 fn another_program_run_by_a_thread() {
     let source = "
@@ -87,15 +91,21 @@ thread.join()";
         panic!("two numbers, not {:?}", waiting.1)
     };
     let before = [pid, tid].map(|tid| stat(&proc, tid));
-    assert!([pid, tid].iter().all(|tid| proc.statm(*tid).is_ok()));
+    assert!(
+        [pid, tid]
+            .iter()
+            .all(|tid| proc.read_of_caller(*tid, "statm").is_ok())
+    );
     goes_on_as(&proc, &mut waiting, b"cat");
-    assert!(is_gone(&proc.caller_stat(tid)));
-    assert!(is_gone(&proc.statm(tid)));
+    assert!(is_gone(&proc.read_of_caller(tid, "stat")));
+    assert!(is_gone(&proc.read_of_caller(tid, "statm")));
     assert_eq!(stat(&proc, pid).start, before[0].start);
-    assert!(!proc::has_no_memory(&proc.statm(pid).expect("it is there")));
+    assert!(!proc::has_no_memory(
+        &proc.read_of_caller(pid, "statm").expect("it is there")
+    ));
 }
 
-/// spec 5.5: however many call, few of their files are kept open.
+/// spec 5.5: however many processes call, few of their files are kept open.
 #[test]
 fn few_are_kept() {
     let proc = SystemProc::default();
@@ -110,10 +120,10 @@ fn few_are_kept() {
     };
     for pid in &pids {
         stat(&proc, *pid);
-        assert!(proc.statm(*pid).is_ok());
-        // It is in use all the time.
+        assert!(proc.read_of_caller(*pid, "statm").is_ok());
+        // The first process calls all the time.
         stat(&proc, pids[0]);
-        assert!(proc.stat(*pid).is_ok());
+        assert!(proc.read(*pid, "stat").is_ok());
     }
     let kept: Vec<usize> = pids.iter().map(|pid| open(*pid)).collect();
     assert_eq!(kept.iter().sum::<usize>(), 16, "{kept:?}");
@@ -121,7 +131,7 @@ fn few_are_kept() {
     assert_eq!(kept[29], 2, "{kept:?}");
 }
 
-/// spec 5.5: several at once ask about the same thread, and each is told all.
+/// spec 5.5: several requests read about the same thread at once, and each gets the whole content.
 #[test]
 fn many_ask_about_one() {
     let proc = SystemProc::default();
@@ -132,7 +142,7 @@ fn many_ask_about_one() {
             scope.spawn(|| {
                 for _ in 0..500 {
                     assert_eq!(stat(&proc, pid).start, start);
-                    let statm = proc.statm(pid).expect("it is there");
+                    let statm = proc.read_of_caller(pid, "statm").expect("it is there");
                     assert_eq!(statm.split(|byte| *byte == b' ').count(), 7);
                 }
             });

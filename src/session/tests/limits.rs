@@ -1,4 +1,4 @@
-//! What it costs, what is forgotten, and what comes of any bytes.
+//! The cost of a look-up, the size of the cache, and any bytes in `/proc`.
 
 use super::*;
 
@@ -37,14 +37,17 @@ fn known_threads_cost_one_read() {
     assert_eq!(table.reads(|| resolver.same_process(40, 99)), 2);
 }
 
-/// spec 5.5: what could not be read for want of a descriptor is asked again, and nobody is taken for ended by it.
+/// spec 5.4, 5.5: a caller whose files cannot be read for want of a descriptor is anonymous, and is asked about again.
 #[test]
 fn no_descriptor_left() {
     let table = Table::new();
     table.spawn(10, 20, &["node", "/usr/bin/gemini"]);
     let resolver = table.resolver();
     table.exhaust(true);
-    resolver.caller(20, 0);
+    assert_eq!(
+        resolver.caller(20, 7).session,
+        Session::Anonymous { uid: 7 }
+    );
     table.exhaust(false);
     let caller = resolver.caller(20, 0);
     assert!(caller.program.plays(&Programs::builtin(), Role::Agent));
@@ -110,7 +113,7 @@ fn an_ended_thread_is_still_of_its_process() {
     assert!(resolver.same_process(11, 12));
 }
 
-/// spec 4.9b: so is one that never did anything but write; one that lives in another process is not.
+/// spec 4.9b: so is a thread that only wrote; a thread of another process is not.
 #[test]
 fn a_thread_that_only_wrote_and_ended_is_of_the_process_that_closes() {
     let table = Table::new();
@@ -144,7 +147,7 @@ fn a_name_may_be_anything() {
     }
 }
 
-/// spec 5.5: the dead are not alive, though a zombie's entry stays; one whose first thread alone has ended lives.
+/// spec 5.5: a zombie is not alive, though its entry stays.
 #[test]
 fn a_zombie_is_dead() {
     let table = Table::new();
@@ -155,26 +158,20 @@ fn a_zombie_is_dead() {
     assert!(!resolver.is_alive(Process { pid: 10, start: 0 }));
 }
 
-/// Every file holds anything, or something near enough to be taken for real.
+/// A `/proc` of which every file holds any bytes, or nearly real ones.
 struct Garbage(HashMap<u32, [Vec<u8>; 4]>, Arc<Mutex<usize>>);
 
-impl Garbage {
-    fn file(&self, pid: u32, file: usize) -> io::Result<Vec<u8>> {
-        *self.1.lock() += 1;
-        self.0
-            .get(&pid)
-            .map(|files| files[file].clone())
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-}
-
-#[rustfmt::skip]
 impl Proc for Garbage {
-    fn stat(&self, pid: u32) -> io::Result<Vec<u8>> { self.file(pid, 0) }
-    fn statm(&self, pid: u32) -> io::Result<Vec<u8>> { self.file(pid, 1) }
-    fn status(&self, pid: u32) -> io::Result<Vec<u8>> { self.file(pid, 1) }
-    fn environ(&self, pid: u32) -> io::Result<Vec<u8>> { self.file(pid, 2) }
-    fn cmdline(&self, pid: u32) -> io::Result<Vec<u8>> { self.file(pid, 3) }
+    fn read(&self, pid: u32, file: &'static str) -> io::Result<Vec<u8>> {
+        *self.1.lock() += 1;
+        let files = self.0.get(&pid).ok_or(io::ErrorKind::NotFound)?;
+        Ok(match file {
+            "stat" => files[0].clone(),
+            "environ" => files[2].clone(),
+            "cmdline" => files[3].clone(),
+            _ => files[1].clone(),
+        })
+    }
 }
 
 fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
@@ -200,8 +197,7 @@ fn stat_like() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    /// spec 8.3c, 5.1: whatever `/proc` says, every call answers, and after a bounded number of reads; parents in a
-    /// circle included.
+    /// spec 8.3c, 5.1: whatever `/proc` says, also parents in a circle, every call answers after a bounded number of reads.
     #[test]
     fn nonsense_is_survived(
         processes in prop::collection::hash_map(

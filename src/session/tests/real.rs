@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A real process that waits until it is dropped, once it has said which pids there are.
+/// A real process that prints its pids, and then waits until it is dropped.
 pub(super) struct Waiting(pub(super) Child, pub(super) Vec<u32>);
 
 impl Waiting {
@@ -26,7 +26,7 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        // All that wait do so for the end of this pipe.
+        // All its processes wait for the end of this pipe.
         drop(self.0.stdin.take());
         drop(self.0.wait());
     }
@@ -73,7 +73,7 @@ fn a_real_environment_names_the_session() {
         .env("HANDOFF_SESSION", "blue");
     let waiting = Waiting::start(&mut command);
     let caller = system().caller(waiting.1[0], 0);
-    assert_eq!(caller.session, Session::Named(Arc::from(&b"blue"[..])));
+    assert_eq!(caller.session, Session::named(b"blue"));
 }
 
 /// spec 5.4, on the kernel's `/proc`: the threads of this process, one of them ended.

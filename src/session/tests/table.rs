@@ -135,13 +135,10 @@ impl Table {
     pub(super) fn resolver(&self) -> Resolver {
         Resolver::new(Box::new(self.clone()), Arc::default())
     }
+}
 
-    pub(super) fn read(
-        &self,
-        pid: u32,
-        file: &'static str,
-        show: impl FnOnce(&Task) -> Vec<u8>,
-    ) -> io::Result<Vec<u8>> {
+impl Proc for Table {
+    fn read(&self, pid: u32, file: &'static str) -> io::Result<Vec<u8>> {
         let mut tasks = self.0.lock();
         tasks.reads += 1;
         if tasks.exhausted && file != "stat" {
@@ -150,55 +147,39 @@ impl Table {
         if tasks.hidden.contains(&(pid, file)) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        tasks
-            .tasks
-            .get(&pid)
-            .map(show)
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+        let task = tasks.tasks.get(&pid).ok_or(io::ErrorKind::NotFound)?;
+        Ok(match file {
+            "stat" => task.stat(pid),
+            "status" => format!("Name:\tTgid: 7\nNgid:\t0\nTgid:\t{}\n", task.group).into_bytes(),
+            "statm" => match task.flags & 4 {
+                0 => b"634 341 303 4 0 89 0\n".to_vec(),
+                _ => b"0 0 0 0 0 0 0\n".to_vec(),
+            },
+            "environ" => task.environ.clone().into_bytes(),
+            "cmdline" => (task.argv.iter().flat_map(|arg| [arg, "\0"]))
+                .collect::<String>()
+                .into_bytes(),
+            other => panic!("/proc/PID/{other} is not made up"),
+        })
     }
 }
 
-impl Proc for Table {
-    fn stat(&self, pid: u32) -> io::Result<Vec<u8>> {
-        self.read(pid, "stat", |task| {
-            let Task { state, parent, session, tty, flags, start, exit_code, .. } = task;
-            let mut stat = format!("{pid} (").into_bytes();
-            stat.extend(&task.comm);
-            stat.extend(
-                format!(
-                    ") {state} {parent} 1 {session} {tty} -1 {flags} 0 0 0 0 1 2 3 4 20 0 1 0 {start} 5 6 \
-                     18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 1 2 3 4 5 6 7 {exit_code}\n"
-                )
-                .into_bytes(),
-            );
-            stat
-        })
-    }
-
-    fn status(&self, pid: u32) -> io::Result<Vec<u8>> {
-        self.read(pid, "status", |task| {
-            format!("Name:\tTgid: 7\nNgid:\t0\nTgid:\t{}\n", task.group).into_bytes()
-        })
-    }
-
-    fn statm(&self, pid: u32) -> io::Result<Vec<u8>> {
-        self.read(pid, "statm", |task| match task.flags & 4 {
-            0 => b"634 341 303 4 0 89 0\n".to_vec(),
-            _ => b"0 0 0 0 0 0 0\n".to_vec(),
-        })
-    }
-
-    fn environ(&self, pid: u32) -> io::Result<Vec<u8>> {
-        self.read(pid, "environ", |task| task.environ.clone().into_bytes())
-    }
-
-    fn cmdline(&self, pid: u32) -> io::Result<Vec<u8>> {
-        self.read(pid, "cmdline", |task| {
-            task.argv
-                .iter()
-                .flat_map(|arg| [arg, "\0"])
-                .collect::<String>()
-                .into_bytes()
-        })
+impl Task {
+    fn stat(&self, pid: u32) -> Vec<u8> {
+        let Task {
+            state,
+            parent,
+            session,
+            tty,
+            flags,
+            start,
+            exit_code,
+            ..
+        } = self;
+        let fields = format!(
+            ") {state} {parent} 1 {session} {tty} -1 {flags} 0 0 0 0 1 2 3 4 20 0 1 0 {start} 5 6 \
+             18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 1 2 3 4 5 6 7 {exit_code}\n"
+        );
+        [format!("{pid} (").as_bytes(), &self.comm, fields.as_bytes()].concat()
     }
 }
