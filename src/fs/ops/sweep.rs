@@ -41,7 +41,7 @@ impl Fs {
     fn expire(&self) -> Result<()> {
         let queues = self.queues_below(&mut self.lock(), DirId::ROOT)?;
         for dir in queues {
-            // A hundred thousand are looked at a few at a time, so that nobody waits for that.
+            // A few at a time, so that nobody waits while a hundred thousand names are looked at.
             let mut last: Option<Arc<OsStr>> = None;
             loop {
                 let (path, batch) = {
@@ -80,7 +80,7 @@ impl Fs {
         let (Some(path), Some(stamped)) = (state.dirs.path(dir), StampedName::parse(name)) else {
             return;
         };
-        // What is deleted was looked at just now: its mtime may have been set meanwhile.
+        // Its mtime may have been set since it was listed, so it is looked at again.
         let deleted = match self.store.stat(&path, name) {
             Ok(meta) if self.may_delete(state, dir, &path, &stamped, &meta) => {
                 self.pin_file(state, &path, name);
@@ -90,7 +90,7 @@ impl Fs {
         };
         match deleted {
             Ok(()) | Err(Error::NotFound) => {}
-            // One that cannot be deleted must not keep the others from it.
+            // A file that cannot be deleted must not keep the sweep from deleting the others.
             Err(error) => log::warn!(
                 "{}: has expired and cannot be deleted ({error}); the next sweep tries again",
                 path.join(name).display()
@@ -130,7 +130,7 @@ impl Fs {
                 doc.writers == 0 && doc.draft().is_some_and(|it| it.progress.is_changed())
             })
             .map(|(id, _)| id)
-            // Emptied for an open that is to come: its old content is not replaced by nothing.
+            // Not an edit that was begun for an open that is to come: an empty draft would replace the old content.
             .filter(|id| !state.replays.is_awaited(*id))
             .collect();
         for id in left {
@@ -147,7 +147,7 @@ impl Fs {
             sessions.extend(state.aliases.sessions());
             (sessions, state.single_file.agents())
         };
-        // Asking /proc who lives takes a while: without the lock. Whoever comes in between is asked for next time.
+        // Reading /proc takes a while, so the lock is not held. Sessions that begin meanwhile are asked about next time.
         let ended = |session: &Session| !self.resolver.session_alive(session);
         let ended: HashSet<Session> = sessions.into_iter().filter(ended).collect();
         let dead: HashSet<Process> = agents
@@ -159,7 +159,7 @@ impl Fs {
         let state = &mut *guard;
         self.take_changes(state);
         state.turns.forget_missing(Instant::now());
-        // A session that has a name of its own never ends; but what has expired no alias leads to.
+        // A session that HANDOFF_SESSION names never ends, but aliases of expired handoffs go.
         let gone: Vec<FileId> = state
             .files
             .iter()
