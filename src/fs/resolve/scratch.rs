@@ -1,7 +1,7 @@
 //! Scratch files that belong to one session each (spec 4.6).
 //!
-//! Two sessions that both write `notes.md.tmp` and rename it must not meet. A look-up need not know who asks while only
-//! one session has the name: each session reads it. Who writes, renames or removes has to say who it is.
+//! Two sessions that both write `notes.md.tmp` and rename it must not meet. While only one session has the name, each
+//! session may read it, so that a look-up need not ask `/proc` for its caller. Writing, renaming and removing ask.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -47,7 +47,7 @@ impl Scratch {
         names.filter_map(|(name, areas)| Some((name.as_os_str(), *areas.last()?)))
     }
 
-    /// A file has this name now. What is not a session's own is not kept here.
+    /// A file has this name now. Only sessions' own files are kept here.
     pub(in crate::fs) fn add(&mut self, area: Area, dir: DirId, name: &OsStr) {
         if let (Area::Own(_), Some(names)) = (area, self.queues.get_mut(&dir)) {
             let areas = names.entry(name.to_owned()).or_default();
@@ -103,7 +103,7 @@ impl Fs {
         }
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
         let mut found = Vec::new();
-        // An earlier version kept all of them together: those belong to nobody.
+        // An earlier version kept all of them together. Those belong to nobody.
         for area in [Area::Scratch].into_iter().chain(self.local.owned()?) {
             for (name, meta) in self.local.list(area, &path)? {
                 if meta.kind == Kind::File && names::classify(&name) == NameClass::Scratch {
@@ -168,8 +168,8 @@ impl Fs {
         }
     }
 
-    /// What a session that has ended has left under this name belongs to this caller from now on, unless it has a file of
-    /// that name. Asks `/proc` who lives: never called with the state locked.
+    /// A file that an ended session has left under this name becomes this caller's, unless the caller has one already. Reads
+    /// `/proc`: never called with the state locked.
     pub(in crate::fs) fn inherit(
         &self,
         parent: NodeId,
@@ -203,7 +203,7 @@ impl Fs {
         Ok((!areas.contains(&own)).then(|| (dir, own, areas.to_vec())))
     }
 
-    /// Has the session ended whose area this is? What an earlier version has kept is nobody's.
+    /// Has the session ended whose area this is? Files of an earlier version are nobody's.
     fn has_ended(&self, area: Area) -> bool {
         match area {
             Area::Own(owner) => {
@@ -240,8 +240,8 @@ impl Fs {
         Ok(())
     }
 
-    /// Removes what other sessions have left under a name of which this caller has none; answers whether that was anything.
-    /// A file that a session may be about to rename stays, or `rm -f n.tmp; echo > n.tmp; mv n.tmp n.md` would take it away.
+    /// Removes the files that other sessions have left under a name of which this caller has none; answers whether there were
+    /// any. A file that a living session may be about to rename stays.
     pub(in crate::fs) fn remove_left(
         &self,
         parent: NodeId,
