@@ -203,3 +203,6 @@ impl State {
 fn missing(id: FileId) -> Error {
     broken(&format!("{id:?} is not in the table of files"))
 }
+
+#[cfg(test)]
+mod tests;
