@@ -102,7 +102,7 @@ use pending::single_file::SingleFile;
 use queue::cache::Index;
 use queue::health::Watcher;
 use queue::sync::Suffixes;
-use resolve::scratch::Scratch;
+use resolve::scratch::table::Scratch;
 use session::aliases::Aliases;
 use session::callers::LookedUp;
 use session::estale_replay::EstaleReplays;

@@ -113,3 +113,10 @@ impl Fs {
         }
     }
 }
+
+impl State {
+    /// The key of every cached merge: another number whenever a file or a name has changed.
+    pub(in crate::fs) fn generation(&self) -> u64 {
+        self.index.generation + self.files.generation()
+    }
+}

@@ -5,7 +5,6 @@ use std::ffi::OsStr;
 use std::time::SystemTime;
 
 use crate::error::{Error, Result};
-use crate::fs::State;
 use crate::fs::handoff::state::{Content, FileName, HandoffState, RegularFile, broken};
 use crate::fs::ids::{DirId, FileId};
 use crate::names::StampedName;
@@ -20,7 +19,7 @@ pub(in crate::fs) struct Files {
     maybe_busy: HashSet<FileId>,
     /// All new handoffs, and some that were new.
     new: HashSet<FileId>,
-    /// Incremented whenever a file may have been changed: see [`State::generation`].
+    /// Incremented whenever a file may have been changed.
     generation: u64,
     last: u64,
 }
@@ -85,6 +84,11 @@ impl Files {
 
     pub(in crate::fs) fn len(&self) -> usize {
         self.files.len()
+    }
+
+    /// Another number whenever a file may have been changed.
+    pub(in crate::fs) fn generation(&self) -> u64 {
+        self.generation
     }
 
     pub(in crate::fs) fn iter(&self) -> impl Iterator<Item = (FileId, &RegularFile)> {
@@ -190,13 +194,6 @@ impl Files {
     pub(in crate::fs) fn remove(&mut self, id: FileId) {
         self.drop_name(id);
         self.files.remove(&id);
-    }
-}
-
-impl State {
-    /// The key of every cached merge: another number whenever a file or a name has changed.
-    pub(in crate::fs) fn generation(&self) -> u64 {
-        self.index.generation + self.files.generation
     }
 }
 

@@ -3,14 +3,14 @@
 //! Two sessions that both write `notes.md.tmp` and rename it must not meet. While only one session has the name, each
 //! session may read it, so that a look-up need not ask `/proc` for its caller. Writing, renaming and removing ask.
 
-use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::state::FileName;
 use crate::fs::ids::{DirId, FileId, NodeId};
 use crate::fs::resolve::resolved::Resolved;
+use crate::fs::resolve::scratch::table::Names;
 use crate::fs::{Fs, State};
 use crate::names::{self, NameClass};
 use crate::session::{Caller, Owner};
@@ -18,65 +18,10 @@ use crate::store::Kind;
 use crate::store::local::Area;
 
 mod claim;
+pub(in crate::fs) mod table;
 
 /// How long nobody must have touched a session's scratch file before another session can remove it.
 const IDLE: Duration = Duration::from_secs(10 * 60);
-
-/// Which areas have a file of a name, the latest last. A queue is read once; nobody else changes the private directory.
-#[derive(Default)]
-pub(in crate::fs) struct Scratch {
-    queues: HashMap<DirId, HashMap<OsString, Vec<Area>>>,
-}
-
-impl Scratch {
-    fn areas(&self, dir: DirId, name: &OsStr) -> &[Area] {
-        let names = self.queues.get(&dir);
-        names
-            .and_then(|names| names.get(name))
-            .map_or(&[], Vec::as_slice)
-    }
-
-    /// Has more than one session a file of this name? Only then does a look-up depend on who asks.
-    pub(in crate::fs) fn are_many(&self, dir: DirId, name: &OsStr) -> bool {
-        self.areas(dir, name).len() > 1
-    }
-
-    /// Every name in a queue, with one of the areas that have it.
-    pub(in crate::fs) fn names(&self, dir: DirId) -> impl Iterator<Item = (&OsStr, Area)> {
-        let names = self.queues.get(&dir).into_iter().flatten();
-        names.filter_map(|(name, areas)| Some((name.as_os_str(), *areas.last()?)))
-    }
-
-    /// A file has this name now. Only sessions' own files are kept here.
-    pub(in crate::fs) fn add(&mut self, area: Area, dir: DirId, name: &OsStr) {
-        if let (Area::Own(_), Some(names)) = (area, self.queues.get_mut(&dir)) {
-            let areas = names.entry(name.to_owned()).or_default();
-            areas.retain(|it| *it != area);
-            areas.push(area);
-        }
-    }
-
-    /// A file has this name no longer.
-    pub(in crate::fs) fn remove(&mut self, area: Area, dir: DirId, name: &OsStr) {
-        if let Some(names) = self.queues.get_mut(&dir)
-            && let Some(areas) = names.get_mut(name)
-        {
-            areas.retain(|it| *it != area);
-            if areas.is_empty() {
-                names.remove(name);
-            }
-        }
-    }
-
-    /// The directory is gone, or has to be read anew.
-    pub(in crate::fs) fn forget(&mut self, dir: DirId) {
-        self.queues.remove(&dir);
-    }
-
-    pub(in crate::fs) fn forget_all(&mut self) {
-        self.queues.clear();
-    }
-}
 
 /// Is this a name of which each session has its own file?
 pub(in crate::fs) fn is_own_name(state: &State, dir: DirId, name: &OsStr) -> bool {
@@ -98,7 +43,7 @@ fn own_area(caller: &Caller) -> Area {
 impl Fs {
     /// Reads which sessions have scratch files in a queue, unless that is known.
     pub(in crate::fs) fn load_scratch(&self, state: &mut State, dir: DirId) -> Result<()> {
-        if state.scratch.queues.contains_key(&dir) {
+        if state.scratch.is_read(dir) {
             return Ok(());
         }
         let path = state.dirs.path(dir).ok_or(Error::NotFound)?;
@@ -112,11 +57,11 @@ impl Fs {
             }
         }
         found.sort();
-        let mut names: HashMap<OsString, Vec<Area>> = HashMap::new();
+        let mut names: Names = Names::new();
         for (_, name, area) in found {
             names.entry(name).or_default().push(area);
         }
-        state.scratch.queues.insert(dir, names);
+        state.scratch.set(dir, names);
         Ok(())
     }
 
