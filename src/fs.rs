@@ -20,13 +20,11 @@
 //!
 //! # What is what
 //!
-//! A **doc** is a handoff that somebody is interested in just now: it has a node, a handle, an alias or a draft.
-//! Its `handoff::state::Content` says where its bytes are. A **plain** file is everything else that is regular:
-//! ordinary files and scratch files. A **node** is what the kernel calls an inode: one *view* of one file below, for
-//! as long as the kernel remembers it. A doc seen through an alias is another node than the same doc seen under its
-//! stamped name, because an open of the one and of the other mean different things; and when the file behind a name
-//! becomes another one, the name gets another node. So all handles of a node always stand for one and the same file
-//! below.
+//! A `RegularFile` stands for a handoff, an ordinary or a scratch file for as long as it has a node, a handle, an alias or
+//! a draft. Its `handoff::state::Content` says where its bytes are. A **node** is what the kernel calls an inode: one *view*
+//! of one file below, for as long as the kernel remembers it. A handoff seen through an alias is another node than the
+//! same handoff seen under its stamped name, because opening the one and the other mean different things. When the file
+//! behind a name becomes another one, the name gets another node. So all handles of a node stand for one file below.
 //!
 //! # Locks
 //!

@@ -20,7 +20,7 @@ use crate::fs::pending::merge_plan::Plans;
 use crate::fs::pending::readers::Readers;
 use crate::fs::pending::single_file::SingleFile;
 use crate::fs::queue::cache::Queues;
-use crate::fs::resolve::scratch::Scratch;
+use crate::fs::resolve::scratch::table::Scratch;
 use crate::fs::session::aliases::Aliases;
 use crate::fs::session::estale_replay::EstaleReplays;
 use crate::fs::session::looked_up::LookedUp;

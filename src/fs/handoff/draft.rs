@@ -22,9 +22,9 @@ use crate::store::{Access, Meta};
 pub(in crate::fs) enum Naming {
     /// Stamped now, with this slug, or the next suffix of it.
     Stamp(Slug),
-    /// Exactly this name: it was written so, and is free.
+    /// Exactly this name, which its writer chose, and which is free.
     Exactly(StampedName),
-    /// This name, or the next suffix of it: it was written so but for its extension (spec 3.4).
+    /// This name, or the next suffix of it: its writer chose it but for the extension (spec 3.4).
     Nearly(StampedName),
 }
 
@@ -131,8 +131,7 @@ impl Fs {
         }
     }
 
-    /// Has no draft and no file this name? One that is not written `exactly` so keeps clear of what an older handoff
-    /// will be called when it is consumed, too.
+    /// Has neither a draft nor a file this name? Unless the writer chose it `exactly`, the consumed name must be free, too.
     fn is_free(
         &self,
         state: &State,
@@ -145,7 +144,7 @@ impl Fs {
             if state.files.named(dir, name).is_some() {
                 return Ok(true);
             }
-            // Publishing decides, atomically, where somebody has been quicker below the mount.
+            // The cache may be late. Publishing never replaces a file, and takes the next suffix then.
             if !exactly && state.queues.seems_to_lack(dir, name) {
                 return Ok(false);
             }
@@ -219,7 +218,7 @@ impl Fs {
         let (stored, meta) = self.ctx.store.open_known(&path, &name, access)?;
         let file = match self.ctx.local.create(Area::Edits, &path, &name, meta.mode) {
             Err(Error::Exists) => {
-                // Left behind by an edit that could not be published.
+                // An earlier edit could not be published and has left its draft.
                 self.ctx
                     .local
                     .keep(Area::Edits, &path, &name, self.ctx.clock.now())?;
@@ -317,8 +316,8 @@ impl Fs {
         self.file_renamed(state, id, dir, name);
     }
 
-    /// A process creates a name that it has just unlinked or renamed away: what it retracted is pending again, and
-    /// what it backed up lends its stamped name to the new content (spec 4.5).
+    /// A process creates a name that it has just unlinked or renamed away. The handoff that it retracted is pending again;
+    /// the one that it renamed to a backup gives its stamped name to the new content (spec 4.5).
     pub(in crate::fs) fn naming_after_release(
         &self,
         state: &mut State,
@@ -356,8 +355,8 @@ impl Fs {
         }
     }
 
-    /// The ordinary file of this name was removed by a process that makes a handoff in its place: to others it is there
-    /// still.
+    /// A process that has removed the ordinary file of this name makes a handoff in its place. Other sessions must still
+    /// find the ordinary file.
     fn bring_back(&self, state: &mut State, dir: DirId, name: &OsStr, kept: &OsStr) -> Result<()> {
         let path = state.queues.path(dir)?;
         self.ctx.local.ordinary_made(&path.join(name))?;
@@ -384,7 +383,7 @@ impl Fs {
         Ok(())
     }
 
-    /// Makes a consumed doc pending again, under its next free pending name.
+    /// Makes a consumed handoff pending again, under its next free pending name.
     pub(in crate::fs) fn unconsume(&self, state: &mut State, id: FileId) -> Result<()> {
         let doc = state.files.known(id)?;
         let (dir, done) = (doc.dir, doc.stamped()?.clone());

@@ -32,7 +32,7 @@ impl Fs {
         if self.ctx.options.sync
             && let Err(error) = file.sync_all()
         {
-            // Said once and never again: a later close must not take what the disk refused for whole.
+            // The kernel reports a failed fsync once. A later close must not take this draft for whole.
             self.lock().damage(id, file);
             return Err(error.into());
         }
@@ -41,7 +41,7 @@ impl Fs {
             let state = &mut *guard;
             let draft = state.files.get(id).and_then(|doc| doc.draft());
             if draft.is_some_and(|draft| !Arc::ptr_eq(&draft.file, file)) {
-                // Written in place, under an edit that goes on: that is another's to publish (spec 4.4).
+                // This writer has written in place. The draft belongs to an edit of another one, who publishes it (spec 4.4).
                 state
                     .files
                     .get(id)
@@ -63,7 +63,7 @@ impl Fs {
         }
         for queue in queues {
             match self.ctx.local.sync(Area::Replaced, queue) {
-                // Nothing ever was.
+                // Nothing was replaced in this queue so far.
                 Ok(()) | Err(Error::NotFound) => {}
                 Err(error) => return Err(error),
             }
@@ -79,7 +79,7 @@ impl Fs {
         if let Some(draft) = doc.draft_mut() {
             draft.progress.damage();
         } else if doc.handoff.unfinished && doc.is_stored() {
-            // Published at an earlier close, and added to since; or begun to be written anew in place.
+            // An earlier close has published it and it was written since, or it is being written anew in place.
             let (dir, name) = (doc.dir, doc.stamped()?.clone());
             if self.is_empty(state, id) {
                 if let Some(doc) = state.files.get_mut(id)
@@ -109,7 +109,7 @@ impl Fs {
             Content::New(_) => self.publish_new(state, id, &path)?,
             Content::Editing(_) if doc.is_handoff() => self.publish_edit(state, id, &path)?,
             Content::Editing(_) => self.publish_ordinary(state, id, &path)?,
-            // Written in place: its name is durable, unless another close is just making it so.
+            // Published by another close, which may not have made the name durable yet.
             Content::Stored => {}
             Content::Reserved(_) | Content::Gone => return Ok(None),
         }
@@ -148,7 +148,7 @@ impl Fs {
         Ok(())
     }
 
-    /// A draft was published: looks at it, and notes what its last write told of its last byte.
+    /// A draft was published: looks at it, and notes whether it ends with a newline, where its last write tells.
     fn touch_published(&self, state: &mut State, id: FileId, name: &StampedName) {
         let Some(doc) = state.files.get_mut(id) else {
             return;
@@ -179,7 +179,7 @@ impl Fs {
             dir: &drafts,
             name: &file_name,
         };
-        // It has been done, and that was not heard of (a server's answer got lost), or the old name could not be removed.
+        // A network filesystem may report an error of a rename that was done, or that left the old name as well.
         let is_there = || {
             let found = self.ctx.store.stat(path, &name.to_os_string());
             found.is_ok_and(|meta| meta.ino == ino)
@@ -190,7 +190,7 @@ impl Fs {
             .with_room(|| self.ctx.store.publish(draft, path, name))
         {
             Err(_) if is_there() => Ok(name.clone()),
-            // Somebody removed the queue below the mount. What is written is kept all the same.
+            // Somebody removed the queue below the mount. It is made again, so that the handoff is not lost.
             Err(Error::NotFound) => {
                 self.ctx.local.restore_queue(path)?;
                 self.ctx.store.publish(draft, path, name)
@@ -208,7 +208,7 @@ impl Fs {
         let (ino, damaged, of_consumed) =
             (draft.ino, draft.progress.is_damaged(), draft.of_consumed);
         if comes_to_nothing(doc, draft) {
-            // Not a byte of it was written: it is dropped when its writer has let go.
+            // The draft is empty after a failed write: the RELEASE drops it.
             return Ok(());
         }
         let stored = match self.ctx.store.stat(path, &reserved.to_os_string()) {
@@ -216,7 +216,7 @@ impl Fs {
             stored => stored.is_ok(),
         };
         let name = if damaged {
-            // The old content stays; what was written of the new one is another handoff.
+            // The old content stays. The part that was written of the new one becomes another handoff.
             let partial = reserved.pending().with_slug(reserved.slug().partial());
             let partial = self.move_draft((Area::Edits, path), &reserved, ino, &partial)?;
             state.queues.changed(dir, &partial.to_os_string());
@@ -226,8 +226,8 @@ impl Fs {
             self.replace(state, path, &file_name, (Area::Edits, path, &file_name))?;
             reserved
         } else {
-            // Consumed or removed while it was edited: its readers have had the old content, so the new one is a
-            // handoff of its own.
+            // The handoff was consumed or removed during the edit. Its readers have had the old content, so the new content
+            // is a handoff of its own.
             let name = match of_consumed {
                 true => reserved.clone(),
                 false => reserved.pending(),
@@ -238,7 +238,7 @@ impl Fs {
         let doc = state.files.known_mut(id)?;
         doc.content = Content::Stored;
         if damaged {
-            // What is under the name was not written now.
+            // The file under the name is still the old one.
             doc.handoff.last = None;
         } else {
             doc.ino = ino;
@@ -249,8 +249,8 @@ impl Fs {
         Ok(())
     }
 
-    /// An ordinary file that was edited keeps its name. What a writer left unfinished does not take the file's place: it is
-    /// kept with the replaced versions.
+    /// An ordinary file that was edited keeps its name. An edit that its writer has not finished is kept with the replaced
+    /// versions, and the file stays as it was.
     fn publish_ordinary(&self, state: &mut State, id: FileId, path: &Path) -> Result<()> {
         let file = state.files.known(id)?;
         let Some((area, name)) = file.other() else {
@@ -273,7 +273,7 @@ impl Fs {
             match self.stat_stored(state, file) {
                 Ok(_) if area == Area::Backing => self.replace(state, path, &name, edit)?,
                 Err(error) if !error.is_absence() => return Err(error),
-                // Removed below the mount; or a scratch file by now, and nobody keeps versions of those.
+                // The file was removed below the mount, or was renamed to a scratch name: there is no version to be kept.
                 _ => self.ctx.local.rename(edit, (area, path, &name))?,
             }
         }
@@ -296,7 +296,7 @@ impl Fs {
         new: (Area, &Path, &OsStr),
     ) -> Result<()> {
         let old = match self.ctx.store.open(queue, name, Access::READ) {
-            // Its owner took the right to read it away, and so nobody does.
+            // The file's mode forbids even its owner to read it, so that no snapshot has it.
             Err(Error::AccessDenied) => None,
             old => Some(old?),
         };
@@ -305,7 +305,7 @@ impl Fs {
             dir: &new_dir,
             name: new.2,
         };
-        // Whoever has the old version open goes on writing to it: that shall be kept too, but not be all that is left.
+        // A process that has the old version open may go on writing to it, so the kept version must be a copy as well.
         let (mut copy, mut nothing) = (None, false);
         let mut ino = 0;
         if let Some(old) = &old {
@@ -321,7 +321,7 @@ impl Fs {
             }
         }
         self.ctx.store.replace(draft, queue, name)?;
-        // It is done: from here on nothing is that replace's error.
+        // The new content is in place: from here on a failure is logged, and is no error of the caller.
         if let Some(old) = old {
             state.readers.pin(ino, &Arc::new(copy.unwrap_or(old)));
         }
@@ -333,7 +333,7 @@ impl Fs {
                 .keep_as(new, queue, name, self.ctx.clock.now())
         };
         if let Err(error) = kept {
-            // The new content is in place; the old one is safe where it is.
+            // The old content is safe in the area that the new one came from.
             log::warn!(
                 "{}: the replaced version could not be moved to the replaced ones ({error})",
                 queue.join(name).display()
@@ -342,7 +342,7 @@ impl Fs {
         Ok(())
     }
 
-    /// The last handle that may write a doc is closed: it is finished, and deliverable.
+    /// The last handle that may write a file is closed, so that a handoff is finished and deliverable.
     pub(in crate::fs) fn last_writer_gone(&self, state: &mut State, id: FileId) {
         let awaited = state.replays.is_awaited(id);
         self.version_left(state, id);
@@ -355,10 +355,10 @@ impl Fs {
         let times = doc.times.take();
         let nothing = doc.is_nothing_unwritten();
         match &doc.content {
-            // Begun for an open that is to come (spec 4.4): it was not this writer's.
+            // The edit was begun for an open that is to come (spec 4.4), and not for this writer.
             Content::Editing(draft) if draft.writers == 0 && awaited => {}
             Content::New(draft) | Content::Editing(draft) if draft.progress.is_changed() => {
-                // Already done at its FLUSH, unless that failed.
+                // A FLUSH has published it already, unless that failed.
                 self.publish_or_leave(state, id);
             }
             Content::Editing(_) => {
@@ -378,9 +378,9 @@ impl Fs {
                 }
                 self.drop_draft(state, id);
             }
-            // Not a byte, but somebody made it: `touch x.md` (spec 4.8).
+            // An empty handoff that somebody made on purpose: `touch x.md` (spec 4.8).
             Content::New(_) => self.publish_or_leave(state, id),
-            // What was written since it was published the store tells, where it tells anything.
+            // Where the queue is watched, inotify tells what was written since it was published.
             Content::Reserved(_) => {}
             Content::Stored | Content::Gone if state.queues.is_watched(dir) => {
                 if let Some(name) = doc.stamped_if_handoff() {
@@ -418,7 +418,7 @@ impl Fs {
         }
     }
 
-    /// Sets the times of a file below, where there are any to be set.
+    /// Sets the times of a stored file, if any are given.
     fn apply_times_below(&self, state: &mut State, dir: DirId, name: &OsStr, times: Option<Times>) {
         let (Some((atime, mtime)), Ok(path)) = (times, state.queues.path(dir)) else {
             return;
@@ -430,8 +430,7 @@ impl Fs {
     }
 }
 
-/// Has a draft not a byte, because writing it failed or because `pending.md` was only truncated (`truncate -s 0`)? There
-/// is nothing to publish.
+/// Is the draft empty because a write failed, or because `pending.md` was only truncated? Then nothing is published.
 fn comes_to_nothing(doc: &RegularFile, draft: &Draft) -> bool {
     (draft.progress.is_damaged() || doc.is_new() && doc.handoff.origin == Origin::PendingMd)
         && stat_file(&*draft.file).is_ok_and(|meta| meta.size == 0)

@@ -10,8 +10,8 @@ use crate::store::local::{Area, Kept, version_of};
 use crate::store::{Access, Meta};
 
 impl Fs {
-    /// Publishes what was drafted as `…-partial`, keeps unfinished edits with the replaced versions, drops what is
-    /// empty. What cannot be recovered stays where it is, and is tried again at the next mount.
+    /// Publishes new drafts as `…-partial`, keeps unfinished edits with the replaced versions, and drops empty ones. A draft
+    /// that cannot be recovered stays where it is, and the next mount tries again.
     pub(in crate::fs) fn recover(&self) -> Result<()> {
         self.recover_unanswered()?;
         self.recover_rewriting()?;
@@ -32,7 +32,7 @@ impl Fs {
         Ok(())
     }
 
-    /// Gives what is empty, because rewriting it in place was cut short, its content back (spec 3.9).
+    /// A handoff that is empty because rewriting it in place was cut short gets its content back (spec 3.9).
     fn recover_rewriting(&self) -> Result<()> {
         for (queue, name, _) in self.ctx.local.list_all(Area::Rewriting)? {
             let kept = Kept { queue, name };
@@ -73,12 +73,12 @@ impl Fs {
             return Ok(None);
         }
         let stored = match self.ctx.store.stat(queue, name) {
-            // What it replaces cannot be told just now.
+            // The stored file cannot be looked at now, so nobody knows whether this replaces it.
             Err(error) if !error.is_absence() => return Err(error),
             stored => stored,
         };
         if stored.is_ok_and(|stored| stored.ino == meta.ino) {
-            // Two names of one file: the power went between making the new one durable and the old one's removal.
+            // The file has two names: a power cut came after the new name was durable, and before the old one was gone.
             self.ctx.local.remove(area, queue, name)?;
             return Ok(None);
         }
@@ -94,7 +94,7 @@ impl Fs {
         };
         if self.ctx.options.sync {
             match self.ctx.local.open_file(area, queue, name, Access::READ) {
-                // Its writer's umask forbids to read it.
+                // The writer's umask forbids to read the file.
                 Err(Error::AccessDenied) => rustix::fs::syncfs(self.ctx.local.dir(area, queue)?)?,
                 file => file?.sync_all()?,
             }

@@ -1,4 +1,4 @@
-//! What is known of a handoff, and of any other file, while somebody is interested in it.
+//! What is known of a regular file while somebody is interested in it.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -81,9 +81,9 @@ pub(in crate::fs) enum Content {
     Reserved(Draft),
     /// In a draft only. The name is reserved and listed; the store does not have the file yet.
     New(Draft),
-    /// In the store, under the doc's name.
+    /// In the store, under the file's name.
     Stored,
-    /// In the store; and a draft holds what shall replace it (spec 4.4).
+    /// In the store, and a draft holds the content that is to replace it (spec 4.4).
     Editing(Draft),
     /// Nowhere under a name: removed, or no handoff any more. Open handles still hold the file.
     Gone,
@@ -92,12 +92,12 @@ pub(in crate::fs) enum Content {
 /// What has become of the content that the last close left.
 #[derive(Debug, Default)]
 pub(in crate::fs) enum Version {
-    /// It is in place, but for what was appended.
+    /// It is in place. Bytes may have been appended.
     #[default]
     Whole,
     /// It is being written anew in place; a copy was kept, unless it was empty.
     Kept(Option<Kept>),
-    /// The same, by a writer that was killed, or failed, before it wrote anything.
+    /// It was emptied by a writer that was killed, or failed, before it wrote anything. The copy comes back.
     CutShort(Kept),
 }
 
@@ -170,7 +170,7 @@ pub(in crate::fs) struct HandoffState {
     pub(in crate::fs) unfinished: bool,
     /// What has become of the content that the last close left (spec 3.9).
     pub(in crate::fs) version: Version,
-    /// How often a version was kept. A copy that was begun before the last time may be of a mixture.
+    /// How often a version was kept. A copy that was begun before the latest one may hold old and new bytes.
     pub(in crate::fs) rewrites: u64,
     /// Where the last write to the draft ended, and whether with a newline; `None` if another writer may have written
     /// since. Where this is the file's size, it tells whether the file ends with a newline.
@@ -319,8 +319,8 @@ impl RegularFile {
         matches!(self.content, Content::Gone)
     }
 
-    /// May what readers would get of it be changed by a handle that is open just now? An edit is not: it has a draft,
-    /// and the old content is whole until the new one takes its place (spec 4.4).
+    /// May an open handle change the content that readers would get? Handles of an edit may not: they write a draft, and
+    /// the old content is whole until the draft takes its place (spec 4.4).
     pub(in crate::fs) fn is_being_written(&self) -> bool {
         match &self.content {
             Content::Editing(draft) => self.writers > draft.writers,
@@ -346,7 +346,7 @@ impl RegularFile {
     }
 }
 
-/// Something that must be so is not. The log says what, and the caller is answered EIO: its file is not gone.
+/// A broken invariant: the log says which, and the caller is answered EIO. ENOENT would say that its file is gone.
 pub(in crate::fs) fn broken(what: &str) -> Error {
     log::error!("this is a fault of handoff-fs: {what}");
     Error::Os(libc::EIO)

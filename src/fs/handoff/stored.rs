@@ -117,3 +117,10 @@ impl Fs {
         }
     }
 }
+
+impl State {
+    /// The key of every cached merge: another number whenever a file or a name has changed.
+    pub(in crate::fs) fn generation(&self) -> u64 {
+        self.queues.generation + self.files.generation()
+    }
+}

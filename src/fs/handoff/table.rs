@@ -7,7 +7,6 @@ use std::time::SystemTime;
 use crate::error::{Error, Result};
 use crate::fs::handoff::state::{Content, FileName, HandoffState, RegularFile, broken};
 use crate::fs::ids::{DirId, FileId};
-use crate::fs::state::State;
 use crate::names::StampedName;
 use crate::store::local::Area;
 
@@ -20,7 +19,7 @@ pub(in crate::fs) struct Files {
     maybe_busy: HashSet<FileId>,
     /// All new handoffs, and some that were new.
     new: HashSet<FileId>,
-    /// Incremented whenever a file may have been changed: see [`State::generation`].
+    /// Incremented whenever a file may have been changed.
     generation: u64,
     last: u64,
 }
@@ -91,6 +90,11 @@ impl Files {
 
     pub(in crate::fs) fn len(&self) -> usize {
         self.files.len()
+    }
+
+    /// Another number whenever a file may have been changed.
+    pub(in crate::fs) fn generation(&self) -> u64 {
+        self.generation
     }
 
     pub(in crate::fs) fn iter(&self) -> impl Iterator<Item = (FileId, &RegularFile)> {
@@ -199,13 +203,9 @@ impl Files {
     }
 }
 
-impl State {
-    /// The key of every cached merge: another number whenever a file or a name has changed.
-    pub(in crate::fs) fn generation(&self) -> u64 {
-        self.queues.generation + self.files.generation
-    }
-}
-
 fn missing(id: FileId) -> Error {
     broken(&format!("{id:?} is not in the table of files"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,12 +21,12 @@ struct Wanted {
     name: OsString,
     file: File,
     meta: Meta,
-    /// [`RegularFile::rewrites`](crate::fs::handoff::state::RegularFile::rewrites) when the file was opened.
+    /// [`HandoffState::rewrites`](crate::fs::handoff::state::HandoffState::rewrites) when the file was opened.
     rewrites: u64,
 }
 
 impl Fs {
-    /// A doc's file is about to change through a handle; `destroys` tells whether bytes of it are lost by that.
+    /// A file is about to change through a handle; `destroys` tells whether bytes of it are lost by that.
     pub(in crate::fs) fn before_change(
         &self,
         guard: &mut MutexGuard<'_, State>,
@@ -55,13 +55,13 @@ impl Fs {
                 draft.progress.change();
                 Ok(())
             }
-            // What is no longer under the name was kept when it was replaced.
+            // A file that has no longer its name was kept when it was replaced.
             None if destroys && stat_file(&**file)?.ino == stored => self.begin_rewrite(guard, id),
             None => Ok(()),
         }
     }
 
-    /// What is in place is about to be written anew: a writer that dies over it leaves a part only (spec 4.9).
+    /// A handoff is about to be written anew in place. A writer that dies from here on leaves a part only (spec 4.9).
     fn begin_rewrite(&self, guard: &mut MutexGuard<'_, State>, id: FileId) -> Result<()> {
         self.keep_version_apart(guard, id)?;
         let doc = guard.files.known_mut(id)?;
@@ -134,7 +134,7 @@ impl Fs {
         let (file, kept) = copied.unzip();
         let doc = state.files.get_mut(id);
         let Some(doc) = doc.filter(|doc| doc.handoff.rewrites == wanted.rewrites) else {
-            // Another writer was first, and has written by now: the copy may be a mixture.
+            // Another writer kept a copy first, and has written by now: this copy may hold old and new bytes.
             if let Some(kept) = kept {
                 let _ = self
                     .ctx
@@ -150,7 +150,7 @@ impl Fs {
         }
     }
 
-    /// A writer was told that what it wrote is safe: what another writer does to that replaces it.
+    /// A close has made the content durable: from now on it is a version of its own, which the next rewrite keeps.
     pub(in crate::fs) fn version_written(&self, state: &mut State, id: FileId) {
         let Some(doc) = state.files.get_mut(id) else {
             return;
@@ -167,10 +167,10 @@ impl Fs {
         let doc = state.files.get_mut(id);
         let version = doc.map(|doc| std::mem::take(&mut doc.handoff.version));
         match version {
-            Some(Version::CutShort(kept)) => match self.put_back_doc(state, id, &kept) {
+            Some(Version::CutShort(kept)) => match self.put_back_handoff(state, id, &kept) {
                 Ok(true) => {}
                 Ok(false) => self.keep_rewritten(Some(kept)),
-                // It stays where the next mount looks for it.
+                // The copy stays where the next mount looks for it.
                 Err(error) => log::error!(
                     "{}: its rewriting was cut short, and what it held cannot be put back ({error}); the next mount \
                      tries again",
@@ -193,7 +193,7 @@ impl Fs {
         }
     }
 
-    fn put_back_doc(&self, state: &mut State, id: FileId, kept: &Kept) -> Result<bool> {
+    fn put_back_handoff(&self, state: &mut State, id: FileId, kept: &Kept) -> Result<bool> {
         let kept_of_handoff = |doc: &&RegularFile| doc.is_handoff() && doc.is_stored();
         let Some(doc) = state.files.get(id).filter(kept_of_handoff) else {
             return Ok(false);

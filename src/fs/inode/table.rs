@@ -11,7 +11,7 @@ use crate::fs::ids::{DirId, FileId, NodeId};
 use crate::fs::inode::dentry_cache::DentryCache;
 use crate::fs::pending::snapshot::Plan;
 
-/// A name under which a session finds a doc.
+/// A name under which a session finds a handoff.
 pub(in crate::fs) type AliasName = (DirId, OsString);
 
 /// What a node stands for.
@@ -59,17 +59,18 @@ impl Node {
     }
 }
 
-/// A stored handoff that was listed, and perhaps looked at, and nothing else. It becomes a doc when anything is done with
-/// it. There may be a hundred thousand of them.
+/// A stored handoff that was listed, and perhaps looked at, and nothing else. It gets a node of its own when anything is
+/// done with it. There may be a hundred thousand of them.
 #[derive(Debug)]
 struct Listed {
     dir: DirId,
     lookups: u32,
-    /// Shared with the index for as long as that has it: once it is consumed it has another one.
+    /// Shared with the cache of its queue, until it is consumed and has another name there.
     name: Arc<OsStr>,
 }
 
-/// INVARIANT: no number is both a node's and a listed handoff's. A key leads to the one node that a look-up of it answers; nodes whose file is gone have no key.
+/// INVARIANT: no number is both a node's and a listed handoff's. A key leads to the one node that a look-up of it answers;
+/// nodes whose file is gone have no key.
 #[derive(Debug, Default)]
 pub(in crate::fs) struct Nodes {
     nodes: HashMap<NodeId, Node>,
@@ -195,7 +196,7 @@ impl Nodes {
         let key = key_of(&what);
         self.insert(id, what);
         if let Some(node) = self.nodes.get_mut(&id) {
-            // This was none.
+            // Nobody looked it up now.
             node.lookups -= 1;
         }
         if let Some(key) = key {

@@ -19,10 +19,10 @@ use crate::store::first_mount::{is_hidden, is_stray};
 use crate::store::local::Area;
 use crate::store::{Access, DraftFile, Kind, Meta};
 
-/// How many of those that are left are named.
+/// How many of the files that are left are named in the log.
 const NAMED: usize = 5;
 
-/// A copy that is under way from another filesystem. As a scratch file it goes by itself if it is never finished.
+/// The name of a copy that is under way from another filesystem. A scratch file expires if it is never finished.
 const COPY: &str = "moving.part";
 
 impl Fs {
@@ -143,7 +143,7 @@ impl Fs {
                 name: part,
             };
             let published = self.ctx.store.publish(draft, queue, wanted)?;
-            // Before the original goes.
+            // Durable before the original is removed.
             self.ctx.store.sync(queue)?;
             Ok(Some(published))
         };

@@ -26,8 +26,8 @@ impl Fs {
         })
     }
 
-    /// Nobody goes on writing what is open now: keeps it as `…-partial`, as at the close of a writer that is killed
-    /// (spec 4.9). What cannot be kept so stays with the drafts, and is recovered at the next mount.
+    /// Keeps every file that is still being written as `…-partial`, as at the close of a writer that is killed (spec 4.9).
+    /// Drafts for which this fails are recovered at the next mount.
     pub fn keep_unfinished(&self) {
         let mut open: Vec<(FileId, Arc<File>)> = Vec::new();
         {

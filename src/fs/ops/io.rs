@@ -113,7 +113,7 @@ impl Fs {
     ) -> Result<()> {
         let is_draft = guard.files.known(id)?.is_draft(file);
         if is_draft && self.ctx.options.max_size.is_none() {
-            // Nobody has it but those who write it: nothing of it needs to be kept.
+            // Nobody reads a draft but its writers, so that nothing of it needs to be kept.
             self.before_change(guard, id, file, false)?;
             let state = &mut **guard;
             let doc = state.files.note_mut(id)?;
@@ -133,10 +133,10 @@ impl Fs {
         self.before_change(guard, id, file, from < size)
     }
 
-    /// A write failed: what is there is not what its writer meant, and no whole handoff (spec 4.9).
+    /// A write failed, so that the file is no whole handoff (spec 4.9).
     fn write_failed(&self, state: &mut State, id: FileId, file: &Arc<File>) {
         state.damage(id, file);
-        // One that an earlier close has published, and that its writers have not finished.
+        // An earlier close has published it, and its writers have not finished.
         let stored = |doc: &RegularFile| doc.is_handoff() && doc.draft().is_none();
         if !state.files.get(id).is_some_and(stored) {
             return;
@@ -162,8 +162,8 @@ impl Fs {
                 return Ok(());
             };
             open.flushed = true;
-            // It stays dirty until it is durable: another close of the same file, by a child of the caller, may come
-            // meanwhile, and must not be answered before that either.
+            // The handle stays dirty until its data is durable. A close by a child of the caller may come meanwhile, and
+            // must not be answered before that either.
             (open.id, open.file.clone(), open.dirty, open.writes)
         };
         // The writer is being killed: it has not finished what it wrote (spec 4.9).
@@ -171,8 +171,8 @@ impl Fs {
             self.resolver.dying_by_signal(request.tid)
                 && (by == request.tid || self.resolver.same_process(by, request.tid))
         });
-        // A shell that redirects closes a first time before anything is written. Nothing of an edit is to be made safe
-        // yet, and who dies before there is leaves the old content; if nothing follows it is published at the RELEASE.
+        // A shell that redirects closes a first time before anything is written. An edit that is still empty then is not
+        // published: a writer that dies leaves the old content. If nothing is written, the RELEASE publishes the edit.
         let dirty = dirty.filter(|_| killed || !self.lock().is_emptied_edit(id, &file));
         if dirty.is_some()
             && let Err(error) = self.ctx.noticed(self.publish_written(id, &file, killed))
@@ -209,7 +209,7 @@ impl Fs {
         };
         if self.ctx.options.sync {
             file.sync_all()?;
-            // Another close may just have moved it to its queue, and not made that durable yet.
+            // Another close may have published the draft just now, and not made its name durable yet.
             let mut last = None;
             while let Some((area, path)) = doc.and_then(|id| self.lock().place_of(id))
                 && last != Some(area)
@@ -344,7 +344,7 @@ impl State {
         ) && stat_file(&**file).is_ok_and(|meta| meta.size == 0)
     }
 
-    /// Where the file of a doc is that is being written, and its name to be made durable.
+    /// Where the name of a file that is being written must be made durable.
     fn place_of(&self, id: FileId) -> Option<(Area, PathBuf)> {
         let doc = self.files.get(id)?;
         if doc.is_gone() || !doc.is_published_by_close() {
@@ -377,7 +377,7 @@ impl State {
         }
     }
 
-    /// A write failed: what is in the draft is not what its writer meant (spec 4.9).
+    /// A write failed, so that the draft is not what its writer meant (spec 4.9).
     pub(in crate::fs) fn damage(&mut self, id: FileId, file: &Arc<File>) {
         if let Some(doc) = self.files.get_mut(id) {
             doc.handoff.last = None;

@@ -47,8 +47,7 @@ impl Fs {
         let state = &mut *guard;
         let dir = state.dir(parent)?;
         self.make_way(state, dir, name);
-        // A name that becomes an alias: the file is called otherwise, and whatever somebody puts there below the mount in
-        // the meantime does not meet it.
+        // The file of an alias has another name, so that a file which appears below the mount meanwhile cannot meet it.
         let absent = caller.is_some()
             && matches!(
                 names::classify(name),
@@ -60,7 +59,7 @@ impl Fs {
             false => self.resolve_own(state, dir, name, caller.as_ref()),
         };
         match found {
-            // To this thread it is gone: it has unlinked it.
+            // This thread has unlinked pending.md, so to it the name is free.
             Err(Error::NotFound) | Ok(Resolved::Pending) => {}
             Err(error) => return Err(error),
             Ok(_) if flags.exclusive => return Err(Error::Exists),
@@ -101,7 +100,7 @@ impl Fs {
         let opened = match file {
             Some(file) => self.opened(state, request, entry.node, *id, Arc::new(file), flags),
             None => {
-                // Its maker is its first writer, also one that means only to read it: with its close it is published.
+                // The maker is the first writer, even one that means only to read: its close publishes the handoff.
                 let flags = Flags {
                     write: true,
                     ..flags
@@ -137,7 +136,7 @@ impl Fs {
             && self.edits_ordinary(state, Place { dir, name }, caller);
         let area = match names::classify(name) {
             _ if !state.queues.is_queue(dir) || again => Some(Area::Backing),
-            // Drawn at random: no two sessions have the same one.
+            // rsync draws these names at random, so that no two sessions have the same one.
             NameClass::Hidden if flags.exclusive && names::is_rsync_temporary(name) => {
                 Some(Area::Scratch)
             }

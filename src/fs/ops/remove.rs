@@ -54,7 +54,7 @@ impl Fs {
                 let (area, _) = state.files.known(id)?.other().ok_or(Error::NotFound)?;
                 let path = state.queues.path(dir)?;
                 if area == Area::Backing && self.is_ordinary_text(state, dir, name) {
-                    // mv and install remove what they are about to replace, and that is no handoff's to lose.
+                    // mv and install unlink the file that they are about to replace. A handoff must not replace an ordinary file.
                     let kept =
                         self.ctx
                             .local
@@ -84,11 +84,11 @@ impl Fs {
     }
 
     fn delete(&self, state: &mut State, id: FileId) -> Result<()> {
-        self.pin_doc(state, id)?;
+        self.pin_handoff(state, id)?;
         let doc = state.files.known(id)?;
         let (dir, name) = (doc.dir, doc.name.to_os_string());
         let path = state.queues.path(dir)?;
-        // Nobody has read it (spec 3.9). Of what is still being written it is not known yet whether it has a byte.
+        // Nobody has read a pending handoff (spec 3.9). One that is still being written may yet get its first byte.
         let unread = |size| doc.name.is_pending() && (size > 0 || doc.writers > 0);
         let drafted = match doc.draft() {
             Some(draft) if doc.is_new() || draft.progress.is_changed() => {
@@ -142,18 +142,18 @@ impl Fs {
                 let file_name = name.to_os_string();
                 let meta = self.ctx.store.stat(&path, &file_name)?;
                 if meta.size == 0 {
-                    // Not a byte is lost by deleting it.
+                    // An empty handoff loses nothing by being deleted.
                     state.aliases.remove(alias.dir, alias.name, &caller.session);
                     return self.delete(state, id);
                 }
-                self.pin_doc(state, id)?;
+                self.pin_handoff(state, id)?;
                 let done = self.stays_as(state, dir, &name);
                 let done =
                     self.consume_as(&path, &name, &done, meta.mtime, self.ctx.clock.now())?;
                 self.moved(state, id, dir, FileName::Handoff(done));
                 state.files.known_mut(id)?.handoff.written = Some(meta.mtime);
             }
-            // It was consumed before, and so has been delivered: there is nothing to retract, and nothing to take back.
+            // A consumed handoff has been delivered, so that it cannot be retracted.
             _ => {
                 state.aliases.remove(alias.dir, alias.name, &caller.session);
                 return Ok(());
@@ -278,7 +278,7 @@ impl Fs {
     ) -> Result<Entry> {
         check_name(name)?;
         let caller = self.caller(request);
-        let (plain, dir) = {
+        let (linked, dir) = {
             let state = self.lock();
             match state.nodes.get(node).map(|node| &node.what) {
                 Some(NodeTarget::File { file, .. }) if !state.files.known(*file)?.is_handoff() => {
@@ -290,17 +290,17 @@ impl Fs {
         if self.ctx.options.sync {
             let file = {
                 let state = self.lock();
-                self.open_stored(&state, state.files.known(plain)?, Access::READ)?
+                self.open_stored(&state, state.files.known(linked)?, Access::READ)?
             };
             file.sync_all()?;
         }
         let (entry, queue) = {
             let mut guard = self.lock();
             let state = &mut *guard;
-            let from = state.files.known(plain)?;
+            let from = state.files.known(linked)?;
             let (area, from_name) = from.other().ok_or(Error::NotFound)?;
             let (from_dir, from_name, ino) = (from.dir, from_name.to_owned(), from.ino);
-            if state.is_anothers(plain, Some(&caller)) {
+            if state.is_anothers(linked, Some(&caller)) {
                 return Err(Error::NotFound);
             }
             self.make_way(state, dir, name);
@@ -336,7 +336,7 @@ impl Fs {
                     .files
                     .insert(dir, stamped, Content::Stored, ino, (tid, now));
                 self.alias_for(state, place, Some(&caller), doc);
-                state.adopt_handles(plain, doc, tid);
+                state.adopt_handles(linked, doc, tid);
                 Resolved::Handoff { doc, own }
             };
             (self.enter(state, dir, name, &object)?, path)

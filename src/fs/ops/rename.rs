@@ -15,10 +15,10 @@ use crate::names::{self, NameClass, StampedName};
 use crate::session::Caller;
 use crate::store::Access;
 
-mod doc;
-mod plain;
+mod handoff;
+mod other;
 
-/// One rename, as far as it is understood before anything is changed.
+/// One rename, before anything is changed.
 struct Renaming<'a> {
     request: Request,
     caller: Option<&'a Caller>,
@@ -64,7 +64,7 @@ impl Fs {
             name: new_name,
         };
         self.inherit(parent, name, caller.as_ref())?;
-        // What this publishes must be durable first, and that takes long: it is done without the lock.
+        // The content that a rename publishes must be durable first. An fsync takes long, so the lock is not held.
         self.sync_scratch(from, to, caller.as_ref())?;
         let queues: Vec<_> = {
             let mut guard = self.lock();
@@ -90,7 +90,7 @@ impl Fs {
                 to,
                 target,
             };
-            // Where it goes, and whence if that is another directory; an alias need not be where its handoff is.
+            // The directories whose names are made durable. An alias may lie in another directory than its handoff.
             let whence = match &source {
                 Resolved::Handoff { doc, .. } => state.files.get(*doc).map(|doc| doc.dir),
                 Resolved::Dir(_) => Some(dir),
@@ -120,27 +120,27 @@ impl Fs {
             (Resolved::Peek | Resolved::Status, _) => Err(Error::NotPermitted),
             (Resolved::Dir(dir), _) => self.rename_dir(state, *dir, renaming),
             (_, Some(Resolved::Dir(_))) => Err(Error::IsDirectory),
-            (Resolved::Other(plain), _) => self.rename_plain(state, *plain, renaming),
+            (Resolved::Other(plain), _) => self.rename_other(state, *plain, renaming),
             (Resolved::Handoff { doc, own }, Some(Resolved::Handoff { doc: other, .. }))
                 if doc == other =>
             {
                 if self.is_another_name(state, *doc, renaming.to) {
-                    // Back to the name under which this session has found it all the time: `mv X_done.md X.md`.
+                    // `mv X_done.md X.md`, by the session that finds the handoff under both names.
                     let renaming = Renaming {
                         target: None,
                         ..*renaming
                     };
-                    return self.rename_doc(state, *doc, *own, &renaming);
+                    return self.rename_handoff(state, *doc, *own, &renaming);
                 }
-                // An alias onto the very name its handoff has: `mv X.md X_done.md` after it was consumed.
+                // `mv X.md X_done.md`, where X.md is the alias of what was consumed, and so has that name already.
                 self.drop_alias(state, *own, renaming);
                 Ok(())
             }
-            (Resolved::Handoff { doc, own }, _) => self.rename_doc(state, *doc, *own, renaming),
+            (Resolved::Handoff { doc, own }, _) => self.rename_handoff(state, *doc, *own, renaming),
         }
     }
 
-    /// Is this a stamped name, and another one than the doc's own?
+    /// Is this a stamped name, and another one than the handoff's own?
     fn is_another_name(&self, state: &State, id: FileId, to: Place<'_>) -> bool {
         let stamped = StampedName::parse(to.name);
         let doc = state.files.get(id);
@@ -158,10 +158,10 @@ impl Fs {
             let mut guard = self.lock();
             let state = &mut *guard;
             match self.resolve(state, from.dir, from.name, caller)? {
-                Resolved::Other(plain)
+                Resolved::Other(file)
                     if state.queues.is_queue(from.dir) || state.queues.is_queue(to.dir) =>
                 {
-                    self.open_stored(state, state.files.known(plain)?, Access::READ)
+                    self.open_stored(state, state.files.known(file)?, Access::READ)
                         .ok()
                 }
                 _ => None,
@@ -173,7 +173,7 @@ impl Fs {
         }
     }
 
-    /// The session finds the doc under the name it wrote, unless that is the stamped name itself.
+    /// The session finds the handoff under the name it wrote, unless that is the stamped name itself.
     pub(in crate::fs) fn alias_for(
         &self,
         state: &mut State,
@@ -245,13 +245,13 @@ impl State {
             handoff.writers += writers;
         }
         if writers > 0 {
-            // What was closed just before it was renamed is let go of any moment.
+            // Writers that have closed just before the rename: their RELEASE is on its way.
             self.closing(to);
         }
     }
 }
 
-/// The name means to its session what was renamed to it, and no longer what it was an alias of.
+/// The session's alias of this name ends: another file has the name now.
 fn drop_own(state: &mut State, name: Place<'_>, caller: Option<&Caller>) {
     if let Some(caller) = caller {
         state.aliases.remove(name.dir, name.name, &caller.session);

@@ -95,7 +95,7 @@ impl Fs {
         handle: Option<Handle>,
         set: &SetAttr,
     ) -> Result<()> {
-        // truncate(2) by path: one change, and nobody holds the file for more.
+        // truncate(2) by path is one change, after which nobody holds the file.
         let mut at_once = false;
         let file = match guard.file_of(node, handle, set) {
             Some(file) => file,
@@ -246,7 +246,8 @@ fn change(file: &File, set: &SetAttr) -> Result<()> {
     if let Some(size) = set.size {
         file.set_len(size)?;
     }
-    // Its mode may forbid to open it, and a descriptor that was not opened takes no changes: but its name in /proc does.
+    // The mode may forbid to open the file, so that it was opened with O_PATH. Such a descriptor takes no fchmod(2); its
+    // name in /proc takes chmod(2).
     let name = format!("/proc/self/fd/{}", file.as_raw_fd());
     if let Some(mode) = set.mode {
         std::fs::set_permissions(&name, Permissions::from_mode(mode & 0o7777))?;
@@ -260,10 +261,10 @@ fn change(file: &File, set: &SetAttr) -> Result<()> {
     Ok(())
 }
 
-/// Lists of access would have to be kept in step with modes and aliases; nobody here needs them.
+/// Access control lists would have to be kept in step with modes and aliases, and nobody here needs them.
 fn check_xattr(name: &OsStr) -> Result<()> {
     let name = name.as_encoded_bytes();
-    // Nor labels, which `ls -l` asks for of every file, until it hears that there are none.
+    // `ls -l` asks for the label of every file until it is told that labels are not supported.
     if name.starts_with(b"system.posix_acl") || name.starts_with(b"security.") {
         return Err(Error::NotSupported);
     }

@@ -45,7 +45,7 @@ impl Fs {
     fn expire(&self) -> Result<()> {
         let queues = self.lock().queues.queues_below(DirId::ROOT)?;
         for dir in queues {
-            // A hundred thousand are looked at a few at a time, so that nobody waits for that.
+            // A few at a time, so that nobody waits while a hundred thousand names are looked at.
             let mut last: Option<Arc<OsStr>> = None;
             loop {
                 let (path, batch) = {
@@ -86,7 +86,7 @@ impl Fs {
         let (Ok(path), Some(stamped)) = (state.queues.path(dir), StampedName::parse(name)) else {
             return;
         };
-        // What is deleted was looked at just now: its mtime may have been set meanwhile.
+        // Its mtime may have been set since it was listed, so it is looked at again.
         let deleted = match self.ctx.store.stat(&path, name) {
             Ok(meta) if self.may_delete(state, dir, &path, &stamped, &meta) => {
                 self.pin_file(state, &path, name);
@@ -96,7 +96,7 @@ impl Fs {
         };
         match deleted {
             Ok(()) | Err(Error::NotFound) => {}
-            // One that cannot be deleted must not keep the others from it.
+            // A file that cannot be deleted must not keep the sweep from deleting the others.
             Err(error) => log::warn!(
                 "{}: has expired and cannot be deleted ({error}); the next sweep tries again",
                 path.join(name).display()
@@ -138,7 +138,7 @@ impl Fs {
             sessions.extend(state.aliases.sessions());
             (sessions, state.single_file.agents())
         };
-        // Asking /proc who lives takes a while: without the lock. Whoever comes in between is asked for next time.
+        // Reading /proc takes a while, so the lock is not held. Sessions that begin meanwhile are asked about next time.
         let ended = |session: &Session| !self.resolver.session_alive(session);
         let ended: HashSet<Session> = sessions.into_iter().filter(ended).collect();
         let dead: HashSet<Process> = agents
@@ -150,7 +150,7 @@ impl Fs {
         let state = &mut *guard;
         state.queues.take_changes();
         state.readers.forget_missing(Instant::now());
-        // A session that has a name of its own never ends; but what has expired no alias leads to.
+        // A session that HANDOFF_SESSION names never ends, but aliases of expired handoffs go.
         let gone: Vec<FileId> = state
             .files
             .iter()

@@ -114,7 +114,7 @@ impl Fs {
                 Content::Reserved(_) | Content::New(_) if empty || edits => {
                     return Ok(Decision::AsItIs);
                 }
-                // Its maker still has it open, and writes in place.
+                // The maker has it open, and goes on writing in place.
                 Content::Stored if empty && !unused => return Ok(Decision::AsItIs),
                 Content::Editing(_) if edits => return Ok(Decision::Draft),
                 Content::Stored if empty || edits => {
@@ -128,7 +128,7 @@ impl Fs {
             NameClass::Stamped(stamped) => stamped.slug().clone(),
             _ => Slug::from_written(alias.1),
         };
-        // What is appended to a consumed handoff is a new one without the old text, which has been delivered.
+        // Appending to a consumed handoff makes a new one without the old text, which has been delivered.
         let copy = !flags.truncate && !flags.append && !doc.is_gone();
         let new = if doc.is_gone() {
             self.new_draft(state, request, alias.0, &Naming::Stamp(slug), 0o600)?
@@ -147,7 +147,7 @@ impl Fs {
         doc: FileId,
     ) {
         let before = state.aliases.write(dir, name, &caller.session, doc);
-        // The alias of what began as a copy may yet go back.
+        // A draft that began as a copy may give its alias back.
         let origin = state.files.get(doc).map(|doc| doc.handoff.origin.clone());
         let copied = |of| origin == Some(Origin::CopyOf(of));
         if let Some(before) = before.filter(|before| *before != doc && !copied(*before))
@@ -176,7 +176,7 @@ impl Fs {
         self.set_alias(state, dir, name, caller, doc);
     }
 
-    /// Opening `pending.md` for writing: a handoff of its own (spec 4.7).
+    /// Opening `pending.md` for writing makes a handoff, or appends to the session's own (spec 4.7).
     pub(in crate::fs) fn write_pending(
         &self,
         request: Request,
@@ -215,8 +215,8 @@ impl Fs {
 pub(in crate::fs) enum Decision {
     /// Open what the node shows.
     AsItIs,
-    /// Open the draft of the same doc.
+    /// Open the draft of the same handoff.
     Draft,
-    /// Open this new doc.
+    /// Open this new handoff.
     Fork(FileId),
 }

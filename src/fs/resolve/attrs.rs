@@ -46,7 +46,7 @@ impl Fs {
         }
         let (dir, name) = state.nodes.listed(id).ok_or(Error::Stale)?;
         let name = StampedName::parse(name).ok_or(Error::Stale)?;
-        // Who holds on to it without having opened it (O_PATH) holds the file, also when it was consumed since.
+        // A descriptor of O_PATH still stands for the file when that was consumed since.
         for name in [name.clone(), name.consumed(), name.pending()] {
             let found = self.resolve(state, dir, &name.to_os_string(), None);
             let Ok(Resolved::Handoff { doc, .. }) = found else {
@@ -67,7 +67,7 @@ impl Fs {
     pub(in crate::fs) fn attr_of(&self, state: &mut State, what: &NodeTarget) -> Result<Attr> {
         let meta = match what {
             NodeTarget::Dir(dir) => match state.queues.dirs.name(*dir) {
-                // By its name: a directory that may not be read can be looked at all the same.
+                // By its name, because stat(2) of a directory needs no right to read that.
                 Some(name) => {
                     let above = state.queues.path(state.queues.dirs.parent(*dir))?;
                     self.ctx.local.stat(Area::Backing, &above, name)?

@@ -17,8 +17,8 @@ use crate::fs::session::estale_replay::ReplayTarget;
 use crate::fs::state::{Fs, State};
 use crate::names::{self, NameClass, StampedName};
 use crate::session::Caller;
-use crate::store::local::Area;
 use crate::store::Kind;
+use crate::store::local::Area;
 
 /// The longest name of a file, in bytes.
 const NAME_MAX: usize = 255;
@@ -30,7 +30,7 @@ pub(in crate::fs) fn check_name(name: &OsStr) -> Result<()> {
     Ok(())
 }
 
-/// Is this the answer that a name is free? Of a name that is taken it is EEXIST.
+/// EEXIST if a look-up has found anything.
 pub(in crate::fs) fn must_be_free(found: &Result<Resolved>) -> Result<()> {
     match found {
         Ok(_) => Err(Error::Exists),
@@ -75,7 +75,7 @@ impl Fs {
             let state = &mut *guard;
             let dir = state.dir(parent)?;
             if is_own_name(state, dir, name) {
-                // Whether several sessions have the name tells whether it matters who calls.
+                // The caller matters if several sessions have a scratch file of this name.
                 self.load_scratch(state, dir)?;
             }
             self.drop_expired_replays(state);
@@ -93,7 +93,7 @@ impl Fs {
                 _ => {}
             }
             self.publish_emptied(state, request, dir, name)?;
-            // What this thread looked up before is over.
+            // The look-up that this thread made before is over.
             state.looked_up.note(request.tid, dir, name, None, false);
         }
         let caller = self.caller_of_alias(request, parent, name);
@@ -121,8 +121,8 @@ impl Fs {
             return Err(Error::Stale);
         }
         match object {
-            // Nobody tells these callers apart, so they cannot be told to look again: each has a node of its own, which
-            // can stand for another file when it is opened.
+            // Callers outside our PID namespace cannot be told apart, and so not be told to look again. Each look-up gets a
+            // node of its own, which can stand for another file when it is opened.
             Resolved::Handoff { doc, own: true } if request.tid == 0 => {
                 let what = self.view(state, doc, Some((dir, name)))?;
                 let attr = self.attr_of(state, &what)?;
@@ -149,7 +149,7 @@ impl Fs {
             NameClass::Peek => Ok(Resolved::Peek),
             NameClass::Status if dir == DirId::ROOT => Ok(Resolved::Status),
             NameClass::Private => Err(Error::NotFound),
-            // Stamped but for its extension it is an alias, or what was there before, or a directory.
+            // A stamped name with another extension is an alias, an old file, or a directory.
             NameClass::Stamped(stamped) if stamped.to_os_string() == name => {
                 match self.resolve_stamped(state, dir, name, &stamped) {
                     Err(error) if error.is_absence() => {
@@ -221,8 +221,8 @@ impl Fs {
         }
     }
 
-    /// A name is about to be given to something. If an expired handoff has it still, which nobody sees any more (spec
-    /// 7.1), that one goes now and not at the next sweep.
+    /// A name is about to be taken. If an expired handoff still has it, which nobody sees any more (spec 7.1), that handoff
+    /// goes now and not at the next sweep.
     pub(in crate::fs) fn make_way(&self, state: &mut State, dir: DirId, name: &OsStr) {
         let stamped = match names::classify(name) {
             NameClass::Stamped(stamped) if !stamped.is_pending() && state.queues.is_queue(dir) => {
@@ -276,7 +276,7 @@ impl Fs {
         }
     }
 
-    /// Does this doc still have a file? It may have been removed, renamed or consumed below the mount.
+    /// Does this handoff still have a file? It may have been removed, renamed or consumed below the mount.
     fn is_there(&self, state: &mut State, id: FileId) -> Result<bool> {
         let Some(doc) = state.files.get(id) else {
             return Ok(false);
@@ -286,7 +286,7 @@ impl Fs {
         };
         let (dir, name) = (doc.dir, doc.stamped()?.clone());
         if !matches!(doc.content, Content::Stored) {
-            // An edit does not keep what was consumed from expiring (spec 7.1).
+            // A consumed handoff expires also while it is edited (spec 7.1).
             let may_expire = doc.is_stored() && !name.is_pending();
             let expired = may_expire && {
                 let stored = self.ctx.store.stat(&path, &name.to_os_string());

@@ -20,7 +20,7 @@ use crate::store::Access;
 use crate::store::dirfd::stat_file;
 use crate::store::local::Area;
 
-/// Of how many readers of ordinary files it is remembered.
+/// How many readers of ordinary files are remembered.
 const MANY_READERS: usize = 256;
 
 impl Fs {
@@ -119,7 +119,7 @@ impl Fs {
         })
     }
 
-    /// What is written to an ordinary text file is in a draft until it is closed. Writers that come meanwhile share it.
+    /// Begins the edit of an ordinary text file. Writers that come meanwhile share its draft.
     fn edit_ordinary(&self, state: &mut State, id: FileId, flags: Flags) -> Result<()> {
         match state.files.known(id)?.content {
             Content::Editing(_) => Ok(()),
@@ -179,7 +179,7 @@ impl Fs {
         let old = if copied { Some(old?) } else { None };
         let doc = self.reserve_draft(state, request, dir, &naming, mode)?;
         if !flags.truncate {
-            // Opened and not written, it is nothing.
+            // A draft that is opened and never written is dropped.
             let made = state.files.known_mut(doc)?;
             made.handoff.origin = Origin::OverOrdinary(dir, name.to_owned());
         }
@@ -219,7 +219,7 @@ impl Fs {
         self.publish_written(doc, &file, false).map(Some)
     }
 
-    /// Keeps what an edit, a rename or an unlink is about to take from an ordinary text file (spec 3.9).
+    /// Keeps the content that a rename is about to take from an ordinary text file (spec 3.9).
     pub(in crate::fs) fn keep_ordinary(&self, path: &Path, name: &OsStr) -> Result<()> {
         match self
             .ctx
@@ -235,7 +235,7 @@ impl Fs {
                 };
                 self.ctx.local.with_room(copy).map(drop)
             }
-            // Its owner took the right to read it away, and so nobody does.
+            // The file's mode forbids even its owner to read it.
             Ok(_) | Err(Error::NotFound | Error::AccessDenied) => Ok(()),
             Err(error) => Err(error),
         }

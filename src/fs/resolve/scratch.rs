@@ -1,16 +1,16 @@
 //! Scratch files that belong to one session each (spec 4.6).
 //!
-//! Two sessions that both write `notes.md.tmp` and rename it must not meet. A look-up need not know who asks while only
-//! one session has the name: each session reads it. Who writes, renames or removes has to say who it is.
+//! Two sessions that both write `notes.md.tmp` and rename it must not meet. While only one session has the name, each
+//! session may read it, so that a look-up need not ask `/proc` for its caller. Writing, renaming and removing ask.
 
-use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::state::FileName;
 use crate::fs::ids::{DirId, FileId, NodeId};
 use crate::fs::resolve::resolved::Resolved;
+use crate::fs::resolve::scratch::table::Names;
 use crate::fs::state::{Fs, State};
 use crate::names::{self, NameClass};
 use crate::session::Caller;
@@ -18,65 +18,10 @@ use crate::store::Kind;
 use crate::store::local::Area;
 
 mod claim;
+pub(in crate::fs) mod table;
 
 /// How long nobody must have touched a session's scratch file before another session can remove it.
 const IDLE: Duration = Duration::from_secs(10 * 60);
-
-/// Which areas have a file of a name, the latest last. A queue is read once; nobody else changes the private directory.
-#[derive(Default)]
-pub(in crate::fs) struct Scratch {
-    queues: HashMap<DirId, HashMap<OsString, Vec<Area>>>,
-}
-
-impl Scratch {
-    fn areas(&self, dir: DirId, name: &OsStr) -> &[Area] {
-        let names = self.queues.get(&dir);
-        names
-            .and_then(|names| names.get(name))
-            .map_or(&[], Vec::as_slice)
-    }
-
-    /// Has more than one session a file of this name? Only then does a look-up depend on who asks.
-    pub(in crate::fs) fn are_many(&self, dir: DirId, name: &OsStr) -> bool {
-        self.areas(dir, name).len() > 1
-    }
-
-    /// Every name in a queue, with one of the areas that have it.
-    pub(in crate::fs) fn names(&self, dir: DirId) -> impl Iterator<Item = (&OsStr, Area)> {
-        let names = self.queues.get(&dir).into_iter().flatten();
-        names.filter_map(|(name, areas)| Some((name.as_os_str(), *areas.last()?)))
-    }
-
-    /// A file has this name now. What is not a session's own is not kept here.
-    pub(in crate::fs) fn add(&mut self, area: Area, dir: DirId, name: &OsStr) {
-        if let (Area::Own(_), Some(names)) = (area, self.queues.get_mut(&dir)) {
-            let areas = names.entry(name.to_owned()).or_default();
-            areas.retain(|it| *it != area);
-            areas.push(area);
-        }
-    }
-
-    /// A file has this name no longer.
-    pub(in crate::fs) fn remove(&mut self, area: Area, dir: DirId, name: &OsStr) {
-        if let Some(names) = self.queues.get_mut(&dir)
-            && let Some(areas) = names.get_mut(name)
-        {
-            areas.retain(|it| *it != area);
-            if areas.is_empty() {
-                names.remove(name);
-            }
-        }
-    }
-
-    /// The directory is gone, or has to be read anew.
-    pub(in crate::fs) fn forget(&mut self, dir: DirId) {
-        self.queues.remove(&dir);
-    }
-
-    pub(in crate::fs) fn forget_all(&mut self) {
-        self.queues.clear();
-    }
-}
 
 /// Is this a name of which each session has its own file?
 pub(in crate::fs) fn is_own_name(state: &State, dir: DirId, name: &OsStr) -> bool {
@@ -98,12 +43,12 @@ fn own_area(caller: &Caller) -> Area {
 impl Fs {
     /// Reads which sessions have scratch files in a queue, unless that is known.
     pub(in crate::fs) fn load_scratch(&self, state: &mut State, dir: DirId) -> Result<()> {
-        if state.scratch.queues.contains_key(&dir) {
+        if state.scratch.is_read(dir) {
             return Ok(());
         }
         let path = state.queues.path(dir)?;
         let mut found = Vec::new();
-        // An earlier version kept all of them together: those belong to nobody.
+        // An earlier version kept all of them together. Those belong to nobody.
         for area in [Area::Scratch].into_iter().chain(self.ctx.local.owned()?) {
             for (name, meta) in self.ctx.local.list(area, &path)? {
                 if meta.kind == Kind::File && names::classify(&name) == NameClass::Scratch {
@@ -112,11 +57,11 @@ impl Fs {
             }
         }
         found.sort();
-        let mut names: HashMap<OsString, Vec<Area>> = HashMap::new();
+        let mut names: Names = Names::new();
         for (_, name, area) in found {
             names.entry(name).or_default().push(area);
         }
-        state.scratch.queues.insert(dir, names);
+        state.scratch.set(dir, names);
         Ok(())
     }
 
@@ -168,8 +113,8 @@ impl Fs {
         }
     }
 
-    /// What a session that has ended has left under this name belongs to this caller from now on, unless it has a file of
-    /// that name. Asks `/proc` who lives: never called with the state locked.
+    /// A file that an ended session has left under this name becomes this caller's, unless the caller has one already. Reads
+    /// `/proc`: never called with the state locked.
     pub(in crate::fs) fn inherit(
         &self,
         parent: NodeId,
@@ -203,7 +148,7 @@ impl Fs {
         Ok((!areas.contains(&own)).then(|| (dir, own, areas.to_vec())))
     }
 
-    /// Has the session ended whose area this is? What an earlier version has kept is nobody's.
+    /// Has the session ended whose area this is? Files of an earlier version are nobody's.
     fn has_ended(&self, area: Area) -> bool {
         match area {
             Area::Own(session) => !self.resolver.session_alive(&session),
@@ -238,8 +183,8 @@ impl Fs {
         Ok(())
     }
 
-    /// Removes what other sessions have left under a name of which this caller has none; answers whether that was anything.
-    /// A file that a session may be about to rename stays, or `rm -f n.tmp; echo > n.tmp; mv n.tmp n.md` would take it away.
+    /// Removes the files that other sessions have left under a name of which this caller has none; answers whether there were
+    /// any. A file that a living session may be about to rename stays.
     pub(in crate::fs) fn remove_left(
         &self,
         parent: NodeId,

@@ -26,7 +26,7 @@ impl Fs {
     ) -> Result<Opened> {
         let in_place = flags.write && !flags.truncate && !flags.append;
         let idle = |doc: &RegularFile| matches!(doc.content, Content::Stored) && doc.writers == 0;
-        // Asked only where it matters, for that reads /proc.
+        // Asked only where it matters, because the answer reads /proc.
         let editor = in_place && self.lock().files.get(id).is_some_and(idle) && {
             let caller = self.caller(request);
             let roles = [Role::Editor, Role::Agent, Role::StreamEditor];
@@ -47,8 +47,8 @@ impl Fs {
         self.open_shown(&mut guard, request, node, id, flags)
     }
 
-    /// Is what a writer gets under the stamped name the draft of an edit? One is begun where nobody writes in place. What is
-    /// about to be emptied in place is kept first.
+    /// Does a writer of the stamped name get the draft of an edit? An edit is begun unless somebody writes in place. A handoff
+    /// that is about to be emptied in place is kept first.
     pub(in crate::fs) fn edits_stamped(
         &self,
         guard: &mut MutexGuard<'_, State>,
@@ -69,8 +69,8 @@ impl Fs {
         Ok(false)
     }
 
-    /// A thread looks up a stamped name that it emptied and closed: it shall find it empty, also where the RELEASE that
-    /// publishes that has not come yet.
+    /// A thread that has emptied and closed a stamped name must find it empty at its next look-up, even if the RELEASE that
+    /// publishes the edit has not come yet.
     pub(in crate::fs) fn publish_emptied(
         &self,
         state: &mut State,

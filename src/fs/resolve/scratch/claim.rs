@@ -17,26 +17,28 @@ use crate::store::dirfd::{self, stat_file};
 use crate::store::local::Area;
 
 impl Fs {
-    /// A plain file is about to be opened for writing, or cut. If it is another session's scratch file, this caller gets one
-    /// of its own, with the bytes of that one if it is to be a `copy`; and the kernel, told that the name is stale, finds it.
-    /// A file that has just been renamed or removed is made anew, for the kernel asks again only once. Answers the file to
-    /// be opened, and the lock, under which it is to be opened: else it might be renamed before.
+    /// An ordinary or scratch file is about to be opened for writing, or cut. Answers the file to be opened, and the lock
+    /// under which it must be opened, lest it is renamed before.
+    ///
+    /// If it is another session's scratch file, this caller gets one of its own, with the bytes of that one if it is to be
+    /// a `copy`, and ESTALE makes the kernel look the name up again. A file that was renamed or removed since its look-up is
+    /// made anew, because the kernel looks up again only once.
     pub(in crate::fs) fn claim(
         &self,
         request: Request,
         node: NodeId,
-        plain: FileId,
+        id: FileId,
         copy: bool,
     ) -> Result<(FileId, MutexGuard<'_, State>)> {
         let state = self.lock();
-        let plain = state.nodes.file(node).unwrap_or(plain);
-        let file = state.files.known(plain)?;
+        let id = state.nodes.file(node).unwrap_or(id);
+        let file = state.files.known(id)?;
         let FileName::Other(area, name) = file.name.clone() else {
-            return Ok((plain, state));
+            return Ok((id, state));
         };
         let dir = file.dir;
         if !area.is_scratch() || !is_own_name(&state, dir, &name) {
-            return Ok((plain, state));
+            return Ok((id, state));
         }
         drop(state);
         let caller = self.caller_of(request, dir, &name);
@@ -52,15 +54,15 @@ impl Fs {
         let mut guard = self.lock();
         let state = &mut *guard;
         state.replays.forget_scratch(request.tid);
-        let plain = state.nodes.file(node).unwrap_or(plain);
-        let found = state.files.known(plain)?;
+        let id = state.nodes.file(node).unwrap_or(id);
+        let found = state.files.known(id)?;
         let (gone, is_own) = (found.is_gone(), found.is_other_in(own));
         let open = state.nodes.get(node).and_then(Node::file);
-        // Opened through /proc/self/fd. What was renamed is open under its new name, and not to be written through this one.
+        // A removed file is opened through /proc/self/fd. A renamed one must not be written under its old name.
         let is_removed = open.is_some_and(|file| stat_file(&**file).is_ok_and(|it| it.nlink == 0));
         let is_open = open.is_some();
         if is_own && (!gone || is_removed) {
-            return Ok((plain, guard));
+            return Ok((id, guard));
         }
         let ino = if state.scratch.areas(dir, &name).contains(&own) {
             let path = state.queues.path(dir)?;
@@ -84,12 +86,12 @@ impl Fs {
             ino,
         };
         state.nodes.redirect(node, what);
-        self.let_go_file(state, plain);
+        self.let_go_file(state, id);
         Ok((made, guard))
     }
 
-    /// A thread looks a name up that it was told to look up again: its own file of it is there, even if another of its
-    /// session's processes has just renamed that.
+    /// A thread looks up a name again after ESTALE, and must find its session's own file, even if another process of the
+    /// session has renamed that meanwhile.
     pub(in crate::fs) fn keep_own(
         &self,
         state: &mut State,

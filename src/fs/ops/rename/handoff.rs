@@ -18,7 +18,7 @@ use crate::store::Access;
 use crate::store::local::Area;
 
 impl Fs {
-    pub(super) fn rename_doc(
+    pub(super) fn rename_handoff(
         &self,
         state: &mut State,
         id: FileId,
@@ -28,7 +28,7 @@ impl Fs {
         let Renaming {
             to, target, caller, ..
         } = renaming;
-        self.pin_doc(state, id)?;
+        self.pin_handoff(state, id)?;
         let new = state.queues.join(to.dir, to.name)?;
         let kept_under = area_of_name(to.name, *caller);
         let text = self.is_ordinary_text(state, to.dir, to.name);
@@ -69,7 +69,7 @@ impl Fs {
         Ok(())
     }
 
-    /// Renames a doc to a stamped name: consumes it, makes it pending again, or just renames it (spec 4.5).
+    /// Renames a handoff to a stamped name: consumes it, makes it pending again, or just renames it (spec 4.5).
     fn rename_stamped(
         &self,
         state: &mut State,
@@ -80,7 +80,7 @@ impl Fs {
         if let Some(Resolved::Handoff { doc: other, .. }) = renaming.target {
             return self.rename_over(state, id, other, renaming);
         }
-        // Written without `.md` (spec 3.4) the name is not the file's, and another handoff may have that; or this one.
+        // A name that is written without `.md` (spec 3.4) is not the file's name. This or another handoff may have that.
         let exactly = stamped.to_os_string() == renaming.to.name;
         self.rename_to(state, id, stamped, exactly, renaming)
     }
@@ -97,13 +97,13 @@ impl Fs {
         let (to, caller) = (renaming.to, renaming.caller);
         let doc = state.files.known(id)?;
         if exactly || (doc.dir, doc.stamped()?) != (to.dir, name) {
-            self.move_doc(state, id, to.dir, name, exactly)?;
+            self.move_handoff(state, id, to.dir, name, exactly)?;
         }
         self.alias_for(state, to, caller, id);
         Ok(())
     }
 
-    /// The name that a doc gets by `mv auth.md auth_done.md`, where `auth.md` is an own alias, or by its way back.
+    /// The name that a handoff gets by `mv auth.md auth_done.md`, where `auth.md` is an own alias, or by its way back.
     fn marked(
         &self,
         state: &State,
@@ -116,13 +116,13 @@ impl Fs {
         if names::is_done_form(from, to) {
             return Some(name.consumed());
         }
-        // What was written as `auth_done.md` is called so (spec 3.2), and stays consumed if it is.
+        // A handoff that was written as `auth_done.md` has that in its slug (spec 3.2), and stays consumed if it is.
         let written = Slug::from_written(from);
         let was_renamed = !name.slug().starts_with(&written);
         (names::is_done_form(to, from) && was_renamed).then(|| name.pending())
     }
 
-    /// Renames a doc to an unstamped name: it keeps its stamp and takes the slug (spec 4.5, 4.6).
+    /// Renames a handoff to an unstamped name: it keeps its stamp and takes the slug (spec 4.5, 4.6).
     fn rename_slug(&self, state: &mut State, id: FileId, renaming: &Renaming<'_>) -> Result<()> {
         let (to, caller) = (renaming.to, renaming.caller);
         if to.name == names::PENDING {
@@ -147,8 +147,8 @@ impl Fs {
         self.rename_to(state, id, &name, false, renaming)
     }
 
-    /// Gives a doc another name, free as yet, or with `exactly` not the next suffix but an error where it is taken.
-    fn move_doc(
+    /// Gives a handoff another name, or its next free suffix. With `exactly`, a name that is taken is an error.
+    fn move_handoff(
         &self,
         state: &mut State,
         id: FileId,
@@ -201,7 +201,7 @@ impl Fs {
         Ok(())
     }
 
-    /// A doc takes the place of another; the other's content is kept with the replaced versions (spec 3.9).
+    /// A handoff takes the place of another, whose content is kept with the replaced versions (spec 3.9).
     fn rename_over(
         &self,
         state: &mut State,
@@ -217,7 +217,7 @@ impl Fs {
         ) {
             // One of them is being written: neither may be lost, so both stay.
             let name = over.stamped()?.clone();
-            self.move_doc(state, id, renaming.to.dir, &name, false)?;
+            self.move_handoff(state, id, renaming.to.dir, &name, false)?;
             self.alias_for(state, renaming.to, renaming.caller, id);
             return Ok(());
         }
@@ -234,7 +234,7 @@ impl Fs {
         if again {
             self.pending_again(&to, &to_name);
         }
-        // What was open or aliased under either is one now.
+        // Aliases of either lead to the one that is left.
         state.aliases.retarget(other, id);
         self.file_gone(state, other);
         self.moved(state, id, to_dir, FileName::Handoff(to_name));
@@ -245,7 +245,7 @@ impl Fs {
         Ok(())
     }
 
-    /// A doc stops being a handoff: it is moved to a scratch, backup or ordinary name (spec 4.5).
+    /// A handoff stops being one: it is moved to a scratch, backup or ordinary name (spec 4.5).
     fn unmake(
         &self,
         state: &mut State,
@@ -282,8 +282,8 @@ impl Fs {
         Ok(())
     }
 
-    /// Whoever reads a snapshot goes on reading this doc's file, whatever it is called from now on.
-    pub(in crate::fs) fn pin_doc(&self, state: &mut State, id: FileId) -> Result<()> {
+    /// Readers of a snapshot go on reading this handoff's file, whatever its name is from now on.
+    pub(in crate::fs) fn pin_handoff(&self, state: &mut State, id: FileId) -> Result<()> {
         if !state.readers.is_read() {
             return Ok(());
         }

@@ -18,7 +18,7 @@ use crate::store::first_mount::is_hidden;
 use crate::store::local::Area;
 
 impl Fs {
-    pub(super) fn rename_plain(
+    pub(super) fn rename_other(
         &self,
         state: &mut State,
         id: FileId,
@@ -32,7 +32,7 @@ impl Fs {
             ..
         } = renaming;
         let file = state.files.known(id)?;
-        // A hidden file of a queue is the temporary file of a tool unknown to us: renaming it publishes it, too.
+        // A hidden file of a queue may be the temporary file of an unknown tool, so that a rename publishes it, too.
         let scratch = file.other().is_some_and(|(area, _)| area.is_scratch())
             || state.queues.is_queue(from.dir) && is_hidden(from.name);
         let old = state.queues.join(from.dir, from.name)?;
@@ -42,21 +42,21 @@ impl Fs {
         let text = self.is_ordinary_text(state, to.dir, to.name);
         let edits = self.edits_ordinary(state, *to, *caller);
         if text && !edits && (scratch || !listed && target.is_some()) {
-            // Neither an editor nor the ordinary file itself under another name: it is a handoff's writer.
+            // The caller is no editor, and the file is not the ordinary file under another name: a handoff's writer.
             let renaming = Renaming {
                 target: None,
                 ..*renaming
             };
-            return self.publish_plain(state, id, &renaming);
+            return self.publish_other(state, id, &renaming);
         }
-        let onto_plain = matches!(target, Some(Resolved::Other(_)));
-        if text && onto_plain {
+        let onto_other = matches!(target, Some(Resolved::Other(_)));
+        if text && onto_other {
             let path = state.queues.path(to.dir)?;
             self.keep_ordinary(&path, to.name)?;
         }
         let kept_under = area_of_name(to.name, *caller);
         if listed && kept_under.is_some() && self.edits_ordinary(state, *from, *caller) {
-            // It will remove that, once it has written the file anew.
+            // The editor removes this backup once it has written the file anew.
             let path = state.queues.path(from.dir)?;
             self.keep_ordinary(&path, from.name)?;
         }
@@ -73,18 +73,18 @@ impl Fs {
             };
             // An ordinary file does not expire.
             let area = if listed { Area::Backing } else { area };
-            // An editor's backup: what takes the old name next is still the ordinary file.
+            // An editor's backup stays unrecorded: the file that takes the old name next is still ordinary.
             (replaced.map_or(area, |(area, _)| area), false)
-        } else if class == NameClass::Unstamped && (onto_plain || unknown) {
+        } else if class == NameClass::Unstamped && (onto_other || unknown) {
             (Area::Backing, listed)
         } else {
-            self.publish_plain(state, id, renaming)?;
+            self.publish_other(state, id, renaming)?;
             state.queues.ordinary_removed(from.dir, from.name);
             return Ok(());
         };
         match recorded {
-            true => self.move_ordinary(state, id, (&old, &new), *to, onto_plain, *caller),
-            false => self.move_plain(state, id, area, *to, onto_plain, *caller),
+            true => self.move_ordinary(state, id, (&old, &new), *to, onto_other, *caller),
+            false => self.move_other(state, id, area, *to, onto_other, *caller),
         }
     }
 
@@ -103,7 +103,7 @@ impl Fs {
             .ctx
             .local
             .ordinary_made(new)
-            .and_then(|()| self.move_plain(state, id, Area::Backing, to, replaces, caller));
+            .and_then(|()| self.move_other(state, id, Area::Backing, to, replaces, caller));
         let (gone, noted) = match &moved {
             Ok(()) => (old, self.ctx.local.ordinary_moved(old, new)),
             Err(_) if !replaces => (new, self.ctx.local.ordinary_gone(new)),
@@ -118,8 +118,8 @@ impl Fs {
         moved
     }
 
-    /// Moves a plain file, over the plain file that is there if it `replaces` one.
-    fn move_plain(
+    /// Moves an ordinary or scratch file, over another one if it `replaces` that.
+    fn move_other(
         &self,
         state: &mut State,
         id: FileId,
@@ -153,7 +153,7 @@ impl Fs {
     }
 
     /// A scratch or ordinary file becomes a handoff, or the new content of one.
-    fn publish_plain(&self, state: &mut State, id: FileId, renaming: &Renaming<'_>) -> Result<()> {
+    fn publish_other(&self, state: &mut State, id: FileId, renaming: &Renaming<'_>) -> Result<()> {
         let Renaming {
             to, target, caller, ..
         } = renaming;
