@@ -11,7 +11,7 @@
 //! | [`store`] | where handoffs are kept; the boundary to storage |
 //! | [`mod@fs`] | what the directory means; its rooms are listed there |
 //! | [`fuse`] | the adapter to the kernel |
-//! | [`cli`], [`config`], [`daemon`] | the program |
+//! | [`cli`], [`config`], [`daemon`], [`failure`] | the program |
 
 pub mod cli;
 pub mod clock;
@@ -21,6 +21,7 @@ pub mod contract {}
 pub mod daemon;
 pub mod delivery;
 pub mod error;
+pub mod failure;
 pub mod fs;
 pub mod fuse;
 pub mod merge;

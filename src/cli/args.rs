@@ -1,11 +1,13 @@
-//! The words of `mount`.
+//! The options of `mount`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
-/// The words of `mount`, unjudged; [`config::resolve`](crate::config::resolve) judges them.
+use crate::programs::Role;
+
+/// The options of `mount` as they are written; [`config::resolve`](crate::config::resolve) checks them.
 #[derive(Args, Clone, Debug, Default)]
 pub struct MountArgs {
     /// The directory to mount over, made if missing [default: ~/.claude/handoffs]. mount(8) passes
@@ -102,4 +104,20 @@ pub struct MountArgs {
     /// How the last of them died
     #[arg(long, hide = true, value_name = "TEXT")]
     pub last_death: Option<String>,
+}
+
+impl MountArgs {
+    /// The options that extend a list of programs, in the order of `--help`: the name without its dashes, the list, and the
+    /// names given.
+    #[must_use]
+    pub fn program_lists(&self) -> [(&'static str, Role, &[String]); 6] {
+        [
+            ("editor", Role::Editor, &self.editor),
+            ("agent", Role::Agent, &self.agent),
+            ("stream-editor", Role::StreamEditor, &self.stream_editor),
+            ("searcher", Role::Searcher, &self.searcher),
+            ("part-reader", Role::PartReader, &self.part_reader),
+            ("page-reader", Role::PageReader, &self.page_reader),
+        ]
+    }
 }

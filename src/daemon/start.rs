@@ -1,0 +1,71 @@
+//! Starting this program again as another part of the mount, and the line on which that says how its start went.
+//!
+//! By hand, because a fork without exec needs `unsafe`, and crates that do it, such as daemonize, are no longer maintained.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use super::allocator::limit_memory;
+use crate::config::{Config, Part};
+use crate::failure::Failure;
+
+/// How a start went.
+pub(super) enum Started {
+    /// The mount is usable.
+    Ready,
+    /// The process says why the mount is not usable.
+    Failed(Failure),
+    /// The process ended without a word.
+    Died,
+}
+
+impl Started {
+    /// From the first line of the process's standard output.
+    pub(super) fn from_line(line: &str) -> Started {
+        match line.trim_end().split_once(' ') {
+            Some(("ready", _)) => Started::Ready,
+            Some(("error", text)) => Started::Failed(Failure::from_text(text)),
+            _ => Started::Died,
+        }
+    }
+}
+
+/// Writes the line that [`Started::from_line`] reads: `ready PID`, or `error TEXT`.
+///
+/// # Errors
+/// Nobody reads the line any more.
+pub(super) fn report(line: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(format!("{line}\n").as_bytes())?;
+    stdout.flush()
+}
+
+/// Starts this program as this part of the mount.
+pub(super) fn start(
+    config: &Config,
+    part: Part,
+    stdout: Stdio,
+    stderr: Stdio,
+) -> Result<Child, Failure> {
+    let program = own_program();
+    limit_memory(&mut Command::new(&program))
+        .args(config.arguments_as(part))
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(stderr)
+        .spawn()
+        .map_err(|error| {
+            let cause = format_args!("cannot be started ({error})");
+            let cure = "put the handoff-fs program back there and run it again";
+            Failure::new(&program, cause, cure)
+        })
+}
+
+/// This program's file, or the running program itself after an update has replaced the file.
+fn own_program() -> PathBuf {
+    match std::env::current_exe() {
+        Ok(path) if path.exists() => path,
+        _ => PathBuf::from("/proc/self/exe"),
+    }
+}
