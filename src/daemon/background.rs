@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use rustix::fs::AtFlags;
 
-use super::start::{Started, start};
+use super::start::{Line, start};
 use super::{logging, mounted, preflight};
 use crate::config::{Config, Part};
 use crate::failure::Failure;
@@ -31,41 +31,45 @@ pub(super) fn launch(config: &Config) -> Result<(), Failure> {
 
     let part = Part::Supervisor(None);
     let mut child = start(&config, part, Stdio::piped(), log.output)?;
-    let mut line = String::new();
-    if let Some(stdout) = child.stdout.take() {
-        // After an error in reading, the line is empty, as after a death.
-        let _ = BufReader::new(stdout).read_line(&mut line);
-    }
-    match Started::from_line(&line) {
-        Started::Ready => {
-            // A closed pipe is the reader's choice.
-            let _ = writeln!(
-                io::stdout(),
-                "handoff-fs is mounted at {}",
-                quoted(mountpoint)
-            );
-            if is_first {
-                print_found(mountpoint);
+    let stdout = child.stdout.take();
+    for line in stdout
+        .into_iter()
+        .flat_map(|stdout| BufReader::new(stdout).lines())
+    {
+        // An error in reading counts as the child's death.
+        match line.ok().as_deref().and_then(Line::parse) {
+            Some(Line::Waiting(text)) => {
+                let _ = writeln!(io::stderr(), "handoff-fs: {text}");
             }
-            Ok(())
-        }
-        Started::Failed(failure) => {
-            // The child is about to end; waiting leaves no zombie to the parent of this process.
-            let _ = child.wait();
-            Err(failure)
-        }
-        Started::Died => {
-            let end = child
-                .wait()
-                .map_or_else(|error| error.to_string(), |status| status.to_string());
-            let cause = format_args!("the daemon ended before the mount was usable ({end})");
-            let cure = match log.path {
-                Some(path) => format!("see its log: {}", quoted(&path)),
-                None => "run it with --foreground to see why".to_owned(),
-            };
-            Err(Failure::new(mountpoint, cause, cure))
+            Some(Line::Ready) => {
+                // A closed pipe is the reader's choice.
+                let _ = writeln!(
+                    io::stdout(),
+                    "handoff-fs is mounted at {}",
+                    quoted(mountpoint)
+                );
+                if is_first {
+                    print_found(mountpoint);
+                }
+                return Ok(());
+            }
+            Some(Line::Failed(failure)) => {
+                // The child is about to end; waiting leaves no zombie to the parent of this process.
+                let _ = child.wait();
+                return Err(failure);
+            }
+            None => break,
         }
     }
+    let end = child
+        .wait()
+        .map_or_else(|error| error.to_string(), |status| status.to_string());
+    let cause = format_args!("the daemon ended before the mount was usable ({end})");
+    let cure = match log.path {
+        Some(path) => format!("see its log: {}", quoted(&path)),
+        None => "run it with --foreground to see why".to_owned(),
+    };
+    Err(Failure::new(mountpoint, cause, cure))
 }
 
 /// Was this backing directory never mounted before? The daemon could tell, too, but would look at every handoff for it.

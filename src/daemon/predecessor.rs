@@ -16,6 +16,7 @@ use rustix::process::Signal;
 use super::mounted;
 use super::mounts::{self, Mount, State};
 use super::process::{Process, open_files};
+use super::start::report;
 use crate::failure::Failure;
 use crate::names::PRIVATE;
 use crate::quote::quoted;
@@ -49,7 +50,10 @@ enum Holder {
 #[derive(PartialEq, Eq)]
 enum Request {
     None,
+    /// To end, by a signal.
     Asked,
+    /// The same, and the user was told that this may take long.
+    Announced,
     Killed,
 }
 
@@ -57,6 +61,8 @@ enum Request {
 pub(super) struct Predecessor<'a> {
     backing: &'a Path,
     directory: &'a OwnedFd,
+    /// Whether a launcher reads what this process waits for.
+    tells_launcher: bool,
     since: Instant,
     /// When the daemon was last seen to be leaving. In its last moment `/proc` no longer tells.
     last_leaving: Instant,
@@ -65,10 +71,15 @@ pub(super) struct Predecessor<'a> {
 
 impl<'a> Predecessor<'a> {
     /// Of the daemon that is to serve `backing`, open as `directory`.
-    pub(super) fn of(backing: &'a Path, directory: &'a OwnedFd) -> Predecessor<'a> {
+    pub(super) fn of(
+        backing: &'a Path,
+        directory: &'a OwnedFd,
+        tells_launcher: bool,
+    ) -> Predecessor<'a> {
         Predecessor {
             backing,
             directory,
+            tells_launcher,
             since: Instant::now(),
             last_leaving: Instant::now(),
             request: Request::None,
@@ -98,12 +109,23 @@ impl<'a> Predecessor<'a> {
                     process.signal(Signal::CONT);
                     self.request = Request::Asked;
                 }
-                Request::Asked if waited > ENDING => {
+                Request::Asked => {
+                    let text = format!(
+                        "waiting up to 10 s for programs that are still writing in the old mount (its daemon: pid {pid})"
+                    );
+                    log::info!("{text}");
+                    if self.tells_launcher {
+                        // Without a launcher the text is in the log.
+                        let _ = report(&text);
+                    }
+                    self.request = Request::Announced;
+                }
+                Request::Announced if waited > ENDING => {
                     log::warn!("killing the daemon with pid {pid}, which has not ended");
                     process.signal(Signal::KILL);
                     self.request = Request::Killed;
                 }
-                Request::Asked | Request::Killed => {}
+                Request::Announced | Request::Killed => {}
             }
         }
         let waits_in_vain = match holder {

@@ -118,7 +118,8 @@ fn open(config: &Config, place: Place) -> Result<(Arc<Fs>, Session<Adapter>), Fa
         mountpoint: mountpoint.clone(),
     };
     let failed = |error: OpenError| Failure::from_text(&format!("{}: {error}", quoted(&backing)));
-    let mut predecessor = Predecessor::of(&backing, &directory);
+    let is_launched = matches!(config.part, Part::Daemon(_));
+    let mut predecessor = Predecessor::of(&backing, &directory, is_launched);
     let fs = loop {
         let directory = directory.try_clone().map_err(|error| {
             let cause = format_args!("cannot be opened ({error})");

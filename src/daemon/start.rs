@@ -1,4 +1,4 @@
-//! Starting this program again as another part of the mount, and the line on which that says how its start went.
+//! Starting this program again as another part of the mount, and the lines on which that says how its start goes.
 //!
 //! By hand, because a fork without exec needs `unsafe`, and crates that do it, such as daemonize, are no longer maintained.
 
@@ -10,28 +10,30 @@ use super::allocator::limit_memory;
 use crate::config::{Config, Part};
 use crate::failure::Failure;
 
-/// How a start went.
-pub(super) enum Started {
+/// What a process says while it starts.
+pub(super) enum Line {
     /// The mount is usable.
     Ready,
-    /// The process says why the mount is not usable.
+    /// What the process is waiting for. Another line follows.
+    Waiting(String),
+    /// Why there is no mount.
     Failed(Failure),
-    /// The process ended without a word.
-    Died,
 }
 
-impl Started {
-    /// From the first line of the process's standard output.
-    pub(super) fn from_line(line: &str) -> Started {
-        match line.trim_end().split_once(' ') {
-            Some(("ready", _)) => Started::Ready,
-            Some(("error", text)) => Started::Failed(Failure::from_text(text)),
-            _ => Started::Died,
+impl Line {
+    /// None if this is no such line: the process has died.
+    pub(super) fn parse(line: &str) -> Option<Line> {
+        let line = line.trim_end();
+        match line.split_once(' ')? {
+            ("ready", _) => Some(Line::Ready),
+            ("waiting", _) => Some(Line::Waiting(line.to_owned())),
+            ("error", text) => Some(Line::Failed(Failure::from_text(text))),
+            _ => None,
         }
     }
 }
 
-/// Writes the line that [`Started::from_line`] reads: `ready PID`, or `error TEXT`.
+/// Writes a [`Line`]: `ready PID`, `waiting TEXT`, or `error TEXT`.
 ///
 /// # Errors
 /// Nobody reads the line any more.

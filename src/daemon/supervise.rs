@@ -29,7 +29,7 @@ use super::backoff::{Backoff, EARLY, MOST_EARLY, MOST_FAILED, PAUSE};
 use super::child::{Daemon, Death, ENDING};
 use super::mounts::{self, State};
 use super::process::Process;
-use super::start::{Started, report, start};
+use super::start::{Line, report, start};
 use super::{logging, mounted, surroundings};
 use crate::config::{Config, Part, Past};
 use crate::failure::Failure;
@@ -230,14 +230,13 @@ impl Supervisor {
             }
         };
         let daemon = Daemon::started(process, child);
-        let line = stdout.map_or_else(String::new, |stdout| self.first_line(stdout, &daemon));
-        match Started::from_line(&line) {
-            Started::Ready => Ok(daemon.mounted_at(&self.config.mountpoint)),
-            Started::Failed(failure) => {
+        match stdout.and_then(|stdout| self.await_start(stdout, &daemon)) {
+            Some(Ok(())) => Ok(daemon.mounted_at(&self.config.mountpoint)),
+            Some(Err(failure)) => {
                 daemon.death();
                 Err(failure)
             }
-            Started::Died => {
+            None => {
                 let how = daemon.death().how;
                 let cause = format!("the daemon ended before the mount was usable ({how})");
                 Err(self.failed(&cause))
@@ -245,21 +244,34 @@ impl Supervisor {
         }
     }
 
-    /// The daemon's first line of output. Empty if the daemon died first.
-    fn first_line(&mut self, mut stdout: ChildStdout, daemon: &Daemon) -> String {
-        let mut line = Vec::new();
+    /// Waits until the daemon says that its mount is usable, or why it is not; passes on to the launcher what the daemon waits
+    /// for. None if the daemon died first.
+    fn await_start(
+        &mut self,
+        mut stdout: ChildStdout,
+        daemon: &Daemon,
+    ) -> Option<Result<(), Failure>> {
+        let mut unread = Vec::new();
         let mut part = [0; 512];
-        while !line.contains(&b'\n') {
+        loop {
+            while let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = unread.drain(..=end).collect();
+                match Line::parse(&String::from_utf8_lossy(&line))? {
+                    Line::Ready => return Some(Ok(())),
+                    Line::Failed(failure) => return Some(Err(failure)),
+                    // After the launcher's end the text is only in the log.
+                    Line::Waiting(text) => drop(report(&text)),
+                }
+            }
             if let Woken::Signal = self.wait(Some(stdout.as_fd()), None) {
                 daemon.process.signal(Signal::TERM);
                 continue;
             }
             match stdout.read(&mut part) {
-                Ok(0) | Err(_) => break,
-                Ok(n) => line.extend_from_slice(&part[..n]),
+                Ok(0) | Err(_) => return None,
+                Ok(n) => unread.extend_from_slice(&part[..n]),
             }
         }
-        String::from_utf8_lossy(&line).into_owned()
     }
 
     /// Sleeps until this is readable, a signal comes, or so much time is over.
