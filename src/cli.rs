@@ -21,8 +21,8 @@ pub mod args;
 
 /// A directory of agent handoffs that nobody overwrites.
 ///
-/// Write any file into the mounted directory and it becomes a handoff of its own; read pending.md and all
-/// that are pending come merged and are consumed; seven days later they are gone.
+/// Any file written into the mounted directory becomes a handoff of its own. Reading pending.md shows all pending
+/// handoffs, merged, and consumes them. Seven days later they are deleted.
 #[derive(Debug, Parser)]
 #[command(
     name = "handoff-fs",
@@ -43,7 +43,7 @@ enum Command {
     /// Mount a directory, and serve it in the background. `handoff-fs MOUNTPOINT` is the same
     #[command(override_usage = "handoff-fs mount [OPTIONS] [MOUNTPOINT]")]
     Mount(Box<MountArgs>),
-    /// Unmount. Programs that still use the mount may finish, until it is mounted again
+    /// Unmount. Programs that still use the mount may finish, until the next mount cuts them off
     #[command(visible_alias = "umount")]
     Unmount {
         /// The mounted directory [default: your only mount]

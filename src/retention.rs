@@ -1,13 +1,13 @@
-//! How long a consumed handoff stays (spec 7.1).
+//! How long consumed handoffs are kept (spec 7.1).
 
 use std::time::{Duration, SystemTime};
 
-/// The time for which what was consumed, or left behind, is kept.
+/// How long consumed handoffs, replaced versions and abandoned scratch files are kept.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Retention(Duration);
 
 impl Retention {
-    /// Keeps for `time`; zero expires at once.
+    /// Keeps files for `time`; with zero they expire at once.
     pub fn new(time: Duration) -> Retention {
         Retention(time)
     }
@@ -17,14 +17,13 @@ impl Retention {
         self.0
     }
 
-    /// Whether what has been waiting `since` (an mtime) is due `now`: from the very moment on at which its
-    /// age reaches the retention. A `since` in the future has no age and is never due, for a clock that
-    /// was set back must not delete anything.
+    /// Whether a file that was consumed at `since` (its mtime) has expired at `now`: its age has reached the retention. A file
+    /// from the future has no age: a clock that was set back must not delete anything.
     pub fn expired(&self, since: SystemTime, now: SystemTime) -> bool {
         now.duration_since(since).is_ok_and(|age| age >= self.0)
     }
 
-    /// The moment at which it will be due; `None` if that lies beyond the calendar.
+    /// When such a file expires; `None` if no [`SystemTime`] holds that.
     pub fn deadline(&self, since: SystemTime) -> Option<SystemTime> {
         since.checked_add(self.0)
     }
