@@ -1,4 +1,4 @@
-//! The adapter between the kernel and [`crate::fs`]: typed arguments in, one call, one reply out. It decides nothing.
+//! The adapter between the kernel and [`crate::fs`]: typed arguments in, one call, one reply out. The adapter decides nothing.
 
 use std::ffi::OsStr;
 use std::io;
@@ -41,7 +41,7 @@ macro_rules! requests {
 impl Filesystem for Adapter {
     fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
         for wanted in [
-            // Truncation by open comes with the open, and can be told from truncate(2).
+            // O_TRUNC comes with the open request, and so differs from truncate(2).
             InitFlags::FUSE_ATOMIC_O_TRUNC,
             InitFlags::FUSE_PARALLEL_DIROPS,
             // Files that bypass the page cache can be mapped even so.
@@ -51,7 +51,7 @@ impl Filesystem for Adapter {
                 log::info!("this kernel does not offer {missing:?}");
             }
         }
-        // Names that come with their attributes may be cached, if the kernel can be made to look them up again.
+        // The kernel caches names that a listing returns with their attributes. It must have a way to drop them again.
         if config.kernel_abi() >= adapter::INC_EPOCH_SINCE {
             let plus = InitFlags::FUSE_DO_READDIRPLUS | InitFlags::FUSE_READDIRPLUS_AUTO;
             let _ = config.add_capabilities(plus);

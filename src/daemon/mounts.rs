@@ -107,7 +107,7 @@ pub(super) fn above(path: &Path) -> io::Result<Option<Mount>> {
     Ok(above.max_by_key(|mount| mount.point.as_os_str().len()))
 }
 
-/// By hand, for procfs 0.18 leaves `\040` in the path of a mountpoint as it is.
+/// By hand, because procfs 0.18 leaves `\040` in the path of a mountpoint as it is.
 fn parse(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|&byte| byte == b' ');
     let text = |field: &[u8]| String::from_utf8_lossy(&unescape(field)).into_owned();
@@ -134,7 +134,7 @@ fn parse(line: &[u8]) -> Option<Mount> {
     })
 }
 
-/// Blank, tab, newline and backslash stand in the table as `\040` and the like.
+/// In the table, a blank, a tab, a newline and a backslash are octal: `\040` and the like.
 fn unescape(field: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -176,7 +176,7 @@ pub(super) fn patiently<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'sta
 pub(super) enum Manner {
     /// Only if nothing in the mount is in use.
     Plain,
-    /// Out of the tree at once; the kernel drops the mount when the last file is closed.
+    /// The mount leaves the tree at once, and the kernel when its last file is closed.
     Lazy,
 }
 

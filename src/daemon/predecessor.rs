@@ -105,7 +105,7 @@ impl<'a> Predecessor<'a> {
                         "asking the daemon with pid {pid} to end, which is mounted nowhere any more"
                     );
                     process.signal(Signal::USR1);
-                    // A stopped process receives no other signal.
+                    // A stopped process handles no signal before this one.
                     process.signal(Signal::CONT);
                     self.request = Request::Asked;
                 }

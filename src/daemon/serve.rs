@@ -166,7 +166,7 @@ fn fuse_config() -> fuser::Config {
     let mut config = fuser::Config::default();
     config.mount_options = vec![
         MountOption::FSName(mounts::NAME.to_owned()),
-        // fuser drops `Subtype` for root, but passes this on.
+        // fuser drops `MountOption::Subtype` for root, but passes a custom option on.
         MountOption::CUSTOM(format!("subtype={}", mounts::NAME)),
         MountOption::NoSuid,
         MountOption::NoDev,
@@ -247,11 +247,8 @@ fn wait(
                 let cause = format_args!(
                     "ended at once by a second signal ({signal}), with files still open"
                 );
-                return Err(Failure::new(
-                    mountpoint,
-                    cause,
-                    "what was not closed is recovered at the next mount",
-                ));
+                let cure = "what was not closed is recovered at the next mount";
+                return Err(Failure::new(mountpoint, cause, cure));
             }
             Ok(Event::Signal(signal)) => {
                 log::info!("signal {signal}: unmounting {}", quoted(mountpoint));
@@ -271,19 +268,13 @@ fn wait(
             Ok(Event::Ended(Err(error))) => {
                 unmount_if_alone();
                 let cause = format_args!("serving the mount failed ({error})");
-                return Err(Failure::new(
-                    mountpoint,
-                    cause,
-                    "mount it again; nothing that was acknowledged is lost",
-                ));
+                let cure = "mount it again; nothing that was acknowledged is lost";
+                return Err(Failure::new(mountpoint, cause, cure));
             }
             Err(RecvTimeoutError::Disconnected) => {
                 unmount_if_alone();
-                return Err(Failure::new(
-                    mountpoint,
-                    "the serving threads are gone",
-                    "mount it again",
-                ));
+                let cause = "the serving threads are gone";
+                return Err(Failure::new(mountpoint, cause, "mount it again"));
             }
         }
     }

@@ -71,3 +71,20 @@ fn own_program() -> PathBuf {
         _ => PathBuf::from("/proc/self/exe"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_a_starting_process() {
+        assert!(matches!(Line::parse("ready 7\n"), Some(Line::Ready)));
+        let waiting = Line::parse("waiting up to 10 s\n");
+        assert!(matches!(waiting, Some(Line::Waiting(text)) if text == "waiting up to 10 s"));
+        let failed = Line::parse("error /m: is taken; move it");
+        assert!(
+            matches!(failed, Some(Line::Failed(failure)) if failure.to_string() == "/m: is taken; move it")
+        );
+        assert!(Line::parse("").is_none() && Line::parse("nonsense\n").is_none());
+    }
+}
