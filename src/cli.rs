@@ -113,12 +113,13 @@ fn mounted(word: Option<PathBuf>, command: &str) -> Result<PathBuf, Failure> {
 /// that name and mount it. The source that mount(8) passes with `-o` is exempt.
 fn refuse_stray_word(word: &OsStr, arguments: &[OsString]) -> Result<(), Failure> {
     let command = Cli::command();
-    let is_option =
-        |word: &OsStr, option: &str| word.as_encoded_bytes().starts_with(option.as_bytes());
-    if is_option(word, "-")
+    let starts_with = |word: &OsStr, start: &[u8]| word.as_encoded_bytes().starts_with(start);
+    if starts_with(word, b"-")
         || command.find_subcommand(word).is_some()
         || word == "help"
-        || arguments.iter().any(|argument| is_option(argument, "-o"))
+        || arguments
+            .iter()
+            .any(|argument| starts_with(argument, b"-o"))
         || may_be_directory(word)
     {
         return Ok(());

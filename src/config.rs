@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::cli::args::MountArgs;
 use crate::failure::Failure;
 use crate::names::Archives;
-use crate::programs::{Programs, Role};
+use crate::programs::Programs;
 use crate::quote::quoted;
 use crate::retention::Retention;
 
@@ -55,7 +55,7 @@ pub struct Past {
 }
 
 /// The settings of a mount.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Absolute. `..` and symbolic links are still in it: only the file system can resolve them.
     pub mountpoint: PathBuf,
@@ -71,12 +71,14 @@ pub struct Config {
     pub max_size: Option<u64>,
     /// What becomes of the text files that the first mount finds.
     pub found_files: FoundFiles,
-    /// `NAME` or `!NAME` for the names of archives, in the order given; valid.
-    pub archives: Vec<String>,
+    /// Which directories are archives by their name.
+    pub archives: Archives,
     /// `pending.md` is not listed.
     pub hide_pending: bool,
-    /// An option that extends a list of programs, that list, and `NAME` or `!NAME`, in the order given; valid.
-    pub amendments: Vec<(&'static str, Role, String)>,
+    /// Which programs are editors, agents and so on.
+    pub programs: Programs,
+    /// The options that changed these two lists, with `NAME` or `!NAME`, in the order given.
+    pub amendments: Vec<(&'static str, String)>,
     /// Absolute. Without one, standard error in the foreground, and the state directory in the background.
     pub log_file: Option<PathBuf>,
     /// 0 logs at info, 1 at debug, 2 and more at trace.
@@ -90,22 +92,6 @@ pub struct Config {
 }
 
 impl Config {
-    /// The built-in lists of programs with the amendments made.
-    ///
-    /// # Errors
-    /// An amendment that the list refuses; never after [`resolve`], which tried them all.
-    pub fn programs(&self) -> Result<Programs, Failure> {
-        amended(&self.amendments)
-    }
-
-    /// The names of archives with the amendments made.
-    ///
-    /// # Errors
-    /// An amendment that the list refuses; never after [`resolve`], which tried them.
-    pub fn archives(&self) -> Result<Archives, Failure> {
-        archives(&self.archives)
-    }
-
     /// The command line of the process that plays this part for the same mount. Complete and with absolute paths, so that
     /// the process can be started anywhere, and so that `ps` shows what it does.
     #[must_use]
@@ -137,11 +123,8 @@ impl Config {
         if let Some(size) = self.max_size {
             add_value("max-size", size.to_string().as_ref());
         }
-        for (option, _, name) in &self.amendments {
+        for (option, name) in &self.amendments {
             add_value(option, name.as_ref());
-        }
-        for name in &self.archives {
-            add_value("archive", name.as_ref());
         }
         let flags = [
             (
@@ -174,13 +157,21 @@ impl Config {
 pub fn resolve(arguments: &MountArgs) -> Result<Config, Failure> {
     let from_mount = !arguments.options.is_empty();
     let arguments = options::apply(arguments)?;
-    let amendments: Vec<_> = arguments
-        .program_lists()
-        .into_iter()
-        .flat_map(|(option, role, names)| {
-            names.iter().map(move |name| (option, role, name.clone()))
-        })
-        .collect();
+    let mut amendments = Vec::new();
+    let mut programs = Programs::builtin();
+    for (option, role, names) in arguments.program_lists() {
+        for name in names {
+            let amended = programs.amend(role, name);
+            amended.map_err(|error| Failure::usage(format!("--{option}: {error}")))?;
+            amendments.push((option, name.clone()));
+        }
+    }
+    let mut archives = Archives::default();
+    for name in arguments.archive {
+        let amended = archives.amend(&name);
+        amended.map_err(|error| Failure::usage(format!("--archive: {error}")))?;
+        amendments.push(("archive", name));
+    }
     let (source, mountpoint_word) = match arguments.paths.as_slice() {
         // Only mount(8) has a reason to name a source.
         [source, mountpoint, ..] if !from_mount => {
@@ -196,9 +187,6 @@ pub fn resolve(arguments: &MountArgs) -> Result<Config, Failure> {
     };
     // In fstab the first field is a label unless it is a path: "none", "handoff-fs".
     let source = source.filter(|source| source.as_os_str().as_bytes().contains(&b'/'));
-
-    amended(&amendments)?;
-    archives(&arguments.archive)?;
 
     Ok(Config {
         mountpoint: mountpoint(mountpoint_word)?,
@@ -225,8 +213,9 @@ pub fn resolve(arguments: &MountArgs) -> Result<Config, Failure> {
                 ));
             }
         },
-        archives: arguments.archive,
         hide_pending: arguments.hide_pending,
+        archives,
+        programs,
         amendments,
         log_file: arguments
             .log_file
@@ -280,24 +269,6 @@ fn absolute(what: &str, path: &Path) -> Result<PathBuf, Failure> {
             "{path}: cannot be made absolute ({error}); name it from the root: /…"
         ))
     })
-}
-
-fn amended(amendments: &[(&'static str, Role, String)]) -> Result<Programs, Failure> {
-    let mut programs = Programs::builtin();
-    for (option, role, name) in amendments {
-        let amended = programs.amend(*role, name);
-        amended.map_err(|error| Failure::usage(format!("--{option}: {error}")))?;
-    }
-    Ok(programs)
-}
-
-fn archives(amendments: &[String]) -> Result<Archives, Failure> {
-    let mut archives = Archives::default();
-    for name in amendments {
-        let amended = archives.amend(name);
-        amended.map_err(|error| Failure::usage(format!("--archive: {error}")))?;
-    }
-    Ok(archives)
 }
 
 fn retention(text: &str) -> Result<Duration, Failure> {

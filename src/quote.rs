@@ -19,14 +19,11 @@ pub(crate) fn quoted(path: &Path) -> String {
 
 /// The text on one line, without anything that a terminal would obey: the names in it were chosen by anybody.
 pub(crate) fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        match is_hidden(c) {
-            true => line.extend(c.escape_default()),
-            false => line.push(c),
-        }
-    }
-    line
+    let shown = |c: char| match is_hidden(c) {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(shown).collect()
 }
 
 /// Would a terminal obey this character, or show the text after it in another order than it is written?

@@ -128,10 +128,7 @@ fn fstab_options_are_the_same_options() {
     assert_eq!(config.found_files, FoundFiles::Adopt);
     assert_eq!(config.max_size, Some(1 << 20));
     assert_eq!(config.log_file, Some(PathBuf::from("/l")));
-    assert_eq!(
-        config.amendments,
-        [("agent", Role::Agent, "foo".to_owned())]
-    );
+    assert_eq!(config.amendments, [("agent", "foo".to_owned())]);
     for (list, word) in [
         ("allow_other", "owner"),
         ("rw,allow_root", "owner"),
@@ -196,7 +193,7 @@ fn what_stays_in_the_background_has_the_same_settings() {
         let again = resolve(&Line::try_parse_from(words).unwrap().mount).unwrap();
         config.report_ready = reports;
         config.part = part;
-        assert_eq!(again, config);
+        assert_eq!(format!("{again:?}"), format!("{config:?}"));
     }
 }
 

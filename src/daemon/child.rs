@@ -1,7 +1,6 @@
 //! The daemon of a supervisor: its death, and how it is made to end.
 
 use std::path::Path;
-use std::process::Child;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -16,9 +15,6 @@ pub(super) const ENDING: Duration = Duration::from_secs(10);
 /// A daemon that serves.
 pub(super) struct Daemon {
     pub(super) process: Process,
-    /// None if the supervisor is the daemon's child instead: a daemon whose supervisor has died starts another one.
-    child: Option<Child>,
-    /// Its mount, as soon as there is one.
     mount: Option<OwnMount>,
     since: Instant,
 }
@@ -32,38 +28,19 @@ pub(super) struct Death {
 }
 
 impl Daemon {
-    /// The daemon that started this supervisor; none if it has died since.
-    pub(super) fn that_started_me(pid: i32, mountpoint: &Path) -> Option<Daemon> {
-        Some(Daemon {
-            process: Process::open_parent(pid)?,
-            child: None,
-            mount: OwnMount::find(mountpoint),
-            since: Instant::now(),
-        })
-    }
-
-    pub(super) fn started(process: Process, child: Child) -> Daemon {
+    /// The daemon that this process is, and the mount that it has just made.
+    pub(super) fn new(process: Process, mountpoint: &Path) -> Daemon {
         Daemon {
             process,
-            child: Some(child),
-            mount: None,
-            since: Instant::now(),
-        }
-    }
-
-    /// The daemon says that its mount is usable.
-    pub(super) fn mounted_at(self, mountpoint: &Path) -> Daemon {
-        Daemon {
             mount: OwnMount::find(mountpoint),
             since: Instant::now(),
-            ..self
         }
     }
 
-    /// Waits for the daemon's death if it is this process's child.
+    /// Waits for the daemon's death.
     pub(super) fn death(self) -> Death {
-        let status = self.child.and_then(|mut child| child.wait().ok());
         let pid = self.process.pid;
+        let status = self.process.wait();
         Death {
             how: match status {
                 Some(status) => format!("pid {pid}, {status}"),

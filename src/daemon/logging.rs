@@ -32,35 +32,28 @@ pub(super) struct BackgroundLog {
 /// Opens the log of the daemon for `mountpoint`. If the default log cannot be opened (no home, a read-only home), the mount
 /// goes on with a warning: handoffs matter more than their log. A `--log-file` that does not open is an error.
 pub(super) fn for_background(config: &Config, mountpoint: &Path) -> Result<BackgroundLog, Failure> {
+    let kept = |path: PathBuf, file: File| BackgroundLog {
+        path: Some(path),
+        output: file.into(),
+    };
     if let Some(path) = &config.log_file {
-        return Ok(BackgroundLog {
-            output: Stdio::from(open_asked_for(path)?),
-            path: Some(path.clone()),
-        });
+        return Ok(kept(path.clone(), open_asked_for(path)?));
     }
-    let opened = state_directory()
-        .map(|directory| directory.join(log_name(mountpoint)))
-        .ok_or_else(|| "neither XDG_STATE_HOME nor HOME is an absolute path".to_owned())
-        .and_then(|path| match open(&path) {
-            Ok(file) => Ok((path, file)),
-            Err(error) => Err(format!("{}: {error}", quoted(&path))),
-        });
-    match opened {
-        Ok((path, file)) => Ok(BackgroundLog {
-            path: Some(path),
-            output: Stdio::from(file),
-        }),
-        Err(cause) => {
-            let _ = writeln!(
-                io::stderr(),
-                "handoff-fs: warning: no log is kept ({cause}); --log-file FILE names one"
-            );
-            Ok(BackgroundLog {
-                path: None,
-                output: Stdio::null(),
-            })
-        }
-    }
+    let cause = match state_directory().map(|directory| directory.join(log_name(mountpoint))) {
+        None => "neither XDG_STATE_HOME nor HOME is an absolute path".to_owned(),
+        Some(path) => match open(&path) {
+            Ok(file) => return Ok(kept(path, file)),
+            Err(error) => format!("{}: {error}", quoted(&path)),
+        },
+    };
+    let _ = writeln!(
+        io::stderr(),
+        "handoff-fs: warning: no log is kept ({cause}); --log-file FILE names one"
+    );
+    Ok(BackgroundLog {
+        path: None,
+        output: Stdio::null(),
+    })
 }
 
 /// Starts the logger of a daemon or supervisor: to `--log-file`, or else to standard error, which is the log file in the

@@ -58,26 +58,27 @@ pub(super) struct Aged {
 impl Found {
     /// A line for each kind of file of which there are any.
     pub(super) fn lines(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        if self.adopted > 0 {
-            let n = self.adopted;
-            lines.push(format!(
-                "adopted as handoffs: {n} (--keep at the first mount leaves all but pending.md as they are)"
-            ));
-        }
-        if self.ordinary > 0 {
-            let n = self.ordinary;
-            lines.push(format!(
-                "left as they are: {n}, shown and never merged (mount --adopt makes handoffs of the text files at the top)"
-            ));
-        }
-        if self.hidden > 0 {
-            let n = self.hidden;
-            lines.push(format!(
-                "hidden and never deleted: {n}, consumed long before the first mount"
-            ));
-        }
+        let lines = [
+            (
+                self.adopted,
+                "adopted as handoffs",
+                " (--keep at the first mount leaves all but pending.md as they are)",
+            ),
+            (
+                self.ordinary,
+                "left as they are",
+                ", shown and never merged (mount --adopt makes handoffs of the text files at the top)",
+            ),
+            (
+                self.hidden,
+                "hidden and never deleted",
+                ", consumed long before the first mount",
+            ),
+        ];
+        let lines = lines.into_iter().filter(|(n, _, _)| *n > 0);
         lines
+            .map(|(n, what, why)| format!("{what}: {n}{why}"))
+            .collect()
     }
 }
 

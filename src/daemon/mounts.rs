@@ -1,7 +1,6 @@
 //! The kernel's table of mounts, and unmounting.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -111,26 +110,18 @@ pub(super) fn above(path: &Path) -> io::Result<Option<Mount>> {
 fn parse(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|&byte| byte == b' ');
     let text = |field: &[u8]| String::from_utf8_lossy(&unescape(field)).into_owned();
-    let id = text(fields.next()?).parse().ok()?;
-    let device = text(fields.nth(1)?);
-    let whole = fields.next()? == b"/";
-    let point = PathBuf::from(OsString::from_vec(unescape(fields.next()?)));
-    // Then the mount's own options, any number of optional fields, and a lone dash.
-    let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
-    let kind = text(rest.next()?);
-    let source = text(rest.next()?);
-    let owner = rest.next().map(text).and_then(|options| {
-        let mut options = options.split(',');
-        options.find_map(|option| option.strip_prefix("user_id=")?.parse().ok())
-    });
     Some(Mount {
-        id,
-        device,
-        whole,
-        point,
-        kind,
-        source,
-        owner,
+        id: text(fields.next()?).parse().ok()?,
+        device: text(fields.nth(1)?),
+        whole: fields.next()? == b"/",
+        point: PathBuf::from(OsString::from_vec(unescape(fields.next()?))),
+        // Before the type stand the mount's own options, any number of optional fields, and a lone dash.
+        kind: text(fields.by_ref().skip_while(|field| *field != b"-").nth(1)?),
+        source: text(fields.next()?),
+        owner: fields.next().map(text).and_then(|options| {
+            let mut options = options.split(',');
+            options.find_map(|option| option.strip_prefix("user_id=")?.parse().ok())
+        }),
     })
 }
 
@@ -180,39 +171,11 @@ pub(super) enum Manner {
     Lazy,
 }
 
-/// Why a mount could not be unmounted.
-#[derive(Debug)]
-pub(super) enum NotUnmounted {
-    Busy,
-    Other(String),
-}
-
-impl fmt::Display for NotUnmounted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NotUnmounted::Busy => f.write_str("busy"),
-            NotUnmounted::Other(text) => f.write_str(text),
-        }
-    }
-}
-
-impl From<io::Error> for NotUnmounted {
-    fn from(error: io::Error) -> NotUnmounted {
-        NotUnmounted::Other(error.to_string())
-    }
-}
-
-impl From<Errno> for NotUnmounted {
-    fn from(errno: Errno) -> NotUnmounted {
-        match errno {
-            Errno::BUSY => NotUnmounted::Busy,
-            errno => NotUnmounted::Other(errno.to_string()),
-        }
-    }
-}
-
 /// Unmounts the mount on top at this path: with the system call where that is allowed, else with fusermount3.
-pub(super) fn unmount(point: &Path, manner: Manner) -> Result<(), NotUnmounted> {
+///
+/// # Errors
+/// EBUSY if the mount is in use, and others.
+pub(super) fn unmount(point: &Path, manner: Manner) -> io::Result<()> {
     let flags = match manner {
         Manner::Plain => UnmountFlags::NOFOLLOW,
         Manner::Lazy => UnmountFlags::NOFOLLOW | UnmountFlags::DETACH,
@@ -228,7 +191,7 @@ pub(super) fn unmount(point: &Path, manner: Manner) -> Result<(), NotUnmounted> 
 /// A supervisor and a second `mount` may do this at the same time, and the later one must not unmount what the first has
 /// mounted since. So a descriptor holds the mount that was seen to be dead. The helper takes only a path, which leaves a
 /// short race there.
-pub(super) fn unmount_dead(point: &Path) -> Result<(), NotUnmounted> {
+pub(super) fn unmount_dead(point: &Path) -> io::Result<()> {
     // O_PATH sends no request to the daemon.
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let root = rustix::fs::open(point, flags, Mode::empty())?;
@@ -261,11 +224,9 @@ fn seen_dead(root: &OwnedFd) -> io::Result<Option<Mount>> {
     Ok((state == State::Dead).then_some(mount))
 }
 
-fn unmount_with_helper(point: &Path, manner: Manner) -> Result<(), NotUnmounted> {
-    let Some(helper) = helper() else {
-        let text = "fusermount3 is not installed; apt-get install fuse3";
-        return Err(NotUnmounted::Other(text.to_owned()));
-    };
+fn unmount_with_helper(point: &Path, manner: Manner) -> io::Result<()> {
+    let helper = helper()
+        .ok_or_else(|| io::Error::other("fusermount3 is not installed; apt-get install fuse3"))?;
     let options: &[&str] = match manner {
         Manner::Plain => &["-u", "--"],
         Manner::Lazy => &["-u", "-z", "--"],
@@ -280,9 +241,9 @@ fn unmount_with_helper(point: &Path, manner: Manner) -> Result<(), NotUnmounted>
     if output.status.success() {
         Ok(())
     } else if errors.contains("busy") {
-        Err(NotUnmounted::Busy)
+        Err(Errno::BUSY.into())
     } else {
-        Err(NotUnmounted::Other(errors.trim().to_owned()))
+        Err(io::Error::other(errors.trim()))
     }
 }
 
@@ -327,7 +288,7 @@ impl OwnMount {
 
     /// Unmounts, lazily if the mount is in use; says which. Lazily is also the answer when the mount has left the tree
     /// before: then only open files keep it.
-    pub(super) fn unmount(&self) -> Result<Manner, NotUnmounted> {
+    pub(super) fn unmount(&self) -> io::Result<Manner> {
         let table = table()?;
         if !table.contains(&self.0) {
             return Ok(Manner::Lazy);
@@ -335,7 +296,7 @@ impl OwnMount {
         let top = table.iter().rfind(|mount| mount.point == self.0.point);
         if let Some(other) = top.filter(|top| **top != self.0) {
             let text = format!("a {} is mounted on top of it", other.kind);
-            return Err(NotUnmounted::Other(text));
+            return Err(io::Error::other(text));
         }
         match unmount(&self.0.point, Manner::Plain) {
             Ok(()) => Ok(Manner::Plain),

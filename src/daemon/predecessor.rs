@@ -205,13 +205,13 @@ impl<'a> Predecessor<'a> {
         let pid = pid.map_or_else(|| "unknown".to_owned(), |pid| pid.to_string());
         let served = format!("is served by another handoff-fs (pid {pid})");
         let (cause, cure) = match holder {
-            Holder::Mounted(Some(point)) => {
-                let point = quoted(point);
-                (
-                    format!("{served} already, mounted at {point}"),
-                    format!("use that mount, or first run: handoff-fs unmount {point}"),
-                )
-            }
+            Holder::Mounted(Some(point)) => (
+                format!("{served} already, mounted at {}", quoted(point)),
+                format!(
+                    "use that mount, or first run: handoff-fs unmount {}",
+                    quoted(point)
+                ),
+            ),
             Holder::Mounted(None) => (
                 format!("{served} in another mount namespace, such as a sandbox's"),
                 format!("use it there, or end it: kill {pid}"),

@@ -56,8 +56,9 @@ pub(super) fn prepare(config: &Config) -> Result<Place, Failure> {
     }
     let backing = match &config.backing {
         None => mountpoint.clone(),
-        Some(backing) => check_backing(&resolve(backing), &mountpoint)?,
+        Some(backing) => resolve(backing),
     };
+    check_backing(&backing, &mountpoint)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = |path: &Path| {
         let opened = rustix::fs::open(path, flags, Mode::empty());
@@ -281,10 +282,10 @@ fn check_writable(path: &Path, else_do: &str) -> Result<(), Failure> {
     }
 }
 
-fn check_backing(backing: &Path, mountpoint: &Path) -> Result<PathBuf, Failure> {
+fn check_backing(backing: &Path, mountpoint: &Path) -> Result<(), Failure> {
     refuse_private(backing)?;
     if backing == mountpoint {
-        return Ok(backing.to_owned());
+        return Ok(());
     }
     let both = |cause: &str, cure: &str| {
         let cause = format!("as --backing {cause} {}", quoted(mountpoint));
@@ -311,8 +312,7 @@ fn check_backing(backing: &Path, mountpoint: &Path) -> Result<PathBuf, Failure> 
         return Err(Failure::new(backing, "as --backing does not exist", cure));
     }
     check_directory(backing)?;
-    check_writable(backing, "choose another --backing directory")?;
-    Ok(backing.to_owned())
+    check_writable(backing, "choose another --backing directory")
 }
 
 /// The topmost directory above `path` that this user may not enter.
@@ -372,11 +372,10 @@ mod tests {
     fn a_backing_directory_is_beside_the_mountpoint_or_the_same() {
         let directory = tempfile::tempdir().unwrap();
         let base = directory.path().canonicalize().unwrap();
-        let cause = |backing: &Path, mountpoint: &Path| match check_backing(backing, mountpoint) {
-            Ok(_) => String::new(),
-            Err(failed) => failed.to_string(),
+        let cause = |backing: &Path, mountpoint: &Path| {
+            check_backing(backing, mountpoint).unwrap_err().to_string()
         };
-        assert_eq!(cause(&base, &base), "");
+        check_backing(&base, &base).unwrap();
         assert!(cause(&base.join("b"), &base).contains("covered"));
         assert!(cause(&base, &base.join("m")).contains("inside itself"));
         assert!(cause(&base.join("b"), &base.join("m")).contains("mkdir -p"));

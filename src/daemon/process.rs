@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -12,6 +13,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 pub(super) struct Process {
     pub(super) pid: i32,
     pidfd: OwnedFd,
+    child: Option<Child>,
 }
 
 impl Process {
@@ -20,7 +22,23 @@ impl Process {
     pub(super) fn open(pid: i32) -> Result<Process, Errno> {
         let raw = Pid::from_raw(pid).ok_or(Errno::SRCH)?;
         let pidfd = rustix::process::pidfd_open(raw, PidfdFlags::empty())?;
-        Ok(Process { pid, pidfd })
+        Ok(Process {
+            pid,
+            pidfd,
+            child: None,
+        })
+    }
+
+    /// This child. A child that cannot be held is killed.
+    pub(super) fn of_child(mut child: Child) -> Result<Process, Errno> {
+        let process = Process::open(child.id().cast_signed()).inspect_err(|_| {
+            let _ = child.kill();
+            let _ = child.wait();
+        })?;
+        Ok(Process {
+            child: Some(child),
+            ..process
+        })
     }
 
     /// The parent of this process, if that still has this pid: a parent's pid cannot have been given to another process.
@@ -35,9 +53,10 @@ impl Process {
         let _ = rustix::process::pidfd_send_signal(&self.pidfd, signal);
     }
 
-    /// Waits for the end of the process.
-    pub(super) fn wait(&self) {
+    /// Waits for the end of the process. The status is known only of a child.
+    pub(super) fn wait(self) -> Option<ExitStatus> {
         while !self.ends_within(Duration::MAX) {}
+        self.child?.wait().ok()
     }
 
     /// Waits for the end of the process, at most for this time; says whether the process has ended.

@@ -55,7 +55,8 @@ pub(super) fn serve(config: &Config) -> Result<(), Failure> {
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])
         .map_err(|error| surroundings::no_signals(&config.mountpoint, &error))?;
     if config.report_ready {
-        surroundings::leave_terminal();
+        // Leaves the caller's terminal. Refused to the leader of a process group, which has none.
+        let _ = rustix::process::setsid();
     }
     let place = preflight::prepare(config)?;
     surroundings::leave_directory();
@@ -111,9 +112,9 @@ fn open(config: &Config, place: Place) -> Result<(Arc<Fs>, Session<Adapter>), Fa
         sync: config.sync,
         max_size: config.max_size,
         adopt: adopt(config, &mountpoint),
-        archives: config.archives()?,
+        archives: config.archives.clone(),
         hide_pending: config.hide_pending,
-        programs: config.programs()?,
+        programs: config.programs.clone(),
         backing_name: backing.clone(),
         mountpoint: mountpoint.clone(),
     };

@@ -14,7 +14,7 @@
 //! the daemon, which unmounts. If the daemon does not, the supervisor unmounts, kills the daemon, and at last cuts the daemon's
 //! connection to the kernel, so that no process hangs in the mount.
 
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{ChildStdout, Stdio};
@@ -42,7 +42,8 @@ pub(super) fn supervise(config: &Config, daemon: Option<i32>) -> Result<(), Fail
     logging::init(config)?;
     let signals =
         signals().map_err(|error| surroundings::no_signals(&config.mountpoint, &error))?;
-    surroundings::leave_terminal();
+    // Leaves the caller's terminal.
+    let _ = rustix::process::setsid();
     surroundings::leave_directory();
     let mut supervisor = Supervisor {
         config: config.clone(),
@@ -51,7 +52,9 @@ pub(super) fn supervise(config: &Config, daemon: Option<i32>) -> Result<(), Fail
         backoff: Backoff::default(),
     };
     let first = match daemon {
-        Some(pid) => Daemon::that_started_me(pid, &config.mountpoint),
+        Some(pid) => {
+            Process::open_parent(pid).map(|process| Daemon::new(process, &config.mountpoint))
+        }
         None => Some(supervisor.start_first()?),
     };
     supervisor.run(first)
@@ -203,10 +206,11 @@ impl Supervisor {
             if self.told_to_end {
                 return Ok(None);
             }
-            if self.is_served() {
+            let mountpoint = &self.config.mountpoint;
+            if mounted::is_ours(mountpoint) && mounts::probe(mountpoint) == State::Usable {
                 log::info!(
                     "another handoff-fs is mounted at {}: ended",
-                    quoted(&self.config.mountpoint)
+                    quoted(mountpoint)
                 );
                 return Ok(None);
             }
@@ -221,17 +225,12 @@ impl Supervisor {
         let part = Part::Daemon(std::process::id().cast_signed());
         let mut child = start(&self.config, part, Stdio::piped(), Stdio::inherit())?;
         let stdout = child.stdout.take();
-        let process = match Process::open(child.id().cast_signed()) {
-            Ok(process) => process,
-            Err(error) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(self.failed(&format!("the daemon cannot be watched ({error})")));
-            }
-        };
-        let daemon = Daemon::started(process, child);
-        match stdout.and_then(|stdout| self.await_start(stdout, &daemon)) {
-            Some(Ok(())) => Ok(daemon.mounted_at(&self.config.mountpoint)),
+        let process = Process::of_child(child)
+            .map_err(|error| self.failed(&format!("the daemon cannot be watched ({error})")))?;
+        let started = stdout.and_then(|stdout| self.await_start(stdout, &process));
+        let daemon = Daemon::new(process, &self.config.mountpoint);
+        match started {
+            Some(Ok(())) => Ok(daemon),
             Some(Err(failure)) => {
                 daemon.death();
                 Err(failure)
@@ -248,28 +247,24 @@ impl Supervisor {
     /// for. None if the daemon died first.
     fn await_start(
         &mut self,
-        mut stdout: ChildStdout,
-        daemon: &Daemon,
+        stdout: ChildStdout,
+        daemon: &Process,
     ) -> Option<Result<(), Failure>> {
-        let mut unread = Vec::new();
-        let mut part = [0; 512];
+        let mut stdout = BufReader::new(stdout);
         loop {
-            while let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = unread.drain(..=end).collect();
-                match Line::parse(&String::from_utf8_lossy(&line))? {
-                    Line::Ready => return Some(Ok(())),
-                    Line::Failed(failure) => return Some(Err(failure)),
-                    // After the launcher's end the text is only in the log.
-                    Line::Waiting(text) => drop(report(&text)),
-                }
-            }
-            if let Woken::Signal = self.wait(Some(stdout.as_fd()), None) {
-                daemon.process.signal(Signal::TERM);
+            let is_read = stdout.buffer().is_empty();
+            if is_read && let Woken::Signal = self.wait(Some(stdout.get_ref().as_fd()), None) {
+                daemon.signal(Signal::TERM);
                 continue;
             }
-            match stdout.read(&mut part) {
-                Ok(0) | Err(_) => return None,
-                Ok(n) => unread.extend_from_slice(&part[..n]),
+            // The daemon writes a line at once, so the rest of the line follows.
+            let mut line = String::new();
+            stdout.read_line(&mut line).ok()?;
+            match Line::parse(&line)? {
+                Line::Ready => return Some(Ok(())),
+                Line::Failed(failure) => return Some(Err(failure)),
+                // After the launcher's end the text is only in the log.
+                Line::Waiting(text) => drop(report(&text)),
             }
         }
     }
@@ -313,11 +308,6 @@ impl Supervisor {
             }
         }
         found
-    }
-
-    fn is_served(&self) -> bool {
-        let mountpoint = &self.config.mountpoint;
-        mounted::is_ours(mountpoint) && mounts::probe(mountpoint) == State::Usable
     }
 
     fn failed(&self, cause: &str) -> Failure {

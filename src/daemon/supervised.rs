@@ -1,6 +1,6 @@
 //! The daemon's side of supervision: it replaces a supervisor that has died.
 
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,41 +19,16 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// The process that mounts again when this one dies.
-enum Supervisor {
-    /// The supervisor that started this daemon.
-    Parent(Process),
-    /// A supervisor that this daemon started, because its own had died.
-    Child(Child),
-}
-
-impl Supervisor {
-    fn pid(&self) -> u32 {
-        match self {
-            Supervisor::Parent(process) => process.pid.cast_unsigned(),
-            Supervisor::Child(child) => child.id(),
-        }
-    }
-
-    /// Returns when the supervisor has died.
-    fn outlive(self) {
-        match self {
-            Supervisor::Parent(process) => process.wait(),
-            Supervisor::Child(mut child) => drop(child.wait()),
-        }
-    }
-}
-
 /// Replaces the supervisor whenever it dies, in a thread.
 pub(super) fn watch_supervisor(config: &Config, supervisor: i32, fs: Arc<Fs>) {
-    let note = move |supervisor: Option<&Supervisor>, config: &Config| {
+    let note = move |supervisor: Option<&Process>, config: &Config| {
         fs.set_supervision(supervisor.map(|supervisor| Supervision {
-            pid: supervisor.pid(),
+            pid: supervisor.pid.cast_unsigned(),
             restarts: config.past.restarts,
             last_death: config.past.last_death.clone(),
         }));
     };
-    let first = Process::open_parent(supervisor).map(Supervisor::Parent);
+    let first = Process::open_parent(supervisor);
     note(first.as_ref(), config);
     let config = config.clone();
     let work = move || {
@@ -62,7 +37,7 @@ pub(super) fn watch_supervisor(config: &Config, supervisor: i32, fs: Arc<Fs>) {
         loop {
             let since = Instant::now();
             if let Some(supervisor) = supervisor.take() {
-                supervisor.outlive();
+                supervisor.wait();
             }
             note(None, &config);
             pause = match since.elapsed() < EARLY {
@@ -80,19 +55,18 @@ pub(super) fn watch_supervisor(config: &Config, supervisor: i32, fs: Arc<Fs>) {
     }
 }
 
-fn start_supervisor(config: &Config) -> Option<Supervisor> {
+fn start_supervisor(config: &Config) -> Option<Process> {
     let part = Part::Supervisor(Some(std::process::id().cast_signed()));
-    match start(config, part, Stdio::null(), Stdio::inherit()) {
-        Ok(child) => {
-            log::warn!(
-                "the supervisor has died; another one is started, pid {}",
-                child.id()
-            );
-            Some(Supervisor::Child(child))
-        }
-        Err(failure) => {
-            log::error!("no supervisor can be started ({failure})");
-            None
-        }
+    let started = match start(config, part, Stdio::null(), Stdio::inherit()) {
+        Ok(child) => Process::of_child(child).map_err(|error| error.to_string()),
+        Err(failure) => Err(failure.to_string()),
+    };
+    match &started {
+        Ok(process) => log::warn!(
+            "the supervisor has died; another one is started, pid {}",
+            process.pid
+        ),
+        Err(error) => log::error!("no supervisor can be started ({error})"),
     }
+    started.ok()
 }

@@ -42,11 +42,6 @@ pub(super) fn no_signals(mountpoint: &Path, error: &io::Error) -> Failure {
     )
 }
 
-/// Leaves the caller's terminal. Fails for the leader of a process group, which has none.
-pub(super) fn leave_terminal() {
-    let _ = rustix::process::setsid();
-}
-
 /// Leaves the caller's directory, so that its file system can be unmounted.
 pub(super) fn leave_directory() {
     if let Err(error) = rustix::process::chdir("/") {

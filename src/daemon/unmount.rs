@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::mounts::{Manner, Mount, NotUnmounted, State};
+use super::mounts::{Manner, Mount};
 use super::process::{self, Process};
 use super::{mounted, mounts, preflight};
 use crate::failure::Failure;
@@ -46,7 +46,11 @@ pub fn unmount(mountpoint: &Path) -> Result<(), Failure> {
                 result => return result,
             },
         };
-        done |= end_supervisor_without_daemon(&mountpoint)?;
+        if let Some(supervisor) = supervisor_without_daemon(&mountpoint) {
+            supervisor.signal(Signal::TERM);
+            must_end(&mountpoint, "supervisor", &supervisor)?;
+            done = true;
+        }
         match missing {
             Some(_) if mounted::at(&mountpoint).is_ok() => {}
             Some(_) if done => return Ok(()),
@@ -62,19 +66,8 @@ pub fn unmount(mountpoint: &Path) -> Result<(), Failure> {
     ))
 }
 
-/// Ends this mount's supervisor if that lives on while nothing is mounted; says whether it did.
-fn end_supervisor_without_daemon(mountpoint: &Path) -> Result<bool, Failure> {
-    match supervisor_without_daemon(mountpoint) {
-        Some(supervisor) => {
-            supervisor.signal(Signal::TERM);
-            must_end(mountpoint, "supervisor", &supervisor)?;
-            Ok(true)
-        }
-        None => Ok(false),
-    }
-}
-
-/// The lock of the last daemon names the supervisor. With `--backing` elsewhere nothing here names the lock.
+/// This mount's supervisor, if that lives on while nothing is mounted. The lock of the last daemon names it; with `--backing`
+/// elsewhere nothing here names the lock.
 fn supervisor_without_daemon(mountpoint: &Path) -> Option<Process> {
     let lock = mountpoint.join(PRIVATE).join("lock");
     let text = mounts::patiently(move || std::fs::read_to_string(lock))?.ok()?;
@@ -98,10 +91,7 @@ fn must_end(mountpoint: &Path, what: &str, process: &Process) -> Result<(), Fail
 }
 
 fn unmount_live(mountpoint: &Path, mount: &Mount) -> Result<(), Failure> {
-    let status = match mounts::probe(mountpoint) {
-        State::Usable => mounted::ask(mountpoint).ok().map(|(_, status)| status),
-        _ => None,
-    };
+    let status = mounted::ask(mountpoint).ok().map(|(_, status)| status);
     let supervisor = status
         .as_ref()
         .and_then(|status| status.supervisor.as_ref());
@@ -122,7 +112,7 @@ fn unmount_live(mountpoint: &Path, mount: &Mount) -> Result<(), Failure> {
             }
             Ok(())
         }
-        Err(NotUnmounted::Busy) => {
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
             let holders = holders(mountpoint, daemon.as_ref().map(|daemon| daemon.pid));
             mounts::unmount(mountpoint, Manner::Lazy)
                 .map_err(|error| not_unmounted(mountpoint, mount, &error))?;
@@ -140,22 +130,18 @@ fn unmount_live(mountpoint: &Path, mount: &Mount) -> Result<(), Failure> {
     }
 }
 
-fn not_unmounted(mountpoint: &Path, mount: &Mount, error: &NotUnmounted) -> Failure {
+fn not_unmounted(mountpoint: &Path, mount: &Mount, error: &io::Error) -> Failure {
     let user = rustix::process::geteuid().as_raw();
-    match (error, mount.owner) {
-        (NotUnmounted::Busy, _) => {
-            let cause = format_args!("is in use by {}", holders(mountpoint, None));
-            Failure::new(mountpoint, cause, "end that, and unmount again")
-        }
-        (NotUnmounted::Other(_), Some(owner)) if owner != user && user != 0 => {
-            mounted::not_ours(mountpoint, mount)
-        }
-        (NotUnmounted::Other(_), _) => {
-            let cause = format_args!("cannot be unmounted ({error})");
-            let cure = format_args!("as root: umount -l {}", quoted(mountpoint));
-            Failure::new(mountpoint, cause, cure)
-        }
+    if error.kind() == io::ErrorKind::ResourceBusy {
+        let cause = format_args!("is in use by {}", holders(mountpoint, None));
+        return Failure::new(mountpoint, cause, "end that, and unmount again");
     }
+    if mount.owner.is_some_and(|owner| owner != user && user != 0) {
+        return mounted::not_ours(mountpoint, mount);
+    }
+    let cause = format_args!("cannot be unmounted ({error})");
+    let cure = format_args!("as root: umount -l {}", quoted(mountpoint));
+    Failure::new(mountpoint, cause, cure)
 }
 
 /// Who uses a mount, in words: processes with a file, a working directory or a root in it, as far as this user may see
