@@ -252,8 +252,8 @@ impl Supervisor {
     ) -> Option<Result<(), Failure>> {
         let mut stdout = BufReader::new(stdout);
         loop {
-            let is_read = stdout.buffer().is_empty();
-            if is_read && let Woken::Signal = self.wait(Some(stdout.get_ref().as_fd()), None) {
+            let all_read = stdout.buffer().is_empty();
+            if all_read && let Woken::Signal = self.wait(Some(stdout.get_ref().as_fd()), None) {
                 daemon.signal(Signal::TERM);
                 continue;
             }

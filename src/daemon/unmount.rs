@@ -58,12 +58,9 @@ pub fn unmount(mountpoint: &Path) -> Result<(), Failure> {
             None => {}
         }
     }
+    let cause = "is mounted again and again";
     let cure = "see the log, and end what mounts it: handoff-fs status names it";
-    Err(Failure::new(
-        &mountpoint,
-        "is mounted again and again",
-        cure,
-    ))
+    Err(Failure::new(&mountpoint, cause, cure))
 }
 
 /// This mount's supervisor, if that lives on while nothing is mounted. The lock of the last daemon names it; with `--backing`
@@ -72,7 +69,7 @@ fn supervisor_without_daemon(mountpoint: &Path) -> Option<Process> {
     let lock = mountpoint.join(PRIVATE).join("lock");
     let text = mounts::patiently(move || std::fs::read_to_string(lock))?.ok()?;
     let process = Process::open(text.lines().nth(1)?.parse().ok()?).ok()?;
-    // The pid may be another process's by now.
+    // By now the pid may belong to another process.
     let line = std::fs::read(format!("/proc/{}/cmdline", process.pid)).ok()?;
     let words: Vec<_> = line.split(|byte| *byte == 0).collect();
     let is_supervisor = words.contains(&b"--supervise".as_slice())
@@ -102,7 +99,7 @@ fn unmount_live(mountpoint: &Path, mount: &Mount) -> Result<(), Failure> {
     match mounts::unmount(mountpoint, Manner::Plain) {
         Ok(()) => {
             if let Some(supervisor) = &supervisor {
-                // It ends with its daemon, unless that has died just now and the supervisor mounts again.
+                // The supervisor ends with its daemon, unless that has died just now and the supervisor mounts again.
                 supervisor.signal(Signal::TERM);
             }
             for (what, process) in [("daemon", daemon), ("supervisor", supervisor)] {
