@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Measures handoff-fs against other FUSE file systems and bare directories, after installing those; writes the table in
+# Measures handoff-fs against other FUSE file systems, which it installs, and bare directories. Writes the table in
 # scripts/bench/README.md, its chart, and target/bench.json.
 #
 #   scripts/bench.sh [--quick] [--rows NAME,...] [--binary PATH] [--before PATH] [--rounds N] [--no-write]
 #
-# --quick shows only that everything can be measured, and writes nothing. --before measures another build in the same rounds, and
-# leaves the README and the chart as they are, as --rows does. Who is not root does without mergerfs. Takes about four minutes on
-# two cores, and 2 GiB in /dev/shm, and wants the machine for itself.
+# --quick shows only that everything can be measured, and writes nothing. --before measures another build in the same rounds.
+# --before and --rows leave the README and the chart as they are. Without root mergerfs is left out. Takes about four minutes on
+# two cores, needs 2 GiB in /dev/shm, and should be alone on the machine.
 set -euo pipefail
 
-# What is merely shown to work needs no build of its own. PATH may be relative to where the caller is.
+# --quick uses the debug build, which exists after the tests. A relative PATH starts from the caller's directory.
 profile=release place=release arguments=() path=
 for argument; do
     [[ $argument != --quick ]] || profile=dev place=debug
@@ -30,10 +30,10 @@ need_passthrough
 need_cargo
 need_fuse_device
 
-# What would change what is measured.
+# These variables would change the results.
 unset HANDOFF_SESSION HANDOFF_LOG RUST_LOG
 
-# A copy, for building the benchmark builds the program again, with what only the tests need.
+# A copy, because building the benchmark builds the program again, with the features that only tests need.
 target=${CARGO_TARGET_DIR:-target}
 cargo build --profile "$profile" --quiet --locked
 mkdir -p -- "$target/bench"
@@ -42,5 +42,5 @@ bench=$(cargo bench --profile "$profile" --quiet --locked --bench peers --no-run
     sed -n 's/.*"name":"peers".*"executable":"\([^"]*\)".*/\1/p')
 [[ -x $bench ]] || fail "cargo built no benchmark"
 
-# It watches its time by itself, and unmounts what it mounted when it is told to end.
+# The benchmark limits its own time, and unmounts its mounts when it is told to end.
 exec "$bench" --bench --binary "$target/bench/handoff-fs" "${arguments[@]}"

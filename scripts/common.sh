@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the scripts beside this one share; sourced, not run.
+# Functions of the scripts beside this one, which source this file.
 
 fail() {
     printf '%s: %s\n' "${0##*/}" "$1" >&2
@@ -16,8 +16,8 @@ as_root() {
     fi
 }
 
-# Installs the packages of what is missing, each given as PROGRAM:PACKAGE or /FILE:PACKAGE. A second run asks for no
-# rights at all.
+# Installs the packages of missing programs and files, given as PROGRAM:PACKAGE or /FILE:PACKAGE. Needs no root if nothing is
+# missing.
 need() {
     local pair packages=()
     for pair in "$@"; do
@@ -48,11 +48,11 @@ need_fuse_device() {
     [[ -e /dev/fuse ]] || as_root modprobe fuse || true
     [[ -e /dev/fuse ]] ||
         fail "/dev/fuse: missing; as root run 'modprobe fuse', or start the container with --device /dev/fuse --cap-add SYS_ADMIN"
-    # Everybody may open it: that is what Debian's udev rule says, but where there is no udev nobody made it so.
+    # Mode 666, as Debian's udev rule sets it; without udev the mode may be another one.
     [[ $(stat -c %a /dev/fuse) == 666 ]] || as_root chmod 0666 /dev/fuse
 }
 
-# The file system exerciser, which the tests call; built once, beside what cargo builds. Call it in the project's directory.
+# Builds fsx, the file system exerciser, once, below cargo's target directory. Call this in the project's directory.
 need_fsx() {
     local tools=${CARGO_TARGET_DIR:-target}/tools version=0.3.2
     [[ $("$tools/bin/fsx" --version 2>/dev/null) == "fsx $version" ]] ||
@@ -60,19 +60,20 @@ need_fsx() {
         fail "fsx $version could not be built; see above, then run this again"
 }
 
-# libfuse's example of a file system that adds nothing, which the benchmark compares with. Call it in the project's directory.
+# Builds passthrough_ll, libfuse's example of a file system that adds nothing, for the benchmark. Call this in the project's
+# directory.
 need_passthrough() {
     local tools=${CARGO_TARGET_DIR:-target}/tools examples=/usr/share/doc/libfuse3-dev/examples source flags
     need cc:gcc /usr/include/stdlib.h:libc6-dev pkg-config:pkg-config /usr/include/fuse3/fuse_lowlevel.h:libfuse3-dev
     [[ ! -x $tools/bin/passthrough_ll ]] || return 0
     source=$(mktemp -d)
-    # Packages may compress what is documentation; a container may leave it out.
+    # Packages may compress documentation; containers may leave it out.
     (
         cd -- "$examples" && for file in passthrough_ll.c passthrough_helpers.h; do
             if [[ -e $file.gz ]]; then gzip -dc -- "$file.gz"; else cat -- "$file"; fi >"$source/$file"
         done
     ) || fail "$examples: no passthrough_ll.c; this system leaves documentation out, so reinstall libfuse3-dev with it"
-    # shellcheck disable=SC2207 # words are what it says
+    # shellcheck disable=SC2207 # splitting into words is intended
     flags=($(pkg-config --cflags --libs fuse3))
     mkdir -p -- "$tools/bin"
     cc -O2 -Wno-unused-result -o "$tools/bin/passthrough_ll" "$source/passthrough_ll.c" "${flags[@]}" ||
@@ -80,7 +81,7 @@ need_passthrough() {
     rm -r -- "$source"
 }
 
-# Whatever the tests call: a program, and the package that has it.
+# The programs that the tests call, each with its package.
 need_tests() {
     need fusermount3:fuse3 cc:gcc /usr/include/stdlib.h:libc6-dev busybox:busybox setpriv:util-linux script:bsdutils flock:util-linux \
         setsid:util-linux unshare:util-linux useradd:passwd /usr/bin/python3:python3 rsync:rsync git:git \
@@ -96,7 +97,7 @@ need_tests() {
 }
 
 # Runs the test programs `kernel` and `tools` as an ordinary user, with their files below DIRECTORY, which that user must be able
-# to enter. Call it in the project's directory, after the tests were built.
+# to enter. Call this in the project's directory, after the tests were built.
 #
 #   tests_as_user DIRECTORY [FILTER OF kernel...]
 tests_as_user() {
@@ -104,12 +105,12 @@ tests_as_user() {
     shift
     mkdir -p -- "$place/user/home"
     if [[ $(id -u) -eq 0 ]]; then
-        # fusermount3 asks who that is, so a number alone will not do.
+        # fusermount3 needs a user with a name.
         useradd --no-create-home --user-group "$user"
         chown -R "$user:" -- "$place/user"
         as=(setpriv "--reuid=$user" "--regid=$user" --clear-groups)
-        # The programs have the project's path in them. Where that user cannot enter it (/root), the project is bound there again,
-        # in a mount namespace of its own, in which whatever blocks the way is covered.
+        # The programs contain the project's path. If the user may not enter that (/root), a mount namespace of its own covers the
+        # forbidden directory, and binds the project there again.
         directory=$project
         while [[ $directory != / ]]; do
             "${as[@]}" test -x "$directory" || blocked=$directory
@@ -117,7 +118,7 @@ tests_as_user() {
         done
         if [[ -n $blocked ]]; then
             mkdir -p -- "$place/project"
-            # shellcheck disable=SC2016 # the inner shell's
+            # shellcheck disable=SC2016 # the inner shell expands these
             as=(unshare --mount sh -ec 'place=$1 project=$2 blocked=$3; shift 3
                 mount --bind "$project" "$place/project"
                 mount -t tmpfs -o mode=755 tmpfs "$blocked"

@@ -4,7 +4,7 @@
 #   scripts/mount.sh [MOUNTPOINT] [OPTION...]     options: handoff-fs mount --help
 set -euo pipefail
 
-# MOUNTPOINT may be relative to where the caller is; the build is not.
+# A relative MOUNTPOINT starts from the caller's directory, so this script does not change its directory.
 here=$PWD
 project=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -18,20 +18,20 @@ esac
 # shellcheck source=scripts/common.sh
 source "$project/scripts/common.sh"
 
-# cargo needs a linker even where no crate has C in it.
+# cargo needs a linker even if no crate has C in it.
 need fusermount3:fuse3 cc:gcc /usr/include/stdlib.h:libc6-dev
 need_cargo
 need_fuse_device
 
 target=${CARGO_TARGET_DIR:-$project/target}
-# cargo takes a relative one from where it was started.
+# cargo resolves a relative directory from the caller's directory.
 [[ $target == /* ]] || target=$here/$target
 program=$target/release/handoff-fs
 [[ -x $program ]] || printf 'building handoff-fs, which takes about a minute\n' >&2
 cargo build --release --locked --manifest-path "$project/Cargo.toml"
 [[ -x $program ]] || fail "$program: cargo built it elsewhere; set CARGO_TARGET_DIR to that directory, then run this again"
 
-# The program knows which of the words is the mountpoint.
+# Only the program knows which of the words is the mountpoint.
 mountpoint=$("$program" mount --where "$@")
 if "$program" status "$mountpoint" >/dev/null 2>&1; then
     printf 'handoff-fs is mounted already, and all is well: %q\n' "$mountpoint"

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Runs every test, after installing what the tests use; then checks that nothing of them is left.
+# Installs the programs that the tests use, runs every test, and checks that no mount and no process is left.
 #
 #   scripts/test.sh [ARGUMENT OF cargo test...]
 #
-# Needs root, or sudo: some of the tests have users and disks of their own. What is built is the caller's all the same. Without
-# arguments a part of them runs a second time, as an ordinary user.
+# Needs root, or sudo: some of the tests create users and mount disks. The built files belong to the caller all the same. Without
+# arguments a part of the tests runs a second time, as an ordinary user.
 set -euo pipefail
 
-# The longest that the tests may take, in seconds. A hanging mount must not hang whoever waits for this.
+# The longest time that the tests may take, in seconds: a mount that hangs must not hang this script.
 limit=${HANDOFF_TEST_LIMIT:-900}
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
@@ -17,7 +17,7 @@ source scripts/common.sh
 
 need_tests
 
-# Everything the tests make lies below this directory; what is mounted or served elsewhere is somebody's real work.
+# All files and mounts of the tests lie below this directory. Other mounts are real ones, and are left alone.
 place=$(cd -- "$(mktemp -d)" && pwd -P)
 chmod 0755 -- "$place"
 
@@ -25,7 +25,7 @@ chmod 0755 -- "$place"
 mounts() {
     local point
     while read -r point; do
-        # The table writes a blank as \040, which %b undoes.
+        # In the table of mounts a blank is \040, which %b decodes.
         point=$(printf '%b' "${point//\\/\\0}")
         [[ $point != "$place"/* ]] || printf 'mount %s\n' "$point"
     done < <(cut -d ' ' -f 5 /proc/self/mountinfo)
@@ -41,7 +41,7 @@ daemons() {
     done
 }
 
-# cargo runs the test programs, not itself, as root.
+# Only the test programs run as root, and cargo does not.
 if [[ $(id -u) -ne 0 ]]; then
     command -v sudo >/dev/null || fail "the tests need root, and there is no sudo; run this as root"
     host=$(rustc -vV | sed -n 's/^host: //p')
@@ -49,7 +49,7 @@ if [[ $(id -u) -ne 0 ]]; then
     export "CARGO_TARGET_${host//-/_}_RUNNER=sudo --preserve-env -- env TMPDIR=$place"
 fi
 
-# Building is outside the limit: it depends on the network, and cannot hang on a mount.
+# The limit does not count the build, which depends on the network and cannot hang on a mount.
 cargo test --locked --workspace --all-targets --no-run
 
 status=0
@@ -58,7 +58,7 @@ if [[ $status -eq 124 || $status -eq 137 ]]; then
     printf 'test.sh: the tests took longer than %s s and were ended; HANDOFF_TEST_LIMIT allows more\n' "$limit" >&2
 fi
 
-# What an ordinary user sees of it. What is about load, or needs root by its nature, ran above.
+# The same as an ordinary user, but for tests of load and tests that need root.
 if [[ $status -eq 0 && $# -eq 0 ]]; then
     export -f tests_as_user fail
     timeout --kill-after=30 "$limit" bash -euo pipefail -c 'tests_as_user "$@"' test.sh "$place" --skip _needs_root \

@@ -4,9 +4,9 @@
 #
 #   scripts/torture.sh [MINUTES [PROOF...]]       PROOF: kill user power faults hostile load oracles
 #
-# MINUTES (10 unless told) is what those take, all together, that have no end of their own. The others take as long as they
-# take: about half an hour on two cores. What is drawn at random comes from a seed, which is printed;
-# HANDOFF_TORTURE_SEED=N repeats from it. Needs root, as some of the proofs mount disks of their own.
+# MINUTES (default 10) is the time of all proofs together that could go on forever. The others take about half an hour on two
+# cores. Random choices come from a seed, which is printed; HANDOFF_TORTURE_SEED=N repeats them. Needs root, because some of the
+# proofs mount disks.
 set -euo pipefail
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
@@ -23,7 +23,7 @@ shift $(($# > 0))
 proofs=("$@")
 [[ ${#proofs[@]} -gt 0 ]] || proofs=(kill user power faults hostile load oracles)
 
-[[ $(id -u) -eq 0 ]] || fail "some of the proofs mount disks of their own; run this as root"
+[[ $(id -u) -eq 0 ]] || fail "some of the proofs mount disks; run this as root"
 need_tests
 
 export HANDOFF_TORTURE_MINUTES=$minutes
@@ -34,7 +34,7 @@ cargo test --quiet --locked --no-run
 
 log=$(mktemp)
 trap 'rm -f -- "$log"' EXIT
-# An hour is more than the longest of them takes by itself.
+# No proof without MINUTES takes an hour.
 limit=$((3600 + minutes * 60))
 failed=()
 for proof in "${proofs[@]}"; do

@@ -1,28 +1,28 @@
-//! The command line as it is written, and the one place where the program ends.
-//!
-//! What the words mean is decided in [`crate::config`]; this file only says which words there are.
+//! The commands and their words, and the one place where the program ends. [`crate::config`] decides what the options mean.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::args::MountArgs;
-use crate::config::{self, ProgramList, Usage};
-use crate::daemon::{self, Failed, NoMount};
+use crate::config;
+use crate::daemon;
+use crate::failure::Failure;
 use crate::names::Archives;
 use crate::programs::Programs;
+use crate::quote::quoted;
 
 pub mod args;
 
 /// A directory of agent handoffs that nobody overwrites.
 ///
-/// Write any file into the mounted directory and it becomes a handoff of its own; read pending.md and all
-/// that are pending come merged and are consumed; seven days later they are gone.
+/// Any file written into the mounted directory becomes a handoff of its own. Reading pending.md shows all pending
+/// handoffs, merged, and consumes them. Seven days later they are deleted.
 #[derive(Debug, Parser)]
 #[command(
     name = "handoff-fs",
@@ -43,7 +43,7 @@ enum Command {
     /// Mount a directory, and serve it in the background. `handoff-fs MOUNTPOINT` is the same
     #[command(override_usage = "handoff-fs mount [OPTIONS] [MOUNTPOINT]")]
     Mount(Box<MountArgs>),
-    /// Unmount. Programs that still use the mount may finish, until it is mounted again
+    /// Unmount. Programs that still use the mount may finish, until the next mount cuts them off
     #[command(visible_alias = "umount")]
     Unmount {
         /// The mounted directory [default: your only mount]
@@ -59,125 +59,94 @@ enum Command {
     },
 }
 
-/// Why the program did not do what it was asked, by exit code.
-#[derive(Debug)]
-enum Failure {
-    /// Clap's own answer: help and version are among them, and end with 0.
-    Clap(clap::Error),
-    /// Words that cannot be followed: 2.
-    Usage(Usage),
-    /// Words that could not be carried out: 1. `report` also goes to whoever waits for a `ready` line.
-    Failed { error: Failed, report: bool },
-}
-
-impl From<Usage> for Failure {
-    fn from(usage: Usage) -> Self {
-        Failure::Usage(usage)
-    }
-}
-
-impl From<Failed> for Failure {
-    fn from(error: Failed) -> Self {
-        Failure::Failed {
-            error,
-            report: false,
-        }
-    }
-}
-
 /// Runs the program on these arguments (the first is its own name). Every exit goes through here: 0 done,
 /// 1 failed, 2 wrong usage.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Clap(error)) => {
-            // To a closed pipe (`--help | head -1`) nothing can be said, and nothing is wrong.
-            let _ = error.print();
-            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
-        }
-        Err(Failure::Usage(usage)) => {
-            complain(&usage.to_string());
-            ExitCode::from(2)
-        }
-        Err(Failure::Failed { error, report }) => {
-            if report {
-                let _ = daemon::report(&format!("error {error}"));
-            }
-            complain(&error.to_string());
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// One line on standard error. Not `eprintln!`, which panics when that is closed.
-fn complain(message: &str) {
-    let _ = writeln!(io::stderr(), "handoff-fs: {message}");
-}
-
-fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Failure> {
     let arguments: Vec<OsString> = arguments.collect();
-    let cli = match parse(arguments.iter().cloned()) {
+    run(&arguments).unwrap_or_else(|failure| {
+        // Not `eprintln!`, which panics when standard error is closed.
+        let _ = writeln!(io::stderr(), "handoff-fs: {failure}");
+        ExitCode::from(failure.exit_code())
+    })
+}
+
+fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
+    let cli = match parse(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            // `stauts --json`: the first word is what is wrong.
+            // In `stauts --json` the first word is wrong, not the option.
             if let Some(word) = arguments.get(1).filter(|_| error.use_stderr()) {
-                refuse_stray_word(word, &arguments)?;
+                refuse_stray_word(word, arguments)?;
             }
-            return Err(Failure::Clap(error));
+            // Help and version are among these errors. A closed pipe (`--help | head -1`) is the reader's choice.
+            let _ = error.print();
+            return Ok(ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)));
         }
     };
     match cli.command {
         None => {
             if let Some(word) = cli.mount.paths.first() {
-                refuse_stray_word(word.as_os_str(), &arguments)?;
+                refuse_stray_word(word.as_os_str(), arguments)?;
             }
-            mount(&cli.mount)
+            mount(&cli.mount)?;
         }
-        Some(Command::Mount(arguments)) => mount(&arguments),
+        Some(Command::Mount(arguments)) => mount(&arguments)?,
         Some(Command::Unmount { mountpoint }) => {
-            Ok(daemon::unmount(&mounted(mountpoint, "unmount")?)?)
+            daemon::unmount(&mounted(mountpoint, "unmount")?)?;
         }
         Some(Command::Status { mountpoint, json }) => {
-            Ok(daemon::status(&mounted(mountpoint, "status")?, json)?)
+            daemon::status(&mounted(mountpoint, "status")?, json)?;
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The mountpoint that `command` is given, or else the user's only one.
 fn mounted(word: Option<PathBuf>, command: &str) -> Result<PathBuf, Failure> {
     match word {
-        Some(word) => Ok(config::mountpoint(Some(&word))?),
-        None => daemon::only_mount(command).map_err(|error| match error {
-            NoMount::Several(failed) => Failure::Usage(Usage::from(failed.to_string())),
-            NoMount::None(failed) => failed.into(),
-        }),
+        Some(word) => config::mountpoint(Some(&word)),
+        None => daemon::only_mount(command),
     }
 }
 
 /// Refuses a first word that is neither a command nor a directory: a mistyped command would otherwise make a directory of
-/// that name and mount it. The source that mount(8) passes with `-o` is another thing.
-fn refuse_stray_word(word: &OsStr, arguments: &[OsString]) -> Result<(), Usage> {
+/// that name and mount it. The source that mount(8) passes with `-o` is exempt.
+fn refuse_stray_word(word: &OsStr, arguments: &[OsString]) -> Result<(), Failure> {
     let command = Cli::command();
-    let is_option =
-        |word: &OsStr, option: &str| word.as_encoded_bytes().starts_with(option.as_bytes());
-    if is_option(word, "-")
+    let starts_with = |word: &OsStr, start: &[u8]| word.as_encoded_bytes().starts_with(start);
+    if starts_with(word, b"-")
         || command.find_subcommand(word).is_some()
         || word == "help"
-        || arguments.iter().any(|argument| is_option(argument, "-o"))
+        || arguments
+            .iter()
+            .any(|argument| starts_with(argument, b"-o"))
+        || may_be_directory(word)
     {
         return Ok(());
     }
     let cure = match nearest(&command, word) {
         Some(name) => format!("did you mean handoff-fs {name}?"),
         None => {
-            let names: Vec<_> = command
-                .get_subcommands()
-                .map(clap::Command::get_name)
-                .collect();
+            let commands = command.get_subcommands();
+            let names: Vec<_> = commands.map(clap::Command::get_name).collect();
             format!("the commands are {}", names.join(", "))
         }
     };
-    config::refuse_stray_word(word, &cure)
+    let word = quoted(Path::new(word));
+    Err(Failure::usage(format!(
+        "{word}: neither a command nor a directory; {cure} (for a new directory: handoff-fs mount {word})"
+    )))
+}
+
+/// A word with a slash means a directory, even if that is missing. Any answer but ENOENT counts as a directory: a dead mount
+/// answers nothing.
+fn may_be_directory(word: &OsStr) -> bool {
+    word.is_empty()
+        || word.as_encoded_bytes().contains(&b'/')
+        || match Path::new(word).metadata() {
+            Ok(metadata) => metadata.is_dir(),
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        }
 }
 
 /// The command that a mistyped one is most like, as clap finds it.
@@ -197,16 +166,15 @@ fn nearest(command: &clap::Command, word: &OsStr) -> Option<String> {
 fn mount(arguments: &MountArgs) -> Result<(), Failure> {
     let config = config::resolve(arguments)?;
     if arguments.only_say_where {
-        let mut path = daemon::resolved(&config.mountpoint).into_os_string();
+        let mut path = daemon::resolve(&config.mountpoint).into_os_string();
         path.push("\n");
         let _ = io::stdout().write_all(path.as_encoded_bytes());
         return Ok(());
     }
-    let report = config.report_ready;
-    daemon::mount(&config).map_err(|error| Failure::Failed { error, report })
+    daemon::mount(&config)
 }
 
-fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
+fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
     let lists = program_lists();
     let command = Cli::command()
         .mut_subcommand("mount", |mount| mount.after_long_help(lists.clone()))
@@ -215,27 +183,22 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> 
     Cli::from_arg_matches(&matches)
 }
 
-/// The built-in lists of programs, for `--help`: whoever extends one should see what is there already.
+/// The built-in lists of programs, for `--help`: a user who extends one should see what it holds already.
 fn program_lists() -> String {
     let programs = Programs::builtin();
     let mut text = String::from("Built-in lists of programs:\n");
-    for list in ProgramList::ALL {
-        let names = programs.names(list.role()).join(" ");
-        let _ = writeln!(text, "  --{:<14} {names}", list.option());
+    for (option, role, _) in MountArgs::default().program_lists() {
+        let names = programs.names(role).join(" ");
+        let _ = writeln!(text, "  --{option:<14} {names}");
     }
     let archives = Archives::default();
-    let archives: Vec<_> = archives
-        .names()
-        .map(|name| name.to_string_lossy())
-        .collect();
-    let _ = writeln!(
+    let names = archives.names().map(OsStr::to_string_lossy);
+    let names = names.collect::<Vec<_>>().join(" ");
+    let supervision = daemon::supervision();
+    let _ = write!(
         text,
-        "Built-in names of archives (--archive): {}",
-        archives.join(" ")
+        "Built-in names of archives (--archive): {names}\n\n{supervision}\n\nExit codes: 0 done, 1 failed, 2 wrong usage."
     );
-    text.push('\n');
-    text.push_str(&daemon::supervision());
-    text.push_str("\n\nExit codes: 0 done, 1 failed, 2 wrong usage.");
     text
 }
 
@@ -244,7 +207,12 @@ mod tests {
     use super::*;
 
     fn parsed(line: &str) -> Result<Cli, clap::Error> {
-        parse(line.split_whitespace().map(OsString::from))
+        parse(
+            &line
+                .split_whitespace()
+                .map(OsString::from)
+                .collect::<Vec<_>>(),
+        )
     }
 
     #[test]
@@ -291,5 +259,15 @@ mod tests {
     fn help_shows_the_built_in_lists() {
         let help = parsed("handoff-fs --help").unwrap_err().to_string();
         assert!(help.contains("claude") && help.contains("grep"), "{help}");
+    }
+
+    /// spec 8.1c
+    #[test]
+    fn a_mistyped_command_makes_no_directory() {
+        let refused = |word: &str| refuse_stray_word(OsStr::new(word), &[]);
+        let message = refused("statsu").unwrap_err().to_string();
+        assert!(message.contains("handoff-fs status?"), "{message}");
+        assert!(refused("Cargo.toml").is_err(), "a file is no directory");
+        assert!(refused("./new").is_ok() && refused("src").is_ok());
     }
 }

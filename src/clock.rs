@@ -1,4 +1,4 @@
-//! Time comes in here and nowhere else, so that tests own it.
+//! The only source of time, so that tests can set it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -13,13 +13,13 @@ pub trait Clock: Send + Sync {
     /// The wall-clock time now.
     fn now(&self) -> SystemTime;
 
-    /// The monotonic time now: setting the wall clock does not move it.
+    /// The monotonic time now, which does not change when the wall clock is set.
     fn monotonic(&self) -> Instant {
         Instant::now()
     }
 }
 
-/// The clock of the machine.
+/// The machine's clock.
 #[derive(Debug, Default)]
 pub struct SystemClock;
 
@@ -29,7 +29,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that runs with the machine's, moved by an offset that a test sets.
+/// The machine's clock, shifted by an offset that a test sets.
 #[derive(Debug, Default, Clone)]
 pub struct ShiftedClock {
     forward: Arc<Mutex<Duration>>,
@@ -42,7 +42,7 @@ impl ShiftedClock {
         *self.forward.lock() += by;
     }
 
-    /// Moves the time back, as a clock that is set does.
+    /// Moves the wall clock back, as if it were set.
     pub fn retreat(&self, by: Duration) {
         *self.back.lock() += by;
     }
@@ -58,7 +58,7 @@ impl Clock for ShiftedClock {
     }
 }
 
-/// The zone in which stamps and headers are written (spec 3.2, 6.1).
+/// The time zone of stamps and headers (spec 3.2, 6.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Zone {
     /// The machine's local time.
@@ -68,7 +68,7 @@ pub enum Zone {
 }
 
 impl Zone {
-    /// A point in time as people of this zone write it.
+    /// A point in time as a calendar and a clock of this zone show it.
     pub fn at(self, time: SystemTime) -> DateTime<FixedOffset> {
         match self {
             Zone::Local => calendar(time).with_timezone(&Local).fixed_offset(),
@@ -76,13 +76,13 @@ impl Zone {
         }
     }
 
-    /// When this zone's clocks showed the stamp: the first time, where they were put back.
+    /// When this zone's clocks showed the stamp; the earlier time, if they were put back over it.
     pub fn time(self, stamp: Stamp) -> SystemTime {
         let shown = stamp.time();
         let local = match self {
             Zone::Utc => LocalResult::None,
             Zone::Local => match Local.from_local_datetime(&shown) {
-                // The clocks were put forward over it.
+                // The clocks were put forward over this time.
                 LocalResult::None => Local.from_local_datetime(&(shown + TimeDelta::hours(1))),
                 found => found,
             },
@@ -99,15 +99,15 @@ impl Zone {
     }
 }
 
-/// A point in time in UTC. One that no calendar holds, as an mtime may, becomes the nearest whose year has four digits in
-/// every zone (spec 7.2).
+/// A point in time in UTC. A time that no calendar holds, as an mtime may, becomes the nearest one whose year has four
+/// digits in every zone (spec 7.2b).
 pub fn calendar(time: SystemTime) -> DateTime<Utc> {
     let first = SystemTime::UNIX_EPOCH - Duration::from_secs(62_167_132_800);
     let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_214_400);
     time.clamp(first, last).into()
 }
 
-/// The machine's time, for what a caller of utimensat(2) means by «now».
+/// The machine's time, which a caller of utimensat(2) means by UTIME_NOW.
 pub fn machine_now() -> SystemTime {
     SystemClock.now()
 }

@@ -1,131 +1,48 @@
-//! From the words of the command line to settings that nothing needs to check again.
+//! Turns the words of the command line into settings that need no further check.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cli::args::MountArgs;
+use crate::failure::Failure;
 use crate::names::Archives;
-use crate::programs::{Programs, Role};
+use crate::programs::Programs;
 use crate::quote::quoted;
 use crate::retention::Retention;
 
 mod options;
 
-/// Where handoffs are when nobody says otherwise, below the home directory.
+/// The default mountpoint, below the home directory.
 const DEFAULT_MOUNTPOINT: &str = ".claude/handoffs";
 
-/// More than anybody means, and far from where subtracting it from today's date would overflow.
+/// Longer than anybody needs, and short enough that today's date minus this time does not overflow.
 const LONGEST_RETENTION: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// What was asked for cannot be followed: one line with the cause and the cure. Ends the program with 2.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Usage(String);
-
-impl Usage {
-    fn new(message: impl Into<String>) -> Usage {
-        let message: String = message.into();
-        // What was asked for stands in it, whatever it was.
-        let shown = |c: char| match c.is_control() {
-            true => c.escape_default().to_string(),
-            false => c.to_string(),
-        };
-        Usage(message.chars().map(shown).collect())
-    }
-}
-
-impl fmt::Display for Usage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Usage {}
-
-impl From<String> for Usage {
-    fn from(message: String) -> Usage {
-        Usage::new(message)
-    }
-}
-
-/// A list of programs that the command line can extend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProgramList {
-    /// `--editor`
-    Editor,
-    /// `--agent`
-    Agent,
-    /// `--stream-editor`
-    StreamEditor,
-    /// `--searcher`
-    Searcher,
-    /// `--part-reader`
-    PartReader,
-    /// `--page-reader`
-    PageReader,
-}
-
-impl ProgramList {
-    /// All of them, in the order of `--help`.
-    pub const ALL: [ProgramList; 6] = [
-        ProgramList::Editor,
-        ProgramList::Agent,
-        ProgramList::StreamEditor,
-        ProgramList::Searcher,
-        ProgramList::PartReader,
-        ProgramList::PageReader,
-    ];
-
-    /// The option's name without its dashes.
-    #[must_use]
-    pub fn option(self) -> &'static str {
-        match self {
-            ProgramList::Editor => "editor",
-            ProgramList::Agent => "agent",
-            ProgramList::StreamEditor => "stream-editor",
-            ProgramList::Searcher => "searcher",
-            ProgramList::PartReader => "part-reader",
-            ProgramList::PageReader => "page-reader",
-        }
-    }
-
-    /// What a program on this list is to the filesystem.
-    #[must_use]
-    pub fn role(self) -> Role {
-        match self {
-            ProgramList::Editor => Role::Editor,
-            ProgramList::Agent => Role::Agent,
-            ProgramList::StreamEditor => Role::StreamEditor,
-            ProgramList::Searcher => Role::Searcher,
-            ProgramList::PartReader => Role::PartReader,
-            ProgramList::PageReader => Role::PageReader,
-        }
-    }
-
-    fn words(self, arguments: &mut MountArgs) -> &mut Vec<String> {
-        match self {
-            ProgramList::Editor => &mut arguments.editor,
-            ProgramList::Agent => &mut arguments.agent,
-            ProgramList::StreamEditor => &mut arguments.stream_editor,
-            ProgramList::Searcher => &mut arguments.searcher,
-            ProgramList::PartReader => &mut arguments.part_reader,
-            ProgramList::PageReader => &mut arguments.page_reader,
-        }
-    }
-}
-
-/// What this process is to the mount. A mount in the background has two: the daemon serves it, and the supervisor
-/// mounts again when the daemon has died (spec 8.3).
+/// What this process does for the mount. A mount in the background has two processes: the daemon serves it, and the
+/// supervisor mounts again when the daemon has died (spec 8.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Whoever runs it looks after it: a person, or a service manager.
-    Alone,
-    /// Of this daemon; none: of one that it starts itself.
+    /// Starts a mount in the background, and ends when it is usable.
+    Launcher,
+    /// Serves without a supervisor: a person or a service manager looks after this process.
+    Foreground,
+    /// Supervises this daemon, which started it, or else a daemon that it starts itself.
     Supervisor(Option<i32>),
-    /// The daemon of the supervisor with this pid.
+    /// Serves, supervised by the process with this pid.
     Daemon(i32),
+}
+
+/// Whether the text files that the first mount finds in the root become handoffs (spec 3.6b).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FoundFiles {
+    /// `--adopt`: they do.
+    Adopt,
+    /// `--keep`: they do not.
+    Keep,
+    /// They do if the mountpoint is called `handoffs`.
+    ByName,
 }
 
 /// What became of the daemons that a mount had before.
@@ -133,16 +50,16 @@ pub enum Part {
 pub struct Past {
     /// How many have died.
     pub restarts: u64,
-    /// How the last of them did.
+    /// How the last of them died.
     pub last_death: Option<String>,
 }
 
-/// Everything `mount` needs, resolved.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The settings of a mount.
+#[derive(Clone, Debug)]
 pub struct Config {
-    /// Absolute; `..` and symbolic links are still in it, for they are the file system's to judge.
+    /// Absolute. `..` and symbolic links are still in it: only the file system can resolve them.
     pub mountpoint: PathBuf,
-    /// Absolute; none: the mountpoint's own directory, reached below the mount.
+    /// Absolute. Without one, the directory that is mounted over.
     pub backing: Option<PathBuf>,
     /// How long consumed handoffs stay, between a second and a hundred years.
     pub retention: Duration,
@@ -152,132 +69,113 @@ pub struct Config {
     pub sync: bool,
     /// The largest handoff, in bytes.
     pub max_size: Option<u64>,
-    /// The text files of the root that the first mount finds become handoffs.
-    pub adopt: bool,
-    /// They do not, whatever the directory is called.
-    pub keep: bool,
-    /// `NAME` or `!NAME` for the names of archives, in the order given; known to be acceptable.
-    pub archives: Vec<String>,
+    /// What becomes of the text files that the first mount finds.
+    pub found_files: FoundFiles,
+    /// Which directories are archives by their name.
+    pub archives: Archives,
     /// `pending.md` is not listed.
     pub hide_pending: bool,
-    /// `NAME` or `!NAME` for each list, in the order given; known to be acceptable.
-    pub amendments: Vec<(ProgramList, String)>,
-    /// Stay in the foreground.
-    pub foreground: bool,
-    /// Absolute; none: standard error in the foreground, the state directory in the background.
+    /// Which programs are editors, agents and so on.
+    pub programs: Programs,
+    /// The options that changed these two lists, with `NAME` or `!NAME`, in the order given.
+    pub amendments: Vec<(&'static str, String)>,
+    /// Absolute. Without one, standard error in the foreground, and the state directory in the background.
     pub log_file: Option<PathBuf>,
-    /// 0 info, 1 debug, 2 and more trace.
+    /// 0 logs at info, 1 at debug, 2 and more at trace.
     pub verbosity: u8,
-    /// Somebody waits on standard output for `ready PID` or `error TEXT`.
+    /// Another process waits on standard output for `ready PID` or `error TEXT`.
     pub report_ready: bool,
-    /// What this process is to the mount.
+    /// What this process does for the mount.
     pub part: Part,
-    /// What a supervisor and its daemon tell each other.
+    /// Passed on between a supervisor and its daemon.
     pub past: Past,
 }
 
 impl Config {
-    /// The built-in lists of programs with the amendments made.
-    ///
-    /// # Errors
-    /// An amendment that the list refuses; never after [`resolve`], which tried them.
-    pub fn programs(&self) -> Result<Programs, Usage> {
-        amended(&self.amendments)
-    }
-
-    /// The names of archives with the amendments made.
-    ///
-    /// # Errors
-    /// An amendment that the list refuses; never after [`resolve`], which tried them.
-    pub fn archives(&self) -> Result<Archives, Usage> {
-        archives(&self.archives)
-    }
-
-    /// The command line of the process that plays this part for the same mount. In full and absolute, so that it says
-    /// in `ps` what it does, wherever it was started.
+    /// The command line of the process that plays this part for the same mount. Complete and with absolute paths, so that
+    /// the process can be started anywhere, and so that `ps` shows what it does.
     #[must_use]
     pub fn arguments_as(&self, part: Part) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = vec!["mount".into()];
-        match part {
-            Part::Alone => {}
-            Part::Supervisor(None) => {
-                arguments.extend(["--supervise".into(), "--report-ready".into()]);
-            }
-            Part::Supervisor(Some(daemon)) => {
-                arguments.extend(["--supervise".into(), format!("--daemon={daemon}").into()]);
-            }
-            Part::Daemon(supervisor) => {
-                arguments.extend(["--foreground".into(), "--report-ready".into()]);
-                arguments.push(format!("--supervised={supervisor}").into());
-            }
-        }
         // One argument for name and value: a value may begin with a dash.
-        let mut with_value = |name: &str, value: &OsStr| {
+        let mut add_value = |name: &str, value: &OsStr| {
             let mut argument = OsString::from(format!("--{name}="));
             argument.push(value);
             arguments.push(argument);
         };
+        match part {
+            Part::Launcher | Part::Foreground | Part::Supervisor(None) => {}
+            Part::Supervisor(Some(pid)) => add_value("daemon", pid.to_string().as_ref()),
+            Part::Daemon(pid) => add_value("supervised", pid.to_string().as_ref()),
+        }
         if self.past.restarts > 0 {
-            with_value("restarts", self.past.restarts.to_string().as_ref());
+            add_value("restarts", self.past.restarts.to_string().as_ref());
         }
         if let Some(death) = &self.past.last_death {
-            with_value("last-death", death.as_ref());
+            add_value("last-death", death.as_ref());
         }
-        with_value("retention", self.retention_text().as_ref());
+        // humantime writes "1h 30m"; a command line reads better without the blank.
+        let retention = humantime::format_duration(self.retention).to_string();
+        add_value("retention", retention.replace(' ', "").as_ref());
         if let Some(backing) = &self.backing {
-            with_value("backing", backing.as_os_str());
+            add_value("backing", backing.as_os_str());
         }
         if let Some(size) = self.max_size {
-            with_value("max-size", size.to_string().as_ref());
+            add_value("max-size", size.to_string().as_ref());
         }
-        for (list, name) in &self.amendments {
-            with_value(list.option(), name.as_ref());
-        }
-        for name in &self.archives {
-            with_value("archive", name.as_ref());
+        for (option, name) in &self.amendments {
+            add_value(option, name.as_ref());
         }
         let flags = [
-            (self.utc, "--utc"),
-            (!self.sync, "--no-sync"),
-            (self.adopt, "--adopt"),
-            (self.keep, "--keep"),
-            (self.hide_pending, "--hide-pending"),
+            (
+                "--foreground",
+                matches!(part, Part::Foreground | Part::Daemon(_)),
+            ),
+            ("--supervise", matches!(part, Part::Supervisor(_))),
+            (
+                "--report-ready",
+                matches!(part, Part::Supervisor(None) | Part::Daemon(_)),
+            ),
+            ("--utc", self.utc),
+            ("--no-sync", !self.sync),
+            ("--adopt", self.found_files == FoundFiles::Adopt),
+            ("--keep", self.found_files == FoundFiles::Keep),
+            ("--hide-pending", self.hide_pending),
         ];
-        arguments.extend(flags.iter().filter(|flag| flag.0).map(|flag| flag.1.into()));
+        arguments.extend(flags.iter().filter(|flag| flag.1).map(|flag| flag.0.into()));
         arguments.extend((0..self.verbosity).map(|_| "--verbose".into()));
         arguments.push("--".into());
         arguments.push(self.mountpoint.clone().into_os_string());
         arguments
     }
-
-    fn retention_text(&self) -> String {
-        // humantime writes "7days" and "1h 30m"; a command line reads better without the blank.
-        humantime::format_duration(self.retention)
-            .to_string()
-            .replace(' ', "")
-    }
 }
 
-/// Judges the words of `mount`, the `-o` options among them.
+/// Turns the words of `mount`, the `-o` options among them, into settings.
 ///
 /// # Errors
 /// The first word that cannot be followed.
-pub fn resolve(arguments: &MountArgs) -> Result<Config, Usage> {
-    let mut arguments = arguments.clone();
+pub fn resolve(arguments: &MountArgs) -> Result<Config, Failure> {
     let from_mount = !arguments.options.is_empty();
-    options::apply(&mut arguments)?;
-
-    let amendments = ProgramList::ALL
-        .into_iter()
-        .flat_map(|list| {
-            let names = std::mem::take(list.words(&mut arguments));
-            names.into_iter().map(move |name| (list, name))
-        })
-        .collect::<Vec<_>>();
+    let arguments = options::apply(arguments)?;
+    let mut amendments = Vec::new();
+    let mut programs = Programs::builtin();
+    for (option, role, names) in arguments.program_lists() {
+        for name in names {
+            let amended = programs.amend(role, name);
+            amended.map_err(|error| Failure::usage(format!("--{option}: {error}")))?;
+            amendments.push((option, name.clone()));
+        }
+    }
+    let mut archives = Archives::default();
+    for name in arguments.archive {
+        let amended = archives.amend(&name);
+        amended.map_err(|error| Failure::usage(format!("--archive: {error}")))?;
+        amendments.push(("archive", name));
+    }
     let (source, mountpoint_word) = match arguments.paths.as_slice() {
         // Only mount(8) has a reason to name a source.
         [source, mountpoint, ..] if !from_mount => {
-            return Err(Usage::new(format!(
+            return Err(Failure::usage(format!(
                 "{}: a second directory; name one: handoff-fs mount {}; to keep its files elsewhere: --backing DIR",
                 quoted(mountpoint),
                 quoted(source)
@@ -289,19 +187,13 @@ pub fn resolve(arguments: &MountArgs) -> Result<Config, Usage> {
     };
     // In fstab the first field is a label unless it is a path: "none", "handoff-fs".
     let source = source.filter(|source| source.as_os_str().as_bytes().contains(&b'/'));
-    let backing = arguments.backing.as_ref().or(source);
-
-    amended(&amendments)?;
-    archives(&arguments.archive)?;
-    if arguments.adopt && arguments.keep {
-        return Err(Usage::new(
-            "--adopt and --keep: one makes handoffs of the files found, the other leaves them; give one of them",
-        ));
-    }
 
     Ok(Config {
         mountpoint: mountpoint(mountpoint_word)?,
-        backing: backing
+        backing: arguments
+            .backing
+            .as_ref()
+            .or(source)
             .map(|backing| absolute("--backing", backing))
             .transpose()?,
         retention: match &arguments.retention {
@@ -311,22 +203,31 @@ pub fn resolve(arguments: &MountArgs) -> Result<Config, Usage> {
         utc: arguments.utc,
         sync: !arguments.no_sync,
         max_size: arguments.max_size.as_deref().map(size).transpose()?,
-        adopt: arguments.adopt,
-        keep: arguments.keep,
-        archives: arguments.archive,
+        found_files: match (arguments.adopt, arguments.keep) {
+            (true, false) => FoundFiles::Adopt,
+            (false, true) => FoundFiles::Keep,
+            (false, false) => FoundFiles::ByName,
+            (true, true) => {
+                return Err(Failure::usage(
+                    "--adopt and --keep: one makes handoffs of the files found, the other leaves them; give one of them",
+                ));
+            }
+        },
         hide_pending: arguments.hide_pending,
+        archives,
+        programs,
         amendments,
-        foreground: arguments.foreground,
         log_file: arguments
             .log_file
             .map(|file| absolute("--log-file", &file))
             .transpose()?,
         verbosity: arguments.verbose,
         report_ready: arguments.report_ready,
-        part: match (arguments.supervise, arguments.supervised) {
-            (true, _) => Part::Supervisor(arguments.daemon),
-            (false, Some(supervisor)) => Part::Daemon(supervisor),
-            (false, None) => Part::Alone,
+        part: match arguments.supervised {
+            Some(supervisor) => Part::Daemon(supervisor),
+            None if arguments.supervise => Part::Supervisor(arguments.daemon),
+            None if arguments.foreground => Part::Foreground,
+            None => Part::Launcher,
         },
         past: Past {
             restarts: arguments.restarts,
@@ -335,84 +236,44 @@ pub fn resolve(arguments: &MountArgs) -> Result<Config, Usage> {
     })
 }
 
-/// `$HOME`, or else what the password database says of this user; absolute.
+/// `$HOME`, or else the home directory in the password database; absolute.
 #[must_use]
 pub fn home() -> Option<PathBuf> {
     std::env::home_dir().filter(|home| home.is_absolute())
 }
 
-/// The mountpoint that a word means, absolute; without one the default below the home directory.
+/// The mountpoint that the user named, absolute; without a name, the default below the home directory.
 ///
 /// # Errors
 /// An empty word, or no home directory.
-pub fn mountpoint(word: Option<&Path>) -> Result<PathBuf, Usage> {
+pub fn mountpoint(word: Option<&Path>) -> Result<PathBuf, Failure> {
     match word {
         Some(word) => absolute("MOUNTPOINT", word),
         None => home().map(|home| home.join(DEFAULT_MOUNTPOINT)).ok_or_else(|| {
-            Usage::new(format!(
+            Failure::usage(format!(
                 "~/{DEFAULT_MOUNTPOINT}: HOME is not set to an absolute path, so there is no default; name the directory: handoff-fs mount /path/to/directory"
             ))
         }),
     }
 }
 
-/// Refuses `handoff-fs WORD` where WORD is no directory that exists and has no slash; `cure` says what may be meant.
-///
-/// # Errors
-/// Such a word.
-pub fn refuse_stray_word(word: &OsStr, cure: &str) -> Result<(), Usage> {
-    if word.is_empty() || word.as_bytes().contains(&b'/') || may_be_directory(Path::new(word)) {
-        return Ok(());
-    }
-    let word = quoted(Path::new(word));
-    Err(Usage::new(format!(
-        "{word}: neither a command nor a directory; {cure} (for a new directory: handoff-fs mount {word})"
-    )))
-}
-
-/// Also one that answers nothing, such as a dead mount.
-fn may_be_directory(path: &Path) -> bool {
-    match path.metadata() {
-        Ok(metadata) => metadata.is_dir(),
-        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
-    }
-}
-
-fn absolute(what: &str, path: &Path) -> Result<PathBuf, Usage> {
+fn absolute(what: &str, path: &Path) -> Result<PathBuf, Failure> {
     if path.as_os_str().is_empty() {
-        return Err(Usage::new(format!("{what}: is empty; name a directory")));
+        return Err(Failure::usage(format!(
+            "{what}: is empty; name a directory"
+        )));
     }
     std::path::absolute(path).map_err(|error| {
         let path = path.display();
-        Usage::new(format!(
+        Failure::usage(format!(
             "{path}: cannot be made absolute ({error}); name it from the root: /…"
         ))
     })
 }
 
-fn amended(amendments: &[(ProgramList, String)]) -> Result<Programs, Usage> {
-    let mut programs = Programs::builtin();
-    for (list, name) in amendments {
-        programs.amend(list.role(), name).map_err(|error| {
-            let option = list.option();
-            Usage::new(format!("--{option}: {error}"))
-        })?;
-    }
-    Ok(programs)
-}
-
-fn archives(amendments: &[String]) -> Result<Archives, Usage> {
-    let mut archives = Archives::default();
-    for name in amendments {
-        let amended = archives.amend(name);
-        amended.map_err(|error| Usage::new(format!("--archive: {error}")))?;
-    }
-    Ok(archives)
-}
-
-fn retention(text: &str) -> Result<Duration, Usage> {
+fn retention(text: &str) -> Result<Duration, Failure> {
     let refuse = |cause: &str| {
-        Usage::new(format!(
+        Failure::usage(format!(
             "--retention {text:?}: {cause}; give a number with its unit, from 1s to 36500d, such as 7d or 36h"
         ))
     };
@@ -426,9 +287,9 @@ fn retention(text: &str) -> Result<Duration, Usage> {
     Ok(duration)
 }
 
-fn size(text: &str) -> Result<u64, Usage> {
+fn size(text: &str) -> Result<u64, Failure> {
     let refuse = |cause: &str| {
-        Usage::new(format!(
+        Failure::usage(format!(
             "--max-size {text:?}: {cause}; give a number of bytes, or one with K, M or G, such as 512K or 10M"
         ))
     };

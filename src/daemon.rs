@@ -1,50 +1,49 @@
-//! The program around the filesystem: mounting, staying, ending, and what the other commands ask of a mount.
-//!
-//! Errors here are sentences for a person: the path, the cause and the cure, on one line.
-
-use std::path::{Path, PathBuf};
+//! The program around the filesystem: mounting, serving, supervising, and the other commands.
 
 use crate::config::{Config, Part};
+use crate::failure::Failure;
 
 mod allocator;
 mod background;
 mod backoff;
-mod control;
-mod descriptors;
+mod child;
 mod ending;
-mod error;
-mod find;
-mod found;
 mod logging;
+mod mounted;
 mod mounts;
-mod parent;
+mod only_mount;
 mod predecessor;
 mod preflight;
-mod probe;
+mod process;
 mod rights;
 mod serve;
+mod start;
+mod status;
 mod supervise;
 mod supervised;
+mod surroundings;
+mod unmount;
 
 pub use backoff::supervision;
-pub use control::{status, unmount};
-pub use error::{Failed, report};
-pub use find::{NoMount, only_mount};
-
-/// The path as the kernel's table of mounts has it.
-#[must_use]
-pub fn resolved(mountpoint: &Path) -> PathBuf {
-    preflight::resolve(mountpoint)
-}
+pub use only_mount::only_mount;
+pub use preflight::resolve;
+pub use status::status;
+pub use unmount::unmount;
 
 /// Mounts. In the background this returns when the mount is usable; in the foreground when it has ended.
 ///
 /// # Errors
-/// Whatever stands in the way; nothing is left mounted then.
-pub fn mount(config: &Config) -> Result<(), Failed> {
-    match config.part {
+/// Whatever prevents the mount; nothing is left mounted then.
+pub fn mount(config: &Config) -> Result<(), Failure> {
+    let done = match config.part {
+        Part::Launcher => background::launch(config),
+        Part::Foreground | Part::Daemon(_) => serve::serve(config),
         Part::Supervisor(daemon) => supervise::supervise(config, daemon),
-        Part::Alone if !config.foreground => background::start(config),
-        Part::Alone | Part::Daemon(_) => serve::serve(config),
-    }
+    };
+    done.inspect_err(|failure| {
+        if config.report_ready {
+            // Without a reader, the failure is in the log.
+            let _ = start::report(&format!("error {failure}"));
+        }
+    })
 }

@@ -1,11 +1,10 @@
-//! The one error type of the filesystem's logic, and its one mapping to errno.
+//! The error type of the filesystem's logic, and its only mapping to errno.
 
 use std::{fmt, io};
 
-/// Why an operation did not happen.
+/// Why an operation failed.
 ///
-/// The named variants are the ones that the logic itself decides on or asks about; everything that the
-/// kernel answered below and that nobody here looks at travels as [`Error::Os`].
+/// The logic returns or checks the named variants. All other errors of system calls are [`Error::Os`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Error {
     /// No such file for this caller.
@@ -18,13 +17,13 @@ pub enum Error {
     NotDirectory,
     /// A directory where a file was wanted.
     IsDirectory,
-    /// Never allowed here, whoever asks: symbolic links, special files, hard links to handoffs.
+    /// Allowed to nobody here: symbolic links, special files, hard links to handoffs.
     NotPermitted,
     /// Not allowed to this caller.
     AccessDenied,
     /// A name over 255 bytes.
     NameTooLong,
-    /// The node no longer stands for what the name means now; the kernel looks the name up again by itself.
+    /// The name now means another file than this node; the kernel looks the name up again and retries.
     Stale,
     /// Not supported at all.
     NotSupported,
@@ -36,7 +35,7 @@ pub enum Error {
     TooLarge,
     /// A handle that was not opened for this.
     BadHandle,
-    /// Anything else that the operating system said, by its number.
+    /// Any other error of a system call, by its errno.
     Os(i32),
 }
 
@@ -44,7 +43,7 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// The errno that the caller sees.
+    /// The errno that the calling program gets.
     pub fn errno(self) -> i32 {
         match self {
             Error::NotFound => libc::ENOENT,
@@ -65,8 +64,8 @@ impl Error {
         }
     }
 
-    /// Does it say that there is no such file? Any other answer says only that it cannot be told just now: a disk with
-    /// errors, no descriptor left.
+    /// Does this error mean that there is no such file? After any other error, such as a disk's or a lack of descriptors, that
+    /// is not known.
     pub fn is_absence(self) -> bool {
         matches!(self, Error::NotFound | Error::NotDirectory)
     }
@@ -85,7 +84,7 @@ impl Error {
             libc::EOPNOTSUPP => Error::NotSupported,
             libc::EINVAL => Error::Invalid,
             libc::EFBIG => Error::TooLarge,
-            // A symbolic link where a file was expected: it is neither shown nor followed (spec 3.6).
+            // A symbolic link, which is neither shown nor followed (spec 3.6l).
             libc::ELOOP => Error::NotFound,
             errno => Error::Os(errno),
         }

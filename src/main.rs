@@ -1,4 +1,4 @@
-//! The `handoff-fs` program. All of it is in the library, so that tests can reach it.
+//! The `handoff-fs` program. All of its code is in the library, so that tests can call it.
 
 use std::process::ExitCode;
 

@@ -1,10 +1,10 @@
-//! Paths as a person can paste them into a shell.
+//! Paths and texts as they may be shown on a terminal.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// The path as one word of a shell, on one line: as it is where nothing in it means anything to a shell, else in
-/// `'…'`; with control characters, or what is not UTF-8, in `$'…'`.
+/// The path as one word of a shell, on one line: unquoted if a shell reads all of it as plain text, else in `'…'`; with
+/// control characters, or bytes that are not UTF-8, in `$'…'`.
 pub(crate) fn quoted(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes();
     let Some(text) = path.to_str().filter(|text| !text.contains(is_hidden)) else {
@@ -17,7 +17,16 @@ pub(crate) fn quoted(path: &Path) -> String {
     }
 }
 
-/// What a terminal obeys, or shows in another order than it is written.
+/// The text on one line, without anything that a terminal would obey: the names in it were chosen by anybody.
+pub(crate) fn one_line(text: &str) -> String {
+    let shown = |c: char| match is_hidden(c) {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(shown).collect()
+}
+
+/// Would a terminal obey this character, or show the text after it in another order than it is written?
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -40,6 +49,15 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+
+    #[test]
+    fn a_text_is_one_line() {
+        let name = "a\n[2026-01-02T03:04:05Z ERROR handoff_fs] forged\x1b[2J\u{9b}\u{202e}é";
+        assert_eq!(
+            one_line(name),
+            r"a\n[2026-01-02T03:04:05Z ERROR handoff_fs] forged\u{1b}[2J\u{9b}\u{202e}é"
+        );
+    }
 
     #[test]
     fn a_shell_reads_it_back() {

@@ -1,18 +1,20 @@
-//! The words of `mount`.
+//! The options of `mount`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
-/// The words of `mount`, unjudged; [`config::resolve`](crate::config::resolve) judges them.
+use crate::programs::Role;
+
+/// The options of `mount` as they are written; [`config::resolve`](crate::config::resolve) checks them.
 #[derive(Args, Clone, Debug, Default)]
 pub struct MountArgs {
-    /// The directory to mount over, made if missing [default: ~/.claude/handoffs]. mount(8) passes
+    /// The directory to mount over, created if missing [default: ~/.claude/handoffs]. mount(8) passes
     /// SOURCE MOUNTPOINT -o OPTIONS; a SOURCE with a slash in it is the --backing directory
     #[arg(value_name = "MOUNTPOINT", num_args = 0..=2)]
     pub paths: Vec<PathBuf>,
-    /// Stay in the foreground and log to the terminal. No supervisor mounts again if the daemon dies
+    /// Stay in the foreground and log to the terminal, without a supervisor that mounts again if the daemon dies
     #[arg(short, long)]
     pub foreground: bool,
     /// Keep the files in DIR [default: the directory that is mounted over]
@@ -30,13 +32,14 @@ pub struct MountArgs {
     /// Refuse a handoff larger than SIZE: bytes, or with K, M, G
     #[arg(long, value_name = "SIZE")]
     pub max_size: Option<String>,
-    /// Make handoffs of the text files found in the directory at the first mount [default: where it is called handoffs]
+    /// Make handoffs of the text files found in the directory at the first mount [default: if it is called handoffs]
     #[arg(long, conflicts_with = "keep")]
     pub adopt: bool,
     /// Leave the text files found at the first mount as they are
     #[arg(long)]
     pub keep: bool,
-    /// Directories called NAME are archives: what is moved there is neither delivered nor expires; !NAME is none
+    /// Treat directories called NAME as archives: files moved there are neither delivered nor do they expire. !NAME
+    /// removes a built-in one
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub archive: Vec<String>,
     /// Leave pending.md out of listings; it still opens by name
@@ -45,49 +48,49 @@ pub struct MountArgs {
     /// Treat NAME as an editor: saving replaces the same handoff. !NAME removes a built-in one
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub editor: Vec<String>,
-    /// Treat NAME as an agent: it and all that it starts are one session, and it edits a handoff that it
-    /// has read. !NAME removes a built-in one
+    /// Treat NAME as an agent: an agent and all programs that it starts are one session, and an agent edits a
+    /// handoff that it has read. !NAME removes a built-in one
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub agent: Vec<String>,
-    /// Treat NAME as a stream editor, such as sed -i: it edits a handoff that it has read. !NAME removes a
-    /// built-in one
+    /// Treat NAME as a stream editor, such as sed: a stream editor edits a handoff that it has read. !NAME
+    /// removes a built-in one
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub stream_editor: Vec<String>,
-    /// Treat NAME as a search or backup program: it reads pending.md and consumes nothing. !NAME removes a
+    /// Treat NAME as a search or backup program: reading pending.md then consumes nothing. !NAME removes a
     /// built-in one
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub searcher: Vec<String>,
-    /// Treat NAME as a program that shows a part of a file, such as head: it consumes nothing. !NAME
-    /// removes a built-in one
+    /// Treat NAME as a program that shows a part of a file, such as head: reading pending.md then consumes
+    /// nothing. !NAME removes a built-in one
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub part_reader: Vec<String>,
-    /// Treat NAME as a program that shows a page of a file, such as awk, nl or sed -n: below an agent it finds
-    /// pending.md unchanged for two minutes after it has read it. !NAME removes a built-in one
+    /// Treat NAME as a program that shows a page of a file, such as awk, nl or sed -n: after such a program of
+    /// an agent has read pending.md, the file stays unchanged for two minutes. !NAME removes a built-in one
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub page_reader: Vec<String>,
     /// Log to FILE [default in the background: a file in ~/.local/state/handoff-fs]
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
-    /// Log more; given twice, log everything. HANDOFF_LOG and RUST_LOG choose in detail
+    /// Log more; given twice, log everything. HANDOFF_LOG and RUST_LOG set the level of each module
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
-    /// Options of an fstab line: any option above without its dashes (retention=7d,utc), and the usual ones
-    /// of mount(8)
+    /// Options of an fstab line: most options above without their dashes (retention=7d,utc), and the usual
+    /// ones of mount(8)
     #[arg(short = 'o', value_name = "OPTIONS")]
     pub options: Vec<OsString>,
     /// Mount nothing; print the path of the mountpoint, for scripts
     #[arg(long = "where", hide = true)]
     pub only_say_where: bool,
-    /// On standard output, one line: `ready PID` when the mount is usable, or `error TEXT`
+    /// Print `ready PID` on standard output when the mount is usable, or else `error TEXT`
     #[arg(long, hide = true)]
     pub report_ready: bool,
-    /// Be the supervisor (spec 8.3) ...
+    /// Be the supervisor (spec 8.3b)
     #[arg(long, hide = true)]
     pub supervise: bool,
-    /// ... of this daemon, which started it; without, of one that it starts itself
+    /// The daemon that started this supervisor. Without one, the supervisor starts the daemon
     #[arg(long, hide = true, value_name = "PID", requires = "supervise")]
     pub daemon: Option<i32>,
-    /// Be the daemon of this supervisor
+    /// Be the daemon of the supervisor with this pid
     #[arg(
         long,
         hide = true,
@@ -102,4 +105,20 @@ pub struct MountArgs {
     /// How the last of them died
     #[arg(long, hide = true, value_name = "TEXT")]
     pub last_death: Option<String>,
+}
+
+impl MountArgs {
+    /// The options that extend a list of programs, in the order of `--help`: the name without its dashes, the list, and the
+    /// names given.
+    #[must_use]
+    pub fn program_lists(&self) -> [(&'static str, Role, &[String]); 6] {
+        [
+            ("editor", Role::Editor, &self.editor),
+            ("agent", Role::Agent, &self.agent),
+            ("stream-editor", Role::StreamEditor, &self.stream_editor),
+            ("searcher", Role::Searcher, &self.searcher),
+            ("part-reader", Role::PartReader, &self.part_reader),
+            ("page-reader", Role::PageReader, &self.page_reader),
+        ]
+    }
 }

@@ -1,79 +1,35 @@
-//! The comma list of `-o`, as mount(8) and fstab hand it on.
+//! The comma list of `-o`, as mount(8) and fstab pass it.
 
-use super::{MountArgs, OsStrExt, OsString, OsStringExt, PathBuf, ProgramList, Usage};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
-/// What mount(8), systemd and the mount.fuse helper put into a list and what means nothing here. The mount is
-/// always nosuid and nodev; times of access are never kept.
-const IGNORED: &[&str] = &[
-    "rw",
-    "defaults",
-    "auto",
-    "noauto",
-    "user",
-    "users",
-    "nouser",
-    "owner",
-    "group",
-    "nofail",
-    "_netdev",
-    "suid",
-    "nosuid",
-    "dev",
-    "nodev",
-    "exec",
-    "noexec",
-    "atime",
-    "noatime",
-    "diratime",
-    "nodiratime",
-    "relatime",
-    "norelatime",
-    "strictatime",
-    "nostrictatime",
-    "lazytime",
-    "nolazytime",
-    "async",
-    "sync",
-    "dirsync",
-    "silent",
-    "loud",
-    "fsname",
-    "subtype",
-    "comment",
-];
+use crate::cli::args::MountArgs;
+use crate::failure::Failure;
 
-/// What cannot be had, and why.
-const REFUSED: &[(&str, &str)] = &[
-    (
-        "allow_other",
-        "handoffs are their owner's alone; leave it out, and let each user mount a directory",
-    ),
-    (
-        "allow_root",
-        "handoffs are their owner's alone; leave it out",
-    ),
-    (
-        "auto_unmount",
-        "it needs allow_other; leave it out: a dead mount is cleared at the next mount",
-    ),
-    (
-        "ro",
-        "reading pending.md renames what was read; leave it out, or unmount to read the plain files",
-    ),
-    (
-        "remount",
-        "the settings of a mount cannot be changed; unmount and mount again",
-    ),
-];
+/// Options that mount(8), systemd and the mount.fuse helper put into a list, and that change nothing here. The mount is
+/// always nosuid and nodev, and no times of access are kept.
+const IGNORED: &str = "rw defaults auto noauto user users nouser owner group nofail _netdev suid nosuid dev nodev \
+     exec noexec atime noatime diratime nodiratime relatime norelatime strictatime nostrictatime lazytime nolazytime \
+     async sync dirsync silent loud fsname subtype comment";
 
-/// Moves every `-o` option to the argument of the same name.
-pub(super) fn apply(arguments: &mut MountArgs) -> Result<(), Usage> {
+/// Where the value of an option goes.
+enum Setting<'a> {
+    Flag(&'a mut bool),
+    Path(&'a mut Option<PathBuf>),
+    Text(&'a mut Option<String>),
+    List(&'a mut Vec<String>),
+}
+
+/// The arguments with every `-o` option moved to the argument of the same name.
+pub(super) fn apply(arguments: &MountArgs) -> Result<MountArgs, Failure> {
+    let mut arguments = arguments.clone();
     for list in std::mem::take(&mut arguments.options) {
         for option in split(list.as_bytes()) {
-            apply_one(arguments, &option)?;
+            apply_one(&mut arguments, &option)?;
         }
     }
-    Ok(())
+    Ok(arguments)
 }
 
 /// Splits at commas; a backslash keeps the next byte, as in libfuse.
@@ -92,71 +48,79 @@ fn split(list: &[u8]) -> Vec<Vec<u8>> {
     options
 }
 
-fn apply_one(arguments: &mut MountArgs, option: &[u8]) -> Result<(), Usage> {
-    let shown = String::from_utf8_lossy(option).into_owned();
-    let (key, value) = match option.iter().position(|&byte| byte == b'=') {
-        Some(at) => (&option[..at], Some(option[at + 1..].to_vec())),
-        None => (option, None),
-    };
-    let key = String::from_utf8_lossy(key);
-    if key.starts_with("x-") || key.starts_with("X-") || IGNORED.contains(&key.as_ref()) {
+fn apply_one(arguments: &mut MountArgs, option: &[u8]) -> Result<(), Failure> {
+    let shown = String::from_utf8_lossy(option);
+    let refused = |cause: &str| Err(Failure::usage(format!("-o {shown}: {cause}")));
+    let mut parts = option.splitn(2, |&byte| byte == b'=');
+    let key = String::from_utf8_lossy(parts.next().unwrap_or_default());
+    let value = parts.next();
+    if key.starts_with("x-") || key.starts_with("X-") || IGNORED.split(' ').any(|word| word == key)
+    {
         return Ok(());
     }
-    if let Some((_, reason)) = REFUSED.iter().find(|refused| refused.0 == key) {
-        return Err(Usage::new(format!("-o {shown}: not possible: {reason}")));
+    if let Some(reason) = impossible(&key) {
+        return refused(&format!("not possible: {reason}"));
     }
-    // libfuse's own options are spelled with underscores; take both.
+    // libfuse's own options are written with underscores, so both are understood.
     let key = key.replace('_', "-");
-    let flag = match key.as_str() {
-        "utc" => Some(&mut arguments.utc),
-        "no-sync" => Some(&mut arguments.no_sync),
-        "adopt" => Some(&mut arguments.adopt),
-        "keep" => Some(&mut arguments.keep),
-        "hide-pending" => Some(&mut arguments.hide_pending),
-        "foreground" => Some(&mut arguments.foreground),
-        _ => None,
+    let setting = match key.as_str() {
+        "utc" => Setting::Flag(&mut arguments.utc),
+        "no-sync" => Setting::Flag(&mut arguments.no_sync),
+        "adopt" => Setting::Flag(&mut arguments.adopt),
+        "keep" => Setting::Flag(&mut arguments.keep),
+        "hide-pending" => Setting::Flag(&mut arguments.hide_pending),
+        "foreground" => Setting::Flag(&mut arguments.foreground),
+        "backing" => Setting::Path(&mut arguments.backing),
+        "log-file" => Setting::Path(&mut arguments.log_file),
+        "retention" => Setting::Text(&mut arguments.retention),
+        "max-size" => Setting::Text(&mut arguments.max_size),
+        "archive" => Setting::List(&mut arguments.archive),
+        "editor" => Setting::List(&mut arguments.editor),
+        "agent" => Setting::List(&mut arguments.agent),
+        "stream-editor" => Setting::List(&mut arguments.stream_editor),
+        "searcher" => Setting::List(&mut arguments.searcher),
+        "part-reader" => Setting::List(&mut arguments.part_reader),
+        "page-reader" => Setting::List(&mut arguments.page_reader),
+        _ => {
+            return refused(
+                "unknown option; the options of handoff-fs mount --help go here without their dashes",
+            );
+        }
     };
-    if let Some(flag) = flag {
+    if let Setting::Flag(flag) = setting {
         if value.is_some() {
-            return Err(Usage::new(format!(
-                "-o {shown}: takes no value; write {key}"
-            )));
+            return refused(&format!("takes no value; write {key}"));
         }
         *flag = true;
         return Ok(());
     }
-    let list = ProgramList::ALL
-        .into_iter()
-        .find(|list| list.option() == key);
-    if list.is_none()
-        && !["archive", "backing", "log-file", "retention", "max-size"].contains(&key.as_str())
-    {
-        return Err(Usage::new(format!(
-            "-o {shown}: unknown option; the options of handoff-fs mount --help go here without their dashes"
-        )));
-    }
     let Some(value) = value.filter(|value| !value.is_empty()) else {
-        return Err(Usage::new(format!(
-            "-o {shown}: needs a value; write {key}=…"
-        )));
+        return refused(&format!("needs a value; write {key}=…"));
     };
-    let value = OsString::from_vec(value);
-    match key.as_str() {
-        "backing" => arguments.backing = Some(PathBuf::from(value)),
-        "log-file" => arguments.log_file = Some(PathBuf::from(value)),
-        _ => {
-            let text = value.into_string().map_err(|_| {
-                Usage::new(format!(
-                    "-o {shown}: is not UTF-8; write it in plain letters"
-                ))
-            })?;
-            match (key.as_str(), list) {
-                ("retention", _) => arguments.retention = Some(text),
-                ("archive", _) => arguments.archive.push(text),
-                (_, Some(list)) => list.words(arguments).push(text),
-                _ => arguments.max_size = Some(text),
-            }
-        }
+    let text = std::str::from_utf8(value).map(str::to_owned);
+    match (setting, text) {
+        (Setting::Path(path), _) => *path = Some(OsStr::from_bytes(value).into()),
+        (Setting::Text(place), Ok(text)) => *place = Some(text),
+        (Setting::List(list), Ok(text)) => list.push(text),
+        (_, _) => return refused("is not UTF-8; write it in plain letters"),
     }
     Ok(())
+}
+
+/// Why an option of FUSE or mount(8) cannot be had, and what to do instead.
+fn impossible(option: &str) -> Option<&'static str> {
+    match option {
+        "allow_other" => Some(
+            "handoffs are their owner's alone; leave it out, and let each user mount a directory",
+        ),
+        "allow_root" => Some("handoffs are their owner's alone; leave it out"),
+        "auto_unmount" => {
+            Some("it needs allow_other; leave it out: a dead mount is cleared at the next mount")
+        }
+        "ro" => Some(
+            "reading pending.md renames what was read; leave it out, or unmount to read the plain files",
+        ),
+        "remount" => Some("the settings of a mount cannot be changed; unmount and mount again"),
+        _ => None,
+    }
 }

@@ -1,24 +1,24 @@
-//! How often a supervisor mounts again, and when it gives up (spec 8.3).
+//! How often a supervisor mounts again, and when it gives up (spec 8.3b).
 
 use std::time::Duration;
 
-/// A daemon that lived shorter than this died early: perhaps something kills every one of them.
+/// A daemon that lived shorter than this died early: perhaps every daemon here dies.
 pub(super) const EARLY: Duration = Duration::from_secs(1);
 
-/// So many early deaths in a row are mounted again at once; after the others, [`PAUSE`] comes first.
+/// After so many early deaths in a row, each next start waits for [`PAUSE`].
 const EARLY_AT_ONCE: u32 = 25;
 
-/// After so many early deaths in a row no other daemon is started.
+/// After so many early deaths in a row the supervisor gives up.
 pub(super) const MOST_EARLY: u32 = 50;
 
-/// Still well below the second in which there is to be a mount again.
+/// Short enough that there is a mount again within a second.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
-/// After so many starts in a row that failed there is no other one. Each pause is twice as long as the one before, beginning
-/// with [`PAUSE`]: 6.3 s in all.
+/// After so many failed starts in a row the supervisor gives up. The first pause is [`PAUSE`], and each next one is twice as
+/// long: 6.3 s in all.
 pub(super) const MOST_FAILED: u32 = 7;
 
-/// For `--help`.
+/// What the supervisor does, for `--help`.
 #[must_use]
 pub fn supervision() -> String {
     format!(
@@ -29,7 +29,7 @@ pub fn supervision() -> String {
     )
 }
 
-/// How many failures in a row there were, by their kind, and what is to be done about the last one.
+/// Counts the failures in a row.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     early_deaths: u32,
@@ -37,7 +37,7 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// A daemon has died after serving for so long. How long to wait before the next; none: no next.
+    /// A daemon has died after serving for so long. Returns the pause before the next start, or none to give up.
     pub(super) fn died(&mut self, lived: Duration) -> Option<Duration> {
         self.failed_starts = 0;
         self.early_deaths = match lived < EARLY {
@@ -51,7 +51,7 @@ impl Backoff {
         }
     }
 
-    /// One could not be started. The same answer.
+    /// A daemon could not be started. Returns the same.
     pub(super) fn start_failed(&mut self) -> Option<Duration> {
         self.failed_starts += 1;
         (self.failed_starts < MOST_FAILED).then(|| PAUSE * (1 << (self.failed_starts - 1)))
@@ -62,7 +62,7 @@ impl Backoff {
 mod tests {
     use super::*;
 
-    /// spec 8.3b: whoever dies after a while is replaced at once, however often.
+    /// spec 8.3b: a daemon that dies after a while is replaced at once, however often.
     #[test]
     fn late_deaths_are_no_failures() {
         let mut backoff = Backoff::default();
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(pauses.len(), 6);
         assert!(pauses.windows(2).all(|two| two[1] == two[0] * 2));
         assert_eq!(pauses.iter().sum::<Duration>(), Duration::from_millis(6300));
-        // One that has served is a success.
+        // A daemon that has served was a successful start.
         assert!(backoff.died(Duration::ZERO).is_some());
         assert_eq!(backoff.start_failed(), Some(PAUSE));
     }

@@ -1,4 +1,4 @@
-//! The end of a daemon whose mount is still in use (spec 8.2).
+//! The end of a daemon whose mount is still in use (spec 8.2d).
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -7,26 +7,26 @@ use std::time::{Duration, Instant};
 use crate::fs::{Awaited, Fs};
 
 /// How long open files are waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const OPEN_FILES: Duration = Duration::from_secs(10);
 
-/// How long it may take to keep what was not finished. A disk that hangs must not keep the daemon from its end: what is
-/// not kept by then is recovered at the next mount.
+/// How long keeping unfinished drafts may take. A disk that hangs must not keep the daemon from its end; drafts that are not
+/// kept by then are recovered at the next mount.
 const KEEPING: Duration = Duration::from_secs(5);
 
-/// How often somebody looks whether it is over.
+/// How often the end is checked for.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// A daemon that is to end, and whose mount is in no tree any more.
+/// The end of a daemon whose mount has left the tree.
 pub(super) struct Ending {
-    /// Waits, and then keeps what was not finished. In a thread, for it takes the lock of the state: a request that hangs
-    /// may hold that.
+    /// Waits, and then keeps unfinished drafts. A thread, because this takes the state lock, which a request that hangs may
+    /// hold.
     waiting: Option<JoinHandle<()>>,
     latest: Instant,
 }
 
 impl Ending {
     pub(super) fn begin(fs: &Arc<Fs>, awaited: Awaited) -> Ending {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + OPEN_FILES;
         let fs = fs.clone();
         let work = move || {
             while fs.is_in_use(awaited) && Instant::now() < until {
@@ -36,13 +36,13 @@ impl Ending {
         };
         let thread = thread::Builder::new().name("ending".to_owned());
         Ending {
-            // Without a thread nobody is waited for; what they write is recovered.
+            // Without a thread there is no wait; unfinished drafts are recovered at the next mount.
             waiting: thread.spawn(work).ok(),
             latest: until + KEEPING,
         }
     }
 
-    /// Nothing keeps the daemon any more: who still sits in the mount is cut off.
+    /// Whether the process may exit. Programs that still use the mount are cut off then.
     pub(super) fn is_over(&self) -> bool {
         let done = self.waiting.as_ref().is_none_or(JoinHandle::is_finished);
         done || Instant::now() >= self.latest

@@ -1,4 +1,4 @@
-//! Where the log goes.
+//! The log: its file, and its lines.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -9,63 +9,56 @@ use std::process::Stdio;
 
 use env_logger::{Builder, Target};
 
-use super::error::{Failed, shown};
 use crate::config::{self, Config};
+use crate::failure::Failure;
+use crate::quote::{one_line, quoted};
 
-/// A log larger than this at a start is moved aside, to the same name with `.old`, so that two of this size
-/// are the most there can be from many starts. In between little is written at the default level.
-// By hand: file-rotate panics at a file that another process (the supervisor, an ending daemon) has rotated,
-// and where the new file cannot be made; a panic within a log call makes every later log call panic too.
+/// A log larger than this at a start is renamed to the same name with `.old`. At the default level little is logged between
+/// two starts.
+// By hand: file-rotate panics if another process (the supervisor, an ending daemon) has rotated the file, and if the new file
+// cannot be created; after a panic within a log call every later log call panics too.
 const LARGEST_LOG: u64 = 1 << 20;
 
-/// Room for `.log` and `.old` within the 255 bytes of a file's name.
+/// Leaves room for `.log.old` within the 255 bytes of a file name.
 const LONGEST_STEM: usize = 200;
 
-/// Where the daemon's standard error goes in the background.
+/// The standard error of a daemon in the background.
 pub(super) struct BackgroundLog {
-    /// None when there is no place for a log.
+    /// None if no log can be kept.
     pub(super) path: Option<PathBuf>,
     pub(super) output: Stdio,
 }
 
-/// Opens the log of the daemon for `mountpoint`. Without a place for one (no home, a read-only home) the mount
-/// goes on without, with a warning: handoffs matter more than their log. A `--log-file` that does not open is
-/// an error.
-pub(super) fn for_background(config: &Config, mountpoint: &Path) -> Result<BackgroundLog, Failed> {
+/// Opens the log of the daemon for `mountpoint`. If the default log cannot be opened (no home, a read-only home), the mount
+/// goes on with a warning: handoffs matter more than their log. A `--log-file` that does not open is an error.
+pub(super) fn for_background(config: &Config, mountpoint: &Path) -> Result<BackgroundLog, Failure> {
+    let kept = |path: PathBuf, file: File| BackgroundLog {
+        path: Some(path),
+        output: file.into(),
+    };
     if let Some(path) = &config.log_file {
-        return Ok(BackgroundLog {
-            output: Stdio::from(open_asked_for(path)?),
-            path: Some(path.clone()),
-        });
+        return Ok(kept(path.clone(), open_asked_for(path)?));
     }
-    let opened = state_directory()
-        .map(|directory| directory.join(log_name(mountpoint)))
-        .ok_or_else(|| "neither XDG_STATE_HOME nor HOME is an absolute path".to_owned())
-        .and_then(|path| match open(&path) {
-            Ok(file) => Ok((path, file)),
-            Err(error) => Err(format!("{}: {error}", shown(&path))),
-        });
-    match opened {
-        Ok((path, file)) => Ok(BackgroundLog {
-            path: Some(path),
-            output: Stdio::from(file),
-        }),
-        Err(cause) => {
-            let _ = writeln!(
-                io::stderr(),
-                "handoff-fs: warning: no log is kept ({cause}); --log-file FILE names one"
-            );
-            Ok(BackgroundLog {
-                path: None,
-                output: Stdio::null(),
-            })
-        }
-    }
+    let cause = match state_directory().map(|directory| directory.join(log_name(mountpoint))) {
+        None => "neither XDG_STATE_HOME nor HOME is an absolute path".to_owned(),
+        Some(path) => match open(&path) {
+            Ok(file) => return Ok(kept(path, file)),
+            Err(error) => format!("{}: {error}", quoted(&path)),
+        },
+    };
+    let _ = writeln!(
+        io::stderr(),
+        "handoff-fs: warning: no log is kept ({cause}); --log-file FILE names one"
+    );
+    Ok(BackgroundLog {
+        path: None,
+        output: Stdio::null(),
+    })
 }
 
-/// Starts the logger of a process in the foreground form: to `--log-file`, else to standard error, which
-/// in the background is the log file already.
-pub(super) fn init(config: &Config) -> Result<(), Failed> {
+/// Starts the logger of a daemon or supervisor: to `--log-file`, or else to standard error, which is the log file in the
+/// background.
+pub(super) fn init(config: &Config) -> Result<(), Failure> {
     let mut builder = Builder::new();
     builder.parse_filters(match config.verbosity {
         0 => "warn,handoff_fs=info",
@@ -88,37 +81,20 @@ pub(super) fn init(config: &Config) -> Result<(), Failed> {
         let message = one_line(&record.args().to_string());
         writeln!(out, "[{time} {level:<5} {target}] {message}")
     });
-    // A second logger in one process is a test's, and stays.
+    // Only a test starts a second logger in one process; the first one stays.
     let _ = builder.try_init();
     Ok(())
 }
 
-/// fuser answers the kernel when a caller is interrupted, and reports as an error that the kernel did not expect that (ENOENT).
+/// After a caller was interrupted the kernel refuses the late answer (ENOENT), which fuser logs as an error.
 fn is_late_answer(target: &str, message: &std::fmt::Arguments<'_>) -> bool {
     target == "fuser::reply" && message.to_string().ends_with("(os error 2)")
 }
 
-/// A message with nothing in it that could pass for another line, or that a terminal would obey: the names in it are
-/// whatever somebody called a file.
-fn one_line(message: &str) -> String {
-    let mut line = String::with_capacity(message.len());
-    for c in message.chars() {
-        match c {
-            _ if c.is_control()
-                || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}') =>
-            {
-                line.extend(c.escape_default());
-            }
-            _ => line.push(c),
-        }
-    }
-    line
-}
-
-fn open_asked_for(path: &Path) -> Result<File, Failed> {
+fn open_asked_for(path: &Path) -> Result<File, Failure> {
     open(path).map_err(|error| {
         let cause = format_args!("the log file cannot be opened ({error})");
-        Failed::new(path, cause, "name one that can be written with --log-file")
+        Failure::new(path, cause, "name one that can be written with --log-file")
     })
 }
 
@@ -137,7 +113,7 @@ fn open(path: &Path) -> io::Result<File> {
         old.push(".old");
         std::fs::rename(path, old)?;
     }
-    // Names of handoffs stand in the log, so it is the owner's alone.
+    // The log holds names of handoffs, so only its owner may read it.
     OpenOptions::new()
         .create(true)
         .append(true)
@@ -153,8 +129,8 @@ fn state_directory() -> Option<PathBuf> {
         .map(|directory| directory.join("handoff-fs"))
 }
 
-/// `/home/u/.claude/handoffs` → `home-u-.claude-handoffs.log`. Whatever else is not plain becomes `%XX`, so
-/// that two mountpoints never share a log; of a very long path the end is kept, with a number for the rest.
+/// `/home/u/.claude/handoffs` → `home-u-.claude-handoffs.log`. Other bytes become `%XX`, so that no two mountpoints share a log.
+/// Of a very long path the end is kept, after a hash of the whole.
 fn log_name(mountpoint: &Path) -> String {
     let bytes = mountpoint.as_os_str().as_bytes();
     let mut stem = String::new();
@@ -166,7 +142,7 @@ fn log_name(mountpoint: &Path) -> String {
         }
     }
     if stem.len() > LONGEST_STEM {
-        // FNV-1a, for it must be the same number in every version of the program.
+        // FNV-1a, because the hash must be the same in every version of the program.
         let number = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
@@ -194,20 +170,11 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_one_line() {
-        let name = "a\n[2026-01-02T03:04:05Z ERROR handoff_fs] forged\x1b[2J\u{9b}\u{202e}é";
-        assert_eq!(
-            one_line(name),
-            r"a\n[2026-01-02T03:04:05Z ERROR handoff_fs] forged\u{1b}[2J\u{9b}\u{202e}é"
-        );
-    }
-
-    #[test]
     fn an_answer_that_nobody_waits_for_is_no_error() {
         let reply = |errno| std::io::Error::from_raw_os_error(errno);
         let failed = |target, errno| {
             let error = reply(errno);
-            is_late_answer(target, &format_args!("Failed to send FUSE reply: {error}"))
+            is_late_answer(target, &format_args!("Failure to send FUSE reply: {error}"))
         };
         assert!(failed("fuser::reply", libc::ENOENT));
         assert!(!failed("fuser::reply", libc::EINVAL) && !failed("handoff_fs", libc::ENOENT));

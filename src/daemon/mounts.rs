@@ -1,4 +1,4 @@
-//! The kernel's table of mounts, and what can be done to one of ours.
+//! The kernel's table of mounts, and unmounting.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -10,37 +10,37 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
 /// The name of the file system in the table. A comma in it would be read as an option.
 pub(super) const NAME: &str = "handoff-fs";
 
-/// Where the kernel's connections to FUSE daemons are, if that file system is mounted.
+/// Where fusectl, if mounted, shows the kernel's connections to FUSE daemons.
 const CONNECTIONS: &str = "/sys/fs/fuse/connections";
 
-/// How long a mount may take to answer before it counts as silent. An answer takes microseconds, but an open
-/// of `pending.md` elsewhere may wait two seconds for its turn.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a mount may take to answer before it counts as silent. An answer takes microseconds, but an open of
+/// `pending.md` may wait two seconds for its turn, and others behind it.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// One line of `/proc/self/mountinfo`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mount {
     id: u64,
-    /// `major:minor`. Not given to another mount while the connection to its daemon lasts.
+    /// `major:minor`. No other mount gets the same while the connection to the daemon lasts.
     device: String,
-    /// It shows the file system's root; a bind mount may show a directory of it.
+    /// Whether it shows the root of its file system; a bind mount may show a directory of it.
     pub(super) whole: bool,
     pub(super) point: PathBuf,
     pub(super) kind: String,
     source: String,
-    /// Whose daemon it is, for a FUSE mount.
+    /// The user id of the daemon of a FUSE mount.
     pub(super) owner: Option<u32>,
 }
 
 impl Mount {
-    /// As root the kernel writes the type, through fusermount3 the helper does: both spellings are ours.
+    /// The type is `fuse.handoff-fs` if root mounted, and `fuse` if fusermount3 did.
     pub(super) fn is_ours(&self) -> bool {
         self.kind == format!("fuse.{NAME}") || (self.kind == "fuse" && self.source == NAME)
     }
@@ -50,16 +50,16 @@ impl Mount {
     }
 }
 
-/// What a mount answers when asked for its root's attributes.
+/// How a mount answers when asked for the attributes of its root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// It answers.
+    /// The daemon answers.
     Usable,
-    /// Its daemon is gone: ENOTCONN.
+    /// The daemon has died: ENOTCONN.
     Dead,
-    /// Another user's; FUSE lets nobody else in, not even root.
+    /// The mount is another user's; FUSE lets nobody else in, not even root.
     Denied,
-    /// No answer in [`PATIENCE`].
+    /// No answer within [`ANSWER_WITHIN`].
     Silent,
 }
 
@@ -68,7 +68,7 @@ pub(super) fn table() -> io::Result<Vec<Mount>> {
     table_of("self")
 }
 
-/// The same as this process sees it.
+/// The mounts that this process sees; its name is as in `/proc`.
 pub(super) fn table_of(process: &str) -> io::Result<Vec<Mount>> {
     let text = std::fs::read(format!("/proc/{process}/mountinfo"))?;
     Ok(text
@@ -77,19 +77,19 @@ pub(super) fn table_of(process: &str) -> io::Result<Vec<Mount>> {
         .collect())
 }
 
-/// The mount on top at exactly this place, which is given without symbolic links.
+/// The mount on top at exactly this path, which has no symbolic links.
 pub(super) fn at(point: &Path) -> io::Result<Option<Mount>> {
     Ok(table()?.into_iter().rfind(|mount| mount.point == point))
 }
 
-/// The mounts of ours that this user's daemons serve, one for each, in the kernel's order.
+/// One mount for each daemon of this user, in the kernel's order.
 pub(super) fn of_user(uid: u32) -> io::Result<Vec<Mount>> {
     let mut found: Vec<Mount> = Vec::new();
     for mount in table()? {
         if !mount.is_ours() || mount.owner != Some(uid) || !mount.whole {
             continue;
         }
-        // What is mounted on top hides what is below; a bind mount is another place of the same.
+        // A mount hides those below it; a bind mount shows the same daemon at another path.
         found.retain(|other| other.point != mount.point);
         if !found.iter().any(|other| other.device == mount.device) {
             found.push(mount);
@@ -98,51 +98,34 @@ pub(super) fn of_user(uid: u32) -> io::Result<Vec<Mount>> {
     Ok(found)
 }
 
-/// The mount of ours that `path` lies in, strictly below its root.
-pub(super) fn ours_above(path: &Path) -> io::Result<Option<Mount>> {
-    Ok(above(path)?.filter(Mount::is_ours))
-}
-
-/// Where the mount is that `path` lies in, strictly below its root.
-pub(super) fn covering(path: &Path) -> Option<PathBuf> {
-    Some(above(path).ok()??.point)
-}
-
-fn above(path: &Path) -> io::Result<Option<Mount>> {
+/// The mount that `path` lies in, strictly below its root.
+pub(super) fn above(path: &Path) -> io::Result<Option<Mount>> {
     let above = table()?
         .into_iter()
         .filter(|mount| mount.point != path && path.starts_with(&mount.point));
     Ok(above.max_by_key(|mount| mount.point.as_os_str().len()))
 }
 
-/// By hand, for procfs 0.18 leaves `\040` in the path of a mountpoint as it is.
+/// By hand, because procfs 0.18 leaves `\040` in the path of a mountpoint as it is.
 fn parse(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|&byte| byte == b' ');
     let text = |field: &[u8]| String::from_utf8_lossy(&unescape(field)).into_owned();
-    let id = text(fields.next()?).parse().ok()?;
-    let device = text(fields.nth(1)?);
-    let whole = fields.next()? == b"/";
-    let point = PathBuf::from(OsString::from_vec(unescape(fields.next()?)));
-    // Then the mount's own options, any number of optional fields, and a lone dash.
-    let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
-    let kind = text(rest.next()?);
-    let source = text(rest.next()?);
-    let owner = rest.next().map(text).and_then(|options| {
-        let mut options = options.split(',');
-        options.find_map(|option| option.strip_prefix("user_id=")?.parse().ok())
-    });
     Some(Mount {
-        id,
-        device,
-        whole,
-        point,
-        kind,
-        source,
-        owner,
+        id: text(fields.next()?).parse().ok()?,
+        device: text(fields.nth(1)?),
+        whole: fields.next()? == b"/",
+        point: PathBuf::from(OsString::from_vec(unescape(fields.next()?))),
+        // Before the type stand the mount's own options, any number of optional fields, and a lone dash.
+        kind: text(fields.by_ref().skip_while(|field| *field != b"-").nth(1)?),
+        source: text(fields.next()?),
+        owner: fields.next().map(text).and_then(|options| {
+            let mut options = options.split(',');
+            options.find_map(|option| option.strip_prefix("user_id=")?.parse().ok())
+        }),
     })
 }
 
-/// Blank, tab, newline and backslash stand in the table as `\040` and the like.
+/// In the table, a blank, a tab, a newline and a backslash are octal: `\040` and the like.
 fn unescape(field: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -157,10 +140,14 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// Asks the mount at this place for a sign of life.
+/// Asks the mount at this path for the attributes of its root.
 pub(super) fn probe(point: &Path) -> State {
     let path = point.to_owned();
-    match patiently(move || rustix::fs::stat(&path).map(|_| ())) {
+    state(move || rustix::fs::stat(&path))
+}
+
+fn state(stat: impl FnOnce() -> rustix::io::Result<Stat> + Send + 'static) -> State {
+    match patiently(stat) {
         None => State::Silent,
         Some(Err(Errno::NOTCONN | Errno::CONNABORTED)) => State::Dead,
         Some(Err(Errno::ACCESS)) => State::Denied,
@@ -168,71 +155,62 @@ pub(super) fn probe(point: &Path) -> State {
     }
 }
 
-/// Does what may wait for a daemon that has stopped, in a thread that is left behind if it does.
+/// Runs what may block on a daemon that has stopped, in a thread. None if it takes too long; the thread is then left behind.
 pub(super) fn patiently<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || sender.send(ask()));
-    receiver.recv_timeout(PATIENCE).ok()
+    receiver.recv_timeout(ANSWER_WITHIN).ok()
 }
 
-/// How a mount goes.
+/// How to unmount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
-    /// Only if nothing in it is in use.
+    /// Only if nothing in the mount is in use.
     Plain,
-    /// From the tree at once, from the kernel when the last file is closed.
+    /// The mount leaves the tree at once, and the kernel when its last file is closed.
     Lazy,
 }
 
-/// Why a mount did not go.
-#[derive(Debug)]
-pub(super) enum NotUnmounted {
-    Busy,
-    Other(String),
-}
-
-/// Takes the mount on top at this place away: with the system call where that is allowed, else with fusermount3.
-pub(super) fn unmount(point: &Path, manner: Manner) -> Result<(), NotUnmounted> {
+/// Unmounts the mount on top at this path: with the system call where that is allowed, else with fusermount3.
+///
+/// # Errors
+/// EBUSY if the mount is in use, and others.
+pub(super) fn unmount(point: &Path, manner: Manner) -> io::Result<()> {
     let flags = match manner {
         Manner::Plain => UnmountFlags::NOFOLLOW,
         Manner::Lazy => UnmountFlags::NOFOLLOW | UnmountFlags::DETACH,
     };
     match rustix::mount::unmount(point, flags) {
-        Ok(()) => Ok(()),
-        Err(Errno::BUSY) => Err(NotUnmounted::Busy),
         Err(Errno::PERM) => unmount_with_helper(point, manner),
-        Err(error) => Err(NotUnmounted::Other(error.to_string())),
+        result => Ok(result?),
     }
 }
 
-/// Takes a dead mount of ours away from this place, lazily; does nothing if what is on top is none.
+/// Lazily unmounts a dead mount of ours at this path; does nothing if the mount on top is another one.
 ///
-/// A supervisor and another `mount` may come at the same time, and whoever is second must not take what the first has mounted
-/// meanwhile. So the mount is held by a descriptor, and what is unmounted is what was seen to be dead. The helper knows only
-/// paths: there, a moment is left.
-pub(super) fn unmount_dead(point: &Path) -> Result<(), NotUnmounted> {
-    let other = |error: Errno| NotUnmounted::Other(error.to_string());
-    // Asks the file system nothing.
+/// A supervisor and a second `mount` may do this at the same time, and the later one must not unmount what the first has
+/// mounted since. So a descriptor holds the mount that was seen to be dead. The helper takes only a path, which leaves a
+/// short race there.
+pub(super) fn unmount_dead(point: &Path) -> io::Result<()> {
+    // O_PATH sends no request to the daemon.
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let root = rustix::fs::open(point, flags, Mode::empty()).map_err(other)?;
-    let failed = |error: io::Error| NotUnmounted::Other(error.to_string());
-    let Some(dead) = seen_dead(&root).map_err(failed)? else {
+    let root = rustix::fs::open(point, flags, Mode::empty())?;
+    let Some(dead) = seen_dead(&root)? else {
         return Ok(());
     };
     let path = format!("/proc/self/fd/{}", root.as_raw_fd());
     match rustix::mount::unmount(&path, UnmountFlags::DETACH) {
-        Ok(()) => Ok(()),
-        // Somebody else was faster.
-        Err(Errno::INVAL) if !table().map_err(failed)?.contains(&dead) => Ok(()),
+        // Another process was faster.
+        Err(Errno::INVAL) if !table()?.contains(&dead) => Ok(()),
         Err(Errno::PERM) => {
             drop(root);
             unmount_with_helper(point, Manner::Lazy)
         }
-        Err(error) => Err(other(error)),
+        result => Ok(result?),
     }
 }
 
-/// The mount whose root this is, if it is one of ours whose daemon is gone.
+/// The mount whose root this is, if it is ours and its daemon has died.
 fn seen_dead(root: &OwnedFd) -> io::Result<Option<Mount>> {
     let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", root.as_raw_fd()))?;
     let mut lines = info.lines();
@@ -242,40 +220,34 @@ fn seen_dead(root: &OwnedFd) -> io::Result<Option<Mount>> {
         return Ok(None);
     };
     let root = root.try_clone()?;
-    let answer = patiently(move || rustix::fs::statat(&root, "", AtFlags::EMPTY_PATH).map(drop));
-    let dead = matches!(answer, Some(Err(Errno::NOTCONN | Errno::CONNABORTED)));
-    Ok(dead.then_some(mount))
+    let state = state(move || rustix::fs::statat(&root, "", AtFlags::EMPTY_PATH));
+    Ok((state == State::Dead).then_some(mount))
 }
 
-fn unmount_with_helper(point: &Path, manner: Manner) -> Result<(), NotUnmounted> {
-    let Some(helper) = helper() else {
-        let text = "fusermount3 is not installed; apt-get install fuse3";
-        return Err(NotUnmounted::Other(text.to_owned()));
+fn unmount_with_helper(point: &Path, manner: Manner) -> io::Result<()> {
+    let helper = helper()
+        .ok_or_else(|| io::Error::other("fusermount3 is not installed; apt-get install fuse3"))?;
+    let options: &[&str] = match manner {
+        Manner::Plain => &["-u", "--"],
+        Manner::Lazy => &["-u", "-z", "--"],
     };
-    let mut command = Command::new(helper);
-    command.arg("-u");
-    if manner == Manner::Lazy {
-        command.arg("-z");
-    }
-    command
-        .arg("--")
+    let output = Command::new(helper)
+        .args(options)
         .arg(point)
         .env("LC_ALL", "C")
-        .stdin(Stdio::null());
-    let output = command
-        .output()
-        .map_err(|e| NotUnmounted::Other(e.to_string()))?;
+        .stdin(Stdio::null())
+        .output()?;
     let errors = String::from_utf8_lossy(&output.stderr);
     if output.status.success() {
         Ok(())
     } else if errors.contains("busy") {
-        Err(NotUnmounted::Busy)
+        Err(Errno::BUSY.into())
     } else {
-        Err(NotUnmounted::Other(errors.trim().to_owned()))
+        Err(io::Error::other(errors.trim()))
     }
 }
 
-/// The program that mounts for users who may not, where fuser looks for it too.
+/// The setuid program that mounts and unmounts for users; fuser looks for it in the same places.
 pub(super) fn helper() -> Option<PathBuf> {
     if let Some(path) = std::env::var_os("FUSERMOUNT_PATH") {
         return Some(PathBuf::from(path)).filter(|path| path.is_file());
@@ -289,10 +261,10 @@ pub(super) fn helper() -> Option<PathBuf> {
     })
 }
 
-/// The mount that this very process made.
+/// The mount that one daemon made, known by its path, id and device.
 ///
-/// After `fusermount3 -u` from outside, something else may be mounted at the same place by the time the daemon
-/// ends, and unmounting by path would take that. So the mount is known by its place, id and device.
+/// After `fusermount3 -u` from outside, another mount may be at the same path by the time the daemon ends. Unmounting by path
+/// alone would hit that one.
 #[derive(Debug)]
 pub(super) struct OwnMount(Mount);
 
@@ -302,30 +274,29 @@ impl OwnMount {
         at(point).ok()?.filter(Mount::is_ours).map(OwnMount)
     }
 
-    /// Whether it is what one sees at its place.
+    /// Whether this mount is on top at its path.
     pub(super) fn is_there(&self) -> bool {
         at(&self.0.point).is_ok_and(|top| top.as_ref() == Some(&self.0))
     }
 
-    /// Whether it, or a bind mount of all of it, is still in the tree.
+    /// Whether this mount, or a bind mount of all of it, is still in the tree. Yes, if that cannot be told.
     pub(super) fn is_anywhere(&self) -> bool {
         let of_ours =
             |mount: &Mount| mount.device == self.0.device && mount.is_ours() && mount.whole;
-        // Where that cannot be told, it is.
         table().map_or(true, |table| table.iter().any(of_ours))
     }
 
-    /// Unmounts, lazily if it must be; says whether it had to. That is also the answer when it left the tree
-    /// before, from outside: then only open files keep it.
-    pub(super) fn unmount(&self) -> Result<Manner, NotUnmounted> {
-        let table = table().map_err(|error| NotUnmounted::Other(error.to_string()))?;
+    /// Unmounts, lazily if the mount is in use; says which. Lazily is also the answer when the mount has left the tree
+    /// before: then only open files keep it.
+    pub(super) fn unmount(&self) -> io::Result<Manner> {
+        let table = table()?;
         if !table.contains(&self.0) {
             return Ok(Manner::Lazy);
         }
         let top = table.iter().rfind(|mount| mount.point == self.0.point);
         if let Some(other) = top.filter(|top| **top != self.0) {
             let text = format!("a {} is mounted on top of it", other.kind);
-            return Err(NotUnmounted::Other(text));
+            return Err(io::Error::other(text));
         }
         match unmount(&self.0.point, Manner::Plain) {
             Ok(()) => Ok(Manner::Plain),
@@ -333,13 +304,13 @@ impl OwnMount {
         }
     }
 
-    /// Cuts the connection to the daemon: whoever waits for an answer gets an error. Asks the mount nothing.
+    /// Cuts the connection to the daemon: every process that waits for an answer gets an error. Sends the daemon nothing.
     ///
     /// # Errors
-    /// [`CONNECTIONS`] is not mounted, which only root can do, or shows no such connection.
+    /// [`CONNECTIONS`] is not mounted, which needs root, or shows no such connection.
     pub(super) fn abort(&self) -> io::Result<()> {
         let mount = &self.0;
-        // The number of a connection that has ended may be another one's by now.
+        // After a connection has ended, another one may have its number.
         let is_other = |other: &Mount| other.device == mount.device && other != mount;
         if table()?.iter().any(is_other) {
             return Err(io::Error::from(Errno::NOENT));
@@ -349,8 +320,8 @@ impl OwnMount {
         OpenOptions::new().write(true).open(path)?.write_all(b"1")
     }
 
-    /// Takes away what a connection that was cut from outside (`umount -f`, or `abort` in sysfs) leaves: a dead
-    /// mount. Its numbers may be a new mount's by now, so only a dead one is taken.
+    /// Unmounts the dead mount that is left after the connection was cut from outside (`umount -f`, or `abort` in sysfs). A new
+    /// mount may have the same id and device by now, so only a dead one is unmounted.
     pub(super) fn unmount_if_dead(&self) {
         if self.is_there() {
             let _ = unmount_dead(&self.0.point);

@@ -1,8 +1,8 @@
-//! The daemon that still holds the lock of a directory that another one is to serve (spec 8.2).
+//! An earlier daemon that still holds the lock of the backing directory (spec 8.2d).
 //!
-//! After an unmount it goes on for those who have files or their working directory in its mount. It is asked to end by
-//! SIGUSR1, and decides by itself: only the daemon knows for certain whether it is mounted somewhere. One that does not
-//! answer is killed, if it has been seen to be mounted nowhere for longer than it may take.
+//! After an unmount a daemon goes on for processes that have files or their working directory in its mount. SIGUSR1 asks the
+//! daemon to end, and the daemon decides: only it knows for certain whether it is mounted somewhere. A daemon that does not
+//! end is killed, if it has been mounted nowhere for longer than its end may take.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
@@ -11,85 +11,121 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::AtFlags;
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::Signal;
 
-use super::error::{Failed, shown};
+use super::mounted;
 use super::mounts::{self, Mount, State};
-use super::{descriptors, probe};
+use super::process::{Process, open_files};
+use super::start::report;
+use crate::failure::Failure;
 use crate::names::PRIVATE;
+use crate::quote::quoted;
 
 /// How often the lock is tried.
 const EVERY: Duration = Duration::from_millis(25);
 
-/// A daemon that is just ending needs no help.
+/// How long a daemon that has no writers takes to end.
 const MOMENT: Duration = Duration::from_millis(500);
 
-/// Longer than a daemon takes that was asked: 10 s for writers, 5 for what they leave.
-const PATIENCE: Duration = Duration::from_secs(17);
+/// Longer than a daemon that was asked takes to end: 10 s for writers, and 5 s to keep what they have not finished.
+const ENDING: Duration = Duration::from_secs(17);
 
-/// How long a killed one takes, at most.
+/// How long a killed daemon takes to end, at most.
 const DYING: Duration = Duration::from_secs(3);
 
-/// What is known of whoever holds the lock.
+/// What is known of the daemon that holds the lock.
 enum Holder {
-    /// Served by it: its mount, as far as it can be seen from here.
+    /// The daemon is mounted: where, if that can be seen from here.
     Mounted(Option<PathBuf>),
-    /// It was mounted, and is no more.
+    /// The daemon was mounted, and is no more.
     Leaving,
-    /// It holds the lock, and was not mounted yet, or nothing more can be told.
+    /// The daemon was not mounted yet, or nothing more can be told.
     Busy,
-    /// No process here holds the lock: it is another user's, or in another container, or on another machine.
+    /// No process that is visible here holds the lock: the daemon is another user's, in another container, or on another
+    /// machine.
     Invisible,
+}
+
+/// What was done to end the daemon.
+#[derive(PartialEq, Eq)]
+enum Request {
+    None,
+    /// To end, by a signal.
+    Asked,
+    /// The same, and the user was told that this may take long.
+    Announced,
+    Killed,
 }
 
 /// See the [module](self).
 pub(super) struct Predecessor<'a> {
     backing: &'a Path,
     directory: &'a OwnedFd,
+    /// Whether a launcher reads what this process waits for.
+    tells_launcher: bool,
     since: Instant,
-    /// When the holder was last seen to be leaving. At its very end it can no longer be told what it is.
+    /// When the daemon was last seen to be leaving. In its last moment `/proc` no longer tells.
     last_leaving: Instant,
-    asked: bool,
-    killed: bool,
+    request: Request,
 }
 
 impl<'a> Predecessor<'a> {
-    /// Of the one that is to serve `backing`, open as `directory`.
-    pub(super) fn of(backing: &'a Path, directory: &'a OwnedFd) -> Predecessor<'a> {
+    /// Of the daemon that is to serve `backing`, open as `directory`.
+    pub(super) fn of(
+        backing: &'a Path,
+        directory: &'a OwnedFd,
+        tells_launcher: bool,
+    ) -> Predecessor<'a> {
         Predecessor {
             backing,
             directory,
+            tells_launcher,
             since: Instant::now(),
             last_leaving: Instant::now(),
-            asked: false,
-            killed: false,
+            request: Request::None,
         }
     }
 
-    /// The lock is held by the process that is called `pid` in it. Returns when it is to be tried again.
+    /// The lock is held, and names this pid. Returns when the lock is to be tried again.
     ///
     /// # Errors
-    /// The other one serves, or does not end.
-    pub(super) fn gives_way(&mut self, pid: Option<u32>) -> Result<(), Failed> {
+    /// The other daemon is mounted, or does not end.
+    pub(super) fn gives_way(&mut self, pid: Option<u32>) -> Result<(), Failure> {
         let waited = self.since.elapsed();
-        if self.asked && waited < MOMENT {
+        if self.request == Request::Asked && waited < MOMENT {
             thread::sleep(EVERY);
             return Ok(());
         }
         let holder = self.holder(pid);
-        if let (Holder::Leaving, Some((pid, process))) = (&holder, self.open(pid)) {
-            if !self.asked {
-                log::info!(
-                    "the daemon with pid {pid} is mounted nowhere any more, and is asked to end"
-                );
-                let _ = rustix::process::pidfd_send_signal(&process, Signal::USR1);
-                // One that somebody stopped hears nothing.
-                let _ = rustix::process::pidfd_send_signal(&process, Signal::CONT);
-                self.asked = true;
-            } else if waited > PATIENCE && !self.killed {
-                log::warn!("the daemon with pid {pid} has not ended, and is killed");
-                let _ = rustix::process::pidfd_send_signal(&process, Signal::KILL);
-                self.killed = true;
+        if let (Holder::Leaving, Some(process)) = (&holder, self.open(pid)) {
+            let pid = process.pid;
+            match self.request {
+                Request::None => {
+                    log::info!(
+                        "asking the daemon with pid {pid} to end, which is mounted nowhere any more"
+                    );
+                    process.signal(Signal::USR1);
+                    // A stopped process handles no signal before this one.
+                    process.signal(Signal::CONT);
+                    self.request = Request::Asked;
+                }
+                Request::Asked => {
+                    let text = format!(
+                        "waiting up to 10 s for programs that are still writing in the old mount (its daemon: pid {pid})"
+                    );
+                    log::info!("{text}");
+                    if self.tells_launcher {
+                        // Without a launcher the text is in the log.
+                        let _ = report(&text);
+                    }
+                    self.request = Request::Announced;
+                }
+                Request::Announced if waited > ENDING => {
+                    log::warn!("killing the daemon with pid {pid}, which has not ended");
+                    process.signal(Signal::KILL);
+                    self.request = Request::Killed;
+                }
+                Request::Announced | Request::Killed => {}
             }
         }
         let waits_in_vain = match holder {
@@ -97,7 +133,7 @@ impl<'a> Predecessor<'a> {
             Holder::Busy | Holder::Invisible => self.last_leaving.elapsed() > MOMENT,
             Holder::Leaving => {
                 self.last_leaving = Instant::now();
-                waited > PATIENCE + DYING
+                waited > ENDING + DYING
             }
         };
         if waits_in_vain {
@@ -108,9 +144,10 @@ impl<'a> Predecessor<'a> {
     }
 
     fn holder(&self, pid: Option<u32>) -> Holder {
-        let Some((pid, _process)) = self.open(pid) else {
+        let Some(process) = self.open(pid) else {
             return Holder::Invisible;
         };
+        let pid = process.pid;
         let Ok(table) = mounts::table_of(&thread(pid)) else {
             return Holder::Busy;
         };
@@ -118,7 +155,7 @@ impl<'a> Predecessor<'a> {
             .into_iter()
             .filter(|mount| mount.is_ours() && mount.whole);
         if is_elsewhere(pid) {
-            // What is mounted there cannot be asked from here.
+            // A mount in another namespace cannot be probed from here.
             if ours.next().is_some() {
                 return Holder::Mounted(None);
             }
@@ -139,11 +176,10 @@ impl<'a> Predecessor<'a> {
         }
     }
 
-    /// The process with this number, if it holds the lock: no other process is ever signalled.
-    fn open(&self, pid: Option<u32>) -> Option<(i32, OwnedFd)> {
-        let pid = i32::try_from(pid?).ok()?;
-        let process = rustix::process::pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
-        self.has_lock(pid).then_some((pid, process))
+    /// The process with this pid, if it holds the lock: no other process is ever signalled.
+    fn open(&self, pid: Option<u32>) -> Option<Process> {
+        let process = Process::open(i32::try_from(pid?).ok()?).ok()?;
+        self.has_lock(process.pid).then_some(process)
     }
 
     fn has_lock(&self, pid: i32) -> bool {
@@ -153,7 +189,7 @@ impl<'a> Predecessor<'a> {
         };
         let thread = thread(pid);
         let infos = PathBuf::from(format!("/proc/{thread}/fdinfo"));
-        descriptors::of(&thread).any(|file| {
+        open_files(&thread).any(|file| {
             let info = infos.join(file.file_name().unwrap_or_default());
             let text = std::fs::read_to_string(info).unwrap_or_default();
             let is_locked = text
@@ -165,26 +201,23 @@ impl<'a> Predecessor<'a> {
         })
     }
 
-    fn refusal(&self, pid: Option<u32>, holder: &Holder) -> Failed {
+    fn refusal(&self, pid: Option<u32>, holder: &Holder) -> Failure {
         let pid = pid.map_or_else(|| "unknown".to_owned(), |pid| pid.to_string());
+        let served = format!("is served by another handoff-fs (pid {pid})");
         let (cause, cure) = match holder {
-            Holder::Mounted(Some(point)) => {
-                let point = shown(point);
-                (
-                    format!(
-                        "is served by another handoff-fs (pid {pid}) already, mounted at {point}"
-                    ),
-                    format!("use that mount, or first run: handoff-fs unmount {point}"),
-                )
-            }
-            Holder::Mounted(None) => (
+            Holder::Mounted(Some(point)) => (
+                format!("{served} already, mounted at {}", quoted(point)),
                 format!(
-                    "is served by another handoff-fs (pid {pid}) in another mount namespace, such as a sandbox's"
+                    "use that mount, or first run: handoff-fs unmount {}",
+                    quoted(point)
                 ),
+            ),
+            Holder::Mounted(None) => (
+                format!("{served} in another mount namespace, such as a sandbox's"),
                 format!("use it there, or end it: kill {pid}"),
             ),
             Holder::Leaving | Holder::Busy => (
-                format!("is served by another handoff-fs (pid {pid}) that does not give way"),
+                format!("{served} that does not give way"),
                 format!(
                     "see its log, or end it, nothing that was acknowledged is lost: kill -9 {pid}"
                 ),
@@ -196,43 +229,43 @@ impl<'a> Predecessor<'a> {
                 "unmount it there".to_owned(),
             ),
         };
-        Failed::new(self.backing, cause, cure)
+        Failure::new(self.backing, cause, cure)
     }
 }
 
-/// A thread of the process that still has files, in the words of `/proc`. When a process ends, its first thread is the first
-/// without; another one may hang in the disk, and then holds the lock as long as that lasts.
+/// A thread of the process that still has files, as `/proc` names it. When a process ends, its first thread loses its files
+/// first; another thread that hangs in the disk holds the lock for as long as that lasts.
 fn thread(pid: i32) -> String {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
     let threads = threads.into_iter().flatten().flatten();
     threads
         .map(|thread| format!("{pid}/task/{}", thread.file_name().display()))
-        .find(|thread| descriptors::of(thread).next().is_some())
+        .find(|thread| open_files(thread).next().is_some())
         .unwrap_or_else(|| pid.to_string())
 }
 
-/// Does this process serve this mount? None where that cannot be told.
+/// Does this process serve this mount? None if that cannot be told.
 fn serves(pid: i32, mount: &Mount) -> Option<bool> {
     let is_listed = || mounts::table().map_or(true, |table| table.contains(mount));
     if !mounts::at(&mount.point).is_ok_and(|top| top.as_ref() == Some(mount)) {
-        // Something covers it, or it is gone.
+        // Another mount covers this one, or this one is gone.
         return (!is_listed()).then_some(false);
     }
-    match probe::pid(&mount.point) {
+    match mounted::pid(&mount.point) {
         Some(answer) => Some(answer == pid),
         None if mounts::probe(&mount.point) == State::Dead => Some(false),
         None => (!is_listed()).then_some(false),
     }
 }
 
-/// Does this process see other mounts than we do?
+/// Is this process in another mount namespace?
 fn is_elsewhere(pid: i32) -> bool {
     let of = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
     of("self") != of(&thread(pid))
 }
 
-/// Has it the device of FUSE open, as a daemon has that is or was mounted?
+/// Has this process /dev/fuse open? A daemon that is or was mounted has.
 fn has_device(pid: i32) -> bool {
-    descriptors::of(&thread(pid))
+    open_files(&thread(pid))
         .any(|file| std::fs::read_link(file).is_ok_and(|target| target == Path::new("/dev/fuse")))
 }

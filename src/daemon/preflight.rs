@@ -1,4 +1,4 @@
-//! What must hold before anything is mounted; each failure with its cure.
+//! The checks before a mount; each failure with its cure.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -9,31 +9,31 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::error::{Failed, shown};
-use super::mounts::{self, Mount, NotUnmounted, State};
-use super::{probe, rights};
+use super::mounts::{self, Mount, State};
+use super::{mounted, rights};
 use crate::config::{self, Config};
-use crate::error::Error;
+use crate::failure::Failure;
 use crate::names::PRIVATE;
+use crate::quote::quoted;
 use crate::store::dirfd::{self, Beneath};
 use crate::store::mountpoint;
 
-/// Mounts piled up at one place by repeated crashes; more than this is not cleared but reported.
+/// More dead mounts than this at one path, left by repeated crashes, are reported instead of cleared.
 const MOST_DEAD: usize = 32;
 
-/// Where everything is, checked.
+/// The directories of a mount, checked.
 pub(super) struct Place {
-    /// Without symbolic links, as it stands in the kernel's table.
+    /// Without symbolic links, as in the kernel's table of mounts.
     pub(super) mountpoint: PathBuf,
     pub(super) backing: PathBuf,
-    /// Opened before the mount, for by default the mount covers this very directory.
+    /// The backing directory, opened before the mount: by default the mount covers it.
     pub(super) directory: OwnedFd,
-    /// The directory that is covered, if it is another one.
+    /// The directory that the mount covers, if that is not the backing directory.
     pub(super) covered: Option<OwnedFd>,
 }
 
-/// Clears a dead mount, makes a missing mountpoint, and checks all the rest.
-pub(super) fn prepare(config: &Config) -> Result<Place, Failed> {
+/// Clears a dead mount, creates a missing mountpoint, and makes all checks.
+pub(super) fn prepare(config: &Config) -> Result<Place, Failure> {
     let mountpoint = resolve(&config.mountpoint);
     let shared = config.backing.is_none();
     refuse_private(&mountpoint)?;
@@ -45,19 +45,20 @@ pub(super) fn prepare(config: &Config) -> Result<Place, Failed> {
     clear(&mountpoint)?;
     refuse_inside_mount(&mountpoint)?;
     make_if_missing(&mountpoint)?;
-    // A directory that came to be only now may have been reached through a symbolic link.
+    // The directories that were created just now may lie behind a symbolic link.
     let mountpoint = resolve(&mountpoint);
     check_directory(&mountpoint)?;
     if shared {
         check_writable(&mountpoint, "keep the files elsewhere with --backing DIR")?;
     } else if !rustix::process::geteuid().is_root() {
-        // fusermount3 demands it.
+        // fusermount3 mounts only over a writable directory.
         check_writable(&mountpoint, "choose another mountpoint")?;
     }
     let backing = match &config.backing {
         None => mountpoint.clone(),
-        Some(backing) => check_backing(&resolve(backing), &mountpoint)?,
+        Some(backing) => resolve(backing),
     };
+    check_backing(&backing, &mountpoint)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = |path: &Path| {
         let opened = rustix::fs::open(path, flags, Mode::empty());
@@ -68,10 +69,10 @@ pub(super) fn prepare(config: &Config) -> Result<Place, Failed> {
         let covered = (backing != mountpoint)
             .then(|| open(&mountpoint))
             .transpose()?;
-        if !is_ours(&mountpoint) {
+        if !mounted::is_ours(&mountpoint) {
             break (directory, covered);
         }
-        // Somebody has mounted here meanwhile, so this may be that mount's directory.
+        // Another process has mounted here meanwhile, so this may be the directory of that mount.
         clear(&mountpoint)?;
     };
     if let Some(covered) = &covered {
@@ -85,38 +86,35 @@ pub(super) fn prepare(config: &Config) -> Result<Place, Failed> {
     })
 }
 
-/// What lies in a directory that was not mounted over before is its user's, and would be hidden by the mount. What lies in
-/// one that was is taken in (spec 3.7).
+/// Refuses to hide the files of a directory that was never mounted over. After an earlier mount such files are strays, and
+/// become handoffs (spec 3.7b).
 fn refuse_to_cover(
     (mountpoint, covered): (&Path, &OwnedFd),
     (backing, directory): (&Path, &OwnedFd),
-) -> Result<(), Failed> {
-    let failed = |error: Error| {
-        cannot(
-            "be read",
-            mountpoint,
-            &io::Error::from_raw_os_error(error.errno()),
-        )
-    };
-    let is_empty = dirfd::names(covered).map_err(failed)?.is_empty();
+) -> Result<(), Failure> {
+    let names = dirfd::names(covered).map_err(|error| {
+        let error = io::Error::from_raw_os_error(error.errno());
+        cannot("be read", mountpoint, &error)
+    })?;
     let directory = directory
         .try_clone()
         .map_err(|error| cannot("be opened", backing, &error))?;
-    if is_empty || mountpoint::last(&Beneath::new(directory)).is_some_and(|last| last == mountpoint)
-    {
+    let last = mountpoint::last(&Beneath::new(directory));
+    if names.is_empty() || last.as_deref() == Some(mountpoint) {
         return Ok(());
     }
     let cause = "is not empty, and --backing would hide what is in it";
     let cure = format_args!(
         "move that to {} or away, or choose an empty mountpoint",
-        shown(backing)
+        quoted(backing)
     );
-    Err(Failed::new(mountpoint, cause, cure))
+    Err(Failure::new(mountpoint, cause, cure))
 }
 
-/// The path as the kernel's table would have it: links in it followed, but a mount at its end not touched, for
-/// a dead one answers nothing.
-pub(super) fn resolve(path: &Path) -> PathBuf {
+/// The path as in the kernel's table of mounts: symbolic links are followed. A mount at its end is not asked, because a
+/// dead one does not answer.
+#[must_use]
+pub fn resolve(path: &Path) -> PathBuf {
     let (Some(parent), Some(Component::Normal(name))) =
         (path.parent(), path.components().next_back())
     else {
@@ -124,7 +122,7 @@ pub(super) fn resolve(path: &Path) -> PathBuf {
     };
     let parent = match parent.canonicalize() {
         Ok(parent) => parent,
-        // Not there yet: what is there of it counts.
+        // Resolves as much as exists.
         Err(error) if error.kind() == io::ErrorKind::NotFound => resolve(parent),
         Err(_) => parent.to_owned(),
     };
@@ -135,16 +133,16 @@ pub(super) fn resolve(path: &Path) -> PathBuf {
     }
 }
 
-fn refuse_private(path: &Path) -> Result<(), Failed> {
+fn refuse_private(path: &Path) -> Result<(), Failure> {
     if path.components().any(|part| part.as_os_str() == PRIVATE) {
         let cause = "is inside the private directory of a handoff-fs";
-        return Err(Failed::new(path, cause, "choose a directory outside it"));
+        return Err(Failure::new(path, cause, "choose a directory outside it"));
     }
     Ok(())
 }
 
-/// What is mounted over holds handoffs and nothing else (spec 3.6).
-fn refuse_home(path: &Path) -> Result<(), Failed> {
+/// A home directory holds more than handoffs (spec 3.6i).
+fn refuse_home(path: &Path) -> Result<(), Failure> {
     let cause = match config::home().map(|home| resolve(&home)) {
         _ if path == Path::new("/") => "is the root of the file system",
         Some(home) if home == path => "is your home directory",
@@ -152,32 +150,34 @@ fn refuse_home(path: &Path) -> Result<(), Failed> {
         _ => return Ok(()),
     };
     let cure = "choose a directory for handoffs alone: handoff-fs mount ~/handoffs";
-    Err(Failed::new(
+    Err(Failure::new(
         path,
         format_args!("{cause}, which is not for handoffs"),
         cure,
     ))
 }
 
-fn refuse_inside_mount(path: &Path) -> Result<(), Failed> {
-    let above = mounts::ours_above(path).map_err(|error| cannot_list(&error))?;
-    match above {
-        None => Ok(()),
-        Some(mount) => {
-            let cause = format_args!(
-                "is inside the handoff-fs mounted at {}",
-                shown(&mount.point)
-            );
-            let cure = "a directory made in that one is a queue already; choose a directory outside for another mount";
-            Err(Failed::new(path, cause, cure))
-        }
-    }
+fn refuse_inside_mount(path: &Path) -> Result<(), Failure> {
+    let above = mounts::above(path).map_err(|error| mounted::cannot_list(&error))?;
+    let Some(mount) = above.filter(Mount::is_ours) else {
+        return Ok(());
+    };
+    let cause = format_args!(
+        "is inside the handoff-fs mounted at {}",
+        quoted(&mount.point)
+    );
+    let cure = "a directory made in that one is a queue already; choose a directory outside for another mount";
+    Err(Failure::new(path, cause, cure))
 }
 
-/// Leaves at the mountpoint nothing of ours that is dead; refuses what is alive.
-fn clear(mountpoint: &Path) -> Result<(), Failed> {
+/// Clears the dead mounts at the mountpoint.
+///
+/// # Errors
+/// A mount there is alive, or cannot be cleared.
+fn clear(mountpoint: &Path) -> Result<(), Failure> {
     for _ in 0..MOST_DEAD {
-        let Some(mount) = mounts::at(mountpoint).map_err(|error| cannot_list(&error))? else {
+        let Some(mount) = mounts::at(mountpoint).map_err(|error| mounted::cannot_list(&error))?
+        else {
             return Ok(());
         };
         if !mount.is_fuse() {
@@ -187,60 +187,33 @@ fn clear(mountpoint: &Path) -> Result<(), Failed> {
             return Err(foreign(mountpoint, &mount));
         }
         match mounts::probe(mountpoint) {
-            State::Dead => clear_dead(mountpoint)?,
+            State::Dead => mounted::clear_dead(mountpoint)?,
             State::Usable => {
-                let pid =
-                    probe::pid(mountpoint).map_or_else(String::new, |pid| format!(" (pid {pid})"));
+                let pid = mounted::pid(mountpoint)
+                    .map_or_else(String::new, |pid| format!(" (pid {pid})"));
                 let cause = format_args!("is mounted by handoff-fs{pid} already and usable");
                 let cure = format_args!(
                     "use it, or first run: handoff-fs unmount {}",
-                    shown(mountpoint)
+                    quoted(mountpoint)
                 );
-                return Err(Failed::new(mountpoint, cause, cure));
+                return Err(Failure::new(mountpoint, cause, cure));
             }
-            State::Denied => return Err(probe::not_ours(mountpoint, &mount)),
-            State::Silent => return Err(probe::silent(mountpoint)),
+            State::Denied => return Err(mounted::not_ours(mountpoint, &mount)),
+            State::Silent => return Err(mounted::silent(mountpoint)),
         }
     }
-    let cure = format_args!("clear them: umount -R -l {}", shown(mountpoint));
-    Err(Failed::new(
+    let cure = format_args!("clear them: umount -R -l {}", quoted(mountpoint));
+    Err(Failure::new(
         mountpoint,
         "too many dead mounts on top of each other",
         cure,
     ))
 }
 
-/// Clears one dead mount of ours.
-pub(super) fn clear_dead(mountpoint: &Path) -> Result<(), Failed> {
-    let text = match mounts::unmount_dead(mountpoint) {
-        Ok(()) => return Ok(()),
-        Err(NotUnmounted::Busy) => "busy".to_owned(),
-        Err(NotUnmounted::Other(text)) => text,
-    };
-    if !is_dead(mountpoint) {
-        // A supervisor, or another `mount`, was faster.
-        return Ok(());
-    }
-    let cause = format_args!("a dead mount is here and cannot be cleared ({text})");
-    let cure = format_args!("as root: umount -l {}", shown(mountpoint));
-    Err(Failed::new(mountpoint, cause, cure))
-}
-
-/// Whether a mount of ours is here whose daemon has died.
-pub(super) fn is_dead(mountpoint: &Path) -> bool {
-    is_ours(mountpoint) && mounts::probe(mountpoint) == State::Dead
-}
-
-/// Whether the mount on top here is ours, dead or alive.
-pub(super) fn is_ours(mountpoint: &Path) -> bool {
-    mounts::at(mountpoint).is_ok_and(|mount| mount.is_some_and(|mount| mount.is_ours()))
-}
-
-fn foreign(mountpoint: &Path, mount: &Mount) -> Failed {
-    let dead = if mounts::probe(mountpoint) == State::Dead {
-        "dead "
-    } else {
-        ""
+fn foreign(mountpoint: &Path, mount: &Mount) -> Failure {
+    let dead = match mounts::probe(mountpoint) {
+        State::Dead => "dead ",
+        _ => "",
     };
     let cause = format_args!(
         "another FUSE filesystem ({dead}{}) is mounted here",
@@ -248,19 +221,18 @@ fn foreign(mountpoint: &Path, mount: &Mount) -> Failed {
     );
     let cure = format_args!(
         "choose another directory, or unmount that: fusermount3 -u {}",
-        shown(mountpoint)
+        quoted(mountpoint)
     );
-    Failed::new(mountpoint, cause, cure)
+    Failure::new(mountpoint, cause, cure)
 }
 
-fn make_if_missing(path: &Path) -> Result<(), Failed> {
-    match std::fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        _ => return Ok(()),
+fn make_if_missing(path: &Path) -> Result<(), Failure> {
+    if !is_missing(path) {
+        return Ok(());
     }
     if path.is_symlink() {
         let cure = "remove the link, or make the directory that it names";
-        return Err(Failed::new(path, "is a symbolic link to nothing", cure));
+        return Err(Failure::new(path, "is a symbolic link to nothing", cure));
     }
     DirBuilder::new()
         .recursive(true)
@@ -269,14 +241,15 @@ fn make_if_missing(path: &Path) -> Result<(), Failed> {
         .map_err(|error| cannot("be made", path, &error))
 }
 
-fn check_directory(path: &Path) -> Result<(), Failed> {
+fn is_missing(path: &Path) -> bool {
+    std::fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+fn check_directory(path: &Path) -> Result<(), Failure> {
     let metadata = std::fs::metadata(path).map_err(|error| cannot("be looked at", path, &error))?;
     if !metadata.is_dir() {
-        return Err(Failed::new(
-            path,
-            "is not a directory",
-            "name a directory, or a name that is not taken",
-        ));
+        let cure = "name a directory, or a name that is not taken";
+        return Err(Failure::new(path, "is not a directory", cure));
     }
     let user = rustix::process::geteuid().as_raw();
     if metadata.uid() != user {
@@ -287,36 +260,36 @@ fn check_directory(path: &Path) -> Result<(), Failed> {
         let cure = format_args!(
             "choose a directory of your own, or run this as uid {owner} (in fstab: -o setuid=USER)"
         );
-        return Err(Failed::new(path, cause, cure));
+        return Err(Failure::new(path, cause, cure));
     }
     Ok(())
 }
 
-/// `else_do` is what can be done where the filesystem is read-only.
-fn check_writable(path: &Path, else_do: &str) -> Result<(), Failed> {
+/// `else_do` is another cure for a read-only filesystem.
+fn check_writable(path: &Path, else_do: &str) -> Result<(), Failure> {
     let wanted = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
     match rustix::fs::accessat(CWD, path, wanted, AtFlags::empty()) {
         Ok(()) => Ok(()),
         Err(Errno::ROFS) => {
             let cure = format_args!("make that writable, or {else_do}");
-            Err(Failed::new(path, "is on a read-only filesystem", cure))
+            Err(Failure::new(path, "is on a read-only filesystem", cure))
         }
         Err(Errno::ACCESS) => {
-            let cure = format_args!("chmod u+rwx {}", shown(path));
-            Err(Failed::new(path, "may not be read and written", cure))
+            let cure = format_args!("chmod u+rwx {}", quoted(path));
+            Err(Failure::new(path, "may not be read and written", cure))
         }
         Err(error) => Err(cannot("be written", path, &error.into())),
     }
 }
 
-fn check_backing(backing: &Path, mountpoint: &Path) -> Result<PathBuf, Failed> {
+fn check_backing(backing: &Path, mountpoint: &Path) -> Result<(), Failure> {
     refuse_private(backing)?;
     if backing == mountpoint {
-        return Ok(backing.to_owned());
+        return Ok(());
     }
     let both = |cause: &str, cure: &str| {
-        let cause = format!("as --backing {cause} {}", shown(mountpoint));
-        Err(Failed::new(backing, cause, cure))
+        let cause = format!("as --backing {cause} {}", quoted(mountpoint));
+        Err(Failure::new(backing, cause, cure))
     };
     if backing.starts_with(mountpoint) {
         let cure = "choose one outside it, or leave --backing out to keep the files in the mounted directory itself";
@@ -329,51 +302,42 @@ fn check_backing(backing: &Path, mountpoint: &Path) -> Result<PathBuf, Failed> {
         );
     }
     refuse_inside_mount(backing)?;
-    if let Ok(Some(mount)) = mounts::at(backing)
-        && mount.is_ours()
-    {
+    if mounted::is_ours(backing) {
         let cause = "as --backing is a mounted handoff-fs itself";
-        let cure = format_args!("unmount it first: handoff-fs unmount {}", shown(backing));
-        return Err(Failed::new(backing, cause, cure));
+        let cure = format_args!("unmount it first: handoff-fs unmount {}", quoted(backing));
+        return Err(Failure::new(backing, cause, cure));
     }
-    match std::fs::metadata(backing) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let cure = format_args!("make it: mkdir -p -m 700 {}", shown(backing));
-            return Err(Failed::new(backing, "as --backing does not exist", cure));
-        }
-        _ => check_directory(backing)?,
+    if is_missing(backing) {
+        let cure = format_args!("make it: mkdir -p -m 700 {}", quoted(backing));
+        return Err(Failure::new(backing, "as --backing does not exist", cure));
     }
-    check_writable(backing, "choose another --backing directory")?;
-    Ok(backing.to_owned())
+    check_directory(backing)?;
+    check_writable(backing, "choose another --backing directory")
 }
 
-/// The directory on the way to `path` that shuts its user out, if there is one.
-fn shut(path: &Path) -> Option<&Path> {
-    let mut above: Vec<_> = path.ancestors().skip(1).collect();
-    above.reverse();
-    let mut above = above.into_iter();
-    above.find(|path| {
+/// The topmost directory above `path` that this user may not enter.
+fn forbidden(path: &Path) -> Option<&Path> {
+    let is_forbidden = |path: &&Path| {
         rustix::fs::accessat(CWD, *path, Access::EXEC_OK, AtFlags::empty()) == Err(Errno::ACCESS)
-    })
+    };
+    path.ancestors().skip(1).filter(is_forbidden).last()
 }
 
-/// An error of the system whose cure depends on it.
-fn cannot(what: &str, path: &Path, error: &io::Error) -> Failed {
-    if let (io::ErrorKind::PermissionDenied, Some(above)) = (error.kind(), shut(path)) {
-        let above = shown(above);
+/// A system call failed; the cure depends on the error.
+fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {
+    if let (io::ErrorKind::PermissionDenied, Some(above)) = (error.kind(), forbidden(path)) {
+        let above = quoted(above);
         let cause = format_args!("cannot {what}: you may not enter {above}");
         let cure = format_args!(
             "if that is yours: chmod u+x {above}; else choose a directory that is yours"
         );
-        return Failed::new(path, cause, cure);
+        return Failure::new(path, cause, cure);
     }
-    if let (io::ErrorKind::NotConnected, Some(point)) = (error.kind(), mounts::covering(path)) {
-        let cause = format_args!(
-            "cannot {what}: it lies below a dead mount at {}",
-            shown(&point)
-        );
-        let cure = format_args!("clear that first: fusermount3 -u -z {}", shown(&point));
-        return Failed::new(path, cause, cure);
+    if let (io::ErrorKind::NotConnected, Ok(Some(mount))) = (error.kind(), mounts::above(path)) {
+        let point = quoted(&mount.point);
+        let cause = format_args!("cannot {what}: it lies below a dead mount at {point}");
+        let cure = format_args!("clear that first: fusermount3 -u -z {point}");
+        return Failure::new(path, cause, cure);
     }
     let cure = match error.kind() {
         io::ErrorKind::PermissionDenied => {
@@ -384,13 +348,7 @@ fn cannot(what: &str, path: &Path, error: &io::Error) -> Failed {
         io::ErrorKind::NotADirectory => "a part of this path is a file; name a directory",
         _ => "choose another directory",
     };
-    Failed::new(path, format_args!("cannot {what} ({error})"), cure)
-}
-
-pub(super) fn cannot_list(error: &io::Error) -> Failed {
-    let path = Path::new("/proc/self/mountinfo");
-    let cure = "mount /proc: without it no mount can be recognised";
-    Failed::new(path, format_args!("cannot be read ({error})"), cure)
+    Failure::new(path, format_args!("cannot {what} ({error})"), cure)
 }
 
 #[cfg(test)]
@@ -414,11 +372,10 @@ mod tests {
     fn a_backing_directory_is_beside_the_mountpoint_or_the_same() {
         let directory = tempfile::tempdir().unwrap();
         let base = directory.path().canonicalize().unwrap();
-        let cause = |backing: &Path, mountpoint: &Path| match check_backing(backing, mountpoint) {
-            Ok(_) => String::new(),
-            Err(failed) => failed.to_string(),
+        let cause = |backing: &Path, mountpoint: &Path| {
+            check_backing(backing, mountpoint).unwrap_err().to_string()
         };
-        assert_eq!(cause(&base, &base), "");
+        check_backing(&base, &base).unwrap();
         assert!(cause(&base.join("b"), &base).contains("covered"));
         assert!(cause(&base, &base.join("m")).contains("inside itself"));
         assert!(cause(&base.join("b"), &base.join("m")).contains("mkdir -p"));

@@ -7,16 +7,14 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::error::{Failed, shown};
 use super::mounts;
+use crate::failure::Failure;
+use crate::quote::quoted;
 
-/// The bit of a program's mode that gives it the rights of its owner.
-const SETUID: u32 = 0o4000;
-
-/// Can the device be opened, and is there a helper for those who need one?
-pub(super) fn check() -> Result<(), Failed> {
+/// Checks that the device can be opened, and that there is a helper for a user who needs one.
+pub(super) fn check() -> Result<(), Failure> {
     let device = Path::new("/dev/fuse");
-    let failed = |cause: String, cure: &str| Err(Failed::new(device, cause, cure));
+    let failed = |cause: String, cure: &str| Err(Failure::new(device, cause, cure));
     match std::fs::metadata(device) {
         Err(error) => return failed(format!("is missing ({error})"), no_device()),
         Ok(metadata) if !metadata.file_type().is_char_device() => {
@@ -37,12 +35,12 @@ pub(super) fn check() -> Result<(), Failed> {
             .map_or_else(|| PathBuf::from("fusermount3"), PathBuf::from);
         let cause = "is not installed, and mounts for users who are not root";
         let cure = "as root: apt-get install fuse3 (or run handoff-fs as root)";
-        return Err(Failed::new(&name, cause, cure));
+        return Err(Failure::new(&name, cause, cure));
     }
     Ok(())
 }
 
-/// What brings the device.
+/// The cure for a missing device.
 fn no_device() -> &'static str {
     let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
     if known.lines().any(|line| line.ends_with("\tfuse")) {
@@ -54,10 +52,10 @@ fn no_device() -> &'static str {
 }
 
 /// The mount itself was refused, with this error.
-pub(super) fn not_mounted(mountpoint: &Path, error: &io::Error) -> Failed {
+pub(super) fn not_mounted(mountpoint: &Path, error: &io::Error) -> Failure {
     let text = error.to_string();
     let cause = format_args!("cannot be mounted ({})", text.trim());
-    Failed::new(mountpoint, cause, cure(&text))
+    Failure::new(mountpoint, cause, cure(&text))
 }
 
 fn cure(error: &str) -> String {
@@ -90,9 +88,9 @@ fn cure(error: &str) -> String {
 
 fn unprivileged_helper() -> String {
     let helper = mounts::helper().unwrap_or_else(|| PathBuf::from("fusermount3"));
-    let name = shown(&helper);
+    let name = quoted(&helper);
     match std::fs::metadata(&helper) {
-        Ok(metadata) if metadata.uid() != 0 || metadata.mode() & SETUID == 0 => {
+        Ok(metadata) if metadata.uid() != 0 || metadata.mode() & Mode::SUID.bits() == 0 => {
             format!(
                 "{name} is not setuid root, as the package fuse3 installs it; as root: chown root {name} && chmod 4755 {name}"
             )
@@ -105,7 +103,7 @@ fn unprivileged_helper() -> String {
 
 /// Is this process in a user namespace other than the machine's first one?
 fn is_namespaced() -> bool {
-    // Empty where no user of it is mapped.
+    // The map is empty if no user of the namespace is mapped.
     std::fs::read_to_string("/proc/self/uid_map")
         .is_ok_and(|map| !map.split_whitespace().eq(["0", "0", "4294967295"]))
 }

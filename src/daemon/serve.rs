@@ -1,7 +1,7 @@
 //! The process that serves a mount, from its first check to its end.
 //!
-//! Signals are handled in two phases: caught from the start, so that none kills the process between mounting
-//! and unmounting, and acted upon once there is a mount to act on.
+//! Signals are caught from the start, so that none kills the process between mounting and unmounting, and are obeyed once
+//! there is a mount.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -12,27 +12,31 @@ use std::time::Duration;
 use std::{io, mem};
 
 use fuser::{MountOption, Session, SessionACL};
-use rustix::fs::Mode;
-use rustix::process::Resource;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use super::ending::{Ending, LOOK_EVERY};
-use super::error::{Failed, report, shown};
-use super::mounts::{self, Manner, NotUnmounted, OwnMount};
+use super::mounts::{self, Manner, OwnMount};
 use super::predecessor::Predecessor;
 use super::preflight::{self, Place};
-use super::{descriptors, logging, rights, supervised};
+use super::start::report;
+use super::{logging, mounted, rights, supervised, surroundings};
 use crate::clock::SystemClock;
-use crate::config::{Config, Part, Usage};
+use crate::config::{Config, FoundFiles, Part};
+use crate::failure::Failure;
 use crate::fs::{Adopt, Awaited, Fs, OpenError, Options};
 use crate::fuse::Adapter;
+use crate::quote::quoted;
 
-/// Half of what the contract allows, so that a pass that takes long is still in time (spec 7.1).
+/// Half of the time that the contract allows, so that a slow sweep is still in time (spec 7.1a).
 const SWEEP_EVERY: Duration = Duration::from_secs(30 * 60);
 
-/// How long after the mount the first one is.
+/// How long after the mount the first sweep begins: the user wants to use the mount first.
 const FIRST_SWEEP: Duration = Duration::from_millis(300);
+
+/// How many threads serve requests. A close waits for the disk twice, and so many closes may wait before any other request
+/// must: more than agents run side by side. An idle thread costs nothing.
+const WORKERS: usize = 8;
 
 /// What the main thread waits for.
 enum Event {
@@ -42,147 +46,99 @@ enum Event {
 }
 
 /// Mounts and serves until the mount is gone.
-pub(super) fn serve(config: &Config) -> Result<(), Failed> {
+pub(super) fn serve(config: &Config) -> Result<(), Failure> {
     if config.report_ready {
-        close_inherited();
+        surroundings::close_inherited();
     }
-    outlive_large_writes();
+    surroundings::survive_large_writes();
     logging::init(config)?;
-    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).map_err(|error| {
-        Failed::new(
-            &config.mountpoint,
-            format_args!("signals cannot be caught ({error})"),
-            "raise the limit on open files: ulimit -n",
-        )
-    })?;
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])
+        .map_err(|error| surroundings::no_signals(&config.mountpoint, &error))?;
     if config.report_ready {
-        // Away from the terminal of whoever waits. Refused to the leader of a process group, who is away.
+        // Leaves the caller's terminal. Refused to the leader of a process group, which has none.
         let _ = rustix::process::setsid();
     }
     let place = preflight::prepare(config)?;
-    settle();
+    surroundings::leave_directory();
+    surroundings::drop_limits();
 
     let mountpoint = place.mountpoint.clone();
     let (fs, session) = open(config, place)?;
     let Some(own) = OwnMount::find(&mountpoint) else {
-        // Dropping the session unmounts by its own means.
+        // Dropping the session unmounts.
         drop(session);
+        let cause = "was mounted, but is not in /proc/self/mountinfo";
         let cure = "mount /proc of this process's own namespace";
-        return Err(Failed::new(
-            &mountpoint,
-            "was mounted, but is not in /proc/self/mountinfo",
-            cure,
-        ));
+        return Err(Failure::new(&mountpoint, cause, cure));
     };
     let events = start(session, signals).map_err(|error| {
         let _ = own.unmount();
-        Failed::new(
+        let cause = format_args!("threads cannot be started ({error})");
+        Failure::new(
             &mountpoint,
-            format_args!("threads cannot be started ({error})"),
+            cause,
             "raise the limit on processes: ulimit -u",
         )
     })?;
 
     log::info!(
         "mounted at {}, pid {}",
-        shown(&mountpoint),
+        quoted(&mountpoint),
         std::process::id()
     );
     let _sweeper = start_sweeper(fs.clone());
     let reported = !config.report_ready || report(&format!("ready {}", std::process::id())).is_ok();
-    // A daemon that came after another is wanted by whoever uses the mount, also when its supervisor died meanwhile.
+    // After a restart the mount is in use, even if the supervisor has died meanwhile.
     if !reported && config.past.restarts == 0 {
-        log::warn!("whoever asked for the mount is gone; unmounting");
+        log::warn!("the program that asked for the mount is gone; unmounting");
         unmount(&own, &mountpoint);
     }
     let result = wait(&events, &own, &mountpoint, config.part, &fs);
-    log::info!("ended: {}", shown(&mountpoint));
+    log::info!("ended: {}", quoted(&mountpoint));
     result
 }
 
-/// Closes what was not opened for this process: a pipe or a lock that the caller's shell happened to have open
-/// would else stay open as long as the mount. To be called before anything is opened here.
-pub(super) fn close_inherited() {
-    let inherited: Vec<i32> = descriptors::of("self")
-        .filter_map(|file| file.file_name()?.to_str()?.parse().ok())
-        .filter(|descriptor| *descriptor > 2)
-        .collect();
-    for descriptor in inherited {
-        // The one of the listing itself is closed already.
-        let _ = nix::unistd::close(descriptor);
-    }
-}
-
-/// Past the limit on file sizes of the shell that mounts (`ulimit -f`) a write is to fail, with EFBIG for its writer (spec
-/// 4.9), rather than end the process. To be called before anything is written.
-pub(super) fn outlive_large_writes() {
-    // Nobody looks at the flag. To ignore the signal would be inherited by programs that are started here.
-    if let Err(error) = signal_hook::flag::register(SIGXFSZ, Arc::default()) {
-        log::warn!("a write past the limit on file sizes will end this process ({error})");
-    }
-}
-
-/// What a long-lived process owes its surroundings.
-fn settle() {
-    // Modes are the callers', with their umask already applied by the kernel.
-    rustix::process::umask(Mode::empty());
-    // Keeps no other file system from being unmounted.
-    if let Err(error) = rustix::process::chdir("/") {
-        log::debug!("chdir /: {error}");
-    }
-    // Every file that somebody holds open in the mount is one here too.
-    let mut limit = rustix::process::getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, limit) {
-        log::debug!("limit on open files: {error}");
-    }
-}
-
-/// How many threads serve requests. A close waits for the disk, twice, and so many may do so before anybody else has to wait
-/// for them: more than agents are run side by side. While they sleep they cost nothing.
-const WORKERS: usize = 8;
-
-/// Opens the backing directory and mounts. When this returns the kernel has been answered: the mount is usable.
-fn open(config: &Config, place: Place) -> Result<(Arc<Fs>, Session<Adapter>), Failed> {
+/// Opens the backing directory and mounts. On return the mount is usable as soon as requests are served.
+fn open(config: &Config, place: Place) -> Result<(Arc<Fs>, Session<Adapter>), Failure> {
     let Place {
         mountpoint,
         backing,
         directory,
         covered,
     } = place;
-    let usage = |usage: Usage| Failed::from_text(&usage.to_string());
     let options = Options {
         retention: config.retention,
         utc: config.utc,
         sync: config.sync,
         max_size: config.max_size,
         adopt: adopt(config, &mountpoint),
-        archives: config.archives().map_err(usage)?,
+        archives: config.archives.clone(),
         hide_pending: config.hide_pending,
-        programs: config.programs().map_err(usage)?,
+        programs: config.programs.clone(),
         backing_name: backing.clone(),
         mountpoint: mountpoint.clone(),
     };
-    let failed = |error: OpenError| Failed::from_text(&format!("{}: {error}", shown(&backing)));
-    let mut predecessor = Predecessor::of(&backing, &directory);
+    let failed = |error: OpenError| Failure::from_text(&format!("{}: {error}", quoted(&backing)));
+    let is_launched = matches!(config.part, Part::Daemon(_));
+    let mut predecessor = Predecessor::of(&backing, &directory, is_launched);
     let fs = loop {
         let directory = directory.try_clone().map_err(|error| {
             let cause = format_args!("cannot be opened ({error})");
-            Failed::new(&backing, cause, "raise the limit on open files: ulimit -n")
+            Failure::new(&backing, cause, "raise the limit on open files: ulimit -n")
         })?;
         match Fs::open(directory, options.clone(), Arc::new(SystemClock)) {
-            // A daemon whose mount has gone holds the lock until it has ended.
-            Err(OpenError::Locked { pid }) if !preflight::is_ours(&mountpoint) => {
+            // A daemon whose mount is gone holds the lock until it ends.
+            Err(OpenError::Locked { pid }) if !mounted::is_ours(&mountpoint) => {
                 predecessor.gives_way(pid)?;
             }
             opened => break opened.map_err(failed)?,
         }
     };
     if covered.is_some() {
-        // First, or what somebody writes there after a crash would be taken for what was there before.
+        // Before the mount: after a crash, files that are written there must count as strays.
         fs.note_mountpoint().map_err(|error| failed(error.into()))?;
     }
-    // Before anybody can ask the mount who its supervisor is.
+    // Before the mount, whose status names the supervisor.
     if let Part::Daemon(supervisor) = config.part {
         supervised::watch_supervisor(config, supervisor, fs.clone());
     }
@@ -190,23 +146,20 @@ fn open(config: &Config, place: Place) -> Result<(Arc<Fs>, Session<Adapter>), Fa
         .mount(&mountpoint, &fuse_config())
         .map_err(|error| rights::not_mounted(&mountpoint, &error))?;
     if let Some(covered) = covered {
-        // Now that nobody reaches it any more by its path, and before anything is served.
+        // The mount hides the directory's path by now, and nothing is served yet.
         fs.take_in(covered);
     }
     Ok((fs, session))
 }
 
-/// Whether text files that the first mount finds become handoffs (spec 3.6). A daemon that comes after another is no mount
-/// that anybody asked for.
+/// Whether text files in the directory become handoffs (spec 3.6b). `--adopt` applies to a mount that was asked for, and not
+/// to a restart.
 fn adopt(config: &Config, mountpoint: &Path) -> Adopt {
-    let called_handoffs = mountpoint
-        .file_name()
-        .is_some_and(|name| name == "handoffs");
-    match (config.adopt, config.keep) {
-        (true, _) if config.past.restarts == 0 => Adopt::Always,
-        (false, false) if !called_handoffs => Adopt::Nothing,
-        (_, true) => Adopt::Nothing,
-        _ => Adopt::AtFirst,
+    match config.found_files {
+        FoundFiles::Adopt if config.past.restarts == 0 => Adopt::Always,
+        FoundFiles::Adopt => Adopt::AtFirst,
+        FoundFiles::ByName if mountpoint.ends_with("handoffs") => Adopt::AtFirst,
+        FoundFiles::ByName | FoundFiles::Keep => Adopt::Nothing,
     }
 }
 
@@ -214,7 +167,7 @@ fn fuse_config() -> fuser::Config {
     let mut config = fuser::Config::default();
     config.mount_options = vec![
         MountOption::FSName(mounts::NAME.to_owned()),
-        // Not `Subtype`, which as root is dropped; the kernel knows it by itself.
+        // fuser drops `MountOption::Subtype` for root, but passes a custom option on.
         MountOption::CUSTOM(format!("subtype={}", mounts::NAME)),
         MountOption::NoSuid,
         MountOption::NoDev,
@@ -225,15 +178,14 @@ fn fuse_config() -> fuser::Config {
     config
 }
 
-/// Starts serving, and the threads that say what happens.
+/// Starts serving, and the threads that send events.
 fn start(session: Session<Adapter>, mut signals: Signals) -> io::Result<Receiver<Event>> {
     let (sender, events) = mpsc::channel();
     let ended: Sender<Event> = sender.clone();
     let mut background = session.spawn()?;
     let idle = thread::Builder::new().spawn(|| Ok(()))?;
     let serving = mem::replace(&mut background.guard, idle);
-    // What is left in `background` unmounts by path when dropped, whatever is mounted there by then. It must
-    // never be dropped: `OwnMount` unmounts, and knows what.
+    // Dropping `background` would unmount by path whatever is mounted there by then. `OwnMount` unmounts instead.
     mem::forget(background);
     thread::Builder::new()
         .name("ended".to_owned())
@@ -255,20 +207,21 @@ fn start(session: Session<Adapter>, mut signals: Signals) -> io::Result<Receiver
     Ok(events)
 }
 
-/// Waits for the end of the mount; the first signal brings it about, a second one does not wait. SIGUSR1 is from another
-/// `mount`, which waits for the lock: it ends nothing but a daemon whose mount is gone.
+/// Waits for the end of the mount. A signal unmounts; a second signal ends the process at once. SIGUSR1 comes from another
+/// `mount` that waits for the lock, and ends only a daemon whose mount is gone.
 fn wait(
     events: &Receiver<Event>,
     own: &OwnMount,
     mountpoint: &Path,
     part: Part,
     fs: &Arc<Fs>,
-) -> Result<(), Failed> {
+) -> Result<(), Failure> {
     let mut ending: Option<Ending> = None;
-    // A supervisor takes the dead mount for the sign that it is to mount again.
-    let give_way = || match part {
-        Part::Daemon(_) => {}
-        Part::Alone | Part::Supervisor(_) => drop(unmount(own, mountpoint)),
+    // To a supervisor a dead mount is the sign to mount again, so the mount is left to it.
+    let unmount_if_alone = || {
+        if !matches!(part, Part::Daemon(_)) {
+            unmount(own, mountpoint);
+        }
     };
     loop {
         let event = match &ending {
@@ -277,15 +230,17 @@ fn wait(
         };
         match event {
             Ok(Event::Signal(SIGUSR1)) if own.is_anywhere() => {
-                log::info!("another handoff-fs waits for this one, which is mounted and stays");
+                log::info!(
+                    "another handoff-fs waits for this one to end; this one is mounted and stays"
+                );
             }
             Ok(Event::Signal(SIGUSR1)) => {
-                log::info!("another handoff-fs is to be mounted: waiting for writers");
+                log::info!("another handoff-fs waits for this one to end: waiting for writers");
                 ending = Some(Ending::begin(fs, Awaited::Writers));
             }
             Err(RecvTimeoutError::Timeout) => {
                 if ending.as_ref().is_some_and(Ending::is_over) {
-                    log::info!("nobody is waited for any more");
+                    log::info!("the wait is over");
                     return Ok(());
                 }
             }
@@ -293,14 +248,11 @@ fn wait(
                 let cause = format_args!(
                     "ended at once by a second signal ({signal}), with files still open"
                 );
-                return Err(Failed::new(
-                    mountpoint,
-                    cause,
-                    "what was not closed is recovered at the next mount",
-                ));
+                let cure = "what was not closed is recovered at the next mount";
+                return Err(Failure::new(mountpoint, cause, cure));
             }
             Ok(Event::Signal(signal)) => {
-                log::info!("signal {signal}: unmounting {}", shown(mountpoint));
+                log::info!("signal {signal}: unmounting {}", quoted(mountpoint));
                 if unmount(own, mountpoint) {
                     ending = Some(Ending::begin(fs, Awaited::OpenFiles));
                 }
@@ -310,63 +262,52 @@ fn wait(
                 return Ok(());
             }
             Ok(Event::Ended(Err(error))) if ending.is_some() || !own.is_there() => {
-                // It was to end, and how the kernel says so depends on who lets go last: ENODEV mostly, or ECONNABORTED.
+                // Expected. The error is ENODEV mostly; ECONNABORTED if the connection was cut.
                 log::info!("the connection ended with: {error}");
                 return Ok(());
             }
             Ok(Event::Ended(Err(error))) => {
-                give_way();
+                unmount_if_alone();
                 let cause = format_args!("serving the mount failed ({error})");
-                return Err(Failed::new(
-                    mountpoint,
-                    cause,
-                    "mount it again; nothing that was acknowledged is lost",
-                ));
+                let cure = "mount it again; nothing that was acknowledged is lost";
+                return Err(Failure::new(mountpoint, cause, cure));
             }
             Err(RecvTimeoutError::Disconnected) => {
-                give_way();
-                return Err(Failed::new(
-                    mountpoint,
-                    "the serving threads are gone",
-                    "mount it again",
-                ));
+                unmount_if_alone();
+                let cause = "the serving threads are gone";
+                return Err(Failure::new(mountpoint, cause, "mount it again"));
             }
         }
     }
 }
 
-/// Whether the mount is on its way out. If not, it goes on being served: a dead mount would be worse.
+/// Unmounts; says whether that succeeded. If not, the mount is served on: a dead mount would be worse.
 fn unmount(own: &OwnMount, mountpoint: &Path) -> bool {
     match own.unmount() {
         Ok(Manner::Plain) => true,
         Ok(Manner::Lazy) => {
-            log::info!("{}: waiting for files still open", shown(mountpoint));
+            log::info!("{}: waiting for files still open", quoted(mountpoint));
             true
         }
         Err(error) => {
-            let text = match error {
-                NotUnmounted::Busy => "busy".to_owned(),
-                NotUnmounted::Other(text) => text,
-            };
             log::error!(
-                "{}: cannot be unmounted ({text}); unmount what is in its way and signal again",
-                shown(mountpoint)
+                "{}: cannot be unmounted ({error}); unmount what is in its way and signal again",
+                quoted(mountpoint)
             );
             false
         }
     }
 }
 
-/// Starts the thread that deletes what has expired. It stops when the answer is dropped, or with the process: what it does
-/// can be interrupted anywhere.
+/// Starts the thread that deletes expired handoffs. The thread stops when the returned sender is dropped, or with the
+/// process: a sweep can be interrupted anywhere.
 fn start_sweeper(fs: Arc<Fs>) -> Sender<()> {
     let (stop, stopped) = mpsc::channel();
     let work = move || {
-        // Who mounts wants to use it first.
         let mut wait = FIRST_SWEEP;
         while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
             wait = SWEEP_EVERY;
-            // One pass that panics must not be the last one.
+            // After a sweep that panics there must be another one.
             if catch_unwind(AssertUnwindSafe(|| fs.sweep())).is_err() {
                 log::error!("a sweep panicked; the next one is in half an hour");
             }

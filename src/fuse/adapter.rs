@@ -1,4 +1,4 @@
-//! The adapter: what it has, and what every request goes through.
+//! The adapter's state, its connection to the kernel, and its guard against panics.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,11 +21,11 @@ impl Adapter {
         Adapter { fs }
     }
 
-    /// Mounts it. When this returns the kernel has been answered: the mount is usable as soon as the session runs.
+    /// Mounts the filesystem. On return FUSE_INIT has been answered: the mount is usable as soon as the session runs.
     ///
     /// # Errors
     ///
-    /// It cannot be mounted, as [`Session::new`] says.
+    /// The filesystem cannot be mounted, as [`Session::new`] says.
     pub fn mount(self, mountpoint: &Path, config: &Config) -> io::Result<Session<Adapter>> {
         let fs = self.fs.clone();
         let session = Session::new(self, mountpoint, config)?;
@@ -35,20 +35,20 @@ impl Adapter {
     }
 }
 
-/// The protocol that has FUSE_NOTIFY_INC_EPOCH.
+/// The first version of the protocol that has FUSE_NOTIFY_INC_EPOCH.
 pub(super) const INC_EPOCH_SINCE: Version = Version(7, 44);
 
-/// The code of that message.
+/// The code of that notification.
 const FUSE_NOTIFY_INC_EPOCH: u32 = 8;
 
-/// The connection to the kernel. Messages that wait for a lock there (FUSE_NOTIFY_INVAL_ENTRY, FUSE_NOTIFY_DELETE) must never
-/// be sent: who holds it may wait for us, and a thread that waits for it cannot be killed.
+/// The connection to the kernel. Notifications for which the kernel takes a directory's lock (FUSE_NOTIFY_INVAL_ENTRY,
+/// FUSE_NOTIFY_DELETE) must never be sent: the lock's holder may wait for this daemon, which could then not be killed.
 #[derive(Debug)]
 struct Device(OwnedFd);
 
 impl Kernel for Device {
     fn look_up_all_names(&self) -> io::Result<()> {
-        // `struct fuse_out_header`: len, error, unique. A message has its code for an error, and no request.
+        // `struct fuse_out_header`: len, error, unique. A notification has its code as `error`, and 0 as `unique`.
         let mut message = [0; 16];
         message[..4].copy_from_slice(&16_u32.to_ne_bytes());
         message[4..8].copy_from_slice(&FUSE_NOTIFY_INC_EPOCH.to_ne_bytes());
@@ -57,7 +57,7 @@ impl Kernel for Device {
     }
 }
 
-/// Runs one request. A panic ends that request and no other: the reply, dropped unsent, answers EIO.
+/// Runs one request. A panic ends that request and no other (spec 8.3c): a reply that is dropped unsent answers EIO.
 pub(super) fn guarded(what: &str, serve: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(serve)).is_err() {
         log::error!(

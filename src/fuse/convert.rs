@@ -1,4 +1,4 @@
-//! Between the kernel's types and ours.
+//! Converts between fuser's types and those of [`crate::fs`].
 
 use std::time::{Duration, SystemTime};
 
@@ -12,11 +12,11 @@ use crate::error::{Error, Result};
 use crate::fs::{self, Attr, Created, Entry, HandleId, NodeId, Opened};
 use crate::store::Kind;
 
-/// The kernel caches nothing but what listings hand out: one name means different files to different callers, and what a
-/// name means changes by reading another one.
+/// The kernel may cache only what listings return. One name means different files to different sessions (spec 4.3), and
+/// reading `pending.md` renames other files (spec 6.3).
 pub(super) const TTL: Duration = Duration::ZERO;
 
-/// Who sends it.
+/// The thread and the user that sent a request.
 pub(super) fn who(request: &Request) -> fs::Request {
     fs::Request {
         tid: request.pid(),
@@ -65,8 +65,8 @@ pub(super) fn attr(attr: &Attr) -> FileAttr {
     }
 }
 
-/// The reply to a look-up carries the node id where the inode number belongs; the number that people see comes with
-/// the getattr that follows, because nothing is cached.
+/// The reply to a LOOKUP carries the node id as its inode number. Users see the number from the GETATTR that follows,
+/// because nothing is cached.
 pub(super) fn entry_attr(entry: &Entry) -> FileAttr {
     FileAttr {
         ino: INodeNo(entry.node.0),
@@ -74,8 +74,8 @@ pub(super) fn entry_attr(entry: &Entry) -> FileAttr {
     }
 }
 
-/// Every open file goes past the page cache: a reader sees what is there, and a second view of the same file no
-/// stale page of it. Memory maps work all the same.
+/// Every open file bypasses the page cache: a reader sees the current content, and no second view of the same file has
+/// stale pages. Memory maps still work.
 pub(super) fn open_flags(opened: &Opened) -> FopenFlags {
     let mut flags = FopenFlags::FOPEN_DIRECT_IO;
     if !opened.flush {

@@ -1,12 +1,12 @@
 //! `mount` after `unmount`, with somebody still in the old tree (spec 8.2d).
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Stdio};
 
 use rustix::process::Signal;
 
-use crate::background::{Mounted, Process, until};
+use crate::background::{Mounted, Process};
 use crate::kernel::{bodies, list};
 use crate::sandbox::{Sandbox, complaint};
 use crate::users::User;
@@ -69,7 +69,8 @@ fn who_only_sits_there_is_cut_off() {
     mounted.unmount();
 }
 
-/// spec 8.2d: what is being written in the old tree is waited for, and is a whole handoff if it is closed in time.
+/// spec 8.2d: what is being written in the old tree is waited for, and is a whole handoff if it is closed in time. `mount`
+/// says that it waits.
 #[test]
 fn a_writer_is_waited_for() {
     let sandbox = Sandbox::new();
@@ -80,10 +81,13 @@ fn a_writer_is_waited_for() {
     let sitter = sits(&sandbox, "cd m");
     sandbox.sh("umount -l m");
     let mut mount = sandbox.handoff(["mount", "m"]);
-    let mut mount = mount.stdout(Stdio::null()).spawn().unwrap();
-    until("the old daemon is asked", || {
-        mounted.log().contains("waiting for writers").then_some(())
-    });
+    let mount = mount.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut mount = mount.spawn().unwrap();
+    let mut said = String::new();
+    let stderr = mount.stderr.take().unwrap();
+    BufReader::new(stderr).read_line(&mut said).unwrap();
+    assert!(said.contains("waiting up to 10 s for programs"), "{said}");
+    assert!(mounted.log().contains("waiting for writers"));
     assert!(daemon.is_running() && mount.try_wait().unwrap().is_none());
     file.write_all(b"after\n").unwrap();
     nix::unistd::close(file).unwrap();

@@ -1,0 +1,176 @@
+//! The mount at a path: whether it is ours, whether it is dead, and what it says about itself in its virtual `.status.json`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::mounts::{self, Mount, State};
+use crate::failure::Failure;
+use crate::names::STATUS;
+use crate::quote::quoted;
+
+/// The content of [`STATUS`]. An older daemon may lack any of these fields.
+#[derive(Debug, Deserialize)]
+pub(super) struct Status {
+    pub(super) pid: Option<i32>,
+    pub(super) supervisor: Option<Supervisor>,
+    pub(super) backing: Option<PathBuf>,
+    pub(super) uptime_seconds: Option<u64>,
+    pub(super) pending: Option<u64>,
+    pub(super) consumed: Option<u64>,
+    pub(super) found: Option<Found>,
+    pub(super) oldest_pending: Option<Aged>,
+    #[serde(default)]
+    pub(super) drafts: Vec<Aged>,
+    #[serde(default)]
+    pub(super) turns: Vec<Aged>,
+    pub(super) trouble: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Supervisor {
+    pub(super) pid: i32,
+    #[serde(default)]
+    pub(super) restarts: u64,
+    pub(super) last_death: Option<String>,
+}
+
+/// How many files the first mount found, by what became of them (spec 3.6).
+#[derive(Debug, Deserialize)]
+pub(super) struct Found {
+    #[serde(default)]
+    pub(super) first_mount: bool,
+    adopted: u64,
+    ordinary: u64,
+    hidden: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Aged {
+    pub(super) name: String,
+    pub(super) pid: Option<i64>,
+    pub(super) age_seconds: u64,
+    #[serde(default)]
+    pub(super) idle_seconds: u64,
+}
+
+impl Found {
+    /// A line for each kind of file of which there are any.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let lines = [
+            (
+                self.adopted,
+                "adopted as handoffs",
+                " (--keep at the first mount leaves all but pending.md as they are)",
+            ),
+            (
+                self.ordinary,
+                "left as they are",
+                ", shown and never merged (mount --adopt makes handoffs of the text files at the top)",
+            ),
+            (
+                self.hidden,
+                "hidden and never deleted",
+                ", consumed long before the first mount",
+            ),
+        ];
+        let lines = lines.into_iter().filter(|(n, _, _)| *n > 0);
+        lines
+            .map(|(n, what, why)| format!("{what}: {n}{why}"))
+            .collect()
+    }
+}
+
+/// Reads the status of the mount: its text, and what it means.
+///
+/// # Errors
+/// The daemon does not answer, or its answer cannot be understood.
+pub(super) fn ask(mountpoint: &Path) -> Result<(String, Status), Failure> {
+    let path = mountpoint.join(STATUS);
+    let unreadable = |error: &dyn std::error::Error| {
+        let cure = "unmount and mount again, if another version of handoff-fs is mounted";
+        Failure::new(&path, format_args!("cannot be read ({error})"), cure)
+    };
+    let file = path.clone();
+    let text = mounts::patiently(move || std::fs::read_to_string(file))
+        .ok_or_else(|| silent(mountpoint))?
+        .map_err(|error| unreadable(&error))?;
+    let status = serde_json::from_str(&text).map_err(|error| unreadable(&error))?;
+    Ok((text, status))
+}
+
+/// The pid of the daemon behind a mount, if the daemon answers.
+pub(super) fn pid(mountpoint: &Path) -> Option<i32> {
+    ask(mountpoint).ok()?.1.pid
+}
+
+/// The mount is another user's.
+pub(super) fn not_ours(mountpoint: &Path, mount: &Mount) -> Failure {
+    let owner = mount
+        .owner
+        .map_or_else(|| "another user".to_owned(), |uid| format!("uid {uid}"));
+    let cause = format_args!(
+        "the handoff-fs mounted here belongs to {owner}, and FUSE lets nobody else in"
+    );
+    Failure::new(mountpoint, cause, format_args!("run this as {owner}"))
+}
+
+/// The daemon lives but does not answer.
+pub(super) fn silent(mountpoint: &Path) -> Failure {
+    let point = quoted(mountpoint);
+    let cause = "the handoff-fs mounted here does not answer";
+    let cure = format_args!("mount it again: handoff-fs unmount {point}; handoff-fs mount {point}");
+    Failure::new(mountpoint, cause, cure)
+}
+
+/// The mount of ours at this path.
+///
+/// # Errors
+/// There is none.
+pub(super) fn at(mountpoint: &Path) -> Result<Mount, Failure> {
+    let mount = mounts::at(mountpoint).map_err(|error| cannot_list(&error))?;
+    if let Some(mount) = mount.filter(Mount::is_ours) {
+        return Ok(mount);
+    }
+    Err(match mounts::above(mountpoint) {
+        Ok(Some(above)) if above.is_ours() => {
+            let cause = "is not a mount of its own, but a part of one";
+            let cure = format_args!("name that: {}", quoted(&above.point));
+            Failure::new(mountpoint, cause, cure)
+        }
+        _ => {
+            let cure = format_args!("mount it: handoff-fs mount {}", quoted(mountpoint));
+            Failure::new(mountpoint, "no handoff-fs is mounted here", cure)
+        }
+    })
+}
+
+/// Clears one dead mount of ours.
+pub(super) fn clear_dead(mountpoint: &Path) -> Result<(), Failure> {
+    match mounts::unmount_dead(mountpoint) {
+        Err(error) if is_dead(mountpoint) => {
+            let cause = format_args!("a dead mount is here and cannot be cleared ({error})");
+            let cure = format_args!("as root: umount -l {}", quoted(mountpoint));
+            Err(Failure::new(mountpoint, cause, cure))
+        }
+        // Without a dead mount here, a supervisor or another `mount` was faster.
+        _ => Ok(()),
+    }
+}
+
+/// Whether the mount on top here is ours and its daemon has died.
+pub(super) fn is_dead(mountpoint: &Path) -> bool {
+    is_ours(mountpoint) && mounts::probe(mountpoint) == State::Dead
+}
+
+/// Whether the mount on top here is ours, dead or alive.
+pub(super) fn is_ours(mountpoint: &Path) -> bool {
+    mounts::at(mountpoint).is_ok_and(|mount| mount.is_some_and(|mount| mount.is_ours()))
+}
+
+pub(super) fn cannot_list(error: &io::Error) -> Failure {
+    let path = Path::new("/proc/self/mountinfo");
+    let cure = "mount /proc: without it no mount can be recognised";
+    Failure::new(path, format_args!("cannot be read ({error})"), cure)
+}

@@ -1,0 +1,108 @@
+//! Processes, and what `/proc` says of them.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+/// A process, held by a pidfd: this value never comes to mean a later process with the same pid.
+pub(super) struct Process {
+    pub(super) pid: i32,
+    pidfd: OwnedFd,
+    child: Option<Child>,
+}
+
+impl Process {
+    /// # Errors
+    /// There is no such process, or this process has no descriptor left.
+    pub(super) fn open(pid: i32) -> Result<Process, Errno> {
+        let raw = Pid::from_raw(pid).ok_or(Errno::SRCH)?;
+        let pidfd = rustix::process::pidfd_open(raw, PidfdFlags::empty())?;
+        Ok(Process {
+            pid,
+            pidfd,
+            child: None,
+        })
+    }
+
+    /// This child. A child that cannot be held is killed.
+    pub(super) fn of_child(mut child: Child) -> Result<Process, Errno> {
+        let process = Process::open(child.id().cast_signed()).inspect_err(|_| {
+            let _ = child.kill();
+            let _ = child.wait();
+        })?;
+        Ok(Process {
+            child: Some(child),
+            ..process
+        })
+    }
+
+    /// The parent of this process, if that still has this pid: a parent's pid cannot have been given to another process.
+    pub(super) fn open_parent(pid: i32) -> Option<Process> {
+        let process = Process::open(pid).ok()?;
+        let is_parent = Pid::as_raw(rustix::process::getppid()) == pid;
+        is_parent.then_some(process)
+    }
+
+    /// A process that has ended gets no signal.
+    pub(super) fn signal(&self, signal: Signal) {
+        let _ = rustix::process::pidfd_send_signal(&self.pidfd, signal);
+    }
+
+    /// Waits for the end of the process. The status is known only of a child.
+    pub(super) fn wait(self) -> Option<ExitStatus> {
+        while !self.ends_within(Duration::MAX) {}
+        self.child?.wait().ok()
+    }
+
+    /// Waits for the end of the process, at most for this time; says whether the process has ended.
+    pub(super) fn ends_within(&self, time: Duration) -> bool {
+        // A time that does not fit is without end.
+        let time = Timespec::try_from(time).ok();
+        // A pidfd is readable once the process has ended.
+        let mut wanted = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        rustix::io::retry_on_intr(|| rustix::event::poll(&mut wanted, time.as_ref()))
+            .is_ok_and(|ready| ready > 0)
+    }
+}
+
+impl AsFd for Process {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+/// The files that `process` has open, each as its name in `/proc`: `/proc/PID/fd/N`. None where they cannot be seen.
+/// A process is a pid, `PID/task/TID`, or `self`.
+pub(super) fn open_files(process: &str) -> impl Iterator<Item = PathBuf> {
+    let files = std::fs::read_dir(format!("/proc/{process}/fd"));
+    let files = files.into_iter().flatten().flatten();
+    files.map(|file| file.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parent_is_known_by_its_pid() {
+        let parent = Pid::as_raw(rustix::process::getppid());
+        assert!(Process::open_parent(parent).is_some());
+        assert!(Process::open_parent(parent + 1).is_none() && Process::open_parent(0).is_none());
+    }
+
+    #[test]
+    fn a_living_process_has_not_ended() {
+        let mut sleep = std::process::Command::new("sleep");
+        let mut child = sleep.arg("60").spawn().unwrap();
+        let process = Process::open(i32::try_from(child.id()).unwrap()).unwrap();
+        assert!(!process.ends_within(Duration::from_millis(300)));
+        process.signal(Signal::KILL);
+        assert!(process.ends_within(Duration::from_secs(17)));
+        child.wait().unwrap();
+    }
+}

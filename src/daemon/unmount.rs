@@ -1,0 +1,189 @@
+//! The command `unmount`.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::mounts::{Manner, Mount};
+use super::process::{self, Process};
+use super::{mounted, mounts, preflight};
+use crate::failure::Failure;
+use crate::names::PRIVATE;
+use crate::quote::quoted;
+
+/// How long a daemon may take to end after its mount: it waits up to 10 s for open files, and 5 s for the disk.
+const ENDING: Duration = Duration::from_secs(17);
+
+/// Files that a program had open for a moment only are closed within this time.
+const MOMENT: Duration = Duration::from_millis(300);
+
+/// A supervisor may mount again between any two looks, but not more often than this.
+const MOST_MOUNTS: usize = 10;
+
+/// Unmounts; a mount in use lazily, naming who uses it. Returns when the daemon and its supervisor have ended, or
+/// when the daemon only waits for open files.
+///
+/// # Errors
+/// Nothing is mounted there, the mount is another user's, or the daemon does not end.
+pub fn unmount(mountpoint: &Path) -> Result<(), Failure> {
+    let mountpoint = preflight::resolve(mountpoint);
+    let mut done = false;
+    for _ in 0..MOST_MOUNTS {
+        let missing = match mounted::at(&mountpoint) {
+            Err(failure) => Some(failure),
+            Ok(_) if mounted::is_dead(&mountpoint) => {
+                mounted::clear_dead(&mountpoint)?;
+                done = true;
+                None
+            }
+            Ok(mount) => match unmount_live(&mountpoint, &mount) {
+                // The mount was gone before it could be unmounted.
+                Err(_) if mounted::at(&mountpoint).is_err() => None,
+                result => return result,
+            },
+        };
+        if let Some(supervisor) = supervisor_without_daemon(&mountpoint) {
+            supervisor.signal(Signal::TERM);
+            must_end(&mountpoint, "supervisor", &supervisor)?;
+            done = true;
+        }
+        match missing {
+            Some(_) if mounted::at(&mountpoint).is_ok() => {}
+            Some(_) if done => return Ok(()),
+            Some(failure) => return Err(failure),
+            None => {}
+        }
+    }
+    let cause = "is mounted again and again";
+    let cure = "see the log, and end what mounts it: handoff-fs status names it";
+    Err(Failure::new(&mountpoint, cause, cure))
+}
+
+/// This mount's supervisor, if that lives on while nothing is mounted. The lock of the last daemon names it; with `--backing`
+/// elsewhere nothing here names the lock.
+fn supervisor_without_daemon(mountpoint: &Path) -> Option<Process> {
+    let lock = mountpoint.join(PRIVATE).join("lock");
+    let text = mounts::patiently(move || std::fs::read_to_string(lock))?.ok()?;
+    let process = Process::open(text.lines().nth(1)?.parse().ok()?).ok()?;
+    // By now the pid may belong to another process.
+    let line = std::fs::read(format!("/proc/{}/cmdline", process.pid)).ok()?;
+    let words: Vec<_> = line.split(|byte| *byte == 0).collect();
+    let is_supervisor = words.contains(&b"--supervise".as_slice())
+        && words.contains(&mountpoint.as_os_str().as_bytes());
+    is_supervisor.then_some(process)
+}
+
+fn must_end(mountpoint: &Path, what: &str, process: &Process) -> Result<(), Failure> {
+    if process.ends_within(ENDING) {
+        return Ok(());
+    }
+    let pid = process.pid;
+    let cause = format_args!("is unmounted, but its {what} (pid {pid}) has not ended");
+    let cure = format_args!("see its log, or end it: kill {pid}");
+    Err(Failure::new(mountpoint, cause, cure))
+}
+
+fn unmount_live(mountpoint: &Path, mount: &Mount) -> Result<(), Failure> {
+    let status = mounted::ask(mountpoint).ok().map(|(_, status)| status);
+    let supervisor = status
+        .as_ref()
+        .and_then(|status| status.supervisor.as_ref());
+    // Opened while the processes surely live, so that no pid is a later process's.
+    let supervisor = supervisor.and_then(|supervisor| Process::open(supervisor.pid).ok());
+    let daemon = status.and_then(|status| Process::open(status.pid?).ok());
+
+    match mounts::unmount(mountpoint, Manner::Plain) {
+        Ok(()) => {
+            if let Some(supervisor) = &supervisor {
+                // The supervisor ends with its daemon, unless that has died just now and the supervisor mounts again.
+                supervisor.signal(Signal::TERM);
+            }
+            for (what, process) in [("daemon", daemon), ("supervisor", supervisor)] {
+                if let Some(process) = process {
+                    must_end(mountpoint, what, &process)?;
+                }
+            }
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+            let holders = holders(mountpoint, daemon.as_ref().map(|daemon| daemon.pid));
+            mounts::unmount(mountpoint, Manner::Lazy)
+                .map_err(|error| not_unmounted(mountpoint, mount, &error))?;
+            if let Some(daemon) = daemon.filter(|daemon| !daemon.ends_within(MOMENT)) {
+                let _ = writeln!(
+                    io::stderr(),
+                    "handoff-fs: {}: unmounted, but still in use by {holders}; the daemon (pid {}) ends when they are done, and the next mount cuts them off",
+                    quoted(mountpoint),
+                    daemon.pid
+                );
+            }
+            Ok(())
+        }
+        Err(error) => Err(not_unmounted(mountpoint, mount, &error)),
+    }
+}
+
+fn not_unmounted(mountpoint: &Path, mount: &Mount, error: &io::Error) -> Failure {
+    let user = rustix::process::geteuid().as_raw();
+    if error.kind() == io::ErrorKind::ResourceBusy {
+        let cause = format_args!("is in use by {}", holders(mountpoint, None));
+        return Failure::new(mountpoint, cause, "end that, and unmount again");
+    }
+    if mount.owner.is_some_and(|owner| owner != user && user != 0) {
+        return mounted::not_ours(mountpoint, mount);
+    }
+    let cause = format_args!("cannot be unmounted ({error})");
+    let cure = format_args!("as root: umount -l {}", quoted(mountpoint));
+    Failure::new(mountpoint, cause, cure)
+}
+
+/// Who uses a mount, in words: processes with a file, a working directory or a root in it, as far as this user may see
+/// them, and mounts on top.
+fn holders(mountpoint: &Path, daemon: Option<i32>) -> String {
+    let mut found = BTreeSet::new();
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let name = process.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        // The daemon's descriptor of the covered directory has the path of the mount.
+        if daemon == Some(pid) {
+            continue;
+        }
+        let holds = ["cwd", "root", "exe"]
+            .map(|name| process.path().join(name))
+            .into_iter()
+            .chain(process::open_files(&pid.to_string()))
+            .any(|link| {
+                std::fs::read_link(link).is_ok_and(|target| target.starts_with(mountpoint))
+            });
+        if holds {
+            let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            found.insert(format!("{} (pid {pid})", name.trim()));
+        }
+    }
+    for mount in mounts::table().unwrap_or_default() {
+        if mount.point != mountpoint && mount.point.starts_with(mountpoint) {
+            found.insert(format!("the mount at {}", quoted(&mount.point)));
+        }
+    }
+    match found.is_empty() {
+        true => "a process that is not visible from here".to_owned(),
+        false => Vec::from_iter(found).join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_holds_its_own_working_directory() {
+        let here = std::env::current_dir().unwrap();
+        assert!(holders(&here, None).contains(&format!("(pid {})", std::process::id())));
+    }
+}
