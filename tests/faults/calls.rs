@@ -108,11 +108,11 @@ struct Operation {
     prepare: fn(&Path, &str),
     run: fn(&Path, &str) -> Outcome,
     /// Both bodies of the case, the old and the new one, in what must be found: (acknowledged, found).
-    check: fn(&Outcome, &Found, &str),
+    check: fn(&Outcome, &OnDisk, &str),
 }
 
 /// What lies below: bodies by name.
-type Found = BTreeMap<String, String>;
+type OnDisk = BTreeMap<String, String>;
 
 fn over(path: &Path, body: &str) -> Outcome {
     let mut over = File::options();
@@ -139,12 +139,12 @@ fn stamped(dir: &Path, id: &str) -> std::io::Result<PathBuf> {
     panic!("{ending} is not listed");
 }
 
-fn has(found: &Found, body: &str, pending: bool) -> bool {
+fn has(found: &OnDisk, body: &str, pending: bool) -> bool {
     let mut all = found.iter();
     all.any(|(name, it)| it == body && name.contains("_done") != pending)
 }
 
-fn new_if_said(outcome: &Outcome, found: &Found, id: &str) {
+fn new_if_said(outcome: &Outcome, found: &OnDisk, id: &str) {
     let new = format!("new {id}\nand more\n");
     assert!(outcome.is_err() || has(found, &new, true), "{found:?}");
     for (name, body) in found {
@@ -153,7 +153,7 @@ fn new_if_said(outcome: &Outcome, found: &Found, id: &str) {
     }
 }
 
-fn old_or_new(outcome: &Outcome, found: &Found, id: &str) {
+fn old_or_new(outcome: &Outcome, found: &OnDisk, id: &str) {
     new_if_said(outcome, found, id);
     let bodies = ["old", "new"].map(|age| format!("{age} {id}\nand more\n"));
     assert!(
@@ -263,8 +263,8 @@ const OPERATIONS: [Operation; 7] = [
     },
 ];
 
-fn found(dir: &Path) -> Found {
-    let mut all = Found::new();
+fn found(dir: &Path) -> OnDisk {
+    let mut all = OnDisk::new();
     for name in list(dir) {
         let path = dir.join(&name);
         if path.is_dir() && name != ".handoff-fs" {

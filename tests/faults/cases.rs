@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use crate::checker::OnDisk;
 use crate::harness::{Mount, list};
-use crate::judge::Found;
 
 /// A case that runs.
-pub struct World<'a> {
+pub struct Trial<'a> {
     pub mount: &'a mut Mount,
     /// Unlike all others.
     pub id: String,
@@ -25,17 +25,17 @@ pub type Outcome = io::Result<Vec<u8>>;
 pub struct Case {
     pub name: &'static str,
     /// Without a fault.
-    pub prepare: fn(&mut World<'_>),
+    pub prepare: fn(&mut Trial<'_>),
     /// With one, or without.
-    pub run: fn(&mut World<'_>) -> Outcome,
+    pub run: fn(&mut Trial<'_>) -> Outcome,
     /// Without one any more. `None` is said of what had a fault, and was told of it or not; `Some` is the answer of one
     /// that must have succeeded.
-    pub check: fn(&World<'_>, &Found, &Outcome),
+    pub check: fn(&Trial<'_>, &OnDisk, &Outcome),
     /// Whether it may be that it was done although it failed, so that it cannot be done again.
     pub once: bool,
 }
 
-impl World<'_> {
+impl Trial<'_> {
     fn old(&self) -> String {
         format!("old {}\nand more\n", self.id)
     }
@@ -109,11 +109,11 @@ fn done(path: &Path) -> PathBuf {
     format!("{}_done.md", name.strip_suffix(".md").unwrap()).into()
 }
 
-fn nothing(_: &mut World<'_>) {}
+fn nothing(_: &mut Trial<'_>) {}
 
-fn old_one(world: &mut World<'_>) {
-    write(&world.file(), &over(), &world.old()).unwrap();
-    world.settle();
+fn old_one(trial: &mut Trial<'_>) {
+    write(&trial.file(), &over(), &trial.old()).unwrap();
+    trial.settle();
 }
 
 fn unit(result: io::Result<()>) -> Outcome {
@@ -121,55 +121,55 @@ fn unit(result: io::Result<()>) -> Outcome {
 }
 
 /// What was written new is there if that was said, and nothing else is ever taken for it.
-fn new_is_there(world: &World<'_>, found: &Found, outcome: &Outcome) {
-    let new = world.new_body();
+fn new_is_there(trial: &Trial<'_>, found: &OnDisk, outcome: &Outcome) {
+    let new = trial.new_body();
     if outcome.is_ok() {
-        assert!(found.is_pending(&new), "{}: {found:?}", world.what);
+        assert!(found.is_pending(&new), "{}: {found:?}", trial.what);
     }
-    found.whole_or_partial(&new, &world.what);
+    found.whole_or_partial(&new, &trial.what);
 }
 
 /// What was to be published from a scratch file is there still, or pending.
-fn scratch_or_new_is_there(world: &World<'_>, found: &Found) {
-    let scratch = fs::read_to_string(world.scratch()).unwrap_or_default();
-    let new = world.new_body();
+fn scratch_or_new_is_there(trial: &Trial<'_>, found: &OnDisk) {
+    let scratch = fs::read_to_string(trial.scratch()).unwrap_or_default();
+    let new = trial.new_body();
     assert!(
         scratch == new || found.is_pending(&new),
         "{}: {found:?}",
-        world.what
+        trial.what
     );
 }
 
 /// The new content if that was said, else the old one or the new one.
-fn new_or_old(world: &World<'_>, found: &Found, outcome: &Outcome) {
-    let (old, new) = (world.old(), world.new_body());
-    new_is_there(world, found, outcome);
+fn new_or_old(trial: &Trial<'_>, found: &OnDisk, outcome: &Outcome) {
+    let (old, new) = (trial.old(), trial.new_body());
+    new_is_there(trial, found, outcome);
     assert!(
         found.is_pending(&new) || found.is_pending(&old),
         "{}: {found:?}",
-        world.what
+        trial.what
     );
-    found.whole_or_partial(&old, &world.what);
+    found.whole_or_partial(&old, &trial.what);
 }
 
-fn old_is_pending(world: &World<'_>, found: &Found, _: &Outcome) {
-    assert!(found.is_pending(&world.old()), "{}: {found:?}", world.what);
+fn old_is_pending(trial: &Trial<'_>, found: &OnDisk, _: &Outcome) {
+    assert!(found.is_pending(&trial.old()), "{}: {found:?}", trial.what);
 }
 
 pub const CASES: &[Case] = &[
     Case {
         name: "write",
         prepare: nothing,
-        run: |world| write(&world.file(), &over(), &world.new_body()),
+        run: |trial| write(&trial.file(), &over(), &trial.new_body()),
         check: new_is_there,
         once: false,
     },
     Case {
         name: "write a stamped name",
         prepare: nothing,
-        run: |world| {
-            let name = format!("2026-01-02_030405_{}.md", world.id);
-            write(&world.mount.at(name), &over(), &world.new_body())
+        run: |trial| {
+            let name = format!("2026-01-02_030405_{}.md", trial.id);
+            write(&trial.mount.at(name), &over(), &trial.new_body())
         },
         check: new_is_there,
         once: false,
@@ -177,21 +177,21 @@ pub const CASES: &[Case] = &[
     Case {
         name: "write to pending.md",
         prepare: nothing,
-        run: |world| write(&world.mount.at("pending.md"), &over(), &world.new_body()),
+        run: |trial| write(&trial.mount.at("pending.md"), &over(), &trial.new_body()),
         check: new_is_there,
         once: false,
     },
     Case {
         name: "append",
         prepare: old_one,
-        run: |world| write(&world.file(), &appending(), "appended\n"),
-        check: |world, found, outcome| {
-            let (old, both) = (world.old(), world.old() + "appended\n");
+        run: |trial| write(&trial.file(), &appending(), "appended\n"),
+        check: |trial, found, outcome| {
+            let (old, both) = (trial.old(), trial.old() + "appended\n");
             let starts = |(_, it): &(String, String)| it.starts_with(&old);
-            assert!(found.pending.iter().any(starts), "{}", world.what);
+            assert!(found.pending.iter().any(starts), "{}", trial.what);
             if outcome.is_ok() {
                 let apart = found.is_pending(&old) && found.is_pending("appended\n");
-                assert!(found.is_pending(&both) || apart, "{}", world.what);
+                assert!(found.is_pending(&both) || apart, "{}", trial.what);
             }
         },
         once: true,
@@ -199,18 +199,18 @@ pub const CASES: &[Case] = &[
     Case {
         name: "edit",
         prepare: old_one,
-        run: |world| write(&world.file(), &over(), &world.new_body()),
+        run: |trial| write(&trial.file(), &over(), &trial.new_body()),
         check: new_or_old,
         once: false,
     },
     Case {
         name: "edit a copy",
         prepare: old_one,
-        run: |world| {
+        run: |trial| {
             let mut options = OpenOptions::new();
             options.write(true);
             // As long as the old one.
-            write(&world.file(), &options, &world.new_body())
+            write(&trial.file(), &options, &trial.new_body())
         },
         check: new_or_old,
         once: false,
@@ -218,54 +218,54 @@ pub const CASES: &[Case] = &[
     Case {
         name: "write over a stamped name",
         prepare: old_one,
-        run: |world| write(&world.stamped(), &over(), &world.new_body()),
+        run: |trial| write(&trial.stamped(), &over(), &trial.new_body()),
         // In place: a crash or an error in the middle has the old one among the replaced ones.
         check: new_is_there,
         once: false,
     },
     Case {
         name: "rename a scratch file",
-        prepare: |world| {
-            write(&world.scratch(), &over(), &world.new_body()).unwrap();
-            world.settle();
+        prepare: |trial| {
+            write(&trial.scratch(), &over(), &trial.new_body()).unwrap();
+            trial.settle();
         },
-        run: |world| unit(fs::rename(world.scratch(), world.file())),
-        check: |world, found, outcome| {
-            new_is_there(world, found, outcome);
-            scratch_or_new_is_there(world, found);
+        run: |trial| unit(fs::rename(trial.scratch(), trial.file())),
+        check: |trial, found, outcome| {
+            new_is_there(trial, found, outcome);
+            scratch_or_new_is_there(trial, found);
         },
         once: true,
     },
     Case {
         name: "rename a scratch file onto its own",
-        prepare: |world| {
-            old_one(world);
-            write(&world.scratch(), &over(), &world.new_body()).unwrap();
-            world.settle();
+        prepare: |trial| {
+            old_one(trial);
+            write(&trial.scratch(), &over(), &trial.new_body()).unwrap();
+            trial.settle();
         },
-        run: |world| unit(fs::rename(world.scratch(), world.file())),
-        check: |world, found, outcome| {
-            new_or_old(world, found, outcome);
-            scratch_or_new_is_there(world, found);
+        run: |trial| unit(fs::rename(trial.scratch(), trial.file())),
+        check: |trial, found, outcome| {
+            new_or_old(trial, found, outcome);
+            scratch_or_new_is_there(trial, found);
         },
         once: true,
     },
     Case {
         name: "link a scratch file",
-        prepare: |world| {
-            write(&world.scratch(), &over(), &world.new_body()).unwrap();
-            world.settle();
+        prepare: |trial| {
+            write(&trial.scratch(), &over(), &trial.new_body()).unwrap();
+            trial.settle();
         },
-        run: |world| unit(fs::hard_link(world.scratch(), world.file())),
+        run: |trial| unit(fs::hard_link(trial.scratch(), trial.file())),
         check: new_is_there,
         once: true,
     },
     Case {
         name: "rename to another slug",
         prepare: old_one,
-        run: |world| {
-            let to = world.mount.at(format!("{}-other.md", world.id));
-            unit(fs::rename(world.stamped(), to))
+        run: |trial| {
+            let to = trial.mount.at(format!("{}-other.md", trial.id));
+            unit(fs::rename(trial.stamped(), to))
         },
         check: old_is_pending,
         once: true,
@@ -273,60 +273,60 @@ pub const CASES: &[Case] = &[
     Case {
         name: "rename X to X_done",
         prepare: old_one,
-        run: |world| {
-            let name = world.stamped();
+        run: |trial| {
+            let name = trial.stamped();
             unit(fs::rename(&name, done(&name)))
         },
-        check: |world, found, outcome| {
-            let old = world.old();
-            assert!(found.is_anywhere(&old), "{}", world.what);
+        check: |trial, found, outcome| {
+            let old = trial.old();
+            assert!(found.is_anywhere(&old), "{}", trial.what);
             assert!(
                 outcome.is_err() || found.is_consumed(&old),
                 "{}",
-                world.what
+                trial.what
             );
         },
         once: true,
     },
     Case {
         name: "rename X_done to X",
-        prepare: |world| {
-            old_one(world);
-            let name = world.stamped();
+        prepare: |trial| {
+            old_one(trial);
+            let name = trial.stamped();
             fs::rename(&name, done(&name)).unwrap();
         },
-        run: |world| {
-            let name = format!("_{}_done.md", world.id);
-            let names = list(&world.mount.below(""));
+        run: |trial| {
+            let name = format!("_{}_done.md", trial.id);
+            let names = list(&trial.mount.below(""));
             let name = names.iter().find(|it| it.ends_with(&name)).unwrap();
             let to = name.replace("_done", "");
-            unit(fs::rename(world.mount.at(name), world.mount.at(to)))
+            unit(fs::rename(trial.mount.at(name), trial.mount.at(to)))
         },
-        check: |world, found, outcome| {
-            let old = world.old();
-            assert!(found.is_anywhere(&old), "{}", world.what);
-            assert!(outcome.is_err() || found.is_pending(&old), "{}", world.what);
+        check: |trial, found, outcome| {
+            let old = trial.old();
+            assert!(found.is_anywhere(&old), "{}", trial.what);
+            assert!(outcome.is_err() || found.is_pending(&old), "{}", trial.what);
         },
         once: true,
     },
     Case {
         name: "read to the end",
-        prepare: |world| {
-            old_one(world);
-            let another = world.mount.at(format!("{}-2.md", world.id));
-            write(&another, &over(), &world.new_body()).unwrap();
-            world.settle();
+        prepare: |trial| {
+            old_one(trial);
+            let another = trial.mount.at(format!("{}-2.md", trial.id));
+            write(&another, &over(), &trial.new_body()).unwrap();
+            trial.settle();
         },
-        run: |world| read(&world.mount.at("pending.md")),
-        check: |world, found, outcome| {
+        run: |trial| read(&trial.mount.at("pending.md")),
+        check: |trial, found, outcome| {
             let given = outcome.as_ref().map_or(&[][..], |bytes| bytes);
             let given = String::from_utf8_lossy(given);
-            for body in [world.old(), world.new_body()] {
-                assert!(found.is_anywhere(&body), "{}: {found:?}", world.what);
+            for body in [trial.old(), trial.new_body()] {
+                assert!(found.is_anywhere(&body), "{}: {found:?}", trial.what);
                 assert!(
                     given.contains(&body) || found.is_pending(&body),
                     "{}: consumed and not read: {found:?} {given}",
-                    world.what
+                    trial.what
                 );
             }
         },
@@ -334,19 +334,19 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "remove",
-        prepare: |world| {
-            old_one(world);
-            let another = world.mount.at(format!("{}-2.md", world.id));
-            write(&another, &over(), &world.new_body()).unwrap();
-            world.settle();
+        prepare: |trial| {
+            old_one(trial);
+            let another = trial.mount.at(format!("{}-2.md", trial.id));
+            write(&another, &over(), &trial.new_body()).unwrap();
+            trial.settle();
         },
-        run: |world| unit(fs::remove_file(world.stamped())),
-        check: |world, found, outcome| {
-            assert!(found.is_pending(&world.new_body()), "{}", world.what);
+        run: |trial| unit(fs::remove_file(trial.stamped())),
+        check: |trial, found, outcome| {
+            assert!(found.is_pending(&trial.new_body()), "{}", trial.what);
             assert!(
-                outcome.is_err() || !found.is_anywhere(&world.old()),
+                outcome.is_err() || !found.is_anywhere(&trial.old()),
                 "{}",
-                world.what
+                trial.what
             );
         },
         once: true,
@@ -354,14 +354,14 @@ pub const CASES: &[Case] = &[
     Case {
         name: "retract",
         prepare: old_one,
-        run: |world| unit(fs::remove_file(world.file())),
-        check: |world, found, outcome| {
-            let old = world.old();
-            assert!(found.is_anywhere(&old), "{}", world.what);
+        run: |trial| unit(fs::remove_file(trial.file())),
+        check: |trial, found, outcome| {
+            let old = trial.old();
+            assert!(found.is_anywhere(&old), "{}", trial.what);
             assert!(
                 outcome.is_err() || found.is_consumed(&old),
                 "{}",
-                world.what
+                trial.what
             );
         },
         once: true,
@@ -369,25 +369,25 @@ pub const CASES: &[Case] = &[
     Case {
         name: "mkdir and write in it",
         prepare: old_one,
-        run: |world| {
-            let queue = world.mount.at(format!("q-{}", world.id));
+        run: |trial| {
+            let queue = trial.mount.at(format!("q-{}", trial.id));
             fs::create_dir(&queue)?;
-            write(&queue.join("x.md"), &over(), &world.new_body())
+            write(&queue.join("x.md"), &over(), &trial.new_body())
         },
-        check: |world, found, outcome| {
-            new_is_there(world, found, outcome);
-            assert!(found.is_pending(&world.old()), "{}", world.what);
+        check: |trial, found, outcome| {
+            new_is_there(trial, found, outcome);
+            assert!(found.is_pending(&trial.old()), "{}", trial.what);
         },
         once: true,
     },
     Case {
         name: "list",
         prepare: old_one,
-        run: |world| {
-            for entry in fs::read_dir(world.mount.at(""))? {
+        run: |trial| {
+            for entry in fs::read_dir(trial.mount.at(""))? {
                 entry?.metadata()?;
             }
-            File::open(world.file())?.metadata()?;
+            File::open(trial.file())?.metadata()?;
             Ok(Vec::new())
         },
         check: old_is_pending,
@@ -395,71 +395,71 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "expiry",
-        prepare: |world| {
-            old_one(world);
-            let expired = format!("2020-01-01_000000_{}-2_done.md", world.id);
-            fs::write(world.mount.below(&expired), "expired\n").unwrap();
+        prepare: |trial| {
+            old_one(trial);
+            let expired = format!("2020-01-01_000000_{}-2_done.md", trial.id);
+            fs::write(trial.mount.below(&expired), "expired\n").unwrap();
             let long_ago = SystemTime::now() - Duration::from_secs(8 * 24 * 3600);
             let file = File::options()
                 .write(true)
-                .open(world.mount.below(&expired));
+                .open(trial.mount.below(&expired));
             file.unwrap().set_modified(long_ago).unwrap();
         },
-        run: |world| {
-            world.mount.fs().sweep();
+        run: |trial| {
+            trial.mount.fs().sweep();
             Ok(Vec::new())
         },
-        check: |world, found, outcome| {
-            old_is_pending(world, found, outcome);
-            world.mount.fs().sweep();
-            let expired = format!("2020-01-01_000000_{}-2_done.md", world.id);
-            assert!(!world.mount.below(expired).exists(), "{}", world.what);
+        check: |trial, found, outcome| {
+            old_is_pending(trial, found, outcome);
+            trial.mount.fs().sweep();
+            let expired = format!("2020-01-01_000000_{}-2_done.md", trial.id);
+            assert!(!trial.mount.below(expired).exists(), "{}", trial.what);
         },
         once: false,
     },
     Case {
         name: "adoption",
         prepare: old_one,
-        run: |world| {
-            fs::write(world.stray(), world.new_body()).unwrap();
-            for entry in fs::read_dir(world.mount.at(""))? {
+        run: |trial| {
+            fs::write(trial.stray(), trial.new_body()).unwrap();
+            for entry in fs::read_dir(trial.mount.at(""))? {
                 entry?;
             }
             Ok(Vec::new())
         },
         // That nobody can use it yet is no loss: it is adopted at the next look.
-        check: |world, found, outcome| {
-            old_is_pending(world, found, outcome);
+        check: |trial, found, outcome| {
+            old_is_pending(trial, found, outcome);
             assert!(
-                found.is_pending(&world.new_body()),
+                found.is_pending(&trial.new_body()),
                 "{}: {found:?}",
-                world.what
+                trial.what
             );
         },
         once: false,
     },
     Case {
         name: "recovery",
-        prepare: |world| {
-            old_one(world);
-            world.mount.unmount();
-            let drafts = world.mount.below(".handoff-fs/drafts");
+        prepare: |trial| {
+            old_one(trial);
+            trial.mount.unmount();
+            let drafts = trial.mount.below(".handoff-fs/drafts");
             fs::create_dir_all(&drafts).unwrap();
-            let name = format!("2026-01-02_030405_{}-2.md", world.id);
-            fs::write(drafts.join(name), world.new_body()).unwrap();
+            let name = format!("2026-01-02_030405_{}-2.md", trial.id);
+            fs::write(drafts.join(name), trial.new_body()).unwrap();
         },
-        run: |world| match world.mount.try_mount() {
+        run: |trial| match trial.mount.try_mount() {
             Ok(()) => Ok(Vec::new()),
             Err(error) => Err(io::Error::other(error.to_string())),
         },
-        check: |world, found, outcome| {
-            old_is_pending(world, found, outcome);
-            let drafts = list(&world.mount.below(".handoff-fs/drafts"));
-            let left = drafts.iter().any(|name| name.contains(&world.id));
+        check: |trial, found, outcome| {
+            old_is_pending(trial, found, outcome);
+            let drafts = list(&trial.mount.below(".handoff-fs/drafts"));
+            let left = drafts.iter().any(|name| name.contains(&trial.id));
             assert!(
-                left || found.is_pending(&world.new_body()),
+                left || found.is_pending(&trial.new_body()),
                 "{}: {found:?}",
-                world.what
+                trial.what
             );
         },
         once: true,

@@ -27,8 +27,8 @@ fn alone() -> MutexGuard<'static, ()> {
 mod backing;
 mod calls;
 mod cases;
+mod checker;
 mod clock;
 mod descriptors;
 mod disks;
-mod judge;
 mod store;

@@ -14,10 +14,10 @@ use handoff_fs::store::dirfd::Beneath;
 use handoff_fs::store::{Access, Changes, DraftFile, Entry, Meta, Store, Watch};
 use parking_lot::Mutex;
 
-use crate::cases::{CASES, World};
+use crate::cases::{CASES, Trial};
+use crate::checker::check;
 use crate::disks::Disk;
 use crate::harness::Mount;
-use crate::judge::judge;
 use crate::torture;
 
 /// How a call fails.
@@ -196,16 +196,16 @@ fn every_call_of_every_operation() {
                         manner,
                         errno,
                     };
-                    let mut world = World {
+                    let mut trial = Trial {
                         mount: &mut mount,
                         id: format!("c{id}"),
                         what: format!("{}: {plan:?}", case.name),
                     };
-                    (case.prepare)(&mut world);
+                    (case.prepare)(&mut trial);
                     faults.plan(plan);
-                    let outcome = (case.run)(&mut world);
+                    let outcome = (case.run)(&mut trial);
                     failed = faults.end();
-                    judge(&mut world, case, &outcome, (failed > 0).then_some(errno));
+                    check(&mut trial, case, &outcome, (failed > 0).then_some(errno));
                     total += u64::from(failed > 0);
                     told += u64::from(outcome.is_err());
                 }

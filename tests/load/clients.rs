@@ -90,7 +90,7 @@ pub struct Clients<'a> {
 impl<'a> Clients<'a> {
     /// Starts all of these.
     pub fn start(mount: &'a Mount, kinds: &[Kind], random: fastrand::Rng) -> Clients<'a> {
-        fs::create_dir_all(mount.outside("ledgers")).unwrap();
+        fs::create_dir_all(mount.outside("acknowledged")).unwrap();
         let agent = tempfile::tempdir().unwrap();
         let python = Command::new("python3")
             .args(["-c", "import sys; print(sys.executable, end='')"])
@@ -125,8 +125,8 @@ impl<'a> Clients<'a> {
         let seed = self.random.u16(..).to_string();
         let stop = self.mount.outside("stop").display().to_string();
         let pause = kind.pause.to_string();
-        let ledger = self.mount.outside(&format!("ledgers/{name}"));
-        let ledger = ledger.display().to_string();
+        let log = self.mount.outside(&format!("acknowledged/{name}"));
+        let log = log.display().to_string();
         let file = |name: &str| self.agent.path().join(name).display().to_string();
         let (program, args, session) = match kind.role {
             Role::Python(records, threads, session) => {
@@ -137,7 +137,7 @@ impl<'a> Clients<'a> {
                 let threads = threads.to_string();
                 let args = [
                     &*file("writer.py"),
-                    &ledger,
+                    &log,
                     &stop,
                     &name,
                     records,
@@ -148,7 +148,7 @@ impl<'a> Clients<'a> {
                 (program, args.map(str::to_owned).to_vec(), session)
             }
             Role::Shell => {
-                let args = [&*file("writer.sh"), &ledger, &stop, &name, &pause, &seed];
+                let args = [&*file("writer.sh"), &log, &stop, &name, &pause, &seed];
                 (
                     "bash".into(),
                     args.map(str::to_owned).to_vec(),
@@ -188,7 +188,7 @@ impl<'a> Clients<'a> {
         };
         command.stdin(Stdio::null()).stdout(Stdio::null());
         if matches!(kind.role, Role::Python(..)) {
-            let errors = fs::File::create(format!("{ledger}.stderr")).unwrap();
+            let errors = fs::File::create(format!("{log}.stderr")).unwrap();
             command.stderr(errors);
         }
         let child = command.spawn().unwrap();

@@ -6,9 +6,9 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::books::Books;
+use crate::accounting::Accounting;
 use crate::clients::{Clients, Kind, Role, Session};
-use crate::watch::Watch;
+use crate::deadlocks::DeadlockWatch;
 use crate::{mount, readers, torture, writers};
 
 /// Opens, reads one byte, says so, and never ends.
@@ -43,12 +43,10 @@ impl Drop for Holder {
     }
 }
 
-/// How much all ledgers hold.
+/// How much all logs hold.
 fn written(mount: &crate::harness::Mount) -> u64 {
-    let ledgers = fs::read_dir(mount.outside("ledgers")).unwrap();
-    ledgers
-        .map(|ledger| ledger.unwrap().metadata().unwrap().len())
-        .sum()
+    let logs = fs::read_dir(mount.outside("acknowledged")).unwrap();
+    logs.map(|log| log.unwrap().metadata().unwrap().len()).sum()
 }
 
 /// spec 6.4a: one reader holds an unfinished snapshot for ever. Every other one gets what is pending after a wait that has
@@ -59,7 +57,7 @@ fn one_that_holds_on_for_ever_keeps_nobody() {
     let time = torture::time(Duration::from_secs(6), 5);
     let mut mount = mount();
     mount.allow(time + Duration::from_secs(300));
-    let _watch = Watch::start();
+    let _watch = DeadlockWatch::start();
     mount.sh("first", "echo first > first.md");
     let mut command = mount.command("holder", "python3");
     let command = command.args(["-c", HOLD]).stdout(Stdio::piped());
@@ -97,8 +95,8 @@ fn one_that_holds_on_for_ever_keeps_nobody() {
     for (i, read) in taken.iter().enumerate() {
         fs::write(out.join(format!("{i}.0.0.{}.0.whole", u32::MAX)), read).unwrap();
     }
-    let books = Books::close(&mount, std::collections::HashSet::new());
-    books.print("one reader holds on for ever", time);
+    let accounting = Accounting::take(&mount, std::collections::HashSet::new());
+    accounting.print("one reader holds on for ever", time);
     waited.sort();
     torture::figure(
         "one reader holds on for ever",
@@ -109,7 +107,7 @@ fn one_that_holds_on_for_ever_keeps_nobody() {
             waited.len()
         ),
     );
-    books.check();
+    accounting.check();
     // Two seconds, and whatever the machine needs for the rest.
     assert!(waited[0] < Duration::from_secs(10), "{waited:?}");
 }

@@ -96,8 +96,8 @@ pub fn kind(record: &str) -> &str {
     record.rsplit('.').next().unwrap_or_default()
 }
 
-/// The records of this ledger that were acknowledged; and everything else in it, which should be nothing.
-pub fn ledger(text: &str) -> (HashSet<String>, Vec<String>) {
+/// The records of this log that were acknowledged; and everything else in it, which should be nothing.
+pub fn acknowledged(text: &str) -> (HashSet<String>, Vec<String>) {
     let mut other = Vec::new();
     let acknowledged = text
         .lines()

@@ -1,7 +1,7 @@
 """Writes handoffs until it is told to stop, and notes which of them were acknowledged.
 
 A record begins with a line BEGIN, ends with a line END that has the cksum(1) of all lines before it, and has a name that
-tells who wrote it, and how. Once its close (or rename) has succeeded its name goes to the ledger; an error that no
+tells who wrote it, and how. Once its close (or rename) has succeeded its name goes to the log; an error that no
 writer should ever see goes there too.
 """
 
@@ -13,9 +13,9 @@ import threading
 import time
 import zlib
 
-ledger_path, stop, client, kinds, pause, seed, threads = sys.argv[1:]
+log_path, stop, client, kinds, pause, seed, threads = sys.argv[1:]
 parent = os.getppid()
-ledger = os.open(ledger_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -52,7 +52,7 @@ class Writer:
         return data + f"END {self.id} {cksum(data)}\n".encode()
 
     def acknowledged(self):
-        os.write(ledger, f"ok {self.id}\n".encode())
+        os.write(log, f"ok {self.id}\n".encode())
 
     def write(self, path, flags, data, sync=False):
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o644)
@@ -170,7 +170,7 @@ class Writer:
             try:
                 getattr(self, kind)()
             except OSError as error:
-                os.write(ledger, f"error {kind} {errno.errorcode[error.errno]} {error}\n".encode())
+                os.write(log, f"error {kind} {errno.errorcode[error.errno]} {error}\n".encode())
             time.sleep(self.random.random() * 2 * int(pause) / 1000)
 
 

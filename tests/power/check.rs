@@ -9,9 +9,9 @@ use handoff_fs::clock::Clock;
 use handoff_fs::names::StampedName;
 
 use crate::disk::Disk;
-use crate::ledger::{Doc, Ledger, Moment};
+use crate::machine::{Machine, OTHER, StoppedClock};
 use crate::mount::{Mounted, Rack, Step};
-use crate::world::{OTHER, StoppedClock, World};
+use crate::write_log::{Doc, Moment, WriteLog};
 
 /// spec 7.1a
 const RETENTION: Duration = Duration::from_secs(7 * 86_400);
@@ -54,15 +54,15 @@ pub fn recover(
     sync: bool,
 ) -> (Found, Vec<Step>) {
     let mut found = Found::default();
-    let world = match World::start(Mounted::new(rack, disk), clock.stopped_copy(), sync) {
-        Ok(world) => world,
+    let machine = match Machine::start(Mounted::new(rack, disk), clock.stopped_copy(), sync) {
+        Ok(machine) => machine,
         Err(error) => {
             found.wrong.push(format!("cannot be mounted: {error}"));
             return (found, Vec::new());
         }
     };
-    let steps = world.steps();
-    let disk = world.disk();
+    let steps = machine.steps();
+    let disk = machine.disk();
     for (path, inode) in disk.files() {
         let body = inode.now.data.as_ref().clone();
         if inode.is_dir {
@@ -88,7 +88,7 @@ pub fn recover(
         }
     }
     let mut merge = Vec::new();
-    world.cat(OTHER, ".peek.md", |bytes| merge = bytes.to_vec());
+    machine.cat(OTHER, ".peek.md", |bytes| merge = bytes.to_vec());
     let mut listings: HashMap<PathBuf, Vec<String>> = HashMap::new();
     for file in &found.files {
         if file.is_pending() && !contains(&merge, &file.body) {
@@ -98,29 +98,29 @@ pub fn recover(
         let (dir, name) = (file.path.parent().unwrap(), file.path.file_name().unwrap());
         let listed = listings
             .entry(dir.to_owned())
-            .or_insert_with(|| world.list(dir.to_str().unwrap()));
+            .or_insert_with(|| machine.list(dir.to_str().unwrap()));
         if listed.iter().any(|listed| name == listed.as_str()) == file.expired {
             let wrong = format!("{} is expired and listed, or neither", file.path.display());
             found.wrong.push(wrong);
         }
     }
-    serves_on(world, &mut found);
+    serves_on(machine, &mut found);
     (found, steps)
 }
 
 /// What is written is delivered, what is read to the end is consumed.
-fn serves_on(mut world: World, found: &mut Found) {
-    let doc = world.ledger.doc();
+fn serves_on(mut machine: Machine, found: &mut Found) {
+    let doc = machine.log.doc();
     let body = b"after the power cut\n";
-    world.save(OTHER, "after.md", doc, body);
+    machine.save(OTHER, "after.md", doc, body);
     let mut merge = Vec::new();
-    world.cat(OTHER, "pending.md", |bytes| merge = bytes.to_vec());
+    machine.cat(OTHER, "pending.md", |bytes| merge = bytes.to_vec());
     if !contains(&merge, body) {
         found.wrong.push("what is written is not delivered".into());
     }
     // A file that is left under two names is consumed under the one and has changed, by that, under the other.
     for _ in 0..3 {
-        world.cat(OTHER, "pending.md", |bytes| merge = bytes.to_vec());
+        machine.cat(OTHER, "pending.md", |bytes| merge = bytes.to_vec());
     }
     if !merge.is_empty() {
         found.wrong.push("what was read is not consumed".into());
@@ -138,12 +138,12 @@ fn is_part_of(bytes: &[u8], body: &[u8]) -> bool {
 }
 
 /// What is not as it was promised, when the power went at this moment.
-pub fn verify(ledger: &Ledger, found: &Found, moment: Moment) -> Vec<String> {
+pub fn verify(log: &WriteLog, found: &Found, moment: Moment) -> Vec<String> {
     let mut wrong = found.wrong.clone();
-    for (id, doc) in ledger.docs.iter().enumerate() {
+    for (id, doc) in log.docs.iter().enumerate() {
         verify_doc(id, doc, found, moment, &mut wrong);
     }
-    for (paths, body) in &ledger.ordinary {
+    for (paths, body) in &log.ordinary {
         let there = found.files.iter().any(|file| {
             file.body == *body && paths.iter().any(|path| file.path == Path::new(path))
         });
@@ -152,9 +152,9 @@ pub fn verify(ledger: &Ledger, found: &Found, moment: Moment) -> Vec<String> {
         }
     }
     for file in &found.files {
-        verify_file(file, ledger, moment, &mut wrong);
+        verify_file(file, log, moment, &mut wrong);
     }
-    if ledger.once {
+    if log.once {
         for (i, file) in found.files.iter().enumerate() {
             if found.files[..i].iter().any(|other| other.body == file.body) {
                 wrong.push(format!("{} is there twice", file.path.display()));
@@ -242,11 +242,11 @@ fn in_place(doc: &Doc, file: &File, moment: Moment) -> bool {
 }
 
 /// Nothing is under a final name that was not written so, all of it.
-fn verify_file(file: &File, ledger: &Ledger, moment: Moment, wrong: &mut Vec<String>) {
-    if ledger.ordinary.iter().any(|(_, body)| *body == file.body) {
+fn verify_file(file: &File, log: &WriteLog, moment: Moment, wrong: &mut Vec<String>) {
+    if log.ordinary.iter().any(|(_, body)| *body == file.body) {
         return;
     }
-    let mut deleted = ledger.deleted.iter();
+    let mut deleted = log.deleted.iter();
     if deleted.any(|(path, body)| file.path == Path::new(path) && file.body == *body) {
         return;
     }
@@ -254,7 +254,7 @@ fn verify_file(file: &File, ledger: &Ledger, moment: Moment, wrong: &mut Vec<Str
         wrong.push(format!("{}: what is this?", file.path.display()));
         return;
     }
-    let docs = ledger.docs.iter();
+    let docs = log.docs.iter();
     let mut versions = docs.flat_map(|doc| doc.versions.iter().map(move |version| (doc, version)));
     let known = versions.any(|(doc, version)| {
         moment.begun(&version.at)

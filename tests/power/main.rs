@@ -14,11 +14,11 @@ mod adapter;
 mod check;
 mod cut;
 mod disk;
-mod ledger;
+mod machine;
 mod mount;
 mod scenarios;
 mod starts;
-mod world;
+mod write_log;
 
 #[path = "../common/torture.rs"]
 mod torture;
@@ -32,44 +32,45 @@ use parking_lot::Mutex;
 
 use crate::check::Found;
 use crate::disk::Disk;
-use crate::ledger::{Ledger, Moment};
+use crate::machine::{Machine, StoppedClock};
 use crate::mount::{Mounted, Rack, Step};
 use crate::scenarios::{From, Scenario};
-use crate::world::{StoppedClock, World};
+use crate::write_log::{Moment, WriteLog};
 
 /// A scenario that was run.
 struct Recorded {
     before: Disk,
     steps: Vec<Step>,
-    ledger: Ledger,
+    log: WriteLog,
     clock: StoppedClock,
 }
 
 fn record(rack: &Arc<Rack>, scenario: &Scenario, sync: bool) -> Recorded {
     let clock = StoppedClock::new();
     let mut disk = Disk::new();
-    let mut ledger = Ledger::default();
+    let mut log = WriteLog::default();
     if scenario.from != From::FirstMount {
-        let world = World::start(Mounted::new(rack, disk), clock.clone(), true).unwrap();
-        disk = world.disk();
+        let machine = Machine::start(Mounted::new(rack, disk), clock.clone(), true).unwrap();
+        disk = machine.disk();
         disk.settle();
     }
-    (scenario.prepare)(&mut disk, &mut ledger);
+    (scenario.prepare)(&mut disk, &mut log);
     if scenario.from != From::Killed {
         disk.settle();
     }
-    let mut world = World::start(Mounted::new(rack, disk.clone()), clock.clone(), sync).unwrap();
+    let mut machine =
+        Machine::start(Mounted::new(rack, disk.clone()), clock.clone(), sync).unwrap();
     if scenario.from == From::Mounted {
-        world.settle();
-        disk = world.disk();
+        machine.settle();
+        disk = machine.disk();
     }
-    world.ledger = ledger;
-    (scenario.act)(&mut world);
+    machine.log = log;
+    (scenario.act)(&mut machine);
     clock.advance(Duration::from_secs(60));
     Recorded {
         before: disk,
-        steps: world.steps(),
-        ledger: world.ledger.clone(),
+        steps: machine.steps(),
+        log: machine.log.clone(),
         clock,
     }
 }
@@ -139,7 +140,7 @@ fn cut_everywhere(name: &str, scenario: &Scenario, sync: bool, effort: Effort) -
                 operations,
                 answered,
             };
-            wrong.extend(check::verify(&recorded.ledger, found, moment));
+            wrong.extend(check::verify(&recorded.log, found, moment));
         }
         if !wrong.is_empty() {
             let last = operations.checked_sub(1).map(|i| &recorded.steps[i].what);

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use rustix::mount::{MountFlags, UnmountFlags};
 
-use crate::kernel::list;
+use crate::harness::list;
 use crate::sandbox::{Sandbox, complaint};
 
 /// Mounting with these arguments must fail with 1 in both forms, name the path first, and hold all of `parts`.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-use crate::kernel::{bodies, list};
+use crate::harness::{bodies, list};
 use crate::sandbox::{Sandbox, complaint};
 
 /// spec 3.7b: a mountpoint that is not empty is refused at the first mount there, and nothing is done to it, nor to the

@@ -12,7 +12,7 @@ use std::{str, thread};
 
 use handoff_fs::names::StampedName;
 
-use crate::kernel::{bodies, list};
+use crate::harness::{bodies, list};
 use crate::sandbox::Sandbox;
 
 const ROUNDS: usize = 25;

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::SystemTime;
 
-use crate::kernel::{bodies, slug};
+use crate::harness::{bodies, slug};
 use crate::sandbox::Sandbox;
 
 const ROUNDS: usize = 8;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Output;
 
 use crate::background::{Mounted, until};
-use crate::kernel::bodies;
+use crate::harness::bodies;
 use crate::sandbox::Sandbox;
 
 /// In bytes; bash counts in KiB.

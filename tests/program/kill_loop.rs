@@ -13,7 +13,7 @@ use handoff_fs::names::StampedName;
 use rustix::process::Signal;
 
 use crate::background::{Mounted, Process, until};
-use crate::kernel::list;
+use crate::harness::list;
 use crate::sandbox::Sandbox;
 use crate::torture;
 

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use rustix::process::{Pid, Signal};
 
-use crate::kernel::{bodies, list};
+use crate::harness::{bodies, list};
 use crate::sandbox::{Sandbox, complaint, start};
 use crate::users::{User, run};
 

@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use rustix::process::Signal;
 
 use crate::background::{Mounted, Process, until};
-use crate::kernel::{bodies, list};
+use crate::harness::{bodies, list};
 use crate::sandbox::{Sandbox, complaint};
 use crate::users::User;
 

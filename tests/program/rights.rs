@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 
-use crate::kernel::bodies;
+use crate::harness::bodies;
 use crate::sandbox::{Sandbox, complaint};
 use crate::users::User;
 

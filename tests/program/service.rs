@@ -9,7 +9,7 @@ use std::fs;
 use rustix::process::Signal;
 
 use crate::background::{Mounted, Process};
-use crate::kernel::bodies;
+use crate::harness::bodies;
 use crate::sandbox::Sandbox;
 
 fn parent(process: &Process) -> i32 {

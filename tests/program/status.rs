@@ -6,7 +6,7 @@ use std::io::Write;
 use rustix::process::Signal;
 
 use crate::background::{Mounted, until};
-use crate::kernel::bodies;
+use crate::harness::bodies;
 use crate::sandbox::{Sandbox, complaint};
 
 /// spec 8.1b, 4.2d: pending, consumed, the oldest, drafts that stay open with pid and age, backing, pid, uptime.

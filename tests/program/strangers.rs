@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 
-use crate::kernel::bodies;
+use crate::harness::bodies;
 use crate::sandbox::Sandbox;
 
 /// A daemon in a PID namespace of its own, mounted at `m`.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 use crate::background::{Mounted, Process, until, write};
-use crate::kernel::{bodies, list};
+use crate::harness::{bodies, list};
 use crate::sandbox::Sandbox;
 use crate::users::User;
 

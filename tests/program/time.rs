@@ -1,7 +1,7 @@
 //! Local time and its changes, as the program sees them.
 
 use crate::background::until;
-use crate::kernel::bodies;
+use crate::harness::bodies;
 use crate::sandbox::Sandbox;
 
 /// spec 3.2a: stamps are local time, with `--utc` UTC; headers say the zone.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::kernel::{bodies, list};
+use crate::harness::{bodies, list};
 use crate::sandbox::{Sandbox, complaint, start};
 use crate::users::{User, run};
 

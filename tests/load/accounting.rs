@@ -1,4 +1,4 @@
-//! The books: what was acknowledged, what was delivered, and what lies where, afterwards.
+//! The accounting: what was acknowledged, what was delivered, and what lies where, afterwards.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -17,7 +17,7 @@ type Span = (f64, f64);
 
 /// All of it.
 #[derive(Default)]
-pub struct Books {
+pub struct Accounting {
     acknowledged: HashSet<String>,
     /// Whole records by who was given them when.
     delivered: HashMap<String, Vec<Span>>,
@@ -35,37 +35,39 @@ pub struct Books {
     reads: usize,
 }
 
-impl Books {
+impl Accounting {
     /// Reads everything.
-    pub fn close(mount: &Mount, killed: HashSet<String>) -> Books {
-        let mut books = Books {
+    pub fn take(mount: &Mount, killed: HashSet<String>) -> Accounting {
+        let mut accounting = Accounting {
             killed,
-            ..Books::default()
+            ..Accounting::default()
         };
-        for (name, line) in lines(&mount.outside("ledgers")) {
-            let (ok, other) = records::ledger(&line);
-            books.acknowledged.extend(ok);
+        for (name, line) in lines(&mount.outside("acknowledged")) {
+            let (ok, other) = records::acknowledged(&line);
+            accounting.acknowledged.extend(ok);
             let errors = other.iter().filter(|line| !line.is_empty());
             let of_killed = |line: &&String| {
-                books.killed.contains(&name) && !line.contains("rror") && !line.contains("annot")
+                accounting.killed.contains(&name)
+                    && !line.contains("rror")
+                    && !line.contains("annot")
             };
             let errors: Vec<String> = errors
                 .filter(|line| !of_killed(line))
                 .map(|line| format!("{name}: {line}"))
                 .collect();
-            books.errors.extend(errors);
+            accounting.errors.extend(errors);
         }
         for reader in fs::read_dir(mount.outside("read")).unwrap() {
-            books.take_in_reader(&reader.unwrap().path());
+            accounting.take_in_reader(&reader.unwrap().path());
         }
         let peeked = fs::read(mount.at(".peek.md")).unwrap();
         for (name, document) in documents(&peeked) {
             let found = records(&document);
-            books.pending.extend(found.whole.iter().cloned());
-            books.note_torn(&name, &found, "pending");
+            accounting.pending.extend(found.whole.iter().cloned());
+            accounting.note_torn(&name, &found, "pending");
         }
-        books.take_in_below(&mount.below(""));
-        books
+        accounting.take_in_below(&mount.below(""));
+        accounting
     }
 
     fn take_in_reader(&mut self, dir: &Path) {
@@ -175,7 +177,7 @@ impl Books {
             spans.windows(2).any(|pair| pair[1].0 > pair[0].1)
         };
         self.twice()
-            .filter(|(record, spans)| !Books::is_rewritten(record) && apart(spans))
+            .filter(|(record, spans)| !Accounting::is_rewritten(record) && apart(spans))
             .map(|(record, spans)| format!("{record}: {spans:?}"))
             .collect()
     }
@@ -193,7 +195,10 @@ impl Books {
 
     pub fn print(&self, of: &str, time: Duration) {
         let twice: Vec<_> = self.twice().collect();
-        let rewritten = twice.iter().filter(|it| Books::is_rewritten(it.0)).count();
+        let rewritten = twice
+            .iter()
+            .filter(|it| Accounting::is_rewritten(it.0))
+            .count();
         torture::figure(
             of,
             format_args!(

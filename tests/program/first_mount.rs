@@ -1,6 +1,6 @@
 //! What was there before the first mount, as `mount` and `status` tell it.
 
-use crate::kernel::bodies;
+use crate::harness::bodies;
 use crate::sandbox::{Sandbox, complaint};
 
 const FURNISH: &str = "mkdir -p $d/proj; echo old > $d/notes.md; echo 1 > $d/state.json; echo keep > $d/proj/readme.txt; \

@@ -52,7 +52,7 @@ pub struct Doc {
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct Ledger {
+pub struct WriteLog {
     pub docs: Vec<Doc>,
     /// Files that are no handoffs: one of the paths has it.
     pub ordinary: Vec<(Vec<String>, Vec<u8>)>,
@@ -62,7 +62,7 @@ pub struct Ledger {
     pub once: bool,
 }
 
-impl Ledger {
+impl WriteLog {
     /// A document of which nothing is written yet.
     pub fn doc(&mut self) -> DocId {
         self.docs.push(Doc::default());

@@ -15,8 +15,8 @@ use handoff_fs::store::dir::DirStore;
 use handoff_fs::store::dirfd::Beneath;
 
 use crate::disk::Disk;
-use crate::ledger::{DocId, Ledger};
 use crate::mount::{Mounted, Step};
+use crate::write_log::{DocId, WriteLog};
 
 /// Who calls: a thread.
 pub type Who = u32;
@@ -99,16 +99,16 @@ fn request(who: Who) -> Request {
 }
 
 /// A running program. Its files are closed before its disk is gone.
-pub struct World {
+pub struct Machine {
     fs: Arc<Fs>,
     disk: Mounted,
     pub clock: StoppedClock,
-    pub ledger: Ledger,
+    pub log: WriteLog,
 }
 
-impl World {
+impl Machine {
     /// Starts the program over a disk.
-    pub fn start(disk: Mounted, clock: StoppedClock, sync: bool) -> Result<World, OpenError> {
+    pub fn start(disk: Mounted, clock: StoppedClock, sync: bool) -> Result<Machine, OpenError> {
         let options = Options {
             sync,
             utc: true,
@@ -125,11 +125,11 @@ impl World {
         )?;
         // As the daemon does at mount.
         fs.sweep();
-        Ok(World {
+        Ok(Machine {
             fs,
             disk,
             clock,
-            ledger: Ledger::default(),
+            log: WriteLog::default(),
         })
     }
 
@@ -332,25 +332,25 @@ impl World {
 
     /// Writes a version of a document, all of it, under this name: `> path`.
     pub fn save(&mut self, who: Who, path: &str, doc: DocId, body: &[u8]) {
-        let version = self.ledger.begin(doc, body, self.now());
+        let version = self.log.begin(doc, body, self.now());
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC;
         let open = self.open(who, path, flags);
         self.write(&open, 0, body);
         self.flush(&open);
-        self.ledger.answered(doc, version, self.now());
+        self.log.answered(doc, version, self.now());
         self.release(&open);
         self.clock.advance(Duration::from_secs(1));
     }
 
     /// `>> path`; `body` is what the document is then.
     pub fn append(&mut self, who: Who, path: &str, doc: DocId, body: &[u8]) {
-        let from = self.ledger.newest(doc).len();
-        let version = self.ledger.begin(doc, body, self.now());
+        let from = self.log.newest(doc).len();
+        let version = self.log.begin(doc, body, self.now());
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND;
         let open = self.open(who, path, flags);
         self.write(&open, from, &body[from..]);
         self.flush(&open);
-        self.ledger.answered(doc, version, self.now());
+        self.log.answered(doc, version, self.now());
         self.release(&open);
         self.clock.advance(Duration::from_secs(1));
     }
@@ -366,9 +366,9 @@ impl World {
         }
         self.flush(&open);
         self.release(&open);
-        let version = self.ledger.begin(doc, body, self.now());
+        let version = self.log.begin(doc, body, self.now());
         self.rename(who, &temporary, path);
-        self.ledger.answered(doc, version, self.now());
+        self.log.answered(doc, version, self.now());
         self.clock.advance(Duration::from_secs(1));
     }
 

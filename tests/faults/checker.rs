@@ -7,19 +7,19 @@ use std::path::Path;
 
 use handoff_fs::names::StampedName;
 
-use crate::cases::{Case, Outcome, World};
+use crate::cases::{Case, Outcome, Trial};
 use crate::harness::{Mount, bodies, list};
 
 /// What lies in the backing directory.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct OnDisk {
     pub pending: Vec<(String, String)>,
     pub consumed: Vec<(String, String)>,
 }
 
-impl Found {
-    fn below(mount: &Mount) -> Found {
-        let mut found = Found::default();
+impl OnDisk {
+    fn below(mount: &Mount) -> OnDisk {
+        let mut found = OnDisk::default();
         found.in_dir(&mount.below(""));
         found
     }
@@ -68,9 +68,9 @@ impl Found {
 }
 
 /// Judges what is left after a fault has ended, or after there was none.
-pub fn judge(world: &mut World<'_>, case: &Case, outcome: &Outcome, fault: Option<i32>) {
+pub fn check(trial: &mut Trial<'_>, case: &Case, outcome: &Outcome, fault: Option<i32>) {
     if let Err(error) = outcome {
-        let what = &world.what;
+        let what = &trial.what;
         let errno = fault.unwrap_or_else(|| panic!("{what}: failed without a fault: {error}"));
         if let Some(told) = error.raw_os_error() {
             assert_eq!(
@@ -80,41 +80,41 @@ pub fn judge(world: &mut World<'_>, case: &Case, outcome: &Outcome, fault: Optio
         }
     }
     if case.name == "recovery" && outcome.is_err() {
-        world.mount.try_mount().unwrap();
+        trial.mount.try_mount().unwrap();
     }
-    world.settle();
-    let peek = fs::read_to_string(world.mount.at(".peek.md"));
-    let peek = peek.unwrap_or_else(|error| panic!("{}: {error}", world.what));
-    let found = Found::below(world.mount);
-    (case.check)(world, &found, outcome);
+    trial.settle();
+    let peek = fs::read_to_string(trial.mount.at(".peek.md"));
+    let peek = peek.unwrap_or_else(|error| panic!("{}: {error}", trial.what));
+    let found = OnDisk::below(trial.mount);
+    (case.check)(trial, &found, outcome);
     // What is pending below is what a reader would get.
     let pending = found.pending.iter().filter(|(_, body)| !body.is_empty());
     let pending: BTreeSet<&str> = pending.map(|(_, body)| body.trim_end()).collect();
     let shown = bodies(&peek);
     let shown: BTreeSet<&str> = shown.iter().map(|body| body.trim_end()).collect();
-    assert_eq!(shown, pending, "{}", world.what);
-    let listed = list(&world.mount.at(""));
+    assert_eq!(shown, pending, "{}", trial.what);
+    let listed = list(&trial.mount.at(""));
     for (name, _) in &found.pending {
-        let in_queue = list(&world.mount.below("")).contains(name);
-        assert!(!in_queue || listed.contains(name), "{}: {name}", world.what);
+        let in_queue = list(&trial.mount.below("")).contains(name);
+        assert!(!in_queue || listed.contains(name), "{}: {name}", trial.what);
     }
     // The same again, without a fault.
     if fault.is_some() && !case.once {
-        let again = (case.run)(world);
-        assert!(again.is_ok(), "{}: again: {again:?}", world.what);
-        world.settle();
-        let _ = fs::read(world.mount.at(".peek.md")).unwrap();
-        (case.check)(world, &Found::below(world.mount), &again);
+        let again = (case.run)(trial);
+        assert!(again.is_ok(), "{}: again: {again:?}", trial.what);
+        trial.settle();
+        let _ = fs::read(trial.mount.at(".peek.md")).unwrap();
+        (case.check)(trial, &OnDisk::below(trial.mount), &again);
     }
     if fault.is_some() {
-        world.mount.remount();
-        let found = Found::below(world.mount);
-        let _ = fs::read(world.mount.at(".peek.md")).unwrap();
+        trial.mount.remount();
+        let found = OnDisk::below(trial.mount);
+        let _ = fs::read(trial.mount.at(".peek.md")).unwrap();
         if case.once {
-            (case.check)(world, &found, outcome);
+            (case.check)(trial, &found, outcome);
         }
     }
-    clear(world.mount);
+    clear(trial.mount);
 }
 
 /// Takes everything away, for the next case.

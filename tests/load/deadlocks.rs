@@ -9,12 +9,12 @@ use parking_lot::deadlock;
 
 /// Ends the test program, with the back traces of all who are in it, should there be a deadlock among its locks: those
 /// of the file system, which is served by this very process.
-pub struct Watch {
+pub struct DeadlockWatch {
     _end: Sender<()>,
 }
 
-impl Watch {
-    pub fn start() -> Watch {
+impl DeadlockWatch {
+    pub fn start() -> DeadlockWatch {
         let (end, ended) = mpsc::channel();
         thread::spawn(move || {
             while ended.recv_timeout(Duration::from_millis(500)) == Err(RecvTimeoutError::Timeout) {
@@ -28,6 +28,6 @@ impl Watch {
                 }
             }
         });
-        Watch { _end: end }
+        DeadlockWatch { _end: end }
     }
 }
