@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::cases::{Outcome, read, write};
+use crate::cases::{Outcome, overwrite, own_name, read, write};
 use crate::harness::{bodies, list};
 use crate::sandbox::{Daemon, Sandbox};
 use crate::torture;
@@ -108,24 +108,23 @@ struct Operation {
     prepare: fn(&Path, &str),
     run: fn(&Path, &str) -> Outcome,
     /// Both bodies of the case, the old and the new one, in what must be found: (acknowledged, found).
-    check: fn(&Outcome, &OnDisk, &str),
+    check: fn(&Outcome, &Files, &str),
 }
 
 /// What lies below: bodies by name.
-type OnDisk = BTreeMap<String, String>;
+type Files = BTreeMap<String, String>;
 
-fn over(path: &Path, body: &str) -> Outcome {
-    let mut over = File::options();
-    over.write(true).create(true).truncate(true);
-    write(path, &over, body)
+/// Before and after an operation, the body of a case.
+fn old_body(id: &str) -> String {
+    format!("old {id}\nand more\n")
+}
+
+fn new_body(id: &str) -> String {
+    format!("new {id}\nand more\n")
 }
 
 fn old(dir: &Path, id: &str) {
-    over(
-        &dir.join(format!("{id}.md")),
-        &format!("old {id}\nand more\n"),
-    )
-    .unwrap();
+    overwrite(&dir.join(format!("{id}.md")), &old_body(id)).unwrap();
 }
 
 fn stamped(dir: &Path, id: &str) -> std::io::Result<PathBuf> {
@@ -139,13 +138,13 @@ fn stamped(dir: &Path, id: &str) -> std::io::Result<PathBuf> {
     panic!("{ending} is not listed");
 }
 
-fn has(found: &OnDisk, body: &str, pending: bool) -> bool {
+fn has(found: &Files, body: &str, pending: bool) -> bool {
     let mut all = found.iter();
     all.any(|(name, it)| it == body && name.contains("_done") != pending)
 }
 
-fn new_if_said(outcome: &Outcome, found: &OnDisk, id: &str) {
-    let new = format!("new {id}\nand more\n");
+fn new_if_said(outcome: &Outcome, found: &Files, id: &str) {
+    let new = new_body(id);
     assert!(outcome.is_err() || has(found, &new, true), "{found:?}");
     for (name, body) in found {
         let part = body.contains(&format!("new {id}")) && *body != new;
@@ -153,9 +152,9 @@ fn new_if_said(outcome: &Outcome, found: &OnDisk, id: &str) {
     }
 }
 
-fn old_or_new(outcome: &Outcome, found: &OnDisk, id: &str) {
+fn old_or_new(outcome: &Outcome, found: &Files, id: &str) {
     new_if_said(outcome, found, id);
-    let bodies = ["old", "new"].map(|age| format!("{age} {id}\nand more\n"));
+    let bodies = [old_body(id), new_body(id)];
     assert!(
         bodies.iter().any(|body| has(found, body, true)),
         "{found:?}"
@@ -166,23 +165,13 @@ const OPERATIONS: [Operation; 7] = [
     Operation {
         name: "write",
         prepare: |_, _| {},
-        run: |dir, id| {
-            over(
-                &dir.join(format!("{id}.md")),
-                &format!("new {id}\nand more\n"),
-            )
-        },
+        run: |dir, id| overwrite(&dir.join(format!("{id}.md")), &new_body(id)),
         check: new_if_said,
     },
     Operation {
         name: "edit",
         prepare: old,
-        run: |dir, id| {
-            over(
-                &dir.join(format!("{id}.md")),
-                &format!("new {id}\nand more\n"),
-            )
-        },
+        run: |dir, id| overwrite(&dir.join(format!("{id}.md")), &new_body(id)),
         check: old_or_new,
     },
     Operation {
@@ -193,7 +182,7 @@ const OPERATIONS: [Operation; 7] = [
             write(&path, File::options().append(true), "appended\n")
         },
         check: |outcome, found, id| {
-            let old = format!("old {id}\nand more\n");
+            let old = old_body(id);
             let starts = |body: &&String| body.starts_with(&old);
             let body = found
                 .values()
@@ -209,11 +198,7 @@ const OPERATIONS: [Operation; 7] = [
         name: "rename a scratch file onto its own",
         prepare: |dir, id| {
             old(dir, id);
-            over(
-                &dir.join(format!("{id}.tmp")),
-                &format!("new {id}\nand more\n"),
-            )
-            .unwrap();
+            overwrite(&dir.join(format!("{id}.tmp")), &new_body(id)).unwrap();
         },
         run: |dir, id| {
             let (from, to) = (format!("{id}.tmp"), format!("{id}.md"));
@@ -230,7 +215,7 @@ const OPERATIONS: [Operation; 7] = [
             fs::rename(name, to).map(|()| Vec::new())
         },
         check: |outcome, found, id| {
-            let old = format!("old {id}\nand more\n");
+            let old = old_body(id);
             assert!(
                 has(found, &old, false) || has(found, &old, true),
                 "{found:?}"
@@ -243,7 +228,7 @@ const OPERATIONS: [Operation; 7] = [
         prepare: old,
         run: |dir, _| read(&dir.join("pending.md")),
         check: |outcome, found, id| {
-            let old = format!("old {id}\nand more\n");
+            let old = old_body(id);
             let given = outcome.as_ref().map_or(&[][..], |bytes| bytes);
             let given = String::from_utf8_lossy(given).contains(&old);
             let consumed = has(found, &old, false);
@@ -257,14 +242,14 @@ const OPERATIONS: [Operation; 7] = [
         run: |dir, id| {
             let queue = dir.join(format!("q-{id}"));
             fs::create_dir(&queue)?;
-            over(&queue.join("x.md"), &format!("new {id}\nand more\n"))
+            overwrite(&queue.join("x.md"), &new_body(id))
         },
         check: new_if_said,
     },
 ];
 
-fn found(dir: &Path) -> OnDisk {
-    let mut all = OnDisk::new();
+fn found(dir: &Path) -> Files {
+    let mut all = Files::new();
     for name in list(dir) {
         let path = dir.join(&name);
         if path.is_dir() && name != ".handoff-fs" {
@@ -310,7 +295,6 @@ fn is_delivered(dir: &Path, line: &str, what: &str) {
 /// spec 4.2a, 4.9a, 6.3a, 8.3c: whichever system call of the daemon fails, once or from then on.
 #[test]
 fn every_call_of_the_daemon() {
-    let _alone = crate::alone();
     let mut random = torture::random();
     // Of all cases an ordinary run takes one in so many.
     let one_in = torture::count(15, 1);
@@ -321,12 +305,10 @@ fn every_call_of_the_daemon() {
         let sandbox = Sandbox::new();
         fs::create_dir(sandbox.path("b")).unwrap();
         let _disk = crate::disks::Disk::over(&sandbox.path("b"), "size=64m");
-        let own = std::env::current_exe().unwrap();
-        let editor = own.file_name().unwrap().to_str().unwrap().to_owned();
         let mount = || {
             let daemon = sandbox.mount_with(|command| {
                 command.arg("--backing").arg(sandbox.path("b"));
-                command.args(["--editor", &editor]);
+                command.args(["--editor", &own_name()]);
             });
             wait_for_workers(&daemon);
             daemon
@@ -380,7 +362,7 @@ fn every_call_of_the_daemon() {
                         (operation.check)(&outcome, &of_case, &id);
                         drop(bodies(&peek));
                         // It works again, at once.
-                        over(
+                        overwrite(
                             &dir.join(format!("{id}-after.md")),
                             &format!("after {id}\n"),
                         )

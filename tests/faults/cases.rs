@@ -3,11 +3,10 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use crate::checker::OnDisk;
-use crate::harness::{Mount, list};
+use crate::harness::{DAY, Mount, list};
 
 /// A case that runs.
 pub struct Trial<'a> {
@@ -62,15 +61,14 @@ impl Trial<'_> {
         self.mount.at(name)
     }
 
-    fn stray(&self) -> PathBuf {
-        self.mount.below(format!("stray-{}.md", self.id))
+    /// Panics unless this holds; says what was found.
+    #[track_caller]
+    fn expect(&self, holds: bool, found: &OnDisk) {
+        assert!(holds, "{}: {found:?}", self.what);
     }
 
-    /// Until every close has arrived.
-    pub fn settle(&self) {
-        while self.mount.fs().handles() > 0 {
-            thread::yield_now();
-        }
+    fn stray(&self) -> PathBuf {
+        self.mount.below(format!("stray-{}.md", self.id))
     }
 }
 
@@ -85,16 +83,17 @@ pub fn write(path: &Path, options: &OpenOptions, content: &str) -> Outcome {
     written.and(closed).map(|()| Vec::new())
 }
 
-fn over() -> OpenOptions {
+/// Writes a whole file, as a shell's `>` does.
+pub fn overwrite(path: &Path, content: &str) -> Outcome {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
-    options
+    write(path, &options, content)
 }
 
-fn appending() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.append(true).create(true);
-    options
+/// The name of this very program, which a test makes an editor.
+pub fn own_name() -> String {
+    let own = std::env::current_exe().unwrap();
+    own.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
 /// Reads to the end, as cat does.
@@ -112,8 +111,8 @@ fn done(path: &Path) -> PathBuf {
 fn nothing(_: &mut Trial<'_>) {}
 
 fn old_one(trial: &mut Trial<'_>) {
-    write(&trial.file(), &over(), &trial.old()).unwrap();
-    trial.settle();
+    overwrite(&trial.file(), &trial.old()).unwrap();
+    trial.mount.settle();
 }
 
 fn unit(result: io::Result<()>) -> Outcome {
@@ -124,7 +123,7 @@ fn unit(result: io::Result<()>) -> Outcome {
 fn new_is_there(trial: &Trial<'_>, found: &OnDisk, outcome: &Outcome) {
     let new = trial.new_body();
     if outcome.is_ok() {
-        assert!(found.is_pending(&new), "{}: {found:?}", trial.what);
+        trial.expect(found.is_pending(&new), found);
     }
     found.whole_or_partial(&new, &trial.what);
 }
@@ -133,34 +132,26 @@ fn new_is_there(trial: &Trial<'_>, found: &OnDisk, outcome: &Outcome) {
 fn scratch_or_new_is_there(trial: &Trial<'_>, found: &OnDisk) {
     let scratch = fs::read_to_string(trial.scratch()).unwrap_or_default();
     let new = trial.new_body();
-    assert!(
-        scratch == new || found.is_pending(&new),
-        "{}: {found:?}",
-        trial.what
-    );
+    trial.expect(scratch == new || found.is_pending(&new), found);
 }
 
 /// The new content if that was said, else the old one or the new one.
 fn new_or_old(trial: &Trial<'_>, found: &OnDisk, outcome: &Outcome) {
     let (old, new) = (trial.old(), trial.new_body());
     new_is_there(trial, found, outcome);
-    assert!(
-        found.is_pending(&new) || found.is_pending(&old),
-        "{}: {found:?}",
-        trial.what
-    );
+    trial.expect(found.is_pending(&new) || found.is_pending(&old), found);
     found.whole_or_partial(&old, &trial.what);
 }
 
 fn old_is_pending(trial: &Trial<'_>, found: &OnDisk, _: &Outcome) {
-    assert!(found.is_pending(&trial.old()), "{}: {found:?}", trial.what);
+    trial.expect(found.is_pending(&trial.old()), found);
 }
 
 pub const CASES: &[Case] = &[
     Case {
         name: "write",
         prepare: nothing,
-        run: |trial| write(&trial.file(), &over(), &trial.new_body()),
+        run: |trial| overwrite(&trial.file(), &trial.new_body()),
         check: new_is_there,
         once: false,
     },
@@ -169,7 +160,7 @@ pub const CASES: &[Case] = &[
         prepare: nothing,
         run: |trial| {
             let name = format!("2026-01-02_030405_{}.md", trial.id);
-            write(&trial.mount.at(name), &over(), &trial.new_body())
+            overwrite(&trial.mount.at(name), &trial.new_body())
         },
         check: new_is_there,
         once: false,
@@ -177,21 +168,27 @@ pub const CASES: &[Case] = &[
     Case {
         name: "write to pending.md",
         prepare: nothing,
-        run: |trial| write(&trial.mount.at("pending.md"), &over(), &trial.new_body()),
+        run: |trial| overwrite(&trial.mount.at("pending.md"), &trial.new_body()),
         check: new_is_there,
         once: false,
     },
     Case {
         name: "append",
         prepare: old_one,
-        run: |trial| write(&trial.file(), &appending(), "appended\n"),
+        run: |trial| {
+            write(
+                &trial.file(),
+                OpenOptions::new().append(true).create(true),
+                "appended\n",
+            )
+        },
         check: |trial, found, outcome| {
             let (old, both) = (trial.old(), trial.old() + "appended\n");
             let starts = |(_, it): &(String, String)| it.starts_with(&old);
-            assert!(found.pending.iter().any(starts), "{}", trial.what);
+            trial.expect(found.pending.iter().any(starts), found);
             if outcome.is_ok() {
                 let apart = found.is_pending(&old) && found.is_pending("appended\n");
-                assert!(found.is_pending(&both) || apart, "{}", trial.what);
+                trial.expect(found.is_pending(&both) || apart, found);
             }
         },
         once: true,
@@ -199,7 +196,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "edit",
         prepare: old_one,
-        run: |trial| write(&trial.file(), &over(), &trial.new_body()),
+        run: |trial| overwrite(&trial.file(), &trial.new_body()),
         check: new_or_old,
         once: false,
     },
@@ -207,10 +204,12 @@ pub const CASES: &[Case] = &[
         name: "edit a copy",
         prepare: old_one,
         run: |trial| {
-            let mut options = OpenOptions::new();
-            options.write(true);
             // As long as the old one.
-            write(&trial.file(), &options, &trial.new_body())
+            write(
+                &trial.file(),
+                OpenOptions::new().write(true),
+                &trial.new_body(),
+            )
         },
         check: new_or_old,
         once: false,
@@ -218,7 +217,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "write over a stamped name",
         prepare: old_one,
-        run: |trial| write(&trial.stamped(), &over(), &trial.new_body()),
+        run: |trial| overwrite(&trial.stamped(), &trial.new_body()),
         // In place: a crash or an error in the middle has the old one among the replaced ones.
         check: new_is_there,
         once: false,
@@ -226,8 +225,8 @@ pub const CASES: &[Case] = &[
     Case {
         name: "rename a scratch file",
         prepare: |trial| {
-            write(&trial.scratch(), &over(), &trial.new_body()).unwrap();
-            trial.settle();
+            overwrite(&trial.scratch(), &trial.new_body()).unwrap();
+            trial.mount.settle();
         },
         run: |trial| unit(fs::rename(trial.scratch(), trial.file())),
         check: |trial, found, outcome| {
@@ -240,8 +239,8 @@ pub const CASES: &[Case] = &[
         name: "rename a scratch file onto its own",
         prepare: |trial| {
             old_one(trial);
-            write(&trial.scratch(), &over(), &trial.new_body()).unwrap();
-            trial.settle();
+            overwrite(&trial.scratch(), &trial.new_body()).unwrap();
+            trial.mount.settle();
         },
         run: |trial| unit(fs::rename(trial.scratch(), trial.file())),
         check: |trial, found, outcome| {
@@ -253,8 +252,8 @@ pub const CASES: &[Case] = &[
     Case {
         name: "link a scratch file",
         prepare: |trial| {
-            write(&trial.scratch(), &over(), &trial.new_body()).unwrap();
-            trial.settle();
+            overwrite(&trial.scratch(), &trial.new_body()).unwrap();
+            trial.mount.settle();
         },
         run: |trial| unit(fs::hard_link(trial.scratch(), trial.file())),
         check: new_is_there,
@@ -279,12 +278,8 @@ pub const CASES: &[Case] = &[
         },
         check: |trial, found, outcome| {
             let old = trial.old();
-            assert!(found.is_anywhere(&old), "{}", trial.what);
-            assert!(
-                outcome.is_err() || found.is_consumed(&old),
-                "{}",
-                trial.what
-            );
+            trial.expect(found.is_anywhere(&old), found);
+            trial.expect(outcome.is_err() || found.is_consumed(&old), found);
         },
         once: true,
     },
@@ -304,8 +299,8 @@ pub const CASES: &[Case] = &[
         },
         check: |trial, found, outcome| {
             let old = trial.old();
-            assert!(found.is_anywhere(&old), "{}", trial.what);
-            assert!(outcome.is_err() || found.is_pending(&old), "{}", trial.what);
+            trial.expect(found.is_anywhere(&old), found);
+            trial.expect(outcome.is_err() || found.is_pending(&old), found);
         },
         once: true,
     },
@@ -314,15 +309,15 @@ pub const CASES: &[Case] = &[
         prepare: |trial| {
             old_one(trial);
             let another = trial.mount.at(format!("{}-2.md", trial.id));
-            write(&another, &over(), &trial.new_body()).unwrap();
-            trial.settle();
+            overwrite(&another, &trial.new_body()).unwrap();
+            trial.mount.settle();
         },
         run: |trial| read(&trial.mount.at("pending.md")),
         check: |trial, found, outcome| {
             let given = outcome.as_ref().map_or(&[][..], |bytes| bytes);
             let given = String::from_utf8_lossy(given);
             for body in [trial.old(), trial.new_body()] {
-                assert!(found.is_anywhere(&body), "{}: {found:?}", trial.what);
+                trial.expect(found.is_anywhere(&body), found);
                 assert!(
                     given.contains(&body) || found.is_pending(&body),
                     "{}: consumed and not read: {found:?} {given}",
@@ -337,17 +332,13 @@ pub const CASES: &[Case] = &[
         prepare: |trial| {
             old_one(trial);
             let another = trial.mount.at(format!("{}-2.md", trial.id));
-            write(&another, &over(), &trial.new_body()).unwrap();
-            trial.settle();
+            overwrite(&another, &trial.new_body()).unwrap();
+            trial.mount.settle();
         },
         run: |trial| unit(fs::remove_file(trial.stamped())),
         check: |trial, found, outcome| {
-            assert!(found.is_pending(&trial.new_body()), "{}", trial.what);
-            assert!(
-                outcome.is_err() || !found.is_anywhere(&trial.old()),
-                "{}",
-                trial.what
-            );
+            trial.expect(found.is_pending(&trial.new_body()), found);
+            trial.expect(outcome.is_err() || !found.is_anywhere(&trial.old()), found);
         },
         once: true,
     },
@@ -357,12 +348,8 @@ pub const CASES: &[Case] = &[
         run: |trial| unit(fs::remove_file(trial.file())),
         check: |trial, found, outcome| {
             let old = trial.old();
-            assert!(found.is_anywhere(&old), "{}", trial.what);
-            assert!(
-                outcome.is_err() || found.is_consumed(&old),
-                "{}",
-                trial.what
-            );
+            trial.expect(found.is_anywhere(&old), found);
+            trial.expect(outcome.is_err() || found.is_consumed(&old), found);
         },
         once: true,
     },
@@ -372,11 +359,11 @@ pub const CASES: &[Case] = &[
         run: |trial| {
             let queue = trial.mount.at(format!("q-{}", trial.id));
             fs::create_dir(&queue)?;
-            write(&queue.join("x.md"), &over(), &trial.new_body())
+            overwrite(&queue.join("x.md"), &trial.new_body())
         },
         check: |trial, found, outcome| {
             new_is_there(trial, found, outcome);
-            assert!(found.is_pending(&trial.old()), "{}", trial.what);
+            trial.expect(found.is_pending(&trial.old()), found);
         },
         once: true,
     },
@@ -399,7 +386,7 @@ pub const CASES: &[Case] = &[
             old_one(trial);
             let expired = format!("2020-01-01_000000_{}-2_done.md", trial.id);
             fs::write(trial.mount.below(&expired), "expired\n").unwrap();
-            let long_ago = SystemTime::now() - Duration::from_secs(8 * 24 * 3600);
+            let long_ago = SystemTime::now() - 8 * DAY;
             let file = File::options()
                 .write(true)
                 .open(trial.mount.below(&expired));
@@ -413,7 +400,7 @@ pub const CASES: &[Case] = &[
             old_is_pending(trial, found, outcome);
             trial.mount.fs().sweep();
             let expired = format!("2020-01-01_000000_{}-2_done.md", trial.id);
-            assert!(!trial.mount.below(expired).exists(), "{}", trial.what);
+            trial.expect(!trial.mount.below(expired).exists(), found);
         },
         once: false,
     },
@@ -430,11 +417,7 @@ pub const CASES: &[Case] = &[
         // That nobody can use it yet is no loss: it is adopted at the next look.
         check: |trial, found, outcome| {
             old_is_pending(trial, found, outcome);
-            assert!(
-                found.is_pending(&trial.new_body()),
-                "{}: {found:?}",
-                trial.what
-            );
+            trial.expect(found.is_pending(&trial.new_body()), found);
         },
         once: false,
     },
@@ -456,11 +439,7 @@ pub const CASES: &[Case] = &[
             old_is_pending(trial, found, outcome);
             let drafts = list(&trial.mount.below(".handoff-fs/drafts"));
             let left = drafts.iter().any(|name| name.contains(&trial.id));
-            assert!(
-                left || found.is_pending(&trial.new_body()),
-                "{}: {found:?}",
-                trial.what
-            );
+            trial.expect(left || found.is_pending(&trial.new_body()), found);
         },
         once: true,
     },

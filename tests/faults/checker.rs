@@ -82,7 +82,7 @@ pub fn check(trial: &mut Trial<'_>, case: &Case, outcome: &Outcome, fault: Optio
     if case.name == "recovery" && outcome.is_err() {
         trial.mount.try_mount().unwrap();
     }
-    trial.settle();
+    trial.mount.settle();
     let peek = fs::read_to_string(trial.mount.at(".peek.md"));
     let peek = peek.unwrap_or_else(|error| panic!("{}: {error}", trial.what));
     let found = OnDisk::below(trial.mount);
@@ -102,7 +102,7 @@ pub fn check(trial: &mut Trial<'_>, case: &Case, outcome: &Outcome, fault: Optio
     if fault.is_some() && !case.once {
         let again = (case.run)(trial);
         assert!(again.is_ok(), "{}: again: {again:?}", trial.what);
-        trial.settle();
+        trial.mount.settle();
         let _ = fs::read(trial.mount.at(".peek.md")).unwrap();
         (case.check)(trial, &OnDisk::below(trial.mount), &again);
     }

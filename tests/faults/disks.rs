@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use handoff_fs::programs::Role;
 use rustix::mount::{MountFlags, UnmountFlags};
 
-use crate::cases::{read, write};
+use crate::cases::{overwrite, own_name, read};
 use crate::harness::{Mount, list};
 use crate::torture;
 
@@ -36,9 +36,7 @@ fn mount(options: &str) -> (Mount, Disk) {
     let mut disk = None;
     let prepare = |dir: &Path| disk = Some(Disk::over(dir, options));
     let mount = Mount::over(prepare, |options| {
-        let own = std::env::current_exe().unwrap();
-        let own = own.file_name().unwrap().to_str().unwrap();
-        options.programs.amend(Role::Editor, own).unwrap();
+        options.programs.amend(Role::Editor, &own_name()).unwrap();
         options.sync = true;
     });
     (mount, disk.unwrap())
@@ -60,12 +58,6 @@ fn fill_inodes(mount: &Mount) {
     assert!((0..).map(make).any(|made| made.is_err()));
 }
 
-fn over() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    options
-}
-
 fn is_full<T: std::fmt::Debug>(result: io::Result<T>) -> bool {
     match result {
         Ok(_) => false,
@@ -73,12 +65,6 @@ fn is_full<T: std::fmt::Debug>(result: io::Result<T>) -> bool {
             assert_eq!(error.raw_os_error(), Some(libc::ENOSPC), "{error}");
             true
         }
-    }
-}
-
-fn settle(mount: &Mount) {
-    while mount.fs().handles() > 0 {
-        std::thread::yield_now();
     }
 }
 
@@ -90,9 +76,9 @@ fn empty(dir: &Path) -> bool {
 /// consumed; and with room again everything goes on. Answers how many calls were told.
 fn everything_on(mount: &mut Mount, fill: impl Fn(&Mount), free: impl Fn(&Mount)) -> u64 {
     let mut told = 0;
-    write(&mount.at("kept.md"), &over(), "kept\n").unwrap();
-    write(&mount.at("edited.md"), &over(), "edited\n").unwrap();
-    settle(mount);
+    overwrite(&mount.at("kept.md"), "kept\n").unwrap();
+    overwrite(&mount.at("edited.md"), "edited\n").unwrap();
+    mount.settle();
     fill(mount);
     let big = "new\n".repeat(50_000);
     let mut edited = false;
@@ -103,12 +89,12 @@ fn everything_on(mount: &mut Mount, fill: impl Fn(&Mount), free: impl Fn(&Mount)
         "pending.md",
         "x.tmp",
     ] {
-        let full = is_full(write(&mount.at(name), &over(), &big));
+        let full = is_full(overwrite(&mount.at(name), &big));
         edited |= name == "edited.md" && !full;
         told += u64::from(full);
     }
     told += u64::from(is_full(fs::create_dir(mount.at("q"))));
-    settle(mount);
+    mount.settle();
     // Reading, and consuming, needs no room.
     let given = String::from_utf8(read(&mount.at("pending.md")).unwrap()).unwrap();
     assert!(given.contains("\nkept\n"), "{given}");
@@ -122,11 +108,11 @@ fn everything_on(mount: &mut Mount, fill: impl Fn(&Mount), free: impl Fn(&Mount)
         assert!(!whole || size == 0 || size == big.len() as u64, "{slug}");
     }
     free(mount);
-    write(&mount.at("after.md"), &over(), "after\n").unwrap();
-    write(&mount.at("after.md"), &over(), "after, edited\n").unwrap();
+    overwrite(&mount.at("after.md"), "after\n").unwrap();
+    overwrite(&mount.at("after.md"), "after, edited\n").unwrap();
     fs::create_dir(mount.at("r")).unwrap();
-    write(&mount.at("r/x.md"), &over(), "in a queue\n").unwrap();
-    settle(mount);
+    overwrite(&mount.at("r/x.md"), "in a queue\n").unwrap();
+    mount.settle();
     let mut pending = mount.peek();
     pending.retain(|body| !body.starts_with("new"));
     assert_eq!(pending, ["after, edited", "in a queue"]);
@@ -141,7 +127,6 @@ fn everything_on(mount: &mut Mount, fill: impl Fn(&Mount), free: impl Fn(&Mount)
 /// spec 4.9a, 6.3a, 3.9a: a disk without room, at every byte of it.
 #[test]
 fn full_of_bytes() {
-    let _alone = crate::alone();
     let mut told = 0;
     let rooms = torture::count(6, 64);
     for n in 0..rooms {
@@ -159,7 +144,6 @@ fn full_of_bytes() {
 /// spec 4.9a, 6.3a: a disk without room for another file.
 #[test]
 fn full_of_files() {
-    let _alone = crate::alone();
     let mut told = 0;
     let rooms = torture::count(6, 24);
     for spare in 0..rooms {
@@ -182,10 +166,9 @@ fn full_of_files() {
 /// spec 3.9d: a version that there was no room to keep does not take the room that there was.
 #[test]
 fn half_a_version_is_not_kept() {
-    let _alone = crate::alone();
     let (mount, _disk) = mount("size=512k");
-    write(&mount.at("x.md"), &over(), &"old\n".repeat(30_000)).unwrap();
-    settle(&mount);
+    overwrite(&mount.at("x.md"), &"old\n".repeat(30_000)).unwrap();
+    mount.settle();
     fill(&mount, 60_000);
     let stamped = mount.at(mount.stamped("x"));
     // While somebody has it open it is no edit.
@@ -193,7 +176,7 @@ fn half_a_version_is_not_kept() {
     let in_place = OpenOptions::new().write(true).truncate(true).open(stamped);
     assert!(is_full(in_place));
     drop(other);
-    settle(&mount);
+    mount.settle();
     let edit = OpenOptions::new().write(true).open(mount.at("x.md"));
     assert!(is_full(edit));
     for part in ["replaced", "rewriting", "edits"] {
@@ -205,7 +188,6 @@ fn half_a_version_is_not_kept() {
 /// spec 4.9a: what an earlier close has published is no whole handoff when a later write to it fails.
 #[test]
 fn a_second_writer_that_fails() {
-    let _alone = crate::alone();
     let (mount, _disk) = mount("size=256k");
     let output = mount.run("a", "(head -c 10 /dev/zero; head -c 1M /dev/zero) > x.md");
     assert!(!output.status.success());
@@ -215,7 +197,6 @@ fn a_second_writer_that_fails() {
 /// spec 4.2a: what could not be published is delivered once it can be, without a restart and long before the next sweep.
 #[test]
 fn published_when_there_is_a_place_again() {
-    let _alone = crate::alone();
     let (mount, _disk) = mount("size=1m");
     fs::create_dir(mount.at("q")).unwrap();
     let mut file = File::create(mount.at("q/x.md")).unwrap();
@@ -223,7 +204,7 @@ fn published_when_there_is_a_place_again() {
     fs::remove_dir(mount.below("q")).unwrap();
     fs::write(mount.below("q"), "in the way").unwrap();
     assert!(nix::unistd::close(file).is_err());
-    settle(&mount);
+    mount.settle();
     fs::remove_file(mount.below("q")).unwrap();
     while mount.peek().is_empty() {
         std::thread::yield_now();

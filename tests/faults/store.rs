@@ -1,23 +1,21 @@
 //! A store that fails on its Nth call.
 
-use std::ffi::OsStr;
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use handoff_fs::error::{Error, Result};
-use handoff_fs::names::StampedName;
+use handoff_fs::fs::Options;
 use handoff_fs::programs::Role;
+use handoff_fs::store::Store;
 use handoff_fs::store::dir::DirStore;
 use handoff_fs::store::dirfd::Beneath;
-use handoff_fs::store::{Access, Changes, DraftFile, Entry, Meta, Store, Watch};
 use parking_lot::Mutex;
 
-use crate::cases::{CASES, Trial};
+use crate::cases::{CASES, Trial, own_name};
 use crate::checker::check;
 use crate::disks::Disk;
 use crate::harness::Mount;
+use crate::hooked_store::{HookedStore, Hooks};
 use crate::torture;
 
 /// How a call fails.
@@ -66,8 +64,10 @@ impl Faults {
         switch.plan = None;
         switch.failed
     }
+}
 
-    fn call<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+impl Hooks for Faults {
+    fn call<T>(&self, call: impl FnOnce() -> Result<T>) -> Result<T> {
         let plan = {
             let mut switch = self.0.lock();
             switch.calls += 1;
@@ -79,72 +79,27 @@ impl Faults {
             switch.failed += u64::from(due.is_some());
             due
         };
-        match plan {
-            None => work(),
-            Some(plan) => {
-                assert!(plan.manner != Manner::Panic, "this panic is part of a test");
-                if plan.manner == Manner::Done {
-                    work()?;
-                }
-                Err(Error::Os(plan.errno))
-            }
+        let Some(plan) = plan else {
+            return call();
+        };
+        assert!(plan.manner != Manner::Panic, "this panic is part of a test");
+        if plan.manner == Manner::Done {
+            call()?;
         }
+        Err(Error::Os(plan.errno))
     }
 }
 
-struct Failing {
-    store: DirStore,
-    faults: Faults,
-}
-
-impl Store for Failing {
-    fn list(&self, queue: &Path) -> Result<Vec<Entry>> {
-        self.faults.call(|| self.store.list(queue))
-    }
-    fn stat(&self, queue: &Path, name: &OsStr) -> Result<Meta> {
-        self.faults.call(|| self.store.stat(queue, name))
-    }
-    fn open(&self, queue: &Path, name: &OsStr, access: Access) -> Result<File> {
-        self.faults.call(|| self.store.open(queue, name, access))
-    }
-    fn publish(
-        &self,
-        draft: DraftFile<'_>,
-        queue: &Path,
-        name: &StampedName,
-    ) -> Result<StampedName> {
-        self.faults.call(|| self.store.publish(draft, queue, name))
-    }
-    fn replace(&self, draft: DraftFile<'_>, queue: &Path, name: &OsStr) -> Result<()> {
-        self.faults.call(|| self.store.replace(draft, queue, name))
-    }
-    fn rename(&self, from: (&Path, &OsStr), to: (&Path, &OsStr)) -> Result<()> {
-        self.faults.call(|| self.store.rename(from, to))
-    }
-    fn consume(
-        &self,
-        queue: &Path,
-        name: &StampedName,
-        done: &StampedName,
-        now: SystemTime,
-    ) -> Result<StampedName> {
-        self.faults
-            .call(|| self.store.consume(queue, name, done, now))
-    }
-    fn remove(&self, queue: &Path, name: &OsStr) -> Result<()> {
-        self.faults.call(|| self.store.remove(queue, name))
-    }
-    fn sync(&self, queue: &Path) -> Result<()> {
-        self.faults.call(|| self.store.sync(queue))
-    }
-    fn watch(&self, queue: &Path) -> Option<Watch> {
-        self.faults
-            .call(|| Ok(self.store.watch(queue)))
-            .ok()
-            .flatten()
-    }
-    fn changes(&self) -> Changes {
-        self.store.changes()
+impl Faults {
+    /// A mount whose store fails as this says.
+    fn mount(&self, prepare: impl FnOnce(&Path), change: impl FnOnce(&mut Options)) -> Mount {
+        let hooks = self.clone();
+        let store = move |root: Arc<Beneath>| {
+            let store = DirStore::new(root);
+            let hooks = hooks.clone();
+            Box::new(HookedStore { store, hooks }) as Box<dyn Store>
+        };
+        Mount::stored(prepare, change, Box::new(store))
     }
 }
 
@@ -160,24 +115,14 @@ const ERRNOS: [i32; 5] = [
 /// there, nothing is consumed that was not read, and afterwards everything works, with and without a restart.
 #[test]
 fn every_call_of_every_operation() {
-    let _alone = crate::alone();
     let faults = Faults::default();
-    let of_mount = faults.clone();
     let mut disk = None;
-    let mut mount = Mount::stored(
+    let mut mount = faults.mount(
         |dir| disk = Some(Disk::over(dir, "size=64m")),
         |options| {
-            let own = std::env::current_exe().unwrap();
-            let own = own.file_name().unwrap().to_str().unwrap();
-            options.programs.amend(Role::Editor, own).unwrap();
+            options.programs.amend(Role::Editor, &own_name()).unwrap();
             options.sync = true;
         },
-        Box::new(move |root: Arc<Beneath>| {
-            Box::new(Failing {
-                store: DirStore::new(root),
-                faults: of_mount.clone(),
-            })
-        }),
     );
     let errnos = torture::count(1, ERRNOS.len() as u64) as usize;
     let (mut id, mut calls, mut total, mut told) = (0, 0, 0, 0);
@@ -229,19 +174,8 @@ fn every_call_of_every_operation() {
 /// spec 8.3c: a panic in a request is EIO for its caller, and for nobody else.
 #[test]
 fn a_request_that_panics() {
-    let _alone = crate::alone();
     let faults = Faults::default();
-    let of_mount = faults.clone();
-    let mount = Mount::stored(
-        |_| {},
-        |_| {},
-        Box::new(move |root: Arc<Beneath>| {
-            Box::new(Failing {
-                store: DirStore::new(root),
-                faults: of_mount.clone(),
-            })
-        }),
-    );
+    let mount = faults.mount(|_| {}, |_| {});
     let name = mount.at("2026-01-02_030405_x.md");
     std::fs::write(&name, "text\n").unwrap();
     let mut told = 0;

@@ -11,7 +11,7 @@ use rustix::fs::{CWD, FileType, Mode, makedev};
 
 use crate::canary::Canary;
 use crate::merge::parse;
-use crate::sandbox::{Sandbox, start};
+use crate::sandbox::{Sandbox, started};
 use crate::users::User;
 use crate::{draw, torture};
 
@@ -116,7 +116,6 @@ fn contents_of(dir: &Path) -> BTreeMap<Vec<u8>, u64> {
 /// lost by reading, and nobody opens anything outside.
 #[test]
 fn anything_in_the_backing_directory() {
-    let _alone = crate::alone();
     let user = User::new();
     let mut random = torture::random();
     let cases = torture::count(5, 400);
@@ -132,7 +131,7 @@ fn anything_in_the_backing_directory() {
             let mut command =
                 sandbox.handoff(["mount", "--foreground", "--report-ready", "--no-sync"]);
             command.args(options).arg("--").arg(&top);
-            start(&mut command).unwrap_or_else(|error| panic!("case {case}: {error:?}"))
+            started(&mut command)
         };
         let options: &[&str] = match random.u8(0..3) {
             0 => &[],
@@ -190,7 +189,6 @@ fn anything_in_the_backing_directory() {
 /// spec 6.1a, 8.4c: a pending handoff that its reader may not read keeps the others from nobody, and is merged once it may be.
 #[test]
 fn a_handoff_without_rights() {
-    let _alone = crate::alone();
     let user = User::new();
     let mut sandbox = Sandbox::new();
     sandbox.become_user(user.uid);
@@ -224,7 +222,6 @@ fn a_handoff_without_rights() {
 /// spec 3.6b, 6.1a: a directory that may not be read keeps nothing from being adopted.
 #[test]
 fn a_directory_without_rights_is_left_out_of_an_adoption() {
-    let _alone = crate::alone();
     let user = User::new();
     let mut sandbox = Sandbox::new();
     sandbox.become_user(user.uid);
@@ -238,7 +235,6 @@ fn a_directory_without_rights_is_left_out_of_an_adoption() {
 /// look-up finds it, does not go with its directory, and is adopted once it can be.
 #[test]
 fn a_stray_that_cannot_be_adopted() {
-    let _alone = crate::alone();
     let user = User::new();
     let mut sandbox = Sandbox::new();
     sandbox.become_user(user.uid);

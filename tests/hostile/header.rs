@@ -76,7 +76,6 @@ fn sizes_tell_contents_from_headers() {
 /// choice, in queues of such names: what `.peek.md` and `pending.md` show is what lies there, and its size is right.
 #[test]
 fn through_the_kernel() {
-    let _alone = crate::alone();
     let mut random = torture::random();
     let cases = torture::count(25, 1_500);
     let mut mount = Mount::new();

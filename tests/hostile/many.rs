@@ -26,7 +26,6 @@ fn peak(daemon: &Daemon) -> u64 {
 /// each once, and are all merged; what that takes of memory is bounded.
 #[test]
 fn strays_by_the_thousand() {
-    let _alone = crate::alone();
     let count = usize::try_from(torture::count(2_000, 100_000)).unwrap();
     let sandbox = Sandbox::new();
     // A disk of memory: a real one takes minutes to make and remove that many files, which says nothing of the program. It
@@ -78,7 +77,6 @@ fn strays_by_the_thousand() {
 /// spec 6.2a: a handoff of a gigabyte is streamed: every byte is delivered, and the daemon's memory does not follow.
 #[test]
 fn a_gigabyte_is_streamed() {
-    let _alone = crate::alone();
     let size = torture::count(48 << 20, 1 << 30);
     let sandbox = Sandbox::new();
     let daemon = sandbox.mount();

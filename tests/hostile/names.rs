@@ -115,7 +115,6 @@ fn attempt(mount: &Mount, random: &mut fastrand::Rng, name: &OsStr, content: &[u
 /// there; a name that we made is safe to print and to use; and nothing turns up anywhere else.
 #[test]
 fn every_name_every_operation() {
-    let _alone = crate::alone();
     let mut random = torture::random();
     let cases = torture::count(400, 40_000);
     let mut mount = Mount::new();

@@ -125,7 +125,6 @@ fn texts(dir: &Path, found: &mut String) {
 /// outside.
 #[test]
 fn anything_in_the_private_directory() {
-    let _alone = crate::alone();
     let mut random = torture::random();
     let cases = torture::count(10, 1_000);
     let (mut worked, mut refused) = (0, 0);
@@ -187,7 +186,6 @@ fn anything_in_the_private_directory() {
 /// spec 8.4a, 6.3a: the note of an unanswered read leads to nothing outside, and does not keep a mount from working.
 #[test]
 fn a_note_leads_nowhere_else() {
-    let _alone = crate::alone();
     let sandbox = Sandbox::new();
     let canary = Canary::new(sandbox.path("canary"), None);
     let daemon = sandbox.mount();
@@ -222,7 +220,6 @@ fn a_note_leads_nowhere_else() {
 /// spec 8.4b: a private directory that another user made is not used; one of ours that was opened to others is shut again.
 #[test]
 fn whose_private_directory() {
-    let _alone = crate::alone();
     let sandbox = Sandbox::new();
     sandbox.mount().stop();
     let private = sandbox.path("m/.handoff-fs");

@@ -7,9 +7,9 @@ use std::process::Command;
 
 use rustix::fs::{CWD, FileType, Mode};
 
-use crate::harness::{bodies, list};
+use crate::harness::{bodies, list, sorted};
 use crate::merge::parse;
-use crate::sandbox::{Daemon, Sandbox, start};
+use crate::sandbox::{Daemon, Sandbox, setpriv, start, started};
 use crate::torture;
 use crate::users::User;
 
@@ -29,13 +29,11 @@ fn shared(owner: &User, other: &User) -> Sandbox {
 }
 
 fn as_user(user: &User, sandbox: &Sandbox, program: &str) -> Command {
-    let mut command = Command::new("setpriv");
-    command.args([
-        format!("--reuid={}", user.uid),
-        format!("--regid={}", user.uid),
-    ]);
-    command.args(["--clear-groups", "--", program]);
+    let prefix = setpriv(user.uid);
+    let mut command = Command::new(&prefix[0]);
     command
+        .args(&prefix[1..])
+        .arg(program)
         .current_dir(sandbox.path("theirs"))
         .env("HOME", sandbox.path("theirs"));
     command
@@ -43,7 +41,7 @@ fn as_user(user: &User, sandbox: &Sandbox, program: &str) -> Command {
 
 fn mounted(sandbox: &Sandbox) -> Daemon {
     let mut command = sandbox.handoff(["mount", "-f", "--report-ready", "m"]);
-    start(&mut command).unwrap_or_else(|error| panic!("{error:?}"))
+    started(&mut command)
 }
 
 /// Modes of everything in a directory and below.
@@ -63,7 +61,6 @@ fn modes(dir: &Path, found: &mut Vec<(String, u32)>) {
 /// private directory, is nobody else's to look at either.
 #[test]
 fn another_user_gets_nothing() {
-    let _alone = crate::alone();
     let (owner, other) = (User::new(), User::new());
     let sandbox = shared(&owner, &other);
     let daemon = mounted(&sandbox);
@@ -122,7 +119,6 @@ fn another_user_gets_nothing() {
 /// owner's, keeps nothing from being delivered, and takes over nothing.
 #[test]
 fn planted_by_another_user() {
-    let _alone = crate::alone();
     let (owner, other) = (User::new(), User::new());
     let sandbox = shared(&owner, &other);
     let at = sandbox.path("m");
@@ -175,9 +171,7 @@ fn planted_by_another_user() {
     let text = sandbox.sh("cat m/pending.md");
     assert_eq!(text.len(), promised);
     parse(text.as_bytes()).unwrap();
-    let mut merged = bodies(&text);
-    merged.sort();
-    assert_eq!(merged, ["mine", "theirs"], "{text}");
+    assert_eq!(sorted(bodies(&text)), ["mine", "theirs"], "{text}");
     assert!(
         !sandbox
             .sh("cat m/*.md m/*/*.md 2>/dev/null || true")

@@ -1,9 +1,7 @@
 //! The names that writers use.
 
-use std::fs;
-
 use crate::actors::Actor;
-use crate::harness::Mount;
+use crate::harness::{Mount, sorted};
 
 /// spec 4.1a, 4.1c, 4.3a: each session has its own file under one name, and others none.
 #[test]
@@ -60,9 +58,7 @@ fn two_writers_in_one_session() {
     first.run("os.write(f, b'st'); os.close(f)");
     second.run("os.close(f)");
     // Which one is the older of two in one second, their last writes decide.
-    let mut bodies = mount.take("r");
-    bodies.sort();
-    assert_eq!(bodies, ["first", "second"]);
+    assert_eq!(sorted(mount.take("r")), ["first", "second"]);
 }
 
 /// spec 4.1c: two writers that share no more than the kernel's session, two files.
@@ -77,9 +73,7 @@ fn two_jobs_of_one_shell() {
         .status()
         .unwrap();
     assert!(status.success());
-    let mut bodies = mount.take("r");
-    bodies.sort();
-    assert_eq!(bodies, ["a", "b"]);
+    assert_eq!(sorted(mount.take("r")), ["a", "b"]);
 }
 
 /// spec 4.1c: two writers on one terminal, two files.
@@ -99,9 +93,7 @@ fn two_jobs_on_one_terminal() {
         .status()
         .unwrap();
     assert!(status.success());
-    let mut bodies = mount.take("r");
-    bodies.sort();
-    assert_eq!(bodies, ["a", "b"]);
+    assert_eq!(sorted(mount.take("r")), ["a", "b"]);
 }
 
 /// spec 4.1c: threads of one process that write one name at one time.
@@ -123,12 +115,9 @@ for thread in threads: thread.start()
 for thread in threads: thread.join()
 ",
         );
-        let mut bodies = mount.take("r");
-        bodies.sort();
-        let mut expected: Vec<String> = (0..6)
-            .flat_map(|i| (0..20).map(move |n| format!("{i}.{n}.").repeat(5)))
-            .collect();
-        expected.sort();
+        let bodies = sorted(mount.take("r"));
+        let expected =
+            sorted((0..6).flat_map(|i| (0..20).map(move |n| format!("{i}.{n}.").repeat(5))));
         assert_eq!(bodies, expected);
     }
 }
@@ -177,9 +166,7 @@ fn empty_alias_is_reused() {
     holder.run("f = open('h.md', 'w')");
     mount.sh("a", "echo four > h.md");
     holder.run("f.write('three'); f.close()");
-    let mut bodies = mount.take("b");
-    bodies.sort();
-    assert_eq!(bodies, ["four", "one", "three", "two"]);
+    assert_eq!(sorted(mount.take("b")), ["four", "one", "three", "two"]);
 }
 
 /// spec 4.1d: made with O_EXCL and opened again by its path, as python's mailbox does it.
@@ -204,9 +191,7 @@ fn made_and_opened_again() {
     maker.run(&format!(
         "{make}; os.write(f, b'two'); open('n.md', 'w').write('three'); os.close(f)"
     ));
-    let mut bodies = mount.take("r");
-    bodies.sort();
-    assert_eq!(bodies, ["one", "other", "three", "two"]);
+    assert_eq!(sorted(mount.take("r")), ["one", "other", "three", "two"]);
 }
 
 /// spec 4.1a, 4.1d, 4.6e: each message that python's mailbox stores is one handoff, its locks are none.
@@ -319,9 +304,7 @@ fn after_consumption() {
         ));
         assert_eq!(mount.take("b"), [expected], "{mode}");
         let done = mount.names_below().into_iter();
-        let contents: Vec<String> = done
-            .map(|name| fs::read_to_string(mount.below(name)).unwrap())
-            .collect();
+        let contents: Vec<String> = done.map(|name| mount.text_below(name)).collect();
         assert!(contents.iter().any(|text| text == "first"), "{contents:?}");
         mount.sh("b", "rm 2*");
     }
@@ -420,7 +403,7 @@ fn ends_with_the_daemon() {
     let mut mount = Mount::new();
     mount.sh("a", "echo x > n.md; cat n.md");
     mount.remount();
-    assert!(!mount.run("a", "cat n.md").status.success());
+    mount.fails("a", "cat n.md");
     mount.sh("a", "echo y > n.md");
     assert_eq!(mount.peek(), ["x", "y"]);
 }
@@ -434,7 +417,7 @@ fn in_a_queue() {
         "mkdir q; echo root > n.md; echo sub > q/n.md; cat n.md q/n.md; echo more >> q/n.md",
     );
     assert_eq!(mount.sh("a", "cat n.md q/n.md"), "root\nsub\nmore\n");
-    assert!(!mount.run("b", "cat q/n.md").status.success());
+    mount.fails("b", "cat q/n.md");
     assert_eq!(
         mount.sh("b", "cat q/pending.md | tail -n +2"),
         "sub\nmore\n"

@@ -10,7 +10,7 @@ use handoff_fs::fs::{NodeId, Outcome, Request};
 use handoff_fs::programs::Role;
 
 use crate::actors::{Actor, Disguise, replaced};
-use crate::harness::{Mount, list};
+use crate::harness::{DAY, Mount, list};
 use crate::layers::Layer;
 
 /// What Claude Code's Write and Edit do: a temporary name, made durable and renamed.
@@ -133,18 +133,12 @@ fn an_edit_is_atomic() {
     ] {
         assert_eq!(mount.peek(), ["the old text"]);
         assert_eq!(mount.sh("r", &format!("cat {name}")), "the old text");
-        assert_eq!(
-            fs::read_to_string(mount.below(&name)).unwrap(),
-            "the old text"
-        );
+        assert_eq!(mount.text_below(&name), "the old text");
         agent.run(step);
     }
     assert_eq!(agent.run("open('n.md').read()"), "the new text");
     agent.run("f.close()");
-    assert_eq!(
-        fs::read_to_string(mount.below(&name)).unwrap(),
-        "the new text"
-    );
+    assert_eq!(mount.text_below(&name), "the new text");
     assert_eq!(mount.take("r"), ["the new text"]);
     assert_eq!(replaced(&mount), ["the old text"]);
 }
@@ -177,7 +171,7 @@ fn consumed_while_it_is_edited() {
     let contents: Vec<String> = mount
         .names_below()
         .iter()
-        .map(|name| fs::read_to_string(mount.below(name)).unwrap())
+        .map(|name| mount.text_below(name))
         .collect();
     assert!(contents.contains(&"old".to_owned()), "{contents:?}");
 }
@@ -193,9 +187,7 @@ fn retracted_while_it_is_edited() {
     agent.run("f.close()");
     assert_eq!(mount.take("r"), ["new"]);
     let names = mount.names_below().into_iter();
-    let contents: Vec<String> = names
-        .map(|name| fs::read_to_string(mount.below(name)).unwrap())
-        .collect();
+    let contents: Vec<String> = names.map(|name| mount.text_below(name)).collect();
     assert!(contents.contains(&"old".to_owned()), "{contents:?}");
 }
 
@@ -252,11 +244,7 @@ fn stamped_names_are_written_in_place() {
             "{change}"
         );
         assert_eq!(mount.peek(), [text], "{change}");
-        assert_eq!(
-            fs::read_to_string(mount.below(name)).unwrap(),
-            text,
-            "{change}"
-        );
+        assert_eq!(mount.text_below(name), text, "{change}");
         assert_eq!(replaced(&mount), kept, "{change}");
         mount.sh("b", "rm 2*; rm -f *.tmp");
         let _ = fs::remove_dir_all(mount.below(".handoff-fs/replaced"));
@@ -281,10 +269,7 @@ fn a_stamped_name_is_edited() {
     for step in ["f.write('new'); f.flush()", "f.write(' text'); f.flush()"] {
         assert_eq!(mount.sh("r", &format!("cat {name}")), "the old text");
         assert_eq!(mount.peek(), ["the old text"]);
-        assert_eq!(
-            fs::read_to_string(mount.below(name)).unwrap(),
-            "the old text"
-        );
+        assert_eq!(mount.text_below(name), "the old text");
         writer.run(step);
     }
     mount.sh("c", &format!("printf ', and more' >> {name}"));
@@ -519,7 +504,7 @@ fn a_copy_keeps_the_holes() {
 fn a_slow_copy_stops_nobody_needs_root() {
     let mut below = None;
     let slow = |dir: &Path| below = Some(Layer::bindfs(dir, &["--read-rate=512k"]));
-    let mount = Mount::over(slow, |_| {});
+    let mount = Mount::filled(slow);
     let name = "2026-01-02_030405_n.md";
     mount.sh("a", &format!("head -c 2M /dev/zero > {name}"));
     let mut cutter = Actor::new(&mount, "b");
@@ -549,15 +534,9 @@ fn replaced_versions_expire() {
         "a",
         "echo old > 2026-01-02_030405_n.md; echo new > 2026-01-02_030405_n.md",
     );
-    mount
-        .clock
-        .advance(std::time::Duration::from_secs(6 * 24 * 60 * 60));
-    mount.fs().sweep();
+    mount.pass(6 * DAY);
     assert_eq!(replaced(&mount), ["old\n"]);
-    mount
-        .clock
-        .advance(std::time::Duration::from_secs(25 * 60 * 60));
-    mount.fs().sweep();
+    mount.pass(std::time::Duration::from_secs(25 * 60 * 60));
     assert_eq!(replaced(&mount), [""; 0]);
     assert_eq!(mount.peek(), ["new"]);
 }

@@ -9,7 +9,7 @@ use std::process::ExitStatus;
 use handoff_fs::programs::Role;
 use rustix::mount::{MountFlags, UnmountFlags};
 
-use crate::harness::{Mount, list};
+use crate::harness::{Mount, errno, list, sorted};
 
 /// A tmpfs of a few pages at a directory; unmounted when dropped.
 pub struct Small(std::path::PathBuf);
@@ -38,12 +38,8 @@ impl Drop for Small {
 /// A mount over a small disk. The guard is dropped second: the mount is on top.
 pub fn small(size: &str) -> (Mount, Small) {
     let mut disk = None;
-    let mount = Mount::over(|dir| disk = Some(Small::over(dir, size)), |_| {});
+    let mount = Mount::filled(|dir| disk = Some(Small::over(dir, size)));
     (mount, disk.unwrap())
-}
-
-fn errno<T: std::fmt::Debug>(result: std::io::Result<T>) -> i32 {
-    result.unwrap_err().raw_os_error().unwrap()
 }
 
 /// spec 4.9a: a full disk is the writer's ENOSPC; what did get written is a partial one, never whole; and what was
@@ -83,7 +79,7 @@ fn a_disk_that_is_full_already_needs_root() {
     };
     assert_eq!(errno(file.write_all(b"x")), libc::ENOSPC);
     drop(file);
-    assert_eq!(mount.peek(), Vec::<String>::new());
+    assert_eq!(mount.peek(), [""; 0]);
     assert!(!mount.slugs().contains(&"x".to_owned()));
     fs::remove_file(mount.below("filler.png")).unwrap();
     mount.sh("a", "echo x > x.md");
@@ -148,12 +144,7 @@ fn too_large() {
     assert!(!output.status.success());
     assert_eq!(mount.slugs(), ["part", "ten", "two-partial"]);
     mount.sh("a", "mkdir q; head -c 10 /dev/zero > s.tmp");
-    assert!(
-        !mount
-            .run("a", "head -c 11 /dev/zero > t.tmp")
-            .status
-            .success()
-    );
+    mount.fails("a", "head -c 11 /dev/zero > t.tmp");
 }
 
 /// A process of session `a` that writes to `x.md` and dies by a signal with it open, or without one just exits.
@@ -204,9 +195,7 @@ fn an_edit_that_is_killed() {
     assert!(die("KILL", &mount).signal().is_some());
     assert_eq!(mount.sh("a", "cat x.md"), "old\n");
     assert_eq!(mount.slugs(), ["x", "x-partial"]);
-    let mut bodies = mount.peek();
-    bodies.sort();
-    assert_eq!(bodies, ["half", "old"]);
+    assert_eq!(sorted(mount.peek()), ["half", "old"]);
 }
 
 /// spec 4.9a, 4.2a: a disk that can no longer take the name is the error of the close, and what was written is not lost.
@@ -255,9 +244,7 @@ fn closed_by_exec() {
         subprocess.run(['true'])\ng = open('self.md', 'w'); g.write('two\\n'); g.flush()\nos.execvp('true', ['true'])";
     let status = mount.command("a", "python3").args(["-c", script]).status();
     assert!(status.unwrap().success());
-    let mut taken = mount.take("b");
-    taken.sort();
-    assert_eq!(taken, ["one", "two"]);
+    assert_eq!(sorted(mount.take("b")), ["one", "two"]);
 }
 
 /// spec 3.9d, 4.9a: where the disk is full, replaced versions go, the oldest first, before a writer hears of it.

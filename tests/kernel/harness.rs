@@ -25,9 +25,12 @@ use handoff_fs::store::dirfd::Beneath;
 use rustix::mount::UnmountFlags;
 use tempfile::TempDir;
 
-/// One mount at a time in this process. A child that is spawned has copies of every open descriptor and closes them; closing a
-/// copy of a file on a mount is a FLUSH that no test asked for.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// Waits until no other test of this process has a mount. A child that is spawned has copies of every open descriptor and
+/// closes them; closing a copy of a file on a mount is a FLUSH that no test asked for.
+pub fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static MOUNTED: Mutex<()> = Mutex::new(());
+    MOUNTED.lock().unwrap_or_else(|broken| broken.into_inner())
+}
 
 /// After this time the mount of a test is aborted, so that a test that hangs fails.
 const WATCHDOG: Duration = Duration::from_secs(120);
@@ -55,7 +58,7 @@ pub struct Mount {
 impl Mount {
     /// Mounts over an empty directory, with fsyncs left out.
     pub fn new() -> Mount {
-        Mount::over(|_| {}, |_| {})
+        Mount::filled(|_| {})
     }
 
     /// Mounts with other options.
@@ -69,6 +72,11 @@ impl Mount {
     }
 
     /// Mounts over a directory that `prepare` has filled.
+    pub fn filled(prepare: impl FnOnce(&Path)) -> Mount {
+        Mount::over(prepare, |_| {})
+    }
+
+    /// Mounts over a directory that `prepare` has filled, with other options.
     pub fn over(prepare: impl FnOnce(&Path), change: impl FnOnce(&mut Options)) -> Mount {
         Mount::stored(
             prepare,
@@ -83,9 +91,7 @@ impl Mount {
         change: impl FnOnce(&mut Options),
         store: MakeStore,
     ) -> Mount {
-        let serial = ONE_AT_A_TIME
-            .lock()
-            .unwrap_or_else(|broken| broken.into_inner());
+        let serial = one_at_a_time();
         let dir = tempfile::Builder::new()
             .prefix("handoff-fs-test-")
             .tempdir()
@@ -262,7 +268,7 @@ impl Mount {
 
     /// The slugs of the listed names, sorted: stamped names without their stamp and extension.
     pub fn slugs(&self) -> Vec<String> {
-        sorted(self.names().iter().map(|name| slug(name)).collect())
+        sorted(self.names().iter().map(|name| slug(name)))
     }
 
     /// The names in the backing directory, sorted, without the private directory.
@@ -335,8 +341,9 @@ impl Drop for Mount {
     }
 }
 
-/// The same in alphabetical order.
-pub fn sorted(mut texts: Vec<String>) -> Vec<String> {
+/// These texts in the order of their bytes.
+pub fn sorted(texts: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut texts: Vec<String> = texts.into_iter().collect();
     texts.sort();
     texts
 }
@@ -404,7 +411,7 @@ pub fn list(dir: &Path) -> Vec<String> {
     let names = fs::read_dir(dir)
         .unwrap()
         .map(|entry| String::from_utf8_lossy(entry.unwrap().file_name().as_bytes()).into_owned());
-    sorted(names.collect())
+    sorted(names)
 }
 
 /// Unmounts, also with files open. An ordinary user needs fusermount3 for that, which unmounts lazily whatever `how` is.

@@ -17,10 +17,10 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::fs::XattrFlags;
 
 use crate::actors::Actor;
-use crate::daemon_process::Daemon;
-use crate::harness::Mount;
+use crate::daemon_process::{Daemon, strace};
+use crate::harness::{DAY, Mount};
 
-const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const WEEK: Duration = DAY.saturating_mul(7);
 const MANY: usize = 200;
 
 fn name(i: usize) -> String {
@@ -35,7 +35,7 @@ fn fill(dir: &Path, count: usize) {
 }
 
 fn mount() -> Mount {
-    Mount::over(|dir| fill(dir, MANY), |_| {})
+    Mount::filled(|dir| fill(dir, MANY))
 }
 
 /// `ls -l`: every name is looked at as it is listed. Answers each with its `d_ino` and attributes.
@@ -59,15 +59,12 @@ fn is_gone(path: &Path) -> bool {
 /// shows is true; also the second time, and among many.
 #[test]
 fn every_kind_of_name() {
-    let mount = Mount::over(
-        |dir| {
-            fill(dir, MANY);
-            fs::write(dir.join("data.bin"), "ordinary").unwrap();
-            fs::create_dir(dir.join("there_before")).unwrap();
-            fs::hard_link(dir.join(name(7)), dir.join("2026-11-20_130000_link.md")).unwrap();
-        },
-        |_| {},
-    );
+    let mount = Mount::filled(|dir| {
+        fill(dir, MANY);
+        fs::write(dir.join("data.bin"), "ordinary").unwrap();
+        fs::create_dir(dir.join("there_before")).unwrap();
+        fs::hard_link(dir.join(name(7)), dir.join("2026-11-20_130000_link.md")).unwrap();
+    });
     fs::create_dir(mount.at("queue")).unwrap();
     mount.write("a", "scratch.tmp", b"scratch");
     mount.sh("a", &format!("mv {} {}", name(1), done(1)));
@@ -509,7 +506,7 @@ fn working_in_a_listed_directory() {
 /// spec 3.1: names come and go while a directory is read: what stays is listed once.
 #[test]
 fn while_names_come_and_go() {
-    let mount = Mount::over(|dir| fill(dir, 2000), |_| {});
+    let mount = Mount::filled(|dir| fill(dir, 2000));
     let mut seen = BTreeMap::new();
     for (i, entry) in fs::read_dir(mount.at("")).unwrap().enumerate() {
         let entry = entry.unwrap();
@@ -555,9 +552,7 @@ fn how_many_requests_needs_root() {
     let log = outside.path().join("strace");
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path(), 2000);
-    let line = ["strace", "-D", "-f", "-qq", "-e", "trace=read", "-o"];
-    let wrapper = [&line[..], &[log.to_str().unwrap()]].concat();
-    let daemon = Daemon::over(dir, &wrapper);
+    let daemon = Daemon::over(dir, &strace(&log, "trace=read", &[]));
     let requests = || {
         let text = fs::read_to_string(&log).unwrap();
         let done = text

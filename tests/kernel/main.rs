@@ -10,6 +10,8 @@
 mod actors;
 mod daemon_process;
 mod harness;
+#[path = "../common/hooked_store.rs"]
+mod hooked_store;
 mod layers;
 
 mod agents;

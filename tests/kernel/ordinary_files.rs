@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::actors::{Disguise, replaced};
-use crate::harness::Mount;
+use crate::harness::{Mount, sorted};
 
 fn mount() -> Mount {
     let furnish = |dir: &Path| {
@@ -14,7 +14,7 @@ fn mount() -> Mount {
         fs::write(dir.join("q/HANDOFF.md"), "number one\n").unwrap();
         fs::write(dir.join("state.json"), "{}\n").unwrap();
     };
-    Mount::over(furnish, |_| {})
+    Mount::filled(furnish)
 }
 
 /// spec 3.6d: whatever writes an ordinary text file's name makes a handoff; its session finds that under the name, the others
@@ -62,7 +62,7 @@ fn writers_make_handoffs() {
                 "number one\n",
                 "{script} {f}"
             );
-            let below = fs::read_to_string(mount.below(f)).unwrap();
+            let below = mount.text_below(f);
             assert_eq!(below, "number one\n", "{script}");
             assert_eq!(mount.take("c"), ["number two", "number two"], "{script}");
         }
@@ -92,16 +92,9 @@ fn appended_and_opened() {
         18262,
         "touch without a word is the ordinary file's"
     );
-    let mut bodies = mount.peek();
-    bodies.sort();
-    assert_eq!(bodies, ["Number one", "more\nyet"]);
+    assert_eq!(sorted(mount.peek()), ["Number one", "more\nyet"]);
     // O_EXCL finds the name taken, and destroys nothing.
-    assert!(
-        !mount
-            .run("d", "set -C; echo x > HANDOFF.md")
-            .status
-            .success()
-    );
+    mount.fails("d", "set -C; echo x > HANDOFF.md");
 }
 
 /// spec 3.6d: the alias ends like any other: retracted, or with its session; then the ordinary file is there again, and is
@@ -110,7 +103,7 @@ fn appended_and_opened() {
 fn removed() {
     let mut mount = mount();
     mount.sh("a", "echo two > HANDOFF.md; rm HANDOFF.md; cat HANDOFF.md");
-    assert_eq!(mount.peek(), Vec::<String>::new());
+    assert_eq!(mount.peek(), [""; 0]);
     assert_eq!(mount.sh("b", "cat HANDOFF.md"), "number one\n");
     mount.sh("a", "rm HANDOFF.md; test ! -e HANDOFF.md");
     assert_eq!(replaced(&mount), ["number one\n"]);
@@ -131,7 +124,7 @@ fn other_files_are_written_in_place() {
         mount.sh("b", "echo 3 >> state.json; cat state.json"),
         "1\n2\n3\n"
     );
-    assert_eq!(mount.peek(), Vec::<String>::new());
+    assert_eq!(mount.peek(), [""; 0]);
 }
 
 /// spec 3.6e, 3.9a: editors and stream editors edit the ordinary file itself; everybody sees that, and what it replaced is kept.
@@ -162,7 +155,7 @@ fn editors_edit_the_file() {
                     let seen = mount.sh(session, &format!("cat {f}"));
                     assert_eq!(seen, "number two\n", "{script} {f} {round}");
                 }
-                assert_eq!(mount.peek(), Vec::<String>::new(), "{script} {f}");
+                assert_eq!(mount.peek(), [""; 0], "{script} {f}");
                 let kept = replaced(&mount);
                 assert!(
                     kept.contains(&"number one\n".to_owned()),
@@ -219,7 +212,7 @@ fn an_edit_is_atomic() {
     drop(old);
     mount.remount();
     assert_eq!(mount.sh("b", "cat HANDOFF.md"), "four\n");
-    assert_eq!(mount.peek(), Vec::<String>::new());
+    assert_eq!(mount.peek(), [""; 0]);
     let kept = replaced(&mount);
     for content in ["number one\n", "two\n", "three\n"] {
         assert!(kept.iter().any(|it| it == content), "{content} {kept:?}");

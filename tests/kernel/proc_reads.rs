@@ -1,11 +1,7 @@
 //! What telling callers apart costs: which files of `/proc` the daemon reads for what (spec 5.5).
 
-use std::fs;
-use std::thread;
-use std::time::Duration;
-
 use crate::actors::Actor;
-use crate::daemon_process::Daemon;
+use crate::daemon_process::{Daemon, strace};
 
 /// What a process does that was seen before, and which of its files in `/proc` are read for that.
 ///
@@ -93,19 +89,9 @@ def put(name, mode='w', size=2000):
 fn what_a_known_process_costs_needs_root() {
     let outside = tempfile::tempdir().unwrap();
     let log = outside.path().join("strace");
-    let wrapper = [
-        "strace",
-        "-D",
-        "-f",
-        "-qq",
-        // With the path of each descriptor, and nothing of what is read.
-        "-y",
-        "-s0",
-        "-e",
-        "trace=open,openat,openat2,stat,newfstatat,statx,read,pread64,readv,preadv,preadv2",
-        "-o",
-        log.to_str().unwrap(),
-    ];
+    let calls = "trace=open,openat,openat2,stat,newfstatat,statx,read,pread64,readv,preadv,preadv2";
+    // With the path of each descriptor, and without what is read.
+    let wrapper = strace(&log, calls, &["-y", "-s0"]);
     let daemon = Daemon::over(tempfile::tempdir().unwrap(), &wrapper);
     let sweeper = format!("{} ", daemon.thread("sweep"));
     let mut actor = Actor::alone(&daemon.at(""));
@@ -120,15 +106,7 @@ fn what_a_known_process_costs_needs_root() {
     }
     actor.run("os.path.exists('mark-end')");
     drop(actor);
-    drop(daemon);
-    // The tracer ends after the daemon.
-    let text = loop {
-        let text = fs::read_to_string(&log).unwrap();
-        if text.contains("mark-end") {
-            break text;
-        }
-        thread::sleep(Duration::from_millis(10));
-    };
+    let text = daemon.end_traced(&log);
 
     // Who looks whether anybody has ended does so whenever he likes.
     let lines = text.lines().filter(|line| !line.starts_with(&sweeper));

@@ -5,11 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use handoff_fs::programs::Role;
-
 use crate::actors::{Actor, Disguise};
 use crate::daemon_process::Daemon;
-use crate::harness::{Mount, bodies};
+use crate::harness::{Mount, bodies, sorted};
 
 /// What the programs below are made of.
 const PRELUDE: &str = "
@@ -103,9 +101,11 @@ fn callers_in_a_namespace_below_needs_root() {
             "other\n",
             "{own_proc}"
         );
-        let mut bodies = mount.take("r");
-        bodies.sort();
-        assert_eq!(bodies, ["in", "one\ntwo", "other"], "{own_proc}");
+        assert_eq!(
+            sorted(mount.take("r")),
+            ["in", "one\ntwo", "other"],
+            "{own_proc}"
+        );
     }
 }
 
@@ -294,18 +294,13 @@ fn an_agent_that_ended() {
     assert_eq!(["silent-then", "silent-after"].map(shown), ["", "silent\n"]);
     let mut next = Actor::agent(&mount, "claude");
     assert_eq!(next.fails("open('n.md')"), "ENOENT");
-    let mut bodies = mount.take("r");
-    bodies.sort();
-    assert_eq!(bodies, ["left", "one", "silent"]);
+    assert_eq!(sorted(mount.take("r")), ["left", "one", "silent"]);
 }
 
 /// spec 5.1: a terminal within a terminal, as of tmux or script: it is the inner one that counts inside.
 #[test]
 fn a_terminal_within_a_terminal() {
-    let mount = Mount::with(|options| {
-        // Whoever runs these tests may be an agent.
-        options.programs.amend(Role::Agent, "!*").unwrap();
-    });
+    let mount = Mount::without_agents();
     let inner = mount.outside("inner.sh");
     fs::write(
         &inner,
@@ -325,9 +320,7 @@ fn a_terminal_within_a_terminal() {
     let (inside, after) = shown.split_once("two\n").unwrap();
     assert!(!inside.contains("one"), "{shown}");
     assert_eq!(after, "two\none\n", "{shown}");
-    let mut bodies = mount.take("r");
-    bodies.sort();
-    assert_eq!(bodies, ["one", "two"]);
+    assert_eq!(sorted(mount.take("r")), ["one", "two"]);
 }
 
 /// Chains of short processes, each in a kernel session of its own, that write under one name, append and read it back.

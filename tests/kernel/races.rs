@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::actors::{Actor, replaced};
-use crate::harness::Mount;
+use crate::harness::{Mount, sorted};
 
 /// What Claude Code's Write and Edit do, and the look afterwards without which they report failure.
 const WRITE: &str = "
@@ -104,8 +104,7 @@ for thread in threads: thread.start()
 for thread in threads: thread.join()
 assert not errors, errors"
     ));
-    let mut bodies = mount.take("r");
-    bodies.sort();
+    let bodies = sorted(mount.take("r"));
     (mount, bodies)
 }
 
@@ -113,8 +112,7 @@ fn bodies_of(rounds: usize, kinds: &[&str]) -> Vec<String> {
     let all = kinds
         .iter()
         .flat_map(|kind| (0..rounds).map(move |i| format!("{kind} {i} {kind}")));
-    let mut all: Vec<String> = all.collect();
-    all.sort();
+    let all = sorted(all);
     all
 }
 
@@ -130,12 +128,14 @@ fn two_threads_append() {
         };
         let (mount, bodies) = in_two_threads(program, ROUNDS, [&append("a"), &append("b")]);
         assert_eq!(mount.slugs(), ["log0_done", "log1_done", "log2_done"]);
-        let mut lines: Vec<String> = bodies
-            .iter()
-            .flat_map(|body| body.lines().map(str::to_owned))
-            .collect();
-        lines.sort();
-        assert_eq!(lines, bodies_of(ROUNDS, &["a", "b"]));
+        assert_eq!(
+            sorted(
+                bodies
+                    .iter()
+                    .flat_map(|body| body.lines().map(str::to_owned))
+            ),
+            bodies_of(ROUNDS, &["a", "b"])
+        );
     }
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 
 use crate::actors::Disguise;
-use crate::harness::{Mount, list};
+use crate::harness::{Mount, list, sorted};
 
 /// The calls that change something, or that let go of what was changed.
 const CALLS: &str = "openat,write,dup2,close,ftruncate,fsync,fchmod,fchown,rename,renameat,renameat2,unlink,unlinkat";
@@ -84,7 +84,7 @@ impl Edit<'_> {
         let case = format!("{case}: {:?}", mount.names());
         let found = |slug: &str| {
             let is = mount.slugs().iter().any(|it| it == slug);
-            is.then(|| fs::read_to_string(mount.at(mount.stamped(slug))).unwrap())
+            is.then(|| mount.text(mount.stamped(slug)))
         };
         let (whole, partial) = (found("n"), found("n-partial"));
         if let Some(partial) = &partial {
@@ -95,18 +95,13 @@ impl Edit<'_> {
             (Some(NEW), _) => {}
             (Some(OLD), _) => assert!(killed, "{case}"),
             (Some("") | None, Leaves::Backup) => {
-                assert_eq!(
-                    fs::read_to_string(mount.at("n.md~")).unwrap(),
-                    OLD,
-                    "{case}"
-                );
+                assert_eq!(mount.text("n.md~"), OLD, "{case}");
             }
             (whole, _) => panic!("{case}: {whole:?}"),
         }
         let mut expected: Vec<String> = [whole, partial].into_iter().flatten().collect();
         expected.retain(|content| !content.is_empty());
-        let mut taken = mount.take("r");
-        taken.sort();
+        let taken = sorted(mount.take("r"));
         expected.sort();
         let expected: Vec<_> = expected
             .iter()

@@ -9,15 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use handoff_fs::error::{Error, Result};
-use handoff_fs::names::StampedName;
+use handoff_fs::store::Store;
 use handoff_fs::store::dir::DirStore;
-use handoff_fs::store::{Access, Changes, DraftFile, Entry, Meta, Store, Watch};
 use parking_lot::Mutex;
 
 use crate::harness::{Mount, slug};
+use crate::hooked_store::{HookedStore, Hooks};
 
 /// How many handoffs there are, and how long each is, in bytes.
 const COUNT: usize = 400;
@@ -35,63 +35,15 @@ const HELPER: &str = "ahead";
 /// What the helper does with a file that it has opened.
 type Opened = Box<dyn FnMut(&OsStr) -> Result<()> + Send>;
 
-/// A store that tells which files the helper opens.
-struct Watched {
-    store: DirStore,
-    opened: Arc<Mutex<Opened>>,
-}
+/// Tells which files the helper opens.
+struct TellOpened(Arc<Mutex<Opened>>);
 
-impl Store for Watched {
-    fn list(&self, queue: &Path) -> Result<Vec<Entry>> {
-        self.store.list(queue)
-    }
-    fn stat(&self, queue: &Path, name: &OsStr) -> Result<Meta> {
-        self.store.stat(queue, name)
-    }
-    fn open(&self, queue: &Path, name: &OsStr, access: Access) -> Result<File> {
-        self.store.open(queue, name, access)
-    }
-    fn open_known(&self, queue: &Path, name: &OsStr, access: Access) -> Result<(File, Meta)> {
-        let opened = self.store.open_known(queue, name, access)?;
-        if thread::current().name() == Some(HELPER) {
-            (self.opened.lock())(name)?;
+impl Hooks for TellOpened {
+    fn opened(&self, name: &OsStr) -> Result<()> {
+        match thread::current().name() {
+            Some(HELPER) => (self.0.lock())(name),
+            _ => Ok(()),
         }
-        Ok(opened)
-    }
-    fn publish(
-        &self,
-        draft: DraftFile<'_>,
-        queue: &Path,
-        name: &StampedName,
-    ) -> Result<StampedName> {
-        self.store.publish(draft, queue, name)
-    }
-    fn replace(&self, draft: DraftFile<'_>, queue: &Path, name: &OsStr) -> Result<()> {
-        self.store.replace(draft, queue, name)
-    }
-    fn rename(&self, from: (&Path, &OsStr), to: (&Path, &OsStr)) -> Result<()> {
-        self.store.rename(from, to)
-    }
-    fn consume(
-        &self,
-        queue: &Path,
-        name: &StampedName,
-        done: &StampedName,
-        now: SystemTime,
-    ) -> Result<StampedName> {
-        self.store.consume(queue, name, done, now)
-    }
-    fn remove(&self, queue: &Path, name: &OsStr) -> Result<()> {
-        self.store.remove(queue, name)
-    }
-    fn sync(&self, queue: &Path) -> Result<()> {
-        self.store.sync(queue)
-    }
-    fn watch(&self, queue: &Path) -> Option<Watch> {
-        self.store.watch(queue)
-    }
-    fn changes(&self) -> Changes {
-        self.store.changes()
     }
 }
 
@@ -111,8 +63,8 @@ impl Long {
         let told = opened.clone();
         let store = move |root| {
             let store = DirStore::new(root);
-            let opened = told.clone();
-            Box::new(Watched { store, opened }) as Box<dyn Store>
+            let hooks = TellOpened(told.clone());
+            Box::new(HookedStore { store, hooks }) as Box<dyn Store>
         };
         let mount = Mount::stored(|_| {}, |_| {}, Box::new(store));
         for i in 0..COUNT {
@@ -330,19 +282,15 @@ fn stops_in_the_middle() {
 fn seeks_around() {
     let long = Long::new();
     let size = long.merge.len();
-    let mut random = 1_u64;
+    let mut random = fastrand::Rng::with_seed(1);
     for _ in 0..30 {
         let file = File::open(long.mount.at(".peek.md")).unwrap();
         let mut at = 0;
         for _ in 0..12 {
-            random = random
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            let number = (random >> 33) as usize;
             // Mostly straight on, so that there is something ready, in parts that end anywhere.
-            let len = 64 * 1024 + number % (64 * 1024);
-            if number.is_multiple_of(7) {
-                at = number % size;
+            let len = random.usize(64 * 1024..128 * 1024);
+            if random.u8(0..7) == 0 {
+                at = random.usize(..size);
             }
             let mut part = vec![0; len];
             let n = file.read_at(&mut part, at as u64).unwrap();

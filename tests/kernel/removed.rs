@@ -3,14 +3,11 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use handoff_fs::names::StampedName;
 
 use crate::actors::{Actor, replaced};
-use crate::harness::{Mount, list};
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+use crate::harness::{DAY, Mount, list};
 
 /// What is kept of removed handoffs: queue, slug and content, sorted.
 fn removed(mount: &Mount) -> Vec<(String, String, String)> {
@@ -69,13 +66,11 @@ fn everything_is_removed() {
     ];
     assert_eq!(removed(&mount), all);
     mount.sh("a", "mkdir q; echo again > q/two.md; rm q/2*");
-    mount.clock.advance(7 * DAY - DAY / 24);
-    mount.fs().sweep();
+    mount.pass(7 * DAY - DAY / 24);
     mount.remount();
     mount.fs().sweep();
     assert_eq!(removed(&mount).len(), 4);
-    mount.clock.advance(DAY / 24);
-    mount.fs().sweep();
+    mount.pass(DAY / 24);
     assert_eq!(removed(&mount), []);
 }
 

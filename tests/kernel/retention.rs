@@ -9,11 +9,10 @@ use handoff_fs::clock::Clock;
 
 use crate::failures::small;
 use crate::first_mount::age;
-use crate::harness::{Mount, bodies, list};
+use crate::harness::{DAY, Mount, bodies, list, sorted};
 use crate::layers::Layer;
 
 const SECOND: Duration = Duration::from_secs(1);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The contents of the replaced versions that are kept, sorted.
 fn replaced(mount: &Mount) -> Vec<String> {
@@ -81,7 +80,7 @@ fn an_append_replaces_nothing() {
     mount.sh("a", "echo one > x.md; echo two >> x.md");
     let name = mount.stamped("x");
     mount.sh("b", &format!("echo three >> {name}"));
-    assert_eq!(replaced(&mount), Vec::<String>::new());
+    assert_eq!(replaced(&mount), [""; 0]);
     assert_eq!(mount.peek(), ["one\ntwo\nthree"]);
 }
 
@@ -92,14 +91,12 @@ fn replaced_versions_go_with_the_retention_time() {
     mount.sh("a", "mkdir q; echo old > q/x.md");
     let name = list(&mount.at("q")).remove(0);
     mount.sh("b", &format!("echo new > q/{name}"));
-    mount.clock.advance(7 * DAY - 60 * SECOND);
-    mount.fs().sweep();
+    mount.pass(7 * DAY - 60 * SECOND);
     mount.remount();
     mount.fs().sweep();
     assert_eq!(replaced(&mount), ["old\n"]);
-    mount.clock.advance(61 * SECOND);
-    mount.fs().sweep();
-    assert_eq!(replaced(&mount), Vec::<String>::new());
+    mount.pass(61 * SECOND);
+    assert_eq!(replaced(&mount), [""; 0]);
     assert_eq!(mount.peek(), ["new"], "pending ones never expire");
 }
 
@@ -110,16 +107,14 @@ fn consumed_ones_go_on_the_second() {
     let mount = Mount::new();
     mount.sh("a", "echo x > x.md");
     // Its own age does not count: the seven days are those since it was consumed.
-    mount.clock.advance(30 * DAY);
-    mount.fs().sweep();
+    mount.pass(30 * DAY);
     let consumed_at = mount.clock.now();
     assert_eq!(mount.take("b"), ["x"]);
     let name = mount.stamped("x_done");
     let mtime = fs::metadata(mount.at(&name)).unwrap().modified().unwrap();
     assert!(mtime >= consumed_at && mtime <= mount.clock.now());
     mount.sh("a", "echo y > y.md");
-    mount.clock.advance(7 * DAY - 60 * SECOND);
-    mount.fs().sweep();
+    mount.pass(7 * DAY - 60 * SECOND);
     assert!(mount.at(&name).exists() && mount.names().contains(&name));
     mount.clock.advance(60 * SECOND);
     assert!(!mount.at(&name).exists());
@@ -131,8 +126,7 @@ fn consumed_ones_go_on_the_second() {
     );
     mount.fs().sweep();
     assert_eq!(mount.names_below().len(), 1);
-    mount.clock.advance(1000 * DAY);
-    mount.fs().sweep();
+    mount.pass(1000 * DAY);
     assert_eq!(mount.peek(), ["y"]);
 }
 
@@ -148,7 +142,7 @@ fn neither_early_nor_late() {
     assert!(mount.at(&name).exists());
     mount.clock.advance(60 * SECOND);
     assert!(!mount.at(&name).exists());
-    assert_eq!(mount.names(), Vec::<String>::new());
+    assert_eq!(mount.names(), [""; 0]);
 }
 
 /// spec 7.1b: what is set by hand counts: `touch -d` through the mount and below it; and a younger mtime brings back.
@@ -160,7 +154,7 @@ fn touched_by_hand() {
     mount.sh("a", &format!("touch -d '8 days ago' {x}"));
     assert_eq!(mount.slugs(), ["y_done"]);
     age(mount.below(&y), 8 * DAY);
-    assert_eq!(mount.slugs(), Vec::<String>::new());
+    assert_eq!(mount.slugs(), [""; 0]);
     age(mount.below(&y), DAY);
     assert_eq!(mount.slugs(), ["y_done"]);
     mount.fs().sweep();
@@ -218,8 +212,7 @@ fn another_retention() {
     let mount = Mount::with(|options| options.retention = Duration::from_secs(3600));
     mount.sh("a", "echo x > x.md; cat pending.md; echo y > y.md");
     age(mount.below(mount.stamped("y")), 4000 * DAY);
-    mount.clock.advance(Duration::from_secs(3600));
-    mount.fs().sweep();
+    mount.pass(Duration::from_secs(3600));
     assert_eq!(mount.slugs(), ["y"]);
     assert_eq!(mount.names_below().len(), 1);
     assert_eq!(mount.peek(), ["y"]);
@@ -233,9 +226,9 @@ fn expired_while_unmounted() {
     mount.unmount();
     mount.clock.advance(8 * DAY);
     mount.remount();
-    assert_eq!(mount.names(), Vec::<String>::new());
+    assert_eq!(mount.names(), [""; 0]);
     mount.fs().sweep();
-    assert_eq!(mount.names_below(), Vec::<String>::new());
+    assert_eq!(mount.names_below(), [""; 0]);
 }
 
 /// spec 4.6d, 4.8: scratch files and handoffs without a byte go with the retention time, those in use do not.
@@ -244,7 +237,7 @@ fn scratch_and_empty_ones_go() {
     let mount = Mount::new();
     mount.sh("a", "touch empty.md; echo s > s.tmp");
     assert_eq!(mount.slugs(), ["empty", "s.tmp"]);
-    assert_eq!(mount.peek(), Vec::<String>::new());
+    assert_eq!(mount.peek(), [""; 0]);
     mount.fs().sweep();
     let open = File::create(mount.at("open.md")).unwrap();
     mount.clock.advance(7 * DAY);
@@ -264,8 +257,7 @@ fn a_second_that_comes_twice() {
         mount.sh("b", "echo b > x.md");
         mount.clock.retreat(10 * SECOND);
     }
-    let mut bodies = mount.peek();
-    bodies.sort();
+    let bodies = sorted(mount.peek());
     let expected: Vec<String> = "112233445566778899bb".chars().map(String::from).collect();
     assert_eq!(bodies, expected);
     assert_eq!(mount.take("reader").len(), 20);
@@ -287,8 +279,7 @@ fn a_clock_set_back_deletes_nothing() {
     mount.sh("a", "echo z > z.md");
     assert_eq!(mount.peek(), ["z", "y"], "by stamp");
     assert_eq!(mount.take("b").len(), 2);
-    mount.clock.advance(400 * DAY);
-    mount.fs().sweep();
+    mount.pass(400 * DAY);
     assert!(mount.names().iter().any(|name| name.contains("_x_done")));
 }
 
@@ -334,10 +325,7 @@ fn one_that_cannot_be_deleted_needs_root() {
         immutable("+i"),
         "chattr +i needs root, and a filesystem such as ext4 for temporary files"
     );
-    mount
-        .clock
-        .advance(std::time::Duration::from_secs(8 * 24 * 60 * 60));
-    mount.fs().sweep();
+    mount.pass(8 * DAY);
     let (left, left_below) = (mount.names_below(), list(&mount.below("q")));
     assert!(immutable("-i"));
     assert_eq!(left, ["2026-01-01_000002_x_done.md", "q"]);
@@ -351,8 +339,7 @@ fn what_has_expired_is_forgotten() {
     let mount = Mount::new();
     mount.sh("w", "for i in 1 2 3; do echo $i > n$i.md; done");
     assert_eq!(mount.take("r").len(), 3);
-    mount.clock.advance(8 * DAY);
-    mount.fs().sweep();
+    mount.pass(8 * DAY);
     assert_eq!(mount.names(), [""; 0]);
     mount.fs().sweep();
     let remembered: HashMap<_, _> = mount.fs().remembered().into();
@@ -368,7 +355,7 @@ fn what_has_expired_is_forgotten() {
 fn times_over_bindfs_and_encfs_needs_root() {
     for layer in [|dir: &Path| Layer::bindfs(dir, &[]), Layer::encfs] {
         let mut below = None;
-        let mount = Mount::over(|dir| below = Some(layer(dir)), |_| {});
+        let mount = Mount::filled(|dir| below = Some(layer(dir)));
         let name = "2026-01-15_103000_old.md";
         mount.sh(
             "a",
@@ -377,18 +364,15 @@ fn times_over_bindfs_and_encfs_needs_root() {
         assert_eq!(mount.take("r"), ["old"]);
         let done = "2026-01-15_103000_old_done.md";
         assert_eq!(mount.names(), [done]);
-        mount.clock.advance(6 * DAY);
-        mount.fs().sweep();
+        mount.pass(6 * DAY);
         assert_eq!(mount.names_below(), [done]);
         mount.sh("a", &format!("mv {done} {name}"));
         let shown = mount.sh("a", &format!("TZ=UTC stat -c %y {name}"));
         assert!(shown.starts_with("2026-01-15 10:30:00.000"), "{shown}");
         mount.sh("a", &format!("mv {name} {done}"));
-        mount.clock.advance(6 * DAY);
-        mount.fs().sweep();
+        mount.pass(6 * DAY);
         assert_eq!(mount.names_below(), [done]);
-        mount.clock.advance(DAY);
-        mount.fs().sweep();
+        mount.pass(DAY);
         assert_eq!(mount.names_below(), [""; 0]);
     }
 }

@@ -76,7 +76,8 @@ fn what_an_operation_costs() {
         "log=$1; shift; HANDOFF_LOG=fuser=debug exec \"$@\" 2>\"$log\"",
         "sh",
         log.to_str().unwrap(),
-    ];
+    ]
+    .map(str::to_owned);
     let daemon = Daemon::over(tempfile::tempdir().unwrap(), &wrapper);
     let mut actor = Actor::alone(&daemon.at(""));
     actor.run("import os");

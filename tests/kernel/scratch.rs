@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::actors::Actor;
-use crate::harness::{Mount, slug};
+use crate::harness::{DAY, Mount, slug, sorted};
 
 /// Those that all sessions share, and then those of which each has its own.
 const SCRATCH: [&str; 26] = [
@@ -175,11 +175,9 @@ fn expiry() {
         "echo x > old.tmp; echo y > .old.swo; touch -d '30 days ago' .old.swo",
     );
     released(&mount, 0);
-    mount.clock.advance(Duration::from_secs(6 * 24 * 60 * 60));
-    mount.fs().sweep();
+    mount.pass(6 * DAY);
     assert_eq!(mount.names(), [".old.swo", "old.tmp"]);
-    mount.clock.advance(Duration::from_secs(2 * 24 * 60 * 60));
-    mount.fs().sweep();
+    mount.pass(2 * DAY);
     assert_eq!(mount.names(), [""; 0]);
 }
 
@@ -272,13 +270,12 @@ fn many_at_one_time() {
     for mut shell in running {
         assert!(shell.wait().unwrap().success());
     }
-    let mut bodies = mount.take("r");
-    bodies.sort();
-    let mut expected: Vec<String> = sessions
-        .iter()
-        .flat_map(|session| (1..=50).map(move |i| format!("{session}.{i}")))
-        .collect();
-    expected.sort();
+    let bodies = sorted(mount.take("r"));
+    let expected = sorted(
+        sessions
+            .iter()
+            .flat_map(|session| (1..=50).map(move |i| format!("{session}.{i}"))),
+    );
     assert_eq!(bodies, expected);
 }
 
@@ -384,10 +381,10 @@ fn anothers_is_removed_when_it_is_old() {
     mount.sh("b", "echo b > q/n.tmp");
     let mut holder = Actor::new(&mount, "a");
     holder.run("f = open('q/m.tmp', 'w')");
-    assert!(!mount.run("c", "rm -rf q").status.success());
+    mount.fails("c", "rm -rf q");
     assert_eq!(mount.sh("a", "cat q/n.tmp"), "a\n");
     mount.clock.advance(Duration::from_secs(11 * 60));
-    assert!(!mount.run("c", "rm -rf q").status.success());
+    mount.fails("c", "rm -rf q");
     assert_eq!(
         crate::harness::list(&mount.at("q")),
         ["m.tmp", "pending.md"]
@@ -455,7 +452,7 @@ fn in_a_queue_that_is_renamed() {
     for session in ["a", "b"] {
         mount.sh(session, &format!("mkdir -p q; echo {session} > q/n.tmp"));
     }
-    assert!(!mount.run("a", "rmdir q").status.success());
+    mount.fails("a", "rmdir q");
     mount.sh("c", "mv q r");
     for session in ["a", "b"] {
         mount.sh(session, "mv r/n.tmp r/n.md");
@@ -471,8 +468,7 @@ fn expiry_of_open_ones() {
     holder.run("f = open('n.tmp', 'w'); g = open('x.lock', 'w')");
     mount.sh("b", "echo b > n.tmp; echo b > y.lock");
     released(&mount, 2);
-    mount.clock.advance(Duration::from_secs(8 * 24 * 60 * 60));
-    mount.fs().sweep();
+    mount.pass(8 * DAY);
     assert_eq!(mount.names(), ["n.tmp", "x.lock"]);
     holder.run("f.write('late'); f.close(); os.rename('n.tmp', 'n.md'); g.close()");
     released(&mount, 0);
@@ -492,13 +488,13 @@ fn locks() {
             "import fcntl; f = open('{name}', 'w'); fcntl.flock(f, fcntl.LOCK_EX)"
         ));
         let try_lock = format!("exec 9>> {name}; flock -n 9");
-        assert!(!mount.run("b", &try_lock).status.success(), "{name}");
+        mount.fails("b", &try_lock);
         holder.run("f.close()");
         mount.sh("b", &format!("{try_lock}; rm {name}"));
         // As `set -C` and lockfile-create do it.
         let make = format!("set -C; echo $$ > {name}");
         mount.sh("a", &make);
-        assert!(!mount.run("b", &make).status.success(), "{name}");
+        mount.fails("b", &make);
         mount.sh(
             "b",
             &format!("test -s {name}; rm {name}; {make}; rm {name}"),
@@ -517,7 +513,7 @@ fn a_directory_that_is_a_lock() {
         "a",
         "mkdir x.lock; echo 12 > x.lock/pid; echo host > x.lock/info.md",
     );
-    assert!(!mount.run("b", "mkdir x.lock").status.success());
+    mount.fails("b", "mkdir x.lock");
     assert_eq!(
         mount.sh("b", "cat x.lock/pid x.lock/info.md; ls -A x.lock"),
         "12\nhost\ninfo.md\npid\n"
@@ -543,8 +539,6 @@ fn real_tools_side_by_side() {
         );
         mount.sh(session, "cat n.md i.md");
     }
-    let mut bodies = mount.take("r");
-    bodies.sort();
-    assert_eq!(bodies, ["a", "a", "b", "b"]);
+    assert_eq!(sorted(mount.take("r")), ["a", "a", "b", "b"]);
     assert_eq!(mount.slugs().len(), 4);
 }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use crate::harness::{Mount, bodies};
+use crate::harness::{Mount, bodies, sorted};
 
 /// A python that is called like an agent program.
 fn claude(mount: &Mount) -> PathBuf {
@@ -64,9 +64,7 @@ os.write(f, b\"new\\n\"); os.ftruncate(f, 4); os.close(f)'",
         let script = format!("x='{}' python=/usr/bin/python3; {writer}", x.display());
         mount.sh("w", &script);
         assert_eq!(mount.slugs(), ["old", "pending"], "{writer}");
-        let mut all = mount.take("r");
-        all.sort();
-        assert_eq!(all, ["new", "old"], "{writer}");
+        assert_eq!(sorted(mount.take("r")), ["new", "old"], "{writer}");
         mount.sh("r", "rm *_done.md");
     }
 }
@@ -105,12 +103,8 @@ fn six_writers_of_pending_lose_nothing() {
     for mut writer in writers {
         assert!(writer.wait().unwrap().success());
     }
-    let mut all = mount.take("r");
-    all.sort();
-    let mut expected: Vec<String> = (0..6)
-        .flat_map(|i| (1..=20).map(move |j| format!("{i}-{j}")))
-        .collect();
-    expected.sort();
+    let all = sorted(mount.take("r"));
+    let expected = sorted((0..6).flat_map(|i| (1..=20).map(move |j| format!("{i}-{j}"))));
     assert_eq!(all, expected);
 }
 
@@ -178,9 +172,7 @@ def write(text):
         );
         assert_eq!(bodies(&seen)[0], "old", "{script}");
         assert_eq!(mount.slugs(), ["old", "pending"], "{script}");
-        let mut all = mount.take("r");
-        all.sort();
-        assert_eq!(all, ["mine", "old"], "{script}");
+        assert_eq!(sorted(mount.take("r")), ["mine", "old"], "{script}");
         mount.sh("r", "rm *_done.md");
     }
 }

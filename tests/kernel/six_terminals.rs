@@ -4,9 +4,6 @@ use std::collections::HashMap;
 use std::fs;
 use std::process::{Child, Command, Stdio};
 
-use handoff_fs::fs::Options;
-use handoff_fs::programs::Role;
-
 use crate::harness::{Mount, bodies};
 
 const WRITERS: usize = 6;
@@ -62,10 +59,7 @@ fn start(mount: &Mount, apart: Apart, name: &str, script: &str, args: &[&str]) -
 }
 
 fn six_terminals(apart: Apart) {
-    let mount = Mount::with(|options: &mut Options| {
-        // Whoever runs these tests may be an agent.
-        options.programs.amend(Role::Agent, "!*").unwrap();
-    });
+    let mount = Mount::without_agents();
     let outside = mount.outside("").display().to_string();
     let readers: Vec<Child> = (0..READERS)
         .map(|i| {

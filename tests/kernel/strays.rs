@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use crate::first_mount::age;
-use crate::harness::{Mount, list, slug};
+use crate::harness::{Mount, errno, list, slug, sorted};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -23,8 +23,7 @@ fn leave_strays(mount: &Mount) {
 }
 
 fn check_strays(mount: &Mount) {
-    let mut bodies = mount.peek();
-    bodies.sort();
+    let bodies = sorted(mount.peek());
     // Pending whatever the name: nobody can have read it.
     assert_eq!(
         bodies,
@@ -66,7 +65,7 @@ fn written_while_nothing_was_mounted() {
 #[test]
 fn turned_up_while_mounted() {
     let mount = Mount::new();
-    assert_eq!(mount.names(), Vec::<String>::new());
+    assert_eq!(mount.names(), [""; 0]);
     leave_strays(&mount);
     check_strays(&mount);
 }
@@ -102,7 +101,7 @@ fn not_before_it_is_closed() {
         file.write_all(b"first half, ").unwrap();
         assert_eq!(mount.take("reader"), ["one"], "{name}");
         file.write_all(b"second half\n").unwrap();
-        assert_eq!(mount.peek(), Vec::<String>::new(), "{name}");
+        assert_eq!(mount.peek(), [""; 0], "{name}");
         drop(file);
         assert_eq!(mount.take("reader"), ["first half, second half"], "{name}");
         assert_eq!(mount.slugs(), ["one_done", "slow_done"]);
@@ -137,9 +136,11 @@ fn begun_while_nothing_was_mounted() {
         let mut line = String::new();
         output.read_line(&mut line).unwrap();
         mount.remount();
-        let mut taken = mount.take("reader");
-        taken.sort();
-        assert_eq!(taken, ["closed", "one", "two"], "{name}");
+        assert_eq!(
+            sorted(mount.take("reader")),
+            ["closed", "one", "two"],
+            "{name}"
+        );
         input.write_all(b"second half\n").unwrap();
         output.read_line(&mut line).unwrap();
         assert_eq!(mount.take("reader"), ["first half, second half"], "{name}");
@@ -260,9 +261,7 @@ fn moved_and_linked_in() {
     }
     fs::rename(mount.below(".outside/moved.md"), mount.below("moved.md")).unwrap();
     fs::hard_link(mount.below(".outside/linked.md"), mount.below("linked.md")).unwrap();
-    let mut bodies = mount.peek();
-    bodies.sort();
-    assert_eq!(bodies, ["linked.md", "moved.md"]);
+    assert_eq!(sorted(mount.peek()), ["linked.md", "moved.md"]);
 }
 
 /// spec 3.7a, 3.3: two strays that would get one name both stay.
@@ -309,9 +308,7 @@ fn the_old_protocol_beside() {
     fs::rename(mount.below(&one), mount.below(&done)).unwrap();
     assert_eq!(mount.peek(), ["two", "three"]);
     fs::write(mount.below(&two), "two, changed\n").unwrap();
-    let mut bodies = mount.peek();
-    bodies.sort();
-    assert_eq!(bodies, ["three", "two, changed"]);
+    assert_eq!(sorted(mount.peek()), ["three", "two, changed"]);
     fs::remove_file(mount.below(&two)).unwrap();
     assert_eq!(mount.take("b"), ["three"]);
     assert_eq!(mount.slugs(), ["one_done", "three_done"]);
@@ -347,8 +344,7 @@ fn rmdir_leaves_what_is_being_written() {
     let mut file = File::create(mount.below("q/slow.md")).unwrap();
     file.write_all(b"first half, ").unwrap();
     assert_eq!(list(&mount.at("q")), ["pending.md"]);
-    let error = fs::remove_dir(mount.at("q")).unwrap_err();
-    assert_eq!(error.raw_os_error(), Some(libc::ENOTEMPTY));
+    assert_eq!(errno(fs::remove_dir(mount.at("q"))), libc::ENOTEMPTY);
     file.write_all(b"second half\n").unwrap();
     drop(file);
     assert_eq!(mount.peek(), ["first half, second half"]);
@@ -358,7 +354,7 @@ fn rmdir_leaves_what_is_being_written() {
 #[test]
 fn a_rename_leaves_what_is_being_written() {
     let prepare = |dir: &Path| fs::write(dir.join("readme.md"), "ordinary").unwrap();
-    let mount = Mount::over(prepare, |_| {});
+    let mount = Mount::filled(prepare);
     assert_eq!(mount.peek(), [""; 0]);
     let mut file = File::create(mount.below("slow.md")).unwrap();
     file.write_all(b"first half, ").unwrap();
@@ -367,8 +363,5 @@ fn a_rename_leaves_what_is_being_written() {
     file.write_all(b"second half\n").unwrap();
     drop(file);
     assert_eq!(mount.peek(), ["first half, second half"]);
-    assert_eq!(
-        fs::read_to_string(mount.at("readme.md")).unwrap(),
-        "ordinary"
-    );
+    assert_eq!(mount.text("readme.md"), "ordinary");
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use handoff_fs::fs::{NodeId, Outcome, Request};
 
-use crate::harness::{Mount, bodies, list};
+use crate::harness::{Mount, bodies, list, sorted};
 
 /// A process that opens and reads files when it is told to.
 struct Reader {
@@ -161,8 +161,7 @@ fn an_idle_reader_is_not_waited_for() {
         waits
     };
     let turn = || {
-        let status = fs::read(mount.at(".status.json")).unwrap();
-        let status: serde_json::Value = serde_json::from_slice(&status).unwrap();
+        let status = mount.status();
         assert_eq!(status["turns"].as_array().unwrap().len(), 1);
         let turn = &status["turns"][0];
         assert_eq!(turn["name"], "pending.md");
@@ -272,8 +271,7 @@ fn six_readers_at_once_get_disjoint_sets() {
             all.extend(bodies(&String::from_utf8(output.stdout).unwrap()));
         }
         all.sort();
-        let mut expected: Vec<String> = (1..=40).map(|i| format!("{round}-{i}")).collect();
-        expected.sort();
+        let expected = sorted((1..=40).map(|i| format!("{round}-{i}")));
         assert_eq!(all, expected);
     }
 }
@@ -368,7 +366,7 @@ fn what_was_consumed_is_still_there_for_its_reader() {
         mount.sh("r", &format!("cat {a}; stat {a} > /dev/null")),
         "a\n"
     );
-    assert!(!mount.run("other", &format!("cat {a}")).status.success());
+    mount.fails("other", &format!("cat {a}"));
     assert_eq!(list(&mount.at("")), [done.clone(), "pending.md".to_owned()]);
     mount.sh("r", &format!("mv {a} {done}"));
     assert_eq!(mount.sh("r", &format!("cat {done}")), "a\n");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::mount::MountFlags;
 
 use crate::clients::lines;
-use crate::harness::Mount;
+use crate::harness::{DAY, Mount};
 use crate::records::{self, Found, client, documents, kind, records};
 use crate::torture;
 
@@ -274,8 +274,7 @@ pub fn memory() -> u64 {
 pub fn check_forgotten(mount: &Mount) {
     // What is pending is consumed, so that all goes.
     mount.sh("last", "cat pending.md > /dev/null");
-    mount.clock.advance(Duration::from_secs(8 * 86400));
-    mount.fs().sweep();
+    mount.pass(8 * DAY);
     let left = mount.names();
     let deadline = Instant::now() + Duration::from_secs(30);
     let remembered = loop {

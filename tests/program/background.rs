@@ -106,6 +106,13 @@ impl<'a> Mounted<'a> {
         Process::new(&self.status().unwrap()["supervisor"]["pid"])
     }
 
+    /// The daemon and its supervisor, once the mount has both.
+    pub fn processes(&self) -> (Process, Process) {
+        let status = self.awaits(|status| status["supervisor"]["pid"].is_u64());
+        let supervisor = &status["supervisor"]["pid"];
+        (Process::new(&status["pid"]), Process::new(supervisor))
+    }
+
     /// Waits for a status that says so.
     pub fn awaits(&self, what: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
         until("the mount has come back", || {
@@ -154,6 +161,11 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(start.elapsed() < WATCHDOG, "until {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// Waits until this holds.
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    until(what, || holds().then_some(()));
 }
 
 pub fn write(path: &Path, content: &str) -> std::io::Result<()> {

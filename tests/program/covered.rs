@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-use crate::harness::{bodies, list};
+use crate::harness::{bodies, list, sorted};
 use crate::sandbox::{Sandbox, complaint};
 
 /// spec 3.7b: a mountpoint that is not empty is refused at the first mount there, and nothing is done to it, nor to the
@@ -83,9 +83,11 @@ fn written_while_nothing_was_mounted() {
         output.read_line(&mut line).unwrap();
         sandbox.run(["mount", mountpoint, "--backing", backing]);
         let merge = sandbox.sh(&format!("cat {mountpoint}/pending.md"));
-        let mut found = bodies(&merge);
-        found.sort();
-        assert_eq!(found, ["deep", "login", "stamped", "there"], "{backing}");
+        assert_eq!(
+            sorted(bodies(&merge)),
+            ["deep", "login", "stamped", "there"],
+            "{backing}"
+        );
         assert!(merge.contains("_login-done.md"), "{merge}");
         let log = sandbox.sh("cat .local/state/handoff-fs/*.log");
         let told = log.lines().find(|line| {
@@ -118,9 +120,11 @@ fn written_while_nothing_was_mounted() {
         output.read_line(&mut line).unwrap();
         writer.wait().unwrap();
         sandbox.run(["mount", mountpoint, "--backing", backing]);
-        let mut found = bodies(&sandbox.sh(&format!("cat {mountpoint}/pending.md")));
-        found.sort();
-        assert_eq!(found, ["half\nwhole", "late"], "{backing}");
+        assert_eq!(
+            sorted(bodies(&sandbox.sh(&format!("cat {mountpoint}/pending.md")))),
+            ["half\nwhole", "late"],
+            "{backing}"
+        );
         sandbox.run(["unmount", mountpoint]);
     }
 }

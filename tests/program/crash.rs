@@ -7,13 +7,13 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::time::SystemTime;
 use std::{str, thread};
 
 use handoff_fs::names::StampedName;
 
 use crate::harness::{bodies, list};
 use crate::sandbox::Sandbox;
+use crate::torture;
 
 const ROUNDS: usize = 25;
 const WRITERS: usize = 3;
@@ -97,13 +97,7 @@ fn read(dir: &Path, manner: Manner, stop: &AtomicBool) -> HashSet<String> {
 }
 
 fn read_like_cat(file: &mut File, merge: &mut Vec<u8>) -> std::io::Result<()> {
-    let mut buffer = vec![0; 1 << 17];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(()),
-            n => merge.extend_from_slice(&buffer[..n]),
-        }
-    }
+    file.read_to_end(merge).map(drop)
 }
 
 fn read_like_node(file: &mut File, merge: &mut Vec<u8>) -> std::io::Result<()> {
@@ -129,22 +123,14 @@ fn kill_9_at_random_moments() {
     fs::create_dir(&dir).unwrap();
     let below = File::open(&dir).unwrap();
     let below = Path::new("/proc/self/fd").join(below.as_raw_fd().to_string());
-    let mut random = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap()
-        .as_nanos() as u64
-        | 1;
-    println!("seed {random}");
+    let mut random = torture::random();
     let mut acknowledged: HashSet<String> = HashSet::new();
     let mut delivered: HashSet<String> = HashSet::new();
     for round in 0..ROUNDS {
         let daemon = sandbox.mount();
         let stop = AtomicBool::new(false);
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
         // Whichever acknowledgement this is, the other writers and the readers are anywhere just then.
-        let moment = random % 40;
+        let moment = random.usize(0..40);
         thread::scope(|scope| {
             let (sender, receiver) = mpsc::channel();
             for writer in 0..WRITERS {
@@ -160,7 +146,7 @@ fn kill_9_at_random_moments() {
                 .into_iter()
                 .collect();
             let mut acknowledgements = receiver.into_iter();
-            acknowledged.extend(acknowledgements.by_ref().take(moment as usize + 1));
+            acknowledged.extend(acknowledgements.by_ref().take(moment + 1));
             daemon.kill();
             acknowledged.extend(acknowledgements);
             stop.store(true, Ordering::Relaxed);

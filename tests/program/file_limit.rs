@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Output;
 
-use crate::background::{Mounted, until};
+use crate::background::{Mounted, wait_until};
 use crate::harness::bodies;
 use crate::sandbox::Sandbox;
 
@@ -55,7 +55,7 @@ fn a_write_past_the_limit_is_an_error() {
     let output = mount(&sandbox, "--log-file log");
     assert!(output.status.success(), "{output:?}");
     let mounted = Mounted::again(&sandbox);
-    let (daemon, supervisor) = (mounted.daemon(), mounted.supervisor());
+    let (daemon, supervisor) = mounted.processes();
     let much = LIMIT + 1;
     let programs = [
         "f = open('w.md', 'wb', 0); [f.write(b'w' * 4096) for _ in range(64)]".to_owned(),
@@ -106,9 +106,7 @@ fn a_limit_that_is_too_low_to_mount_is_said() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("File too large"), "{text}");
-    until("nothing is left", || {
-        sandbox.mounts().is_empty().then_some(())
-    });
+    wait_until("nothing is left", || sandbox.mounts().is_empty());
     sandbox.run(["mount", "m"]);
     sandbox.run(["unmount", "m"]);
 }

@@ -4,14 +4,15 @@ use std::fs;
 use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::process::Signal;
 
-use crate::background::{Mounted, Process, until};
+use crate::background::{Mounted, until, wait_until};
+use crate::harness::KillOnDrop;
 use crate::sandbox::Sandbox;
 use crate::torture;
 use crate::users::run;
@@ -30,18 +31,6 @@ while ! test -e stop; do
 done
 "#;
 
-/// Processes that are killed when the test ends.
-struct Clients(Vec<Child>);
-
-impl Drop for Clients {
-    fn drop(&mut self) {
-        for client in &mut self.0 {
-            let _ = client.kill();
-            let _ = client.wait();
-        }
-    }
-}
-
 /// spec 8.3b, 8.3d: four clients write, list with `ls -l`, read and remove. After every `kill -9` of the daemon there is a
 /// working mount, and no client hangs.
 #[test]
@@ -57,12 +46,12 @@ fn clients_that_list_and_remove_outlive_every_kill() {
         fs::write(sandbox.path(name), "old\n").unwrap();
     }
     let mounted = Mounted::new(&sandbox);
-    let mut clients = Clients(Vec::new());
+    let mut clients = Vec::new();
     for number in ["1", "2", "3", "4"] {
         let mut bash = sandbox.command("bash");
         bash.args(["-c", CLIENT, "client", number])
             .stderr(Stdio::null());
-        clients.0.push(bash.spawn().unwrap());
+        clients.push(KillOnDrop(bash.spawn().unwrap()));
     }
     let mut slowest = Duration::ZERO;
     for i in 0..kills {
@@ -74,8 +63,7 @@ fn clients_that_list_and_remove_outlive_every_kill() {
         };
         thread::sleep(Duration::from_millis(pause));
         let watchdog = sandbox.watch(BOUND);
-        let status = mounted.awaits(|status| status["supervisor"]["pid"].is_u64());
-        let daemon = Process::new(&status["pid"]);
+        let (daemon, _) = mounted.processes();
         let start = Instant::now();
         daemon.kill();
         mounted.comes_back(&daemon);
@@ -87,8 +75,8 @@ fn clients_that_list_and_remove_outlive_every_kill() {
     }
     let watchdog = sandbox.watch(BOUND);
     fs::write(sandbox.path("stop"), "").unwrap();
-    for client in &mut clients.0 {
-        client.wait().unwrap();
+    for client in &mut clients {
+        client.0.wait().unwrap();
     }
     drop(watchdog);
     for number in 1..=4 {
@@ -221,12 +209,12 @@ fn a_daemon_that_does_not_end_is_cut_off() {
     fs::create_dir(sandbox.path("m")).unwrap();
     let mut disk = Disk::over(&sandbox.path("m"), &sandbox.path("image"));
     let mounted = Mounted::new(&sandbox);
-    let (daemon, supervisor) = (mounted.daemon(), mounted.supervisor());
+    let (daemon, supervisor) = mounted.processes();
     disk.freeze();
     let mut writer = sandbox.command("bash");
     let mut writer = writer.args(["-c", "echo x > m/x.md"]).spawn().unwrap();
-    until("a thread of the daemon waits for the disk", || {
-        states(daemon.pid).contains(&'D').then_some(())
+    wait_until("a thread of the daemon waits for the disk", || {
+        states(daemon.pid).contains(&'D')
     });
     daemon.signal(Signal::STOP);
     supervisor.signal(Signal::TERM);

@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use handoff_fs::names::StampedName;
 use rustix::process::Signal;
 
-use crate::background::{Mounted, Process, until};
-use crate::harness::list;
+use crate::background::{Mounted, until};
+use crate::harness::{KillOnDrop, list, python};
 use crate::sandbox::Sandbox;
 use crate::torture;
 
@@ -85,7 +85,7 @@ fn version(id: &str) -> Option<(&str, u32)> {
     Some((chain, version.parse().ok()?))
 }
 
-struct Clients(Vec<Child>);
+struct Clients(Vec<KillOnDrop>);
 
 impl Clients {
     fn start(sandbox: &Sandbox) -> Clients {
@@ -112,7 +112,7 @@ impl Clients {
         let commands = tools.chain(python).chain([agent]);
         Clients(
             commands
-                .map(|mut command| command.stderr(errors()).spawn().unwrap())
+                .map(|mut command| KillOnDrop(command.stderr(errors()).spawn().unwrap()))
                 .collect(),
         )
     }
@@ -121,17 +121,7 @@ impl Clients {
     fn stop(mut self, sandbox: &Sandbox) {
         fs::write(sandbox.path("stop"), "").unwrap();
         for client in &mut self.0 {
-            client.wait().unwrap();
-        }
-        self.0.clear();
-    }
-}
-
-impl Drop for Clients {
-    fn drop(&mut self) {
-        for client in &mut self.0 {
-            let _ = client.kill();
-            let _ = client.wait();
+            client.0.wait().unwrap();
         }
     }
 }
@@ -143,14 +133,8 @@ fn usable(mounted: &Mounted<'_>) {
     });
 }
 
-fn both(mounted: &Mounted<'_>) -> (Process, Process) {
-    let status = mounted.awaits(|status| status["supervisor"]["pid"].is_u64());
-    let supervisor = &status["supervisor"]["pid"];
-    (Process::new(&status["pid"]), Process::new(supervisor))
-}
-
 fn kill(mounted: &Mounted<'_>, which: usize, seen: &mut Seen) {
-    let (daemon, supervisor) = both(mounted);
+    let (daemon, supervisor) = mounted.processes();
     seen.kills[which] += 1;
     match which {
         0 => {
@@ -335,8 +319,7 @@ fn killed_again_and_again() {
     }
     fs::write(sandbox.path("kill_loop.py"), include_str!("kill_loop.py")).unwrap();
     fs::write(sandbox.path("kill_loop.sh"), include_str!("kill_loop.sh")).unwrap();
-    let python = sandbox.sh("/usr/bin/python3 -c 'import sys; print(sys.executable, end=\"\")'");
-    symlink(python, sandbox.path("claude")).unwrap();
+    symlink(python(), sandbox.path("claude")).unwrap();
     let mounted = Mounted::new(&sandbox);
     let mut seen = Seen::default();
     for _ in 0..kills.div_ceil(KILLS_A_ROUND) {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use rustix::process::{Pid, Signal};
 
-use crate::harness::{bodies, list};
+use crate::harness::{bodies, errno, list, sorted};
 use crate::sandbox::{Sandbox, complaint, start};
 use crate::users::{User, run};
 
@@ -39,8 +39,7 @@ fn mount_write_read_unmount() {
 }
 
 fn pid_of(sandbox: &Sandbox) -> Pid {
-    let status: serde_json::Value =
-        serde_json::from_str(&sandbox.run(["status", "--json", "m"])).unwrap();
+    let status = sandbox.status("m");
     Pid::from_raw(i32::try_from(status["pid"].as_i64().unwrap()).unwrap()).unwrap()
 }
 
@@ -141,7 +140,7 @@ fn three_ways_to_end() {
         assert_eq!(sandbox.mounts().len(), 0, "{end}");
     }
     let _daemon = sandbox.mount();
-    assert_eq!(bodies(&sandbox.sh("cat m/pending.md")).len(), 3);
+    assert_eq!(sandbox.take().len(), 3);
 }
 
 /// spec 8.2e: with files open it ends lazily: the mount leaves the tree, the open files go on, and what is written to
@@ -177,7 +176,7 @@ fn ending_with_open_files() {
         let (status, errors) = daemon.wait();
         assert!(status.success(), "{end}: {status} {errors}");
         let _daemon = sandbox.mount();
-        assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["before, after"]);
+        assert_eq!(sandbox.take(), ["before, after"]);
         drop(_daemon);
         sandbox.run(["mount", "m"]);
         sandbox.run(["unmount", "m"]);
@@ -206,7 +205,7 @@ fn a_second_signal_does_not_wait() {
             .iter()
             .any(|name| name.ends_with("_open-partial.md"))
     );
-    assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["half"]);
+    assert_eq!(sandbox.take(), ["half"]);
 }
 
 /// spec 8.2b, 3.8: a dead mount is cleared and mounted again; until then `status` says what it is, and `unmount` clears
@@ -239,9 +238,8 @@ fn after_kill_9() {
     let empty = File::create(sandbox.path("m/empty.md")).unwrap();
     daemon.kill();
     drop((open, empty));
-    let dead = fs::metadata(sandbox.path("m")).unwrap_err();
-    assert_eq!(dead.raw_os_error(), Some(libc::ENOTCONN));
-    let line = complaint(&sandbox.handoff(["status", "m"]).output().unwrap(), 1);
+    assert_eq!(errno(fs::metadata(sandbox.path("m"))), libc::ENOTCONN);
+    let line = sandbox.refused(["status", "m"], 1);
     assert!(
         line.contains("the mount is dead") && line.contains("handoff-fs mount"),
         "{line}"
@@ -259,9 +257,7 @@ fn after_kill_9() {
         1,
         "{names:?}"
     );
-    let mut found = bodies(&sandbox.sh("cat m/pending.md"));
-    found.sort();
-    assert_eq!(found, ["half", "old", "old", "whole"]);
+    assert_eq!(sorted(sandbox.take()), ["half", "old", "old", "whole"]);
     daemon.kill();
     sandbox.run(["unmount", "m"]);
     assert_eq!(sandbox.mounts().len(), 0);
@@ -301,7 +297,7 @@ fn mounted_already() {
     let sandbox = Sandbox::new();
     let daemon = sandbox.mount();
     for form in [["mount", "m"], ["mount", "./m/../m"]] {
-        let line = complaint(&sandbox.handoff(form).output().unwrap(), 1);
+        let line = sandbox.refused(form, 1);
         assert!(
             line.contains(&format!("(pid {})", daemon.child.id())),
             "{line}"

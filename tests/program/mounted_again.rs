@@ -6,9 +6,9 @@ use std::process::{Child, Stdio};
 
 use rustix::process::Signal;
 
-use crate::background::{Mounted, Process, until};
-use crate::harness::{bodies, list};
-use crate::sandbox::{Sandbox, complaint};
+use crate::background::{Mounted, Process, wait_until};
+use crate::harness::{errno, list, sorted};
+use crate::sandbox::Sandbox;
 use crate::users::User;
 
 /// Somebody who runs this script in the mount, and has said so.
@@ -42,7 +42,7 @@ fn who_only_sits_there_is_cut_off() {
     let mounted = Mounted::new(&sandbox);
     for way in ["unmount", "fusermount3", "umount -l"] {
         sandbox.sh("echo x > m/x.md; mkdir -p m/q elsewhere; mount --bind m/q elsewhere");
-        let (daemon, supervisor) = (mounted.daemon(), mounted.supervisor());
+        let (daemon, supervisor) = mounted.processes();
         let sitter = sits(&sandbox, "cd m");
         let reader = File::open(mounted.at("pending.md")).unwrap();
         match way {
@@ -63,7 +63,7 @@ fn who_only_sits_there_is_cut_off() {
         sandbox.sh("umount elsewhere");
         assert_eq!(sandbox.mounts(), [sandbox.path("m")]);
         assert!((&reader).read(&mut [0]).is_err());
-        assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["x"], "{way}");
+        assert_eq!(sandbox.take(), ["x"], "{way}");
         ends(sitter);
     }
     mounted.unmount();
@@ -81,8 +81,8 @@ fn a_writer_is_waited_for() {
     sandbox.sh("umount -l m");
     let mut mount = sandbox.handoff(["mount", "m"]);
     let mut mount = mount.stdout(Stdio::null()).spawn().unwrap();
-    until("the old daemon is asked", || {
-        mounted.log().contains("waiting for writers").then_some(())
+    wait_until("the old daemon is asked", || {
+        mounted.log().contains("waiting for writers")
     });
     assert!(daemon.is_running() && mount.try_wait().unwrap().is_none());
     file.write_all(b"after\n").unwrap();
@@ -90,7 +90,7 @@ fn a_writer_is_waited_for() {
     assert!(mount.wait().unwrap().success());
     daemon.wait();
     assert!(is_cut_off(&sitter));
-    assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["before, after"]);
+    assert_eq!(sandbox.take(), ["before, after"]);
     assert!(
         !list(&sandbox.path("m"))
             .iter()
@@ -116,8 +116,7 @@ fn a_writer_that_does_not_end_is_partial() {
     assert!(old.is_running());
     mounted.mount();
     old.wait();
-    let error = file.write_all(b"rest\n").unwrap_err();
-    assert_eq!(error.raw_os_error(), Some(libc::ENOTCONN));
+    assert_eq!(errno(file.write_all(b"rest\n")), libc::ENOTCONN);
     let names = list(&sandbox.path("m"));
     for partial in ["_draft-partial.md", "_two-partial.md"] {
         assert!(
@@ -125,9 +124,7 @@ fn a_writer_that_does_not_end_is_partial() {
             "{names:?}"
         );
     }
-    let mut found = bodies(&sandbox.sh("cat m/pending.md"));
-    found.sort();
-    assert_eq!(found, ["first", "half", "whole"]);
+    assert_eq!(sorted(sandbox.take()), ["first", "half", "whole"]);
     ends(writer);
     mounted.unmount();
 }
@@ -146,7 +143,7 @@ fn stopped_and_unmounted_twice() {
     ends(sitter);
 
     let sitter = sits(&sandbox, "cd m");
-    let (daemon, supervisor) = (mounted.daemon(), mounted.supervisor());
+    let (daemon, supervisor) = mounted.processes();
     sandbox.run(["unmount", "m"]);
     assert!(daemon.is_running());
     sandbox.run(["unmount", "m"]);
@@ -163,13 +160,7 @@ fn who_is_mounted_stays() {
     let sandbox = Sandbox::new();
     let mounted = Mounted::new(&sandbox);
     let daemon = mounted.daemon();
-    let line = complaint(
-        &sandbox
-            .handoff(["mount", "n", "--backing", "m"])
-            .output()
-            .unwrap(),
-        1,
-    );
+    let line = sandbox.refused(["mount", "n", "--backing", "m"], 1);
     assert!(line.contains("unmount it first"), "{line}");
     // The plain directory, where it is not covered.
     let below = mounted.below.display().to_string();
@@ -177,7 +168,7 @@ fn who_is_mounted_stays() {
     sandbox.sh(&format!(
         "mkdir -p n; mount --no-canonicalize --bind {below} \"$PWD\"/n"
     ));
-    let line = complaint(&sandbox.handoff(["mount", "n"]).output().unwrap(), 1);
+    let line = sandbox.refused(["mount", "n"], 1);
     let at = sandbox.path("m").display().to_string();
     let cure = format!("use that mount, or first run: handoff-fs unmount {at}");
     assert!(
@@ -192,7 +183,7 @@ fn who_is_mounted_stays() {
     elsewhere.args(["--mount", env!("CARGO_BIN_EXE_handoff-fs"), "mount", "m"]);
     assert!(elsewhere.output().unwrap().status.success());
     assert_eq!(sandbox.mounts().len(), 0);
-    let line = complaint(&sandbox.handoff(["mount", "m"]).output().unwrap(), 1);
+    let line = sandbox.refused(["mount", "m"], 1);
     let pid: i32 = sandbox
         .sh("head -1 m/.handoff-fs/lock")
         .trim()
@@ -222,7 +213,7 @@ fn without_root() {
     elsewhere.args(["--user", "--map-root-user", "--mount"]);
     let elsewhere = elsewhere.arg(program).args(["mount", "m"]).output();
     assert!(elsewhere.unwrap().status.success());
-    let line = complaint(&sandbox.handoff(["mount", "m"]).output().unwrap(), 1);
+    let line = sandbox.refused(["mount", "m"], 1);
     let (_, cure) = line.split_once("in another mount namespace").unwrap();
     let (_, kill) = cure.split_once("end it: ").unwrap();
     sandbox.sh(kill);
@@ -231,7 +222,7 @@ fn without_root() {
     let sitter = sits(&sandbox, "cd m");
     sandbox.run(["unmount", "m"]);
     sandbox.run(["mount", "m"]);
-    assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["x"]);
+    assert_eq!(sandbox.take(), ["x"]);
     ends(sitter);
     sandbox.run(["unmount", "m"]);
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::sandbox::{Sandbox, complaint, start};
+use crate::sandbox::{Sandbox, complaint, started};
 use crate::users::User;
 
 /// spec 8.1b: they take the one mount that the user has, wherever it is and also a dead one; none and several are said.
@@ -42,7 +42,7 @@ fn without_a_name() {
 
     let directory = sandbox.path("d");
     let mut command = sandbox.handoff(["mount", "-f", "--report-ready", "d"]);
-    let daemon = start(&mut command).unwrap_or_else(|error| panic!("{error:?}"));
+    let daemon = started(&mut command);
     daemon.kill();
     let line = fails(&["status"], 1);
     assert!(

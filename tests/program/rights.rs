@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 
-use crate::harness::bodies;
+use crate::harness::sorted;
 use crate::sandbox::{Sandbox, complaint};
 use crate::users::User;
 
@@ -65,9 +65,7 @@ fn sandboxes() {
     sandbox.run(["mount", "m"]);
     sandbox.sh("setpriv --no-new-privs sh -c 'echo nnp > m/nnp.md'");
     sandbox.sh("unshare --user --map-current-user --mount sh -c 'echo ns > m/ns.md'");
-    let mut found = bodies(&sandbox.sh("cat m/pending.md"));
-    found.sort();
-    assert_eq!(found, ["nnp", "ns"]);
+    assert_eq!(sorted(sandbox.take()), ["nnp", "ns"]);
     sandbox.run(["unmount", "m"]);
 }
 
@@ -115,7 +113,7 @@ fn ways_that_are_shut() {
     fs::set_permissions(sandbox.path("shut up"), fs::Permissions::from_mode(0o0)).unwrap();
     let shut = sandbox.path("shut up");
     for word in ["shut up/m", "shut up/new/er"] {
-        let line = complaint(&sandbox.handoff(["mount", word]).output().unwrap(), 1);
+        let line = sandbox.refused(["mount", word], 1);
         let cure = format!("if that is yours: chmod u+x '{}'", shut.display());
         assert!(
             line.contains("you may not enter") && line.contains(&cure),

@@ -9,7 +9,7 @@ use super::{
     AIDER, ALL, CLAUDE_CODE, CODEX, GEMINI, OLDER_CLAUDE_CODE, OPENCODE, Order, PI, UNCHANGED,
 };
 use crate::actors::replaced;
-use crate::harness::{Mount, list};
+use crate::harness::{Mount, list, sorted};
 
 /// spec 4.1a, 4.3a, 4.4b, 4.6b: every agent writes, reads, edits and writes again one path: one handoff with the last text, and
 /// what it replaced is kept (3.9a).
@@ -96,9 +96,7 @@ fn an_unchanged_mtime() {
     // It has no extension that would tell what it is.
     agent.write("notes", "four\n");
     assert_eq!(agent.read("notes"), "four\n");
-    let mut all = mount.take("r");
-    all.sort();
-    assert_eq!(all, ["four", "other", "two\nthree"]);
+    assert_eq!(sorted(mount.take("r")), ["four", "other", "two\nthree"]);
 }
 
 /// spec 4.3c: consumed between a write and the edit after it: it is still found, Claude Code notices that it has changed

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::director::Agent;
 use super::{ALL, CLAUDE_CODE, CODEX, GEMINI, Order};
-use crate::harness::Mount;
+use crate::harness::{Mount, sorted};
 
 /// What a mount holds with 600 lines pending.
 fn long() -> (Mount, String) {
@@ -165,11 +165,7 @@ fn two_agents_share_out() {
                 .collect();
             reads.into_iter().map(|it| it.join().unwrap()).collect()
         });
-        let mut all: Vec<String> = shown
-            .iter()
-            .flat_map(|it| crate::harness::bodies(it))
-            .collect();
-        all.sort();
+        let all = sorted(shown.iter().flat_map(|it| crate::harness::bodies(it)));
         let expected: Vec<String> = (1..=6).map(|i| format!("text {i}")).collect();
         assert_eq!(all, expected);
         // Each finds again what it was given, and nothing of the other's.

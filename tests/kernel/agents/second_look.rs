@@ -8,7 +8,7 @@ use super::{
     AIDER, ALL, CLAUDE_CODE, COPILOT, GEMINI, OPENCODE, OPENCODE_SCRIPT, Order, UNCHANGED,
 };
 use crate::actors::Actor;
-use crate::harness::{Mount, bodies};
+use crate::harness::{Mount, bodies, sorted};
 
 const TWO_MINUTES: Duration = Duration::from_secs(121);
 
@@ -212,9 +212,11 @@ fn what_is_new() {
     mount.sh("w", &format!("mv {one} {}", one.replace("_done", "")));
     assert_eq!(agent.read("pending.md"), shown, "and it consumes nothing");
     assert_eq!(mount.peek(), ["one"]);
-    let mut both = bodies(&agent.bash("cat pending.md"));
-    both.sort();
-    assert_eq!(both, ["one", "two"], "each of them once");
+    assert_eq!(
+        sorted(bodies(&agent.bash("cat pending.md"))),
+        ["one", "two"],
+        "each of them once"
+    );
     assert_eq!(mount.peek(), [""; 0]);
     assert_eq!(agent.read("pending.md"), "");
 
@@ -269,11 +271,7 @@ fn other_programs_consume_at_once() {
         agent.end();
     }
     drop(mount);
-    let mount = Mount::with(|options| {
-        // Whoever runs these tests may be an agent.
-        let agents = handoff_fs::programs::Role::Agent;
-        options.programs.amend(agents, "!*").unwrap();
-    });
+    let mount = Mount::without_agents();
     nothing_twice(&mount, &mut |script| {
         let output = std::process::Command::new("setsid")
             .args(["-w", "bash", "-c", script])
@@ -307,8 +305,7 @@ fn it_takes_no_turn() {
     let mut other = Actor::new(&mount, "other");
     other.run("f = open('pending.md'); f.read(10)");
     let turns = || {
-        let status: serde_json::Value =
-            serde_json::from_slice(&fs::read(mount.at(".status.json")).unwrap()).unwrap();
+        let status = mount.status();
         let turns = status["turns"].as_array().unwrap();
         let pids = turns.iter().map(|turn| turn["pid"].as_u64().unwrap());
         pids.collect::<Vec<_>>()

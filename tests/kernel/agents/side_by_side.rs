@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::director::{Agent, edit, in_step, write};
 use super::{ALL, CLAUDE_CODE, CODEX, GEMINI, OPENCODE, Order, Profile};
-use crate::harness::{Mount, bodies};
+use crate::harness::{Mount, bodies, sorted};
 
 /// spec 4.1c, 4.3a, 5.1: two of each agent, and each beside each other one, call by call in turns: two handoffs, each with what
 /// its agent wrote last.
@@ -29,9 +29,7 @@ fn two_in_step() {
                 a.begins(&edit("n.md", "one", "two")),
                 b.begins(&edit("n.md", "one", "two")),
             ]);
-            let mut all = mount.take("r");
-            all.sort();
-            assert_eq!(all, ["a two", "b two"], "{both}");
+            assert_eq!(sorted(mount.take("r")), ["a two", "b two"], "{both}");
             assert_eq!(mount.names().len(), 2, "{both}");
             a.end();
             b.end();
@@ -59,8 +57,7 @@ fn one_within_each_step_of_another() {
             break;
         }
     }
-    let mut all = mount.take("r");
-    all.sort();
+    let all = sorted(mount.take("r"));
     expected.sort();
     assert_eq!(all, expected);
 }
@@ -90,8 +87,7 @@ fn children_of_two_agents() {
             })))),
             _ => drop(a.does(&a_edit)),
         }
-        let mut all = mount.take("r");
-        all.sort();
+        let all = sorted(mount.take("r"));
         let three = if profile.comm == "claude" {
             "too"
         } else {
@@ -133,9 +129,10 @@ fn six_at_once() {
             });
         }
     });
-    let mut all = mount.take("r");
-    all.sort();
-    assert_eq!(all, ["0: 5", "1: 5", "2: 5", "3: 5", "4: 5", "5: 5"]);
+    assert_eq!(
+        sorted(mount.take("r")),
+        ["0: 5", "1: 5", "2: 5", "3: 5", "4: 5", "5: 5"]
+    );
     assert_eq!(mount.names().len(), 6);
 }
 
