@@ -12,28 +12,15 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cases::{Outcome, overwrite, own_name, read, write};
-use crate::harness::{bodies, list};
+use crate::harness::{bodies, files};
 use crate::sandbox::{Daemon, Sandbox};
 use crate::torture;
 
 /// The calls by which the daemon reaches the backing directory. `write` and `read` are those to the kernel's device, too.
+#[rustfmt::skip]
 const CALLS: [&str; 16] = [
-    "openat",
-    "openat2",
-    "pwrite64",
-    "pwritev2",
-    "pread64",
-    "fsync",
-    "renameat2",
-    "renameat",
-    "linkat",
-    "unlinkat",
-    "mkdirat",
-    "statx",
-    "getdents64",
-    "utimensat",
-    "ftruncate",
-    "ioctl",
+    "openat", "openat2", "pwrite64", "pwritev2", "pread64", "fsync", "renameat2", "renameat", "linkat", "unlinkat",
+    "mkdirat", "statx", "getdents64", "utimensat", "ftruncate", "ioctl",
 ];
 
 const ERRNOS: [(&str, i32); 5] = [
@@ -250,12 +237,10 @@ const OPERATIONS: [Operation; 7] = [
 
 fn found(dir: &Path) -> Files {
     let mut all = Files::new();
-    for name in list(dir) {
-        let path = dir.join(&name);
-        if path.is_dir() && name != ".handoff-fs" {
-            all.extend(found(&path));
-        } else if path.is_file() && name.starts_with("20") {
-            all.insert(name, fs::read_to_string(path).unwrap());
+    for path in files(dir) {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if name.starts_with("20") && !path.starts_with(dir.join(".handoff-fs")) {
+            all.insert(name.to_owned(), fs::read_to_string(&path).unwrap());
         }
     }
     all

@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
 
 use handoff_fs::names::StampedName;
 
 use crate::cases::{Case, Outcome, Trial};
-use crate::harness::{Mount, bodies, list};
+use crate::harness::{Mount, bodies, files, list};
 
 /// What lies in the backing directory.
 #[derive(Debug, Default)]
@@ -20,28 +19,22 @@ pub struct OnDisk {
 impl OnDisk {
     fn below(mount: &Mount) -> OnDisk {
         let mut found = OnDisk::default();
-        found.in_dir(&mount.below(""));
-        found
-    }
-
-    fn in_dir(&mut self, dir: &Path) {
-        for name in list(dir) {
-            let path = dir.join(&name);
-            if name == ".handoff-fs" {
-                continue;
-            }
-            if path.is_dir() {
-                self.in_dir(&path);
-            } else if let Some(stamped) = StampedName::parse(OsStr::new(&name)) {
+        for path in files(&mount.below("")) {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let is_private = path
+                .components()
+                .any(|part| part.as_os_str() == ".handoff-fs");
+            let stamped = StampedName::parse(OsStr::new(&name)).filter(|_| !is_private);
+            if let Some(stamped) = stamped {
                 let body = fs::read_to_string(&path).unwrap();
-                let files = if stamped.is_pending() {
-                    &mut self.pending
-                } else {
-                    &mut self.consumed
+                let files = match stamped.is_pending() {
+                    true => &mut found.pending,
+                    false => &mut found.consumed,
                 };
                 files.push((name, body));
             }
         }
+        found
     }
 
     pub fn is_pending(&self, body: &str) -> bool {

@@ -10,6 +10,7 @@ use fastrand::Rng;
 use rustix::fs::{CWD, FileType, Mode, makedev};
 
 use crate::canary::Canary;
+use crate::harness::files;
 use crate::merge::parse;
 use crate::sandbox::{Sandbox, started};
 use crate::users::User;
@@ -88,25 +89,15 @@ fn fill(dir: &Path, depth: u32, random: &mut Rng, canary: &Path, owner: u32, kin
     }
 }
 
-/// How often each content lies there.
-fn contents(dir: &Path, found: &mut BTreeMap<Vec<u8>, u64>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let entry = entry.unwrap();
-        let kind = entry.file_type().unwrap();
-        if kind.is_dir() {
-            contents(&entry.path(), found);
-        } else if kind.is_file() {
-            let content = fs::read(entry.path()).unwrap();
-            if content.starts_with(b"token ") {
-                *found.entry(content).or_default() += 1;
-            }
-        }
-    }
-}
-
+/// How often each content is in a directory and below.
 fn contents_of(dir: &Path) -> BTreeMap<Vec<u8>, u64> {
     let mut found = BTreeMap::new();
-    contents(dir, &mut found);
+    for path in files(dir) {
+        let content = fs::read(path).unwrap();
+        if content.starts_with(b"token ") {
+            *found.entry(content).or_default() += 1;
+        }
+    }
     found
 }
 

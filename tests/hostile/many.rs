@@ -7,19 +7,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustix::mount::MountFlags;
 
+use crate::harness::memory;
 use crate::merge::parse;
 use crate::sandbox::{Daemon, Sandbox};
 use crate::torture;
 
 /// The most memory that the daemon ever had, in KiB.
 fn peak(daemon: &Daemon) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.child.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.unwrap()
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .unwrap()
+    memory(daemon.child.id(), "VmHWM")
 }
 
 /// spec 3.7a, 3.3: strays by the thousand, a fifth of which want one and the same name, are all adopted when they are mounted,

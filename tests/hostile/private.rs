@@ -9,7 +9,7 @@ use fastrand::Rng;
 use rustix::fs::{CWD, FileType, Mode};
 
 use crate::canary::Canary;
-use crate::harness::{bodies, list};
+use crate::harness::{bodies, files, list};
 use crate::sandbox::{Sandbox, start};
 use crate::{draw, torture};
 
@@ -107,17 +107,12 @@ fn garble(part: &Path, random: &mut Rng, canary: &Canary, tokens: &mut Vec<Strin
     }
 }
 
-/// Everything in a directory and below that is a file, as text.
-fn texts(dir: &Path, found: &mut String) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let entry = entry.unwrap();
-        let kind = entry.file_type().unwrap();
-        if kind.is_dir() {
-            texts(&entry.path(), found);
-        } else if kind.is_file() {
-            found.push_str(&String::from_utf8_lossy(&fs::read(entry.path()).unwrap()));
-        }
-    }
+/// All files in a directory and below, as one text.
+fn texts(dir: &Path) -> String {
+    let texts = files(dir).into_iter().map(|path| fs::read(path).unwrap());
+    texts
+        .map(|text| String::from_utf8_lossy(&text).into_owned())
+        .collect()
 }
 
 /// spec 8.1e, 8.3d, 8.4a, 3.8, 3.9a: with anything in the place of each part of the private directory, a mount works or refuses
@@ -141,8 +136,7 @@ fn anything_in_the_private_directory() {
         for part in &parts[..random.usize(1..4)] {
             garble(&private.join(part), &mut random, &canary, &mut tokens);
         }
-        let mut before = String::new();
-        texts(&sandbox.path("m"), &mut before);
+        let before = texts(&sandbox.path("m"));
         tokens.retain(|token| before.contains(token.as_str()));
         for round in 0..2 {
             let said = format!("case {case}, round {round}");
@@ -167,8 +161,7 @@ fn anything_in_the_private_directory() {
                 }
             }
             assert_eq!(sandbox.mounts().len(), 0, "{said}");
-            let mut after = String::new();
-            texts(&sandbox.path("m"), &mut after);
+            let after = texts(&sandbox.path("m"));
             for token in tokens.iter().map(String::as_str).chain(["one\n", "two\n"]) {
                 assert!(after.contains(token), "{said}: {token} is lost");
             }

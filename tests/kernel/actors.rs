@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
-use crate::harness::Mount;
+use crate::harness::{Mount, files, python, sorted};
 
 /// Python's own loop of lines: what is an expression is answered as text, an error by its name.
 const LOOP: &str = r"
@@ -28,14 +28,8 @@ for line in sys.stdin:
     print(json.dumps(answer), flush=True)
 ";
 
-/// Python itself, not a wrapper that chooses one.
-static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
-    let output = Command::new("python3")
-        .args(["-c", "import sys; print(sys.executable, end='')"])
-        .output()
-        .unwrap();
-    String::from_utf8(output.stdout).unwrap().into()
-});
+/// See [`python`].
+static PYTHON: LazyLock<PathBuf> = LazyLock::new(python);
 
 /// A program under another name, which is all that a mount sees of it.
 pub struct Disguise(TempDir);
@@ -123,10 +117,8 @@ impl Actor {
 
     /// Runs one piece of Python, and answers what an expression gives.
     pub fn run(&mut self, source: &str) -> String {
-        match self.ask(source) {
-            (kind, answer) if kind == "value" => answer,
-            (_, answer) => panic!("{source}: {answer}"),
-        }
+        self.begin(source);
+        self.finish()
     }
 
     /// Runs one piece of Python that must fail in a system call; answers the error's name.
@@ -157,6 +149,15 @@ impl Actor {
         serde_json::from_str(&answer).unwrap()
     }
 
+    /// Waits for a piece of Python that was begun and must succeed; returns what an expression gives.
+    #[track_caller]
+    pub fn finish(&mut self) -> String {
+        match self.end() {
+            (kind, answer) if kind == "value" => answer,
+            (_, answer) => panic!("{answer}"),
+        }
+    }
+
     /// Kills it, with whatever it has open.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
@@ -171,21 +172,8 @@ impl Drop for Actor {
     }
 }
 
-/// What the replaced versions hold, sorted.
+/// The contents of the kept versions, sorted.
 pub fn replaced(mount: &Mount) -> Vec<String> {
-    let mut found = Vec::new();
-    collect(&mount.below(".handoff-fs/replaced"), &mut found);
-    found.sort();
-    found
-}
-
-fn collect(dir: &Path, found: &mut Vec<String>) {
-    for entry in fs::read_dir(dir).into_iter().flatten() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            collect(&path, found);
-        } else {
-            found.push(fs::read_to_string(path).unwrap());
-        }
-    }
+    let versions = files(&mount.below(".handoff-fs/replaced")).into_iter();
+    sorted(versions.map(|path| fs::read_to_string(path).unwrap()))
 }

@@ -1,7 +1,7 @@
 //! The names that writers use.
 
 use crate::actors::Actor;
-use crate::harness::{Mount, sorted};
+use crate::harness::{Mount, sorted, succeeds};
 
 /// spec 4.1a, 4.1c, 4.3a: each session has its own file under one name, and others none.
 #[test]
@@ -65,14 +65,10 @@ fn two_writers_in_one_session() {
 #[test]
 fn two_jobs_of_one_shell() {
     let mount = Mount::new();
-    let status = mount
-        .command("", "setsid")
-        .env_remove("HANDOFF_SESSION")
-        .args(["--wait", "bash", "-c"])
-        .arg("(echo a > n.md) & (echo b > n.md) & wait; cat n.md | grep -q '^[ab]$'")
-        .status()
-        .unwrap();
-    assert!(status.success());
+    succeeds(&mut mount.alone(
+        "bash",
+        "(echo a > n.md) & (echo b > n.md) & wait; cat n.md | grep -q '^[ab]$'",
+    ));
     assert_eq!(sorted(mount.take("r")), ["a", "b"]);
 }
 
@@ -80,19 +76,7 @@ fn two_jobs_of_one_shell() {
 #[test]
 fn two_jobs_on_one_terminal() {
     let mount = Mount::new();
-    let status = mount
-        .command("", "script")
-        .env_remove("HANDOFF_SESSION")
-        .env("SHELL", "/bin/bash")
-        .args([
-            "-qec",
-            "(echo a > n.md) & (echo b > n.md) & wait; test -s n.md",
-            "/dev/null",
-        ])
-        .stdout(std::process::Stdio::null())
-        .status()
-        .unwrap();
-    assert!(status.success());
+    succeeds(&mut mount.on_terminal("(echo a > n.md) & (echo b > n.md) & wait; test -s n.md"));
     assert_eq!(sorted(mount.take("r")), ["a", "b"]);
 }
 
@@ -207,13 +191,7 @@ for box in mailbox.mbox('box'), mailbox.Maildir('dir'), mailbox.MH('mh'):
     box.unlock()
     box.close()
 ";
-    let python = mount.command("a", "python3").args(["-c", script]).output();
-    let output = python.unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    mount.python("a", script);
     let count = |dir: &str| {
         let names = crate::harness::list(&mount.at(dir)).into_iter();
         let names: Vec<_> = names.filter(|name| name.starts_with("20")).collect();

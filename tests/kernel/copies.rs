@@ -16,24 +16,6 @@ fn outside() -> (TempDir, String) {
     (dir, path)
 }
 
-/// spec 4.1a, 4.1b: cp makes a handoff, and another one when its target is there.
-#[test]
-fn cp() {
-    let mount = Mount::new();
-    let (_dir, outside) = outside();
-    mount.sh(
-        "a",
-        &format!("cp {outside}/one n.md; cp {outside}/two n.md; cmp {outside}/two n.md"),
-    );
-    assert_eq!(mount.peek(), ["one", "two"]);
-    mount.sh(
-        "a",
-        &format!("cp -p {outside}/one p.md; cp -f {outside}/two p.md; cp -a {outside}/one a.md"),
-    );
-    mount.sh("a", "test one -ef one || cmp n.md n.md");
-    assert_eq!(mount.take("b").len(), 5);
-}
-
 /// spec 4.1a, 4.5g: cp within the mount, and cp that unlinks its target first.
 #[test]
 fn cp_within() {
@@ -83,35 +65,6 @@ fn mv_elsewhere() {
     assert_eq!(mount.slugs(), ["m_done"]);
 }
 
-/// spec 4.3a, 4.5g: install unlinks, creates, and changes the mode by path.
-#[test]
-fn install() {
-    let mount = Mount::new();
-    let (_dir, outside) = outside();
-    mount.sh(
-        "a",
-        &format!(
-            "install -m 640 {outside}/one n.md; stat -c %a n.md; install -m 644 {outside}/two n.md"
-        ),
-    );
-    assert_eq!(mount.sh("a", "stat -c %a n.md; cat n.md"), "644\ntwo\n");
-    assert_eq!(mount.take("b"), ["one", "two"]);
-}
-
-/// spec 4.1a, 4.1b, 4.3b: tee and dd.
-#[test]
-fn tee_and_dd() {
-    let mount = Mount::new();
-    mount.sh(
-        "a",
-        "echo 1 | tee t.md u.md; echo 2 | tee t.md; echo 3 | tee -a t.md
-         seq 1000 | dd of=d.md bs=100 status=none; test $(wc -l < d.md) = 1000",
-    );
-    let bodies = mount.take("b");
-    assert_eq!(bodies.len(), 4);
-    assert!(bodies.contains(&"2\n3".to_owned()), "{bodies:?}");
-}
-
 /// spec 4.6a, 4.6b: rsync writes a hidden name and renames it.
 #[test]
 fn rsync() {
@@ -144,22 +97,6 @@ fn rsync_directory() {
     assert_eq!(mount.take("b").len(), 2);
 }
 
-/// spec 4.1b, 4.3a: rsync --inplace writes without O_TRUNC, and then comes back by path.
-#[test]
-fn rsync_inplace() {
-    let mount = Mount::new();
-    let (_dir, outside) = outside();
-    mount.sh(
-        "a",
-        &format!("rsync -a --inplace {outside}/one n.md; cmp {outside}/one n.md"),
-    );
-    mount.sh(
-        "a",
-        &format!("rsync -aI --inplace {outside}/two n.md; cmp {outside}/two n.md"),
-    );
-    assert_eq!(mount.take("b"), ["one", "two"]);
-}
-
 /// spec 4.6b: Python's way of replacing a file at once.
 #[test]
 fn tempfile_and_replace() {
@@ -183,22 +120,6 @@ assert open('n.md').read() == '{text}'
     assert_eq!(mount.peek(), ["one", "two"]);
     python.run("f = tempfile.NamedTemporaryFile('w', dir='.'); f.write('scratch'); f.flush()");
     assert_eq!(mount.take("b"), ["one", "two"]);
-}
-
-/// spec 4.1a, 4.3a: what other tools do, by system call, each row of it (tools.md).
-#[test]
-fn busybox_writes() {
-    let mount = Mount::new();
-    let (_dir, outside) = outside();
-    mount.sh(
-        "a",
-        &format!(
-            "busybox cp {outside}/one c.md; busybox mv {outside}/one m.md
-             busybox dd if={outside}/two of=i.md; busybox sh -c 'echo x > s.md'
-             echo y | busybox tee t.md; busybox touch e.md; cat c.md m.md i.md s.md t.md"
-        ),
-    );
-    assert_eq!(sorted(mount.take("b")), ["one", "one", "two", "x", "y"]);
 }
 
 /// spec 4.1a, 4.6a: a mode that forbids to open the file does not keep its maker from writing it; and it can be changed.

@@ -54,12 +54,13 @@ impl Daemon {
 
     /// Ends the daemon, and returns what its tracer has written, which ends a moment later.
     pub fn end_traced(self, log: &Path) -> String {
-        let ended = format!("{} +++ exited with 0 +++", self.pid);
+        let pid = self.pid.to_string();
+        let ended = |line: &str| line.starts_with(&pid) && line.ends_with("+++ exited with 0 +++");
         drop(self);
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             let trace = fs::read_to_string(log).unwrap();
-            if trace.contains(&ended) {
+            if trace.lines().any(ended) {
                 return trace;
             }
             assert!(Instant::now() < deadline, "the tracer goes on");

@@ -10,7 +10,7 @@ use handoff_fs::fs::{NodeId, Outcome, Request};
 use handoff_fs::programs::Role;
 
 use crate::actors::{Actor, Disguise, replaced};
-use crate::harness::{DAY, Mount, list};
+use crate::harness::{Mount, list};
 use crate::layers::Layer;
 
 /// What Claude Code's Write and Edit do: a temporary name, made durable and renamed.
@@ -524,21 +524,6 @@ fn a_slow_copy_stops_nobody_needs_root() {
     );
     assert_eq!(cutter.end().0, "value");
     assert_eq!(fs::metadata(mount.below(name)).unwrap().len(), 1);
-}
-
-/// spec 3.9a, 7.1c: replaced versions go with the retention time.
-#[test]
-fn replaced_versions_expire() {
-    let mount = Mount::new();
-    mount.sh(
-        "a",
-        "echo old > 2026-01-02_030405_n.md; echo new > 2026-01-02_030405_n.md",
-    );
-    mount.pass(6 * DAY);
-    assert_eq!(replaced(&mount), ["old\n"]);
-    mount.pass(std::time::Duration::from_secs(25 * 60 * 60));
-    assert_eq!(replaced(&mount), [""; 0]);
-    assert_eq!(mount.peek(), ["new"]);
 }
 
 /// spec 3.9a, 4.4d: an edit that was about to begin when its editor was killed is not published as an empty one.

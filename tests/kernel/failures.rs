@@ -211,9 +211,7 @@ fn errors_of_publishing_are_the_closes() {
     assert!(nix::unistd::close(file).is_err());
     assert_eq!(list(&mount.below(".handoff-fs/drafts/q")).len(), 1);
     // The RELEASE, which comes when it comes, tries again and fails as well.
-    while mount.fs().handles() > 0 {
-        std::thread::yield_now();
-    }
+    mount.settle();
     fs::remove_file(mount.below("q")).unwrap();
     mount.fs().sweep();
     assert_eq!(mount.peek(), ["kept"]);

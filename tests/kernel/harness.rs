@@ -292,6 +292,35 @@ impl Mount {
         name.clone()
     }
 
+    /// Runs a Python program in the mount as this session; panics unless the program succeeds. Returns its output.
+    pub fn python(&self, session: &str, program: &str) -> String {
+        succeeds(
+            self.command(session, "/usr/bin/python3")
+                .args(["-c", program]),
+        )
+    }
+
+    /// A shell script, run by this shell in a kernel session of its own, without a named session.
+    pub fn alone(&self, shell: impl AsRef<OsStr>, script: &str) -> Command {
+        let mut command = self.command("", "setsid");
+        command
+            .env_remove("HANDOFF_SESSION")
+            .arg("--wait")
+            .arg(shell)
+            .args(["-c", script]);
+        command
+    }
+
+    /// A shell command on a terminal of its own, without a named session.
+    pub fn on_terminal(&self, line: &str) -> Command {
+        let mut command = self.command("", "script");
+        command
+            .env_remove("HANDOFF_SESSION")
+            .env("SHELL", "/bin/bash");
+        command.args(["-qec", line, "/dev/null"]);
+        command
+    }
+
     /// Writes a handoff under this name as this session.
     pub fn write(&self, session: &str, name: &str, content: &[u8]) {
         let mut cat = self.command(session, "sh");
@@ -353,6 +382,14 @@ pub fn errno<T: Debug>(result: io::Result<T>) -> i32 {
     result.unwrap_err().raw_os_error().unwrap()
 }
 
+/// Runs a command; panics unless it succeeds. Returns its output.
+#[track_caller]
+pub fn succeeds(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// The path of Python itself. The first `python3` in `PATH` may be a wrapper that chooses one.
 pub fn python() -> PathBuf {
     let output = Command::new("python3")
@@ -412,6 +449,22 @@ pub fn list(dir: &Path) -> Vec<String> {
         .unwrap()
         .map(|entry| String::from_utf8_lossy(entry.unwrap().file_name().as_bytes()).into_owned());
     sorted(names)
+}
+
+/// Every file in a directory and below, sorted; none where there is no such directory. Symbolic links are not followed.
+pub fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).into_iter().flatten() {
+        let entry = entry.unwrap();
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            found.extend(files(&entry.path()));
+        } else if kind.is_file() {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    found
 }
 
 /// Unmounts, also with files open. An ordinary user needs fusermount3 for that, which unmounts lazily whatever `how` is.

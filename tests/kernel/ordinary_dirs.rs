@@ -155,20 +155,6 @@ fn the_root_is_a_queue() {
     assert_eq!(mount.peek(), ["x"]);
 }
 
-/// spec 3.6g: a directory called `*.lock` is an ordinary one: what one session puts in it the other reads.
-#[test]
-fn lock_directories() {
-    let mut mount = Mount::new();
-    mount.sh("a", "mkdir x.lock; echo 17 > x.lock/pid");
-    assert_eq!(
-        mount.sh("b", "cat x.lock/pid; ! mkdir x.lock 2>/dev/null"),
-        "17\n"
-    );
-    mount.remount();
-    assert_eq!(mount.sh("b", "cat x.lock/pid; rm -r x.lock"), "17\n");
-    assert_eq!(mount.peek(), [""; 0]);
-}
-
 /// Takes a tmpfs away, once the mount over it is gone.
 struct Tmpfs(PathBuf);
 

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::actors::{Disguise, replaced};
+use crate::editors::{NANO, at_terminal};
 use crate::harness::{Mount, sorted};
 
 fn mount() -> Mount {
@@ -145,7 +146,7 @@ fn editors_edit_the_file() {
         vim("backup"),
     ];
     scripts.extend(["yes", "no", "auto"].map(|copy| vim(&format!("backupcopy={copy}"))));
-    scripts.push(NANO.to_owned());
+    scripts.push(at_terminal(NANO));
     for script in scripts {
         for f in ["HANDOFF.md", "q/HANDOFF.md"] {
             let mut mount = mount();
@@ -166,22 +167,6 @@ fn editors_edit_the_file() {
         }
     }
 }
-
-const NANO: &str = r#"python3 - $f <<'PYTHON'
-import os, pty, sys
-pid, tty = pty.fork()
-if pid == 0:
-    os.environ['TERM'] = 'xterm'
-    os.execvp('nano', ['nano', '--ignorercfiles', sys.argv[1]])
-screen = b''
-while b'Exit' not in screen:
-    screen += os.read(tty, 65536)
-os.write(tty, b'\x05' + b'\x7f' * 3 + b'two' + b'\x0f\r' + b'\x18')
-try:
-    while os.read(tty, 65536): pass
-except OSError: pass
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-PYTHON"#;
 
 /// spec 3.6e, 4.4d: an edit is atomic: until it is closed everybody reads the old content, and an editor that is killed leaves
 /// it.

@@ -7,76 +7,28 @@ use crate::daemon_process::{Daemon, strace};
 ///
 /// `statm` tells whether who closes what he wrote is being killed (4.9), whatever its name. Of a read of `pending.md` the
 /// OPEN must know whose turn it is (6.4), and the READ that meets the end what program runs there by then (6.3, 6.5).
+#[rustfmt::skip]
 const COSTS: &[(&str, &str, &[&str])] = &[
-    (
-        "a stamped name is written",
-        "put('2026-11-22_120000_b.md')",
-        &["statm"],
-    ),
-    (
-        "a stamped name is appended to",
-        "put('2026-11-22_120000_b.md', 'a')",
-        &["statm"],
-    ),
-    (
-        "a stamped name is read",
-        "open('2026-11-22_120000_b.md').read()",
-        &[],
-    ),
-    (
-        "an unstamped name is made",
-        "put('new.md')",
-        &["stat", "statm"],
-    ),
-    (
-        "an own alias is made again",
-        "put('new.md')",
-        &["stat", "statm"],
-    ),
-    (
-        "an own alias is appended to",
-        "put('new.md', 'a')",
-        &["stat", "statm"],
-    ),
+    ("a stamped name is written", "put('2026-11-22_120000_b.md')", &["statm"]),
+    ("a stamped name is appended to", "put('2026-11-22_120000_b.md', 'a')", &["statm"]),
+    ("a stamped name is read", "open('2026-11-22_120000_b.md').read()", &[]),
+    ("an unstamped name is made", "put('new.md')", &["stat", "statm"]),
+    ("an own alias is made again", "put('new.md')", &["stat", "statm"]),
+    ("an own alias is appended to", "put('new.md', 'a')", &["stat", "statm"]),
     ("an own alias is read", "open('new.md').read()", &["stat"]),
     ("an own alias is looked at", "os.stat('new.md')", &["stat"]),
-    (
-        "a name that nobody wrote is looked for",
-        "os.path.exists('other.md')",
-        &[],
-    ),
+    ("a name that nobody wrote is looked for", "os.path.exists('other.md')", &[]),
     ("a scratch file is written", "put('a.tmp')", &["stat"]),
     ("a scratch file is read", "open('a.tmp').read()", &[]),
     ("a lock is made", "put('a.lock')", &[]),
-    (
-        "a scratch file is renamed to an own alias",
-        "os.rename('a.tmp', 'new.md')",
-        &["stat"],
-    ),
-    (
-        "a scratch file is renamed to a new name",
-        "put('b.tmp'); os.rename('b.tmp', 'newer.md')",
-        &["stat", "stat"],
-    ),
+    ("a scratch file is renamed to an own alias", "os.rename('a.tmp', 'new.md')", &["stat"]),
+    ("a scratch file is renamed to a new name", "put('b.tmp'); os.rename('b.tmp', 'newer.md')", &["stat", "stat"]),
     ("the directory is listed", "os.listdir('.')", &[]),
     ("pending.md is looked at", "os.stat('pending.md')", &[]),
     (".peek.md is read", "open('.peek.md').read()", &[]),
-    (
-        "pending.md is read",
-        "open('pending.md').read()",
-        &["stat", "stat"],
-    ),
-    (
-        "pending.md is read and has nothing",
-        "open('pending.md').read()",
-        &[],
-    ),
-    (
-        "a big pending.md is read in many pieces",
-        "put('big.md', size=1000000); open('pending.md').read()",
-        // Two of them for the write.
-        &["stat", "statm", "stat", "stat"],
-    ),
+    ("pending.md is read", "open('pending.md').read()", &["stat", "stat"]),
+    ("pending.md is read and has nothing", "open('pending.md').read()", &[]),
+    ("a big pending.md is read in many pieces", "put('big.md', size=1000000); open('pending.md').read()", &["stat", "statm", "stat", "stat"]),
 ];
 
 const PUT: &str = "

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::actors::{Actor, Disguise};
 use crate::daemon_process::Daemon;
-use crate::harness::{Mount, bodies, sorted};
+use crate::harness::{Mount, bodies, sorted, succeeds};
 
 /// What the programs below are made of.
 const PRELUDE: &str = "
@@ -59,17 +59,14 @@ def read(name):
 /// Runs a Python program, with the mount as its working directory and no session given; panics unless it succeeds.
 /// Answers its output.
 fn python(dir: &Path, script: &str) -> String {
-    let output = Command::new("/usr/bin/python3")
+    let mut python = Command::new("/usr/bin/python3");
+    python
         .arg("-c")
         .arg(format!("{PRELUDE}{script}"))
         .current_dir(dir)
         .env_remove("HANDOFF_SESSION")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && errors.is_empty(), "{errors}");
-    String::from_utf8(output.stdout).unwrap()
+        .stdin(Stdio::null());
+    succeeds(&mut python)
 }
 
 /// spec 5.1, 5.4: a caller in a PID namespace below the daemon's is a process like any other to it, with a `/proc` of its own or
@@ -313,10 +310,8 @@ fn a_terminal_within_a_terminal() {
         inner.display()
     );
     fs::write(&outer, script).unwrap();
-    let mut command = mount.command("", "script");
-    command.args(["-qec", &format!("sh {}", outer.display()), "/dev/null"]);
-    let output = command.env_remove("HANDOFF_SESSION").output().unwrap();
-    let shown = String::from_utf8(output.stdout).unwrap().replace('\r', "");
+    let mut outer = mount.on_terminal(&format!("sh {}", outer.display()));
+    let shown = succeeds(&mut outer).replace('\r', "");
     let (inside, after) = shown.split_once("two\n").unwrap();
     assert!(!inside.contains("one"), "{shown}");
     assert_eq!(after, "two\none\n", "{shown}");

@@ -36,7 +36,19 @@ struct Edit<'a> {
     leaves: Leaves,
 }
 
-impl Edit<'_> {
+impl<'a> Edit<'a> {
+    /// Killed at any of [`CALLS`], the edit leaves nothing but the old content or the new one.
+    fn by(program: &'a str, arguments: &'a [&'a str]) -> Edit<'a> {
+        Edit {
+            program,
+            arguments,
+            stamped: false,
+            calls: CALLS,
+            here: false,
+            leaves: Leaves::NothingElse,
+        }
+    }
+
     /// Runs it on a new handoff under strace, with these options; answers how that ended, and the calls it made.
     fn run(&self, mount: &Mount, options: &[String]) -> (ExitStatus, Vec<String>) {
         mount.write("a", "n.md", OLD.as_bytes());
@@ -122,61 +134,36 @@ impl Edit<'_> {
 #[test]
 fn sed_in_place() {
     for stamped in [false, true] {
-        let edit = Edit {
-            program: "sed",
-            arguments: &["-i", "s/old/new/", "$f"],
-            stamped,
-            calls: CALLS,
-            here: false,
-            leaves: Leaves::NothingElse,
-        };
-        edit.killed_at_every_call();
+        let edit = Edit::by("sed", &["-i", "s/old/new/", "$f"]);
+        Edit { stamped, ..edit }.killed_at_every_call();
     }
 }
 
 /// spec 4.4d, 4.9b: `perl -i`.
 #[test]
 fn perl_in_place() {
-    let edit = Edit {
-        program: "perl",
-        arguments: &["-pi", "-e", "s/old/new/", "$f"],
-        stamped: false,
-        calls: CALLS,
-        here: false,
-        leaves: Leaves::NothingElse,
-    };
-    edit.killed_at_every_call();
+    Edit::by("perl", &["-pi", "-e", "s/old/new/", "$f"]).killed_at_every_call();
 }
 
-/// It has read the file, empties it and writes it in two writes.
+/// Reads the file, empties it and writes it in two writes.
 const REWRITE: &str = r#"mapfile -t lines < "$f"; { printf '%s\n' "${lines[0]/old/new}"; printf '%s\n' "${lines[1]/old/new}"; } > "$f""#;
 
-/// spec 4.4d, 4.9b: an agent that opens with O_TRUNC what it has read.
+/// spec 4.4d, 4.9b: an agent opens with O_TRUNC a file that it has read.
 #[test]
 fn an_agents_rewrite() {
     let claude = Disguise::bash("claude");
-    let claude = claude.path();
-    let edit = Edit {
-        program: claude.to_str().unwrap(),
-        arguments: &["-c", REWRITE],
-        stamped: false,
-        calls: CALLS,
-        here: true,
-        leaves: Leaves::NothingElse,
-    };
-    edit.killed_at_every_call();
+    let program = claude.path();
+    let edit = Edit::by(program.to_str().unwrap(), &["-c", REWRITE]);
+    Edit { here: true, ..edit }.killed_at_every_call();
 }
 
-/// spec 4.5b, 4.9b: the same by any program under the stamped name.
+/// spec 4.5b, 4.9b: any program does the same under the stamped name.
 #[test]
 fn a_rewrite_of_a_stamped_name() {
     let edit = Edit {
-        program: "bash",
-        arguments: &["-c", REWRITE],
-        stamped: true,
-        calls: CALLS,
         here: true,
-        leaves: Leaves::NothingElse,
+        stamped: true,
+        ..Edit::by("bash", &["-c", REWRITE])
     };
     edit.killed_at_every_call();
 }
@@ -186,25 +173,12 @@ fn a_rewrite_of_a_stamped_name() {
 fn vim() {
     for (copy, leaves) in [("yes", Leaves::NothingElse), ("no", Leaves::Backup)] {
         let set = format!("set backupskip= backupcopy={copy}");
+        #[rustfmt::skip]
+        let arguments = ["-u", "NONE", "-n", "--cmd", &set, "-es", "-c", "%s/old/new/", "-c", "wq", "$f"];
         let edit = Edit {
-            program: "vim",
-            arguments: &[
-                "-u",
-                "NONE",
-                "-n",
-                "--cmd",
-                &set,
-                "-es",
-                "-c",
-                "%s/old/new/",
-                "-c",
-                "wq",
-                "$f",
-            ],
-            stamped: false,
             calls: "write,ftruncate,fsync,chmod,fchmod,fchown,rename,unlink",
-            here: false,
             leaves,
+            ..Edit::by("vim", &arguments)
         };
         edit.killed_at_every_call();
     }

@@ -2,35 +2,26 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
 
 use handoff_fs::names::StampedName;
 
 use crate::actors::{Actor, replaced};
-use crate::harness::{DAY, Mount, list};
+use crate::harness::{DAY, Mount, files};
 
-/// What is kept of removed handoffs: queue, slug and content, sorted.
+/// The removed handoffs that are kept: queue, slug and content, sorted.
 fn removed(mount: &Mount) -> Vec<(String, String, String)> {
-    fn collect(top: &Path, queue: &str, found: &mut Vec<(String, String, String)>) {
-        for name in list(&top.join(queue)) {
-            let path = Path::new(queue).join(&name);
-            if top.join(&path).is_dir() {
-                collect(top, path.to_str().unwrap(), found);
-                continue;
-            }
-            let (handoff, nanos) = name.rsplit_once('.').unwrap();
-            assert!(nanos.parse::<u64>().is_ok(), "{name}");
-            let handoff = StampedName::parse(OsStr::new(handoff)).unwrap();
-            assert!(handoff.is_pending(), "{name}");
-            let slug = handoff.slug().as_os_str().to_str().unwrap().to_owned();
-            let content = fs::read_to_string(top.join(&path)).unwrap();
-            found.push((queue.to_owned(), slug, content));
-        }
-    }
-    let mut found = Vec::new();
     let top = mount.below(".handoff-fs/removed");
-    if top.exists() {
-        collect(&top, "", &mut found);
+    let mut found = Vec::new();
+    for path in files(&top) {
+        let queue = path.parent().unwrap().strip_prefix(&top).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let (handoff, nanos) = name.rsplit_once('.').unwrap();
+        assert!(nanos.parse::<u64>().is_ok(), "{name}");
+        let handoff = StampedName::parse(OsStr::new(handoff)).unwrap();
+        assert!(handoff.is_pending(), "{name}");
+        let slug = handoff.slug().as_os_str().to_str().unwrap();
+        let content = fs::read_to_string(&path).unwrap();
+        found.push(kept(queue.to_str().unwrap(), slug, &content));
     }
     found.sort();
     found

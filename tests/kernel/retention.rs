@@ -2,62 +2,18 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use handoff_fs::clock::Clock;
 
+use crate::actors::replaced;
 use crate::failures::small;
 use crate::first_mount::age;
 use crate::harness::{DAY, Mount, bodies, list, sorted};
 use crate::layers::Layer;
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// The contents of the replaced versions that are kept, sorted.
-fn replaced(mount: &Mount) -> Vec<String> {
-    fn collect(dir: PathBuf, found: &mut Vec<String>) {
-        let Ok(entries) = fs::read_dir(dir) else {
-            return;
-        };
-        for entry in entries {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                collect(path, found);
-            } else {
-                found.push(fs::read_to_string(path).unwrap());
-            }
-        }
-    }
-    let mut found = Vec::new();
-    collect(mount.below(".handoff-fs/replaced"), &mut found);
-    found.sort();
-    found
-}
-
-/// spec 3.9a: whatever a write to a stamped name destroys is kept: truncated, overwritten, cut, renamed over.
-#[test]
-fn what_a_write_replaces_is_kept() {
-    let scripts = [
-        "echo new > X",
-        "printf n | dd of=X conv=notrunc status=none",
-        "truncate -s 1 X",
-        "echo new > x.tmp; mv x.tmp X",
-        "echo new > Y; mv Y X",
-        "sed -i s/old/new/ X",
-        "python3 -c \"import os; os.truncate('X', 0)\"",
-    ];
-    for script in scripts {
-        let mount = Mount::new();
-        mount.sh("a", "echo old > x.md");
-        let name = mount.stamped("x");
-        let other = name.replace("_x.md", "_y.md");
-        let script = script.replace('X', &name).replace('Y', &other);
-        mount.sh("b", &script);
-        assert_eq!(replaced(&mount), ["old\n"], "{script}");
-        assert_ne!(mount.peek(), ["old"], "{script}");
-    }
-}
 
 /// spec 3.9a: an edit through the own alias, and every one of several edits.
 #[test]
@@ -84,7 +40,7 @@ fn an_append_replaces_nothing() {
     assert_eq!(mount.peek(), ["one\ntwo\nthree"]);
 }
 
-/// spec 3.9a: for the retention time, then no longer; over a remount, and in queues.
+/// spec 3.9a, 7.1c: replaced versions are kept for the retention time, and no longer; also over a remount, and in queues.
 #[test]
 fn replaced_versions_go_with_the_retention_time() {
     let mut mount = Mount::new();
@@ -241,7 +197,7 @@ fn scratch_and_empty_ones_go() {
     mount.fs().sweep();
     let open = File::create(mount.at("open.md")).unwrap();
     mount.clock.advance(7 * DAY);
-    crate::scratch::released(&mount, 1);
+    mount.settle_to(1);
     mount.fs().sweep();
     assert_eq!(mount.slugs(), ["open"]);
     drop(open);

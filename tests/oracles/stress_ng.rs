@@ -9,40 +9,23 @@ use crate::harness::Mount;
 use crate::torture;
 
 /// Those of its class «filesystem» that cannot apply, and why not. Any other one must go through.
+#[rustfmt::skip]
 const EXCLUDED: &[(&str, &str)] = &[
-    (
-        "bind-mount",
-        "mounts over directories of its own; nothing of it reaches this file system",
-    ),
+    ("bind-mount", "mounts over directories of its own; nothing of it reaches this file system"),
     ("binderfs", "mounts another file system"),
     ("eventfd", "no file is involved"),
     ("fiemap", "FUSE has no FIEMAP"),
-    (
-        "link",
-        "hard links other than of scratch files are EPERM (spec 4.10b)",
-    ),
+    ("link", "hard links other than of scratch files are EPERM (spec 4.10b)"),
     ("procfs", "reads /proc, not the files it is given"),
     ("symlink", "symbolic links are EPERM (spec 4.10b)"),
-    (
-        "verity",
-        "FUSE passes no fs-verity ioctl on without being asked to",
-    ),
+    ("verity", "FUSE passes no fs-verity ioctl on without being asked to"),
 ];
 
 /// What an ordinary run takes, all at the same time: names made, found, renamed, listed and removed; data written, locked,
 /// punched and copied.
+#[rustfmt::skip]
 const ORDINARY: &[&str] = &[
-    "copy-file",
-    "dentry",
-    "dir",
-    "fallocate",
-    "filename",
-    "flock",
-    "getdent",
-    "open",
-    "rename",
-    "touch",
-    "utime",
+    "copy-file", "dentry", "dir", "fallocate", "filename", "flock", "getdent", "open", "rename", "touch", "utime",
     "xattr",
 ];
 

@@ -8,7 +8,7 @@ use super::{
     AIDER, ALL, CLAUDE_CODE, COPILOT, GEMINI, OPENCODE, OPENCODE_SCRIPT, Order, UNCHANGED,
 };
 use crate::actors::Actor;
-use crate::harness::{Mount, bodies, sorted};
+use crate::harness::{Mount, bodies, sorted, succeeds};
 
 const TWO_MINUTES: Duration = Duration::from_secs(121);
 
@@ -273,13 +273,7 @@ fn other_programs_consume_at_once() {
     drop(mount);
     let mount = Mount::without_agents();
     nothing_twice(&mount, &mut |script| {
-        let output = std::process::Command::new("setsid")
-            .args(["-w", "bash", "-c", script])
-            .current_dir(mount.at(""))
-            .env_remove("HANDOFF_SESSION")
-            .output()
-            .unwrap();
-        String::from_utf8(output.stdout).unwrap()
+        succeeds(&mut mount.alone("bash", script))
     });
 }
 
