@@ -117,8 +117,10 @@ impl Actor {
 
     /// Runs one piece of Python, and answers what an expression gives.
     pub fn run(&mut self, source: &str) -> String {
-        self.begin(source);
-        self.finish()
+        match self.ask(source) {
+            (kind, answer) if kind == "value" => answer,
+            (_, answer) => panic!("{source}: {answer}"),
+        }
     }
 
     /// Runs one piece of Python that must fail in a system call; answers the error's name.

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::{Mount, slug};
+use crate::harness::{Mount, slug, succeeds};
 
 /// Two endings of the same size.
 const CONTENTS: [(&[u8], &[u8]); 2] = [
@@ -113,16 +113,7 @@ fn through_the_mount() {
                 of(old)
             );
             mount.write("other", "b.md", b"the other one\n");
-            let output = mount
-                .command("writer", "/usr/bin/python3")
-                .args(["-c", &program])
-                .output();
-            let output = output.unwrap();
-            assert!(
-                output.status.success(),
-                "{change}: {}",
-                String::from_utf8_lossy(&output.stderr)
-            );
+            mount.python("writer", &program);
             read(&mount, change);
         }
     }
@@ -180,15 +171,7 @@ fn mapped(file: &Path, new: &[u8], last: &str) {
         "import mmap\nf = open('{path}', 'r+b')\nm = mmap.mmap(f.fileno(), 11)\nm[:] = b'{}'\n{last}",
         new.escape_ascii()
     );
-    let python = Command::new("/usr/bin/python3")
-        .args(["-c", &program])
-        .output()
-        .unwrap();
-    assert!(
-        python.status.success(),
-        "{}",
-        String::from_utf8_lossy(&python.stderr)
-    );
+    succeeds(Command::new("/usr/bin/python3").args(["-c", &program]));
 }
 
 /// spec 6.4c: of a change under another name, or through a mapping, nothing tells before the file is looked at. Then the

@@ -28,6 +28,7 @@ const COSTS: &[(&str, &str, &[&str])] = &[
     (".peek.md is read", "open('.peek.md').read()", &[]),
     ("pending.md is read", "open('pending.md').read()", &["stat", "stat"]),
     ("pending.md is read and has nothing", "open('pending.md').read()", &[]),
+        // One stat and the statm are for the write.
     ("a big pending.md is read in many pieces", "put('big.md', size=1000000); open('pending.md').read()", &["stat", "statm", "stat", "stat"]),
 ];
 

@@ -269,15 +269,11 @@ fn an_agent_that_ended() {
     let mut agent = Actor::agent(&mount, "claude");
     agent.run("import subprocess; open('n.md', 'w').write('one')");
     for script in [heard, silent] {
-        let start = format!(
-            "subprocess.Popen(['setsid', 'sh', '-c', {script:?}, 'sh', {:?}], stdin=-3, stdout=-3)",
+        let devnull = "stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL";
+        agent.run(&format!(
+            "subprocess.Popen(['setsid', 'sh', '-c', {script:?}, 'sh', {:?}], {devnull})",
             at("")
-        );
-        agent.run(
-            &start
-                .replace("stdin=-3", "stdin=subprocess.DEVNULL")
-                .replace("stdout=-3", "stdout=subprocess.DEVNULL"),
-        );
+        ));
     }
     fs::read(at("up")).unwrap();
     drop(agent);

@@ -1,29 +1,15 @@
 //! `pending.md` written, removed and renamed as if it were one file like any other.
 
-use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::harness::{Mount, bodies, sorted};
+use crate::actors::{Actor, Disguise};
+use crate::harness::{Mount, bodies, python, sorted, succeeds};
 
-/// A python that is called like an agent program.
-fn claude(mount: &Mount) -> PathBuf {
-    let path = mount.outside("claude");
-    if !path.exists() {
-        symlink("/usr/bin/python3", &path).unwrap();
-    }
-    path
-}
-
+/// Runs a Python program as an agent program; returns its output.
 #[track_caller]
 fn run_claude(mount: &Mount, session: &str, script: &str) -> String {
-    let output = mount
-        .command(session, claude(mount))
-        .args(["-c", script])
-        .output()
-        .unwrap();
-    let err = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{script}: {err}");
-    String::from_utf8(output.stdout).unwrap()
+    let claude = Disguise::of(&python(), "claude");
+    succeeds(mount.command(session, claude.path()).args(["-c", script]))
 }
 
 /// spec 4.7a: whatever writes to `pending.md` makes a handoff with the slug `pending`, and no other is lost by it.
@@ -76,10 +62,6 @@ fn appending_to_pending_continues_ones_own() {
     mount.sh("a", "echo 1 >> pending.md; echo 2 >> pending.md");
     mount.sh("b", "echo 3 >> pending.md");
     mount.sh("a", "echo 4 | tee -a pending.md > /dev/null");
-    let sorted = |mut bodies: Vec<String>| {
-        bodies.sort();
-        bodies
-    };
     assert_eq!(sorted(mount.peek()), ["1\n2\n4", "3"]);
     mount.sh("a", "echo 5 > pending.md; echo 6 >> pending.md");
     assert_eq!(sorted(mount.take("r")), ["1\n2\n4", "3", "5\n6"]);
@@ -202,23 +184,9 @@ fn an_agent_that_only_reads_consumes() {
 
     // More than five seconds before.
     mount.sh("w", "echo old > old.md");
-    let mut claude = mount.command("c", claude(&mount));
-    let script = "import sys\n\
-        open('pending.md').read()\n\
-        print('read', flush=True)\n\
-        sys.stdin.readline()\n\
-        open('pending.md', 'w').write('new\\n')\n";
-    let pipe = std::process::Stdio::piped;
-    let mut claude = claude
-        .args(["-c", script])
-        .stdin(pipe())
-        .stdout(pipe())
-        .spawn()
-        .unwrap();
-    let mut line = [0; 5];
-    std::io::Read::read_exact(claude.stdout.as_mut().unwrap(), &mut line).unwrap();
-    mount.clock.advance(std::time::Duration::from_secs(6));
-    drop(claude.stdin.take());
-    assert!(claude.wait().unwrap().success());
+    let mut claude = Actor::called(&mount, "c", "claude");
+    claude.run("open('pending.md').read()");
+    mount.clock.advance(Duration::from_secs(6));
+    claude.run("open('pending.md', 'w').write('new\\n')");
     assert_eq!(mount.slugs(), ["old_done", "pending"]);
 }

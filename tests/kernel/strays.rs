@@ -1,12 +1,12 @@
 //! Files that turn up below, and what others change there.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::io::Write;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use crate::actors::Actor;
 use crate::first_mount::age;
 use crate::harness::{Mount, errno, list, slug, sorted};
 
@@ -79,10 +79,6 @@ fn in_queues_too() {
     fs::write(mount.below("made/deep/x.md"), "x\n").unwrap();
     fs::create_dir(mount.below("below")).unwrap();
     fs::write(mount.below("below/y.md"), "y\n").unwrap();
-    let sorted = |mut bodies: Vec<String>| {
-        bodies.sort();
-        bodies
-    };
     assert_eq!(sorted(mount.peek()), ["x", "y"]);
     mount.unmount();
     fs::write(mount.below("made/z.md"), "z\n").unwrap();
@@ -108,18 +104,10 @@ fn not_before_it_is_closed() {
     }
 }
 
-/// Runs a script of bash on a file; it waits for what it is told, and says where it is.
-fn begin_to_write(script: &str, file: &Path) -> (Child, ChildStdin, BufReader<ChildStdout>) {
-    let mut writer = Command::new("bash")
-        .args(["-c", script])
-        .arg(file)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let input = writer.stdin.take().unwrap();
-    let output = BufReader::new(writer.stdout.take().unwrap());
-    (writer, input, output)
+/// The path of a file below the mount, for another process: it names the descriptor as this process's.
+fn below_for_others(mount: &Mount, name: &str) -> String {
+    let path = mount.below(name).to_str().unwrap().to_owned();
+    path.replace("self", &std::process::id().to_string())
 }
 
 /// spec 3.7c, 3.7e, 3.1: what somebody began while nothing was mounted, and is still writing when it is mounted again, is not
@@ -131,21 +119,14 @@ fn begun_while_nothing_was_mounted() {
         mount.sh("a", "mkdir q; echo one > one.md; echo two > q/two.md");
         mount.unmount();
         fs::write(mount.below("closed.md"), "closed\n").unwrap();
-        let script = "exec 3>> $0; printf 'first half, ' >&3; echo; read -r line; echo \"$line\" >&3; exec 3>&-; echo; read -r end";
-        let (mut writer, mut input, mut output) = begin_to_write(script, &mount.at(name));
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
+        let mut writer = Actor::alone(Path::new("/"));
+        writer.run(&format!("f = open({:?}, 'a')", mount.at(name)));
+        writer.run("f.write('first half, '); f.flush()");
         mount.remount();
-        assert_eq!(
-            sorted(mount.take("reader")),
-            ["closed", "one", "two"],
-            "{name}"
-        );
-        input.write_all(b"second half\n").unwrap();
-        output.read_line(&mut line).unwrap();
+        let taken = sorted(mount.take("reader"));
+        assert_eq!(taken, ["closed", "one", "two"], "{name}");
+        writer.run("f.write('second half\\n'); f.close()");
         assert_eq!(mount.take("reader"), ["first half, second half"], "{name}");
-        drop(input);
-        writer.wait().unwrap();
     }
 }
 
@@ -155,20 +136,14 @@ fn added_to_before_it_was_adopted() {
     let mount = Mount::new();
     assert_eq!(mount.peek(), [""; 0]);
     fs::write(mount.below("log.md"), "one\n").unwrap();
-    let script =
-        "exec 3>> \"$0\"; echo; read -r line; echo \"$line\" >&3; exec 3>&-; echo; read -r end";
-    // As its own descriptors would be numbered otherwise.
-    let below = mount.below("log.md").to_str().unwrap().to_owned();
-    let below = PathBuf::from(below.replace("self", &std::process::id().to_string()));
-    let (mut writer, mut input, mut output) = begin_to_write(script, &below);
-    let mut line = String::new();
-    output.read_line(&mut line).unwrap();
+    let mut writer = Actor::alone(Path::new("/"));
+    writer.run(&format!(
+        "f = open('{}', 'a')",
+        below_for_others(&mount, "log.md")
+    ));
     assert_eq!(mount.take("reader"), [""; 0]);
-    input.write_all(b"two\n").unwrap();
-    output.read_line(&mut line).unwrap();
+    writer.run("f.write('two\\n'); f.close()");
     assert_eq!(mount.take("reader"), ["one\ntwo"]);
-    drop(input);
-    writer.wait().unwrap();
 }
 
 /// spec 3.7c: a file that is opened for writing again and again while it is asked who writes it is delivered whole, and
@@ -200,32 +175,15 @@ fn opened_again_and_again_while_it_is_asked_for() {
 fn written_through_a_mapping() {
     let mount = Mount::new();
     mount.peek();
-    let script = "import mmap,os,sys\n\
-        f=os.open(sys.argv[1],os.O_RDWR|os.O_CREAT,0o600)\n\
-        os.write(f,b'????')\n\
-        m=mmap.mmap(f,4)\n\
-        os.close(f)\n\
-        print(flush=True); input()\n\
-        m[:]=b'text'; m.close()\n\
-        print(flush=True); input()";
-    let below = mount.below("mapped.md").to_str().unwrap().to_owned();
-    let below = below.replace("self", &std::process::id().to_string());
-    let mut writer = Command::new("python3")
-        .args(["-c", script, &below])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = writer.stdin.take().unwrap();
-    let mut output = BufReader::new(writer.stdout.take().unwrap());
-    let mut line = String::new();
-    output.read_line(&mut line).unwrap();
+    let mut writer = Actor::alone(Path::new("/"));
+    let path = below_for_others(&mount, "mapped.md");
+    writer.run(&format!(
+        "import mmap; f = os.open('{path}', os.O_RDWR | os.O_CREAT, 0o600)"
+    ));
+    writer.run("os.write(f, b'????'); m = mmap.mmap(f, 4); os.close(f)");
     assert_eq!(mount.take("reader"), [""; 0]);
-    input.write_all(b"\n").unwrap();
-    output.read_line(&mut line).unwrap();
+    writer.run("m[:] = b'text'; m.close()");
     assert_eq!(mount.take("reader"), ["text"]);
-    input.write_all(b"\n").unwrap();
-    writer.wait().unwrap();
 }
 
 /// spec 3.7c: who runs another program just when it is looked who writes what is not waited for: closing its files, it waits

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use rustix::mount::MountFlags;
 
 use crate::clients::lines;
-use crate::harness::{DAY, Mount};
-use crate::records::{self, Found, client, documents, kind, records};
+use crate::harness::{self, DAY, Mount};
+use crate::records::{Found, client, documents, kind, records};
 use crate::torture;
 
 /// From when to when somebody read, in seconds.
@@ -43,19 +43,14 @@ impl Accounting {
             ..Accounting::default()
         };
         for (name, line) in lines(&mount.outside("acknowledged")) {
-            let (ok, other) = records::acknowledged(&line);
-            accounting.acknowledged.extend(ok);
-            let errors = other.iter().filter(|line| !line.is_empty());
-            let of_killed = |line: &&String| {
-                accounting.killed.contains(&name)
-                    && !line.contains("rror")
-                    && !line.contains("annot")
-            };
-            let errors: Vec<String> = errors
-                .filter(|line| !of_killed(line))
-                .map(|line| format!("{name}: {line}"))
-                .collect();
-            accounting.errors.extend(errors);
+            let of_killed = accounting.killed.contains(&name);
+            if let Some(record) = line.strip_prefix("ok ") {
+                accounting.acknowledged.insert(record.to_owned());
+            } else if !line.is_empty()
+                && (!of_killed || line.contains("rror") || line.contains("annot"))
+            {
+                accounting.errors.push(format!("{name}: {line}"));
+            }
         }
         for reader in fs::read_dir(mount.outside("read")).unwrap() {
             accounting.take_in_reader(&reader.unwrap().path());
@@ -262,12 +257,7 @@ impl Accounting {
 
 /// What this process has in memory, in KiB.
 pub fn memory() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
+    harness::memory(std::process::id(), "VmRSS")
 }
 
 /// Eight days later, and with all that the kernel keeps in reserve given back, there is nothing left to remember.

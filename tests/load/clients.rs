@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
-use crate::harness::Mount;
+use crate::harness::{Mount, python};
 
 /// How long clients that were told to stop may take before they count as hanging.
 const STOPPING: Duration = Duration::from_secs(60);
@@ -92,12 +92,7 @@ impl<'a> Clients<'a> {
     pub fn start(mount: &'a Mount, kinds: &[Kind], random: fastrand::Rng) -> Clients<'a> {
         fs::create_dir_all(mount.outside("acknowledged")).unwrap();
         let agent = tempfile::tempdir().unwrap();
-        let python = Command::new("python3")
-            .args(["-c", "import sys; print(sys.executable, end='')"])
-            .output()
-            .unwrap();
-        let python = PathBuf::from(String::from_utf8(python.stdout).unwrap());
-        std::os::unix::fs::symlink(python, agent.path().join("claude")).unwrap();
+        std::os::unix::fs::symlink(python(), agent.path().join("claude")).unwrap();
         for (file, source) in [
             ("writer.py", include_str!("writer.py")),
             ("writer.sh", include_str!("writer.sh")),
@@ -134,37 +129,24 @@ impl<'a> Clients<'a> {
                     Session::Agent => file("claude"),
                     _ => "python3".into(),
                 };
-                let threads = threads.to_string();
+                let (script, threads) = (file("writer.py"), threads.to_string());
                 let args = [
-                    &*file("writer.py"),
-                    &log,
-                    &stop,
-                    &name,
-                    records,
-                    &pause,
-                    &seed,
-                    &threads,
+                    &*script, &log, &stop, &name, records, &pause, &seed, &threads,
                 ];
                 (program, args.map(str::to_owned).to_vec(), session)
             }
             Role::Shell => {
-                let args = [&*file("writer.sh"), &log, &stop, &name, &pause, &seed];
-                (
-                    "bash".into(),
-                    args.map(str::to_owned).to_vec(),
-                    Session::Named,
-                )
+                let args =
+                    [&*file("writer.sh"), &log, &stop, &name, &pause, &seed].map(str::to_owned);
+                ("bash".into(), args.to_vec(), Session::Named)
             }
             Role::Reader(what) => {
                 let out = self.mount.outside(&format!("read/{name}"));
                 fs::create_dir_all(&out).unwrap();
                 let out = out.display().to_string();
-                let args = [&*file("reader.sh"), &out, &stop, what, &pause, &seed];
-                (
-                    "bash".into(),
-                    args.map(str::to_owned).to_vec(),
-                    Session::Named,
-                )
+                let args =
+                    [&*file("reader.sh"), &out, &stop, what, &pause, &seed].map(str::to_owned);
+                ("bash".into(), args.to_vec(), Session::Named)
             }
         };
         let mut command = if session == Session::Kernel {

@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::accounting::Accounting;
-use crate::clients::{Clients, Kind, Role, Session};
+use crate::clients::{Clients, Kind, Session};
 use crate::deadlocks::DeadlockWatch;
-use crate::{mount, readers, torture, writers};
+use crate::harness::KillOnDrop;
+use crate::{mount, readers, shells, torture, writers};
 
 /// Opens, reads one byte, says so, and never ends.
 const HOLD: &str = "
@@ -21,27 +22,11 @@ while True: time.sleep(1000)
 
 const SOME: &[Kind] = &[
     writers("named", 4, 1, "tsxnaq", Session::Named),
-    Kind {
-        prefix: "shell",
-        role: Role::Shell,
-        count: 2,
-        pause: 300,
-        mortal: true,
-    },
+    shells(2, 300),
     readers("cat", 2, true),
     readers("busybox", 1, false),
     readers("exactly", 1, false),
 ];
-
-/// For ever ends with the test, however that ends.
-struct Holder(Child);
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// How much all logs hold.
 fn written(mount: &crate::harness::Mount) -> u64 {
@@ -61,7 +46,7 @@ fn one_that_holds_on_for_ever_keeps_nobody() {
     mount.sh("first", "echo first > first.md");
     let mut command = mount.command("holder", "python3");
     let command = command.args(["-c", HOLD]).stdout(Stdio::piped());
-    let mut holder = Holder(command.spawn().unwrap());
+    let mut holder = KillOnDrop(command.spawn().unwrap());
     let mut line = String::new();
     let mut said = BufReader::new(holder.0.stdout.take().unwrap());
     said.read_line(&mut line).unwrap();

@@ -46,6 +46,16 @@ const fn writers(
     }
 }
 
+const fn shells(count: usize, pause: u32) -> Kind {
+    Kind {
+        prefix: "shell",
+        role: Role::Shell,
+        count,
+        pause,
+        mortal: true,
+    }
+}
+
 const fn readers(what: &'static str, count: usize, mortal: bool) -> Kind {
     Kind {
         prefix: what,
@@ -64,13 +74,7 @@ const ALL: &[Kind] = &[
     writers("shared", 6, 1, "tsxkq", Session::Shared),
     writers("threads", 3, 4, "tsxnakqmrp", Session::Named),
     writers("agent", 10, 1, "ettnqa", Session::Agent),
-    Kind {
-        prefix: "shell",
-        role: Role::Shell,
-        count: 16,
-        pause: 700,
-        mortal: true,
-    },
+    shells(16, 700),
     readers("cat", 5, true),
     readers("busybox", 2, false),
     readers("exactly", 2, false),

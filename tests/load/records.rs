@@ -1,7 +1,5 @@
 //! Records: what a writer writes, and what says whether it is whole.
 
-use std::collections::HashSet;
-
 /// What a document holds.
 #[derive(Default)]
 pub struct Found {
@@ -94,21 +92,6 @@ pub fn client(record: &str) -> &str {
 /// How it was written: the letter that its name ends in.
 pub fn kind(record: &str) -> &str {
     record.rsplit('.').next().unwrap_or_default()
-}
-
-/// The records of this log that were acknowledged; and everything else in it, which should be nothing.
-pub fn acknowledged(text: &str) -> (HashSet<String>, Vec<String>) {
-    let mut other = Vec::new();
-    let acknowledged = text
-        .lines()
-        .filter_map(|line| match line.strip_prefix("ok ") {
-            Some(record) => Some(record.to_owned()),
-            None => {
-                other.push(line.to_owned());
-                None
-            }
-        });
-    (acknowledged.collect(), other)
 }
 
 #[test]

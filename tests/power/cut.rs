@@ -74,24 +74,13 @@ impl Fate for Every {
     }
 }
 
-/// Draws, always the same: xorshift.
-struct Drawn(u64);
-
-impl Drawn {
-    fn choose(&mut self, choices: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 20) as usize % choices
-    }
-}
-
-impl Fate for Drawn {
+/// Draws, always the same for one seed.
+impl Fate for fastrand::Rng {
     fn of_names(&mut self, choices: usize) -> usize {
-        self.choose(choices)
+        self.usize(..choices)
     }
     fn of_bytes(&mut self, choices: usize) -> usize {
-        self.choose(choices)
+        self.usize(..choices)
     }
 }
 
@@ -119,7 +108,7 @@ pub fn left_of(disk: &Disk, limit: usize, seed: u64) -> Vec<Disk> {
             break;
         }
     }
-    let mut drawn = Drawn(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let mut drawn = fastrand::Rng::with_seed(seed);
     for _ in CORNERS.len()..limit {
         add(survivor(disk, &mut drawn));
     }

@@ -29,8 +29,6 @@ pub const FIRST_MOUNT: Scenario = Scenario {
         put_doc(disk, log, "2026-01-02_000000_read_done.md", 1);
         for path in ["README.md", "old/notes.md", "2020-01-01_000000_old_done.md"] {
             put(disk, path, &body(path), 30);
-        }
-        for path in ["README.md", "old/notes.md", "2020-01-01_000000_old_done.md"] {
             log.ordinary.push((vec![path.into()], body(path)));
         }
     },
@@ -73,30 +71,14 @@ pub const RECOVERY: Scenario = Scenario {
         let edited = put_doc(disk, log, "2026-01-01_000000_edited.md", 1);
         log.docs[edited].versions[0].at = Span::LONG_AGO;
         let draft = body("a draft");
-        put(
-            disk,
-            ".handoff-fs/drafts/2026-01-02_000000_draft.md",
-            &draft[..40],
-            1,
-        );
-        put(
-            disk,
-            ".handoff-fs/drafts/q/2026-01-03_000000_deep.md",
-            &body("deep"),
-            1,
-        );
-        put(
-            disk,
-            ".handoff-fs/drafts/2026-01-04_000000_empty.md",
-            b"",
-            1,
-        );
-        put(
-            disk,
-            ".handoff-fs/edits/2026-01-01_000000_edited.md",
-            &body("half an edit"),
-            1,
-        );
+        for (path, content) in [
+            ("drafts/2026-01-02_000000_draft.md", &draft[..40]),
+            ("drafts/q/2026-01-03_000000_deep.md", &body("deep")),
+            ("drafts/2026-01-04_000000_empty.md", b""),
+            ("edits/2026-01-01_000000_edited.md", &body("half an edit")),
+        ] {
+            put(disk, &format!(".handoff-fs/{path}"), content, 1);
+        }
         log.old(&draft[..40]);
         log.old(&body("deep"));
         put(disk, "2026-01-05_000000_unread_done.md", &body("unread"), 1);
@@ -113,12 +95,8 @@ pub const KILLED: Scenario = Scenario {
     again: false,
     prepare: |disk, log| {
         // Its directories were made durable when they were made.
-        put(
-            disk,
-            ".handoff-fs/drafts/q/2026-01-01_000000_empty.md",
-            b"",
-            1,
-        );
+        let empty = ".handoff-fs/drafts/q/2026-01-01_000000_empty.md";
+        put(disk, empty, b"", 1);
         put(disk, "q/2026-01-01_000000_x.md", &body("x"), 1);
         log.old(&body("x"));
         disk.settle();

@@ -83,7 +83,7 @@ fn read(dir: &Path, manner: Manner, stop: &AtomicBool) -> HashSet<String> {
             Manner::LikeNode => read_like_node(&mut file, &mut merge).is_ok(),
         };
         let merge = String::from_utf8_lossy(&merge).into_owned();
-        let announced = announced(&merge);
+        let announced = announced(&merge).unwrap_or(0);
         let bodies = bodies(&merge);
         let whole: Vec<_> = bodies.iter().filter_map(|body| id_of(body)).collect();
         if ended || bodies.len() == announced {
@@ -107,11 +107,12 @@ fn read_like_node(file: &mut File, merge: &mut Vec<u8>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// How many handoffs a merge says it has, in its first header.
-fn announced(merge: &str) -> usize {
-    let header = merge.lines().find(|line| line.starts_with("<!-- handoff "));
-    let count = header.and_then(|line| line.split([' ', '/', ':']).nth(3));
-    count.and_then(|count| count.parse().ok()).unwrap_or(0)
+/// How many handoffs a merge says that it has, in its first header line.
+pub fn announced(merge: &str) -> Option<usize> {
+    let header = merge
+        .lines()
+        .find_map(|line| line.strip_prefix("<!-- handoff "))?;
+    header.split([':', '/']).nth(1)?.parse().ok()
 }
 
 /// spec 4.2a, 6.3a, 8.2b, 3.8: what was acknowledged survives `kill -9`, whole, pending or consumed; nothing is consumed

@@ -13,6 +13,7 @@ use handoff_fs::names::StampedName;
 use rustix::process::Signal;
 
 use crate::background::{Mounted, until};
+use crate::crash::announced;
 use crate::harness::{KillOnDrop, list, python};
 use crate::sandbox::Sandbox;
 use crate::torture;
@@ -200,13 +201,7 @@ fn account(sandbox: &Sandbox, mounted: &Mounted<'_>, seen: &mut Seen) {
         let (whole, torn) = bodies(&merge);
         let heard = read.ends_with(".whole");
         // Its end may have been consumed without that the answer came through: what was received in full counts.
-        let announced = merge.lines().find_map(|line| {
-            let count = line
-                .strip_prefix("<!-- handoff ")?
-                .split([':', '/'])
-                .nth(1)?;
-            count.parse::<usize>().ok()
-        });
+        let announced = announced(&merge);
         let headers = merge
             .lines()
             .filter(|line| line.starts_with("<!-- handoff "))

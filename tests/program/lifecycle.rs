@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::process::Command;
 
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 
 use crate::harness::{bodies, errno, list, sorted};
 use crate::sandbox::{Sandbox, complaint, start};
@@ -24,11 +24,11 @@ fn mount_write_read_unmount() {
     let merge = sandbox.sh("cat m/pending.md");
     assert_eq!(bodies(&merge), ["red"]);
     assert_eq!(sandbox.sh("cat m/pending.md"), "");
-    let pid = pid_of(&sandbox);
+    let pid = sandbox.status("m")["pid"].clone();
     sandbox.run(["unmount", "m"]);
     assert_eq!(sandbox.mounts().len(), 0);
     // Not even by name: it may still wait for its parent as a zombie.
-    let program = format!("/proc/{}/exe", pid.as_raw_nonzero());
+    let program = format!("/proc/{pid}/exe");
     let running = fs::read_link(program).is_ok();
     assert!(!running, "unmount returns when the daemon has ended");
     let names = list(&sandbox.path("m"));
@@ -36,11 +36,6 @@ fn mount_write_read_unmount() {
     assert!(names[1].ends_with("_auth_done.md"));
     let log = sandbox.sh("cat .local/state/handoff-fs/*.log");
     assert!(log.contains("mounted at") && log.contains("ended"), "{log}");
-}
-
-fn pid_of(sandbox: &Sandbox) -> Pid {
-    let status = sandbox.status("m");
-    Pid::from_raw(i32::try_from(status["pid"].as_i64().unwrap()).unwrap()).unwrap()
 }
 
 /// spec 8.1a, 8.1b: without a word the default mountpoint below the home directory, made for its owner alone; a directory alone
@@ -110,11 +105,8 @@ fn another_backing_directory() {
         "rw,noatime,retention=3d,utc,_netdev",
     ]);
     assert!(sandbox.sh("cat m/pending.md").contains("\nx\n"));
-    let process = fs::read(format!(
-        "/proc/{}/cmdline",
-        pid_of(&sandbox).as_raw_nonzero()
-    ))
-    .unwrap();
+    let pid = sandbox.status("m")["pid"].clone();
+    let process = fs::read(format!("/proc/{pid}/cmdline")).unwrap();
     let process = String::from_utf8_lossy(&process).replace('\0', " ");
     assert!(
         process.contains("--retention=3days") && process.contains("--utc"),

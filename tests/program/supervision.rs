@@ -386,24 +386,13 @@ fn without_root() {
     let mut sandbox = Sandbox::new();
     sandbox.become_user(user.uid);
     sandbox.run(["mount", "m"]);
-    let directory = sandbox.path("m");
-    let status = || {
-        let text = sandbox.sh("cat m/.status.json 2> errors || true");
-        serde_json::from_str::<serde_json::Value>(&text).ok()
-    };
     sandbox.sh("echo x > m/x.md");
-    let first = status().unwrap();
-    let (daemon, supervisor) = (
-        Process::new(&first["pid"]),
-        Process::new(&first["supervisor"]["pid"]),
-    );
+    let mounted = Mounted::again(&sandbox);
+    let (daemon, supervisor) = mounted.processes();
     daemon.kill();
-    let second = until("the mount has come back", || {
-        status().filter(|status| status["pid"] != daemon.pid)
-    });
-    assert_eq!(second["supervisor"]["pid"], supervisor.pid);
-    assert_eq!(sandbox.mounts(), [directory]);
+    mounted.comes_back(&daemon);
+    assert_eq!(mounted.supervisor().pid, supervisor.pid);
     assert_eq!(sandbox.take(), ["x"]);
-    sandbox.run(["unmount", "m"]);
+    mounted.unmount();
     assert!(!supervisor.is_running());
 }

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use super::director::{Agent, edit, write};
-use super::{AIDER, ALL, CLAUDE_CODE, CODEX, GEMINI, OLDER_CLAUDE_CODE, OPENCODE, Order, PI};
+use super::director::{Agent, Background, edit, write};
+use super::{AIDER, ALL, CLAUDE_CODE, CODEX, GEMINI, OLDER_CLAUDE_CODE, OPENCODE, PI};
 use crate::harness::Mount;
 
 /// spec 4.3d: its aliases end with it; the next one of its name has a handoff of its own.
@@ -29,30 +29,16 @@ fn a_command_in_the_background() {
     let mount = Mount::new();
     let mut agent = Agent::start(&mount, &CLAUDE_CODE);
     agent.write("n.md", "one\n");
-    let outside = mount.outside("").display().to_string();
-    let script = r#"
-        cd $outside
-        step() { read -r _ < go; { cat $mount/n.md 2> /dev/null || echo none; } > seen; echo > done; }
-        step; step; step"#;
-    let script = script.replace("$mount", &mount.at("").display().to_string());
-    mount.sh("", &format!("mkfifo '{outside}/go' '{outside}/done'"));
-    agent.does(&Order::Background {
-        command: script.replace("$outside", &outside),
-    });
-    let step = || {
-        mount.sh(
-            "",
-            &format!("cd '{outside}'; echo > go; read -r _ < done; cat seen"),
-        )
-    };
-    assert_eq!(step(), "one\n");
+    let script = "cat $mount/n.md 2> /dev/null || echo none";
+    let background = Background::start(&mount, &mut agent, script);
+    assert_eq!(background.step(), "one\n");
     agent.read("n.md");
     agent.edit("n.md", "one", "two");
     mount.fs().sweep();
-    assert_eq!(step(), "two\n");
+    assert_eq!(background.step(), "two\n");
     agent.end();
     mount.fs().sweep();
-    assert_eq!(step(), "none\n");
+    assert_eq!(background.step(), "none\n");
     assert_eq!(mount.take("r"), ["two"]);
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use super::director::Agent;
+use super::director::{Agent, Background};
 use super::{
     AIDER, ALL, CLAUDE_CODE, COPILOT, GEMINI, OPENCODE, OPENCODE_SCRIPT, Order, UNCHANGED,
 };
@@ -152,24 +152,14 @@ fn it_ends_after_two_minutes() {
 #[test]
 fn it_ends_with_the_agent() {
     let mount = Mount::new();
-    let outside = mount.outside("").display().to_string();
-    mount.sh("", &format!("mkfifo '{outside}/go' '{outside}/done'"));
     mount.sh("w", "echo one > n.md; echo two > n.md");
     let mut agent = Agent::start(&mount, &CLAUDE_CODE);
-    let script = "cd OUT; step() { read -r _ < go; head -n 1 MNT/pending.md > seen; echo > done; }; step; step; step";
-    let script = script.replace("OUT", &outside);
-    agent.does(&Order::Background {
-        command: script.replace("MNT", &mount.at("").display().to_string()),
-    });
-    let step = || {
-        let script = format!("cd '{outside}'; echo > go; read -r _ < done; cat seen");
-        mount.sh("", &script)
-    };
-    assert!(step().contains("handoffs: 2"));
+    let background = Background::start(&mount, &mut agent, "head -n 1 $mount/pending.md");
+    assert!(background.step().contains("handoffs: 2"));
     assert_eq!(bodies(&agent.read("pending.md")), ["one", "two"]);
-    assert!(step().contains("handoffs: 2"));
+    assert!(background.step().contains("handoffs: 2"));
     agent.end();
-    assert_eq!(step(), "");
+    assert_eq!(background.step(), "");
     let mut next = Agent::start(&mount, &CLAUDE_CODE);
     assert_eq!(next.read("pending.md"), "");
 }

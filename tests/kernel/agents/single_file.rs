@@ -2,12 +2,7 @@
 
 use super::director::{Agent, write};
 use super::{AIDER, ALL, CLAUDE_CODE, CODEX, GEMINI, OPENCODE, PI, UNCHANGED};
-use crate::harness::{Mount, bodies};
-
-fn sorted(mut bodies: Vec<String>) -> Vec<String> {
-    bodies.sort();
-    bodies
-}
+use crate::harness::{Mount, bodies, sorted};
 
 /// spec 4.7a, 4.7b: Claude Code reads what is there, writes, finds it, and reads what it wrote: for itself it consumes nothing of
 /// that, neither do what it read for its write, so that the next agent gets all of it.
