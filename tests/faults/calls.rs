@@ -69,7 +69,7 @@ impl Injection {
         let mut begun = BTreeMap::new();
         for line in String::from_utf8_lossy(&text).lines() {
             let (thread, call) = line.split_once(' ').unwrap();
-            // Opened by its path, or read through a descriptor that stays open.
+            // The call opens a file of /proc by its path, or reads it through a descriptor that stays open.
             let of_proc = call.contains("\"/proc/") || call.contains("</proc/");
             if call.ends_with("<unfinished ...>") {
                 begun.insert(thread.to_owned(), of_proc);

@@ -45,7 +45,7 @@ impl Disguise {
         Disguise(dir)
     }
 
-    /// What to execute.
+    /// The path to execute.
     pub fn path(&self) -> PathBuf {
         fs::read_dir(self.0.path())
             .unwrap()
@@ -56,7 +56,7 @@ impl Disguise {
     }
 }
 
-/// One process that does what it is told, a line at a time, in the mount.
+/// A process in the mount that runs one piece of Python at a time, as the test says.
 pub struct Actor {
     child: Child,
     input: Option<ChildStdin>,

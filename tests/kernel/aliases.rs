@@ -33,7 +33,7 @@ fn not_listed() {
     assert!(listed.contains("_n.md"), "{listed}");
 }
 
-/// spec 4.1c: nobody overwrites a handoff through an unstamped name.
+/// spec 4.1c: no writer overwrites a handoff through an unstamped name.
 #[test]
 fn writing_again_is_another_handoff() {
     let mount = Mount::new();
@@ -288,7 +288,7 @@ fn after_consumption() {
     }
 }
 
-/// spec 4.3c: what was consumed is read-only through its alias.
+/// spec 4.3c: a consumed handoff is read-only through its alias.
 #[test]
 fn cut_after_consumption() {
     let mount = Mount::new();
@@ -311,7 +311,7 @@ fn renamed_onto_after_consumption() {
     assert_eq!(agent.run("open('n.md').read()"), "two");
     agent.run("open('n.md.new', 'w').write('three')");
     assert_eq!(mount.take("b"), ["two", "three"]);
-    // What a reader was quicker to take than its writer to rename is still found where the writer expects it.
+    // A reader consumed the handoff before its writer renamed it; the writer finds it under the new name.
     agent.run("os.rename('n.md.new', 'm.md')");
     assert_eq!(agent.run("open('m.md').read()"), "three");
     assert!(mount.slugs().contains(&"m_done".to_owned()));
@@ -386,7 +386,7 @@ fn ends_with_the_daemon() {
     assert_eq!(mount.peek(), ["x", "y"]);
 }
 
-/// spec 4.1a, 4.3a: what holds in the root holds in every queue, and one name in two queues is two aliases.
+/// spec 4.1a, 4.3a: the rules of the root hold in every queue, and one name in two queues is two aliases.
 #[test]
 fn in_a_queue() {
     let mount = Mount::new();

@@ -13,7 +13,7 @@ fn write_read_forget() {
     assert_eq!(mount.slugs(), ["auth_done"]);
 }
 
-/// spec 3.1: what is on disk is the known protocol, and survives a remount.
+/// spec 3.1: the files on disk follow the known protocol, and survive a remount.
 #[test]
 fn plain_files_below() {
     let mut mount = Mount::new();

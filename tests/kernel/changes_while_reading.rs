@@ -1,4 +1,5 @@
-//! What changes between the write of a handoff and its reading: what is delivered, and so consumed, is what the files hold.
+//! Changes between the write of a handoff and its reading. What is delivered, and so consumed, is the content of the
+//! files.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
@@ -53,7 +54,7 @@ fn split(merge: &[u8]) -> Vec<Vec<u8>> {
     bodies
 }
 
-/// What is to be delivered of the files with these names.
+/// The contents that must be delivered of the files with these names.
 fn held(mount: &Mount, is_wanted: impl Fn(&str) -> bool) -> Vec<Vec<u8>> {
     let mut held = Vec::new();
     for name in mount.names_below() {
@@ -99,8 +100,8 @@ fn overwrite(file: &Path, new: &[u8]) {
     file.write_all_at(new, 0).unwrap();
 }
 
-/// spec 3.1, 6.1a, 6.4c: whatever the writer itself does to a handoff that it has written, or has published and still has
-/// open, in the same moment and of the same size.
+/// spec 3.1, 6.1a, 6.4c: a writer may change a handoff that it has written, or has published and still has open, in any
+/// way, in the same moment and without changing the size: the file is delivered as it is.
 #[test]
 fn through_the_mount() {
     let mount = Mount::new();
@@ -119,8 +120,8 @@ fn through_the_mount() {
     }
 }
 
-/// spec 3.1, 6.1a, 6.4c: whatever somebody does to it below the mount, in the same moment, of the same size, and with the
-/// same mtime.
+/// spec 3.1, 6.1a, 6.4c: a process may change a handoff below the mount in any way, in the same moment, without
+/// changing the size or the mtime: the file is delivered as it is.
 #[test]
 fn below_the_mount() {
     let mount = Mount::new();

@@ -1,4 +1,5 @@
-//! What copies, moves and synchronises, as it is (spec 4.1a, 4.1b, 4.3a, 4.5g, 4.6b).
+//! Tools that copy, move and synchronise, unmodified (spec 4.1a, 4.1b, 4.3a, 4.5g, 4.6b). `tests/tools` has more of
+//! them.
 
 use std::fs;
 
@@ -145,7 +146,7 @@ fn modes_that_forbid_to_open() {
     assert_eq!(mount.sh("b", script), "one\n");
 }
 
-/// spec 8.4c: what was made for its maker alone is nobody's to open again, as in any directory.
+/// spec 8.4c: a file whose mode forbids it is not opened again, as in any directory.
 #[test]
 fn opened_again_against_its_mode() {
     let mount = Mount::new();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::actors::Actor;
 use crate::harness::{DAY, Mount, sorted};
 
-/// spec 4.2a: what a close has acknowledged is published, whole.
+/// spec 4.2a: a handoff whose close succeeded is published, whole.
 #[test]
 fn published_by_close() {
     let mount = Mount::with(|options| options.sync = true);
@@ -46,7 +46,7 @@ fn subshells_share_one_handoff() {
     assert_eq!(mount.take("b"), ["1\n2\n3", "4\n5"]);
 }
 
-/// spec 4.2c: whoever reads right after the close finds what was written.
+/// spec 4.2c: a reader right after the close finds what was written.
 #[test]
 fn read_after_close() {
     let mount = Mount::new();
@@ -157,7 +157,7 @@ fn empty_handoffs() {
     assert_eq!(mount.names_below(), [""; 0]);
 }
 
-/// spec 4.8: what is empty now may be written later, and is delivered then.
+/// spec 4.8: an empty handoff may be written later, and is delivered then.
 #[test]
 fn touched_then_written() {
     let mount = Mount::new();
@@ -197,7 +197,7 @@ fn created_to_be_read() {
     writer.run("f = os.open('n.md', os.O_RDONLY | os.O_CREAT)");
     assert_eq!(writer.fails("os.write(f, b'x')"), "EBADF");
     writer.run("os.close(f); os.mknod('k.md')");
-    // Whoever opens it next has waited for the release of the one before.
+    // The next open waits for the RELEASE of the one before.
     mount.sh("a", "cat pending.md; flock lock.md true; echo x >> n.md");
     assert_eq!(mount.take("r"), ["x"]);
     assert_eq!(mount.slugs(), ["k", "lock", "n_done"]);

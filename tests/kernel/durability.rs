@@ -1,4 +1,4 @@
-//! That what is acknowledged is durable (spec 4.2a, 4.2b): which system calls the daemon makes, and in which order.
+//! Acknowledged handoffs are durable (spec 4.2a, 4.2b): the system calls of the daemon, and their order.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -37,8 +37,8 @@ enum Call {
     Reply,
 }
 
-/// What a daemon did while `scripts` ran, one after the other, each by a shell in the mount; per worker, because each
-/// serves one request after the other.
+/// The calls of a daemon while `scripts` ran, one after the other, each by a shell in the mount. The calls of one
+/// worker are together, because a worker serves one request after the other.
 fn trace(durable: bool, scripts: &[(&str, &Path)]) -> Vec<Call> {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().to_str().unwrap().to_owned();
@@ -217,7 +217,8 @@ fn edits_and_moves_needs_root() {
     }
 }
 
-/// spec 4.2a: what is written through a descriptor of what was a scratch file is durable at its close.
+/// spec 4.2a: data written through the descriptor of a scratch file, after that was renamed to a handoff, is durable at
+/// the close.
 #[test]
 fn written_after_the_rename_needs_root() {
     let script = "exec 3> t.tmp; echo one >&3; mv t.tmp t.md; echo two >&3; exec 3>&-";

@@ -1,4 +1,4 @@
-//! What is an edit, and what becomes of the content that it replaces.
+//! Which writes are edits, and what happens to the content that they replace.
 
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -13,7 +13,7 @@ use crate::actors::{Actor, Disguise, replaced};
 use crate::harness::{Mount, list};
 use crate::layers::Layer;
 
-/// What Claude Code's Write and Edit do: a temporary name, made durable and renamed.
+/// The system calls of Claude Code's Write and Edit: a temporary name, made durable and renamed.
 const WRITE: &str = "
 def write(name, text):
     temp = f'{name}.tmp.{os.getpid()}.0123456789ab'
@@ -35,14 +35,14 @@ fn agent_writes_by_rename() {
     assert_eq!(mount.names(), [name.as_str()]);
     assert_eq!(mount.peek(), ["one, edited"]);
     assert_eq!(replaced(&mount), ["one"]);
-    // It has not read what it has written since.
+    // The agent has not read what it has written since.
     agent.run("write('n.md', b'two')");
     assert_eq!(mount.peek(), ["one, edited", "two"]);
     agent.run("open('n.md').read(); write('n.md', b'two, edited')");
     assert_eq!(mount.take("r"), ["one, edited", "two, edited"]);
 }
 
-/// spec 4.4b: its process must have read it; a reading by another one of its session does not count.
+/// spec 4.4b: the process itself must have read the file; a read by another process of its session does not count.
 #[test]
 fn only_the_reader_edits() {
     let mount = Mount::new();
@@ -54,7 +54,8 @@ fn only_the_reader_edits() {
     assert_eq!(mount.peek(), ["one", "two"]);
 }
 
-/// spec 4.4b: to open it is not to read it; nor is to read what has been replaced since.
+/// spec 4.4b: opening a file does not count as reading it. Having read a version that was since replaced does not
+/// entitle an agent to edit the current one.
 #[test]
 fn an_open_is_no_reading() {
     let mount = Mount::new();
@@ -157,7 +158,7 @@ fn a_killed_edit() {
     assert_eq!(mount.slugs(), ["n-partial_done", "n_done"]);
 }
 
-/// spec 4.4d: what was consumed meanwhile has been delivered; the edit is a handoff of its own.
+/// spec 4.4d: a handoff that is consumed during an edit has been delivered; the edit becomes a handoff of its own.
 #[test]
 fn consumed_while_it_is_edited() {
     let mount = Mount::new();
@@ -334,7 +335,7 @@ fn a_stamped_name_that_is_being_written() {
     assert_eq!(replaced(&mount), ["the old text"]);
 }
 
-/// spec 4.5c: what is emptied is empty for its writer as soon as it is closed.
+/// spec 4.5c: a file that a writer empties is empty for that writer as soon as it is closed.
 #[test]
 fn a_stamped_name_is_emptied() {
     let mount = Mount::new();
@@ -387,7 +388,7 @@ fn a_stamped_name_is_emptied_and_not_released() {
     assert_eq!(look(other), 0);
 }
 
-/// spec 4.5b: what is written anew under a consumed name stays consumed.
+/// spec 4.5b: a file that is written anew under a consumed name stays consumed.
 #[test]
 fn a_consumed_name_is_edited() {
     let mount = Mount::new();
@@ -431,7 +432,8 @@ fn a_stamped_name_is_edited_by_nobody() {
     assert_eq!(mount.take("r"), ["new"]);
 }
 
-/// spec 3.9e, 4.5d: what was cut in place by a writer that was killed before it wrote anything has its content back.
+/// spec 3.9e, 4.5d: a file that a writer truncated in place, and that was killed before it wrote anything, gets its
+/// content back.
 #[test]
 fn cut_short_in_place() {
     let mount = Mount::new();
@@ -449,7 +451,7 @@ fn cut_short_in_place() {
     assert_eq!(mount.take("r"), ["the old text"]);
     let done = mount.stamped("n_done");
     assert_eq!(mount.sh("r", &format!("stat -c %a {done}")), "640\n");
-    // What was emptied on purpose stays so.
+    // A file that was emptied on purpose stays empty.
     mount.sh("a", &format!("printf old > {name}; truncate -s 0 {name}"));
     assert_eq!(mount.take("r"), [""; 0]);
     assert_eq!(replaced(&mount), ["old"]);

@@ -97,7 +97,7 @@ fn a_failed_edit_and_a_second_attempt() {
     let script = "import os\nfd = os.open('x.md', os.O_WRONLY | os.O_TRUNC)\ntry: os.write(fd, b'x' * 3000)\nexcept OSError as e: print(e.errno)";
     assert_eq!(mount.python("a", script), "27\n");
     assert_eq!(mount.peek(), ["old"]);
-    // What was begun anew by truncating is not damaged any more.
+    // A file that was truncated and written again is whole.
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -172,7 +172,7 @@ fn a_writer_that_is_killed() {
     }
 }
 
-/// spec 4.9b: who is killed without having written, while others write on, spoils nothing.
+/// spec 4.9b: a process that is killed without having written, while others write on, makes nothing partial.
 #[test]
 fn a_bystander_that_is_killed() {
     let mount = Mount::new();

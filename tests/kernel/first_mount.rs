@@ -1,4 +1,4 @@
-//! What was there before the first mount.
+//! Files that were there before the first mount.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -264,7 +264,7 @@ fn what_had_expired_before_is_never_deleted() {
     }
     let status = mount.text(".status.json");
     assert!(status.contains("\"hidden\": 2"), "{status}");
-    // One that is consumed now goes in its time.
+    // A handoff that is consumed now expires as usual.
     mount.sh(
         "a",
         "echo x > work/deeper/x.md; rm work/deeper/*_deep.md; cat work/deeper/pending.md",

@@ -10,8 +10,8 @@ use crate::harness::{DAY, Mount, list};
 
 const MONTH: Duration = DAY.saturating_mul(30);
 
-/// spec 3.6k: what an agent writes under a hidden name lies there under that name, at any depth, before the first mount and
-/// after it; nobody merges it, and it never expires.
+/// spec 3.6k: a file that is written under a hidden name stays under that name in the backing directory, at any depth,
+/// before the first mount and after it; it is not merged, and never expires.
 #[test]
 fn under_their_own_name() {
     let furnished = |dir: &Path| {
@@ -21,7 +21,7 @@ fn under_their_own_name() {
     };
     let mut mount = Mount::filled(furnished);
     mount.sh("a", "mkdir -p q/deep; echo secret > .netrc; echo one > q/deep/.notes.md; echo x >> .config/notes.md");
-    // One file for everybody, as in any directory.
+    // All sessions share the one file, as in any directory.
     mount.sh(
         "b",
         "echo more >> .netrc; sed -i s/one/two/ q/deep/.notes.md; mkdir q/.hidden; echo y > q/.hidden/2026-01-02_030405_y.md",

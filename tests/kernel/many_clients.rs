@@ -28,7 +28,7 @@ def write_in_every_way(who, rounds):
     return '\\n'.join(texts)
 ";
 
-/// spec 4.1c, 4.2c, 4.3b, 4.5f, 4.5g, 4.6b, 4.6c: what was written is delivered, whole, whoever reads meanwhile.
+/// spec 4.1c, 4.2c, 4.3b, 4.5f, 4.5g, 4.6b, 4.6c: every handoff is delivered, whole, while others read.
 #[test]
 fn nothing_is_lost() {
     let mount = Mount::new();

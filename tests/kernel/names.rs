@@ -58,7 +58,7 @@ fn stamp_is_the_time_of_creation() {
     );
 }
 
-/// spec 3.2c: whatever is written, the name and every later form of it fit a directory entry.
+/// spec 3.2c: the stamped name, and every later form of it, fits a directory entry, however long the written name is.
 #[test]
 fn longest_names() {
     let mount = Mount::new();
@@ -82,7 +82,7 @@ fn suffixes() {
     let mount = Mount::new();
     mount.sh("a", "echo 1 > 2026-01-02_030405_x.txt");
     mount.sh("b", "echo 2 > 2026-01-02_030405_x.txt");
-    // Whichever second it is: three in it share a stamp, or none of them has a suffix.
+    // Three handoffs of one second share a stamp; else none of them has a suffix.
     mount.sh("c", "for i in 1 2 3; do echo $i > n.md; done");
     let names = mount.names();
     assert_eq!(names.len(), 5, "{names:?}");

@@ -10,7 +10,8 @@ use crate::harness::{DAY, Mount, errno, list, slug, sorted};
 
 const DONE: &str = "2026-11-20_111500_old_done.md";
 
-/// spec 3.6h: what is moved to an archive is neither delivered nor does it expire, found or made, on top or deeper down.
+/// spec 3.6h: handoffs that are moved to an archive are not delivered and do not expire, whether the archive was found
+/// or made, at any depth.
 #[test]
 fn archives() {
     let mut mount = Mount::filled(|dir| {

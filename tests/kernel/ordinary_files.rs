@@ -18,8 +18,8 @@ fn mount() -> Mount {
     Mount::filled(furnish)
 }
 
-/// spec 3.6d: whatever writes an ordinary text file's name makes a handoff; its session finds that under the name, the others
-/// the old file. Two sessions, two handoffs.
+/// spec 3.6d: a write to the name of an ordinary text file makes a handoff. The session of the writer finds the handoff
+/// under the name, other sessions find the old file; two sessions make two handoffs.
 #[test]
 fn writers_make_handoffs() {
     let outside = tempfile::tempdir().unwrap();
@@ -188,7 +188,7 @@ fn an_edit_is_atomic() {
     run(&mount, "three\\n", "os.kill(os.getpid(), 9)");
     run(&mount, "", "os.kill(os.getpid(), 9)");
     assert_eq!(mount.sh("b", "cat HANDOFF.md"), "two\n");
-    // Somebody has the old one open all the while.
+    // A reader has the old file open during the edit.
     let mut old = File::open(mount.at("HANDOFF.md")).unwrap();
     run(&mount, "four\\n", "f.close()");
     let mut read = String::new();
@@ -216,7 +216,7 @@ fn an_edit_that_fails() {
     let output = command.args(["-c", script]).output().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "refused\n");
     assert_eq!(mount.sh("b", "cat HANDOFF.md"), "number one\n");
-    // Its RELEASE has come by then.
+    // Unmounting waits for the RELEASE.
     mount.unmount();
     assert_eq!(replaced(&mount), ["half\n"]);
 }

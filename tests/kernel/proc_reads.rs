@@ -1,9 +1,9 @@
-//! What telling callers apart costs: which files of `/proc` the daemon reads for what (spec 5.5).
+//! The cost of telling callers apart: which files of `/proc` the daemon reads for which system call (spec 5.5).
 
 use crate::actors::Actor;
 use crate::daemon_process::{Daemon, strace};
 
-/// What a process does that was seen before, and which of its files in `/proc` are read for that.
+/// System calls of a process that the daemon knows, and the files of that process in `/proc` that are read for each.
 ///
 /// `statm` tells whether who closes what he wrote is being killed (4.9), whatever its name. Of a read of `pending.md` the
 /// OPEN must know whose turn it is (6.4), and the READ that meets the end what program runs there by then (6.3, 6.5).
@@ -28,7 +28,7 @@ const COSTS: &[(&str, &str, &[&str])] = &[
     (".peek.md is read", "open('.peek.md').read()", &[]),
     ("pending.md is read", "open('pending.md').read()", &["stat", "stat"]),
     ("pending.md is read and has nothing", "open('pending.md').read()", &[]),
-        // One stat and the statm are for the write.
+        // The first stat and the statm are for the write.
     ("a big pending.md is read in many pieces", "put('big.md', size=1000000); open('pending.md').read()", &["stat", "statm", "stat", "stat"]),
 ];
 
@@ -61,7 +61,7 @@ fn what_a_known_process_costs_needs_root() {
     drop(actor);
     let text = daemon.end_traced(&log);
 
-    // Who looks whether anybody has ended does so whenever he likes.
+    // The sweep looks for processes that have ended at any time.
     let lines = text.lines().filter(|line| !line.starts_with(&sweeper));
     let text = lines.collect::<Vec<_>>().join("\n");
     // A path is quoted, that of a descriptor is not.

@@ -9,7 +9,7 @@ use crate::actors::{Actor, Disguise};
 use crate::daemon_process::Daemon;
 use crate::harness::{Mount, bodies, sorted, succeeds};
 
-/// What the programs below are made of.
+/// Functions of the programs below.
 const PRELUDE: &str = "
 import os, select, signal, sys, time
 

@@ -32,7 +32,7 @@ fn queues_merge_what_is_below() {
         assert!(!not.iter().any(|body| has(body)), "{dir}: {merge}");
     }
     assert!(peek(".").contains(": p/q/20") && peek("p").contains(": q/20"));
-    // What a queue's reader consumes is consumed for all above it.
+    // A handoff that is read in a queue is consumed for the queues above, too.
     assert!(mount.sh("b", "cat p/pending.md").contains("\nq\n"));
     assert_eq!(sorted(mount.peek()), ["r", "root"]);
     assert!(mount.sh("b", "ls p/q").contains("_x_done.md"));

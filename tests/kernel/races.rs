@@ -7,7 +7,7 @@ use std::thread;
 use crate::actors::{Actor, replaced};
 use crate::harness::{Mount, sorted};
 
-/// What Claude Code's Write and Edit do, and the look afterwards without which they report failure.
+/// The system calls of Claude Code's Write and Edit, and the stat afterwards without which the tools report failure.
 const WRITE: &str = "
 def store(text):
     with open('n.md.tmp.1.0123456789ab', 'x') as f: f.write(text); f.flush(); os.fsync(f.fileno())
@@ -18,8 +18,8 @@ def look():
     assert one == two, (one, two)
 ";
 
-/// spec 4.3c: what is consumed between a writer's rename and its stat is still there for it; its next write, though it
-/// had been read, is another handoff.
+/// spec 4.3c: a handoff that is consumed between a writer’s rename and its stat is still found by the writer. The next
+/// write is another handoff, although the writer had read the first one.
 #[test]
 fn consumed_between_rename_and_stat() {
     let mount = Mount::new();
@@ -41,8 +41,8 @@ fn consumed_between_rename_and_stat() {
     assert_eq!(replaced(&mount), [""; 0]);
 }
 
-/// spec 4.3c, 4.4b, 6.3a: the same many times over, with readers who take what they can: the stat always succeeds, and what
-/// was written was delivered, or else edited before anybody came, and kept.
+/// spec 4.3c, 4.4b, 6.3a: the same many times, with readers that consume all the time: the stat always succeeds, and
+/// every text was delivered, or was edited before a reader came, and kept.
 #[test]
 fn consumed_at_any_moment_between() {
     const ROUNDS: usize = 120;
@@ -157,7 +157,7 @@ os.rename('n.md.tmp', 'n.md')";
     }
 }
 
-/// spec 4.5f: one thread renames what the other one is just writing: it is the same file under another name.
+/// spec 4.5f: one thread renames the file that the other one is writing: the same file under another name.
 #[test]
 fn one_thread_renames_what_the_other_writes() {
     const ROUNDS: usize = 80;

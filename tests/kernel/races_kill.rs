@@ -14,12 +14,12 @@ const CALLS: &str = "openat,write,dup2,close,ftruncate,fsync,fchmod,fchown,renam
 const OLD: &str = "the old text, first half\nthe old text, second half\n";
 const NEW: &str = "the new text, first half\nthe new text, second half\n";
 
-/// What is found after a program was killed half-way, if it is neither the old content nor the new one.
+/// What a killed program may leave besides the old content or the new one.
 #[derive(Clone, Copy)]
 enum Leaves {
-    /// It always is one of these, under the handoff's name.
+    /// Nothing: one of these is under the name of the handoff.
     NothingElse,
-    /// A program that renames the old file away before it writes the new one leaves it there.
+    /// The backup: the program renames the old file away before it writes the new one.
     Backup,
 }
 
@@ -28,9 +28,9 @@ struct Edit<'a> {
     program: &'a str,
     /// `$f` is the name that it is given.
     arguments: &'a [&'a str],
-    /// It is given the stamped name and not the alias.
+    /// Whether the program is given the stamped name instead of the alias.
     stamped: bool,
-    /// Which of its calls it is killed at, and with `here` only those on that very file.
+    /// The calls at which the program is killed; with `here` only those on the file itself.
     calls: &'a str,
     here: bool,
     leaves: Leaves,
@@ -91,7 +91,7 @@ impl<'a> Edit<'a> {
         }
     }
 
-    /// What readers find then.
+    /// Checks what readers find.
     fn check(&self, mount: &Mount, case: &str, killed: bool) {
         let case = format!("{case}: {:?}", mount.names());
         let found = |slug: &str| {

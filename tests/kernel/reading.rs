@@ -245,7 +245,7 @@ fn what_the_merge_says() {
         "a queue has its own, of itself and below"
     );
     assert_eq!(mount.take("r"), ["one", "two\n"]);
-    // What the line said it would stay as is where it is.
+    // The handoff is consumed under the name that its header line announced.
     assert_eq!(mount.sh("r", "cat 2026-01-01_100000_old_done.md"), "one");
     assert_eq!(
         mount.sh("r", "cat proj/2026-04-01_100000_new_done.md"),

@@ -1,4 +1,4 @@
-//! Long merges, of which the daemon gets ready what its reader has not asked for yet (spec 6.2b, 6.3b, 6.4c).
+//! Long merges: the daemon reads ahead of the reader (spec 6.2b, 6.3b, 6.4c).
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -23,16 +23,16 @@ use crate::hooked_store::{HookedStore, Hooks};
 const COUNT: usize = 400;
 const LENGTH: usize = 3000;
 
-/// What tools read at a time, in bytes.
+/// How much the tests read at a time, in bytes, as tools do.
 const LARGE: usize = 128 << 10;
 
-/// How long something may take that takes no time.
+/// The limit of time for events that are awaited.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the thread that gets ahead is called, by which it is told from all others.
+/// The name of the thread that reads ahead, by which the store knows it.
 const HELPER: &str = "ahead";
 
-/// What the helper does with a file that it has opened.
+/// Called for each file that the helper opens.
 type Opened = Box<dyn FnMut(&OsStr) -> Result<()> + Send>;
 
 /// Tells which files the helper opens.
@@ -175,7 +175,7 @@ fn alone() {
     wait_until("a thread is left behind", || {
         let mut tasks = fs::read_dir("/proc/self/task").unwrap();
         !tasks.any(|task| {
-            // It may end meanwhile.
+            // The thread may end meanwhile.
             let name = fs::read_to_string(task.unwrap().path().join("comm"));
             name.is_ok_and(|name| name.trim_end() == HELPER)
         })
@@ -189,8 +189,9 @@ fn settled(opened: &Mutex<Vec<String>>) -> Vec<String> {
     opened.lock().clone()
 }
 
-/// spec 6.2b, 6.4c: what is rewritten, emptied, added to, replaced or removed after a part of it was got ready, before it was,
-/// or in between, is delivered as it was, and what has changed stays pending.
+/// spec 6.2b, 6.4c: files that are rewritten, emptied, added to, replaced or removed while a reader has read a part,
+/// before the helper has read them, after it, or in between: the reader gets them as they were, and changed files stay
+/// pending.
 #[test]
 fn changes_between_reads() {
     let long = Long::new();
@@ -237,7 +238,7 @@ fn changed_while_it_is_got_ready() {
     );
     long.mount.sh("w", &script);
     go.send(()).unwrap();
-    // What it has is not read a second time.
+    // The helper does not read again what it has read.
     alone();
     Long::go_on(&file, &mut read);
     assert!(read == long.merge);
@@ -246,21 +247,21 @@ fn changed_while_it_is_got_ready() {
     assert_eq!(long.mount.take("r"), ["x".repeat(LENGTH)]);
 }
 
-/// spec 6.3b: what was got ready is not read; and nothing is left of it.
+/// spec 6.3b: reading ahead does not count as reading, and leaves nothing behind.
 #[test]
 fn stops_in_the_middle() {
     let mut long = Long::new();
     let noted = long.note_opened();
     let (file, read) = long.begin();
     assert!(read == long.merge[..read.len()]);
-    // It waits for nobody, and does not go far.
+    // The helper does not wait, and reads only a little ahead.
     let got_ready = settled(&noted).len();
     assert!((1..200).contains(&got_ready), "{got_ready}");
     drop(file);
     assert_eq!(long.consumed(), 0);
     assert!(in_small_reads(&long.mount.at(".peek.md")) == long.merge);
 
-    // One that closes while the helper is about it.
+    // The reader closes while the helper reads ahead.
     let (told, go) = long.hold(3);
     let (file, _) = long.begin();
     told.recv_timeout(PATIENCE).unwrap();
@@ -277,7 +278,7 @@ fn stops_in_the_middle() {
     assert_eq!(long.consumed(), COUNT);
 }
 
-/// spec 6.2b: wherever one reads, and however much.
+/// spec 6.2b: a reader may read anywhere, and any amount.
 #[test]
 fn seeks_around() {
     let long = Long::new();
@@ -303,7 +304,7 @@ fn seeks_around() {
     assert_eq!(long.consumed(), 0);
 }
 
-/// spec 6.2b, 6.3a: what only the helper cannot read is read when it is asked for, and consumed.
+/// spec 6.2b, 6.3a: a file that only the helper fails to read is read when it is asked for, and consumed.
 #[test]
 fn helper_in_trouble() {
     let long = Long::new();

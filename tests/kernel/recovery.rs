@@ -1,5 +1,5 @@
-//! What a daemon that died left open. The private directory is laid out here as it leaves it; that it really does is
-//! seen where the daemon is killed (the tests of the program).
+//! Recovery of what a daemon that died left open. The tests lay out the private directory as the daemon leaves it; the
+//! tests of the program kill a real daemon.
 
 use std::fs;
 use std::path::Path;
@@ -74,7 +74,8 @@ fn an_edit_of_nothing_is_published() {
     assert_eq!(sorted(mount.peek()), ["one", "two"]);
 }
 
-/// spec 3.9e: what is empty because rewriting it was cut short has its content back; what was written since stays.
+/// spec 3.9e: a file that is empty because its rewriting was cut short gets its content back; a file that was written
+/// since stays.
 #[test]
 fn a_rewriting_that_was_cut_short() {
     let (other, gone) = ("2026-11-20_101501_other.md", "2026-11-20_101502_gone.md");
@@ -121,7 +122,7 @@ fn two_names_of_one_file() {
     assert_eq!(mount.peek(), ["whole"]);
 }
 
-/// spec 3.8: what stands in the way of one recovery does not stop the mount, nor the others.
+/// spec 3.8: an obstacle to one recovery stops neither the mount nor the other recoveries.
 #[test]
 fn what_cannot_be_recovered_stays() {
     let mut mount = Mount::filled(|dir| {
@@ -149,8 +150,8 @@ fn scratch_files_stay() {
     assert_eq!(mount.peek(), ["tmp"]);
 }
 
-/// spec 3.8, 6.3a: what was consumed by a read that was not answered any more is pending again, also when another handoff has
-/// been given its name since.
+/// spec 3.8, 6.3a: handoffs that were consumed by a read that was not answered are pending again, also when another
+/// handoff has the name by then.
 #[test]
 fn an_unanswered_read_of_a_name_that_is_taken() {
     let mut mount = Mount::new();

@@ -1,4 +1,4 @@
-//! What was removed before anybody had read it (spec 3.9b).
+//! Handoffs that were removed before they were read (spec 3.9b).
 
 use std::ffi::OsStr;
 use std::fs;
@@ -65,7 +65,7 @@ fn everything_is_removed() {
     assert_eq!(removed(&mount), []);
 }
 
-/// spec 3.9b, 4.5a: what is removed while somebody writes it, or edits it, is kept with all that its writer writes.
+/// spec 3.9b, 4.5a: a handoff that is removed while it is written or edited is kept with all that its writer writes.
 #[test]
 fn removed_while_it_is_written() {
     let mount = Mount::new();

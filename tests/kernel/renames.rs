@@ -1,4 +1,4 @@
-//! What becomes of a handoff whose name is changed or taken away (spec 4.5e to 4.5h).
+//! Renaming and removing handoffs (spec 4.5e to 4.5h).
 
 use std::fs;
 
@@ -104,7 +104,7 @@ fn marked_while_open() {
     assert_eq!(mount.take("r"), [""; 0]);
 }
 
-/// spec 4.5h: what moves or copies over an own alias leaves the earlier handoff's times as they were.
+/// spec 4.5h: a move or a copy over an own alias leaves the times of the earlier handoff unchanged.
 #[test]
 fn written_stays() {
     let mount = Mount::new();
@@ -332,7 +332,7 @@ fn retracting_nothing() {
     assert_eq!(mount.names_below(), [""; 0]);
 }
 
-/// spec 4.5a: one's own file under its stamped name is deleted, and the alias with it.
+/// spec 4.5a: removing one’s own handoff by its stamped name removes the alias, too.
 #[test]
 fn deleting_ones_own() {
     let mount = Mount::new();
@@ -386,7 +386,7 @@ fn between_queues() {
     );
 }
 
-/// spec 4.5a: whoever has it open reads on, whatever it is called.
+/// spec 4.5a: a process that has a handoff open can read it under any later name.
 #[test]
 fn open_files_stay() {
     let mount = Mount::new();

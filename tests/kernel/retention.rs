@@ -1,4 +1,4 @@
-//! What time does: replaced versions, expiry, and clocks that step.
+//! The effects of time: kept versions, expiry, and clocks that step.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -62,7 +62,7 @@ fn replaced_versions_go_with_the_retention_time() {
 fn consumed_ones_go_on_the_second() {
     let mount = Mount::new();
     mount.sh("a", "echo x > x.md");
-    // Its own age does not count: the seven days are those since it was consumed.
+    // The seven days begin when the handoff is consumed.
     mount.pass(30 * DAY);
     let consumed_at = mount.clock.now();
     assert_eq!(mount.take("b"), ["x"]);
@@ -101,7 +101,8 @@ fn neither_early_nor_late() {
     assert_eq!(mount.names(), [""; 0]);
 }
 
-/// spec 7.1b: what is set by hand counts: `touch -d` through the mount and below it; and a younger mtime brings back.
+/// spec 7.1b: an mtime that is set by hand counts: by `touch -d` through the mount and below it; a younger mtime brings
+/// the file back.
 #[test]
 fn touched_by_hand() {
     let mount = Mount::new();
@@ -261,7 +262,7 @@ fn the_merges_mtime_changes_with_its_content() {
     assert_ne!(mtime(), first);
 }
 
-/// spec 7.1a: what cannot be deleted does not keep the rest from it.
+/// spec 7.1a: a file that cannot be deleted does not prevent the deletion of the others.
 #[test]
 fn one_that_cannot_be_deleted_needs_root() {
     let mount = Mount::new();
@@ -300,7 +301,7 @@ fn what_has_expired_is_forgotten() {
     mount.fs().sweep();
     let remembered: HashMap<_, _> = mount.fs().remembered().into();
     assert_eq!(remembered["aliases"], 0);
-    // What the kernel still has a node of is kept for it.
+    // Entries of nodes that the kernel still knows are kept.
     assert!(remembered["docs"] <= remembered["nodes"]);
     assert_eq!(mount.run("w", "cat n1.md").status.code(), Some(1));
 }

@@ -1,4 +1,4 @@
-//! What an operation costs in round trips to the kernel, which is most of what it costs.
+//! The cost of operations in round trips to the kernel, which are most of their time.
 
 use std::fs;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::actors::Actor;
 use crate::harness::{DAY, Mount, slug, sorted};
 
-/// Those that all sessions share, and then those of which each has its own.
+/// The names that all sessions share, and then the names of which each session has its own file.
 #[rustfmt::skip]
 const SCRATCH: [&str; 26] = [
     ".n.md.swp", ".n.md.swo", "n.swp", "n.swx", "n.md.lock", "n.lck", "n.pid", "4913", ".n.md~", ".n.md.tmp.12",
@@ -19,7 +19,8 @@ const SCRATCH: [&str; 26] = [
 ];
 const SHARED: usize = 8;
 
-/// spec 4.6a: ordinary files, kept in the private directory, shown under their names, never merged.
+/// spec 4.6a: scratch files are ordinary files, kept in the private directory, shown under their names, and never
+/// merged.
 #[test]
 fn ordinary_files() {
     let mount = Mount::new();
@@ -81,7 +82,7 @@ fn published_by_link() {
     assert_eq!(mount.take("b"), ["two", "one", "two"]);
 }
 
-/// spec 4.6b, 4.10b: what is no scratch file has no second name.
+/// spec 4.6b, 4.10b: only a scratch file can have a second name.
 #[test]
 fn other_links() {
     let mount = Mount::new();
@@ -94,7 +95,7 @@ fn other_links() {
     assert_eq!(actor.fails("os.symlink('n.md', 's.md')"), "EPERM");
 }
 
-/// spec 4.6b, 4.2c: what is renamed while it is open is delivered when it is closed.
+/// spec 4.6b, 4.2c: a scratch file that is renamed to a handoff while it is open is delivered when it is closed.
 #[test]
 fn renamed_while_open() {
     let mount = Mount::new();
@@ -124,7 +125,7 @@ fn unknown_temporary_names() {
     }
 }
 
-/// spec 4.6c, 4.4a: and it edits where its program edits.
+/// spec 4.6c, 4.4a: renaming such a temporary file edits if the program is an editor.
 #[test]
 fn unknown_temporary_name_of_an_editor() {
     let mount = Mount::new();
@@ -138,7 +139,7 @@ fn unknown_temporary_name_of_an_editor() {
     assert_eq!(mount.take("b"), ["two"]);
 }
 
-/// spec 4.6d: untouched for the retention time they are removed.
+/// spec 4.6d: scratch files that were not touched for the retention time are removed.
 #[test]
 fn expiry() {
     let mount = Mount::new();
@@ -153,7 +154,7 @@ fn expiry() {
     assert_eq!(mount.names(), [""; 0]);
 }
 
-/// spec 4.6a, 4.6f: they outlive the daemon, where their tools look for them.
+/// spec 4.6a, 4.6f: scratch files outlive the daemon, under the names where their tools look for them.
 #[test]
 fn after_a_remount() {
     let mut mount = Mount::new();
@@ -174,7 +175,7 @@ fn after_a_remount() {
     assert_eq!(left.count(), 0, "directories of sessions that have none");
 }
 
-/// spec 4.6b, 4.2c: what is written through a descriptor after the file was linked to its name is part of the handoff.
+/// spec 4.6b, 4.2c: data written after the file was linked to its name is part of the handoff.
 #[test]
 fn linked_while_open() {
     let mount = Mount::new();
@@ -186,8 +187,8 @@ fn linked_while_open() {
     assert_eq!(mount.slugs(), ["n_done"]);
 }
 
-/// spec 4.2c, 4.6b: what a scratch file's writer closed before it was renamed to a handoff is about to be let go of: its
-/// readers wait for that.
+/// spec 4.2c, 4.6b: a reader waits for the RELEASE of a scratch file that was closed before it was renamed to a
+/// handoff.
 #[test]
 fn closed_before_it_was_renamed() {
     let mount = Mount::new();
@@ -201,7 +202,7 @@ fn closed_before_it_was_renamed() {
         fs::rename(queue.join("x.tmp"), queue.join("x.md")).unwrap();
         fs::metadata(queue.join(".peek.md")).unwrap().len() > 0
     };
-    // It is expected for 100 ms only, and this machine may be busy.
+    // A reader waits 100 ms at most, and the machine may be busy.
     assert!((0..100).any(expected));
 }
 
@@ -251,9 +252,9 @@ fn many_at_one_time() {
     assert_eq!(bodies, expected);
 }
 
-/// spec 4.6f: jobs of one session that use one name, beside other sessions: they may miss the file that another job has
-/// renamed, as in any directory. On a busy machine an open may be told twice that its file was renamed, and then fails with
-/// ESTALE, and destroys nothing.
+/// spec 4.6f: jobs of one session use one temporary name, beside other sessions. A job may find that another job has
+/// renamed the file, as in any directory. ESTALE is accepted, too: when a lookup finds a renamed file twice in a row,
+/// which happens on a loaded machine, the open fails with ESTALE; it destroys nothing.
 #[test]
 fn jobs_that_share_a_name() {
     let mount = Mount::new();
@@ -276,7 +277,7 @@ fn jobs_that_share_a_name() {
     }
 }
 
-/// spec 4.6e: all sessions have one file of these, whoever made it.
+/// spec 4.6e: all sessions share one file of such a name.
 #[test]
 fn shared_by_all() {
     let mount = Mount::new();
@@ -293,7 +294,7 @@ fn shared_by_all() {
     }
 }
 
-/// spec 4.6f: a session that has none reads another's; what it writes is its own.
+/// spec 4.6f: a session that has no such file reads the file of another session; its writes go to a file of its own.
 #[test]
 fn writing_over_anothers() {
     let mount = Mount::new();
@@ -321,7 +322,7 @@ fn writing_over_anothers() {
     }
 }
 
-/// spec 4.6f, 4.6g: another session's is neither renamed nor linked nor removed.
+/// spec 4.6f, 4.6g: a session can neither rename nor link nor remove the scratch file of another session.
 #[test]
 fn anothers_stays() {
     let mount = Mount::new();
@@ -345,7 +346,8 @@ fn anothers_stays() {
     assert_eq!(mount.take("r"), ["a", "c"]);
 }
 
-/// spec 4.6g: what nobody has touched for a while can be removed by anybody, so that a directory can be.
+/// spec 4.6g: a scratch file that was not touched for a while can be removed by any session, so that its directory can
+/// be removed.
 #[test]
 fn anothers_is_removed_when_it_is_old() {
     let mount = Mount::new();
@@ -367,7 +369,7 @@ fn anothers_is_removed_when_it_is_old() {
     assert!(!mount.at("q").exists());
 }
 
-/// spec 4.6g: what a session has left that has ended goes to whoever asks.
+/// spec 4.6g: the scratch files of a session that has ended belong to the first session that uses them.
 #[test]
 fn of_a_session_that_has_ended() {
     let mount = Mount::new();
@@ -403,7 +405,7 @@ fn a_session_that_outlives_the_mount() {
     assert_eq!(mount.peek(), ["agent", "b"]);
 }
 
-/// spec 4.6f: those that an earlier version kept belong to whoever asks first.
+/// spec 4.6f: scratch files that an earlier version kept belong to the first session that uses them.
 #[test]
 fn kept_by_an_earlier_version() {
     let mut mount = Mount::new();
@@ -417,7 +419,7 @@ fn kept_by_an_earlier_version() {
     assert_eq!(mount.take("r"), ["old"]);
 }
 
-/// spec 4.6f, 4.10a: they go where their queue goes.
+/// spec 4.6f, 4.10a: scratch files move with their queue.
 #[test]
 fn in_a_queue_that_is_renamed() {
     let mount = Mount::new();
@@ -432,7 +434,7 @@ fn in_a_queue_that_is_renamed() {
     assert_eq!(mount.take("c"), ["a", "b"]);
 }
 
-/// spec 4.6d: none is removed while it is open.
+/// spec 4.6d: an open scratch file is not removed.
 #[test]
 fn expiry_of_open_ones() {
     let mount = Mount::new();

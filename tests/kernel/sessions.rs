@@ -1,4 +1,4 @@
-//! Who is calling: the session of a process, out of its environment, its agent, its terminal, its kernel session.
+//! The session of a calling process, from its environment, its agent, its terminal, or its kernel session.
 
 use std::ffi::OsStr;
 use std::io::Read;
@@ -101,7 +101,7 @@ fn one_terminal_is_one_session() {
 #[test]
 fn a_kernel_session_comes_last() {
     let mount = mount();
-    // Nobody's child: whoever runs the tests may do so at a terminal.
+    // An orphan, because the tests themselves may be run at a terminal.
     let orphan = |script: &str| {
         format!(
             "setsid bash -c 'until read -r _ _ _ parent _ < /proc/$$/stat; [ $parent != '$$' ]; do :; done; {script}' & exit"
@@ -116,7 +116,7 @@ fn a_kernel_session_comes_last() {
     assert!(!other.status.success());
 }
 
-/// spec 5.5: what was found out about a process holds as long as it lives, also when its parent is gone.
+/// spec 5.5: the session of a process stays the same as long as the process lives, also when its parent has ended.
 #[test]
 fn an_orphan_belongs_to_the_agent_that_left_it() {
     let mount = mount();

@@ -12,7 +12,7 @@ fn run_claude(mount: &Mount, session: &str, script: &str) -> String {
     succeeds(mount.command(session, claude.path()).args(["-c", script]))
 }
 
-/// spec 4.7a: whatever writes to `pending.md` makes a handoff with the slug `pending`, and no other is lost by it.
+/// spec 4.7a: every write to `pending.md` makes a handoff with the slug `pending`, and no other handoff is lost.
 #[test]
 fn writing_to_pending_makes_a_handoff() {
     let mount = Mount::new();

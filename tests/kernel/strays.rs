@@ -51,7 +51,7 @@ fn check_strays(mount: &Mount) {
     }
 }
 
-/// spec 3.7a: what agents wrote while nothing was mounted is adopted at the next mount.
+/// spec 3.7a: files that were written while nothing was mounted are adopted at the next mount.
 #[test]
 fn written_while_nothing_was_mounted() {
     let mut mount = Mount::new();
@@ -61,7 +61,7 @@ fn written_while_nothing_was_mounted() {
     check_strays(&mount);
 }
 
-/// spec 3.7a, 3.1: what turns up below a mount is adopted at the next listing or read.
+/// spec 3.7a, 3.1: files that appear below a mount are adopted at the next listing or read.
 #[test]
 fn turned_up_while_mounted() {
     let mount = Mount::new();
@@ -110,8 +110,8 @@ fn below_for_others(mount: &Mount, name: &str) -> String {
     path.replace("self", &std::process::id().to_string())
 }
 
-/// spec 3.7c, 3.7e, 3.1: what somebody began while nothing was mounted, and is still writing when it is mounted again, is not
-/// delivered in part: neither what is adopted, nor what has its stamped name already.
+/// spec 3.7c, 3.7e, 3.1: a file that was begun while nothing was mounted, and is still being written at the next mount,
+/// is not delivered in part; neither a stray nor a file with a stamped name.
 #[test]
 fn begun_while_nothing_was_mounted() {
     for name in ["slow.md", "2026-11-20_101500_slow.md", "q/slow.md"] {
@@ -130,7 +130,7 @@ fn begun_while_nothing_was_mounted() {
     }
 }
 
-/// spec 3.7c: who adds to a file that was closed, and not adopted by then, is waited for too.
+/// spec 3.7c: a reader also waits for a process that appends to a stray which was closed, and not adopted yet.
 #[test]
 fn added_to_before_it_was_adopted() {
     let mount = Mount::new();
@@ -186,7 +186,7 @@ fn written_through_a_mapping() {
     assert_eq!(mount.take("reader"), ["text"]);
 }
 
-/// spec 3.7c: who runs another program just when it is looked who writes what is not waited for: closing its files, it waits
+/// spec 3.7c: adoption does not wait for a process that executes another program: closing its files, that process waits
 /// for the mount.
 #[test]
 fn adopted_while_programs_are_replaced() {
@@ -252,7 +252,7 @@ fn pending_md_below() {
     assert_eq!(mount.take("a"), ["kept too"]);
 }
 
-/// spec 3.1: what the old protocol's agents do below by hand is seen at once, without a remount.
+/// spec 3.1: changes that agents of the old protocol make below the mount are seen at once, without a remount.
 #[test]
 fn the_old_protocol_beside() {
     let mount = Mount::new();

@@ -43,7 +43,7 @@ fn a_second_reader_gets_what_is_left() {
     mount.sh("w", "echo c > c.md");
     seen += &one.run("rest(f)");
     assert_eq!(bodies(&seen), ["a", "b"]);
-    // What was consumed ends the turn, not only a close.
+    // Consuming ends the turn, too, and not only a close.
     two.finish();
     assert_eq!(bodies(&two.run("rest(f)")), ["c"]);
     one.run("os.close(f)");
@@ -165,7 +165,7 @@ fn a_process_shares_its_own_snapshot() {
     assert_eq!(bodies(&reader.run("rest(g)")), ["a"]);
     assert_eq!(mount.slugs(), ["a_done", "b"]);
     assert_eq!(bodies(&reader.run("rest(h)")), ["a"]);
-    // That turn is over: an open from now on sees what is pending now.
+    // The turn is over: from now on an open gets what is pending now.
     reader.run("i = begin()");
     assert_eq!(bodies(&reader.run("rest(i)")), ["b"]);
     assert_eq!(mount.sh("1", "cat /dev/stdin < pending.md"), "");
@@ -304,7 +304,7 @@ fn peek_is_never_listed_and_pending_may_be_hidden() {
 }
 
 /// spec 6.6b: the session that consumed `X.md` still finds it under that name, read-only, and its `mv X.md X_done.md`
-/// succeeds; nobody else finds it.
+/// succeeds; other sessions do not find it.
 #[test]
 fn what_was_consumed_is_still_there_for_its_reader() {
     let mount = Mount::new();
@@ -323,7 +323,7 @@ fn what_was_consumed_is_still_there_for_its_reader() {
     assert_eq!(mount.slugs(), ["a_done"]);
 }
 
-/// spec 6.6b: a write under the name of what was consumed does not change it, but is another handoff (spec 4.3c).
+/// spec 6.6b: a write under the name of a consumed handoff does not change it, but makes another handoff (spec 4.3c).
 #[test]
 fn what_was_consumed_is_not_written_to() {
     let mount = Mount::new();
@@ -335,7 +335,7 @@ fn what_was_consumed_is_not_written_to() {
     assert_eq!(mount.sh("r", "cat *_a_done.md"), "a\n");
 }
 
-/// spec 6.6a: what was consumed by mistake comes back.
+/// spec 6.6a: a handoff that was consumed by mistake can be made pending again.
 #[test]
 fn what_was_consumed_comes_back() {
     let mount = Mount::new();
@@ -376,7 +376,8 @@ fn the_old_protocol_goes_through() {
     }
 }
 
-/// spec 3.1, 6.3a: what is consumed is so below the mount as well, and what was moved below it while it was read is not lost.
+/// spec 3.1, 6.3a: a consumed handoff is consumed below the mount as well, and a file that was changed below it while
+/// it was read is not lost.
 #[test]
 fn what_changes_below_the_mount_is_seen() {
     let mount = Mount::new();
@@ -455,8 +456,8 @@ assert m[:] == before and head == before[:100]
     mount.python("r", script);
 }
 
-/// spec 6.4a: whoever waited for a turn, and then does not come to look the name up again for a while, because the machine
-/// has much else to do, gets what was reserved for him, and no error; meanwhile others had their turns.
+/// spec 6.4a: a reader that waited for a turn, and looks the name up late because the machine is busy, gets what was
+/// reserved for it, and no error; other readers had their turns meanwhile.
 #[test]
 fn a_turn_is_kept_for_who_comes_late() {
     let mount = Mount::new();
@@ -493,7 +494,8 @@ fn a_turn_is_kept_for_who_comes_late() {
     assert_eq!(mount.take("other"), ["c"]);
 }
 
-/// spec 4.5g, 6.3a: what was delivered is not pending again because its writer removes its name and makes it anew.
+/// spec 4.5g, 6.3a: a delivered handoff does not become pending again when its writer removes its name and makes it
+/// anew.
 #[test]
 fn what_was_delivered_is_not_taken_back() {
     let mount = Mount::new();

@@ -164,7 +164,7 @@ impl<'a> Clients<'a> {
             Session::Shared => {
                 command.env("HANDOFF_SESSION", format!("{}{}", kind.prefix, slot % 2))
             }
-            // Who runs the tests at a terminal is the session of whatever they start.
+            // The terminal of the tests would be the session of all clients.
             Session::Kernel if at_a_terminal() => command.env("HANDOFF_SESSION", &name),
             Session::Agent | Session::Kernel => command.env_remove("HANDOFF_SESSION"),
         };

@@ -6,7 +6,7 @@ use super::director::{Agent, Background, edit, write};
 use super::{AIDER, ALL, CLAUDE_CODE, CODEX, GEMINI, OLDER_CLAUDE_CODE, OPENCODE, PI};
 use crate::harness::Mount;
 
-/// spec 4.3d: its aliases end with it; the next one of its name has a handoff of its own.
+/// spec 4.3d: the aliases of an agent end with the agent; the next agent of the same program has its own handoff.
 #[test]
 fn the_next_one_starts_anew() {
     for profile in ALL {
@@ -23,7 +23,8 @@ fn the_next_one_starts_anew() {
     }
 }
 
-/// spec 4.3d, 5.1: what it left in the background is its own as long as it lives, and no longer.
+/// spec 4.3d, 5.1: a process that the agent left in the background has the aliases of the agent while the agent lives,
+/// and no longer.
 #[test]
 fn a_command_in_the_background() {
     let mount = Mount::new();
@@ -50,7 +51,7 @@ fn killed_before_its_rename() {
             let mount = Mount::new();
             let mut agent = Agent::start(&mount, profile);
             let mut steps = agent.begins(&write("n.md", "lost\n"));
-            // Not one of those that only look.
+            // The calls before this one only look.
             steps.until("open to write");
             steps.until(made);
             steps.step();

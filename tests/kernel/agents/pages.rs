@@ -6,7 +6,7 @@ use super::director::Agent;
 use super::{ALL, CLAUDE_CODE, CODEX, GEMINI, Order};
 use crate::harness::{Mount, sorted, succeeds};
 
-/// What a mount holds with 600 lines pending.
+/// A mount with 600 lines pending, and the text of `pending.md`.
 fn long() -> (Mount, String) {
     let mount = Mount::new();
     mount.sh("w", "seq -f 'line %g' 600 > long.md");

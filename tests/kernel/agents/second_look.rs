@@ -71,8 +71,9 @@ fn aider_reads_twice() {
     assert_eq!(mount.slugs(), ["n_done"]);
 }
 
-/// spec 6.7b, 6.7c, 6.7e: what comes meanwhile another session gets at once; the agent itself when its second look is over;
-/// another program of its session together with what the agent was shown, and then nothing more.
+/// spec 6.7b, 6.7c, 6.7e: handoffs that are written meanwhile are delivered to another session at once; to the agent
+/// itself when its second look is over; to another program of the agent’s session together with what the agent was
+/// shown, and then not again.
 #[test]
 fn what_comes_meanwhile() {
     let mount = Mount::new();
@@ -116,7 +117,7 @@ fn the_mtime_stays() {
     assert_eq!(bodies(&agent.read("pending.md")), ["two"]);
 }
 
-/// spec 6.7d, 4.7b: what it wrote itself an agent finds at once.
+/// spec 6.7d, 4.7b: an agent finds at once what it has written itself.
 #[test]
 fn what_it_wrote_itself() {
     let mount = Mount::new();
@@ -129,7 +130,7 @@ fn what_it_wrote_itself() {
     assert_eq!(mount.slugs(), ["n_done", "pending"]);
 }
 
-/// spec 6.7b: it ends with two minutes that pass, and not with a clock that is set.
+/// spec 6.7b: the second look ends after two minutes; setting the clock does not end it.
 #[test]
 fn it_ends_after_two_minutes() {
     let mount = Mount::new();
@@ -148,7 +149,7 @@ fn it_ends_after_two_minutes() {
     }
 }
 
-/// spec 6.7b: it ends with the agent, also for what the agent has left in the background.
+/// spec 6.7b: the second look ends with the agent, also for a process that the agent has left in the background.
 #[test]
 fn it_ends_with_the_agent() {
     let mount = Mount::new();
@@ -164,8 +165,8 @@ fn it_ends_with_the_agent() {
     assert_eq!(next.read("pending.md"), "");
 }
 
-/// spec 6.2b, 6.7b, 6.7d: what was consumed may be changed, renamed, removed, or expire: the agent finds the bytes that it was
-/// shown. Other readers of its session find what is as it was.
+/// spec 6.2b, 6.7b, 6.7d: consumed handoffs may be changed, renamed, removed, or expire: the agent still finds the
+/// bytes that it was shown. Other readers of its session find the handoffs as they are now.
 #[test]
 fn what_was_consumed_changes() {
     let mount = Mount::with(|options| options.retention = Duration::from_secs(60));
@@ -191,7 +192,7 @@ fn what_was_consumed_changes() {
     assert_eq!(bodies(&agent.bash("cat pending.md")), ["kept"]);
 }
 
-/// spec 6.7d, 6.6a: what was made pending again, or changed before it was consumed, is new.
+/// spec 6.7d, 6.6a: a handoff that was made pending again, or was changed before it was consumed, is new.
 #[test]
 fn what_is_new() {
     let mount = Mount::new();
@@ -224,7 +225,7 @@ fn what_is_new() {
     assert_eq!(mount.take("other"), ["four\nmore"]);
 }
 
-/// What goes on as without any second look, whoever runs it.
+/// Reads that get no second look, whichever session runs them.
 fn nothing_twice(mount: &Mount, run: &mut dyn FnMut(&str) -> String) {
     mount.sh("w", "echo one > n.md; echo two > n.md");
     assert_eq!(
@@ -278,7 +279,7 @@ fn a_loop_ends() {
     assert_eq!(bodies(&agent.bash(wait)), ["one"]);
 }
 
-/// spec 6.7b: it takes no turn, and waits for none.
+/// spec 6.7b: a second look takes no turn, and does not wait for a turn.
 #[test]
 fn it_takes_no_turn() {
     let mount = Mount::new();

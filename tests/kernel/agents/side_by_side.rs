@@ -81,7 +81,7 @@ fn children_of_two_agents() {
         b.bash("sh -c 'cat m.md >> n.md'");
         let a_edit = Order::Child(Box::new(edit("n.md", "too", "three")));
         match profile.comm {
-            // It knows what it has read itself.
+            // Claude Code only edits what the same process has read.
             "claude" => drop(a.does(&Order::Child(Box::new(Order::Read {
                 path: "n.md".into(),
             })))),
@@ -136,7 +136,8 @@ fn six_at_once() {
     assert_eq!(mount.names().len(), 6);
 }
 
-/// spec 6.3a: what a session's first command shows its agent is the agent's; the next one has what was left since.
+/// spec 6.3a: the first command of a session consumes what it shows to its agent; the first command of the next session
+/// gets what was written since.
 #[test]
 fn a_hook_takes_all() {
     let mount = Mount::new();
@@ -180,7 +181,7 @@ fn six_hooks_at_once() {
             .collect()
     });
     taken.sort();
-    // Nobody waits longer for his turn, and may then get what another one is still reading.
+    // After two seconds a reader no longer waits for its turn, and may get what another reader has not finished.
     if since.elapsed() >= Duration::from_secs(2) {
         taken.dedup();
     }

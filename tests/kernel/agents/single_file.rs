@@ -11,11 +11,12 @@ fn claude_code() {
     let mount = Mount::new();
     mount.sh("w", "echo old > old.md");
     let mut agent = Agent::start(&mount, &CLAUDE_CODE);
-    // Its rule: no Write over what it has not read.
+    // Claude Code refuses to write over a file that it has not read.
     let why = agent.begins(&write("pending.md", "mine\n")).refused();
     assert!(why.contains("not been read"), "{why}");
     assert_eq!(bodies(&agent.read("pending.md")), ["old"]);
-    // Its other rule: no Write over what was modified since. It finds what it read, with the same mtime (6.7).
+    // Claude Code refuses to write over a file that was modified since. It finds what it read, with the same mtime
+    // (6.7).
     assert_eq!(agent.read("pending.md"), UNCHANGED);
     agent.write("pending.md", "mine\n");
     assert_eq!(mount.slugs(), ["old", "pending"]);
