@@ -10,7 +10,7 @@ use handoff_fs::names::StampedName;
 use handoff_fs::store::dir::DirStore;
 use handoff_fs::store::{Access, Changes, DraftFile, Entry, Meta, Store, Watch};
 
-/// What a test does around the calls: nothing, unless it says so.
+/// Hooks around the calls. By default they do nothing.
 pub trait Hooks: Send + Sync {
     /// Makes one call, or fails in its place.
     fn call<T>(&self, call: impl FnOnce() -> Result<T>) -> Result<T> {

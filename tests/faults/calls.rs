@@ -82,11 +82,11 @@ impl Injection {
     }
 }
 
-/// What strace made fail.
+/// The calls that strace made fail.
 #[derive(Default)]
 struct Failed {
     calls: usize,
-    /// Any that asked who calls.
+    /// Whether any of the calls read `/proc` of the caller.
     of_proc: bool,
 }
 
@@ -98,7 +98,7 @@ struct Operation {
     check: fn(&Outcome, &Files, &str),
 }
 
-/// What lies below: bodies by name.
+/// The files in the backing directory: contents by name.
 type Files = BTreeMap<String, String>;
 
 /// Before and after an operation, the body of a case.
@@ -246,8 +246,8 @@ fn found(dir: &Path) -> Files {
     all
 }
 
-/// A daemon says that it is ready before all of its workers have opened the device for themselves: what they open, and die for
-/// want of, is none of an operation's calls.
+/// Waits until every worker has its descriptor of the device. The daemon is ready before that; a call that opens the
+/// device is not part of an operation.
 fn wait_for_workers(daemon: &Daemon) {
     let cores = std::thread::available_parallelism().unwrap().get();
     let dir = format!("/proc/{}/fd", daemon.pid().as_raw_nonzero());
@@ -265,8 +265,8 @@ fn wait_for_workers(daemon: &Daemon) {
     }
 }
 
-/// What was written just now is given to a reader. A reader waits 100 ms at most for a close (spec 4.2c), which a busy machine
-/// may need longer for.
+/// Waits until a reader gets what was just written. A reader waits 100 ms at most for a close (spec 4.2c); a busy
+/// machine may take longer.
 fn is_delivered(dir: &Path, line: &str, what: &str) {
     let deadline = Instant::now() + Duration::from_secs(30);
     let mut given = String::new();
@@ -277,11 +277,12 @@ fn is_delivered(dir: &Path, line: &str, what: &str) {
     }
 }
 
-/// spec 4.2a, 4.9a, 6.3a, 8.3c: whichever system call of the daemon fails, once or from then on.
+/// spec 4.2a, 4.9a, 6.3a, 8.3c: any system call of the daemon may fail, once or from then on: acknowledged handoffs are
+/// kept, the caller gets the error, and the mount works again at once.
 #[test]
 fn every_call_of_the_daemon() {
     let mut random = torture::random();
-    // Of all cases an ordinary run takes one in so many.
+    // An ordinary run takes one case in so many.
     let one_in = torture::count(15, 1);
     let errnos = torture::count(1, ERRNOS.len() as u64) as usize;
     let (mut id, mut cases, mut faults, mut told) = (0, 0, 0, 0);
@@ -322,7 +323,8 @@ fn every_call_of_the_daemon() {
                         let failed = injection.end();
                         cases += 1;
                         faults += u64::from(failed.calls > 0);
-                        // Who is told of an end of the connection may be told before that is seen here.
+                        // The caller may be told that the connection has ended before this process can see that the
+                        // daemon has.
                         let cut = outcome.as_ref().is_err_and(|error| {
                             [Some(libc::ECONNABORTED), Some(libc::ENOTCONN)]
                                 .contains(&error.raw_os_error())
@@ -346,7 +348,7 @@ fn every_call_of_the_daemon() {
                         of_case.retain(|_, body| body.contains(&id));
                         (operation.check)(&outcome, &of_case, &id);
                         drop(bodies(&peek));
-                        // It works again, at once.
+                        // The mount works again at once.
                         overwrite(
                             &dir.join(format!("{id}-after.md")),
                             &format!("after {id}\n"),
@@ -367,7 +369,7 @@ fn every_call_of_the_daemon() {
                         }
                         any |= failed.calls > 0;
                         if failed.calls == 0 {
-                            // Nor would it with another one.
+                            // Another errno would not be returned either.
                             break;
                         }
                     }

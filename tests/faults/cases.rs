@@ -8,29 +8,28 @@ use std::time::SystemTime;
 use crate::checker::OnDisk;
 use crate::harness::{DAY, Mount, list};
 
-/// A case that runs.
+/// One run of a case.
 pub struct Trial<'a> {
     pub mount: &'a mut Mount,
-    /// Unlike all others.
+    /// The id of the run, which no other run has.
     pub id: String,
     /// For messages.
     pub what: String,
 }
 
-/// What a call answered.
+/// The result of a call.
 pub type Outcome = io::Result<Vec<u8>>;
 
 /// One operation.
 pub struct Case {
     pub name: &'static str,
-    /// Without a fault.
+    /// Runs before the fault begins.
     pub prepare: fn(&mut Trial<'_>),
-    /// With one, or without.
+    /// Runs while the fault may happen.
     pub run: fn(&mut Trial<'_>) -> Outcome,
-    /// Without one any more. `None` is said of what had a fault, and was told of it or not; `Some` is the answer of one
-    /// that must have succeeded.
+    /// Checks the result after the fault has ended; the outcome is that of `run`.
     pub check: fn(&Trial<'_>, &OnDisk, &Outcome),
-    /// Whether it may be that it was done although it failed, so that it cannot be done again.
+    /// Whether the operation may have been done although it failed, so that it cannot be repeated.
     pub once: bool,
 }
 
@@ -119,7 +118,7 @@ fn unit(result: io::Result<()>) -> Outcome {
     result.map(|()| Vec::new())
 }
 
-/// What was written new is there if that was said, and nothing else is ever taken for it.
+/// If the write succeeded, the new content is pending; any part of it is called partial.
 fn new_is_there(trial: &Trial<'_>, found: &OnDisk, outcome: &Outcome) {
     let new = trial.new_body();
     if outcome.is_ok() {
@@ -128,14 +127,14 @@ fn new_is_there(trial: &Trial<'_>, found: &OnDisk, outcome: &Outcome) {
     found.whole_or_partial(&new, &trial.what);
 }
 
-/// What was to be published from a scratch file is there still, or pending.
+/// The content is still in the scratch file, or pending.
 fn scratch_or_new_is_there(trial: &Trial<'_>, found: &OnDisk) {
     let scratch = fs::read_to_string(trial.scratch()).unwrap_or_default();
     let new = trial.new_body();
     trial.expect(scratch == new || found.is_pending(&new), found);
 }
 
-/// The new content if that was said, else the old one or the new one.
+/// If the edit succeeded, the new content is pending; else the old or the new one.
 fn new_or_old(trial: &Trial<'_>, found: &OnDisk, outcome: &Outcome) {
     let (old, new) = (trial.old(), trial.new_body());
     new_is_there(trial, found, outcome);
@@ -218,7 +217,7 @@ pub const CASES: &[Case] = &[
         name: "write over a stamped name",
         prepare: old_one,
         run: |trial| overwrite(&trial.stamped(), &trial.new_body()),
-        // In place: a crash or an error in the middle has the old one among the replaced ones.
+        // A write in place: after an error in the middle, the old content is among the kept versions.
         check: new_is_there,
         once: false,
     },
@@ -414,7 +413,7 @@ pub const CASES: &[Case] = &[
             }
             Ok(Vec::new())
         },
-        // That nobody can use it yet is no loss: it is adopted at the next look.
+        // Until the next look the stray is not adopted, which loses nothing.
         check: |trial, found, outcome| {
             old_is_pending(trial, found, outcome);
             trial.expect(found.is_pending(&trial.new_body()), found);

@@ -1,4 +1,4 @@
-//! What must hold after a case.
+//! Checks what must hold after a case.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -9,7 +9,7 @@ use handoff_fs::names::StampedName;
 use crate::cases::{Case, Outcome, Trial};
 use crate::harness::{Mount, bodies, files, list};
 
-/// What lies in the backing directory.
+/// The handoffs in the backing directory.
 #[derive(Debug, Default)]
 pub struct OnDisk {
     pub pending: Vec<(String, String)>,
@@ -49,7 +49,7 @@ impl OnDisk {
         self.is_pending(body) || self.is_consumed(body)
     }
 
-    /// Whatever has a part of this body has all of it, or says that it has not.
+    /// Every file that has a part of this body has all of it, or is called partial.
     pub fn whole_or_partial(&self, body: &str, what: &str) {
         let mark = body.split('\n').next().unwrap();
         for (name, it) in self.pending.iter().chain(&self.consumed) {
@@ -60,7 +60,7 @@ impl OnDisk {
     }
 }
 
-/// Judges what is left after a fault has ended, or after there was none.
+/// Checks the handoffs after a fault has ended, or after there was none.
 pub fn check(trial: &mut Trial<'_>, case: &Case, outcome: &Outcome, fault: Option<i32>) {
     if let Err(error) = outcome {
         let what = &trial.what;
@@ -80,7 +80,7 @@ pub fn check(trial: &mut Trial<'_>, case: &Case, outcome: &Outcome, fault: Optio
     let peek = peek.unwrap_or_else(|error| panic!("{}: {error}", trial.what));
     let found = OnDisk::below(trial.mount);
     (case.check)(trial, &found, outcome);
-    // What is pending below is what a reader would get.
+    // A reader would get exactly the pending files of the backing directory.
     let pending = found.pending.iter().filter(|(_, body)| !body.is_empty());
     let pending: BTreeSet<&str> = pending.map(|(_, body)| body.trim_end()).collect();
     let shown = bodies(&peek);
@@ -91,7 +91,7 @@ pub fn check(trial: &mut Trial<'_>, case: &Case, outcome: &Outcome, fault: Optio
         let in_queue = list(&trial.mount.below("")).contains(name);
         assert!(!in_queue || listed.contains(name), "{}: {name}", trial.what);
     }
-    // The same again, without a fault.
+    // The operation again, without a fault.
     if fault.is_some() && !case.once {
         let again = (case.run)(trial);
         assert!(again.is_ok(), "{}: again: {again:?}", trial.what);
@@ -110,7 +110,7 @@ pub fn check(trial: &mut Trial<'_>, case: &Case, outcome: &Outcome, fault: Optio
     clear(trial.mount);
 }
 
-/// Takes everything away, for the next case.
+/// Removes all files for the next case.
 fn clear(mount: &Mount) {
     for name in list(&mount.below("")) {
         let path = mount.below(&name);
@@ -136,6 +136,6 @@ fn clear(mount: &Mount) {
             fs::remove_dir_all(path).unwrap();
         }
     }
-    // Taken note of.
+    // The filesystem notices the removals.
     let _ = fs::read(mount.at(".peek.md")).unwrap();
 }

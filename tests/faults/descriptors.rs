@@ -60,17 +60,17 @@ fn clients_at_the_limit() {
     for open in [read_only, drafts] {
         let held = exhaust(&dir, open);
         assert!(held.len() > 80, "{}", held.len());
-        // One that was in use for a moment may be free again; no more than that.
+        // A descriptor that was in use for a moment may be free again, but not more.
         let more = exhaust(&dir, open);
         assert!(more.len() < 8, "{}", more.len());
-        // Who searches is still told from who reads.
+        // The daemon still tells searchers from readers.
         assert_eq!(sandbox.sh("grep -c ^mine$ m/pending.md"), "1\n");
         assert_eq!(sandbox.sh("cat m/.peek.md | grep -c ^mine$"), "1\n");
         assert!(sandbox.sh("ls m").contains("_mine.md"));
         assert!(fs::metadata(dir.join("mine.md")).unwrap().len() == 5);
         assert!(sandbox.run(["status", "m"]).contains("pending"));
         drop(held);
-        // Closed here, the RELEASE is on its way.
+        // The RELEASE arrives after the close.
         while descriptors(&daemon) > 60 {
             std::thread::yield_now();
         }

@@ -1,4 +1,4 @@
-//! Disks of one's own: full of bytes, full of files, read-only.
+//! Disks of the tests: full of bytes, full of files, read-only.
 
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
@@ -42,7 +42,7 @@ fn mount(options: &str) -> (Mount, Disk) {
     (mount, disk.unwrap())
 }
 
-/// Takes all the room that is left but for so many bytes.
+/// Fills the disk, but for so many bytes.
 fn fill(mount: &Mount, but: usize) {
     let spare = vec![b'x'; but];
     fs::write(mount.below("spare.png"), spare).unwrap();
@@ -51,7 +51,7 @@ fn fill(mount: &Mount, but: usize) {
     fs::remove_file(mount.below("spare.png")).unwrap();
 }
 
-/// Takes all the files that are left.
+/// Uses up all inodes.
 fn fill_inodes(mount: &Mount) {
     fs::create_dir(mount.below(".filler")).unwrap();
     let make = |n: u32| File::create(mount.below(format!(".filler/{n}")));
@@ -72,8 +72,8 @@ fn empty(dir: &Path) -> bool {
     !dir.exists() || list(dir).is_empty()
 }
 
-/// Whatever is tried on a full disk either succeeds or is told ENOSPC; what was there is whole, can be read and is
-/// consumed; and with room again everything goes on. Answers how many calls were told.
+/// Every operation on a full disk either succeeds or fails with ENOSPC. Handoffs that were there are whole, can be read
+/// and are consumed; once there is room again, everything works. Returns how many calls failed.
 fn everything_on(mount: &mut Mount, fill: impl Fn(&Mount), free: impl Fn(&Mount)) -> u64 {
     let mut told = 0;
     overwrite(&mount.at("kept.md"), "kept\n").unwrap();
@@ -163,7 +163,7 @@ fn full_of_files() {
     );
 }
 
-/// spec 3.9d: a version that there was no room to keep does not take the room that there was.
+/// spec 3.9d: a version that could not be kept for want of room does not use up the room.
 #[test]
 fn half_a_version_is_not_kept() {
     let (mount, _disk) = mount("size=512k");
@@ -171,7 +171,7 @@ fn half_a_version_is_not_kept() {
     mount.settle();
     fill(&mount, 60_000);
     let stamped = mount.at(mount.stamped("x"));
-    // While somebody has it open it is no edit.
+    // While another process has the file open, the write is no edit.
     let other = OpenOptions::new().append(true).open(&stamped).unwrap();
     let in_place = OpenOptions::new().write(true).truncate(true).open(stamped);
     assert!(is_full(in_place));
@@ -185,7 +185,7 @@ fn half_a_version_is_not_kept() {
     assert_eq!(mount.peek()[0].len(), 4 * 30_000 - 1);
 }
 
-/// spec 4.9a: what an earlier close has published is no whole handoff when a later write to it fails.
+/// spec 4.9a: a handoff that an earlier close has published becomes partial when a later write to it fails.
 #[test]
 fn a_second_writer_that_fails() {
     let (mount, _disk) = mount("size=256k");
@@ -194,7 +194,8 @@ fn a_second_writer_that_fails() {
     assert_eq!(mount.slugs(), ["x-partial"]);
 }
 
-/// spec 4.2a: what could not be published is delivered once it can be, without a restart and long before the next sweep.
+/// spec 4.2a: a draft that could not be published is delivered once it can be, without a restart and long before the
+/// next sweep.
 #[test]
 fn published_when_there_is_a_place_again() {
     let (mount, _disk) = mount("size=1m");

@@ -18,14 +18,14 @@ use crate::harness::Mount;
 use crate::hooked_store::{HookedStore, Hooks};
 use crate::torture;
 
-/// How a call fails.
+/// The way in which a call fails.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Manner {
     /// This one call, before it does anything.
     Once,
     /// This one and all that follow.
     FromThen,
-    /// This one call, which has done what it was asked for.
+    /// This one call, after it has done its work.
     Done,
     /// This one call panics.
     Panic,
@@ -39,7 +39,7 @@ struct Plan {
     errno: i32,
 }
 
-/// What a failing store is told, and tells.
+/// The plan of a failing store, and its counts.
 #[derive(Default)]
 struct Switch {
     plan: Option<Plan>,
@@ -111,8 +111,8 @@ const ERRNOS: [i32; 5] = [
     libc::EMFILE,
 ];
 
-/// spec 4.2a, 4.9a, 6.3a, 7.1a, 3.7a, 3.8: whatever call of the store fails, in whatever operation: what was acknowledged is
-/// there, nothing is consumed that was not read, and afterwards everything works, with and without a restart.
+/// spec 4.2a, 4.9a, 6.3a, 7.1a, 3.7a, 3.8: any call of the store may fail, in any operation: acknowledged handoffs are
+/// kept, nothing is consumed that was not read, and afterwards everything works, with and without a restart.
 #[test]
 fn every_call_of_every_operation() {
     let faults = Faults::default();
@@ -134,7 +134,7 @@ fn every_call_of_every_operation() {
                 let mut failed = 0;
                 for n in 0..errnos {
                     id += 1;
-                    // One after the other in an ordinary run, so that each has its turn.
+                    // An ordinary run takes the errnos by turns.
                     let errno = ERRNOS[(id + n) % ERRNOS.len()];
                     let plan = Plan {
                         call,
@@ -190,7 +190,7 @@ fn a_request_that_panics() {
             assert_eq!(read.unwrap(), b"text\n");
             break;
         }
-        // Where it was a LOOKUP of a name that the kernel knows, the kernel asks once more.
+        // If a LOOKUP of a known name fails, the kernel asks once more, and the caller may not see the error.
         if let Err(error) = read {
             assert_eq!(error.raw_os_error(), Some(libc::EIO));
             told += 1;

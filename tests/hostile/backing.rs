@@ -1,4 +1,4 @@
-//! Whatever is found in the backing directory.
+//! Hostile files in the backing directory.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -16,10 +16,10 @@ use crate::sandbox::{Sandbox, started};
 use crate::users::User;
 use crate::{draw, torture};
 
-/// How many of each kind there were.
+/// The number of files by kind.
 type Kinds = BTreeMap<&'static str, u64>;
 
-/// Fills a directory with what nobody would put there.
+/// Fills a directory with files of hostile kinds, names and modes.
 fn fill(dir: &Path, depth: u32, random: &mut Rng, canary: &Path, owner: u32, kinds: &mut Kinds) {
     for _ in 0..random.usize(1..9) {
         let name = match random.u8(0..8) {
@@ -128,7 +128,7 @@ fn anything_in_the_backing_directory() {
             0 => &[],
             1 => &["--adopt"],
             _ => {
-                // So that what comes now are strays.
+                // After a first mount, new files are strays.
                 mount(&[]).stop();
                 &[]
             }

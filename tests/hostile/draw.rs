@@ -1,11 +1,11 @@
-//! What hostile names and contents are drawn from.
+//! Hostile names and contents, drawn at random.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use fastrand::Rng;
 
-/// Pieces that names are told apart by, and bytes that break lines, terminals, comments and character boundaries.
+/// Pieces by which names are classified, and bytes that break lines, terminals, comments and characters.
 #[rustfmt::skip]
 const PIECES: [&[u8]; 64] = [
     b"2026-01-02_030405", b"2026-13-02_030405", b"9999-12-31_235959", b"0000-01-01_000000", b"_", b"_done", b"_done",
@@ -83,7 +83,7 @@ pub fn stamped(random: &mut Rng) -> OsString {
     OsString::from_vec(name)
 }
 
-/// A content that would like to be taken for the lines around it.
+/// A content that imitates the header lines around it.
 pub fn body(random: &mut Rng) -> Vec<u8> {
     let mut body = Vec::new();
     let line = "2026-01-02_030405_x.md | 4 bytes | written 2026-01-02 03:04:05 +0000 | stays as 2026-01-02_030405_x_done.md -->";

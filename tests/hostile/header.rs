@@ -45,8 +45,8 @@ fn merged(docs: &Docs) -> Vec<u8> {
     text
 }
 
-/// spec 6.1b: whatever the bodies say, and whatever is in the names, the sizes of the header lines lead to exactly the
-/// handoffs that were merged.
+/// spec 6.1b: the sizes in the header lines lead to exactly the merged handoffs, whatever the bodies and the names
+/// contain.
 #[test]
 fn sizes_tell_contents_from_headers() {
     let mut random = torture::random();

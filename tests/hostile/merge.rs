@@ -11,7 +11,7 @@ pub struct Found {
     pub body: Vec<u8>,
 }
 
-/// What a line says of one handoff.
+/// The fields of a header line.
 #[derive(PartialEq, Eq, Debug)]
 struct Line {
     path: Vec<u8>,
@@ -82,7 +82,7 @@ fn take_line<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], String> {
 fn line_of(rest: &mut &[u8], word: &str, i: usize, count: usize) -> Result<Line, String> {
     let line = take_line(rest)?;
     let shown = String::from_utf8(line.to_vec()).map_err(|e| e.to_string())?;
-    // What would end a line, or a comment, or cannot be seen, is never in one.
+    // A header line has no character that ends a line or a comment, or is invisible.
     let unsafe_to_print = |c: char| {
         let separates = matches!(c, '\u{2028}' | '\u{2029}');
         c.is_control()

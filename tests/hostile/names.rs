@@ -24,7 +24,7 @@ fn listed(mount: &Mount) -> Vec<OsString> {
     names
 }
 
-/// How an operation on a hostile name may end.
+/// Whether this is an error that an operation on a hostile name may return.
 fn is_usual(error: &io::Error) -> bool {
     let usual = [
         libc::ENAMETOOLONG,
@@ -40,7 +40,7 @@ fn is_usual(error: &io::Error) -> bool {
         .is_some_and(|errno| usual.contains(&errno))
 }
 
-/// What became of one name.
+/// The result of one operation.
 struct Tried {
     how: &'static str,
     result: io::Result<()>,
@@ -167,7 +167,7 @@ fn every_name_every_operation() {
 fn check_made(mount: &Mount, name: &OsStr, tried: &Tried, said: &str) {
     let class = classify(name);
     let names = listed(mount);
-    // Only what was asked for is there, and under a name that can be read back.
+    // The mount has only the requested file, and its name can be parsed.
     assert_eq!(names.len(), 1, "{said}: {names:?}");
     let made = &names[0];
     let Some(content) = &tried.content else {

@@ -1,4 +1,4 @@
-//! What is printed and logged of hostile names.
+//! Hostile names in output and in the log.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Whatever is found in the private directory.
+//! Hostile files in the private directory.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -27,7 +27,7 @@ const PARTS: [&str; 9] = [
 const PENDING: &str = "2026-01-02_030405_c.md";
 const DONE: &str = "2026-01-02_030405_c_done.md";
 
-/// A note of a read that was not answered, as no daemon would write it.
+/// A note of an unanswered read with hostile fields.
 fn note(random: &mut Rng, canary: &Path) -> Vec<u8> {
     let outside = canary.as_os_str().as_bytes().to_vec();
     let mut file = outside.clone();
@@ -73,7 +73,7 @@ fn garble(part: &Path, random: &mut Rng, canary: &Canary, tokens: &mut Vec<Strin
     let names = [draw::name(random), draw::stamped(random)];
     match random.u8(0..10) {
         0..=3 if !is_file => {
-            // What belongs there, but not as it is.
+            // The expected kind of file, with unexpected names and contents.
             fs::create_dir_all(part.join("sub")).unwrap();
             for (i, name) in names.iter().filter(|name| name.len() <= 255).enumerate() {
                 let content = if part.ends_with("consuming") {
@@ -115,9 +115,9 @@ fn texts(dir: &Path) -> String {
         .collect()
 }
 
-/// spec 8.1e, 8.3d, 8.4a, 3.8, 3.9a: with anything in the place of each part of the private directory, a mount works or refuses
-/// with one line that names the path, the cause and the cure; either way it loses nothing, blocks on nothing, and opens nothing
-/// outside.
+/// spec 8.1e, 8.3d, 8.4a, 3.8, 3.9a: with any file in the place of each part of the private directory, a mount works,
+/// or refuses with one line that names the path, the cause and the cure. Either way the mount loses nothing, does not
+/// block, and opens nothing outside.
 #[test]
 fn anything_in_the_private_directory() {
     let mut random = torture::random();

@@ -89,7 +89,7 @@ fn another_user_gets_nothing() {
     daemon.kill();
     let at = sandbox.path("m");
     rustix::mount::unmount(&at, rustix::mount::UnmountFlags::DETACH).unwrap();
-    // Nobody but the owner gets as far as the files, whatever umask their writer had.
+    // Only the owner can reach the files, whatever the umask of their writers.
     assert_eq!(fs::metadata(&at).unwrap().mode() & 0o777, 0o700);
     let mut found = Vec::new();
     modes(&at.join(".handoff-fs"), &mut found);
@@ -115,8 +115,8 @@ fn another_user_gets_nothing() {
     );
 }
 
-/// spec 8.4a, 8.4b, 3.6l, 3.7a: what another user puts into a backing directory that all may write to gives away nothing of its
-/// owner's, keeps nothing from being delivered, and takes over nothing.
+/// spec 8.4a, 8.4b, 3.6l, 3.7a: files that another user puts into a writable backing directory give away nothing of its
+/// owner, do not prevent deliveries, and take over nothing.
 #[test]
 fn planted_by_another_user() {
     let (owner, other) = (User::new(), User::new());
@@ -177,7 +177,7 @@ fn planted_by_another_user() {
             .sh("cat m/*.md m/*/*.md 2>/dev/null || true")
             .contains("secret")
     );
-    // What was read is consumed, as far as its owner lets us: else it is delivered again.
+    // Handoffs that were read are consumed if their owner permits the rename; else they are delivered again.
     assert!(sandbox.sh("ls m").contains("_mine_done.md"));
     let kept = fs::metadata(&secret).unwrap();
     assert_eq!((kept.mode() & 0o777, kept.uid()), (0o600, owner.uid));

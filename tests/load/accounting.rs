@@ -1,4 +1,4 @@
-//! The accounting: what was acknowledged, what was delivered, and what lies where, afterwards.
+//! The account: acknowledged records, delivered records, and records on disk.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -12,7 +12,7 @@ use crate::harness::{self, DAY, Mount};
 use crate::records::{Found, client, documents, kind, records};
 use crate::torture;
 
-/// From when to when somebody read, in seconds.
+/// The beginning and the end of a read, in seconds.
 type Span = (f64, f64);
 
 /// All of it.
@@ -158,9 +158,9 @@ impl Accounting {
         self.delivered.iter().filter(|(_, spans)| spans.len() > 1)
     }
 
-    /// What was written again has a reason to be delivered again: each version of an edit has all of the last; a log
-    /// that grew is delivered whole; what its writer has removed while it was read is pending again when the same process
-    /// makes that name anew (spec 4.5g), which may be long after.
+    /// These records may be delivered twice, because they are written again: each version of an edit has all of the
+    /// last one; a log that grew is delivered whole; a handoff that its writer removed while it was read is pending
+    /// again when the same process makes the name anew (spec 4.5g), which may be much later.
     fn is_rewritten(record: &str) -> bool {
         ["a", "e", "r"].contains(&kind(record))
     }
@@ -243,7 +243,7 @@ impl Accounting {
         assert!(!self.acknowledged.is_empty() && !self.delivered.is_empty());
     }
 
-    /// What serves the mount may remember a name, and not much more, of each handoff.
+    /// The daemon may remember the name of each handoff, and not much more.
     pub fn check_memory(&self, before: u64) {
         let rise = memory().saturating_sub(before);
         let limit = (64 << 10) + self.names as u64;
@@ -255,21 +255,21 @@ impl Accounting {
     }
 }
 
-/// What this process has in memory, in KiB.
+/// The resident memory of this process, in KiB.
 pub fn memory() -> u64 {
     harness::memory(std::process::id(), "VmRSS")
 }
 
-/// Eight days later, and with all that the kernel keeps in reserve given back, there is nothing left to remember.
+/// Eight days later, when the kernel has dropped its cache, nothing is remembered.
 pub fn check_forgotten(mount: &Mount) {
-    // What is pending is consumed, so that all goes.
+    // All pending handoffs are consumed, so that they expire.
     mount.sh("last", "cat pending.md > /dev/null");
     mount.pass(8 * DAY);
     let left = mount.names();
     let deadline = Instant::now() + Duration::from_secs(30);
     let remembered = loop {
         mount.fs().sweep();
-        // Makes the kernel drop all names of this mount that nobody uses.
+        // A remount makes the kernel drop all unused names of the mount.
         rustix::mount::mount_remount(mount.at(""), MountFlags::NOSUID | MountFlags::NODEV, "")
             .unwrap();
         let remembered: HashMap<_, _> = mount.fs().remembered().into();

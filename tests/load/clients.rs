@@ -14,24 +14,24 @@ use tempfile::TempDir;
 
 use crate::harness::{Mount, python};
 
-/// How long clients that were told to stop may take before they count as hanging.
+/// After this time, clients that were told to stop count as hanging.
 const STOPPING: Duration = Duration::from_secs(60);
 
-/// What a client is.
+/// A kind of client.
 #[derive(Clone, Copy)]
 pub struct Kind {
-    /// For its name and its session.
+    /// The beginning of the names of its clients and sessions.
     pub prefix: &'static str,
     pub role: Role,
-    /// How many there are.
+    /// The number of clients.
     pub count: usize,
-    /// Milliseconds that it pauses on average.
+    /// The average pause, in milliseconds.
     pub pause: u32,
-    /// Whether it may be killed at any time.
+    /// Whether the test may kill these clients at any time.
     pub mortal: bool,
 }
 
-/// What it does.
+/// What a client runs.
 #[derive(Clone, Copy)]
 pub enum Role {
     /// `writer.py` with these kinds of records and so many threads; what decides its session.
@@ -42,16 +42,16 @@ pub enum Role {
     Reader(&'static str),
 }
 
-/// What decides the session of a client.
+/// What the session of a client depends on.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Session {
-    /// A name of its own.
+    /// A session name of its own.
     Named,
-    /// A name that others have, too.
+    /// A session name that it shares.
     Shared,
-    /// It is an agent program.
+    /// The program is an agent.
     Agent,
-    /// It leads a session of the kernel's.
+    /// A session of the kernel.
     Kernel,
 }
 
@@ -76,7 +76,7 @@ fn name(kind: Kind, slot: usize, generation: usize) -> String {
     format!("{}{slot}-{generation}", kind.prefix)
 }
 
-/// All that run. Dropping them kills them.
+/// The running clients. Dropping this kills them.
 pub struct Clients<'a> {
     mount: &'a Mount,
     random: fastrand::Rng,

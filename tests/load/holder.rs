@@ -28,14 +28,14 @@ const SOME: &[Kind] = &[
     readers("exactly", 1, false),
 ];
 
-/// How much all logs hold.
+/// The size of all logs.
 fn written(mount: &crate::harness::Mount) -> u64 {
     let logs = fs::read_dir(mount.outside("acknowledged")).unwrap();
     logs.map(|log| log.unwrap().metadata().unwrap().len()).sum()
 }
 
-/// spec 6.4a: one reader holds an unfinished snapshot for ever. Every other one gets what is pending after a wait that has
-/// a bound, and writers go on all the while.
+/// spec 6.4a: one reader holds an unfinished snapshot for ever. Every other reader gets what is pending after a bounded
+/// wait, and writers go on meanwhile.
 #[test]
 fn one_that_holds_on_for_ever_keeps_nobody() {
     let mut random = torture::random();
@@ -65,7 +65,7 @@ fn one_that_holds_on_for_ever_keeps_nobody() {
         let read = mount.sh("patient", "cat pending.md");
         waited.push(from.elapsed());
         taken.push(read);
-        // Whoever writes goes on while others wait.
+        // Writers go on while readers wait.
         let deadline = Instant::now() + Duration::from_secs(60);
         while written(&mount) == before {
             assert!(Instant::now() < deadline, "the writers stand still");

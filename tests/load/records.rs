@@ -1,6 +1,6 @@
 //! Records: what a writer writes, and what says whether it is whole.
 
-/// What a document holds.
+/// The records in a text.
 #[derive(Default)]
 pub struct Found {
     /// The names of whole records, in their order.
@@ -84,12 +84,12 @@ fn cksum(data: &[u8]) -> u32 {
     !crc
 }
 
-/// Who wrote a record: all of its name but thread, count and kind.
+/// The writer of a record: its name without thread, count and kind.
 pub fn client(record: &str) -> &str {
     record.split('.').next().unwrap_or_default()
 }
 
-/// How it was written: the letter that its name ends in.
+/// The way in which a record was written: the last letter of its name.
 pub fn kind(record: &str) -> &str {
     record.rsplit('.').next().unwrap_or_default()
 }

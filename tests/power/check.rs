@@ -36,13 +36,13 @@ impl File {
     }
 }
 
-/// What is there after the program was started again.
+/// The files and faults after the program was started again.
 #[derive(Default)]
 pub struct Found {
     files: Vec<File>,
-    /// Versions that writes have replaced; until they are moved there, they may be where the new one was.
+    /// The kept versions. Until a version is moved there, it may be where the new one was.
     kept: Vec<Vec<u8>>,
-    /// What is wrong whatever was promised.
+    /// Faults that need no log of writes.
     wrong: Vec<String>,
 }
 
@@ -108,7 +108,7 @@ pub fn recover(
     (found, steps)
 }
 
-/// What is written is delivered, what is read to the end is consumed.
+/// Checks that the program delivers what is written, and consumes what is read to the end.
 fn serves_on(mut machine: Machine, found: &mut Found) {
     let doc = machine.log.doc();
     let body = b"after the power cut\n";
@@ -137,7 +137,7 @@ fn is_part_of(bytes: &[u8], body: &[u8]) -> bool {
     bytes.len() <= body.len() && pairs.all(|(found, meant)| found == meant || *found == 0)
 }
 
-/// What is not as it was promised, when the power went at this moment.
+/// The promises that are broken if the power went at this moment.
 pub fn verify(log: &WriteLog, found: &Found, moment: Moment) -> Vec<String> {
     let mut wrong = found.wrong.clone();
     for (id, doc) in log.docs.iter().enumerate() {
@@ -167,7 +167,7 @@ pub fn verify(log: &WriteLog, found: &Found, moment: Moment) -> Vec<String> {
 fn verify_doc(id: usize, doc: &Doc, found: &Found, moment: Moment, wrong: &mut Vec<String>) {
     let newest = doc.versions.iter().rposition(|it| moment.answered(&it.at));
     if doc.gone.is_some_and(|span| moment.answered(&span)) {
-        // What was a draft's name may be there still.
+        // The name of a draft may still be there.
         let mut files = found.files.iter().filter(|file| !file.is_partial());
         if files.any(|file| doc.versions.iter().any(|version| version.body == file.body)) {
             wrong.push(format!("document {id} was removed and is there"));

@@ -18,7 +18,7 @@ use crate::disk::Disk;
 use crate::mount::{Mounted, Step};
 use crate::write_log::{DocId, WriteLog};
 
-/// Who calls: a thread.
+/// The thread of a caller.
 pub type Who = u32;
 
 pub const SHELL: Who = 100;
@@ -133,12 +133,12 @@ impl Machine {
         })
     }
 
-    /// What has been done so far was done long ago.
+    /// Makes everything durable that was done so far.
     pub fn settle(&self) {
         self.disk.settle();
     }
 
-    /// How far the disk is.
+    /// The number of operations on the disk so far.
     pub fn now(&self) -> usize {
         self.disk.operations()
     }
@@ -215,7 +215,7 @@ impl Machine {
         self.fs.forget(open.node, 1);
     }
 
-    /// All of a file as `cat` has it: what it has got once all of it was answered, and after its end was met.
+    /// Reads a file as `cat` does; calls `got` with all bytes before the read that meets the end.
     pub fn cat(&self, who: Who, path: &str, got: impl FnOnce(&[u8])) {
         let open = self.open(who, path, libc::O_RDONLY);
         let read = |at| {
@@ -228,7 +228,7 @@ impl Machine {
         self.release(&open);
     }
 
-    /// All of a file, as who asks for exactly its size.
+    /// Reads a file with one read of exactly its size.
     pub fn read_exactly(&self, who: Who, path: &str, got: impl FnOnce(&[u8])) {
         let open = self.open(who, path, libc::O_RDONLY);
         let size = self.fs.getattr(open.node).unwrap().meta.size;

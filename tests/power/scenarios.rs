@@ -1,4 +1,4 @@
-//! What is going on when the power goes.
+//! The scenarios in which the power goes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub enum From {
 
 pub struct Scenario {
     pub from: From,
-    /// What lies on the disk before.
+    /// The content of the disk before.
     pub prepare: fn(&mut Disk, &mut WriteLog),
     pub act: fn(&mut Machine),
     /// Cut the power once more during each start after a cut, always.

@@ -1,4 +1,4 @@
-//! What the program finds when it starts, and the power goes meanwhile.
+//! Scenarios in which the power goes while the program starts.
 
 use crate::machine::SHELL;
 use crate::scenarios::{From, Scenario, body, put, put_doc};
@@ -11,7 +11,7 @@ pub const ADOPTION: Scenario = Scenario {
         for name in ["stray.md", "other"] {
             put_doc(disk, log, name, 1);
         }
-        // Nobody can have read it, whatever its name says.
+        // These strays are pending whatever their names say: no reader can have read them.
         for path in ["login_done.md", "q/deep.txt"] {
             put(disk, path, &body(path), 1);
             log.old(&body(path));
@@ -39,7 +39,7 @@ pub const FIRST_MOUNT: Scenario = Scenario {
     },
 };
 
-/// What was there before the first mount is renamed and removed.
+/// Ordinary files are renamed and removed.
 pub const ORDINARY: Scenario = Scenario {
     from: From::FirstMount,
     again: false,
@@ -63,7 +63,7 @@ pub const ORDINARY: Scenario = Scenario {
     },
 };
 
-/// What another power cut or a `kill -9` left: drafts, half an edit, what was being read.
+/// The files that a power cut or a `kill -9` leaves: drafts, half an edit, a note of an unanswered read.
 pub const RECOVERY: Scenario = Scenario {
     from: From::Mount,
     again: true,
@@ -89,12 +89,12 @@ pub const RECOVERY: Scenario = Scenario {
     act: |machine| assert!(machine.has("2026-01-05_000000_unread.md")),
 };
 
-/// What a `kill -9` left, recovered; and then the power goes.
+/// The files that a `kill -9` leaves are recovered, and then the power goes.
 pub const KILLED: Scenario = Scenario {
     from: From::Killed,
     again: false,
     prepare: |disk, log| {
-        // Its directories were made durable when they were made.
+        // The daemon makes directories durable when it makes them.
         let empty = ".handoff-fs/drafts/q/2026-01-01_000000_empty.md";
         put(disk, empty, b"", 1);
         put(disk, "q/2026-01-01_000000_x.md", &body("x"), 1);

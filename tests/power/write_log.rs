@@ -1,4 +1,5 @@
-//! What was begun and what was answered, and after how many operations of the disk: what may be lost, and what not.
+//! The log of the writes of a scenario: after which operation of the disk a write was begun, and when it was
+//! acknowledged.
 
 /// A document of a scenario.
 pub type DocId = usize;
@@ -34,7 +35,7 @@ pub struct Version {
 #[derive(Clone, Debug, Default)]
 pub struct Doc {
     pub versions: Vec<Version>,
-    /// Its reader got all of it.
+    /// When it was read to its end.
     pub read: Option<Span>,
     /// Renamed to `_done`.
     pub done: Option<Span>,
@@ -43,7 +44,7 @@ pub struct Doc {
     /// Renamed to what is no handoff.
     pub unmade: Option<Span>,
     pub removed: Option<Span>,
-    /// Its removal was made durable.
+    /// When its removal was made durable.
     pub gone: Option<Span>,
     /// fsync(2) was answered when it was that long, and no close was.
     pub synced: Option<(usize, Span)>,

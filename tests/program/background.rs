@@ -91,7 +91,7 @@ impl<'a> Mounted<'a> {
         self.sandbox.path("m").join(name)
     }
 
-    /// What the mount says of itself; none while there is none.
+    /// The status of the mount, if there is one.
     pub fn status(&self) -> Option<serde_json::Value> {
         // A file that is read here is held by nobody when the daemon is killed.
         let text = self.sandbox.sh("cat m/.status.json 2> errors || true");

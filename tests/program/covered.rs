@@ -33,13 +33,13 @@ fn not_empty_at_the_first_mount() {
     sandbox.sh("mv m/notes.md kept.md");
     sandbox.run(["mount", "m", "--backing", "b"]);
     sandbox.run(["unmount", "m"]);
-    // Not that one was mounted there before, but another.
+    // The record of the backing directory does not have this mountpoint.
     refused("n");
 }
 
-/// spec 3.7b: what was written under the mountpoint while nothing was mounted is moved into the backing directory at the
-/// next mount, also to another filesystem, and delivered; the rest stays, and so does what somebody is writing until nobody
-/// is; the log tells of it.
+/// spec 3.7b: files that were written under the mountpoint while nothing was mounted are moved into the backing
+/// directory at the next mount, also to another filesystem, and delivered. Other files stay, and so does a file that is
+/// still being written; the log names them.
 #[test]
 fn written_while_nothing_was_mounted() {
     let sandbox = Sandbox::new();

@@ -60,17 +60,17 @@ fn write(dir: &Path, writer: &str, acknowledged: &Sender<String>) {
     }
 }
 
-/// How a reader meets the end (spec 6.3a).
+/// How a reader reads to the end (spec 6.3a).
 #[derive(Clone, Copy)]
 enum Manner {
-    /// As cat does: by a read of its own, which returns nothing, after every byte has come.
+    /// As cat does: by another read after all bytes, which returns nothing.
     LikeCat,
-    /// As Node does: by asking for exactly as many bytes as there are. Such a reader is answered after the consumption.
+    /// As Node does: by asking for exactly the size. Such a reader is answered after the consumption.
     LikeNode,
 }
 
-/// Reads until the daemon is gone; answers what it was given to the end. The very last read may have consumed without
-/// that its answer came through: what had been received in full by then counts.
+/// Reads until the daemon is gone; returns the ids that were delivered. The last read may have consumed although its
+/// answer did not arrive: a merge that was received in full counts.
 fn read(dir: &Path, manner: Manner, stop: &AtomicBool) -> HashSet<String> {
     let mut delivered = HashSet::new();
     while !stop.load(Ordering::Relaxed) {
@@ -115,8 +115,8 @@ pub fn announced(merge: &str) -> Option<usize> {
     header.split([':', '/']).nth(1)?.parse().ok()
 }
 
-/// spec 4.2a, 6.3a, 8.2b, 3.8: what was acknowledged survives `kill -9`, whole, pending or consumed; nothing is consumed
-/// that no reader was given to its end.
+/// spec 4.2a, 6.3a, 8.2b, 3.8: acknowledged handoffs survive `kill -9`, whole, pending or consumed; nothing is consumed
+/// that no reader has read to its end.
 #[test]
 fn kill_9_at_random_moments() {
     let sandbox = Sandbox::new();
@@ -130,7 +130,7 @@ fn kill_9_at_random_moments() {
     for round in 0..ROUNDS {
         let daemon = sandbox.mount();
         let stop = AtomicBool::new(false);
-        // Whichever acknowledgement this is, the other writers and the readers are anywhere just then.
+        // The other writers and the readers are at any point at this acknowledgement.
         let moment = random.usize(0..40);
         thread::scope(|scope| {
             let (sender, receiver) = mpsc::channel();

@@ -53,8 +53,8 @@ fn version(content: &str) -> Option<u64> {
     (content.trim_end_matches('\n') == whole).then_some(n)
 }
 
-/// spec 4.4d, 3.8, 4.2a: what was acknowledged last is there, or what was to come next, and never a part of it; what was
-/// not finished is no handoff.
+/// spec 4.4d, 3.8, 4.2a: the version that was acknowledged last is there, or the next one, and never a part of one;
+/// unfinished writes are no handoffs.
 #[test]
 fn killed_while_programs_edit() {
     let sandbox = Sandbox::new();

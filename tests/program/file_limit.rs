@@ -63,7 +63,7 @@ fn a_write_past_the_limit_is_an_error() {
         format!("open('scratch.tmp', 'wb', 0).write(b'w' * {much})"),
         format!("open('t.md', 'wb', 0).truncate({much})"),
         format!("f = open('f.md', 'wb', 0); os.posix_fallocate(f.fileno(), 0, {much})"),
-        // What it replaces is kept, and that is a copy.
+        // The replaced version is kept as a copy, which is too large.
         "os.truncate('2026-01-02_030405_large.md', 0)".to_owned(),
         "open('2026-01-02_030405_large.md', 'ab', 0).write(b'more')".to_owned(),
     ];

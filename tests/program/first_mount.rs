@@ -1,4 +1,4 @@
-//! What was there before the first mount, as `mount` and `status` tell it.
+//! Files from before the first mount, in the output of `mount` and `status`.
 
 use crate::harness::bodies;
 use crate::sandbox::{Sandbox, complaint};
@@ -51,7 +51,7 @@ fn what_was_found_is_said() {
         let status = sandbox.run(["status", dir]);
         assert!(status.contains("found     left as they are: "), "{status}");
         sandbox.run(["unmount", dir]);
-        // It is said once.
+        // Only the first mount says so.
         let again = sandbox.run(["mount", dir]);
         assert_eq!(again.lines().count(), 1, "{case}{again}");
         sandbox.run(["unmount", dir]);

@@ -1,4 +1,4 @@
-//! Nobody hangs: a killed daemon dies, and one that does not is cut off (spec 8.3b, 8.3d).
+//! No client hangs: a killed daemon dies, and a daemon that does not die is cut off (spec 8.3b, 8.3d).
 
 use std::fs;
 use std::io::Read;
@@ -20,7 +20,7 @@ use crate::users::run;
 /// After a kill there is a working mount within this time, or whatever hangs in the mount is cut off and the test fails.
 const BOUND: Duration = Duration::from_secs(30);
 
-/// What each client does, until the file `stop` is there: `$1` is its number.
+/// The script of each client, until the file `stop` is there. `$1` is the number of the client.
 const CLIENT: &str = r#"
 while ! test -e stop; do
     echo text > m/c$1.md
@@ -67,7 +67,7 @@ fn clients_that_list_and_remove_outlive_every_kill() {
         let start = Instant::now();
         daemon.kill();
         mounted.comes_back(&daemon);
-        // It must only come to an end: names go while it looks at them.
+        // The listing must only end; names may be removed meanwhile.
         sandbox.sh("ls -l m > /dev/null 2>&1 || true");
         slowest = slowest.max(start.elapsed());
         assert!(start.elapsed() < BOUND, "kill {i}");
@@ -120,7 +120,7 @@ fn an_interrupted_open_is_no_error() {
 /// A disk of its own over a directory; frozen, whoever writes to it sleeps and cannot be killed.
 struct Disk {
     directory: PathBuf,
-    /// It is reached through this when something else is mounted over it.
+    /// The root of the disk, which is reached through this descriptor when the mount is over it.
     root: fs::File,
     is_frozen: bool,
 }
@@ -196,8 +196,8 @@ fn states(pid: i32) -> Vec<char> {
         .collect()
 }
 
-/// spec 8.3b, 8.3d: a daemon that is told to end and does not is killed by its supervisor; one that does not even die, because
-/// one of its threads waits for a disk for good, is cut off from the kernel, so that who waits for its answers gets an error.
+/// spec 8.3b, 8.3d: a daemon that does not end when told to is killed by its supervisor. A daemon that does not die
+/// either, because a thread waits for a disk, is cut off from the kernel, so that its clients get an error.
 #[test]
 fn a_daemon_that_does_not_end_is_cut_off() {
     if !rustix::process::geteuid().is_root() {

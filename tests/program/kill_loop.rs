@@ -26,14 +26,14 @@ const TOOLS: &[&str] = &[
 ];
 const PYTHON: &[&str] = &["rename", "fsync", "exact", "part"];
 
-/// What was found of one body.
+/// Where a body was found.
 #[derive(Default)]
 struct Found {
     pending: bool,
     consumed: bool,
 }
 
-/// What was seen in all the rounds.
+/// The results of all rounds.
 #[derive(Default)]
 struct Seen {
     acknowledged: usize,
@@ -41,7 +41,7 @@ struct Seen {
     recovered: Vec<Duration>,
     /// Everything acknowledged that was not seen consumed and taken away.
     open: HashSet<String>,
-    /// How often each was read to the end: by whom the end was heard of, and by whom it was not.
+    /// How often each body was delivered: to readers that were told of the end, and to readers that were not.
     delivered: HashMap<String, (u32, u32)>,
     lost: Vec<String>,
     torn: Vec<String>,
@@ -186,7 +186,7 @@ fn files(below: &Path) -> Vec<(PathBuf, String, String)> {
     found
 }
 
-/// Nobody writes or reads just now: is everything there, whole, and consumed only if it was read?
+/// While all clients are stopped: checks that every handoff is there, whole, and is consumed only if it was read.
 fn account(sandbox: &Sandbox, mounted: &Mounted<'_>, seen: &mut Seen) {
     for log in list(&sandbox.path("acks")) {
         let path = sandbox.path("acks").join(log);
@@ -200,14 +200,14 @@ fn account(sandbox: &Sandbox, mounted: &Mounted<'_>, seen: &mut Seen) {
         let merge = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
         let (whole, torn) = bodies(&merge);
         let heard = read.ends_with(".whole");
-        // Its end may have been consumed without that the answer came through: what was received in full counts.
+        // The read may have consumed although its answer did not arrive: a merge that was received in full counts.
         let announced = announced(&merge);
         let headers = merge
             .lines()
             .filter(|line| line.starts_with("<!-- handoff "))
             .count();
         if heard && !torn.is_empty() {
-            // Of one that its writer had not finished there may be a part.
+            // A partial handoff may have a part of a body.
             let partial = merge
                 .lines()
                 .filter(|line| line.starts_with("<!-- handoff "));
@@ -285,7 +285,7 @@ fn account(sandbox: &Sandbox, mounted: &Mounted<'_>, seen: &mut Seen) {
         seen.unread,
         sandbox.sh("ls -lR m; ls -lR acks; find m/.. -maxdepth 1; tail -300 .local/state/handoff-fs/*.log; tail -40 errors")
     );
-    // What is over is taken away, as time does, so that the directory stays small.
+    // Consumed handoffs are removed, so that the directory stays small.
     seen.delivered
         .retain(|id, _| found.get(id).is_some_and(|it| it.pending));
     for count in seen.delivered.values_mut() {
@@ -299,8 +299,9 @@ fn account(sandbox: &Sandbox, mounted: &Mounted<'_>, seen: &mut Seen) {
     }
 }
 
-/// spec 8.3b, 4.2a, 3.7a, 3.8, 6.3a: whichever process is killed, and whenever: what was acknowledged, also while nothing was
-/// mounted, is pending or consumed, whole; what is consumed was read to its end; and the mount is usable again.
+/// spec 8.3b, 4.2a, 3.7a, 3.8, 6.3a: the daemon, its supervisor, or both may be killed at any moment: acknowledged
+/// handoffs, also those that were written while nothing was mounted, are pending or consumed, whole; consumed handoffs
+/// were read to their end; and the mount is usable again.
 ///
 /// Each file has a name of its own: while nothing is mounted, who writes to a name that is there replaces what is there.
 #[test]

@@ -42,7 +42,7 @@ fn mount_write_read_unmount() {
 /// is `mount`.
 #[test]
 fn the_default_mountpoint() {
-    // Who has no other mount than these.
+    // A user without other mounts.
     let user = User::new();
     let mut sandbox = Sandbox::new();
     sandbox.become_user(user.uid);
@@ -146,7 +146,7 @@ fn ending_with_open_files() {
         file.write_all(b"before, ").unwrap();
         if end == "TERM" {
             daemon.signal(Signal::TERM);
-            // Its going out of the tree is the event: the directory below comes to light.
+            // The mount has left the tree when the directory below is visible.
             while !sandbox.mounts().is_empty() {
                 std::thread::yield_now();
             }
@@ -209,7 +209,7 @@ fn after_kill_9() {
         command.args(["--editor", "python3"]);
     });
     sandbox.sh("echo whole > m/whole.md; echo old > m/edited.md");
-    // Its alias is the terminal's or this session's, so the editor must be the one that wrote.
+    // The editor must be the process that wrote the alias.
     let mut editor = sandbox
         .command("python3")
         .args(["-c", "import sys; open('m/e.md','w').write('old\\n'); f = open('m/e.md','w'); f.write('new\\n'); f.flush(); print('ok', flush=True); sys.stdin.read()"])
@@ -256,7 +256,8 @@ fn after_kill_9() {
     assert_eq!(sandbox.sh("cat m/.handoff-fs/replaced/*_e.md.*"), "new\n");
 }
 
-/// spec 8.2c, 3.1: one daemon per backing directory: the second says who serves it, whichever way it comes.
+/// spec 8.2c, 3.1: one daemon per backing directory: the second daemon names the process that serves it, however it is
+/// started.
 #[test]
 fn one_daemon_per_backing_directory() {
     let sandbox = Sandbox::new();

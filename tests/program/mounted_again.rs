@@ -11,7 +11,7 @@ use crate::harness::{errno, list, sorted};
 use crate::sandbox::Sandbox;
 use crate::users::User;
 
-/// Somebody who runs this script in the mount, and has said so.
+/// A process that runs this script in the mount, and has begun to wait.
 fn sits(sandbox: &Sandbox, script: &str) -> Child {
     let mut child = sandbox
         .command("bash")
@@ -35,7 +35,8 @@ fn is_cut_off(child: &Child) -> bool {
     fs::metadata(cwd).is_err_and(|error| error.raw_os_error() == Some(libc::ENOTCONN))
 }
 
-/// spec 8.2d: whichever way it was unmounted, it can be mounted at once; who sits in the old tree, or reads in it, is cut off.
+/// spec 8.2d: after any way of unmounting, the directory can be mounted again at once; processes that only have the old
+/// tree as their working directory, or read in it, are cut off.
 #[test]
 fn who_only_sits_there_is_cut_off() {
     let sandbox = Sandbox::new();
@@ -69,7 +70,8 @@ fn who_only_sits_there_is_cut_off() {
     mounted.unmount();
 }
 
-/// spec 8.2d: what is being written in the old tree is waited for, and is a whole handoff if it is closed in time.
+/// spec 8.2d: a mount waits for a file that is being written in the old tree; if the file is closed in time, it is a
+/// whole handoff.
 #[test]
 fn a_writer_is_waited_for() {
     let sandbox = Sandbox::new();
@@ -100,8 +102,8 @@ fn a_writer_is_waited_for() {
     mounted.unmount();
 }
 
-/// spec 8.2d, 4.9a: what is not closed in time is kept as partial, whether a first close has published it or not; the writer
-/// gets an error and does not hang. What was acknowledged is whole.
+/// spec 8.2d, 4.9a: a file that is not closed in time is kept as partial, whether a first close has published it or
+/// not; the writer gets an error and does not hang. Acknowledged handoffs are whole.
 #[test]
 fn a_writer_that_does_not_end_is_partial() {
     let sandbox = Sandbox::new();

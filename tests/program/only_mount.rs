@@ -5,7 +5,8 @@ use std::fs;
 use crate::sandbox::{Sandbox, complaint, started};
 use crate::users::User;
 
-/// spec 8.1b: they take the one mount that the user has, wherever it is and also a dead one; none and several are said.
+/// spec 8.1b: without a name, the commands use the only mount of the user, wherever it is, also a dead one; with none
+/// or several mounts they say so.
 #[test]
 fn without_a_name() {
     let (user, other) = (User::new(), User::new());

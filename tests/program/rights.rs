@@ -15,7 +15,7 @@ fn users() -> (User, Sandbox) {
     (user, sandbox)
 }
 
-/// What `mount m` complains of, started through this program.
+/// Checks the complaint of `mount m` when it is started by this program.
 fn refused(sandbox: &Sandbox, prefix: &[&str], parts: &[&str]) {
     let mut command = sandbox.command(prefix[0]);
     command.args(&prefix[1..]);

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::harness::{bodies, one_at_a_time};
 
-/// How long a test may take before its mounts are aborted.
+/// After this time the mounts of a test are aborted, so that a hang fails.
 const WATCHDOG: Duration = Duration::from_secs(180);
 
 /// See the [module](self). Dropping it unmounts everything in it and ends what it started.
@@ -104,7 +104,7 @@ impl Sandbox {
         complaint(&self.handoff(arguments).output().unwrap(), code)
     }
 
-    /// What `status --json` says of the mount there.
+    /// The output of `status --json` for this mountpoint.
     pub fn status(&self, mountpoint: &str) -> serde_json::Value {
         serde_json::from_str(&self.run(["status", "--json", mountpoint])).unwrap()
     }

@@ -18,8 +18,8 @@ fn parent(process: &Process) -> i32 {
     fields.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
-/// spec 8.1a, 8.3b: it is ready when `mount` has ended, and the main process is the supervisor: of the two it alone is the
-/// manager's child.
+/// spec 8.1a, 8.3b: the service is ready when `mount` has ended, and its main process is the supervisor: of the two
+/// processes only the supervisor is a child of the manager.
 #[test]
 fn the_main_process_is_the_supervisor() {
     let sandbox = Sandbox::new();

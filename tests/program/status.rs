@@ -57,7 +57,7 @@ fn everything_about_a_mount() {
     daemon.stop();
 }
 
-/// spec 8.1d, 8.1e: what is not mounted has no status and cannot be unmounted: 1, with the cure.
+/// spec 8.1d, 8.1e: without a mount, `status` and `unmount` fail with 1 and name the cure.
 #[test]
 fn nothing_is_mounted() {
     let sandbox = Sandbox::new();

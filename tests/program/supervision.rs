@@ -168,7 +168,7 @@ fn gives_up_when_every_daemon_dies() {
     let supervisor = mounted.supervisor();
     let mut kills = 0;
     while supervisor.is_running() {
-        // It may be dead or unmounted just now.
+        // The mount may be dead or unmounted at this moment.
         let text = fs::read_to_string(mounted.at(".status.json")).unwrap_or_default();
         let status = serde_json::from_str::<serde_json::Value>(&text).unwrap_or_default();
         if let Some(pid) = status["pid"]
@@ -247,7 +247,7 @@ fn both_are_killed() {
     mounted.unmount();
 }
 
-/// spec 8.2e, 8.3b: however it is ended, nothing mounts it again, and neither process is left.
+/// spec 8.2e, 8.3b: after any way of ending, nothing mounts the directory again, and no process is left.
 #[test]
 fn ended_is_ended() {
     let sandbox = Sandbox::new();
@@ -278,7 +278,8 @@ fn ended_is_ended() {
     }
 }
 
-/// spec 8.2e, 8.3b: it is ended with a file open, lazily, and then its daemon is killed: still nobody mounts it again.
+/// spec 8.2e, 8.3b: the mount is ended with a file open, lazily, and then its daemon is killed: nothing mounts the
+/// directory again.
 #[test]
 fn killed_while_it_ends() {
     let sandbox = Sandbox::new();

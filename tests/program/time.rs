@@ -75,7 +75,7 @@ fn the_hour_that_comes_twice() {
     assert_eq!(sandbox.take(), ["2", "3", "0", "1"]);
 }
 
-/// spec 7.1a: what expired while nothing was mounted is deleted by the mount, without a listing or anything else.
+/// spec 7.1a: handoffs that expired while nothing was mounted are deleted by the mount, without a listing.
 #[test]
 fn expired_ones_are_deleted_at_the_mount() {
     let sandbox = Sandbox::new();

@@ -60,8 +60,8 @@ fn the_whole_story_without_root() {
     sandbox.sh("fusermount3 -u .claude/handoffs");
 }
 
-/// spec 8.1e, 8.2a: what only happens to users who are not root: a directory that is another's, one without rights, no
-/// fusermount3, a device that may not be opened, another user's mount.
+/// spec 8.1e, 8.2a: errors that only users without root meet: a directory of another user, one without rights, no
+/// fusermount3, a device that may not be opened, the mount of another user.
 #[test]
 fn in_a_users_way() {
     let user = User::new();
