@@ -7,9 +7,9 @@ use std::path::Path;
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::cases::{Outcome, overwrite, read};
-use crate::disks::Disk;
 use crate::harness::{bodies, errno};
 use crate::sandbox::{Daemon, Sandbox};
+use crate::tmpfs::Tmpfs;
 
 fn new(path: &Path) -> Outcome {
     overwrite(
@@ -129,7 +129,7 @@ fn replaced() {
 fn read_only() {
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.path("b")).unwrap();
-    let _disk = Disk::over(&sandbox.path("b"), "size=8m");
+    let _disk = Tmpfs::over(&sandbox.path("b"), "size=8m");
     let daemon = mounted(&sandbox);
     let remount = |flags: MountFlags| {
         rustix::mount::mount_remount(sandbox.path("b"), flags, c"").unwrap();
@@ -200,7 +200,7 @@ fn not_writable() {
 fn unmounted_underneath() {
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.path("b")).unwrap();
-    let disk = Disk::over(&sandbox.path("b"), "size=8m");
+    let disk = Tmpfs::over(&sandbox.path("b"), "size=8m");
     let daemon = mounted(&sandbox);
     rustix::mount::unmount(sandbox.path("b"), UnmountFlags::DETACH).unwrap();
     status_says(&sandbox, &["not there any more", "unmounted"]);

@@ -290,7 +290,7 @@ fn every_call_of_the_daemon() {
         // A sandbox each: it has a watchdog.
         let sandbox = Sandbox::new();
         fs::create_dir(sandbox.path("b")).unwrap();
-        let _disk = crate::disks::Disk::over(&sandbox.path("b"), "size=64m");
+        let _disk = crate::tmpfs::Tmpfs::over(&sandbox.path("b"), "size=64m");
         let mount = || {
             let daemon = sandbox.mount_with(|command| {
                 command.arg("--backing").arg(sandbox.path("b"));

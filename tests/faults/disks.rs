@@ -1,40 +1,20 @@
 //! Disks of the tests: full of bytes, full of files, read-only.
 
-use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use handoff_fs::programs::Role;
-use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::cases::{overwrite, own_name, read};
 use crate::harness::{Mount, list};
+use crate::tmpfs::Tmpfs;
 use crate::torture;
 
-/// A tmpfs at a directory; unmounted when dropped.
-pub struct Disk(PathBuf);
-
-impl Disk {
-    /// With these options of tmpfs(5).
-    pub fn over(dir: &Path, options: &str) -> Disk {
-        let options = CString::new(format!("mode=700,{options}")).unwrap();
-        let flags = MountFlags::empty();
-        rustix::mount::mount("tmpfs", dir, "tmpfs", flags, options.as_c_str()).unwrap();
-        Disk(dir.to_owned())
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = rustix::mount::unmount(&self.0, UnmountFlags::DETACH);
-    }
-}
-
-/// A mount over such a disk, where this very program counts as an editor. The disk is dropped second.
-fn mount(options: &str) -> (Mount, Disk) {
+/// A mount over a tmpfs, where this very program counts as an editor. The disk is dropped second.
+fn mount(options: &str) -> (Mount, Tmpfs) {
     let mut disk = None;
-    let prepare = |dir: &Path| disk = Some(Disk::over(dir, options));
+    let prepare = |dir: &Path| disk = Some(Tmpfs::over(dir, options));
     let mount = Mount::over(prepare, |options| {
         options.programs.amend(Role::Editor, &own_name()).unwrap();
         options.sync = true;

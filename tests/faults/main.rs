@@ -14,6 +14,8 @@ mod hooked_store;
 #[path = "../program/sandbox.rs"]
 #[allow(dead_code)]
 mod sandbox;
+#[path = "../common/tmpfs.rs"]
+mod tmpfs;
 #[path = "../common/torture.rs"]
 mod torture;
 

@@ -13,9 +13,9 @@ use parking_lot::Mutex;
 
 use crate::cases::{CASES, Trial, own_name};
 use crate::checker::check;
-use crate::disks::Disk;
 use crate::harness::Mount;
 use crate::hooked_store::{HookedStore, Hooks};
+use crate::tmpfs::Tmpfs;
 use crate::torture;
 
 /// The way in which a call fails.
@@ -58,7 +58,7 @@ impl Faults {
         };
     }
 
-    /// Answers how many calls failed.
+    /// Returns how many calls failed.
     fn end(&self) -> u64 {
         let mut switch = self.0.lock();
         switch.plan = None;
@@ -118,7 +118,7 @@ fn every_call_of_every_operation() {
     let faults = Faults::default();
     let mut disk = None;
     let mut mount = faults.mount(
-        |dir| disk = Some(Disk::over(dir, "size=64m")),
+        |dir| disk = Some(Tmpfs::over(dir, "size=64m")),
         |options| {
             options.programs.amend(Role::Editor, &own_name()).unwrap();
             options.sync = true;

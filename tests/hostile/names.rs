@@ -110,9 +110,9 @@ fn attempt(mount: &Mount, random: &mut fastrand::Rng, name: &OsStr, content: &[u
     }
 }
 
-/// spec 3.2b, 3.2c, 3.4a, 3.4b, 4.1a, 4.5a, 4.5f, 4.6a, 4.6b, 4.7a, 4.10b, 8.3c, 8.4a: whatever the name and whatever is done
-/// with it, the answer is one that POSIX knows for it; what was written is found under that name again and is delivered or lies
-/// there; a name that we made is safe to print and to use; and nothing turns up anywhere else.
+/// spec 3.2b, 3.2c, 3.4a, 3.4b, 4.1a, 4.5a, 4.5f, 4.6a, 4.6b, 4.7a, 4.10b, 8.3c, 8.4a: every operation on every name
+/// returns a result that POSIX allows; written data is found under its name, and is delivered or stored; generated
+/// names are safe to print and to use; and no file appears elsewhere.
 #[test]
 fn every_name_every_operation() {
     let mut random = torture::random();

@@ -123,7 +123,7 @@ impl Actor {
         }
     }
 
-    /// Runs one piece of Python that must fail in a system call; answers the error's name.
+    /// Runs one piece of Python that must fail in a system call; returns the error's name.
     pub fn fails(&mut self, source: &str) -> String {
         match self.ask(source) {
             (kind, answer) if kind == "errno" => answer,
@@ -144,7 +144,7 @@ impl Actor {
         writeln!(input, "{line}").unwrap();
     }
 
-    /// Waits for what was begun; answers what came of it, as [`Actor::ask`] does.
+    /// Waits for what was begun; returns what came of it, as [`Actor::ask`] does.
     pub fn end(&mut self) -> (String, String) {
         let mut answer = String::new();
         self.output.read_line(&mut answer).unwrap();

@@ -191,7 +191,7 @@ pub enum Order {
         path: String,
         text: String,
     },
-    /// Answers the text, or [`UNCHANGED`].
+    /// Returns the text, or [`UNCHANGED`].
     Read {
         path: String,
     },
@@ -204,11 +204,11 @@ pub enum Order {
     Delete {
         path: String,
     },
-    /// The user mentions a path. Answers its size.
+    /// The user mentions a path. Returns its size.
     Mention {
         path: String,
     },
-    /// A command in a kernel session of its own, without a terminal. Answers its output.
+    /// A command in a kernel session of its own, without a terminal. Returns its output.
     Bash {
         command: String,
     },

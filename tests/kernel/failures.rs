@@ -3,42 +3,18 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
 use std::process::ExitStatus;
 
 use handoff_fs::programs::Role;
-use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::harness::{Mount, errno, list, sorted};
+use crate::tmpfs::Tmpfs;
 
-/// A tmpfs of a few pages at a directory; unmounted when dropped.
-pub struct Small(std::path::PathBuf);
-
-impl Small {
-    fn over(dir: &Path, size: &str) -> Small {
-        let options = std::ffi::CString::new(format!("size={size},mode=700")).unwrap();
-        rustix::mount::mount(
-            "tmpfs",
-            dir,
-            "tmpfs",
-            MountFlags::empty(),
-            options.as_c_str(),
-        )
-        .unwrap();
-        Small(dir.to_owned())
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = rustix::mount::unmount(&self.0, UnmountFlags::DETACH);
-    }
-}
-
-/// A mount over a small disk. The guard is dropped second: the mount is on top.
-pub fn small(size: &str) -> (Mount, Small) {
+/// A mount over a small disk. The disk is dropped second, because the mount is over it.
+pub fn small(size: &str) -> (Mount, Tmpfs) {
     let mut disk = None;
-    let mount = Mount::filled(|dir| disk = Some(Small::over(dir, size)));
+    let options = format!("size={size}");
+    let mount = Mount::filled(|dir| disk = Some(Tmpfs::over(dir, &options)));
     (mount, disk.unwrap())
 }
 

@@ -38,7 +38,7 @@ fn mount() -> Mount {
     Mount::filled(|dir| fill(dir, MANY))
 }
 
-/// `ls -l`: every name is looked at as it is listed. Answers each with its `d_ino` and attributes.
+/// `ls -l`: every name is looked at as it is listed. Returns each with its `d_ino` and attributes.
 fn look(dir: &Path) -> BTreeMap<String, (u64, fs::Metadata)> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(dir).unwrap() {

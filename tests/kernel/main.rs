@@ -13,6 +13,8 @@ mod harness;
 #[path = "../common/hooked_store.rs"]
 mod hooked_store;
 mod layers;
+#[path = "../common/tmpfs.rs"]
+mod tmpfs;
 
 mod agents;
 mod aliases;

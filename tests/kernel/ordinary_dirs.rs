@@ -1,12 +1,10 @@
 //! Directories that are ordinary throughout: archives, repositories, locks, other filesystems.
 
 use std::fs;
-use std::path::PathBuf;
-
-use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::first_mount::age;
 use crate::harness::{DAY, Mount, errno, list, slug, sorted};
+use crate::tmpfs::Tmpfs;
 
 const DONE: &str = "2026-11-20_111500_old_done.md";
 
@@ -156,15 +154,6 @@ fn the_root_is_a_queue() {
     assert_eq!(mount.peek(), ["x"]);
 }
 
-/// Takes a tmpfs away, once the mount over it is gone.
-struct Tmpfs(PathBuf);
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        let _ = rustix::mount::unmount(&self.0, UnmountFlags::DETACH);
-    }
-}
-
 /// spec 3.6g: a directory on another filesystem below a queue is ordinary: `echo >` makes an ordinary file there, a rename
 /// into it is EXDEV, and mv copies.
 #[test]
@@ -173,9 +162,7 @@ fn another_filesystem_needs_root() {
     let mut mount = Mount::filled(|dir| {
         let other = dir.join("q/other");
         fs::create_dir_all(&other).unwrap();
-        let flags = MountFlags::empty();
-        rustix::mount::mount("none", &other, "tmpfs", flags, None).unwrap();
-        tmpfs = Some(Tmpfs(other));
+        tmpfs = Some(Tmpfs::over(&other, "size=1m"));
     });
     mount.sh(
         "a",

@@ -57,7 +57,7 @@ def read(name):
 ";
 
 /// Runs a Python program, with the mount as its working directory and no session given; panics unless it succeeds.
-/// Answers its output.
+/// Returns its output.
 fn python(dir: &Path, script: &str) -> String {
     let mut python = Command::new("/usr/bin/python3");
     python

@@ -81,7 +81,7 @@ for i in range({ROUNDS}):
     assert_eq!(all, expected);
 }
 
-/// Runs two loops of Python in two threads of one process; each has `i` for its round. Answers what is pending then.
+/// Runs two loops of Python in two threads of one process; each has `i` for its round. Returns what is pending then.
 fn in_two_threads(program: &str, rounds: usize, loops: [&str; 2]) -> (Mount, Vec<String>) {
     let mount = Mount::new();
     let mut process = Actor::called(&mount, "s", program);

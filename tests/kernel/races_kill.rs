@@ -49,7 +49,7 @@ impl<'a> Edit<'a> {
         }
     }
 
-    /// Runs it on a new handoff under strace, with these options; answers how that ended, and the calls it made.
+    /// Runs it on a new handoff under strace, with these options; returns how that ended, and the calls it made.
     fn run(&self, mount: &Mount, options: &[String]) -> (ExitStatus, Vec<String>) {
         mount.write("a", "n.md", OLD.as_bytes());
         mount.settle();

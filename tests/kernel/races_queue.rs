@@ -13,7 +13,7 @@ const REMOVALS: usize = 40;
 /// And how many files rm must have come upon by then, in the midst of the writers.
 const FILES: usize = 200;
 
-/// Writes until it is told to stop; answers what was acknowledged. That the queue, or the temporary file, was gone before
+/// Writes until it is told to stop; returns what was acknowledged. That the queue, or the temporary file, was gone before
 /// it was done is what it must expect; anything else is not.
 const WRITER: &str = "
 def write(who, stop):

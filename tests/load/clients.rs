@@ -202,7 +202,7 @@ impl<'a> Clients<'a> {
         self.spawn(client.kind, client.slot, client.generation + 1);
     }
 
-    /// Lets all come to their end. Answers what still runs after a long time, and is killed then.
+    /// Lets all come to their end. Returns what still runs after a long time, and is killed then.
     pub fn stop(&mut self) -> Vec<String> {
         fs::write(self.mount.outside("stop"), "").unwrap();
         let deadline = Instant::now() + STOPPING;

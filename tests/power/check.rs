@@ -46,7 +46,7 @@ pub struct Found {
     wrong: Vec<String>,
 }
 
-/// Starts the program over what is left of a disk; answers what is found, and what the start did to the disk.
+/// Starts the program over what is left of a disk; returns what is found, and what the start did to the disk.
 pub fn recover(
     rack: &Arc<Rack>,
     disk: Disk,

@@ -27,7 +27,7 @@ fn mount(sandbox: &Sandbox, arguments: &str) -> Output {
         .unwrap()
 }
 
-/// A Python program below `m`; answers the number of the error that it ends with.
+/// A Python program below `m`; returns the number of the error that it ends with.
 fn errno(sandbox: &Sandbox, program: &str) -> i32 {
     let program = format!(
         "import os\nos.chdir('m')\ntry:\n {program}\n print(0)\nexcept OSError as error: print(error.errno)"

@@ -92,7 +92,7 @@ impl Sandbox {
         command
     }
 
-    /// Runs handoff-fs; panics unless it succeeds. Answers what it printed.
+    /// Runs handoff-fs; panics unless it succeeds. Returns what it printed.
     pub fn run<const N: usize>(&self, arguments: [&str; N]) -> String {
         let output = self.handoff(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {output:?}");
@@ -205,7 +205,7 @@ impl Daemon {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Waits for its end; answers its status and what it wrote to standard error.
+    /// Waits for its end; returns its status and what it wrote to standard error.
     pub fn wait(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().unwrap();
         (status, self.errors.take().unwrap().join().unwrap())

@@ -22,7 +22,7 @@ pub fn sizes() -> [u64; 6] {
     SIZES
 }
 
-/// Runs one reader, on a mount and in a plain directory. Answers what the table shows of it; what went wrong is told to
+/// Runs one reader, on a mount and in a plain directory. Returns what the table shows of it; what went wrong is told to
 /// `faults`.
 pub fn run(kind: &Kind, reader: &Reader, faults: &mut Vec<String>) -> Vec<String> {
     let mount = Mount::new();

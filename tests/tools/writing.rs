@@ -26,7 +26,7 @@ struct Seen {
     others: BTreeMap<String, Vec<u8>>,
 }
 
-/// Runs a case twice in a row, in a mount and in a plain directory. Answers what the table shows of it; what went wrong is
+/// Runs a case twice in a row, in a mount and in a plain directory. Returns what the table shows of it; what went wrong is
 /// told to `faults`.
 pub fn run(case: &Case, tool: &Tool, faults: &mut Vec<String>) -> Vec<String> {
     let mount = Mount::new();

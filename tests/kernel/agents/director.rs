@@ -65,7 +65,7 @@ impl Agent {
         self.does(&edit(path, old, new));
     }
 
-    /// Has its user mention a path. Answers the size of what is there.
+    /// Has its user mention a path. Returns the size of what is there.
     #[track_caller]
     pub fn mention(&mut self, path: &str) -> String {
         self.does(&Order::Mention { path: path.into() })
@@ -156,7 +156,7 @@ pub struct Steps<'a> {
 }
 
 impl Steps<'_> {
-    /// Makes one call. Answers whether there was one left to make.
+    /// Makes one call. Returns whether there was one left to make.
     #[track_caller]
     pub fn step(&mut self) -> bool {
         let more = matches!(self.at, Event::Next { .. });
@@ -192,7 +192,7 @@ impl Steps<'_> {
         }
     }
 
-    /// Makes every call that is left, the last of which must show the tool that it cannot go on. Answers why.
+    /// Makes every call that is left, the last of which must show the tool that it cannot go on. Returns why.
     #[track_caller]
     pub fn refused(mut self) -> String {
         while self.step() {}
