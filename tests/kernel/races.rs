@@ -112,8 +112,7 @@ fn bodies_of(rounds: usize, kinds: &[&str]) -> Vec<String> {
     let all = kinds
         .iter()
         .flat_map(|kind| (0..rounds).map(move |i| format!("{kind} {i} {kind}")));
-    let all = sorted(all);
-    all
+    sorted(all)
 }
 
 /// spec 4.3b: two threads that append under a name which neither has made yet: one handoff, and no line is lost.
