@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 
 /// One handoff of a merge.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Found {
+pub struct Handoff {
     pub path: OsString,
     pub stays_as: OsString,
     pub body: Vec<u8>,
@@ -21,7 +21,7 @@ struct Line {
 }
 
 /// The handoffs of a merge, found by walking from header line to header line; an error says where it is not one.
-pub fn parse(text: &[u8]) -> Result<Vec<Found>, String> {
+pub fn parse(text: &[u8]) -> Result<Vec<Handoff>, String> {
     let mut rest = text;
     if text.is_empty() {
         return Ok(Vec::new());
@@ -55,7 +55,7 @@ pub fn parse(text: &[u8]) -> Result<Vec<Found>, String> {
         if !body.ends_with(b"\n") {
             rest = rest.strip_prefix(b"\n").ok_or("no newline put after it")?;
         }
-        found.push(Found {
+        found.push(Handoff {
             path: OsString::from_vec(line.path),
             stays_as: OsString::from_vec(line.stays_as),
             body: body.to_vec(),

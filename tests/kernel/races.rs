@@ -90,7 +90,7 @@ fn in_two_threads(program: &str, rounds: usize, loops: [&str; 2]) -> (Mount, Vec
         "
 errors = []
 barrier = threading.Barrier(2)
-def guarded(loop):
+def note_errors(loop):
     try: loop()
     except BaseException as error: errors.append(repr(error))
 def one():
@@ -99,7 +99,7 @@ def one():
 def two():
     for i in range({rounds}):
         barrier.wait(){two}
-threads = [threading.Thread(target=guarded, args=(loop,)) for loop in (one, two)]
+threads = [threading.Thread(target=note_errors, args=(loop,)) for loop in (one, two)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 assert not errors, errors"

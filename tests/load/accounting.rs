@@ -9,7 +9,7 @@ use rustix::mount::MountFlags;
 
 use crate::clients::lines;
 use crate::harness::{self, DAY, Mount};
-use crate::records::{Found, client, documents, kind, records};
+use crate::records::{Records, client, documents, kind, records};
 use crate::torture;
 
 /// The beginning and the end of a read, in seconds.
@@ -139,7 +139,7 @@ impl Accounting {
     }
 
     /// Only what a killed writer left may be torn, and is called so.
-    fn note_torn(&mut self, name: &str, found: &Found, place: &str) {
+    fn note_torn(&mut self, name: &str, found: &Records, place: &str) {
         for record in &found.torn {
             if !(name.contains("-partial") && self.is_by_killed(record)) {
                 self.torn.push(format!("{place}: {name}: {record}"));

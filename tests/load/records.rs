@@ -2,7 +2,7 @@
 
 /// The records in a text.
 #[derive(Default)]
-pub struct Found {
+pub struct Records {
     /// The names of whole records, in their order.
     pub whole: Vec<String>,
     /// Names of records of which a part is missing or wrong; bytes that belong to none are called `?`.
@@ -10,8 +10,8 @@ pub struct Found {
 }
 
 /// Looks for records.
-pub fn records(document: &[u8]) -> Found {
-    let mut found = Found::default();
+pub fn records(document: &[u8]) -> Records {
+    let mut found = Records::default();
     // The open record's name and where it begins.
     let mut open: Option<(String, usize)> = None;
     let mut at = 0;

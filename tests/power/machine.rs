@@ -16,7 +16,7 @@ use handoff_fs::store::dirfd::Beneath;
 
 use crate::disk::Disk;
 use crate::mount::{Mounted, Step};
-use crate::write_log::{DocId, WriteLog};
+use crate::write_log::{HandoffId, WriteLog};
 
 /// The thread of a caller.
 pub type Who = u32;
@@ -330,33 +330,40 @@ impl Machine {
         path.to_string_lossy().into_owned()
     }
 
-    /// Writes a version of a document, all of it, under this name: `> path`.
-    pub fn save(&mut self, who: Who, path: &str, doc: DocId, body: &[u8]) {
-        let version = self.log.begin(doc, body, self.now());
+    /// Writes a version of a handoff, all of it, under this name: `> path`.
+    pub fn save(&mut self, who: Who, path: &str, handoff: HandoffId, body: &[u8]) {
+        let version = self.log.begin(handoff, body, self.now());
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC;
         let open = self.open(who, path, flags);
         self.write(&open, 0, body);
         self.flush(&open);
-        self.log.answered(doc, version, self.now());
+        self.log.answered(handoff, version, self.now());
         self.release(&open);
         self.clock.advance(Duration::from_secs(1));
     }
 
-    /// `>> path`; `body` is what the document is then.
-    pub fn append(&mut self, who: Who, path: &str, doc: DocId, body: &[u8]) {
-        let from = self.log.newest(doc).len();
-        let version = self.log.begin(doc, body, self.now());
+    /// `>> path`; `body` is what the handoff is then.
+    pub fn append(&mut self, who: Who, path: &str, handoff: HandoffId, body: &[u8]) {
+        let from = self.log.newest(handoff).len();
+        let version = self.log.begin(handoff, body, self.now());
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND;
         let open = self.open(who, path, flags);
         self.write(&open, from, &body[from..]);
         self.flush(&open);
-        self.log.answered(doc, version, self.now());
+        self.log.answered(handoff, version, self.now());
         self.release(&open);
         self.clock.advance(Duration::from_secs(1));
     }
 
     /// Writes a temporary file and renames it onto `path`; with `sync`, as the careful do.
-    pub fn save_by_rename(&mut self, who: Who, path: &str, doc: DocId, body: &[u8], sync: bool) {
+    pub fn save_by_rename(
+        &mut self,
+        who: Who,
+        path: &str,
+        handoff: HandoffId,
+        body: &[u8],
+        sync: bool,
+    ) {
         let temporary = format!("{path}.tmp.4711.0123456789ab");
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL;
         let open = self.open(who, &temporary, flags);
@@ -366,9 +373,9 @@ impl Machine {
         }
         self.flush(&open);
         self.release(&open);
-        let version = self.log.begin(doc, body, self.now());
+        let version = self.log.begin(handoff, body, self.now());
         self.rename(who, &temporary, path);
-        self.log.answered(doc, version, self.now());
+        self.log.answered(handoff, version, self.now());
         self.clock.advance(Duration::from_secs(1));
     }
 

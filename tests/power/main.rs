@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::check::Found;
+use crate::check::Recovered;
 use crate::disk::Disk;
 use crate::machine::{Machine, StoppedClock};
 use crate::mount::{Mounted, Rack, Step};
@@ -195,7 +195,7 @@ fn start_over(
     clock: &StoppedClock,
     sync: bool,
     effort: Effort,
-) -> Vec<Found> {
+) -> Vec<Recovered> {
     let (found, steps) = check::recover(rack, left, clock, sync);
     let mut all = vec![found];
     if effort.again == 0 {

@@ -1,7 +1,7 @@
 //! Scenarios in which the power goes while the program starts.
 
 use crate::machine::SHELL;
-use crate::scenarios::{From, Scenario, body, put, put_doc};
+use crate::scenarios::{From, Scenario, body, put, put_handoff};
 use crate::write_log::Span;
 
 pub const ADOPTION: Scenario = Scenario {
@@ -9,7 +9,7 @@ pub const ADOPTION: Scenario = Scenario {
     again: false,
     prepare: |disk, log| {
         for name in ["stray.md", "other"] {
-            put_doc(disk, log, name, 1);
+            put_handoff(disk, log, name, 1);
         }
         // These strays are pending whatever their names say: no reader can have read them.
         for path in ["login_done.md", "q/deep.txt"] {
@@ -25,16 +25,16 @@ pub const FIRST_MOUNT: Scenario = Scenario {
     from: From::FirstMount,
     again: false,
     prepare: |disk, log| {
-        put_doc(disk, log, "2026-01-01_000000_waits.md", 1);
-        put_doc(disk, log, "2026-01-02_000000_read_done.md", 1);
+        put_handoff(disk, log, "2026-01-01_000000_waits.md", 1);
+        put_handoff(disk, log, "2026-01-02_000000_read_done.md", 1);
         for path in ["README.md", "old/notes.md", "2020-01-01_000000_old_done.md"] {
             put(disk, path, &body(path), 30);
             log.ordinary.push((vec![path.into()], body(path)));
         }
     },
     act: |machine| {
-        let doc = machine.log.doc();
-        machine.save(SHELL, "new.md", doc, &body("new"));
+        let handoff = machine.log.handoff();
+        machine.save(SHELL, "new.md", handoff, &body("new"));
         assert!(machine.has("2020-01-01_000000_old_done.md"));
     },
 };
@@ -44,10 +44,13 @@ pub const ORDINARY: Scenario = Scenario {
     from: From::FirstMount,
     again: false,
     prepare: |disk, log| {
-        for path in ["README.md", "docs/notes.md", "bye.md"] {
+        for path in ["README.md", "handoffs/notes.md", "bye.md"] {
             put(disk, path, &body(path), 1);
         }
-        for paths in [["README.md", "READ.md"], ["docs/notes.md", "new/notes.md"]] {
+        for paths in [
+            ["README.md", "READ.md"],
+            ["handoffs/notes.md", "new/notes.md"],
+        ] {
             let paths = paths.map(String::from).to_vec();
             let body = body(&paths[0]);
             log.ordinary.push((paths, body));
@@ -58,7 +61,7 @@ pub const ORDINARY: Scenario = Scenario {
     },
     act: |machine| {
         machine.rename(SHELL, "README.md", "READ.md");
-        machine.rename(SHELL, "docs", "new");
+        machine.rename(SHELL, "handoffs", "new");
         machine.unlink(SHELL, "bye.md");
     },
 };
@@ -68,8 +71,8 @@ pub const RECOVERY: Scenario = Scenario {
     from: From::Mount,
     again: true,
     prepare: |disk, log| {
-        let edited = put_doc(disk, log, "2026-01-01_000000_edited.md", 1);
-        log.docs[edited].versions[0].at = Span::LONG_AGO;
+        let edited = put_handoff(disk, log, "2026-01-01_000000_edited.md", 1);
+        log.handoffs[edited].versions[0].at = Span::LONG_AGO;
         let draft = body("a draft");
         for (path, content) in [
             ("drafts/2026-01-02_000000_draft.md", &draft[..40]),
@@ -105,13 +108,13 @@ pub const KILLED: Scenario = Scenario {
             "drafts/q/2026-01-03_000000_b.md",
         ] {
             put(disk, &format!(".handoff-fs/{path}"), &body(path), 0);
-            let doc = log.doc();
-            log.begin(doc, &body(path), 0);
+            let handoff = log.handoff();
+            log.begin(handoff, &body(path), 0);
         }
     },
     act: |machine| {
-        for doc in [1, 2] {
-            machine.log.answered(doc, 0, machine.now());
+        for handoff in [1, 2] {
+            machine.log.answered(handoff, 0, machine.now());
         }
     },
 };

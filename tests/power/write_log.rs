@@ -1,8 +1,8 @@
 //! The log of the writes of a scenario: after which operation of the disk a write was begun, and when it was
 //! acknowledged.
 
-/// A document of a scenario.
-pub type DocId = usize;
+/// A handoff of a scenario.
+pub type HandoffId = usize;
 
 /// From the operation after which something was begun to the one after which its caller was told that it is done.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +33,7 @@ pub struct Version {
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct Doc {
+pub struct Handoff {
     pub versions: Vec<Version>,
     /// When it was read to its end.
     pub read: Option<Span>,
@@ -54,7 +54,7 @@ pub struct Doc {
 
 #[derive(Clone, Debug, Default)]
 pub struct WriteLog {
-    pub docs: Vec<Doc>,
+    pub handoffs: Vec<Handoff>,
     /// Files that are no handoffs: one of the paths has it.
     pub ordinary: Vec<(Vec<String>, Vec<u8>)>,
     /// Files that are no handoffs and may be gone.
@@ -64,44 +64,44 @@ pub struct WriteLog {
 }
 
 impl WriteLog {
-    /// A document of which nothing is written yet.
-    pub fn doc(&mut self) -> DocId {
-        self.docs.push(Doc::default());
-        self.docs.len() - 1
+    /// A handoff of which nothing is written yet.
+    pub fn handoff(&mut self) -> HandoffId {
+        self.handoffs.push(Handoff::default());
+        self.handoffs.len() - 1
     }
 
-    /// A document that was there before.
-    pub fn old(&mut self, body: &[u8]) -> DocId {
-        let doc = self.doc();
+    /// A handoff that was there before.
+    pub fn old(&mut self, body: &[u8]) -> HandoffId {
+        let handoff = self.handoff();
         let (body, at) = (body.to_owned(), Span::LONG_AGO);
-        self.docs[doc].versions.push(Version { body, at });
-        doc
+        self.handoffs[handoff].versions.push(Version { body, at });
+        handoff
     }
 
-    pub fn begin(&mut self, doc: DocId, body: &[u8], now: usize) -> usize {
-        let versions = &mut self.docs[doc].versions;
+    pub fn begin(&mut self, handoff: HandoffId, body: &[u8], now: usize) -> usize {
+        let versions = &mut self.handoffs[handoff].versions;
         let (body, at) = (body.to_owned(), Span::from(now));
         versions.push(Version { body, at });
         versions.len() - 1
     }
 
-    pub fn answered(&mut self, doc: DocId, version: usize, now: usize) {
-        self.docs[doc].versions[version].at.answered = Some(now);
+    pub fn answered(&mut self, handoff: HandoffId, version: usize, now: usize) {
+        self.handoffs[handoff].versions[version].at.answered = Some(now);
     }
 
-    pub fn newest(&self, doc: DocId) -> &[u8] {
-        &self.docs[doc].versions.last().unwrap().body
+    pub fn newest(&self, handoff: HandoffId) -> &[u8] {
+        &self.handoffs[handoff].versions.last().unwrap().body
     }
 
-    pub fn reading(&mut self, docs: &[DocId], now: usize) {
-        for doc in docs {
-            self.docs[*doc].read = Some(Span::from(now));
+    pub fn reading(&mut self, handoffs: &[HandoffId], now: usize) {
+        for handoff in handoffs {
+            self.handoffs[*handoff].read = Some(Span::from(now));
         }
     }
 
-    pub fn read(&mut self, docs: &[DocId], now: usize) {
-        for doc in docs {
-            let span = self.docs[*doc].read.as_mut().unwrap();
+    pub fn read(&mut self, handoffs: &[HandoffId], now: usize) {
+        for handoff in handoffs {
+            let span = self.handoffs[*handoff].read.as_mut().unwrap();
             span.answered = Some(now);
         }
     }

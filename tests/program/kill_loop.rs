@@ -28,7 +28,7 @@ const PYTHON: &[&str] = &["rename", "fsync", "exact", "part"];
 
 /// Where a body was found.
 #[derive(Default)]
-struct Found {
+struct Places {
     pending: bool,
     consumed: bool,
 }
@@ -228,7 +228,7 @@ fn account(sandbox: &Sandbox, mounted: &Mounted<'_>, seen: &mut Seen) {
     }
     // Adopts what was written in between.
     sandbox.sh("cat m/.peek.md > peeked");
-    let mut found: BTreeMap<String, Found> = BTreeMap::new();
+    let mut found: BTreeMap<String, Places> = BTreeMap::new();
     let mut consumed = Vec::new();
     for (dir, name, content) in files(&mounted.below) {
         let stamped = StampedName::parse(name.as_ref());
