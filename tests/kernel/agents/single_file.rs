@@ -71,7 +71,13 @@ fn codex() {
     let seen = mount.peek();
     assert_eq!(seen[0], "mine");
     assert!(mount.sh("r", "cat .peek.md").contains("edited"));
-    assert_eq!(mount.slugs(), ["old_done", "pending", "pending_2"]);
+    // The second one has a suffix if both are of one second.
+    let slugs = mount.slugs();
+    assert_eq!(slugs[..2], ["old_done", "pending"]);
+    assert!(
+        slugs.len() == 3 && slugs[2].starts_with("pending"),
+        "{slugs:?}"
+    );
     let mut next = Agent::start(&mount, &CODEX);
     assert!(next.read("pending.md").contains("edited"));
     assert_eq!(mount.peek(), [""; 0]);
