@@ -155,6 +155,7 @@ fn made_as_rsync_does() {
     assert!(mount.names_below().contains(&".n.md.Yb34cD".to_owned()));
     // Left behind.
     rsync.run("os.close(os.open('.m.md.Xa12bC', os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))");
+    mount.settle();
     mount.pass(MONTH);
     assert_eq!(mount.names(), [".n.md.Yb34cD"]);
 }
