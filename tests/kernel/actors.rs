@@ -77,7 +77,7 @@ impl Actor {
         Actor::start(command, disguise)
     }
 
-    /// An agent of that name, whose session is what can be told from its process.
+    /// An agent of that name; its session follows from its process.
     pub fn agent(mount: &Mount, name: &str) -> Actor {
         let disguise = Disguise::of(&PYTHON, name);
         let mut command = mount.command("", disguise.path());
@@ -160,7 +160,7 @@ impl Actor {
         }
     }
 
-    /// Kills it, with whatever it has open.
+    /// Kills the process with its files open.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

@@ -167,7 +167,7 @@ fn made_and_opened_again() {
         maker.run("os.unlink('n.md')");
         mount.sh("r", "rm 2*");
     }
-    // Another process does not take it, and nobody what has been written.
+    // Another process does not use the empty file, and no process uses a file that has been written.
     maker.run(make);
     mount.sh("a", "echo other > n.md");
     maker.run("os.write(f, b'one'); os.close(f)");

@@ -152,7 +152,7 @@ fn below_the_mount() {
             let file = write_two(&mount, old);
             change(&file, new);
             read(&mount, what);
-            // And once somebody has looked.
+            // The same after a look.
             let file = write_two(&mount, old);
             assert_eq!(
                 split(&fs::read(mount.at(".peek.md")).unwrap()),

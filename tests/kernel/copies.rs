@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::actors::Actor;
 use crate::harness::{Mount, sorted};
 
-/// Files outside the mount, on another filesystem as far as anybody can tell.
+/// Files outside the mount, on another filesystem for every tool.
 fn outside() -> (TempDir, String) {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("one"), "one\n").unwrap();

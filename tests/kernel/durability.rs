@@ -305,8 +305,7 @@ fn write_new(fs: &Fs, who: Request) -> HandleId {
     handle
 }
 
-/// spec 4.2a: of two processes that share one open file, neither is told that its close succeeded before what was
-/// written is durable.
+/// spec 4.2a: two processes share one open file: the close of neither succeeds before the data is durable.
 #[test]
 fn two_closes_at_once() {
     let dir = tempfile::tempdir().unwrap();
@@ -337,8 +336,8 @@ fn two_closes_at_once() {
     is_closed.recv().unwrap();
 }
 
-/// spec 4.2a, 4.2c: a handoff is delivered also where publishing has to give it a second name and take the first one away,
-/// which to a watcher looks like somebody's beginning to write it.
+/// spec 4.2a, 4.2c: a handoff is delivered also where publishing links the draft and then removes its first name, which
+/// inotify reports like the beginning of a write.
 #[test]
 fn published_by_link() {
     let dir = tempfile::tempdir().unwrap();

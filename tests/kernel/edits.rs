@@ -23,7 +23,7 @@ def write(name, text):
     assert os.stat(name).st_size == len(text)
 ";
 
-/// spec 4.4b, 4.6b: an agent that has read what it wrote edits it; that has not, writes another one.
+/// spec 4.4b, 4.6b: an agent edits what it wrote and has read; without a read it writes another handoff.
 #[test]
 fn agent_writes_by_rename() {
     let mount = Mount::new();
@@ -69,7 +69,7 @@ fn an_open_is_no_reading() {
     assert_eq!(mount.take("r"), ["one", "edited", "three"]);
 }
 
-/// spec 4.4b: any other program makes a new handoff each time, whatever it has read.
+/// spec 4.4b: any other program makes a new handoff with each write, also when it has read the old one.
 #[test]
 fn other_programs_do_not_edit() {
     let mount = Mount::new();
@@ -252,7 +252,7 @@ fn stamped_names_are_written_in_place() {
     }
 }
 
-/// spec 4.5b, 4.4d: to open a stamped name with O_TRUNC is an edit, whatever the program: readers find the old content or the
+/// spec 4.5b, 4.4d: opening a stamped name with O_TRUNC is an edit by any program: readers find the old content or the
 /// new one, whole, and writers that come meanwhile share the draft.
 #[test]
 fn a_stamped_name_is_edited() {
@@ -318,7 +318,7 @@ fn a_stamped_name_in_an_editor() {
     assert_eq!(replaced(&mount), [""; 0]);
 }
 
-/// spec 4.5d: while somebody has it open for writing it is cut in place, and what it held is kept.
+/// spec 4.5d: a file that another process has open for writing is truncated in place, and the old content is kept.
 #[test]
 fn a_stamped_name_that_is_being_written() {
     let mount = Mount::new();
@@ -402,7 +402,7 @@ fn a_consumed_name_is_edited() {
     assert_eq!(replaced(&mount), ["old\n"]);
 }
 
-/// spec 4.5b, 5.4: also by a caller outside our PID namespace, whose thread nobody knows.
+/// spec 4.5b, 5.4: the same for a caller outside the PID namespace of the daemon, whose thread is unknown.
 #[test]
 fn a_stamped_name_is_edited_by_nobody() {
     let mount = Mount::new();
@@ -551,7 +551,7 @@ fn released_before_it_opened() {
     assert_eq!(mount.take("r"), ["old"]);
 }
 
-/// Looks up and opens, as the kernel does before it hears that it must look the name up again.
+/// Looks up and opens, as the kernel does before the ESTALE that makes it look up again.
 fn begins_an_edit(mount: &Mount, editor: &Actor) {
     let who = Request {
         tid: editor.pid(),

@@ -181,7 +181,7 @@ fn git_works_in_passed_through_directories() {
     assert_eq!(mount.peek(), [""; 0]);
 }
 
-/// spec 3.6l, 8.4a: symbolic links are neither shown nor followed, whatever they are called and wherever they are.
+/// spec 3.6l, 8.4a: symbolic links are neither shown nor followed, with any name and at any place.
 #[test]
 fn symbolic_links_do_not_exist() {
     let outside = tempfile::tempdir().unwrap();
@@ -225,8 +225,8 @@ fn symbolic_links_do_not_exist() {
     assert_eq!(list(&outside.path().join("dir")), [""; 0]);
 }
 
-/// spec 3.6l, 8.4a: a directory that others replace by a symbolic link below is not followed either, also by those who
-/// know it already.
+/// spec 3.6l, 8.4a: a directory that is replaced by a symbolic link below the mount is not followed, also by processes
+/// that have it open.
 #[test]
 fn a_directory_that_becomes_a_link_is_gone() {
     let outside = tempfile::tempdir().unwrap();
@@ -384,7 +384,7 @@ fn a_record_of_the_version_before() {
     assert_eq!(mount.peek().len(), 3);
 }
 
-/// spec 3.6f: a directory that an older version made a queue, and that has handoffs, stays one, whatever it is called.
+/// spec 3.6f: a queue of an older version that has handoffs stays a queue, with any name.
 #[test]
 fn a_queue_of_the_version_before_stays_one() {
     let mut mount = Mount::filled(|dir| {

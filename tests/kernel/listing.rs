@@ -190,7 +190,8 @@ fn queues_survive_what_changes_beside_them() {
     }
 }
 
-/// spec 3.1, 4.10a: a directory that somebody makes below the mount right after a listing can be worked in and mounted on at once.
+/// spec 3.1, 4.10a: a directory that is made below the mount right after a listing can be worked in and mounted on at
+/// once.
 #[test]
 fn directories_made_below_right_after() {
     let mount = mount();
@@ -371,7 +372,7 @@ fn renamed_and_removed_right_after() {
         fs::remove_file(mount.below(&new)).unwrap();
         assert!(is_gone(&mount.at(&new)), "{new} came with what was known");
     }
-    // As above, with a file that the kernel knows, and that somebody consumes under its new name.
+    // As above, with a file that the kernel knows, and that a reader consumes under its new name.
     let mut reader = Actor::new(&mount, "reader");
     for i in 0..10 {
         let (old, new) = (name(MANY - 21 - i), name(MANY + i));

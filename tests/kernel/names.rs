@@ -90,7 +90,7 @@ fn suffixes() {
     assert_eq!(mount.peek().len(), 5);
 }
 
-/// spec 3.3: the publish decides, also where somebody else took the name below the mount.
+/// spec 3.3: publishing decides about the suffix, also when another program took the name below the mount.
 #[test]
 fn suffix_by_the_publish() {
     let mount = Mount::new();

@@ -113,7 +113,7 @@ fn removed() {
     assert_eq!(mount.peek(), ["three"]);
 }
 
-/// spec 3.6a: files that are no text stay ordinary, written in place, by anybody.
+/// spec 3.6a: files that are no text stay ordinary, and every program writes them in place.
 #[test]
 fn other_files_are_written_in_place() {
     let mount = mount();
@@ -128,7 +128,8 @@ fn other_files_are_written_in_place() {
     assert_eq!(mount.peek(), [""; 0]);
 }
 
-/// spec 3.6e, 3.9a: editors and stream editors edit the ordinary file itself; everybody sees that, and what it replaced is kept.
+/// spec 3.6e, 3.9a: editors and stream editors edit the ordinary file itself; all sessions see the change, and the old
+/// content is kept.
 #[test]
 fn editors_edit_the_file() {
     let vim = |settings: &str| {
@@ -168,8 +169,8 @@ fn editors_edit_the_file() {
     }
 }
 
-/// spec 3.6e, 4.4d: an edit is atomic: until it is closed everybody reads the old content, and an editor that is killed leaves
-/// it.
+/// spec 3.6e, 4.4d: an edit is atomic: until its close all sessions read the old content, and an editor that is killed
+/// leaves it.
 #[test]
 fn an_edit_is_atomic() {
     let mut mount = mount();

@@ -5,8 +5,9 @@ use crate::daemon_process::{Daemon, strace};
 
 /// System calls of a process that the daemon knows, and the files of that process in `/proc` that are read for each.
 ///
-/// `statm` tells whether who closes what he wrote is being killed (4.9), whatever its name. Of a read of `pending.md` the
-/// OPEN must know whose turn it is (6.4), and the READ that meets the end what program runs there by then (6.3, 6.5).
+/// `statm` tells whether a writer that closes its file is being killed (4.9), whatever its name. For `pending.md` the
+/// OPEN must know whose turn it is (6.4), and the READ that meets the end must know which program runs by then (6.3,
+/// 6.5).
 #[rustfmt::skip]
 const COSTS: &[(&str, &str, &[&str])] = &[
     ("a stamped name is written", "put('2026-11-22_120000_b.md')", &["statm"]),

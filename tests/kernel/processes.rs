@@ -89,7 +89,7 @@ fn callers_in_a_namespace_below_needs_root() {
         let output = run(&script);
         let shown = String::from_utf8(output.stdout).unwrap();
         assert_eq!(shown, "1\none\none\ntwo\none\ntwo\nin\n", "{own_proc}");
-        // Another one, of which everything has the same pids in a namespace of its own.
+        // Another agent, whose processes have the same pids in a namespace of their own.
         let output = run(&format!(
             "unshare --pid --fork {own_proc} bash -c 'cat n.md || echo other > n.md; cat n.md'; true"
         ));
@@ -225,8 +225,9 @@ finally:
     assert daemon.wait() == 0
 ";
 
-/// spec 5.5, 4.3d, 4.5g, 6.6b: a session is a pid and its start time: whoever is given the pid of one that ended has none of its
-/// aliases, neither what it wrote nor what it consumed, takes nothing back that it unlinked, and edits nothing of it.
+/// spec 5.5, 4.3d, 4.5g, 6.6b: a session is a pid and its start time. A process that is given the pid of an ended one
+/// has none of its aliases, neither of what it wrote nor of what it consumed, takes back nothing that it unlinked, and
+/// edits nothing of it.
 #[test]
 fn a_pid_that_was_anothers_needs_root() {
     let dir = tempfile::tempdir().unwrap();

@@ -116,7 +116,7 @@ fn a_queue_that_is_hidden_and_shown() {
     assert_eq!(sorted(mount.peek()), ["plain", "x"]);
 }
 
-/// spec 4.10b: symbolic links, special files and hard links are EPERM; whatever exists already is EEXIST.
+/// spec 4.10b: symbolic links, special files and hard links fail with EPERM; names that exist fail with EEXIST.
 #[test]
 fn what_may_not_be_made() {
     let mount = Mount::new();
@@ -149,7 +149,8 @@ fn what_may_not_be_made() {
     assert_eq!(sorted(mount.peek()), ["new", "x"]);
 }
 
-/// spec 4.10b, 3.2c: 255 bytes are a name, 256 are ENAMETOOLONG; whatever bytes they are, the stamped name fits too.
+/// spec 4.10b, 3.2c: a name may have 255 bytes; 256 fail with ENAMETOOLONG. The stamped name of any 255 bytes fits,
+/// too.
 #[test]
 fn long_names() {
     let mount = Mount::new();

@@ -115,7 +115,7 @@ fn bodies_of(rounds: usize, kinds: &[&str]) -> Vec<String> {
     sorted(all)
 }
 
-/// spec 4.3b: two threads that append under a name which neither has made yet: one handoff, and no line is lost.
+/// spec 4.3b: two threads append under a name that neither has made yet: one handoff, and no line is lost.
 #[test]
 fn two_threads_append() {
     const ROUNDS: usize = 60;

@@ -31,8 +31,8 @@ def write(who, stop):
         acknowledged.append(body)
 ";
 
-/// spec 4.10a, 4.2a: `rm` may find it not empty, and nobody meets another error; what was acknowledged was read, or is
-/// there, or is among what rm says it removed; and the queue can be made anew.
+/// spec 4.10a, 4.2a: `rm` may find the queue not empty, and no process gets another error. Acknowledged handoffs were
+/// read, or are there, or are among the files that rm says it removed; and the queue can be made anew.
 #[test]
 fn removed_while_it_is_written_to() {
     let mount = Mount::new();

@@ -291,7 +291,7 @@ fn nothing_pending_is_no_byte() {
     );
 }
 
-/// spec 6.2a: the size is exact and never a multiple of 512, whatever the length of what is pending.
+/// spec 6.2a: the size is exact and never a multiple of 512, for any length of the pending handoffs.
 #[test]
 fn the_size_is_exact_and_no_multiple_of_512() {
     let mount = Mount::new();

@@ -182,7 +182,7 @@ fn alone() {
     });
 }
 
-/// Waits until something is ready, and nobody gets ready any more.
+/// Waits until the helper has read ahead and has ended. Returns the names that it opened.
 fn settled(opened: &Mutex<Vec<String>>) -> Vec<String> {
     wait_until("nothing is got ready", || !opened.lock().is_empty());
     alone();
@@ -232,7 +232,7 @@ fn changed_while_it_is_got_ready() {
     let (told, go) = long.hold(20);
     let (file, mut read) = long.begin();
     let name = told.recv_timeout(PATIENCE).unwrap();
-    // In place: whoever has it open finds the new bytes.
+    // In place, so that the helper finds the new bytes in its open file.
     let script = format!(
         "head -c {LENGTH} /dev/zero | tr '\\0' x | dd of={name} conv=notrunc bs={LENGTH} iflag=fullblock"
     );

@@ -33,7 +33,7 @@ fn drafts_are_published_as_partial() {
     assert_eq!(list(&mount.below(".handoff-fs/drafts")), ["queue"]);
 }
 
-/// spec 3.8, 3.3: a partial one whose name is taken gets the next, and one recovered twice is there twice.
+/// spec 3.8, 3.3: a partial handoff whose name is taken gets the next suffix.
 #[test]
 fn a_partial_name_that_is_taken() {
     let mount = Mount::filled(|dir| {
@@ -62,7 +62,7 @@ fn unfinished_edits_are_kept() {
     );
 }
 
-/// spec 3.8: an edit whose handoff is gone, or was empty, is a handoff itself.
+/// spec 3.8: an edit whose handoff is gone, or was empty, becomes a handoff.
 #[test]
 fn an_edit_of_nothing_is_published() {
     let empty = "2026-11-20_101501_empty.md";

@@ -260,7 +260,7 @@ fn over_another() {
     assert_eq!(mount.take("b"), ["2", "3"]);
 }
 
-/// spec 4.1b, 4.1c, 4.5f: onto an own alias: nobody overwrites a handoff through an unstamped name.
+/// spec 4.1b, 4.1c, 4.5f: a rename onto an own alias overwrites no handoff.
 #[test]
 fn over_an_alias() {
     let mount = Mount::new();

@@ -336,7 +336,7 @@ fn anothers_stays() {
     ] {
         assert_eq!(b.fails(call), "ENOENT", "{call}");
     }
-    // To the kernel the name is there, whoever's the file is (4.6g).
+    // For the kernel the name exists, in whichever session (4.6g).
     assert_eq!(b.fails("open('n.tmp', 'x')"), "EEXIST");
     // Renaming onto the name leaves it, too.
     b.run("open('m.tmp', 'w').write('b'); os.rename('m.tmp', 'n.tmp')");

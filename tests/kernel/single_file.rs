@@ -55,7 +55,7 @@ os.write(f, b\"new\\n\"); os.ftruncate(f, 4); os.close(f)'",
     }
 }
 
-/// spec 4.7a: append continues the session's own, and nobody else's; a consumed one is not continued.
+/// spec 4.7a: appending continues the session’s own handoff, and no other one; a consumed one is not continued.
 #[test]
 fn appending_to_pending_continues_ones_own() {
     let mount = Mount::new();

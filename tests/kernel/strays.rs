@@ -24,7 +24,7 @@ fn leave_strays(mount: &Mount) {
 
 fn check_strays(mount: &Mount) {
     let bodies = sorted(mount.peek());
-    // Pending whatever the name: nobody can have read it.
+    // Strays are pending whatever their names say: no reader can have read them.
     assert_eq!(
         bodies,
         ["a.md", "b.markdown", "c.txt", "login_done.md", "plain"]
@@ -86,8 +86,8 @@ fn in_queues_too() {
     assert_eq!(sorted(mount.peek()), ["x", "y", "z"]);
 }
 
-/// spec 3.7c, 3.7e: a file that is still being written below is not delivered before it is closed, whatever it is called;
-/// a reader that comes in between sees the rest of the queue.
+/// spec 3.7c, 3.7e: a file that is being written below the mount is not delivered before it is closed, with any name; a
+/// reader that comes meanwhile gets the rest of the queue.
 #[test]
 fn not_before_it_is_closed() {
     for name in ["slow.md", "2026-11-20_101500_slow.md"] {
@@ -146,8 +146,8 @@ fn added_to_before_it_was_adopted() {
     assert_eq!(mount.take("reader"), ["one\ntwo"]);
 }
 
-/// spec 3.7c: a file that is opened for writing again and again while it is asked who writes it is delivered whole, and
-/// neither its writer nor the daemon comes to harm.
+/// spec 3.7c: a file that is opened for writing again and again while the daemon looks for writers is delivered whole,
+/// and disturbs neither its writer nor the daemon.
 #[test]
 fn opened_again_and_again_while_it_is_asked_for() {
     let mount = Mount::new();
@@ -293,7 +293,7 @@ fn a_flood_of_changes() {
     assert_eq!(names, ["stray", "f.png", "g.png"]);
 }
 
-/// spec 3.7e, 4.10a: rmdir removes a queue that is empty, and not what somebody is still writing in it below.
+/// spec 3.7e, 4.10a: rmdir removes an empty queue, and fails while a file in it is being written below the mount.
 #[test]
 fn rmdir_leaves_what_is_being_written() {
     let mount = Mount::new();
@@ -308,7 +308,7 @@ fn rmdir_leaves_what_is_being_written() {
     assert_eq!(mount.peek(), ["first half, second half"]);
 }
 
-/// spec 3.7e: a rename of an ordinary file does not replace what somebody is still writing below under that name.
+/// spec 3.7e: a rename of an ordinary file does not replace a file of that name that is being written below the mount.
 #[test]
 fn a_rename_leaves_what_is_being_written() {
     let prepare = |dir: &Path| fs::write(dir.join("readme.md"), "ordinary").unwrap();

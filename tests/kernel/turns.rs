@@ -30,8 +30,8 @@ fn reader(mount: &Mount, session: &str) -> Actor {
     reader
 }
 
-/// spec 6.4a: while one process has an unfinished snapshot another's open waits, and then gets what is still pending: here
-/// what was written meanwhile, and nothing of what the first one read.
+/// spec 6.4a: while one process has an unfinished snapshot, the open of another process waits, and then gets what is
+/// still pending: here what was written meanwhile.
 #[test]
 fn a_second_reader_gets_what_is_left() {
     let mount = Mount::new();
@@ -50,7 +50,7 @@ fn a_second_reader_gets_what_is_left() {
     assert_eq!(mount.slugs(), ["a_done", "b_done", "c_done"]);
 }
 
-/// spec 6.4a: a reader that goes away without having read to the end leaves everything to the next.
+/// spec 6.4a: a reader that ends without having read to the end leaves everything to the next one.
 #[test]
 fn a_reader_that_gives_up_leaves_all() {
     let mount = Mount::new();
@@ -150,8 +150,8 @@ fn turns_reach_into_queues_below() {
     assert_eq!(bodies(&seen), ["a", "b"]);
 }
 
-/// spec 6.4b: the holder's own second open, and a reopening through /proc/self/fd, share its snapshot, whatever was written
-/// since; whichever reads to the end consumes, once.
+/// spec 6.4b: a second open by the same process, and an open through /proc/self/fd, share its snapshot, whatever was
+/// written since; the first of them that is read to the end consumes, once.
 #[test]
 fn a_process_shares_its_own_snapshot() {
     let mount = Mount::new();
@@ -258,8 +258,8 @@ fn a_group_of_commands_writes_one_handoff() {
     assert_eq!(mount.slugs(), ["notes_done"]);
 }
 
-/// spec 4.2c: RELEASE comes asynchronously, but `echo x > n.md; cat pending.md` always shows `x`: also with others who write
-/// at the same time, whose RELEASEs keep coming.
+/// spec 4.2c: RELEASE comes asynchronously, but `echo x > n.md; cat pending.md` always shows `x`, also while other
+/// writers have RELEASEs under way.
 #[test]
 fn what_was_written_just_before_is_always_shown() {
     let mount = Mount::new();

@@ -43,7 +43,7 @@ fn a_command_in_the_background() {
     assert_eq!(mount.take("r"), ["two"]);
 }
 
-/// spec 4.6a: killed before it gave its file the name that was meant: no handoff, and nothing that is in anybody's way.
+/// spec 4.6a: an agent that is killed before its rename makes no handoff, and leaves nothing that disturbs others.
 #[test]
 fn killed_before_its_rename() {
     for profile in [&CLAUDE_CODE, &OLDER_CLAUDE_CODE] {

@@ -1,4 +1,4 @@
-//! Agents that look twice, what they find again, and what everybody else finds meanwhile.
+//! Agents that look twice: what they find again, and what other sessions find meanwhile.
 
 use std::fs;
 use std::time::Duration;

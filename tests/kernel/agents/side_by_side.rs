@@ -1,4 +1,4 @@
-//! Several agents at once, on one path: each finds its own handoff there, and nobody else's.
+//! Several agents at once, on one path: each finds its own handoff there.
 
 use std::thread;
 use std::time::{Duration, Instant};
