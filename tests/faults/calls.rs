@@ -249,7 +249,8 @@ fn found(dir: &Path) -> Files {
 /// Waits until every worker has its descriptor of the device. The daemon is ready before that; a call that opens the
 /// device is not part of an operation.
 fn wait_for_workers(daemon: &Daemon) {
-    let cores = std::thread::available_parallelism().unwrap().get();
+    // One of the daemon, and one of each of its eight workers.
+    const DEVICES: usize = 9;
     let dir = format!("/proc/{}/fd", daemon.pid().as_raw_nonzero());
     let is_device =
         |path: PathBuf| fs::read_link(path).is_ok_and(|to| to == Path::new("/dev/fuse"));
@@ -259,8 +260,12 @@ fn wait_for_workers(daemon: &Daemon) {
             .count()
     };
     let deadline = Instant::now() + Duration::from_secs(60);
-    while devices() < cores.clamp(2, 4) {
-        assert!(Instant::now() < deadline, "{} workers", devices());
+    while devices() < DEVICES {
+        assert!(
+            Instant::now() < deadline,
+            "{} of {DEVICES} descriptors",
+            devices()
+        );
         std::thread::yield_now();
     }
 }
