@@ -70,7 +70,7 @@ fn another_user_gets_nothing() {
     let before = sandbox.sh("cd m; ls -lR; cat .peek.md");
     let mut stranger = as_user(&other, &sandbox, "/usr/bin/python3");
     stranger
-        .args(["-c", include_str!("stranger.py")])
+        .args(["-c", include_str!("other_user.py")])
         .arg(sandbox.path("m"));
     stranger.arg(daemon.child.id().to_string()).args([
         "pending.md",

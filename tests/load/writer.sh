@@ -1,4 +1,4 @@
-# As writer.py, in a shell, with what shells have: log, stop file, name of the client, pause in milliseconds, seed.
+# As writer.py, with the means of a shell. Arguments: log, stop file, name of the client, pause in milliseconds, seed.
 log=$1 stop=$2 client=$3 pause=$4 RANDOM=$5
 count=0
 exec {nothing}<> <(:)
@@ -12,7 +12,7 @@ record() {
     data+="END $id $(printf '%s' "$data" | cksum | cut -d ' ' -f 1)"
 }
 
-# Nor without the test, should that be killed.
+# Ends with the test, also when the test is killed.
 while [[ ! -e $stop ]] && kill -0 $PPID; do
     case $((RANDOM % 8)) in
     0) record t && echo "$data" >trunc0.md ;;
