@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use rustix::process::Signal;
 
 use crate::background::{Mounted, Process, wait_until};
-use crate::harness::{errno, list, sorted};
+use crate::harness::{errno, list, sorted, succeeds};
 use crate::sandbox::Sandbox;
 use crate::users::User;
 
@@ -183,7 +183,7 @@ fn who_is_mounted_stays() {
 
     let mut elsewhere = sandbox.command("unshare");
     elsewhere.args(["--mount", env!("CARGO_BIN_EXE_handoff-fs"), "mount", "m"]);
-    assert!(elsewhere.output().unwrap().status.success());
+    succeeds(&mut elsewhere);
     assert_eq!(sandbox.mounts().len(), 0);
     let line = sandbox.refused(["mount", "m"], 1);
     let pid: i32 = sandbox
@@ -213,8 +213,7 @@ fn without_root() {
     let program = sandbox.path("handoff-fs");
     let mut elsewhere = sandbox.command("unshare");
     elsewhere.args(["--user", "--map-root-user", "--mount"]);
-    let elsewhere = elsewhere.arg(program).args(["mount", "m"]).output();
-    assert!(elsewhere.unwrap().status.success());
+    succeeds(elsewhere.arg(program).args(["mount", "m"]));
     let line = sandbox.refused(["mount", "m"], 1);
     let (_, cure) = line.split_once("in another mount namespace").unwrap();
     let (_, kill) = cure.split_once("end it: ").unwrap();
