@@ -62,7 +62,7 @@ fi
 if [[ $status -eq 0 && $# -eq 0 ]]; then
     export -f tests_as_user fail
     timeout --kill-after=30 "$limit" bash -euo pipefail -c 'tests_as_user "$@"' test.sh "$place" --skip _needs_root \
-        --skip races --skip crowd --skip six_terminals --skip memory --skip reading_ahead --skip turns || status=$?
+        --skip races --skip many_clients --skip six_terminals --skip memory --skip reading_ahead --skip turns || status=$?
 fi
 
 # A daemon that was told to end may take a moment.

@@ -1,4 +1,4 @@
-//! The chart that the README shows: every ratio against its target.
+//! The chart of the README: every ratio and its target.
 
 use std::fmt::{Display, Write};
 
@@ -6,9 +6,9 @@ use crate::table::Row;
 
 const WIDTH: u32 = 860;
 const TOP: u32 = 48;
-/// From one row to the next.
+/// The distance between two rows.
 const LINE: u32 = 38;
-/// Where the bars begin, where one ends that just reaches its target, and where a longer one is cut.
+/// Where the bars begin, where a bar ends that just reaches its target, and where longer bars are cut.
 const LEFT: u32 = 390;
 const TARGET: u32 = 540;
 const RIGHT: u32 = 720;
@@ -32,7 +32,7 @@ text { font: 12px system-ui, sans-serif; fill: #1f2328; }
 }
 ";
 
-/// The bars are as long as the share that was taken of what is allowed, so all targets are one line; shorter is better.
+/// The length of a bar is the used share of its target, so that all targets are on one line; shorter is better.
 pub fn svg(rows: &[Row]) -> String {
     let rows: Vec<_> = rows
         .iter()

@@ -1,4 +1,4 @@
-//! Files that are there before anything is mounted, and programs that are timed.
+//! Makes the files that exist before a mount, and times programs.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::Result;
 use crate::workers::content;
 
-/// A stamped name, of a second of its own for each of the first 86,400.
+/// A stamped name; the first 86,400 have different seconds.
 pub fn stamped(turn: usize) -> String {
     let (hour, minute, second) = (turn / 3600 % 24, turn / 60 % 60, turn % 60);
     format!("2026-11-22_{hour:02}{minute:02}{second:02}_session-{turn}.md")
@@ -18,11 +18,11 @@ fn consumed(turn: usize) -> String {
     stamped(turn).replace(".md", "_done.md")
 }
 
-/// Makes handoffs as plain files: first those that are pending, then those that were consumed just now.
+/// Makes handoffs as plain files: first the pending ones, then consumed ones whose time is now.
 ///
 /// # Errors
 ///
-/// One could not be made.
+/// A file cannot be made.
 pub fn make(directory: &Path, pending: usize, done: usize) -> Result<()> {
     fs::create_dir_all(directory)?;
     let content = content();
@@ -42,7 +42,7 @@ pub fn program(name: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Command
     command
 }
 
-/// Runs it, and returns the seconds from its start to its end.
+/// Runs a command, and returns the seconds from its start to its end.
 ///
 /// # Errors
 ///

@@ -1,12 +1,12 @@
-//! The benchmark: handoff-fs against other FUSE file systems, bare directories and itself. `scripts/bench.sh` runs it; what is
-//! measured is in `rows`.
+//! The benchmark compares handoff-fs with other FUSE file systems, bare directories and other builds of itself. `scripts/bench.sh`
+//! runs it; the measurements are in `rows`.
 
 mod chart;
+mod cleanup;
 mod files;
-mod guard;
 mod mounted;
+mod other_load;
 mod publish;
-mod quiet;
 mod rows;
 mod table;
 mod workers;
@@ -29,7 +29,7 @@ type Result<T> = std::result::Result<T, Error>;
 #[derive(Parser)]
 #[command(name = "bench.sh")]
 struct Arguments {
-    /// Very few of everything, in one round: shows that all can be measured, and nothing else
+    /// Measure small amounts in one round, only to show that every measurement works
     #[arg(long)]
     quick: bool,
     /// Only these groups of rows [default: all]
@@ -46,13 +46,13 @@ struct Arguments {
     /// Another handoff-fs, measured in the same rounds
     #[arg(long, value_name = "PATH")]
     before: Option<PathBuf>,
-    /// How often everybody has a turn
+    /// How many rounds; in each of them every build and every peer is measured once
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
     /// Leave scripts/bench/README.md and the chart as they are
     #[arg(long)]
     no_write: bool,
-    /// cargo says so when it benchmarks, and scripts/bench.sh
+    /// Passed by cargo when it runs a benchmark, and by scripts/bench.sh
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -65,7 +65,7 @@ fn names() -> clap::builder::PossibleValuesParser {
         .into()
 }
 
-/// What a measurement needs to know.
+/// The settings of the measurements.
 #[derive(Clone)]
 struct Bench {
     quick: bool,
@@ -81,11 +81,11 @@ struct Bench {
 }
 
 impl Bench {
-    /// The builds of handoff-fs that are measured, and these beside them.
+    /// The builds of handoff-fs that are measured, and the given peers.
     fn with(&self, peers: &[Who]) -> Vec<Who> {
         let mut who = vec![Who::Ours];
         who.extend(self.before.as_ref().map(|_| Who::Before));
-        // mergerfs has a helper of its own, which Debian leaves without the right to mount.
+        // mergerfs has its own mount helper, which is not setuid on Debian.
         let all = rustix::process::geteuid().is_root();
         who.extend(peers.iter().filter(|peer| all || **peer != Who::Mergerfs));
         who
@@ -98,7 +98,7 @@ impl Bench {
         }
     }
 
-    /// So many in earnest, or so few.
+    /// A count: the first in a full run, the second in a quick one.
     fn size(&self, full: usize, quick: usize) -> usize {
         if self.quick { quick } else { full }
     }
@@ -126,12 +126,12 @@ fn main() -> ExitCode {
     if let Some(code) = workers::started() {
         return code;
     }
-    // `cargo test --all-targets` runs this, too, with arguments for tests; and there is nothing to test.
+    // `cargo test --all-targets` runs this program, too, with arguments for tests; then there is nothing to do.
     if !std::env::args_os().any(|argument| argument == "--bench") {
         return ExitCode::SUCCESS;
     }
     let result = run(&Arguments::parse());
-    guard::clean();
+    cleanup::clean();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -142,7 +142,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    guard::start(Duration::from_secs(if arguments.quick {
+    cleanup::start(Duration::from_secs(if arguments.quick {
         120
     } else {
         3600
@@ -151,9 +151,9 @@ fn run(arguments: &Arguments) -> Result<()> {
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
     let target = std::path::absolute(target)?;
     let scratch = TempDir::with_prefix_in("handoff-fs-bench-", tmpfs(arguments.quick)?)?;
-    guard::add_directory(scratch.path());
+    cleanup::add_directory(scratch.path());
     let disk = TempDir::with_prefix_in("bench-disk-", &target)?;
-    guard::add_directory(disk.path());
+    cleanup::add_directory(disk.path());
     let bench = Bench {
         quick: arguments.quick,
         rounds: if arguments.quick {
@@ -176,7 +176,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             continue;
         }
         eprintln!("bench: {}", group.name);
-        guard::limit(
+        cleanup::limit(
             group.name,
             if bench.quick {
                 group.limit / 10
@@ -189,7 +189,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             Err(error) => failed.push(format!("{}: {error}", group.name)),
         }
     }
-    guard::limit("writing what was measured", Duration::from_secs(60));
+    cleanup::limit("writing what was measured", Duration::from_secs(60));
     println!("{}", publish::text(&bench, &rows)?);
     if !failed.is_empty() {
         return Err(failed.join("\nbench: ").into());
@@ -204,14 +204,14 @@ fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// A program's whole path: it is started from other directories, too.
+/// The absolute path of a program, because programs are started from several directories.
 fn program(path: &Path) -> Result<PathBuf> {
     Ok(path
         .canonicalize()
         .map_err(|error| format!("{}: {error}; scripts/bench.sh makes it", path.display()))?)
 }
 
-/// Where there is room in memory.
+/// A directory in memory.
 fn tmpfs(quick: bool) -> Result<&'static Path> {
     let place = Path::new("/dev/shm");
     let (room, megabytes) = (rustix::fs::statvfs(place)?, if quick { 50 } else { 2000 });

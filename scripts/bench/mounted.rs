@@ -1,4 +1,4 @@
-//! Those that are measured, each mounted over a directory of its own.
+//! The file systems that are measured, each mounted over a directory of its own.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -11,12 +11,12 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::table::Who;
-use crate::{Bench, Result, guard};
+use crate::{Bench, Result, cleanup};
 
 /// How long a mount or its end may take; mounting over very many files takes a while.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the last of the peers said.
+/// The file with the output of the last peer.
 const PEERS_LOG: &str = "peers.log";
 
 /// The pids of a handoff-fs.
@@ -28,15 +28,15 @@ pub struct Pids {
 
 pub struct Mounted {
     who: Who,
-    /// Where its files are seen.
+    /// The mountpoint.
     point: PathBuf,
     program: PathBuf,
     /// A peer, which stays in the foreground.
     child: Option<Child>,
     pids: Option<Pids>,
-    /// From its start until it was usable.
+    /// The time from its start until the mount was usable.
     pub usable_after: Duration,
-    /// Goes after the mount.
+    /// Removed after the mount has ended.
     _own: Option<TempDir>,
 }
 
@@ -45,7 +45,7 @@ impl Mounted {
     ///
     /// # Errors
     ///
-    /// It could not be mounted.
+    /// Mounting fails.
     pub fn fresh(bench: &Bench, who: Who, options: &[&str]) -> Result<Mounted> {
         let own = bench.directory()?;
         let files = own.path().join("files");
@@ -55,11 +55,11 @@ impl Mounted {
         Ok(mounted)
     }
 
-    /// Mounted over `files`, which is handoff-fs's mountpoint, too; the others have theirs beside it.
+    /// Mounted over `files`, which is the mountpoint of handoff-fs; the peers have a mountpoint beside it.
     ///
     /// # Errors
     ///
-    /// It could not be mounted.
+    /// Mounting fails.
     pub fn over(bench: &Bench, who: Who, files: &Path, options: &[&str]) -> Result<Mounted> {
         let mut point = files.to_owned();
         let mut child = None;
@@ -68,7 +68,7 @@ impl Mounted {
         match who {
             Who::Ours | Who::Before => {
                 bench.build(who).clone_into(&mut program);
-                guard::add_mount(&point);
+                cleanup::add_mount(&point);
                 let log = bench.scratch.join("handoff-fs.log");
                 let mut command = Command::new(&program);
                 command.arg("mount").arg(&point).arg("--log-file").arg(log);
@@ -84,12 +84,12 @@ impl Mounted {
             Who::Passthrough | Who::PassthroughUncached | Who::Bindfs | Who::Mergerfs => {
                 point = files.with_extension("mount");
                 fs::create_dir_all(&point)?;
-                guard::add_mount(&point);
+                cleanup::add_mount(&point);
                 let mut command = peer(bench, who, files, &point);
                 start = Instant::now();
                 let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
                 let spawned = spawned.map_err(|error| format!("{}: {error}", who.name()))?;
-                guard::add_daemon(spawned.id());
+                cleanup::add_daemon(spawned.id());
                 child = Some(spawned);
             }
         }
@@ -121,8 +121,8 @@ impl Mounted {
                 daemon: pid(&status)?,
                 supervisor: pid(&status["supervisor"])?,
             };
-            guard::add_daemon(pids.supervisor);
-            guard::add_daemon(pids.daemon);
+            cleanup::add_daemon(pids.supervisor);
+            cleanup::add_daemon(pids.daemon);
             mounted.pids = Some(pids);
         }
         Ok(mounted)
@@ -131,7 +131,7 @@ impl Mounted {
     fn wait_for_peer(&mut self, files: &Path) -> Result<()> {
         let end = Instant::now() + PATIENCE;
         let inside = fs::metadata(files)?.dev();
-        // Its own device number tells the mount from the directory under it.
+        // The device number of the mount differs from that of the directory below.
         while !fs::metadata(&self.point).is_ok_and(|point| point.dev() != inside) {
             let ended = self
                 .child
@@ -148,7 +148,7 @@ impl Mounted {
         Ok(())
     }
 
-    /// Where its files are.
+    /// The backing directory.
     pub fn path(&self) -> &Path {
         &self.point
     }
@@ -157,7 +157,7 @@ impl Mounted {
     ///
     /// # Panics
     ///
-    /// It is a peer.
+    /// This is a peer.
     pub fn pids(&self) -> Pids {
         self.pids.expect("only handoff-fs is asked for its pids")
     }
@@ -175,11 +175,11 @@ impl Mounted {
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
-    /// Everything written has arrived: of a handoff-fs, so many are pending. A writer's last close arrives after its return.
+    /// Waits until so many handoffs are pending, in a handoff-fs: RELEASE arrives after a writer's close(2) has returned.
     ///
     /// # Errors
     ///
-    /// So many are never pending.
+    /// The number is not reached.
     pub fn expect_pending(&self, count: usize) -> Result<()> {
         if self.pids.is_none() {
             return Ok(());
@@ -201,7 +201,7 @@ impl Mounted {
     ///
     /// # Errors
     ///
-    /// It does not end by itself.
+    /// The daemon does not end.
     pub fn end(mut self) -> Result<()> {
         self.finish()
     }
@@ -211,7 +211,7 @@ impl Mounted {
             return Ok(());
         }
         let name = self.who.name();
-        if guard::is_mounted(&self.point) {
+        if cleanup::is_mounted(&self.point) {
             let status = if self.pids.is_some() {
                 Command::new(&self.program)
                     .arg("unmount")
@@ -248,17 +248,17 @@ impl Mounted {
             .pids
             .map_or(vec![], |pids| vec![pids.daemon, pids.supervisor]);
         Ok(pids.iter().any(|pid| {
-            // A zombie has no command line any more.
+            // A zombie has no command line.
             fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
         }))
     }
 
     fn force(&mut self) {
         if let Some(pids) = self.pids {
-            guard::kill(pids.supervisor);
-            guard::kill(pids.daemon);
+            cleanup::kill(pids.supervisor);
+            cleanup::kill(pids.daemon);
         }
-        guard::unmount(&self.point);
+        cleanup::unmount(&self.point);
         if let Some(child) = &mut self.child {
             let _ = child.kill();
             let _ = child.wait();
@@ -267,13 +267,13 @@ impl Mounted {
     }
 
     fn forget(&mut self) {
-        guard::forget_mount(&self.point);
+        cleanup::forget_mount(&self.point);
         if let Some(child) = self.child.take() {
-            guard::forget_daemon(child.id());
+            cleanup::forget_daemon(child.id());
         }
         if let Some(pids) = self.pids.take() {
-            guard::forget_daemon(pids.daemon);
-            guard::forget_daemon(pids.supervisor);
+            cleanup::forget_daemon(pids.daemon);
+            cleanup::forget_daemon(pids.supervisor);
         }
         self.who = Who::Bare;
     }
@@ -287,13 +287,13 @@ impl Drop for Mounted {
     }
 }
 
-/// The command that mounts a peer as it comes, with nothing tuned.
+/// The command that mounts a peer with its default options.
 fn peer(bench: &Bench, who: Who, files: &Path, point: &Path) -> Command {
     let mut command;
     match who {
         Who::Bindfs => {
             command = Command::new("bindfs");
-            // Whoever is not root may not let others in.
+            // Only root may use allow_other.
             command
                 .args(["-f", "--no-allow-other"])
                 .arg(files)
@@ -301,7 +301,7 @@ fn peer(bench: &Bench, who: Who, files: &Path, point: &Path) -> Command {
         }
         Who::Mergerfs => {
             command = Command::new("mergerfs");
-            // Its default refuses to create files on disks with less than 4 GiB left.
+            // By default mergerfs creates no files on disks with less than 4 GiB left.
             command
                 .args(["-f", "-o", "minfreespace=0"])
                 .arg(files)

@@ -1,4 +1,4 @@
-//! Where the figures go: the README beside this file, its chart, and a file for programs.
+//! Writes the figures into the README beside this file, its chart, and a file for programs.
 
 use std::fs;
 use std::path::Path;
@@ -7,26 +7,26 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::table::{Row, markdown};
-use crate::{Bench, Result, chart, quiet};
+use crate::{Bench, Result, chart, other_load};
 
 const README: &str = "scripts/bench/README.md";
 const CHART: &str = "scripts/bench/chart.svg";
 const MARKS: [&str; 2] = ["<!-- bench -->\n", "<!-- /bench -->"];
 
-/// When and where it was measured, and the table.
+/// The date and the machine of the measurement, and the table.
 ///
 /// # Errors
 ///
-/// The machine does not say what it is.
+/// The description of the machine cannot be read.
 pub fn text(bench: &Bench, rows: &[Row]) -> Result<String> {
     Ok(format!("{}\n\n{}", heading(bench)?, markdown(rows)))
 }
 
-/// For programs.
+/// Writes the figures as JSON.
 ///
 /// # Errors
 ///
-/// It cannot be written.
+/// The file cannot be written.
 pub fn json(rows: &[Row], path: &Path) -> Result<()> {
     let rows: Vec<_> = rows.iter().map(Row::json).collect();
     fs::write(path, serde_json::to_string_pretty(&json!(rows))?)?;
@@ -37,7 +37,7 @@ pub fn json(rows: &[Row], path: &Path) -> Result<()> {
 ///
 /// # Errors
 ///
-/// They cannot be written, or the README has no place for the table.
+/// A file cannot be written, or the README has no marks for the table.
 pub fn write(bench: &Bench, rows: &[Row]) -> Result<()> {
     let readme = fs::read_to_string(README)?;
     let [open, close] = MARKS;
@@ -88,11 +88,11 @@ fn heading(bench: &Bench) -> Result<String> {
             1 => "1 round".to_owned(),
             more => format!("medians of {more} rounds"),
         },
-        quiet::remark().map_or_else(String::new, |remark| format!("; {remark}")),
+        other_load::remark().map_or_else(String::new, |remark| format!("; {remark}")),
     ))
 }
 
-/// The first line of what a program says of itself.
+/// The first line of a program's output.
 fn said(program: &Path, option: &str) -> Result<String> {
     let output = Command::new(program).arg(option).output();
     let output = output.map_err(|error| format!("{}: {error}", program.display()))?;

@@ -1,21 +1,21 @@
 //! The rows of the table, in groups that are measured together.
 
+mod idle;
 mod list;
 mod many;
 mod read;
-mod still;
 mod write;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::table::{Row, Series, Who};
-use crate::{Bench, Result, quiet};
+use crate::{Bench, Result, other_load};
 
 pub struct Group {
     pub name: &'static str,
     pub measure: fn(&Bench) -> Result<Vec<Row>>,
-    /// How long it may take. Nearly all of them are done in a quarter of it.
+    /// The limit of time, in seconds. Nearly all groups take a quarter of it.
     pub limit: Duration,
 }
 
@@ -28,7 +28,7 @@ const fn group(name: &'static str, seconds: u64, measure: fn(&Bench) -> Result<V
     }
 }
 
-/// All there are, in the table's order.
+/// All groups, in the order of the table.
 pub const GROUPS: &[Group] = &[
     group("write", 300, write::one_writer),
     group("durable", 300, write::durable),
@@ -39,11 +39,11 @@ pub const GROUPS: &[Group] = &[
     group("many", 300, many::write),
     group("beside", 300, many::read),
     group("mount", 600, many::mount),
-    group("rss", 300, still::memory),
-    group("idle", 120, still::idle),
+    group("rss", 300, idle::memory),
+    group("idle", 120, idle::idle),
 ];
 
-/// Measures everybody once a round, and each round begins with another one. Each measurement gives `N` values.
+/// Measures every build and peer once a round; each round begins with another one. A measurement gives `N` values.
 fn rounds<const N: usize>(
     bench: &Bench,
     who: &[Who],
@@ -54,7 +54,7 @@ fn rounds<const N: usize>(
         for turn in 0..who.len() {
             let who = who[(turn + round) % who.len()];
             if !bench.quick {
-                quiet::wait()?;
+                other_load::wait()?;
             }
             let values = measure(who).map_err(|error| format!("{}: {error}", who.name()))?;
             for (series, value) in all.iter_mut().zip(values) {

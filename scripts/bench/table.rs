@@ -1,15 +1,15 @@
-//! What was measured: a row is a value of handoff-fs against a reference, one of each a round, and what to reach.
+//! The results: a row has values of handoff-fs and of a reference, one of each a round, and a target.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-/// Who is measured.
+/// A build or a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Who {
-    /// The build that is asked about.
+    /// The build that the benchmark is run for.
     Ours,
-    /// Another build of handoff-fs, in the same rounds.
+    /// Another build of handoff-fs, measured in the same rounds.
     Before,
     /// libfuse's example, with its default cache of one second.
     Passthrough,
@@ -38,16 +38,16 @@ impl Who {
     }
 }
 
-/// The values of everybody, one a round.
+/// The values of every build and peer, one a round.
 pub type Series = BTreeMap<Who, Vec<f64>>;
 
-/// What a value counts.
+/// The unit of a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Unit {
     Seconds,
     PerSecond,
     Mebibytes,
-    /// So many in ten seconds.
+    /// A count in ten seconds.
     Times,
 }
 
@@ -64,7 +64,7 @@ impl Unit {
     }
 }
 
-/// Three of them, as far as they are after the point.
+/// Three significant digits, as far as they are after the decimal point.
 fn digits(value: f64) -> String {
     let places = if value < 10.0 {
         2
@@ -74,7 +74,7 @@ fn digits(value: f64) -> String {
     format!("{value:.places$}")
 }
 
-/// What the ratio, or the value where there is nothing to compare with, has to be.
+/// The target of the ratio, or of the value where there is no reference.
 #[derive(Clone, Copy, Debug)]
 pub enum Target {
     AtMost(f64),
@@ -86,7 +86,7 @@ impl Target {
         self.share(figure) <= 1.0
     }
 
-    /// How much of what is allowed was taken: 1 is just enough, less is better.
+    /// The used share of the target: 1 just reaches the target, less is better.
     pub fn share(self, figure: f64) -> f64 {
         match self {
             Target::AtMost(0.0) if figure == 0.0 => 0.0,
@@ -96,17 +96,17 @@ impl Target {
     }
 }
 
-/// What a row is compared with.
+/// The reference of a row.
 pub enum Reference<'a> {
-    /// The same of somebody else.
+    /// The same measurement of a peer.
     Peer(Who),
-    /// Another thing of each build's own: its values, and what it is called.
+    /// Another measurement of each build: its values and its name.
     Own(&'a Series, &'static str),
-    /// Nothing: the value itself counts.
+    /// None: the target is for the value itself.
     Nothing,
 }
 
-/// A build's values and what they are compared with, one of each a round.
+/// The values of a build and of its reference, one of each a round.
 struct Pair {
     values: Vec<f64>,
     reference: Vec<f64>,
@@ -118,7 +118,7 @@ impl Pair {
         both.map(|(value, reference)| value / reference).collect()
     }
 
-    /// What counts, one a round.
+    /// The ratios, or the values where there is no reference, one a round.
     fn figures(&self) -> Vec<f64> {
         if self.reference.is_empty() {
             self.values.clone()
@@ -183,12 +183,12 @@ impl Row {
         !self.against.is_empty()
     }
 
-    /// The median over the rounds of what counts.
+    /// The median of the ratios, or of the values where there is no reference.
     pub fn figure(&self) -> f64 {
         median(&self.ours.figures())
     }
 
-    /// What counts, as the target is written.
+    /// The ratio or the value, written as the target is.
     pub fn show_figure(&self, figure: f64) -> String {
         if self.is_ratio() {
             show_ratio(figure)
@@ -205,12 +205,12 @@ impl Row {
         }
     }
 
-    /// What it is, and what it is compared with, without marks.
+    /// The names of the row and of its reference, without Markdown.
     pub fn titles(&self) -> [String; 2] {
         [&self.what, self.against].map(|text| text.replace('`', ""))
     }
 
-    /// A line of the Markdown table; with a cell for the other build if there is one. `is_same`: it says what the line above says.
+    /// A line of the Markdown table, with a cell for the other build if there is one. `is_same`: the names are those of the line above.
     fn markdown(&self, with_before: bool, is_same: bool) -> String {
         let reference = if self.is_ratio() {
             let value = self.unit.show(median(&self.ours.reference));
@@ -295,7 +295,7 @@ pub fn markdown(rows: &[Row]) -> String {
     text
 }
 
-/// A number with a comma after the thousands.
+/// A number with commas between the thousands.
 pub fn grouped(count: usize) -> String {
     match (count / 1000, count % 1000) {
         (0, rest) => rest.to_string(),
@@ -327,7 +327,7 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// The value below which the share `rank` (0 to 1) of them lies.
+/// The value that the share `rank` (0 to 1) of the values is below.
 pub fn percentile(values: &[f64], rank: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! What is timed where no tool does it: writers, and the loop over a bare directory.
+//! Workers that are timed where no tool does the same: writers, and the loop over a bare directory.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::Result;
 
-/// What a handoff says: 2 KiB.
+/// The content of a handoff: 2 KiB.
 pub const SIZE: usize = 2048;
 
 pub fn content() -> Vec<u8> {
@@ -21,11 +21,11 @@ pub fn content() -> Vec<u8> {
     text
 }
 
-/// Writes new files, one after the other. Returns the seconds that each took.
+/// Writes new files, one after the other. Returns the seconds that each file took.
 ///
 /// # Errors
 ///
-/// One could not be written.
+/// A file cannot be written.
 pub fn write(directory: &Path, names: impl Iterator<Item = String>) -> Result<Vec<f64>> {
     let content = content();
     let paths: Vec<PathBuf> = names.map(|name| directory.join(name)).collect();
@@ -43,11 +43,11 @@ pub fn write(directory: &Path, names: impl Iterator<Item = String>) -> Result<Ve
     Ok(times)
 }
 
-/// Writes new files durably, as a careful program does it in a bare directory. Returns the seconds that each took.
+/// Writes new files durably, as a careful program does in a bare directory. Returns the seconds that each file took.
 ///
 /// # Errors
 ///
-/// One could not be written.
+/// A file cannot be written.
 pub fn write_durably(directory: &Path, names: impl Iterator<Item = String>) -> Result<Vec<f64>> {
     let content = content();
     let opened = File::open(directory)?;
@@ -69,12 +69,12 @@ pub fn write_durably(directory: &Path, names: impl Iterator<Item = String>) -> R
     Ok(times)
 }
 
-/// Several processes write at once, `count` files each, all from one moment on and each as a session of its own. Returns the
-/// seconds from the first one's start to the last one's end.
+/// Several processes write at once, `count` files each, each as a session of its own; all start at one moment. Returns the
+/// seconds from the first start to the last end.
 ///
 /// # Errors
 ///
-/// One of them failed.
+/// A process failed.
 pub fn write_at_once(directory: &Path, writers: usize, count: usize) -> Result<f64> {
     let (gate, opener) = std::io::pipe()?;
     let mut children = Vec::new();
@@ -89,7 +89,7 @@ pub fn write_at_once(directory: &Path, writers: usize, count: usize) -> Result<f
         command.stdin(gate.try_clone()?).stdout(Stdio::piped());
         children.push(command.spawn()?);
     }
-    // They are all at the gate before it opens.
+    // All of them wait before the start is given.
     let mut outputs = Vec::new();
     for child in &mut children {
         let mut output = child.stdout.take().ok_or("a writer has no output")?;
@@ -115,11 +115,11 @@ pub fn write_at_once(directory: &Path, writers: usize, count: usize) -> Result<f
 }
 
 const WRITER: &str = "worker-write";
-/// The bare loop: shows every file, then renames them all.
+/// The loop over a bare directory: shows every file, then renames all of them.
 pub const BARE_LOOP: &str = "worker-cat";
 
-/// Whether this process was started as one of the workers, and how it ended. Comes before the arguments are looked at: it is part of
-/// what is timed.
+/// Runs this process as a worker if it was started as one, and returns how it ended. Called before the arguments are parsed, because
+/// the start is timed, too.
 pub fn started() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     let kind = arguments.next()?;
@@ -183,7 +183,7 @@ fn bare_loop(directory: &Path) -> Result<()> {
         loop {
             let length = file.read(&mut buffer)?;
             output.write_all(&buffer[..length])?;
-            // A plain file gives less than was asked for only at its end.
+            // A read of a plain file is short only at its end.
             if length < buffer.len() {
                 break;
             }

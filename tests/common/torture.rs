@@ -44,7 +44,7 @@ pub fn time(ordinary: Duration, percent: u32) -> Duration {
     }
 }
 
-/// One line of what was seen, for the summary of `scripts/torture.sh`.
+/// Prints one result for the summary of `scripts/torture.sh`.
 pub fn figure(of: &str, what: std::fmt::Arguments<'_>) {
     println!("figure | {of} | {what}");
 }

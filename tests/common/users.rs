@@ -36,7 +36,7 @@ impl Drop for User {
     }
 }
 
-/// Runs a program of the administrator's; panics unless it succeeds. Answers its output.
+/// Runs a program of the administrator's; panics unless it succeeds. Returns its output.
 pub fn run(command: &mut Command) -> String {
     let output = command.env("PATH", PATH).output().unwrap();
     assert!(output.status.success(), "{command:?}: {output:?}");

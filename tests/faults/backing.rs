@@ -1,21 +1,21 @@
 //! The backing directory is taken away from under the mount: removed, replaced, moved, made read-only, unmounted.
 
 use std::fs::{self, File};
-use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustix::mount::{MountFlags, UnmountFlags};
 
-use crate::cases::{Outcome, read, write};
-use crate::disks::Disk;
-use crate::harness::bodies;
+use crate::cases::{Outcome, overwrite, read};
+use crate::harness::{bodies, errno};
 use crate::sandbox::{Daemon, Sandbox};
+use crate::tmpfs::Tmpfs;
 
 fn new(path: &Path) -> Outcome {
-    let mut over = File::options();
-    over.write(true).create(true).truncate(true);
-    write(path, &over, "new\n")
+    overwrite(
+        path, "new
+",
+    )
 }
 
 /// A mount at `m` of `b`, with one handoff in it.
@@ -26,10 +26,6 @@ fn mounted(sandbox: &Sandbox) -> Daemon {
     sandbox.sh("echo kept > m/kept.md");
     assert!(sandbox.sh("cat m/.peek.md").contains("\nkept\n"));
     daemon
-}
-
-fn errno<T: std::fmt::Debug>(result: io::Result<T>) -> i32 {
-    result.unwrap_err().raw_os_error().unwrap()
 }
 
 /// Everything is answered, and every writing call with one of these errors.
@@ -69,7 +65,6 @@ fn says_once(errors: &str, words: &str) {
 /// works.
 #[test]
 fn removed() {
-    let _alone = crate::alone();
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.path("b")).unwrap();
     let daemon = mounted(&sandbox);
@@ -91,7 +86,6 @@ fn removed() {
 /// the private directory with them.
 #[test]
 fn emptied() {
-    let _alone = crate::alone();
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.path("m")).unwrap();
     let below = File::open(sandbox.path("m")).unwrap();
@@ -114,7 +108,6 @@ fn emptied() {
 /// and `status` says so.
 #[test]
 fn replaced() {
-    let _alone = crate::alone();
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.path("b")).unwrap();
     let daemon = mounted(&sandbox);
@@ -126,7 +119,7 @@ fn replaced() {
     fs::remove_dir(sandbox.path("b")).unwrap();
     fs::rename(sandbox.path("b2"), sandbox.path("b")).unwrap();
     assert!(!sandbox.run(["status", "m"]).contains("trouble"));
-    assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["kept", "new"]);
+    assert_eq!(sandbox.take(), ["kept", "new"]);
     daemon.stop();
 }
 
@@ -134,10 +127,9 @@ fn replaced() {
 /// delivered again; and when the disk can be written everything goes on.
 #[test]
 fn read_only() {
-    let _alone = crate::alone();
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.path("b")).unwrap();
-    let _disk = Disk::over(&sandbox.path("b"), "size=8m");
+    let _disk = Tmpfs::over(&sandbox.path("b"), "size=8m");
     let daemon = mounted(&sandbox);
     let remount = |flags: MountFlags| {
         rustix::mount::mount_remount(sandbox.path("b"), flags, c"").unwrap();
@@ -145,7 +137,7 @@ fn read_only() {
     remount(MountFlags::RDONLY);
     nothing_can_be_written(&sandbox, &[libc::EROFS]);
     for _ in 0..2 {
-        assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["kept"]);
+        assert_eq!(sandbox.take(), ["kept"]);
     }
     assert_eq!(
         errno(fs::remove_file(sandbox.path("m/kept.md"))),
@@ -155,7 +147,7 @@ fn read_only() {
     remount(MountFlags::empty());
     assert!(!sandbox.run(["status", "m"]).contains("trouble"));
     sandbox.sh("echo new > m/new.md; mkdir m/q; echo deep > m/q/deep.md");
-    assert_eq!(bodies(&sandbox.sh("cat m/pending.md")).len(), 3);
+    assert_eq!(sandbox.take().len(), 3);
     sandbox.run(["unmount", "m"]);
     let (_, errors) = daemon.wait();
     says_once(&errors, "mounted read-only");
@@ -164,7 +156,6 @@ fn read_only() {
 /// spec 8.1e: the same for a user whose directory may not be written any more.
 #[test]
 fn not_writable() {
-    let _alone = crate::alone();
     let mut sandbox = Sandbox::new();
     sandbox.become_user(65534);
     sandbox.sh("mkdir b m");
@@ -190,13 +181,13 @@ fn not_writable() {
             "{script}: {errors}"
         );
     }
-    assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["kept"]);
-    assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["kept"]);
+    assert_eq!(sandbox.take(), ["kept"]);
+    assert_eq!(sandbox.take(), ["kept"]);
     status_says(&sandbox, &["may not be written", "chmod"]);
     mode(0o700);
     assert!(!sandbox.run(["status", "m"]).contains("trouble"));
     sandbox.sh("echo newer > m/newer.md");
-    let given = bodies(&sandbox.sh("cat m/pending.md"));
+    let given = sandbox.take();
     assert!(
         given.contains(&"kept".to_owned()) && given.contains(&"newer".to_owned()),
         "{given:?}"
@@ -207,15 +198,14 @@ fn not_writable() {
 /// spec 8.1e, 8.3c: a disk that is unmounted lazily goes on serving what has it open; `status` says that it is not in its place.
 #[test]
 fn unmounted_underneath() {
-    let _alone = crate::alone();
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.path("b")).unwrap();
-    let disk = Disk::over(&sandbox.path("b"), "size=8m");
+    let disk = Tmpfs::over(&sandbox.path("b"), "size=8m");
     let daemon = mounted(&sandbox);
     rustix::mount::unmount(sandbox.path("b"), UnmountFlags::DETACH).unwrap();
     status_says(&sandbox, &["not there any more", "unmounted"]);
     sandbox.sh("echo new > m/new.md");
-    assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["kept", "new"]);
+    assert_eq!(sandbox.take(), ["kept", "new"]);
     sandbox.run(["unmount", "m"]);
     let (status, errors) = daemon.wait();
     assert!(status.success(), "{errors}");

@@ -11,29 +11,16 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::cases::{Outcome, read, write};
-use crate::harness::{bodies, list};
+use crate::cases::{Outcome, overwrite, own_name, read, write};
+use crate::harness::{bodies, files};
 use crate::sandbox::{Daemon, Sandbox};
 use crate::torture;
 
 /// The calls by which the daemon reaches the backing directory. `write` and `read` are those to the kernel's device, too.
+#[rustfmt::skip]
 const CALLS: [&str; 16] = [
-    "openat",
-    "openat2",
-    "pwrite64",
-    "pwritev2",
-    "pread64",
-    "fsync",
-    "renameat2",
-    "renameat",
-    "linkat",
-    "unlinkat",
-    "mkdirat",
-    "statx",
-    "getdents64",
-    "utimensat",
-    "ftruncate",
-    "ioctl",
+    "openat", "openat2", "pwrite64", "pwritev2", "pread64", "fsync", "renameat2", "renameat", "linkat", "unlinkat",
+    "mkdirat", "statx", "getdents64", "utimensat", "ftruncate", "ioctl",
 ];
 
 const ERRNOS: [(&str, i32); 5] = [
@@ -82,7 +69,7 @@ impl Injection {
         let mut begun = BTreeMap::new();
         for line in String::from_utf8_lossy(&text).lines() {
             let (thread, call) = line.split_once(' ').unwrap();
-            // Opened by its path, or read through a descriptor that stays open.
+            // The call opens a file of /proc by its path, or reads it through a descriptor that stays open.
             let of_proc = call.contains("\"/proc/") || call.contains("</proc/");
             if call.ends_with("<unfinished ...>") {
                 begun.insert(thread.to_owned(), of_proc);
@@ -95,11 +82,11 @@ impl Injection {
     }
 }
 
-/// What strace made fail.
+/// The calls that strace made fail.
 #[derive(Default)]
 struct Failed {
     calls: usize,
-    /// Any that asked who calls.
+    /// Whether any of the calls read `/proc` of the caller.
     of_proc: bool,
 }
 
@@ -108,24 +95,23 @@ struct Operation {
     prepare: fn(&Path, &str),
     run: fn(&Path, &str) -> Outcome,
     /// Both bodies of the case, the old and the new one, in what must be found: (acknowledged, found).
-    check: fn(&Outcome, &Found, &str),
+    check: fn(&Outcome, &Files, &str),
 }
 
-/// What lies below: bodies by name.
-type Found = BTreeMap<String, String>;
+/// The files in the backing directory: contents by name.
+type Files = BTreeMap<String, String>;
 
-fn over(path: &Path, body: &str) -> Outcome {
-    let mut over = File::options();
-    over.write(true).create(true).truncate(true);
-    write(path, &over, body)
+/// Before and after an operation, the body of a case.
+fn old_body(id: &str) -> String {
+    format!("old {id}\nand more\n")
+}
+
+fn new_body(id: &str) -> String {
+    format!("new {id}\nand more\n")
 }
 
 fn old(dir: &Path, id: &str) {
-    over(
-        &dir.join(format!("{id}.md")),
-        &format!("old {id}\nand more\n"),
-    )
-    .unwrap();
+    overwrite(&dir.join(format!("{id}.md")), &old_body(id)).unwrap();
 }
 
 fn stamped(dir: &Path, id: &str) -> std::io::Result<PathBuf> {
@@ -139,13 +125,13 @@ fn stamped(dir: &Path, id: &str) -> std::io::Result<PathBuf> {
     panic!("{ending} is not listed");
 }
 
-fn has(found: &Found, body: &str, pending: bool) -> bool {
+fn has(found: &Files, body: &str, pending: bool) -> bool {
     let mut all = found.iter();
     all.any(|(name, it)| it == body && name.contains("_done") != pending)
 }
 
-fn new_if_said(outcome: &Outcome, found: &Found, id: &str) {
-    let new = format!("new {id}\nand more\n");
+fn new_if_said(outcome: &Outcome, found: &Files, id: &str) {
+    let new = new_body(id);
     assert!(outcome.is_err() || has(found, &new, true), "{found:?}");
     for (name, body) in found {
         let part = body.contains(&format!("new {id}")) && *body != new;
@@ -153,9 +139,9 @@ fn new_if_said(outcome: &Outcome, found: &Found, id: &str) {
     }
 }
 
-fn old_or_new(outcome: &Outcome, found: &Found, id: &str) {
+fn old_or_new(outcome: &Outcome, found: &Files, id: &str) {
     new_if_said(outcome, found, id);
-    let bodies = ["old", "new"].map(|age| format!("{age} {id}\nand more\n"));
+    let bodies = [old_body(id), new_body(id)];
     assert!(
         bodies.iter().any(|body| has(found, body, true)),
         "{found:?}"
@@ -166,23 +152,13 @@ const OPERATIONS: [Operation; 7] = [
     Operation {
         name: "write",
         prepare: |_, _| {},
-        run: |dir, id| {
-            over(
-                &dir.join(format!("{id}.md")),
-                &format!("new {id}\nand more\n"),
-            )
-        },
+        run: |dir, id| overwrite(&dir.join(format!("{id}.md")), &new_body(id)),
         check: new_if_said,
     },
     Operation {
         name: "edit",
         prepare: old,
-        run: |dir, id| {
-            over(
-                &dir.join(format!("{id}.md")),
-                &format!("new {id}\nand more\n"),
-            )
-        },
+        run: |dir, id| overwrite(&dir.join(format!("{id}.md")), &new_body(id)),
         check: old_or_new,
     },
     Operation {
@@ -193,7 +169,7 @@ const OPERATIONS: [Operation; 7] = [
             write(&path, File::options().append(true), "appended\n")
         },
         check: |outcome, found, id| {
-            let old = format!("old {id}\nand more\n");
+            let old = old_body(id);
             let starts = |body: &&String| body.starts_with(&old);
             let body = found
                 .values()
@@ -209,11 +185,7 @@ const OPERATIONS: [Operation; 7] = [
         name: "rename a scratch file onto its own",
         prepare: |dir, id| {
             old(dir, id);
-            over(
-                &dir.join(format!("{id}.tmp")),
-                &format!("new {id}\nand more\n"),
-            )
-            .unwrap();
+            overwrite(&dir.join(format!("{id}.tmp")), &new_body(id)).unwrap();
         },
         run: |dir, id| {
             let (from, to) = (format!("{id}.tmp"), format!("{id}.md"));
@@ -230,7 +202,7 @@ const OPERATIONS: [Operation; 7] = [
             fs::rename(name, to).map(|()| Vec::new())
         },
         check: |outcome, found, id| {
-            let old = format!("old {id}\nand more\n");
+            let old = old_body(id);
             assert!(
                 has(found, &old, false) || has(found, &old, true),
                 "{found:?}"
@@ -243,7 +215,7 @@ const OPERATIONS: [Operation; 7] = [
         prepare: old,
         run: |dir, _| read(&dir.join("pending.md")),
         check: |outcome, found, id| {
-            let old = format!("old {id}\nand more\n");
+            let old = old_body(id);
             let given = outcome.as_ref().map_or(&[][..], |bytes| bytes);
             let given = String::from_utf8_lossy(given).contains(&old);
             let consumed = has(found, &old, false);
@@ -257,29 +229,28 @@ const OPERATIONS: [Operation; 7] = [
         run: |dir, id| {
             let queue = dir.join(format!("q-{id}"));
             fs::create_dir(&queue)?;
-            over(&queue.join("x.md"), &format!("new {id}\nand more\n"))
+            overwrite(&queue.join("x.md"), &new_body(id))
         },
         check: new_if_said,
     },
 ];
 
-fn found(dir: &Path) -> Found {
-    let mut all = Found::new();
-    for name in list(dir) {
-        let path = dir.join(&name);
-        if path.is_dir() && name != ".handoff-fs" {
-            all.extend(found(&path));
-        } else if path.is_file() && name.starts_with("20") {
-            all.insert(name, fs::read_to_string(path).unwrap());
+fn found(dir: &Path) -> Files {
+    let mut all = Files::new();
+    for path in files(dir) {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if name.starts_with("20") && !path.starts_with(dir.join(".handoff-fs")) {
+            all.insert(name.to_owned(), fs::read_to_string(&path).unwrap());
         }
     }
     all
 }
 
-/// A daemon says that it is ready before all of its workers have opened the device for themselves: what they open, and die for
-/// want of, is none of an operation's calls.
+/// Waits until every worker has its descriptor of the device. The daemon is ready before that; a call that opens the
+/// device is not part of an operation.
 fn wait_for_workers(daemon: &Daemon) {
-    let cores = std::thread::available_parallelism().unwrap().get();
+    // One of the daemon, and one of each of its eight workers.
+    const DEVICES: usize = 9;
     let dir = format!("/proc/{}/fd", daemon.pid().as_raw_nonzero());
     let is_device =
         |path: PathBuf| fs::read_link(path).is_ok_and(|to| to == Path::new("/dev/fuse"));
@@ -289,14 +260,18 @@ fn wait_for_workers(daemon: &Daemon) {
             .count()
     };
     let deadline = Instant::now() + Duration::from_secs(60);
-    while devices() < cores.clamp(2, 4) {
-        assert!(Instant::now() < deadline, "{} workers", devices());
+    while devices() < DEVICES {
+        assert!(
+            Instant::now() < deadline,
+            "{} of {DEVICES} descriptors",
+            devices()
+        );
         std::thread::yield_now();
     }
 }
 
-/// What was written just now is given to a reader. A reader waits 100 ms at most for a close (spec 4.2c), which a busy machine
-/// may need longer for.
+/// Waits until a reader gets what was just written. A reader waits 100 ms at most for a close (spec 4.2c); a busy
+/// machine may take longer.
 fn is_delivered(dir: &Path, line: &str, what: &str) {
     let deadline = Instant::now() + Duration::from_secs(30);
     let mut given = String::new();
@@ -307,12 +282,12 @@ fn is_delivered(dir: &Path, line: &str, what: &str) {
     }
 }
 
-/// spec 4.2a, 4.9a, 6.3a, 8.3c: whichever system call of the daemon fails, once or from then on.
+/// spec 4.2a, 4.9a, 6.3a, 8.3c: any system call of the daemon may fail, once or from then on: acknowledged handoffs are
+/// kept, the caller gets the error, and the mount works again at once.
 #[test]
 fn every_call_of_the_daemon() {
-    let _alone = crate::alone();
     let mut random = torture::random();
-    // Of all cases an ordinary run takes one in so many.
+    // An ordinary run takes one case in so many.
     let one_in = torture::count(15, 1);
     let errnos = torture::count(1, ERRNOS.len() as u64) as usize;
     let (mut id, mut cases, mut faults, mut told) = (0, 0, 0, 0);
@@ -320,13 +295,11 @@ fn every_call_of_the_daemon() {
         // A sandbox each: it has a watchdog.
         let sandbox = Sandbox::new();
         fs::create_dir(sandbox.path("b")).unwrap();
-        let _disk = crate::disks::Disk::over(&sandbox.path("b"), "size=64m");
-        let own = std::env::current_exe().unwrap();
-        let editor = own.file_name().unwrap().to_str().unwrap().to_owned();
+        let _disk = crate::tmpfs::Tmpfs::over(&sandbox.path("b"), "size=64m");
         let mount = || {
             let daemon = sandbox.mount_with(|command| {
                 command.arg("--backing").arg(sandbox.path("b"));
-                command.args(["--editor", &editor]);
+                command.args(["--editor", &own_name()]);
             });
             wait_for_workers(&daemon);
             daemon
@@ -355,7 +328,8 @@ fn every_call_of_the_daemon() {
                         let failed = injection.end();
                         cases += 1;
                         faults += u64::from(failed.calls > 0);
-                        // Who is told of an end of the connection may be told before that is seen here.
+                        // The caller may be told that the connection has ended before this process can see that the
+                        // daemon has.
                         let cut = outcome.as_ref().is_err_and(|error| {
                             [Some(libc::ECONNABORTED), Some(libc::ENOTCONN)]
                                 .contains(&error.raw_os_error())
@@ -379,8 +353,8 @@ fn every_call_of_the_daemon() {
                         of_case.retain(|_, body| body.contains(&id));
                         (operation.check)(&outcome, &of_case, &id);
                         drop(bodies(&peek));
-                        // It works again, at once.
-                        over(
+                        // The mount works again at once.
+                        overwrite(
                             &dir.join(format!("{id}-after.md")),
                             &format!("after {id}\n"),
                         )
@@ -400,7 +374,7 @@ fn every_call_of_the_daemon() {
                         }
                         any |= failed.calls > 0;
                         if failed.calls == 0 {
-                            // Nor would it with another one.
+                            // Another errno would not be returned either.
                             break;
                         }
                     }

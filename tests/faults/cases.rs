@@ -3,39 +3,37 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use crate::harness::{Mount, list};
-use crate::judge::Found;
+use crate::checker::OnDisk;
+use crate::harness::{DAY, Mount, list};
 
-/// A case that runs.
-pub struct World<'a> {
+/// One run of a case.
+pub struct Trial<'a> {
     pub mount: &'a mut Mount,
-    /// Unlike all others.
+    /// The id of the run, which no other run has.
     pub id: String,
     /// For messages.
     pub what: String,
 }
 
-/// What a call answered.
+/// The result of a call.
 pub type Outcome = io::Result<Vec<u8>>;
 
 /// One operation.
 pub struct Case {
     pub name: &'static str,
-    /// Without a fault.
-    pub prepare: fn(&mut World<'_>),
-    /// With one, or without.
-    pub run: fn(&mut World<'_>) -> Outcome,
-    /// Without one any more. `None` is said of what had a fault, and was told of it or not; `Some` is the answer of one
-    /// that must have succeeded.
-    pub check: fn(&World<'_>, &Found, &Outcome),
-    /// Whether it may be that it was done although it failed, so that it cannot be done again.
+    /// Runs before the fault begins.
+    pub prepare: fn(&mut Trial<'_>),
+    /// Runs while the fault may happen.
+    pub run: fn(&mut Trial<'_>) -> Outcome,
+    /// Checks the result after the fault has ended; the outcome is that of `run`.
+    pub check: fn(&Trial<'_>, &OnDisk, &Outcome),
+    /// Whether the operation may have been done although it failed, so that it cannot be repeated.
     pub once: bool,
 }
 
-impl World<'_> {
+impl Trial<'_> {
     fn old(&self) -> String {
         format!("old {}\nand more\n", self.id)
     }
@@ -62,15 +60,14 @@ impl World<'_> {
         self.mount.at(name)
     }
 
-    fn stray(&self) -> PathBuf {
-        self.mount.below(format!("stray-{}.md", self.id))
+    /// Panics unless this holds; says what was found.
+    #[track_caller]
+    fn expect(&self, holds: bool, found: &OnDisk) {
+        assert!(holds, "{}: {found:?}", self.what);
     }
 
-    /// Until every close has arrived.
-    pub fn settle(&self) {
-        while self.mount.fs().handles() > 0 {
-            thread::yield_now();
-        }
+    fn stray(&self) -> PathBuf {
+        self.mount.below(format!("stray-{}.md", self.id))
     }
 }
 
@@ -85,16 +82,17 @@ pub fn write(path: &Path, options: &OpenOptions, content: &str) -> Outcome {
     written.and(closed).map(|()| Vec::new())
 }
 
-fn over() -> OpenOptions {
+/// Writes a whole file, as a shell's `>` does.
+pub fn overwrite(path: &Path, content: &str) -> Outcome {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
-    options
+    write(path, &options, content)
 }
 
-fn appending() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.append(true).create(true);
-    options
+/// The name of this very program, which a test makes an editor.
+pub fn own_name() -> String {
+    let own = std::env::current_exe().unwrap();
+    own.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
 /// Reads to the end, as cat does.
@@ -109,67 +107,59 @@ fn done(path: &Path) -> PathBuf {
     format!("{}_done.md", name.strip_suffix(".md").unwrap()).into()
 }
 
-fn nothing(_: &mut World<'_>) {}
+fn nothing(_: &mut Trial<'_>) {}
 
-fn old_one(world: &mut World<'_>) {
-    write(&world.file(), &over(), &world.old()).unwrap();
-    world.settle();
+fn old_one(trial: &mut Trial<'_>) {
+    overwrite(&trial.file(), &trial.old()).unwrap();
+    trial.mount.settle();
 }
 
 fn unit(result: io::Result<()>) -> Outcome {
     result.map(|()| Vec::new())
 }
 
-/// What was written new is there if that was said, and nothing else is ever taken for it.
-fn new_is_there(world: &World<'_>, found: &Found, outcome: &Outcome) {
-    let new = world.new_body();
+/// If the write succeeded, the new content is pending; any part of it is called partial.
+fn new_is_there(trial: &Trial<'_>, found: &OnDisk, outcome: &Outcome) {
+    let new = trial.new_body();
     if outcome.is_ok() {
-        assert!(found.is_pending(&new), "{}: {found:?}", world.what);
+        trial.expect(found.is_pending(&new), found);
     }
-    found.whole_or_partial(&new, &world.what);
+    found.whole_or_partial(&new, &trial.what);
 }
 
-/// What was to be published from a scratch file is there still, or pending.
-fn scratch_or_new_is_there(world: &World<'_>, found: &Found) {
-    let scratch = fs::read_to_string(world.scratch()).unwrap_or_default();
-    let new = world.new_body();
-    assert!(
-        scratch == new || found.is_pending(&new),
-        "{}: {found:?}",
-        world.what
-    );
+/// The content is still in the scratch file, or pending.
+fn scratch_or_new_is_there(trial: &Trial<'_>, found: &OnDisk) {
+    let scratch = fs::read_to_string(trial.scratch()).unwrap_or_default();
+    let new = trial.new_body();
+    trial.expect(scratch == new || found.is_pending(&new), found);
 }
 
-/// The new content if that was said, else the old one or the new one.
-fn new_or_old(world: &World<'_>, found: &Found, outcome: &Outcome) {
-    let (old, new) = (world.old(), world.new_body());
-    new_is_there(world, found, outcome);
-    assert!(
-        found.is_pending(&new) || found.is_pending(&old),
-        "{}: {found:?}",
-        world.what
-    );
-    found.whole_or_partial(&old, &world.what);
+/// If the edit succeeded, the new content is pending; else the old or the new one.
+fn new_or_old(trial: &Trial<'_>, found: &OnDisk, outcome: &Outcome) {
+    let (old, new) = (trial.old(), trial.new_body());
+    new_is_there(trial, found, outcome);
+    trial.expect(found.is_pending(&new) || found.is_pending(&old), found);
+    found.whole_or_partial(&old, &trial.what);
 }
 
-fn old_is_pending(world: &World<'_>, found: &Found, _: &Outcome) {
-    assert!(found.is_pending(&world.old()), "{}: {found:?}", world.what);
+fn old_is_pending(trial: &Trial<'_>, found: &OnDisk, _: &Outcome) {
+    trial.expect(found.is_pending(&trial.old()), found);
 }
 
 pub const CASES: &[Case] = &[
     Case {
         name: "write",
         prepare: nothing,
-        run: |world| write(&world.file(), &over(), &world.new_body()),
+        run: |trial| overwrite(&trial.file(), &trial.new_body()),
         check: new_is_there,
         once: false,
     },
     Case {
         name: "write a stamped name",
         prepare: nothing,
-        run: |world| {
-            let name = format!("2026-01-02_030405_{}.md", world.id);
-            write(&world.mount.at(name), &over(), &world.new_body())
+        run: |trial| {
+            let name = format!("2026-01-02_030405_{}.md", trial.id);
+            overwrite(&trial.mount.at(name), &trial.new_body())
         },
         check: new_is_there,
         once: false,
@@ -177,21 +167,27 @@ pub const CASES: &[Case] = &[
     Case {
         name: "write to pending.md",
         prepare: nothing,
-        run: |world| write(&world.mount.at("pending.md"), &over(), &world.new_body()),
+        run: |trial| overwrite(&trial.mount.at("pending.md"), &trial.new_body()),
         check: new_is_there,
         once: false,
     },
     Case {
         name: "append",
         prepare: old_one,
-        run: |world| write(&world.file(), &appending(), "appended\n"),
-        check: |world, found, outcome| {
-            let (old, both) = (world.old(), world.old() + "appended\n");
+        run: |trial| {
+            write(
+                &trial.file(),
+                OpenOptions::new().append(true).create(true),
+                "appended\n",
+            )
+        },
+        check: |trial, found, outcome| {
+            let (old, both) = (trial.old(), trial.old() + "appended\n");
             let starts = |(_, it): &(String, String)| it.starts_with(&old);
-            assert!(found.pending.iter().any(starts), "{}", world.what);
+            trial.expect(found.pending.iter().any(starts), found);
             if outcome.is_ok() {
                 let apart = found.is_pending(&old) && found.is_pending("appended\n");
-                assert!(found.is_pending(&both) || apart, "{}", world.what);
+                trial.expect(found.is_pending(&both) || apart, found);
             }
         },
         once: true,
@@ -199,18 +195,20 @@ pub const CASES: &[Case] = &[
     Case {
         name: "edit",
         prepare: old_one,
-        run: |world| write(&world.file(), &over(), &world.new_body()),
+        run: |trial| overwrite(&trial.file(), &trial.new_body()),
         check: new_or_old,
         once: false,
     },
     Case {
         name: "edit a copy",
         prepare: old_one,
-        run: |world| {
-            let mut options = OpenOptions::new();
-            options.write(true);
+        run: |trial| {
             // As long as the old one.
-            write(&world.file(), &options, &world.new_body())
+            write(
+                &trial.file(),
+                OpenOptions::new().write(true),
+                &trial.new_body(),
+            )
         },
         check: new_or_old,
         once: false,
@@ -218,54 +216,54 @@ pub const CASES: &[Case] = &[
     Case {
         name: "write over a stamped name",
         prepare: old_one,
-        run: |world| write(&world.stamped(), &over(), &world.new_body()),
-        // In place: a crash or an error in the middle has the old one among the replaced ones.
+        run: |trial| overwrite(&trial.stamped(), &trial.new_body()),
+        // A write in place: after an error in the middle, the old content is among the kept versions.
         check: new_is_there,
         once: false,
     },
     Case {
         name: "rename a scratch file",
-        prepare: |world| {
-            write(&world.scratch(), &over(), &world.new_body()).unwrap();
-            world.settle();
+        prepare: |trial| {
+            overwrite(&trial.scratch(), &trial.new_body()).unwrap();
+            trial.mount.settle();
         },
-        run: |world| unit(fs::rename(world.scratch(), world.file())),
-        check: |world, found, outcome| {
-            new_is_there(world, found, outcome);
-            scratch_or_new_is_there(world, found);
+        run: |trial| unit(fs::rename(trial.scratch(), trial.file())),
+        check: |trial, found, outcome| {
+            new_is_there(trial, found, outcome);
+            scratch_or_new_is_there(trial, found);
         },
         once: true,
     },
     Case {
         name: "rename a scratch file onto its own",
-        prepare: |world| {
-            old_one(world);
-            write(&world.scratch(), &over(), &world.new_body()).unwrap();
-            world.settle();
+        prepare: |trial| {
+            old_one(trial);
+            overwrite(&trial.scratch(), &trial.new_body()).unwrap();
+            trial.mount.settle();
         },
-        run: |world| unit(fs::rename(world.scratch(), world.file())),
-        check: |world, found, outcome| {
-            new_or_old(world, found, outcome);
-            scratch_or_new_is_there(world, found);
+        run: |trial| unit(fs::rename(trial.scratch(), trial.file())),
+        check: |trial, found, outcome| {
+            new_or_old(trial, found, outcome);
+            scratch_or_new_is_there(trial, found);
         },
         once: true,
     },
     Case {
         name: "link a scratch file",
-        prepare: |world| {
-            write(&world.scratch(), &over(), &world.new_body()).unwrap();
-            world.settle();
+        prepare: |trial| {
+            overwrite(&trial.scratch(), &trial.new_body()).unwrap();
+            trial.mount.settle();
         },
-        run: |world| unit(fs::hard_link(world.scratch(), world.file())),
+        run: |trial| unit(fs::hard_link(trial.scratch(), trial.file())),
         check: new_is_there,
         once: true,
     },
     Case {
         name: "rename to another slug",
         prepare: old_one,
-        run: |world| {
-            let to = world.mount.at(format!("{}-other.md", world.id));
-            unit(fs::rename(world.stamped(), to))
+        run: |trial| {
+            let to = trial.mount.at(format!("{}-other.md", trial.id));
+            unit(fs::rename(trial.stamped(), to))
         },
         check: old_is_pending,
         once: true,
@@ -273,60 +271,56 @@ pub const CASES: &[Case] = &[
     Case {
         name: "rename X to X_done",
         prepare: old_one,
-        run: |world| {
-            let name = world.stamped();
+        run: |trial| {
+            let name = trial.stamped();
             unit(fs::rename(&name, done(&name)))
         },
-        check: |world, found, outcome| {
-            let old = world.old();
-            assert!(found.is_anywhere(&old), "{}", world.what);
-            assert!(
-                outcome.is_err() || found.is_consumed(&old),
-                "{}",
-                world.what
-            );
+        check: |trial, found, outcome| {
+            let old = trial.old();
+            trial.expect(found.is_anywhere(&old), found);
+            trial.expect(outcome.is_err() || found.is_consumed(&old), found);
         },
         once: true,
     },
     Case {
         name: "rename X_done to X",
-        prepare: |world| {
-            old_one(world);
-            let name = world.stamped();
+        prepare: |trial| {
+            old_one(trial);
+            let name = trial.stamped();
             fs::rename(&name, done(&name)).unwrap();
         },
-        run: |world| {
-            let name = format!("_{}_done.md", world.id);
-            let names = list(&world.mount.below(""));
+        run: |trial| {
+            let name = format!("_{}_done.md", trial.id);
+            let names = list(&trial.mount.below(""));
             let name = names.iter().find(|it| it.ends_with(&name)).unwrap();
             let to = name.replace("_done", "");
-            unit(fs::rename(world.mount.at(name), world.mount.at(to)))
+            unit(fs::rename(trial.mount.at(name), trial.mount.at(to)))
         },
-        check: |world, found, outcome| {
-            let old = world.old();
-            assert!(found.is_anywhere(&old), "{}", world.what);
-            assert!(outcome.is_err() || found.is_pending(&old), "{}", world.what);
+        check: |trial, found, outcome| {
+            let old = trial.old();
+            trial.expect(found.is_anywhere(&old), found);
+            trial.expect(outcome.is_err() || found.is_pending(&old), found);
         },
         once: true,
     },
     Case {
         name: "read to the end",
-        prepare: |world| {
-            old_one(world);
-            let another = world.mount.at(format!("{}-2.md", world.id));
-            write(&another, &over(), &world.new_body()).unwrap();
-            world.settle();
+        prepare: |trial| {
+            old_one(trial);
+            let another = trial.mount.at(format!("{}-2.md", trial.id));
+            overwrite(&another, &trial.new_body()).unwrap();
+            trial.mount.settle();
         },
-        run: |world| read(&world.mount.at("pending.md")),
-        check: |world, found, outcome| {
+        run: |trial| read(&trial.mount.at("pending.md")),
+        check: |trial, found, outcome| {
             let given = outcome.as_ref().map_or(&[][..], |bytes| bytes);
             let given = String::from_utf8_lossy(given);
-            for body in [world.old(), world.new_body()] {
-                assert!(found.is_anywhere(&body), "{}: {found:?}", world.what);
+            for body in [trial.old(), trial.new_body()] {
+                trial.expect(found.is_anywhere(&body), found);
                 assert!(
                     given.contains(&body) || found.is_pending(&body),
                     "{}: consumed and not read: {found:?} {given}",
-                    world.what
+                    trial.what
                 );
             }
         },
@@ -334,60 +328,52 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "remove",
-        prepare: |world| {
-            old_one(world);
-            let another = world.mount.at(format!("{}-2.md", world.id));
-            write(&another, &over(), &world.new_body()).unwrap();
-            world.settle();
+        prepare: |trial| {
+            old_one(trial);
+            let another = trial.mount.at(format!("{}-2.md", trial.id));
+            overwrite(&another, &trial.new_body()).unwrap();
+            trial.mount.settle();
         },
-        run: |world| unit(fs::remove_file(world.stamped())),
-        check: |world, found, outcome| {
-            assert!(found.is_pending(&world.new_body()), "{}", world.what);
-            assert!(
-                outcome.is_err() || !found.is_anywhere(&world.old()),
-                "{}",
-                world.what
-            );
+        run: |trial| unit(fs::remove_file(trial.stamped())),
+        check: |trial, found, outcome| {
+            trial.expect(found.is_pending(&trial.new_body()), found);
+            trial.expect(outcome.is_err() || !found.is_anywhere(&trial.old()), found);
         },
         once: true,
     },
     Case {
         name: "retract",
         prepare: old_one,
-        run: |world| unit(fs::remove_file(world.file())),
-        check: |world, found, outcome| {
-            let old = world.old();
-            assert!(found.is_anywhere(&old), "{}", world.what);
-            assert!(
-                outcome.is_err() || found.is_consumed(&old),
-                "{}",
-                world.what
-            );
+        run: |trial| unit(fs::remove_file(trial.file())),
+        check: |trial, found, outcome| {
+            let old = trial.old();
+            trial.expect(found.is_anywhere(&old), found);
+            trial.expect(outcome.is_err() || found.is_consumed(&old), found);
         },
         once: true,
     },
     Case {
         name: "mkdir and write in it",
         prepare: old_one,
-        run: |world| {
-            let queue = world.mount.at(format!("q-{}", world.id));
+        run: |trial| {
+            let queue = trial.mount.at(format!("q-{}", trial.id));
             fs::create_dir(&queue)?;
-            write(&queue.join("x.md"), &over(), &world.new_body())
+            overwrite(&queue.join("x.md"), &trial.new_body())
         },
-        check: |world, found, outcome| {
-            new_is_there(world, found, outcome);
-            assert!(found.is_pending(&world.old()), "{}", world.what);
+        check: |trial, found, outcome| {
+            new_is_there(trial, found, outcome);
+            trial.expect(found.is_pending(&trial.old()), found);
         },
         once: true,
     },
     Case {
         name: "list",
         prepare: old_one,
-        run: |world| {
-            for entry in fs::read_dir(world.mount.at(""))? {
+        run: |trial| {
+            for entry in fs::read_dir(trial.mount.at(""))? {
                 entry?.metadata()?;
             }
-            File::open(world.file())?.metadata()?;
+            File::open(trial.file())?.metadata()?;
             Ok(Vec::new())
         },
         check: old_is_pending,
@@ -395,72 +381,64 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "expiry",
-        prepare: |world| {
-            old_one(world);
-            let expired = format!("2020-01-01_000000_{}-2_done.md", world.id);
-            fs::write(world.mount.below(&expired), "expired\n").unwrap();
-            let long_ago = SystemTime::now() - Duration::from_secs(8 * 24 * 3600);
+        prepare: |trial| {
+            old_one(trial);
+            let expired = format!("2020-01-01_000000_{}-2_done.md", trial.id);
+            fs::write(trial.mount.below(&expired), "expired\n").unwrap();
+            let long_ago = SystemTime::now() - 8 * DAY;
             let file = File::options()
                 .write(true)
-                .open(world.mount.below(&expired));
+                .open(trial.mount.below(&expired));
             file.unwrap().set_modified(long_ago).unwrap();
         },
-        run: |world| {
-            world.mount.fs().sweep();
+        run: |trial| {
+            trial.mount.fs().sweep();
             Ok(Vec::new())
         },
-        check: |world, found, outcome| {
-            old_is_pending(world, found, outcome);
-            world.mount.fs().sweep();
-            let expired = format!("2020-01-01_000000_{}-2_done.md", world.id);
-            assert!(!world.mount.below(expired).exists(), "{}", world.what);
+        check: |trial, found, outcome| {
+            old_is_pending(trial, found, outcome);
+            trial.mount.fs().sweep();
+            let expired = format!("2020-01-01_000000_{}-2_done.md", trial.id);
+            trial.expect(!trial.mount.below(expired).exists(), found);
         },
         once: false,
     },
     Case {
         name: "adoption",
         prepare: old_one,
-        run: |world| {
-            fs::write(world.stray(), world.new_body()).unwrap();
-            for entry in fs::read_dir(world.mount.at(""))? {
+        run: |trial| {
+            fs::write(trial.stray(), trial.new_body()).unwrap();
+            for entry in fs::read_dir(trial.mount.at(""))? {
                 entry?;
             }
             Ok(Vec::new())
         },
-        // That nobody can use it yet is no loss: it is adopted at the next look.
-        check: |world, found, outcome| {
-            old_is_pending(world, found, outcome);
-            assert!(
-                found.is_pending(&world.new_body()),
-                "{}: {found:?}",
-                world.what
-            );
+        // Until the next look the stray is not adopted, which loses nothing.
+        check: |trial, found, outcome| {
+            old_is_pending(trial, found, outcome);
+            trial.expect(found.is_pending(&trial.new_body()), found);
         },
         once: false,
     },
     Case {
         name: "recovery",
-        prepare: |world| {
-            old_one(world);
-            world.mount.unmount();
-            let drafts = world.mount.below(".handoff-fs/drafts");
+        prepare: |trial| {
+            old_one(trial);
+            trial.mount.unmount();
+            let drafts = trial.mount.below(".handoff-fs/drafts");
             fs::create_dir_all(&drafts).unwrap();
-            let name = format!("2026-01-02_030405_{}-2.md", world.id);
-            fs::write(drafts.join(name), world.new_body()).unwrap();
+            let name = format!("2026-01-02_030405_{}-2.md", trial.id);
+            fs::write(drafts.join(name), trial.new_body()).unwrap();
         },
-        run: |world| match world.mount.try_mount() {
+        run: |trial| match trial.mount.try_mount() {
             Ok(()) => Ok(Vec::new()),
             Err(error) => Err(io::Error::other(error.to_string())),
         },
-        check: |world, found, outcome| {
-            old_is_pending(world, found, outcome);
-            let drafts = list(&world.mount.below(".handoff-fs/drafts"));
-            let left = drafts.iter().any(|name| name.contains(&world.id));
-            assert!(
-                left || found.is_pending(&world.new_body()),
-                "{}: {found:?}",
-                world.what
-            );
+        check: |trial, found, outcome| {
+            old_is_pending(trial, found, outcome);
+            let drafts = list(&trial.mount.below(".handoff-fs/drafts"));
+            let left = drafts.iter().any(|name| name.contains(&trial.id));
+            trial.expect(left || found.is_pending(&trial.new_body()), found);
         },
         once: true,
     },

@@ -1,27 +1,20 @@
 //! A clock that jumps.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::thread;
 use std::time::Duration;
 
-use crate::harness::Mount;
+use crate::harness::{DAY, Mount};
 use crate::torture;
 
-const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
-
-fn settle(mount: &Mount) {
-    while mount.fs().handles() > 0 {
-        thread::yield_now();
-    }
-}
+const YEAR: Duration = DAY.saturating_mul(365);
 
 /// spec 7.1a, 7.1c, 7.2a: back a year nothing vanishes; forward two years what was consumed vanishes and what is pending stays;
 /// names are unique throughout, and the order is that of the stamps.
 #[test]
 fn back_a_year_and_forward_two() {
-    let _alone = crate::alone();
     let mount = Mount::new();
     mount.sh("a", "echo first > n.md; echo read > r.md");
     let read = mount.stamped("r");
@@ -35,7 +28,7 @@ fn back_a_year_and_forward_two() {
     mount.clock.retreat(YEAR);
     open.write_all(b"and half\n").unwrap();
     nix::unistd::close(open).unwrap();
-    settle(&mount);
+    mount.settle();
     assert!(mount.slugs().contains(&"r_done".to_owned()));
     mount.sh("a", "echo earlier > n.md");
     mount.fs().sweep();
@@ -49,7 +42,7 @@ fn back_a_year_and_forward_two() {
     mount.clock.advance(3 * YEAR);
     reader.read_to_end(&mut merge).unwrap();
     drop(reader);
-    settle(&mount);
+    mount.settle();
     // Consumed now: seven days from now.
     let consumed = ["n_done", "n_done", "open_done"];
     assert_eq!(mount.slugs(), consumed);
@@ -57,7 +50,7 @@ fn back_a_year_and_forward_two() {
     mount.fs().sweep();
     assert_eq!(mount.peek(), ["later"]);
     assert_eq!(mount.slugs(), ["n", "n_done", "n_done", "open_done"]);
-    mount.clock.advance(Duration::from_secs(8 * 24 * 3600));
+    mount.clock.advance(8 * DAY);
     assert_eq!(mount.slugs(), ["n"]);
     mount.fs().sweep();
     assert_eq!(mount.names_below().len(), 1);
@@ -71,7 +64,6 @@ fn back_a_year_and_forward_two() {
 /// is delivered once.
 #[test]
 fn writers_and_a_jumping_clock() {
-    let _alone = crate::alone();
     let mut mount = Mount::new();
     let rounds = torture::count(25, 250);
     let clock = mount.clock.clone();
@@ -102,17 +94,14 @@ fn writers_and_a_jumping_clock() {
             delivered.extend(mount.take("r"));
         }
     });
-    settle(&mount);
+    mount.settle();
     delivered.extend(mount.take("r"));
     let unique: BTreeSet<&String> = delivered.iter().collect();
     assert_eq!(unique.len() as u64, 3 * rounds);
     mount.remount();
-    assert_eq!(mount.peek(), Vec::<String>::new());
+    assert_eq!(mount.peek(), [""; 0]);
     let below = mount.names_below();
-    let kept: BTreeSet<String> = below
-        .iter()
-        .map(|name| fs::read_to_string(mount.below(name)).unwrap())
-        .collect();
+    let kept: BTreeSet<String> = below.iter().map(|name| mount.text_below(name)).collect();
     assert_eq!(
         kept.len() as u64,
         3 * rounds,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::process::{Resource, Rlimit, prlimit};
 
-use crate::cases::{read, write};
+use crate::cases::{overwrite, read};
 use crate::harness::bodies;
 use crate::sandbox::{Daemon, Sandbox};
 
@@ -45,16 +45,10 @@ fn exhaust(dir: &Path, open: impl Fn(&Path, usize) -> io::Result<File>) -> Vec<F
 /// searching and listing go on, nothing is taken for gone, and closing is all it takes for everything to work again.
 #[test]
 fn clients_at_the_limit() {
-    let _alone = crate::alone();
     let sandbox = Sandbox::new();
     let daemon = sandbox.mount();
     let dir = sandbox.path("m");
-    let over = File::options()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .clone();
-    write(&dir.join("mine.md"), &over, "mine\n").unwrap();
+    overwrite(&dir.join("mine.md"), "mine\n").unwrap();
     limit(&daemon, 200);
     // Held open to be read, and as drafts.
     let read_only: fn(&Path, usize) -> io::Result<File> = |dir, _| File::open(dir.join("mine.md"));
@@ -66,21 +60,21 @@ fn clients_at_the_limit() {
     for open in [read_only, drafts] {
         let held = exhaust(&dir, open);
         assert!(held.len() > 80, "{}", held.len());
-        // One that was in use for a moment may be free again; no more than that.
+        // A descriptor that was in use for a moment may be free again, but not more.
         let more = exhaust(&dir, open);
         assert!(more.len() < 8, "{}", more.len());
-        // Who searches is still told from who reads.
+        // The daemon still tells searchers from readers.
         assert_eq!(sandbox.sh("grep -c ^mine$ m/pending.md"), "1\n");
         assert_eq!(sandbox.sh("cat m/.peek.md | grep -c ^mine$"), "1\n");
         assert!(sandbox.sh("ls m").contains("_mine.md"));
         assert!(fs::metadata(dir.join("mine.md")).unwrap().len() == 5);
         assert!(sandbox.run(["status", "m"]).contains("pending"));
         drop(held);
-        // Closed here, the RELEASE is on its way.
+        // The RELEASE arrives after the close.
         while descriptors(&daemon) > 60 {
             std::thread::yield_now();
         }
-        write(&dir.join("again.md"), &over, "again\n").unwrap();
+        overwrite(&dir.join("again.md"), "again\n").unwrap();
     }
     let given = String::from_utf8(read(&dir.join("pending.md")).unwrap()).unwrap();
     let given = bodies(&given);
@@ -94,7 +88,6 @@ fn clients_at_the_limit() {
 /// spec 8.2a: where the hard limit allows, 10,000 files can be open in the mount, whatever the soft limit was.
 #[test]
 fn ten_thousand_open_files() {
-    let _alone = crate::alone();
     let sandbox = Sandbox::new();
     let hard = rustix::process::getrlimit(Resource::Nofile).maximum;
     assert!(
@@ -113,21 +106,16 @@ fn ten_thousand_open_files() {
             .arg(env!("CARGO_BIN_EXE_handoff-fs"))
             .args(["mount", "--no-sync", "--foreground", "--report-ready", "--"])
             .arg(sandbox.path("m"));
-        crate::sandbox::start(&mut command).unwrap_or_else(|error| panic!("{error:?}"))
+        crate::sandbox::started(&mut command)
     };
     let dir = sandbox.path("m");
-    let over = File::options()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .clone();
-    write(&dir.join("mine.md"), &over, "mine\n").unwrap();
+    overwrite(&dir.join("mine.md"), "mine\n").unwrap();
     let many = crate::torture::count(2_000, 10_000) as usize;
     let held: Vec<File> = (0..many)
         .map(|n| File::open(dir.join("mine.md")).unwrap_or_else(|error| panic!("{n}: {error}")))
         .collect();
     assert!(descriptors(&daemon) > many);
-    write(&dir.join("another.md"), &over, "another\n").unwrap();
+    overwrite(&dir.join("another.md"), "another\n").unwrap();
     assert_eq!(sandbox.sh("grep -c ^another$ m/pending.md"), "1\n");
     crate::torture::figure(
         "descriptors",

@@ -1,50 +1,28 @@
-//! Disks of one's own: full of bytes, full of files, read-only.
+//! Disks of the tests: full of bytes, full of files, read-only.
 
-use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use handoff_fs::programs::Role;
-use rustix::mount::{MountFlags, UnmountFlags};
 
-use crate::cases::{read, write};
+use crate::cases::{overwrite, own_name, read};
 use crate::harness::{Mount, list};
+use crate::tmpfs::Tmpfs;
 use crate::torture;
 
-/// A tmpfs at a directory; unmounted when dropped.
-pub struct Disk(PathBuf);
-
-impl Disk {
-    /// With these options of tmpfs(5).
-    pub fn over(dir: &Path, options: &str) -> Disk {
-        let options = CString::new(format!("mode=700,{options}")).unwrap();
-        let flags = MountFlags::empty();
-        rustix::mount::mount("tmpfs", dir, "tmpfs", flags, options.as_c_str()).unwrap();
-        Disk(dir.to_owned())
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = rustix::mount::unmount(&self.0, UnmountFlags::DETACH);
-    }
-}
-
-/// A mount over such a disk, where this very program counts as an editor. The disk is dropped second.
-fn mount(options: &str) -> (Mount, Disk) {
+/// A mount over a tmpfs, where this very program counts as an editor. The disk is dropped second.
+fn mount(options: &str) -> (Mount, Tmpfs) {
     let mut disk = None;
-    let prepare = |dir: &Path| disk = Some(Disk::over(dir, options));
+    let prepare = |dir: &Path| disk = Some(Tmpfs::over(dir, options));
     let mount = Mount::over(prepare, |options| {
-        let own = std::env::current_exe().unwrap();
-        let own = own.file_name().unwrap().to_str().unwrap();
-        options.programs.amend(Role::Editor, own).unwrap();
+        options.programs.amend(Role::Editor, &own_name()).unwrap();
         options.sync = true;
     });
     (mount, disk.unwrap())
 }
 
-/// Takes all the room that is left but for so many bytes.
+/// Fills the disk, but for so many bytes.
 fn fill(mount: &Mount, but: usize) {
     let spare = vec![b'x'; but];
     fs::write(mount.below("spare.png"), spare).unwrap();
@@ -53,17 +31,11 @@ fn fill(mount: &Mount, but: usize) {
     fs::remove_file(mount.below("spare.png")).unwrap();
 }
 
-/// Takes all the files that are left.
+/// Uses up all inodes.
 fn fill_inodes(mount: &Mount) {
     fs::create_dir(mount.below(".filler")).unwrap();
     let make = |n: u32| File::create(mount.below(format!(".filler/{n}")));
     assert!((0..).map(make).any(|made| made.is_err()));
-}
-
-fn over() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    options
 }
 
 fn is_full<T: std::fmt::Debug>(result: io::Result<T>) -> bool {
@@ -76,23 +48,17 @@ fn is_full<T: std::fmt::Debug>(result: io::Result<T>) -> bool {
     }
 }
 
-fn settle(mount: &Mount) {
-    while mount.fs().handles() > 0 {
-        std::thread::yield_now();
-    }
-}
-
 fn empty(dir: &Path) -> bool {
     !dir.exists() || list(dir).is_empty()
 }
 
-/// Whatever is tried on a full disk either succeeds or is told ENOSPC; what was there is whole, can be read and is
-/// consumed; and with room again everything goes on. Answers how many calls were told.
+/// Every operation on a full disk either succeeds or fails with ENOSPC. Handoffs that were there are whole, can be read
+/// and are consumed; once there is room again, everything works. Returns how many calls failed.
 fn everything_on(mount: &mut Mount, fill: impl Fn(&Mount), free: impl Fn(&Mount)) -> u64 {
     let mut told = 0;
-    write(&mount.at("kept.md"), &over(), "kept\n").unwrap();
-    write(&mount.at("edited.md"), &over(), "edited\n").unwrap();
-    settle(mount);
+    overwrite(&mount.at("kept.md"), "kept\n").unwrap();
+    overwrite(&mount.at("edited.md"), "edited\n").unwrap();
+    mount.settle();
     fill(mount);
     let big = "new\n".repeat(50_000);
     let mut edited = false;
@@ -103,12 +69,12 @@ fn everything_on(mount: &mut Mount, fill: impl Fn(&Mount), free: impl Fn(&Mount)
         "pending.md",
         "x.tmp",
     ] {
-        let full = is_full(write(&mount.at(name), &over(), &big));
+        let full = is_full(overwrite(&mount.at(name), &big));
         edited |= name == "edited.md" && !full;
         told += u64::from(full);
     }
     told += u64::from(is_full(fs::create_dir(mount.at("q"))));
-    settle(mount);
+    mount.settle();
     // Reading, and consuming, needs no room.
     let given = String::from_utf8(read(&mount.at("pending.md")).unwrap()).unwrap();
     assert!(given.contains("\nkept\n"), "{given}");
@@ -122,11 +88,11 @@ fn everything_on(mount: &mut Mount, fill: impl Fn(&Mount), free: impl Fn(&Mount)
         assert!(!whole || size == 0 || size == big.len() as u64, "{slug}");
     }
     free(mount);
-    write(&mount.at("after.md"), &over(), "after\n").unwrap();
-    write(&mount.at("after.md"), &over(), "after, edited\n").unwrap();
+    overwrite(&mount.at("after.md"), "after\n").unwrap();
+    overwrite(&mount.at("after.md"), "after, edited\n").unwrap();
     fs::create_dir(mount.at("r")).unwrap();
-    write(&mount.at("r/x.md"), &over(), "in a queue\n").unwrap();
-    settle(mount);
+    overwrite(&mount.at("r/x.md"), "in a queue\n").unwrap();
+    mount.settle();
     let mut pending = mount.peek();
     pending.retain(|body| !body.starts_with("new"));
     assert_eq!(pending, ["after, edited", "in a queue"]);
@@ -141,7 +107,6 @@ fn everything_on(mount: &mut Mount, fill: impl Fn(&Mount), free: impl Fn(&Mount)
 /// spec 4.9a, 6.3a, 3.9a: a disk without room, at every byte of it.
 #[test]
 fn full_of_bytes() {
-    let _alone = crate::alone();
     let mut told = 0;
     let rooms = torture::count(6, 64);
     for n in 0..rooms {
@@ -159,7 +124,6 @@ fn full_of_bytes() {
 /// spec 4.9a, 6.3a: a disk without room for another file.
 #[test]
 fn full_of_files() {
-    let _alone = crate::alone();
     let mut told = 0;
     let rooms = torture::count(6, 24);
     for spare in 0..rooms {
@@ -179,21 +143,20 @@ fn full_of_files() {
     );
 }
 
-/// spec 3.9d: a version that there was no room to keep does not take the room that there was.
+/// spec 3.9d: a version that could not be kept for want of room does not use up the room.
 #[test]
 fn half_a_version_is_not_kept() {
-    let _alone = crate::alone();
     let (mount, _disk) = mount("size=512k");
-    write(&mount.at("x.md"), &over(), &"old\n".repeat(30_000)).unwrap();
-    settle(&mount);
+    overwrite(&mount.at("x.md"), &"old\n".repeat(30_000)).unwrap();
+    mount.settle();
     fill(&mount, 60_000);
     let stamped = mount.at(mount.stamped("x"));
-    // While somebody has it open it is no edit.
+    // While another process has the file open, the write is no edit.
     let other = OpenOptions::new().append(true).open(&stamped).unwrap();
     let in_place = OpenOptions::new().write(true).truncate(true).open(stamped);
     assert!(is_full(in_place));
     drop(other);
-    settle(&mount);
+    mount.settle();
     let edit = OpenOptions::new().write(true).open(mount.at("x.md"));
     assert!(is_full(edit));
     for part in ["replaced", "rewriting", "edits"] {
@@ -202,20 +165,19 @@ fn half_a_version_is_not_kept() {
     assert_eq!(mount.peek()[0].len(), 4 * 30_000 - 1);
 }
 
-/// spec 4.9a: what an earlier close has published is no whole handoff when a later write to it fails.
+/// spec 4.9a: a handoff that an earlier close has published becomes partial when a later write to it fails.
 #[test]
 fn a_second_writer_that_fails() {
-    let _alone = crate::alone();
     let (mount, _disk) = mount("size=256k");
     let output = mount.run("a", "(head -c 10 /dev/zero; head -c 1M /dev/zero) > x.md");
     assert!(!output.status.success());
     assert_eq!(mount.slugs(), ["x-partial"]);
 }
 
-/// spec 4.2a: what could not be published is delivered once it can be, without a restart and long before the next sweep.
+/// spec 4.2a: a draft that could not be published is delivered once it can be, without a restart and long before the
+/// next sweep.
 #[test]
 fn published_when_there_is_a_place_again() {
-    let _alone = crate::alone();
     let (mount, _disk) = mount("size=1m");
     fs::create_dir(mount.at("q")).unwrap();
     let mut file = File::create(mount.at("q/x.md")).unwrap();
@@ -223,7 +185,7 @@ fn published_when_there_is_a_place_again() {
     fs::remove_dir(mount.below("q")).unwrap();
     fs::write(mount.below("q"), "in the way").unwrap();
     assert!(nix::unistd::close(file).is_err());
-    settle(&mount);
+    mount.settle();
     fs::remove_file(mount.below("q")).unwrap();
     while mount.peek().is_empty() {
         std::thread::yield_now();

@@ -9,26 +9,21 @@
 #[path = "../kernel/harness.rs"]
 #[allow(dead_code)]
 mod harness;
+#[path = "../common/hooked_store.rs"]
+mod hooked_store;
 #[path = "../program/sandbox.rs"]
 #[allow(dead_code)]
 mod sandbox;
+#[path = "../common/tmpfs.rs"]
+mod tmpfs;
 #[path = "../common/torture.rs"]
 mod torture;
-
-use std::sync::{Mutex, MutexGuard};
-
-/// One test at a time: a child that is spawned closes copies of every descriptor that is open just then, and a closed
-/// copy of a file on a mount is a FLUSH that its test did not ask for.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(|broken| broken.into_inner())
-}
 
 mod backing;
 mod calls;
 mod cases;
+mod checker;
 mod clock;
 mod descriptors;
 mod disks;
-mod judge;
 mod store;

@@ -1,33 +1,31 @@
 //! A store that fails on its Nth call.
 
-use std::ffi::OsStr;
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use handoff_fs::error::{Error, Result};
-use handoff_fs::names::StampedName;
+use handoff_fs::fs::Options;
 use handoff_fs::programs::Role;
+use handoff_fs::store::Store;
 use handoff_fs::store::dir::DirStore;
 use handoff_fs::store::dirfd::Beneath;
-use handoff_fs::store::{Access, Changes, DraftFile, Entry, Meta, Store, Watch};
 use parking_lot::Mutex;
 
-use crate::cases::{CASES, World};
-use crate::disks::Disk;
+use crate::cases::{CASES, Trial, own_name};
+use crate::checker::check;
 use crate::harness::Mount;
-use crate::judge::judge;
+use crate::hooked_store::{HookedStore, Hooks};
+use crate::tmpfs::Tmpfs;
 use crate::torture;
 
-/// How a call fails.
+/// The way in which a call fails.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Manner {
     /// This one call, before it does anything.
     Once,
     /// This one and all that follow.
     FromThen,
-    /// This one call, which has done what it was asked for.
+    /// This one call, after it has done its work.
     Done,
     /// This one call panics.
     Panic,
@@ -41,7 +39,7 @@ struct Plan {
     errno: i32,
 }
 
-/// What a failing store is told, and tells.
+/// The plan of a failing store, and its counts.
 #[derive(Default)]
 struct Switch {
     plan: Option<Plan>,
@@ -60,14 +58,16 @@ impl Faults {
         };
     }
 
-    /// Answers how many calls failed.
+    /// Returns how many calls failed.
     fn end(&self) -> u64 {
         let mut switch = self.0.lock();
         switch.plan = None;
         switch.failed
     }
+}
 
-    fn call<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+impl Hooks for Faults {
+    fn call<T>(&self, call: impl FnOnce() -> Result<T>) -> Result<T> {
         let plan = {
             let mut switch = self.0.lock();
             switch.calls += 1;
@@ -79,72 +79,27 @@ impl Faults {
             switch.failed += u64::from(due.is_some());
             due
         };
-        match plan {
-            None => work(),
-            Some(plan) => {
-                assert!(plan.manner != Manner::Panic, "this panic is part of a test");
-                if plan.manner == Manner::Done {
-                    work()?;
-                }
-                Err(Error::Os(plan.errno))
-            }
+        let Some(plan) = plan else {
+            return call();
+        };
+        assert!(plan.manner != Manner::Panic, "this panic is part of a test");
+        if plan.manner == Manner::Done {
+            call()?;
         }
+        Err(Error::Os(plan.errno))
     }
 }
 
-struct Failing {
-    store: DirStore,
-    faults: Faults,
-}
-
-impl Store for Failing {
-    fn list(&self, queue: &Path) -> Result<Vec<Entry>> {
-        self.faults.call(|| self.store.list(queue))
-    }
-    fn stat(&self, queue: &Path, name: &OsStr) -> Result<Meta> {
-        self.faults.call(|| self.store.stat(queue, name))
-    }
-    fn open(&self, queue: &Path, name: &OsStr, access: Access) -> Result<File> {
-        self.faults.call(|| self.store.open(queue, name, access))
-    }
-    fn publish(
-        &self,
-        draft: DraftFile<'_>,
-        queue: &Path,
-        name: &StampedName,
-    ) -> Result<StampedName> {
-        self.faults.call(|| self.store.publish(draft, queue, name))
-    }
-    fn replace(&self, draft: DraftFile<'_>, queue: &Path, name: &OsStr) -> Result<()> {
-        self.faults.call(|| self.store.replace(draft, queue, name))
-    }
-    fn rename(&self, from: (&Path, &OsStr), to: (&Path, &OsStr)) -> Result<()> {
-        self.faults.call(|| self.store.rename(from, to))
-    }
-    fn consume(
-        &self,
-        queue: &Path,
-        name: &StampedName,
-        done: &StampedName,
-        now: SystemTime,
-    ) -> Result<StampedName> {
-        self.faults
-            .call(|| self.store.consume(queue, name, done, now))
-    }
-    fn remove(&self, queue: &Path, name: &OsStr) -> Result<()> {
-        self.faults.call(|| self.store.remove(queue, name))
-    }
-    fn sync(&self, queue: &Path) -> Result<()> {
-        self.faults.call(|| self.store.sync(queue))
-    }
-    fn watch(&self, queue: &Path) -> Option<Watch> {
-        self.faults
-            .call(|| Ok(self.store.watch(queue)))
-            .ok()
-            .flatten()
-    }
-    fn changes(&self) -> Changes {
-        self.store.changes()
+impl Faults {
+    /// A mount whose store fails as this says.
+    fn mount(&self, prepare: impl FnOnce(&Path), change: impl FnOnce(&mut Options)) -> Mount {
+        let hooks = self.clone();
+        let store = move |root: Arc<Beneath>| {
+            let store = DirStore::new(root);
+            let hooks = hooks.clone();
+            Box::new(HookedStore { store, hooks }) as Box<dyn Store>
+        };
+        Mount::stored(prepare, change, Box::new(store))
     }
 }
 
@@ -156,28 +111,18 @@ const ERRNOS: [i32; 5] = [
     libc::EMFILE,
 ];
 
-/// spec 4.2a, 4.9a, 6.3a, 7.1a, 3.7a, 3.8: whatever call of the store fails, in whatever operation: what was acknowledged is
-/// there, nothing is consumed that was not read, and afterwards everything works, with and without a restart.
+/// spec 4.2a, 4.9a, 6.3a, 7.1a, 3.7a, 3.8: any call of the store may fail, in any operation: acknowledged handoffs are
+/// kept, nothing is consumed that was not read, and afterwards everything works, with and without a restart.
 #[test]
 fn every_call_of_every_operation() {
-    let _alone = crate::alone();
     let faults = Faults::default();
-    let of_mount = faults.clone();
     let mut disk = None;
-    let mut mount = Mount::stored(
-        |dir| disk = Some(Disk::over(dir, "size=64m")),
+    let mut mount = faults.mount(
+        |dir| disk = Some(Tmpfs::over(dir, "size=64m")),
         |options| {
-            let own = std::env::current_exe().unwrap();
-            let own = own.file_name().unwrap().to_str().unwrap();
-            options.programs.amend(Role::Editor, own).unwrap();
+            options.programs.amend(Role::Editor, &own_name()).unwrap();
             options.sync = true;
         },
-        Box::new(move |root: Arc<Beneath>| {
-            Box::new(Failing {
-                store: DirStore::new(root),
-                faults: of_mount.clone(),
-            })
-        }),
     );
     let errnos = torture::count(1, ERRNOS.len() as u64) as usize;
     let (mut id, mut calls, mut total, mut told) = (0, 0, 0, 0);
@@ -189,23 +134,23 @@ fn every_call_of_every_operation() {
                 let mut failed = 0;
                 for n in 0..errnos {
                     id += 1;
-                    // One after the other in an ordinary run, so that each has its turn.
+                    // An ordinary run takes the errnos by turns.
                     let errno = ERRNOS[(id + n) % ERRNOS.len()];
                     let plan = Plan {
                         call,
                         manner,
                         errno,
                     };
-                    let mut world = World {
+                    let mut trial = Trial {
                         mount: &mut mount,
                         id: format!("c{id}"),
                         what: format!("{}: {plan:?}", case.name),
                     };
-                    (case.prepare)(&mut world);
+                    (case.prepare)(&mut trial);
                     faults.plan(plan);
-                    let outcome = (case.run)(&mut world);
+                    let outcome = (case.run)(&mut trial);
                     failed = faults.end();
-                    judge(&mut world, case, &outcome, (failed > 0).then_some(errno));
+                    check(&mut trial, case, &outcome, (failed > 0).then_some(errno));
                     total += u64::from(failed > 0);
                     told += u64::from(outcome.is_err());
                 }
@@ -229,19 +174,8 @@ fn every_call_of_every_operation() {
 /// spec 8.3c: a panic in a request is EIO for its caller, and for nobody else.
 #[test]
 fn a_request_that_panics() {
-    let _alone = crate::alone();
     let faults = Faults::default();
-    let of_mount = faults.clone();
-    let mount = Mount::stored(
-        |_| {},
-        |_| {},
-        Box::new(move |root: Arc<Beneath>| {
-            Box::new(Failing {
-                store: DirStore::new(root),
-                faults: of_mount.clone(),
-            })
-        }),
-    );
+    let mount = faults.mount(|_| {}, |_| {});
     let name = mount.at("2026-01-02_030405_x.md");
     std::fs::write(&name, "text\n").unwrap();
     let mut told = 0;
@@ -256,7 +190,7 @@ fn a_request_that_panics() {
             assert_eq!(read.unwrap(), b"text\n");
             break;
         }
-        // Where it was a LOOKUP of a name that the kernel knows, the kernel asks once more.
+        // If a LOOKUP of a known name fails, the kernel asks once more, and the caller may not see the error.
         if let Err(error) = read {
             assert_eq!(error.raw_os_error(), Some(libc::EIO));
             told += 1;

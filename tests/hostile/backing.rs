@@ -1,4 +1,4 @@
-//! Whatever is found in the backing directory.
+//! Hostile files in the backing directory.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -10,15 +10,16 @@ use fastrand::Rng;
 use rustix::fs::{CWD, FileType, Mode, makedev};
 
 use crate::canary::Canary;
+use crate::harness::files;
 use crate::merge::parse;
-use crate::sandbox::{Sandbox, start};
+use crate::sandbox::{Sandbox, started};
 use crate::users::User;
 use crate::{draw, torture};
 
-/// How many of each kind there were.
+/// The number of files by kind.
 type Kinds = BTreeMap<&'static str, u64>;
 
-/// Fills a directory with what nobody would put there.
+/// Fills a directory with files of hostile kinds, names and modes.
 fn fill(dir: &Path, depth: u32, random: &mut Rng, canary: &Path, owner: u32, kinds: &mut Kinds) {
     for _ in 0..random.usize(1..9) {
         let name = match random.u8(0..8) {
@@ -88,25 +89,15 @@ fn fill(dir: &Path, depth: u32, random: &mut Rng, canary: &Path, owner: u32, kin
     }
 }
 
-/// How often each content lies there.
-fn contents(dir: &Path, found: &mut BTreeMap<Vec<u8>, u64>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let entry = entry.unwrap();
-        let kind = entry.file_type().unwrap();
-        if kind.is_dir() {
-            contents(&entry.path(), found);
-        } else if kind.is_file() {
-            let content = fs::read(entry.path()).unwrap();
-            if content.starts_with(b"token ") {
-                *found.entry(content).or_default() += 1;
-            }
-        }
-    }
-}
-
+/// How often each content is in a directory and below.
 fn contents_of(dir: &Path) -> BTreeMap<Vec<u8>, u64> {
     let mut found = BTreeMap::new();
-    contents(dir, &mut found);
+    for path in files(dir) {
+        let content = fs::read(path).unwrap();
+        if content.starts_with(b"token ") {
+            *found.entry(content).or_default() += 1;
+        }
+    }
     found
 }
 
@@ -116,7 +107,6 @@ fn contents_of(dir: &Path) -> BTreeMap<Vec<u8>, u64> {
 /// lost by reading, and nobody opens anything outside.
 #[test]
 fn anything_in_the_backing_directory() {
-    let _alone = crate::alone();
     let user = User::new();
     let mut random = torture::random();
     let cases = torture::count(5, 400);
@@ -132,13 +122,13 @@ fn anything_in_the_backing_directory() {
             let mut command =
                 sandbox.handoff(["mount", "--foreground", "--report-ready", "--no-sync"]);
             command.args(options).arg("--").arg(&top);
-            start(&mut command).unwrap_or_else(|error| panic!("case {case}: {error:?}"))
+            started(&mut command)
         };
         let options: &[&str] = match random.u8(0..3) {
             0 => &[],
             1 => &["--adopt"],
             _ => {
-                // So that what comes now are strays.
+                // After a first mount, new files are strays.
                 mount(&[]).stop();
                 &[]
             }
@@ -190,7 +180,6 @@ fn anything_in_the_backing_directory() {
 /// spec 6.1a, 8.4c: a pending handoff that its reader may not read keeps the others from nobody, and is merged once it may be.
 #[test]
 fn a_handoff_without_rights() {
-    let _alone = crate::alone();
     let user = User::new();
     let mut sandbox = Sandbox::new();
     sandbox.become_user(user.uid);
@@ -224,7 +213,6 @@ fn a_handoff_without_rights() {
 /// spec 3.6b, 6.1a: a directory that may not be read keeps nothing from being adopted.
 #[test]
 fn a_directory_without_rights_is_left_out_of_an_adoption() {
-    let _alone = crate::alone();
     let user = User::new();
     let mut sandbox = Sandbox::new();
     sandbox.become_user(user.uid);
@@ -238,7 +226,6 @@ fn a_directory_without_rights_is_left_out_of_an_adoption() {
 /// look-up finds it, does not go with its directory, and is adopted once it can be.
 #[test]
 fn a_stray_that_cannot_be_adopted() {
-    let _alone = crate::alone();
     let user = User::new();
     let mut sandbox = Sandbox::new();
     sandbox.become_user(user.uid);

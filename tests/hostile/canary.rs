@@ -1,4 +1,4 @@
-//! A directory beside the mount that nobody has any business with.
+//! A directory beside the mount that no process may open.
 
 use std::fs;
 use std::mem::MaybeUninit;
@@ -24,7 +24,7 @@ pub struct Canary {
 }
 
 impl Canary {
-    /// Makes it; whoever is led there may do anything.
+    /// Makes the directory, in which everybody has all rights.
     pub fn new(dir: PathBuf, owner: Option<u32>) -> Canary {
         fs::create_dir(&dir).unwrap();
         for name in NAMES {
@@ -35,7 +35,7 @@ impl Canary {
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).unwrap();
         chown(&dir, owner, owner).unwrap();
         let events = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
-        // Not what is closed: a child of this process may have a copy of what was open above.
+        // Without closes: a child of this process may close a copy of a descriptor from above.
         let closed = WatchFlags::CLOSE_WRITE | WatchFlags::CLOSE_NOWRITE;
         inotify::add_watch(&events, &dir, WatchFlags::ALL_EVENTS - closed).unwrap();
         Canary { dir, events }

@@ -1,76 +1,20 @@
-//! What hostile names and contents are drawn from.
+//! Hostile names and contents, drawn at random.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use fastrand::Rng;
 
-/// Pieces that names are told apart by, and bytes that break lines, terminals, comments and character boundaries.
+/// Pieces by which names are classified, and bytes that break lines, terminals, comments and characters.
+#[rustfmt::skip]
 const PIECES: [&[u8]; 64] = [
-    b"2026-01-02_030405",
-    b"2026-13-02_030405",
-    b"9999-12-31_235959",
-    b"0000-01-01_000000",
-    b"_",
-    b"_done",
-    b"_done",
-    b"_done.md",
-    b".md",
-    b".md",
-    b".md",
-    b".txt",
-    b".markdown",
-    b".MD",
-    b"pending",
-    b"pending.md",
-    b".peek.md",
-    b".status.json",
-    b".handoff-fs",
-    b"handoff",
-    b"-partial",
-    b"_2",
-    b"_99999",
-    b".",
-    b"..",
-    b"-",
-    b"~",
-    b"#",
-    b".tmp",
-    b".tmp.12",
-    b".tmp.12.ab",
-    b".part",
-    b".partial",
-    b".swp",
-    b".swx",
-    b".bak",
-    b".orig",
-    b"4913",
-    b"sedAb12_3",
-    b"tmpab12cd34",
-    b"XXab12cd",
-    b"___jb_tmp___",
-    b" ",
-    b"\n",
-    b"\r",
-    b"\t",
-    b"\x1b[2J",
-    b"\x07",
-    b"\x7f",
-    b"\x80",
-    b"\xff\xfe",
-    b"\xe5\xbc",
-    b"\xf0\x9f\xa6",
-    b"\xc2\x9b",
-    b"\xe2\x80\xae",
-    b"\xe2\x80\xa8",
-    b"\xcc\x81",
-    b"\xf0\x9f\xa6\x80",
-    b" -->",
-    b"--!>",
-    b" | 0 bytes",
-    b"<!-- handoff 1/1: ",
-    b"\\x0a",
-    b"\\",
+    b"2026-01-02_030405", b"2026-13-02_030405", b"9999-12-31_235959", b"0000-01-01_000000", b"_", b"_done", b"_done",
+    b"_done.md", b".md", b".md", b".md", b".txt", b".markdown", b".MD", b"pending", b"pending.md", b".peek.md",
+    b".status.json", b".handoff-fs", b"handoff", b"-partial", b"_2", b"_99999", b".", b"..", b"-", b"~", b"#",
+    b".tmp", b".tmp.12", b".tmp.12.ab", b".part", b".partial", b".swp", b".swx", b".bak", b".orig", b"4913",
+    b"sedAb12_3", b"tmpab12cd34", b"XXab12cd", b"___jb_tmp___", b" ", b"\n", b"\r", b"\t", b"\x1b[2J", b"\x07",
+    b"\x7f", b"\x80", b"\xff\xfe", b"\xe5\xbc", b"\xf0\x9f\xa6", b"\xc2\x9b", b"\xe2\x80\xae", b"\xe2\x80\xa8",
+    b"\xcc\x81", b"\xf0\x9f\xa6\x80", b" -->", b"--!>", b" | 0 bytes", b"<!-- handoff 1/1: ", b"\\x0a", b"\\",
 ];
 
 /// A name that a client can pass: any bytes but `/` and NUL, from one to 300 of them.
@@ -139,7 +83,7 @@ pub fn stamped(random: &mut Rng) -> OsString {
     OsString::from_vec(name)
 }
 
-/// A content that would like to be taken for the lines around it.
+/// A content that imitates the header lines around it.
 pub fn body(random: &mut Rng) -> Vec<u8> {
     let mut body = Vec::new();
     let line = "2026-01-02_030405_x.md | 4 bytes | written 2026-01-02 03:04:05 +0000 | stays as 2026-01-02_030405_x_done.md -->";

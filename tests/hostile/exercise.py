@@ -1,9 +1,9 @@
-"""Does everything to everything in a mount, as its user. Ends with 1 and a line where an answer is not POSIX's."""
+"""Tries every operation on every file in a mount, as its user. Ends with 1 and a line where POSIX does not allow the result."""
 import errno, os, random, signal, stat, sys
 
 what, top, seed = sys.argv[1], os.fsencode(sys.argv[2]), int(sys.argv[3])
 draw = random.Random(seed)
-# Nothing in a mount blocks: a fifo that was opened would.
+# No operation in a mount blocks; opening a fifo would.
 signal.alarm(60)
 USUAL = {errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTEMPTY, errno.EISDIR, errno.ENOTDIR, errno.EINVAL,
          errno.ENAMETOOLONG, errno.ENODATA, errno.EOPNOTSUPP}

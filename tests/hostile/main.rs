@@ -29,10 +29,3 @@ mod names;
 mod output;
 mod private;
 mod user;
-
-/// One test at a time, whichever kind of mount it has: a child that is spawned has copies of every descriptor that is open
-/// just then, and closes them when it likes.
-fn alone() -> std::sync::MutexGuard<'static, ()> {
-    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    ALONE.lock().unwrap_or_else(|broken| broken.into_inner())
-}

@@ -7,26 +7,20 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustix::mount::MountFlags;
 
+use crate::harness::memory;
 use crate::merge::parse;
 use crate::sandbox::{Daemon, Sandbox};
 use crate::torture;
 
 /// The most memory that the daemon ever had, in KiB.
 fn peak(daemon: &Daemon) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.child.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.unwrap()
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .unwrap()
+    memory(daemon.child.id(), "VmHWM")
 }
 
 /// spec 3.7a, 3.3: strays by the thousand, a fifth of which want one and the same name, are all adopted when they are mounted,
 /// each once, and are all merged; what that takes of memory is bounded.
 #[test]
 fn strays_by_the_thousand() {
-    let _alone = crate::alone();
     let count = usize::try_from(torture::count(2_000, 100_000)).unwrap();
     let sandbox = Sandbox::new();
     // A disk of memory: a real one takes minutes to make and remove that many files, which says nothing of the program. It
@@ -78,7 +72,6 @@ fn strays_by_the_thousand() {
 /// spec 6.2a: a handoff of a gigabyte is streamed: every byte is delivered, and the daemon's memory does not follow.
 #[test]
 fn a_gigabyte_is_streamed() {
-    let _alone = crate::alone();
     let size = torture::count(48 << 20, 1 << 30);
     let sandbox = Sandbox::new();
     let daemon = sandbox.mount();

@@ -5,13 +5,13 @@ use std::os::unix::ffi::OsStringExt;
 
 /// One handoff of a merge.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Found {
+pub struct Handoff {
     pub path: OsString,
     pub stays_as: OsString,
     pub body: Vec<u8>,
 }
 
-/// What a line says of one handoff.
+/// The fields of a header line.
 #[derive(PartialEq, Eq, Debug)]
 struct Line {
     path: Vec<u8>,
@@ -21,7 +21,7 @@ struct Line {
 }
 
 /// The handoffs of a merge, found by walking from header line to header line; an error says where it is not one.
-pub fn parse(text: &[u8]) -> Result<Vec<Found>, String> {
+pub fn parse(text: &[u8]) -> Result<Vec<Handoff>, String> {
     let mut rest = text;
     if text.is_empty() {
         return Ok(Vec::new());
@@ -55,7 +55,7 @@ pub fn parse(text: &[u8]) -> Result<Vec<Found>, String> {
         if !body.ends_with(b"\n") {
             rest = rest.strip_prefix(b"\n").ok_or("no newline put after it")?;
         }
-        found.push(Found {
+        found.push(Handoff {
             path: OsString::from_vec(line.path),
             stays_as: OsString::from_vec(line.stays_as),
             body: body.to_vec(),
@@ -82,7 +82,7 @@ fn take_line<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], String> {
 fn line_of(rest: &mut &[u8], word: &str, i: usize, count: usize) -> Result<Line, String> {
     let line = take_line(rest)?;
     let shown = String::from_utf8(line.to_vec()).map_err(|e| e.to_string())?;
-    // What would end a line, or a comment, or cannot be seen, is never in one.
+    // A header line has no character that ends a line or a comment, or is invisible.
     let unsafe_to_print = |c: char| {
         let separates = matches!(c, '\u{2028}' | '\u{2029}');
         c.is_control()

@@ -24,7 +24,7 @@ fn listed(mount: &Mount) -> Vec<OsString> {
     names
 }
 
-/// How an operation on a hostile name may end.
+/// Whether this is an error that an operation on a hostile name may return.
 fn is_usual(error: &io::Error) -> bool {
     let usual = [
         libc::ENAMETOOLONG,
@@ -40,7 +40,7 @@ fn is_usual(error: &io::Error) -> bool {
         .is_some_and(|errno| usual.contains(&errno))
 }
 
-/// What became of one name.
+/// The result of one operation.
 struct Tried {
     how: &'static str,
     result: io::Result<()>,
@@ -110,12 +110,11 @@ fn attempt(mount: &Mount, random: &mut fastrand::Rng, name: &OsStr, content: &[u
     }
 }
 
-/// spec 3.2b, 3.2c, 3.4a, 3.4b, 4.1a, 4.5a, 4.5f, 4.6a, 4.6b, 4.7a, 4.10b, 8.3c, 8.4a: whatever the name and whatever is done
-/// with it, the answer is one that POSIX knows for it; what was written is found under that name again and is delivered or lies
-/// there; a name that we made is safe to print and to use; and nothing turns up anywhere else.
+/// spec 3.2b, 3.2c, 3.4a, 3.4b, 4.1a, 4.5a, 4.5f, 4.6a, 4.6b, 4.7a, 4.10b, 8.3c, 8.4a: every operation on every name
+/// returns a result that POSIX allows; written data is found under its name, and is delivered or stored; generated
+/// names are safe to print and to use; and no file appears elsewhere.
 #[test]
 fn every_name_every_operation() {
-    let _alone = crate::alone();
     let mut random = torture::random();
     let cases = torture::count(400, 40_000);
     let mut mount = Mount::new();
@@ -168,7 +167,7 @@ fn every_name_every_operation() {
 fn check_made(mount: &Mount, name: &OsStr, tried: &Tried, said: &str) {
     let class = classify(name);
     let names = listed(mount);
-    // Only what was asked for is there, and under a name that can be read back.
+    // The mount has only the requested file, and its name can be parsed.
     assert_eq!(names.len(), 1, "{said}: {names:?}");
     let made = &names[0];
     let Some(content) = &tried.content else {

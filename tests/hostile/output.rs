@@ -1,4 +1,4 @@
-//! What is printed and logged of hostile names.
+//! Hostile names in output and in the log.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -13,7 +13,6 @@ const FORGED: &[u8] =
 /// and none of them reaches a terminal as more than letters.
 #[test]
 fn names_are_only_names() {
-    let _alone = crate::alone();
     let sandbox = Sandbox::new();
     sandbox.mount().stop();
     let name = OsStr::from_bytes(FORGED);

@@ -7,9 +7,9 @@ use std::process::Command;
 
 use rustix::fs::{CWD, FileType, Mode};
 
-use crate::harness::{bodies, list};
+use crate::harness::{bodies, list, sorted};
 use crate::merge::parse;
-use crate::sandbox::{Daemon, Sandbox, start};
+use crate::sandbox::{Daemon, Sandbox, setpriv, start, started};
 use crate::torture;
 use crate::users::User;
 
@@ -29,13 +29,11 @@ fn shared(owner: &User, other: &User) -> Sandbox {
 }
 
 fn as_user(user: &User, sandbox: &Sandbox, program: &str) -> Command {
-    let mut command = Command::new("setpriv");
-    command.args([
-        format!("--reuid={}", user.uid),
-        format!("--regid={}", user.uid),
-    ]);
-    command.args(["--clear-groups", "--", program]);
+    let prefix = setpriv(user.uid);
+    let mut command = Command::new(&prefix[0]);
     command
+        .args(&prefix[1..])
+        .arg(program)
         .current_dir(sandbox.path("theirs"))
         .env("HOME", sandbox.path("theirs"));
     command
@@ -43,7 +41,7 @@ fn as_user(user: &User, sandbox: &Sandbox, program: &str) -> Command {
 
 fn mounted(sandbox: &Sandbox) -> Daemon {
     let mut command = sandbox.handoff(["mount", "-f", "--report-ready", "m"]);
-    start(&mut command).unwrap_or_else(|error| panic!("{error:?}"))
+    started(&mut command)
 }
 
 /// Modes of everything in a directory and below.
@@ -63,7 +61,6 @@ fn modes(dir: &Path, found: &mut Vec<(String, u32)>) {
 /// private directory, is nobody else's to look at either.
 #[test]
 fn another_user_gets_nothing() {
-    let _alone = crate::alone();
     let (owner, other) = (User::new(), User::new());
     let sandbox = shared(&owner, &other);
     let daemon = mounted(&sandbox);
@@ -73,7 +70,7 @@ fn another_user_gets_nothing() {
     let before = sandbox.sh("cd m; ls -lR; cat .peek.md");
     let mut stranger = as_user(&other, &sandbox, "/usr/bin/python3");
     stranger
-        .args(["-c", include_str!("stranger.py")])
+        .args(["-c", include_str!("other_user.py")])
         .arg(sandbox.path("m"));
     stranger.arg(daemon.child.id().to_string()).args([
         "pending.md",
@@ -92,7 +89,7 @@ fn another_user_gets_nothing() {
     daemon.kill();
     let at = sandbox.path("m");
     rustix::mount::unmount(&at, rustix::mount::UnmountFlags::DETACH).unwrap();
-    // Nobody but the owner gets as far as the files, whatever umask their writer had.
+    // Only the owner can reach the files, whatever the umask of their writers.
     assert_eq!(fs::metadata(&at).unwrap().mode() & 0o777, 0o700);
     let mut found = Vec::new();
     modes(&at.join(".handoff-fs"), &mut found);
@@ -118,11 +115,10 @@ fn another_user_gets_nothing() {
     );
 }
 
-/// spec 8.4a, 8.4b, 3.6l, 3.7a: what another user puts into a backing directory that all may write to gives away nothing of its
-/// owner's, keeps nothing from being delivered, and takes over nothing.
+/// spec 8.4a, 8.4b, 3.6l, 3.7a: files that another user puts into a writable backing directory give away nothing of its
+/// owner, do not prevent deliveries, and take over nothing.
 #[test]
 fn planted_by_another_user() {
-    let _alone = crate::alone();
     let (owner, other) = (User::new(), User::new());
     let sandbox = shared(&owner, &other);
     let at = sandbox.path("m");
@@ -175,15 +171,13 @@ fn planted_by_another_user() {
     let text = sandbox.sh("cat m/pending.md");
     assert_eq!(text.len(), promised);
     parse(text.as_bytes()).unwrap();
-    let mut merged = bodies(&text);
-    merged.sort();
-    assert_eq!(merged, ["mine", "theirs"], "{text}");
+    assert_eq!(sorted(bodies(&text)), ["mine", "theirs"], "{text}");
     assert!(
         !sandbox
             .sh("cat m/*.md m/*/*.md 2>/dev/null || true")
             .contains("secret")
     );
-    // What was read is consumed, as far as its owner lets us: else it is delivered again.
+    // Handoffs that were read are consumed if their owner permits the rename; else they are delivered again.
     assert!(sandbox.sh("ls m").contains("_mine_done.md"));
     let kept = fs::metadata(&secret).unwrap();
     assert_eq!((kept.mode() & 0o777, kept.uid()), (0o600, owner.uid));

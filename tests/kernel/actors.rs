@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
-use crate::harness::Mount;
+use crate::harness::{Mount, files, python, sorted};
 
 /// Python's own loop of lines: what is an expression is answered as text, an error by its name.
 const LOOP: &str = r"
@@ -28,14 +28,8 @@ for line in sys.stdin:
     print(json.dumps(answer), flush=True)
 ";
 
-/// Python itself, not a wrapper that chooses one.
-static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
-    let output = Command::new("python3")
-        .args(["-c", "import sys; print(sys.executable, end='')"])
-        .output()
-        .unwrap();
-    String::from_utf8(output.stdout).unwrap().into()
-});
+/// See [`python`].
+static PYTHON: LazyLock<PathBuf> = LazyLock::new(python);
 
 /// A program under another name, which is all that a mount sees of it.
 pub struct Disguise(TempDir);
@@ -51,7 +45,7 @@ impl Disguise {
         Disguise(dir)
     }
 
-    /// What to execute.
+    /// The path to execute.
     pub fn path(&self) -> PathBuf {
         fs::read_dir(self.0.path())
             .unwrap()
@@ -62,7 +56,7 @@ impl Disguise {
     }
 }
 
-/// One process that does what it is told, a line at a time, in the mount.
+/// A process in the mount that runs one piece of Python at a time, as the test says.
 pub struct Actor {
     child: Child,
     input: Option<ChildStdin>,
@@ -83,7 +77,7 @@ impl Actor {
         Actor::start(command, disguise)
     }
 
-    /// An agent of that name, whose session is what can be told from its process.
+    /// An agent of that name; its session follows from its process.
     pub fn agent(mount: &Mount, name: &str) -> Actor {
         let disguise = Disguise::of(&PYTHON, name);
         let mut command = mount.command("", disguise.path());
@@ -129,7 +123,7 @@ impl Actor {
         }
     }
 
-    /// Runs one piece of Python that must fail in a system call; answers the error's name.
+    /// Runs one piece of Python that must fail in a system call; returns the error's name.
     pub fn fails(&mut self, source: &str) -> String {
         match self.ask(source) {
             (kind, answer) if kind == "errno" => answer,
@@ -150,14 +144,23 @@ impl Actor {
         writeln!(input, "{line}").unwrap();
     }
 
-    /// Waits for what was begun; answers what came of it, as [`Actor::ask`] does.
+    /// Waits for what was begun; returns what came of it, as [`Actor::ask`] does.
     pub fn end(&mut self) -> (String, String) {
         let mut answer = String::new();
         self.output.read_line(&mut answer).unwrap();
         serde_json::from_str(&answer).unwrap()
     }
 
-    /// Kills it, with whatever it has open.
+    /// Waits for a piece of Python that was begun and must succeed; returns what an expression gives.
+    #[track_caller]
+    pub fn finish(&mut self) -> String {
+        match self.end() {
+            (kind, answer) if kind == "value" => answer,
+            (_, answer) => panic!("{answer}"),
+        }
+    }
+
+    /// Kills the process with its files open.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -171,21 +174,8 @@ impl Drop for Actor {
     }
 }
 
-/// What the replaced versions hold, sorted.
+/// The contents of the kept versions, sorted.
 pub fn replaced(mount: &Mount) -> Vec<String> {
-    let mut found = Vec::new();
-    collect(&mount.below(".handoff-fs/replaced"), &mut found);
-    found.sort();
-    found
-}
-
-fn collect(dir: &Path, found: &mut Vec<String>) {
-    for entry in fs::read_dir(dir).into_iter().flatten() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            collect(&path, found);
-        } else {
-            found.push(fs::read_to_string(path).unwrap());
-        }
-    }
+    let versions = files(&mount.below(".handoff-fs/replaced")).into_iter();
+    sorted(versions.map(|path| fs::read_to_string(path).unwrap()))
 }

@@ -33,11 +33,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug)]
 pub struct Profile {
     pub name: &'static str,
-    /// What the kernel calls the process.
+    /// The name of the process, as in `/proc/PID/comm`.
     comm: &'static str,
     /// `argv[0]`, and the script if that is an interpreter.
     argv: &'static [&'static str],
-    /// What the threads of its pool call themselves.
+    /// The name of the threads of its pool.
     threads: &'static str,
     /// The environment of its shell children; it has none of it itself.
     shell: &'static [(&'static str, &'static str)],
@@ -51,7 +51,7 @@ enum Tools {
     /// `f.tmp.<pid>.<ms>` where it is `f.tmp.<pid>.<12 hex>` today.
     OlderClaudeCode,
     Codex,
-    /// It patches files in its sandbox.
+    /// Codex with its sandbox, in which it patches files.
     SandboxedCodex,
     Opencode,
     InPlace,
@@ -79,7 +79,7 @@ pub const CLAUDE_CODE: Profile = Profile {
 
 pub const OLDER_CLAUDE_CODE: Profile = Profile {
     name: "Claude Code on Node",
-    // It sets its title, and with it `comm` and `argv`.
+    // The agent sets its title, and thereby `comm` and `argv`.
     argv: &["claude"],
     threads: "libuv-worker",
     tools: Tools::OlderClaudeCode,
@@ -150,7 +150,7 @@ pub const QWEN: Profile = Profile {
     name: "qwen-code",
     argv: &[
         "node",
-        // It is `--expose-gc`, but this program must know it too.
+        // The real option is `--expose-gc`. This test program must know the option, too.
         "--show-output",
         "/usr/local/lib/node_modules/@qwen-code/qwen-code/cli.js",
     ],
@@ -184,14 +184,14 @@ pub const ALL: [&Profile; 11] = [
     &COPILOT,
 ];
 
-/// What an agent is told to do with one of its tools.
+/// An order to an agent: what to do with one of its tools.
 #[derive(Clone, Serialize, Deserialize, Debug)]
 pub enum Order {
     Write {
         path: String,
         text: String,
     },
-    /// Answers the text, or [`UNCHANGED`].
+    /// Returns the text, or [`UNCHANGED`].
     Read {
         path: String,
     },
@@ -204,11 +204,11 @@ pub enum Order {
     Delete {
         path: String,
     },
-    /// The user mentions a path. Answers its size.
+    /// The user mentions a path. Returns its size.
     Mention {
         path: String,
     },
-    /// A command in a kernel session of its own, without a terminal. Answers its output.
+    /// A command in a kernel session of its own, without a terminal. Returns its output.
     Bash {
         command: String,
     },
@@ -216,7 +216,7 @@ pub enum Order {
     Background {
         command: String,
     },
-    /// What the user's settings say to run when a session starts. Answers its output.
+    /// A command that the settings of the user run when a session starts. Returns its output.
     Hook {
         command: String,
     },
@@ -227,13 +227,13 @@ pub enum Order {
     Child(Box<Order>),
 }
 
-/// What Claude Code's Read answers instead of opening a file whose mtime and size it knows.
+/// The answer of Claude Code's Read for a file whose mtime and size it knows, which it does not open.
 pub const UNCHANGED: &str = "(unchanged)";
 
-/// What an agent tells the test.
+/// A message of an agent to the test.
 #[derive(Serialize, Deserialize, Debug)]
 enum Event {
-    /// Its next call, which this process waits to make.
+    /// The next call, which this process waits to make.
     Next { pid: u32, call: String },
     /// The order is carried out, or a call saw what it must not see.
     Done(Result<String, String>),

@@ -4,9 +4,9 @@ use std::fs;
 use std::time::Duration;
 
 use crate::actors::Actor;
-use crate::harness::Mount;
+use crate::harness::{DAY, Mount, sorted};
 
-/// spec 4.2a: what a close has acknowledged is published, whole.
+/// spec 4.2a: a handoff whose close succeeded is published, whole.
 #[test]
 fn published_by_close() {
     let mount = Mount::with(|options| options.sync = true);
@@ -16,10 +16,7 @@ fn published_by_close() {
     assert!(mount.names_below().is_empty());
     writer.run("os.close(f)");
     let name = mount.stamped("n");
-    assert_eq!(
-        fs::read_to_string(mount.below(name)).unwrap(),
-        "all of it\n"
-    );
+    assert_eq!(mount.text_below(name), "all of it\n");
     assert_eq!(mount.take("b"), ["all of it"]);
 }
 
@@ -49,7 +46,7 @@ fn subshells_share_one_handoff() {
     assert_eq!(mount.take("b"), ["1\n2\n3", "4\n5"]);
 }
 
-/// spec 4.2c: whoever reads right after the close finds what was written.
+/// spec 4.2c: a reader right after the close finds what was written.
 #[test]
 fn read_after_close() {
     let mount = Mount::new();
@@ -66,8 +63,7 @@ fn read_after_close() {
 fn open_drafts_are_listed_and_reported() {
     let mount = Mount::new();
     let drafts = || -> Vec<(String, u32, u64)> {
-        let status = fs::read(mount.at(".status.json")).unwrap();
-        let status: serde_json::Value = serde_json::from_slice(&status).unwrap();
+        let status = mount.status();
         let drafts = status["drafts"].as_array().unwrap().iter();
         drafts
             .map(|draft| {
@@ -92,7 +88,7 @@ fn open_drafts_are_listed_and_reported() {
         writer.run(step);
     }
     assert_eq!(drafts().len(), 1, "published, and open all the same");
-    assert_eq!(fs::read_to_string(mount.at(&name)).unwrap(), "x");
+    assert_eq!(mount.text(&name), "x");
     writer.run("os.close(f)");
     assert_eq!(mount.take("b"), ["x"]);
     assert_eq!(drafts(), []);
@@ -106,7 +102,7 @@ fn fsync_of_a_draft() {
     writer.run("f = os.open('n.md', os.O_WRONLY | os.O_CREAT)");
     writer.run("os.write(f, b'so far'); os.fsync(f)");
     let draft = format!(".handoff-fs/drafts/{}", mount.stamped("n"));
-    assert_eq!(fs::read_to_string(mount.below(draft)).unwrap(), "so far");
+    assert_eq!(mount.text_below(draft), "so far");
     assert!(mount.names_below().is_empty());
     writer.run("os.close(f)");
 }
@@ -137,8 +133,7 @@ fn many_writers_at_once() {
          done
          wait",
     );
-    let mut bodies = mount.take("b");
-    bodies.sort();
+    let bodies = sorted(mount.take("b"));
     let mut expected: Vec<String> = (1..=24)
         .map(|i| vec![i.to_string(); 50].join("\n"))
         .collect();
@@ -157,13 +152,12 @@ fn empty_handoffs() {
         "0\n"
     );
     assert_eq!(mount.slugs(), ["c", "t"]);
-    mount.clock.advance(Duration::from_secs(8 * 24 * 60 * 60));
-    mount.fs().sweep();
+    mount.pass(8 * DAY);
     assert_eq!(mount.slugs(), [""; 0]);
     assert_eq!(mount.names_below(), [""; 0]);
 }
 
-/// spec 4.8: what is empty now may be written later, and is delivered then.
+/// spec 4.8: an empty handoff may be written later, and is delivered then.
 #[test]
 fn touched_then_written() {
     let mount = Mount::new();
@@ -203,12 +197,11 @@ fn created_to_be_read() {
     writer.run("f = os.open('n.md', os.O_RDONLY | os.O_CREAT)");
     assert_eq!(writer.fails("os.write(f, b'x')"), "EBADF");
     writer.run("os.close(f); os.mknod('k.md')");
-    // Whoever opens it next has waited for the release of the one before.
+    // The next open waits for the RELEASE of the one before.
     mount.sh("a", "cat pending.md; flock lock.md true; echo x >> n.md");
     assert_eq!(mount.take("r"), ["x"]);
     assert_eq!(mount.slugs(), ["k", "lock", "n_done"]);
-    mount.clock.advance(Duration::from_secs(8 * 24 * 60 * 60));
-    mount.fs().sweep();
+    mount.pass(8 * DAY);
     assert_eq!(mount.names(), [""; 0]);
 }
 
@@ -261,9 +254,7 @@ fn opened_again_before_it_was_written() {
         "f = os.open('m.md', {flags}); g = os.open('m.md', {flags})"
     ));
     writer.run("os.write(g, b'two'); os.close(g); os.write(f, b'three'); os.close(f)");
-    let mut both = mount.take("b");
-    both.sort();
-    assert_eq!(both, ["three", "two"]);
+    assert_eq!(sorted(mount.take("b")), ["three", "two"]);
     // Nothing was written through either: it is there, and empty.
     writer.run("f = os.open('e.md', os.O_WRONLY | os.O_CREAT); g = os.open('e.md', os.O_WRONLY)");
     writer.run("os.close(f); os.close(g)");

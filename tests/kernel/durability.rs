@@ -1,26 +1,28 @@
-//! That what is acknowledged is durable (spec 4.2a, 4.2b): which system calls the daemon makes, and in which order.
+//! Acknowledged handoffs are durable (spec 4.2a, 4.2b): the system calls of the daemon, and their order.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use handoff_fs::clock::ShiftedClock;
 use handoff_fs::error::Result;
-use handoff_fs::fs::{Fs, NodeId, Options, Request};
+use handoff_fs::fs::{Fs, HandleId, NodeId, Options, Request};
 use handoff_fs::names::StampedName;
 use handoff_fs::session::SystemProc;
+use handoff_fs::store::DraftFile;
 use handoff_fs::store::dir::DirStore;
 use handoff_fs::store::dirfd::Beneath;
-use handoff_fs::store::{Access, Changes, DraftFile, Entry, Meta, Store, Watch};
 use parking_lot::Mutex;
+use rustix::fs::AtFlags;
 
 use crate::actors::Disguise;
-use crate::daemon_process::Daemon;
+use crate::daemon_process::{Daemon, strace};
+use crate::hooked_store::{HookedStore, Hooks};
 
 /// One system call of the daemon.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,27 +37,15 @@ enum Call {
     Reply,
 }
 
-/// What a daemon did while `scripts` ran, one after the other, each by a shell in the mount; per worker, because each
-/// serves one request after the other.
+/// The calls of a daemon while `scripts` ran, one after the other, each by a shell in the mount. The calls of one
+/// worker are together, because a worker serves one request after the other.
 fn trace(durable: bool, scripts: &[(&str, &Path)]) -> Vec<Call> {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().to_str().unwrap().to_owned();
     let outside = tempfile::tempdir().unwrap();
     let log = outside.path().join("strace");
     let calls = "trace=fsync,fdatasync,sync,syncfs,renameat2,renameat,mkdirat,writev,write";
-    // The tracer is a grandchild: the daemon is ours.
-    let wrapper = [
-        "strace",
-        "-D",
-        "-f",
-        "-y",
-        "-qq",
-        "-s0",
-        "-e",
-        calls,
-        "-o",
-        log.to_str().unwrap(),
-    ];
+    let wrapper = strace(&log, calls, &["-y", "-s0"]);
     let daemon = Daemon::synced_over(dir, &wrapper, durable);
     for (script, shell) in scripts {
         let output = Command::new(shell)
@@ -66,10 +56,7 @@ fn trace(durable: bool, scripts: &[(&str, &Path)]) -> Vec<Call> {
             .unwrap();
         assert!(output.status.success(), "{script}: {output:?}");
     }
-    drop(daemon);
-    // The tracer ends after the daemon.
-    thread::sleep(Duration::from_millis(300));
-    let text = fs::read_to_string(log).unwrap();
+    let text = daemon.end_traced(&log);
     let mut by_worker: Vec<(&str, Vec<Call>)> = Vec::new();
     for line in text.lines() {
         let (worker, line) = line.split_once(' ').unwrap();
@@ -230,7 +217,8 @@ fn edits_and_moves_needs_root() {
     }
 }
 
-/// spec 4.2a: what is written through a descriptor of what was a scratch file is durable at its close.
+/// spec 4.2a: data written through the descriptor of a scratch file, after that was renamed to a handoff, is durable at
+/// the close.
 #[test]
 fn written_after_the_rename_needs_root() {
     let script = "exec 3> t.tmp; echo one >&3; mv t.tmp t.md; echo two >&3; exec 3>&-";
@@ -253,84 +241,44 @@ fn no_sync_needs_root() {
     }
 }
 
-/// A store that says when it is asked to make names durable, and waits to be told to go on.
-struct Slow {
-    store: DirStore,
+/// Says when names are to be made durable, and waits to be told to go on.
+struct SlowSync {
     asked: Mutex<Sender<()>>,
     go: Mutex<Receiver<()>>,
-    links: Option<PathBuf>,
 }
 
-impl Store for Slow {
-    fn sync(&self, queue: &Path) -> Result<()> {
+impl Hooks for SlowSync {
+    fn before_sync(&self) {
         let _ = self.asked.lock().send(());
         let _ = self.go.lock().recv();
-        self.store.sync(queue)
     }
-    fn list(&self, queue: &Path) -> Result<Vec<Entry>> {
-        self.store.list(queue)
-    }
-    fn stat(&self, queue: &Path, name: &OsStr) -> Result<Meta> {
-        self.store.stat(queue, name)
-    }
-    fn open(&self, queue: &Path, name: &OsStr, access: Access) -> Result<File> {
-        self.store.open(queue, name, access)
-    }
+}
+
+/// Publishes by link(2) and unlink(2), as where renameat2(2) knows no flags, in this backing directory.
+struct PublishByLink(PathBuf);
+
+impl Hooks for PublishByLink {
     fn publish(
         &self,
+        _store: &DirStore,
         draft: DraftFile<'_>,
         queue: &Path,
         name: &StampedName,
     ) -> Result<StampedName> {
-        let Some(below) = &self.links else {
-            return self.store.publish(draft, queue, name);
-        };
-        // As where renameat2(2) knows no flags.
-        let (from, to) = (draft.dir, File::open(below.join(queue)).unwrap());
-        let flags = rustix::fs::AtFlags::empty();
+        let (from, to) = (draft.dir, File::open(self.0.join(queue)).unwrap());
+        let flags = AtFlags::empty();
         rustix::fs::linkat(from, draft.name, to, name.to_os_string(), flags).unwrap();
         rustix::fs::unlinkat(from, draft.name, flags).unwrap();
         Ok(name.clone())
     }
-    fn replace(&self, draft: DraftFile<'_>, queue: &Path, name: &OsStr) -> Result<()> {
-        self.store.replace(draft, queue, name)
-    }
-    fn rename(&self, from: (&Path, &OsStr), to: (&Path, &OsStr)) -> Result<()> {
-        self.store.rename(from, to)
-    }
-    fn consume(
-        &self,
-        queue: &Path,
-        name: &StampedName,
-        done: &StampedName,
-        now: SystemTime,
-    ) -> Result<StampedName> {
-        self.store.consume(queue, name, done, now)
-    }
-    fn remove(&self, queue: &Path, name: &OsStr) -> Result<()> {
-        self.store.remove(queue, name)
-    }
-    fn watch(&self, queue: &Path) -> Option<Watch> {
-        self.store.watch(queue)
-    }
-    fn changes(&self) -> Changes {
-        self.store.changes()
-    }
 }
 
-/// spec 4.2a: of two processes that share one open file, neither is told that its close succeeded before what was
-/// written is durable.
-#[test]
-fn two_closes_at_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let root = Arc::new(Beneath::new(File::open(dir.path()).unwrap().into()));
-    let (asked, is_asked) = mpsc::channel();
-    let (go, wait) = mpsc::channel();
-    let store = Slow {
+/// The filesystem over a directory, without a mount; and a caller.
+fn unmounted(dir: &Path, hooks: impl Hooks + 'static) -> (Arc<Fs>, Request) {
+    let root = Arc::new(Beneath::new(File::open(dir).unwrap().into()));
+    let store = HookedStore {
         store: DirStore::new(root.clone()),
-        asked: Mutex::new(asked),
-        go: Mutex::new(wait),
-        links: None,
+        hooks,
     };
     let options = Options {
         utc: true,
@@ -338,17 +286,37 @@ fn two_closes_at_once() {
     };
     let clock = Arc::new(ShiftedClock::default());
     let proc = Box::<SystemProc>::default();
-    let fs = Fs::with(root, Box::new(store), options, clock, proc).unwrap();
-    let who = Request {
+    let caller = Request {
         tid: std::process::id(),
         uid: 0,
     };
+    let fs = Fs::with(root, Box::new(store), options, clock, proc).unwrap();
+    (fs, caller)
+}
+
+/// Creates `n.md` and writes to it.
+fn write_new(fs: &Fs, who: Request) -> HandleId {
     let name = OsStr::new("n.md");
     let made = fs
         .create(who, NodeId::ROOT, name, 0o600, libc::O_WRONLY)
         .unwrap();
     let handle = made.opened.handle;
     fs.write(who, handle, 0, b"x", false).unwrap();
+    handle
+}
+
+/// spec 4.2a: two processes share one open file: the close of neither succeeds before the data is durable.
+#[test]
+fn two_closes_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (asked, is_asked) = mpsc::channel();
+    let (go, wait) = mpsc::channel();
+    let hooks = SlowSync {
+        asked: Mutex::new(asked),
+        go: Mutex::new(wait),
+    };
+    let (fs, who) = unmounted(dir.path(), hooks);
+    let handle = write_new(&fs, who);
     let (closed, is_closed) = mpsc::channel();
     for _ in 0..2 {
         let (fs, closed) = (fs.clone(), closed.clone());
@@ -368,33 +336,15 @@ fn two_closes_at_once() {
     is_closed.recv().unwrap();
 }
 
-/// spec 4.2a, 4.2c: a handoff is delivered also where publishing has to give it a second name and take the first one away,
-/// which to a watcher looks like somebody's beginning to write it.
+/// spec 4.2a, 4.2c: a handoff is delivered also where publishing links the draft and then removes its first name, which
+/// inotify reports like the beginning of a write.
 #[test]
 fn published_by_link() {
     let dir = tempfile::tempdir().unwrap();
-    let root = Arc::new(Beneath::new(File::open(dir.path()).unwrap().into()));
-    let store = Slow {
-        store: DirStore::new(root.clone()),
-        asked: Mutex::new(mpsc::channel().0),
-        go: Mutex::new(mpsc::channel().1),
-        links: Some(dir.path().into()),
-    };
-    let clock = Arc::new(ShiftedClock::default());
-    let options = Options::default();
-    let proc = Box::<SystemProc>::default();
-    let fs = Fs::with(root, Box::new(store), options, clock, proc).unwrap();
-    let who = Request {
-        tid: std::process::id(),
-        uid: 0,
-    };
-    let name = OsStr::new("n.md");
-    let made = fs
-        .create(who, NodeId::ROOT, name, 0o600, libc::O_WRONLY)
-        .unwrap();
-    fs.write(who, made.opened.handle, 0, b"x", false).unwrap();
-    fs.flush(who, made.opened.handle).unwrap();
-    fs.release(made.opened.handle);
+    let (fs, who) = unmounted(dir.path(), PublishByLink(dir.path().into()));
+    let handle = write_new(&fs, who);
+    fs.flush(who, handle).unwrap();
+    fs.release(handle);
     for _ in 0..2 {
         let found = fs.lookup(who, NodeId::ROOT, OsStr::new("pending.md"));
         assert!(found.unwrap().attr.meta.size > 0);

@@ -46,6 +46,15 @@ fn edits(script: &str, leaves: &[&str]) {
     }
 }
 
+/// A script that runs an editor on `$f` at a terminal: when it shows the first text it is typed the second.
+pub fn at_terminal(words: &str) -> String {
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tools/terminal.py");
+    format!("TERM=xterm /usr/bin/python3 {program} {words} $f")
+}
+
+/// nano, which makes «two» of the last word.
+pub const NANO: &str = r"Exit '\x05\x7f\x7f\x7ftwo\x0f\r\x18' -- nano --ignorercfiles";
+
 /// By itself vim makes no backups below /tmp, and then writes more simply.
 const VIM: &str = "vim -u NONE -n --cmd 'set backupskip=' -es -c '%s/one/two/' -c 'wq' $f";
 
@@ -107,22 +116,7 @@ fn vim_new() {
 /// spec 4.4a: nano, at a terminal.
 #[test]
 fn nano() {
-    let script = r#"python3 - $f <<'PYTHON'
-import os, pty, sys
-pid, tty = pty.fork()
-if pid == 0:
-    os.environ['TERM'] = 'xterm'
-    os.execvp('nano', ['nano', '--ignorercfiles', sys.argv[1]])
-screen = b''
-while b'Exit' not in screen:
-    screen += os.read(tty, 65536)
-os.write(tty, b'\x05' + b'\x7f' * 3 + b'two' + b'\x0f\r' + b'\x18')
-try:
-    while os.read(tty, 65536): pass
-except OSError: pass
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-PYTHON"#;
-    edits(script, &[]);
+    edits(&at_terminal(NANO), &[]);
 }
 
 /// spec 4.4b: ed reads it and writes it in place.
@@ -167,20 +161,8 @@ fn busybox_sed() {
 /// spec 4.4a: busybox vi.
 #[test]
 fn busybox_vi() {
-    let script = r#"python3 - $f <<'PYTHON'
-import os, pty, sys
-pid, tty = pty.fork()
-if pid == 0:
-    os.environ['TERM'] = 'xterm'
-    os.execvp('busybox', ['busybox', 'vi', sys.argv[1]])
-screen = b''
-while b'number one' not in screen:
-    screen += os.read(tty, 65536)
-os.write(tty, b':s/one/two/\r:wq\r')
-try:
-    while os.read(tty, 65536): pass
-except OSError: pass
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-PYTHON"#;
-    edits(script, &[]);
+    edits(
+        &at_terminal(r"'number one' ':s/one/two/\r:wq\r' -- busybox vi"),
+        &[],
+    );
 }

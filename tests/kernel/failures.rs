@@ -3,47 +3,19 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
 use std::process::ExitStatus;
 
 use handoff_fs::programs::Role;
-use rustix::mount::{MountFlags, UnmountFlags};
 
-use crate::harness::{Mount, list};
+use crate::harness::{Mount, errno, list, sorted};
+use crate::tmpfs::Tmpfs;
 
-/// A tmpfs of a few pages at a directory; unmounted when dropped.
-pub struct Small(std::path::PathBuf);
-
-impl Small {
-    fn over(dir: &Path, size: &str) -> Small {
-        let options = std::ffi::CString::new(format!("size={size},mode=700")).unwrap();
-        rustix::mount::mount(
-            "tmpfs",
-            dir,
-            "tmpfs",
-            MountFlags::empty(),
-            options.as_c_str(),
-        )
-        .unwrap();
-        Small(dir.to_owned())
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = rustix::mount::unmount(&self.0, UnmountFlags::DETACH);
-    }
-}
-
-/// A mount over a small disk. The guard is dropped second: the mount is on top.
-pub fn small(size: &str) -> (Mount, Small) {
+/// A mount over a small disk. The disk is dropped second, because the mount is over it.
+pub fn small(size: &str) -> (Mount, Tmpfs) {
     let mut disk = None;
-    let mount = Mount::over(|dir| disk = Some(Small::over(dir, size)), |_| {});
+    let options = format!("size={size}");
+    let mount = Mount::filled(|dir| disk = Some(Tmpfs::over(dir, &options)));
     (mount, disk.unwrap())
-}
-
-fn errno<T: std::fmt::Debug>(result: std::io::Result<T>) -> i32 {
-    result.unwrap_err().raw_os_error().unwrap()
 }
 
 /// spec 4.9a: a full disk is the writer's ENOSPC; what did get written is a partial one, never whole; and what was
@@ -83,7 +55,7 @@ fn a_disk_that_is_full_already_needs_root() {
     };
     assert_eq!(errno(file.write_all(b"x")), libc::ENOSPC);
     drop(file);
-    assert_eq!(mount.peek(), Vec::<String>::new());
+    assert_eq!(mount.peek(), [""; 0]);
     assert!(!mount.slugs().contains(&"x".to_owned()));
     fs::remove_file(mount.below("filler.png")).unwrap();
     mount.sh("a", "echo x > x.md");
@@ -99,10 +71,9 @@ fn a_failed_edit_and_a_second_attempt() {
     });
     mount.sh("a", "echo old > x.md");
     let script = "import os\nfd = os.open('x.md', os.O_WRONLY | os.O_TRUNC)\ntry: os.write(fd, b'x' * 3000)\nexcept OSError as e: print(e.errno)";
-    let output = mount.command("a", "python3").args(["-c", script]).output();
-    assert_eq!(output.unwrap().stdout, b"27\n");
+    assert_eq!(mount.python("a", script), "27\n");
     assert_eq!(mount.peek(), ["old"]);
-    // What was begun anew by truncating is not damaged any more.
+    // A file that was truncated and written again is whole.
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -148,12 +119,7 @@ fn too_large() {
     assert!(!output.status.success());
     assert_eq!(mount.slugs(), ["part", "ten", "two-partial"]);
     mount.sh("a", "mkdir q; head -c 10 /dev/zero > s.tmp");
-    assert!(
-        !mount
-            .run("a", "head -c 11 /dev/zero > t.tmp")
-            .status
-            .success()
-    );
+    mount.fails("a", "head -c 11 /dev/zero > t.tmp");
 }
 
 /// A process of session `a` that writes to `x.md` and dies by a signal with it open, or without one just exits.
@@ -182,7 +148,7 @@ fn a_writer_that_is_killed() {
     }
 }
 
-/// spec 4.9b: who is killed without having written, while others write on, spoils nothing.
+/// spec 4.9b: a process that is killed without having written, while others write on, makes nothing partial.
 #[test]
 fn a_bystander_that_is_killed() {
     let mount = Mount::new();
@@ -204,9 +170,7 @@ fn an_edit_that_is_killed() {
     assert!(die("KILL", &mount).signal().is_some());
     assert_eq!(mount.sh("a", "cat x.md"), "old\n");
     assert_eq!(mount.slugs(), ["x", "x-partial"]);
-    let mut bodies = mount.peek();
-    bodies.sort();
-    assert_eq!(bodies, ["half", "old"]);
+    assert_eq!(sorted(mount.peek()), ["half", "old"]);
 }
 
 /// spec 4.9a, 4.2a: a disk that can no longer take the name is the error of the close, and what was written is not lost.
@@ -222,9 +186,7 @@ fn errors_of_publishing_are_the_closes() {
     assert!(nix::unistd::close(file).is_err());
     assert_eq!(list(&mount.below(".handoff-fs/drafts/q")).len(), 1);
     // The RELEASE, which comes when it comes, tries again and fails as well.
-    while mount.fs().handles() > 0 {
-        std::thread::yield_now();
-    }
+    mount.settle();
     fs::remove_file(mount.below("q")).unwrap();
     mount.fs().sweep();
     assert_eq!(mount.peek(), ["kept"]);
@@ -253,11 +215,8 @@ fn closed_by_exec() {
     let mount = Mount::new();
     let script = "import os, subprocess\nf = open('child.md', 'w'); f.write('one\\n'); f.flush()\n\
         subprocess.run(['true'])\ng = open('self.md', 'w'); g.write('two\\n'); g.flush()\nos.execvp('true', ['true'])";
-    let status = mount.command("a", "python3").args(["-c", script]).status();
-    assert!(status.unwrap().success());
-    let mut taken = mount.take("b");
-    taken.sort();
-    assert_eq!(taken, ["one", "two"]);
+    mount.python("a", script);
+    assert_eq!(sorted(mount.take("b")), ["one", "two"]);
 }
 
 /// spec 3.9d, 4.9a: where the disk is full, replaced versions go, the oldest first, before a writer hears of it.

@@ -1,4 +1,4 @@
-//! What was there before the first mount.
+//! Files that were there before the first mount.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -7,9 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use handoff_fs::fs::Adopt;
 
-use crate::harness::{Mount, list};
+use crate::harness::{DAY, Mount, errno, list, sorted};
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const PENDING: &str = "2026-11-20_101500_plan.md";
 const DONE: &str = "2026-11-20_111500_old_done.md";
 
@@ -60,13 +59,10 @@ fn tree(dir: &Path) -> Vec<(String, Option<Vec<u8>>)> {
 #[test]
 fn the_first_mount_changes_nothing() {
     let mut before = Vec::new();
-    let mut mount = Mount::over(
-        |dir| {
-            furnished(dir);
-            before = tree(dir);
-        },
-        |_| {},
-    );
+    let mut mount = Mount::filled(|dir| {
+        furnished(dir);
+        before = tree(dir);
+    });
     mount.sh(
         "a",
         "find . -type f ! -name pending.md -exec cat {} + >/dev/null; ls -lR; stat notes.md proj",
@@ -85,7 +81,7 @@ fn the_first_mount_changes_nothing() {
 /// directories are queues.
 #[test]
 fn what_was_there_is_ordinary() {
-    let mut mount = Mount::over(furnished, |_| {});
+    let mut mount = Mount::filled(furnished);
     let names = [".git", PENDING, DONE, "image.png", "notes.md", "proj"];
     assert_eq!(mount.names(), names);
     assert_eq!(mount.peek(), ["the plan", "deep plan"]);
@@ -98,9 +94,10 @@ fn what_was_there_is_ordinary() {
     mount.sh("b", "echo two > proj/new.md; mv image.png proj/");
     mount.remount();
     assert_eq!(mount.names(), [".git", PENDING, DONE, "notes.md", "proj"]);
-    let mut bodies = mount.peek();
-    bodies.sort();
-    assert_eq!(bodies, ["deep plan", "one", "the plan", "two"]);
+    assert_eq!(
+        sorted(mount.peek()),
+        ["deep plan", "one", "the plan", "two"]
+    );
     // Still ordinary under another name, and no longer once it is removed.
     mount.sh("a", "mv notes.md ideas.md");
     mount.remount();
@@ -113,7 +110,7 @@ fn what_was_there_is_ordinary() {
 /// spec 3.6a: an ordinary file stays so when it or its directory is renamed, also after a remount.
 #[test]
 fn ordinary_stays_ordinary() {
-    let mut mount = Mount::over(furnished, |_| {});
+    let mut mount = Mount::filled(furnished);
     mount.sh(
         "a",
         "mv notes.md ideas.md; mv proj work; mv work/readme.txt work/deep/",
@@ -132,7 +129,7 @@ fn ordinary_stays_ordinary() {
 /// replaced there stays ordinary.
 #[test]
 fn ordinary_no_longer() {
-    let mut mount = Mount::over(furnished, |_| {});
+    let mut mount = Mount::filled(furnished);
     fs::remove_file(mount.below("notes.md")).unwrap();
     fs::write(mount.below("notes.md"), "replaced\n").unwrap();
     assert_eq!(mount.peek(), ["the plan", "deep plan"]);
@@ -144,26 +141,22 @@ fn ordinary_no_longer() {
     fs::write(mount.below("notes.md"), "one\n").unwrap();
     fs::write(mount.below("proj/readme.txt"), "two\n").unwrap();
     mount.remount();
-    let mut bodies = mount.peek();
-    bodies.sort();
-    assert_eq!(bodies, ["deep plan", "one", "the plan", "two"]);
+    assert_eq!(
+        sorted(mount.peek()),
+        ["deep plan", "one", "the plan", "two"]
+    );
 }
 
 /// spec 3.6a, 4.7a: a real pending.md with content becomes a handoff, in every queue; one without a byte is left alone.
 #[test]
 fn a_real_pending_md() {
-    let mount = Mount::over(
-        |dir| {
-            fs::create_dir_all(dir.join("q/r")).unwrap();
-            fs::write(dir.join("pending.md"), "old list\n").unwrap();
-            fs::write(dir.join("q/pending.md"), "of q\n").unwrap();
-            fs::write(dir.join("q/r/pending.md"), "").unwrap();
-        },
-        |_| {},
-    );
-    let mut bodies = mount.peek();
-    bodies.sort();
-    assert_eq!(bodies, ["of q", "old list"]);
+    let mount = Mount::filled(|dir| {
+        fs::create_dir_all(dir.join("q/r")).unwrap();
+        fs::write(dir.join("pending.md"), "old list\n").unwrap();
+        fs::write(dir.join("q/pending.md"), "of q\n").unwrap();
+        fs::write(dir.join("q/r/pending.md"), "").unwrap();
+    });
+    assert_eq!(sorted(mount.peek()), ["of q", "old list"]);
     assert_eq!(mount.slugs(), ["pending", "q"]);
     assert_eq!(list(&mount.below("q/r")), ["pending.md"]);
     mount.sh("a", "rmdir q/r");
@@ -185,10 +178,10 @@ fn git_works_in_passed_through_directories() {
         assert_eq!(mount.sh("a", &script), "one\n", "{dir}");
         assert!(mount.below(dir).join(".git/HEAD").exists());
     }
-    assert_eq!(mount.peek(), Vec::<String>::new());
+    assert_eq!(mount.peek(), [""; 0]);
 }
 
-/// spec 3.6l, 8.4a: symbolic links are neither shown nor followed, whatever they are called and wherever they are.
+/// spec 3.6l, 8.4a: symbolic links are neither shown nor followed, with any name and at any place.
 #[test]
 fn symbolic_links_do_not_exist() {
     let outside = tempfile::tempdir().unwrap();
@@ -201,26 +194,26 @@ fn symbolic_links_do_not_exist() {
         symlink(&secret, dir.join("x.tmp")).unwrap();
         symlink(outside.path(), dir.join("linkdir")).unwrap();
     };
-    let mount = Mount::over(
-        |dir| {
-            links(dir);
-            fs::create_dir(dir.join("ordinary")).unwrap();
-            links(&dir.join("ordinary"));
-        },
-        |_| {},
-    );
+    let mount = Mount::filled(|dir| {
+        links(dir);
+        fs::create_dir(dir.join("ordinary")).unwrap();
+        links(&dir.join("ordinary"));
+    });
     mount.sh("a", "mkdir queue");
     links(&mount.below("queue"));
     for dir in ["", "ordinary", "queue"] {
         let at = |name: &str| mount.at(dir).join(name);
         for name in ["link.md", "2026-11-20_101500_link.md", "x.tmp", "linkdir"] {
-            let error = fs::symlink_metadata(at(name)).unwrap_err();
-            assert_eq!(error.raw_os_error(), Some(libc::ENOENT), "{dir}/{name}");
+            assert_eq!(
+                errno(fs::symlink_metadata(at(name))),
+                libc::ENOENT,
+                "{dir}/{name}"
+            );
         }
         assert!(fs::write(at("linkdir/dir/in"), "x").is_err());
     }
     assert_eq!(mount.names(), ["ordinary", "queue"]);
-    assert_eq!(mount.peek(), Vec::<String>::new());
+    assert_eq!(mount.peek(), [""; 0]);
     // Written to under the name of a link: a handoff in the queue, and never the link's target.
     mount.sh("a", "echo mine > link.md");
     assert_eq!(mount.peek(), ["mine"]);
@@ -229,11 +222,11 @@ fn symbolic_links_do_not_exist() {
         "echo mine > ordinary/link.md; echo mine > x.tmp; echo m > linkdir/dir/x",
     );
     assert_eq!(fs::read_to_string(&secret).unwrap(), "secret\n");
-    assert_eq!(list(&outside.path().join("dir")), Vec::<String>::new());
+    assert_eq!(list(&outside.path().join("dir")), [""; 0]);
 }
 
-/// spec 3.6l, 8.4a: a directory that others replace by a symbolic link below is not followed either, also by those who
-/// know it already.
+/// spec 3.6l, 8.4a: a directory that is replaced by a symbolic link below the mount is not followed, also by processes
+/// that have it open.
 #[test]
 fn a_directory_that_becomes_a_link_is_gone() {
     let outside = tempfile::tempdir().unwrap();
@@ -245,43 +238,38 @@ fn a_directory_that_becomes_a_link_is_gone() {
     let flags = rustix::fs::OFlags::CREATE | rustix::fs::OFlags::WRONLY;
     assert!(rustix::fs::openat(&dir, "two.md", flags, rustix::fs::Mode::RWXU).is_err());
     assert!(mount.run("a", "echo x > queue/x.md").status.code() != Some(0));
-    assert_eq!(list(outside.path()), Vec::<String>::new());
+    assert_eq!(list(outside.path()), [""; 0]);
 }
 
 /// spec 3.6j: consumed handoffs that the first mount finds past their time are hidden and never deleted, at any depth, under
 /// whatever name their directory has, nor is a directory that holds one.
 #[test]
 fn what_had_expired_before_is_never_deleted() {
-    let mut mount = Mount::over(
-        |dir| {
-            furnished(dir);
-            fs::write(dir.join("proj/deep").join(DONE), "read\n").unwrap();
-            for found in ["", "proj/deep"] {
-                age(dir.join(found).join(DONE), 30 * DAY);
-            }
-        },
-        |_| {},
-    );
+    let mut mount = Mount::filled(|dir| {
+        furnished(dir);
+        fs::write(dir.join("proj/deep").join(DONE), "read\n").unwrap();
+        for found in ["", "proj/deep"] {
+            age(dir.join(found).join(DONE), 30 * DAY);
+        }
+    });
     assert!(!mount.names().contains(&DONE.to_owned()));
     assert!(!mount.at(DONE).exists());
     mount.sh("a", "mv proj/deep proj/deeper; mv proj work");
     for _ in 0..2 {
         mount.fs().sweep();
-        mount.clock.advance(400 * DAY);
-        mount.fs().sweep();
+        mount.pass(400 * DAY);
         assert!(mount.below(DONE).exists());
         assert!(mount.below("work/deeper").join(DONE).exists());
         mount.remount();
     }
-    let status = fs::read_to_string(mount.at(".status.json")).unwrap();
+    let status = mount.text(".status.json");
     assert!(status.contains("\"hidden\": 2"), "{status}");
-    // One that is consumed now goes in its time.
+    // A handoff that is consumed now expires as usual.
     mount.sh(
         "a",
         "echo x > work/deeper/x.md; rm work/deeper/*_deep.md; cat work/deeper/pending.md",
     );
-    mount.clock.advance(8 * DAY);
-    mount.fs().sweep();
+    mount.pass(8 * DAY);
     assert_eq!(list(&mount.below("work/deeper")), [DONE]);
 }
 
@@ -290,17 +278,13 @@ fn what_had_expired_before_is_never_deleted() {
 #[test]
 fn a_directory_with_what_had_expired_stays() {
     let old = "2026-01-02_030405_old_done.md";
-    let mount = Mount::over(
-        |dir| {
-            fs::create_dir(dir.join("q")).unwrap();
-            fs::write(dir.join("q").join(old), "k\n").unwrap();
-            age(dir.join("q").join(old), 8 * DAY);
-        },
-        |_| {},
-    );
+    let mount = Mount::filled(|dir| {
+        fs::create_dir(dir.join("q")).unwrap();
+        fs::write(dir.join("q").join(old), "k\n").unwrap();
+        age(dir.join("q").join(old), 8 * DAY);
+    });
     assert_eq!(mount.sh("a", "ls q"), "pending.md\n");
-    let removed = fs::remove_dir(mount.at("q")).unwrap_err();
-    assert_eq!(removed.raw_os_error(), Some(libc::ENOTEMPTY));
+    assert_eq!(errno(fs::remove_dir(mount.at("q"))), libc::ENOTEMPTY);
     mount.sh(
         "a",
         "mkdir p; ! mv -T p q 2>/dev/null; ! rm -r q 2>/dev/null",
@@ -319,12 +303,10 @@ fn a_directory_with_what_had_expired_stays() {
 fn adopted_at_the_first_mount() {
     for adopt in [Adopt::Always, Adopt::AtFirst] {
         let mut mount = Mount::over(furnished, |options| options.adopt = adopt);
-        let mut bodies = mount.peek();
-        bodies.sort();
-        assert_eq!(bodies, ["deep plan", "mine", "the plan"]);
+        assert_eq!(sorted(mount.peek()), ["deep plan", "mine", "the plan"]);
         assert_eq!(mount.sh("a", "cat proj/readme.txt"), "keep\n");
         assert!(mount.names().contains(&"image.png".to_owned()));
-        let status = fs::read_to_string(mount.at(".status.json")).unwrap();
+        let status = mount.text(".status.json");
         assert!(
             status.contains("\"adopted\": 1") && status.contains("\"ordinary\": 2"),
             "{status}"
@@ -338,13 +320,11 @@ fn adopted_at_the_first_mount() {
 /// not.
 #[test]
 fn adopting_later() {
-    let mut mount = Mount::over(furnished, |_| {});
+    let mut mount = Mount::filled(furnished);
     mount.remount_with(|options| options.adopt = Adopt::AtFirst);
     assert_eq!(mount.peek(), ["the plan", "deep plan"]);
     mount.remount_with(|options| options.adopt = Adopt::Always);
-    let mut bodies = mount.peek();
-    bodies.sort();
-    assert_eq!(bodies, ["deep plan", "mine", "the plan"]);
+    assert_eq!(sorted(mount.peek()), ["deep plan", "mine", "the plan"]);
     mount.remount_with(|options| options.adopt = Adopt::Nothing);
     assert_eq!(mount.peek().len(), 3);
     assert_eq!(mount.sh("a", "cat proj/readme.txt"), "keep\n");
@@ -387,8 +367,7 @@ fn a_record_of_the_version_before() {
     for _ in 0..2 {
         assert_eq!(mount.peek(), ["the plan"]);
         mount.fs().sweep();
-        mount.clock.advance(30 * DAY);
-        mount.fs().sweep();
+        mount.pass(30 * DAY);
         assert_eq!(tree(&mount.below("")), before);
         mount.remount();
     }
@@ -405,31 +384,25 @@ fn a_record_of_the_version_before() {
     assert_eq!(mount.peek().len(), 3);
 }
 
-/// spec 3.6f: a directory that an older version made a queue, and that has handoffs, stays one, whatever it is called.
+/// spec 3.6f: a queue of an older version that has handoffs stays a queue, with any name.
 #[test]
 fn a_queue_of_the_version_before_stays_one() {
-    let mut mount = Mount::over(
-        |dir| {
-            for name in ["done", "repo/.git", "old"] {
-                fs::create_dir_all(dir.join(name)).unwrap();
-            }
-            for queue in ["done", "repo"] {
-                fs::write(dir.join(queue).join(PENDING), format!("{queue}\n")).unwrap();
-            }
-            fs::write(dir.join("old").join(DONE), "old\n").unwrap();
-            version_1(dir, &[], &[]);
-            for queue in ["done", "repo", "old"] {
-                fs::create_dir_all(dir.join(".handoff-fs/drafts").join(queue)).unwrap();
-            }
-        },
-        |_| {},
-    );
+    let mut mount = Mount::filled(|dir| {
+        for name in ["done", "repo/.git", "old"] {
+            fs::create_dir_all(dir.join(name)).unwrap();
+        }
+        for queue in ["done", "repo"] {
+            fs::write(dir.join(queue).join(PENDING), format!("{queue}\n")).unwrap();
+        }
+        fs::write(dir.join("old").join(DONE), "old\n").unwrap();
+        version_1(dir, &[], &[]);
+        for queue in ["done", "repo", "old"] {
+            fs::create_dir_all(dir.join(".handoff-fs/drafts").join(queue)).unwrap();
+        }
+    });
     for _ in 0..2 {
-        let mut bodies = mount.peek();
-        bodies.sort();
-        assert_eq!(bodies, ["done", "repo"]);
-        mount.clock.advance(30 * DAY);
-        mount.fs().sweep();
+        assert_eq!(sorted(mount.peek()), ["done", "repo"]);
+        mount.pass(30 * DAY);
         assert!(mount.below("old").join(DONE).exists());
         mount.remount();
     }
@@ -451,7 +424,7 @@ fn the_private_directory_is_out_of_reach() {
         "mv queue .handoff-fs",
         "rm -r .handoff-fs",
     ] {
-        assert!(!mount.run("a", script).status.success(), "{script}");
+        mount.fails("a", script);
     }
     assert!(mount.below(".handoff-fs/lock").exists());
 }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::harness::detach;
 
-/// One that is mounted. To be dropped after the mount that is over it.
+/// A mounted file system. Drop it after the mount that is over it.
 pub struct Layer {
     at: PathBuf,
     _beneath: TempDir,

@@ -1,8 +1,8 @@
-//! Large directories that are listed and looked at (`ls -l`): the kernel is given names with their attributes, and may use
-//! them for a tenth of a second. Nobody may notice but by the time it takes.
+//! Large directories that are listed with attributes (`ls -l`). The kernel is given names with their attributes, and
+//! may use these for a tenth of a second. Only the time that a listing takes may show that.
 //!
-//! What is done here «right after» a listing is done within that time, unless the machine is very busy; then a test shows
-//! nothing, and fails not either.
+//! The tests act «right after» a listing, which is within that time unless the machine is very busy; then a test proves
+//! nothing, and passes.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
@@ -17,10 +17,10 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::fs::XattrFlags;
 
 use crate::actors::Actor;
-use crate::daemon_process::Daemon;
-use crate::harness::Mount;
+use crate::daemon_process::{Daemon, strace};
+use crate::harness::{DAY, Mount};
 
-const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const WEEK: Duration = DAY.saturating_mul(7);
 const MANY: usize = 200;
 
 fn name(i: usize) -> String {
@@ -35,10 +35,10 @@ fn fill(dir: &Path, count: usize) {
 }
 
 fn mount() -> Mount {
-    Mount::over(|dir| fill(dir, MANY), |_| {})
+    Mount::filled(|dir| fill(dir, MANY))
 }
 
-/// `ls -l`: every name is looked at as it is listed. Answers each with its `d_ino` and attributes.
+/// `ls -l`: every name is looked at as it is listed. Returns each with its `d_ino` and attributes.
 fn look(dir: &Path) -> BTreeMap<String, (u64, fs::Metadata)> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(dir).unwrap() {
@@ -55,19 +55,16 @@ fn is_gone(path: &Path) -> bool {
     fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
-/// spec 3.1, 4.2d, 4.6a, 6.2a: whatever is listed is listed once, with the inode number that stat(2) shows, and what stat(2)
-/// shows is true; also the second time, and among many.
+/// spec 3.1, 4.2d, 4.6a, 6.2a: every name is listed once, with the inode number and the attributes that stat(2) shows;
+/// also the second time, and among many.
 #[test]
 fn every_kind_of_name() {
-    let mount = Mount::over(
-        |dir| {
-            fill(dir, MANY);
-            fs::write(dir.join("data.bin"), "ordinary").unwrap();
-            fs::create_dir(dir.join("there_before")).unwrap();
-            fs::hard_link(dir.join(name(7)), dir.join("2026-11-20_130000_link.md")).unwrap();
-        },
-        |_| {},
-    );
+    let mount = Mount::filled(|dir| {
+        fill(dir, MANY);
+        fs::write(dir.join("data.bin"), "ordinary").unwrap();
+        fs::create_dir(dir.join("there_before")).unwrap();
+        fs::hard_link(dir.join(name(7)), dir.join("2026-11-20_130000_link.md")).unwrap();
+    });
     fs::create_dir(mount.at("queue")).unwrap();
     mount.write("a", "scratch.tmp", b"scratch");
     mount.sh("a", &format!("mv {} {}", name(1), done(1)));
@@ -102,8 +99,8 @@ fn done(i: usize) -> String {
     name(i).replace(".md", "_done.md")
 }
 
-/// What makes the tests here worth something: a large directory's names are believed for a moment, and no longer. What is
-/// changed below the mount is seen then.
+/// The kernel caches the names of a large directory for a moment, and no longer: then changes below the mount are seen.
+/// The other tests here rely on that.
 #[test]
 fn believed_for_a_moment() {
     let mount = mount();
@@ -121,7 +118,8 @@ fn believed_for_a_moment() {
     assert!(believed, "the kernel caches no name");
 }
 
-/// Beside a queue that the kernel knows no name is believed, for the message that would end it reaches directories too.
+/// In a directory with a queue that the kernel knows, the kernel caches no name, because invalidating names would
+/// invalidate directories, too.
 #[test]
 fn never_believed_beside_a_queue() {
     let mount = mount();
@@ -137,8 +135,8 @@ fn never_believed_beside_a_queue() {
     }
 }
 
-/// spec 4.10a: who works in a queue goes on doing so, and what is mounted on one stays there, whatever changes beside it: also
-/// when the queue was made right after a listing.
+/// spec 4.10a: a process whose working directory is a queue keeps it, and a file system that is mounted on a queue
+/// stays mounted, whatever changes in the directory above; also when the queue was made right after a listing.
 #[test]
 fn queues_survive_what_changes_beside_them() {
     const CHANGES: u32 = 10_000;
@@ -172,7 +170,7 @@ fn queues_survive_what_changes_beside_them() {
     let each = |actor: &mut Actor, check: &str| {
         actor.run("failed = []");
         let stop = stop.display();
-        // One line that is a loop.
+        // The loop is one line of Python.
         actor.run(&format!(
             "while not os.path.exists('{stop}'): failed += [] if {check} else [1]"
         ));
@@ -192,7 +190,8 @@ fn queues_survive_what_changes_beside_them() {
     }
 }
 
-/// spec 3.1, 4.10a: a directory that somebody makes below the mount right after a listing can be worked in and mounted on at once.
+/// spec 3.1, 4.10a: a directory that is made below the mount right after a listing can be worked in and mounted on at
+/// once.
 #[test]
 fn directories_made_below_right_after() {
     let mount = mount();
@@ -217,7 +216,8 @@ fn directories_made_below_right_after() {
     assert!(worker.run("os.getcwd()").ends_with("/queue"));
 }
 
-/// spec 6.3a: what a listing that is still open has shown is found no more when it was consumed.
+/// spec 6.3a: a name that a listing has shown is not found any more once it was consumed, also while the listing is
+/// open.
 #[test]
 fn while_a_listing_is_open() {
     let mount = mount();
@@ -234,7 +234,7 @@ fn while_a_listing_is_open() {
     drop(open);
 }
 
-/// spec 6.3a, 6.6b: what was consumed right after it was listed is found by nobody under its old name but by its consumer.
+/// spec 6.3a, 6.6b: a handoff that is consumed right after a listing is found under its old name by its consumer only.
 #[test]
 fn consumed_right_after() {
     let mount = mount();
@@ -253,7 +253,7 @@ fn consumed_right_after() {
     assert!(!found.contains_key(&name(0)));
 }
 
-/// spec 6.2b: who holds on to a name without opening it goes on holding the file.
+/// spec 6.2b: a descriptor that was opened with O_PATH keeps its file.
 #[test]
 fn held_by_path() {
     let mount = mount();
@@ -275,7 +275,8 @@ fn held_by_path() {
     );
 }
 
-/// spec 7.1a, 7.1b: what expires right after it was listed is gone on the second; also when its time is set by hand.
+/// spec 7.1a, 7.1b: a handoff that expires right after a listing is gone on the second; also when its time is set by
+/// hand.
 #[test]
 fn expired_right_after() {
     let mount = mount();
@@ -343,7 +344,7 @@ fn changed_through_an_alias_right_after() {
         assert_eq!(fs::metadata(&stamped).unwrap().len(), 1 + i);
     }
     writer.run("f.close()");
-    // What is open has its attributes asked for; from here on it may be cached.
+    // The kernel asks for the attributes of an open file; from here on it may cache them.
     drop(open);
     for i in 1..20 {
         look(&mount.at(""));
@@ -371,7 +372,7 @@ fn renamed_and_removed_right_after() {
         fs::remove_file(mount.below(&new)).unwrap();
         assert!(is_gone(&mount.at(&new)), "{new} came with what was known");
     }
-    // As above, with a file that the kernel knows, and that somebody consumes under its new name.
+    // As above, with a file that the kernel knows, and that a reader consumes under its new name.
     let mut reader = Actor::new(&mount, "reader");
     for i in 0..10 {
         let (old, new) = (name(MANY - 21 - i), name(MANY + i));
@@ -407,8 +408,8 @@ fn renamed_and_removed_right_after() {
     }
 }
 
-/// spec 3.1: what was replaced or renamed below the mount right after a listing is never opened in the place of what its
-/// name means.
+/// spec 3.1: a file that was replaced or renamed below the mount right after a listing is never opened under the name
+/// of the other one.
 #[test]
 fn replaced_below_right_after() {
     let mount = mount();
@@ -443,7 +444,7 @@ fn set_len(path: &Path, len: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// What can be done to a file can be done to one that was listed just now, and its errors are its own.
+/// Every operation on a file works on a file that was listed just before, and its errors are those of the operation.
 #[test]
 fn anything_right_after() {
     let mount = mount();
@@ -478,7 +479,7 @@ fn anything_right_after() {
             Ok(())
         });
     }
-    // It is never labelled, and `ls -l` stops asking when it hears so.
+    // ENOTSUP tells `ls -l` to ask for no more security labels.
     let mut value = [0; 8];
     assert_eq!(
         rustix::fs::getxattr(&path, "security.selinux", &mut value),
@@ -486,7 +487,7 @@ fn anything_right_after() {
     );
 }
 
-/// spec 4.10a: whoever works in a directory goes on doing so when it is listed among many.
+/// spec 4.10a: a process keeps its working directory when that is listed among many.
 #[test]
 fn working_in_a_listed_directory() {
     let mount = mount();
@@ -509,7 +510,7 @@ fn working_in_a_listed_directory() {
 /// spec 3.1: names come and go while a directory is read: what stays is listed once.
 #[test]
 fn while_names_come_and_go() {
-    let mount = Mount::over(|dir| fill(dir, 2000), |_| {});
+    let mount = Mount::filled(|dir| fill(dir, 2000));
     let mut seen = BTreeMap::new();
     for (i, entry) in fs::read_dir(mount.at("")).unwrap().enumerate() {
         let entry = entry.unwrap();
@@ -527,7 +528,7 @@ fn while_names_come_and_go() {
     assert!((0..2000).step_by(2).all(|i| seen.contains_key(&name(i))));
 }
 
-/// Nothing is kept of what the kernel has forgotten.
+/// The filesystem forgets the nodes that the kernel has forgotten.
 #[test]
 fn nothing_is_left() {
     let mount = mount();
@@ -555,9 +556,7 @@ fn how_many_requests_needs_root() {
     let log = outside.path().join("strace");
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path(), 2000);
-    let line = ["strace", "-D", "-f", "-qq", "-e", "trace=read", "-o"];
-    let wrapper = [&line[..], &[log.to_str().unwrap()]].concat();
-    let daemon = Daemon::over(dir, &wrapper);
+    let daemon = Daemon::over(dir, &strace(&log, "trace=read", &[]));
     let requests = || {
         let text = fs::read_to_string(&log).unwrap();
         let done = text

@@ -10,13 +10,17 @@
 mod actors;
 mod daemon_process;
 mod harness;
+#[path = "../common/hooked_store.rs"]
+mod hooked_store;
 mod layers;
+#[path = "../common/tmpfs.rs"]
+mod tmpfs;
 
 mod agents;
 mod aliases;
 mod basics;
+mod changes_while_reading;
 mod copies;
-mod crowd;
 mod drafts;
 mod durability;
 mod editors;
@@ -25,7 +29,7 @@ mod failures;
 mod first_mount;
 mod hidden;
 mod listing;
-mod meanwhile;
+mod many_clients;
 mod memory;
 mod names;
 mod ordinary_dirs;

@@ -1,31 +1,25 @@
 //! Directories that are ordinary throughout: archives, repositories, locks, other filesystems.
 
 use std::fs;
-use std::path::PathBuf;
-use std::time::Duration;
-
-use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::first_mount::age;
-use crate::harness::{Mount, list, slug};
+use crate::harness::{DAY, Mount, errno, list, slug, sorted};
+use crate::tmpfs::Tmpfs;
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const DONE: &str = "2026-11-20_111500_old_done.md";
 
-/// spec 3.6h: what is moved to an archive is neither delivered nor does it expire, found or made, on top or deeper down.
+/// spec 3.6h: handoffs that are moved to an archive are not delivered and do not expire, whether the archive was found
+/// or made, at any depth.
 #[test]
 fn archives() {
-    let mut mount = Mount::over(
-        |dir| {
-            for archive in ["archive", "q/taken"] {
-                fs::create_dir_all(dir.join(archive)).unwrap();
-                fs::write(dir.join(archive).join(DONE), "old\n").unwrap();
-                fs::write(dir.join(archive).join("notes.md"), "mine\n").unwrap();
-                age(dir.join(archive).join(DONE), 30 * DAY);
-            }
-        },
-        |_| {},
-    );
+    let mut mount = Mount::filled(|dir| {
+        for archive in ["archive", "q/taken"] {
+            fs::create_dir_all(dir.join(archive)).unwrap();
+            fs::write(dir.join(archive).join(DONE), "old\n").unwrap();
+            fs::write(dir.join(archive).join("notes.md"), "mine\n").unwrap();
+            age(dir.join(archive).join(DONE), 30 * DAY);
+        }
+    });
     mount.sh(
         "a",
         "echo x > x.md; echo y > y.md; cat pending.md; mkdir done",
@@ -35,9 +29,8 @@ fn archives() {
         "mv *_x_done.md archive/; mv *_y_done.md done/; echo z > z.md; mv *_z.md q/taken/; echo p > q/taken/plain.md",
     );
     for _ in 0..2 {
-        assert_eq!(mount.peek(), Vec::<String>::new());
-        mount.clock.advance(30 * DAY);
-        mount.fs().sweep();
+        assert_eq!(mount.peek(), [""; 0]);
+        mount.pass(30 * DAY);
         for (archive, expected) in [
             ("archive", vec!["notes.md", "old_done", "x_done"]),
             ("done", vec!["y_done"]),
@@ -64,7 +57,7 @@ fn archives_are_renamed() {
         "mkdir old trash q; echo mine > old/notes.md; echo x > q/x.md; mv old kept; mv trash fresh; mv q read",
     );
     for _ in 0..2 {
-        assert_eq!(mount.peek(), Vec::<String>::new());
+        assert_eq!(mount.peek(), [""; 0]);
         assert_eq!(
             mount.sh("a", "cat kept/notes.md; ls -A fresh"),
             "mine\npending.md\n"
@@ -95,13 +88,10 @@ fn other_archives() {
 /// the directory has another name.
 #[test]
 fn repositories() {
-    let mut mount = Mount::over(
-        |dir| {
-            fs::create_dir_all(dir.join("found/.git")).unwrap();
-            fs::write(dir.join("found/2026-11-20_101500_not.md"), "no handoff\n").unwrap();
-        },
-        |_| {},
-    );
+    let mut mount = Mount::filled(|dir| {
+        fs::create_dir_all(dir.join("found/.git")).unwrap();
+        fs::write(dir.join("found/2026-11-20_101500_not.md"), "no handoff\n").unwrap();
+    });
     mount.sh(
         "a",
         "mkdir -p made/sub; mkdir made/.git; echo one > made/README.md; echo s > made/sub/s.md",
@@ -115,7 +105,7 @@ fn repositories() {
     mount.sh("a", "ls below unseen; echo x > below/x.md");
     mount.sh("a", "rm -r made/.git; mv found moved");
     for _ in 0..2 {
-        assert_eq!(mount.peek(), Vec::<String>::new());
+        assert_eq!(mount.peek(), [""; 0]);
         assert_eq!(
             mount.sh(
                 "c",
@@ -149,41 +139,19 @@ fn a_queue_with_handoffs_stays_one() {
     fs::create_dir(mount.below("s/.git")).unwrap();
     for _ in 0..2 {
         mount.remount();
-        let mut bodies = mount.peek();
-        bodies.sort();
-        assert_eq!(bodies, ["p", "p2", "q/deep", "q2", "r", "r2", "s"]);
+        assert_eq!(
+            sorted(mount.peek()),
+            ["p", "p2", "q/deep", "q2", "r", "r2", "s"]
+        );
     }
 }
 
 /// spec 3.6g: the root is a queue, also where it has a `.git` or such a name.
 #[test]
 fn the_root_is_a_queue() {
-    let mount = Mount::over(|dir| fs::create_dir(dir.join(".git")).unwrap(), |_| {});
+    let mount = Mount::filled(|dir| fs::create_dir(dir.join(".git")).unwrap());
     mount.sh("a", "echo x > x.md; mkdir .git/y");
     assert_eq!(mount.peek(), ["x"]);
-}
-
-/// spec 3.6g: a directory called `*.lock` is an ordinary one: what one session puts in it the other reads.
-#[test]
-fn lock_directories() {
-    let mut mount = Mount::new();
-    mount.sh("a", "mkdir x.lock; echo 17 > x.lock/pid");
-    assert_eq!(
-        mount.sh("b", "cat x.lock/pid; ! mkdir x.lock 2>/dev/null"),
-        "17\n"
-    );
-    mount.remount();
-    assert_eq!(mount.sh("b", "cat x.lock/pid; rm -r x.lock"), "17\n");
-    assert_eq!(mount.peek(), Vec::<String>::new());
-}
-
-/// Takes a tmpfs away, once the mount over it is gone.
-struct Tmpfs(PathBuf);
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        let _ = rustix::mount::unmount(&self.0, UnmountFlags::DETACH);
-    }
 }
 
 /// spec 3.6g: a directory on another filesystem below a queue is ordinary: `echo >` makes an ordinary file there, a rename
@@ -191,16 +159,11 @@ impl Drop for Tmpfs {
 #[test]
 fn another_filesystem_needs_root() {
     let mut tmpfs = None;
-    let mut mount = Mount::over(
-        |dir| {
-            let other = dir.join("q/other");
-            fs::create_dir_all(&other).unwrap();
-            let flags = MountFlags::empty();
-            rustix::mount::mount("none", &other, "tmpfs", flags, None).unwrap();
-            tmpfs = Some(Tmpfs(other));
-        },
-        |_| {},
-    );
+    let mut mount = Mount::filled(|dir| {
+        let other = dir.join("q/other");
+        fs::create_dir_all(&other).unwrap();
+        tmpfs = Some(Tmpfs::over(&other, "size=1m"));
+    });
     mount.sh(
         "a",
         "echo one > q/other/x.md; mkdir q/other/sub; echo deep > q/other/sub/y.md",
@@ -214,8 +177,11 @@ fn another_filesystem_needs_root() {
     fs::write(mount.at("t.tmp"), "t\n").unwrap();
     let name = mount.stamped("z");
     for from in [name.as_str(), "t.tmp"] {
-        let renamed = fs::rename(mount.at(from), mount.at("q/other/z.md")).unwrap_err();
-        assert_eq!(renamed.raw_os_error(), Some(libc::EXDEV), "{from}");
+        assert_eq!(
+            errno(fs::rename(mount.at(from), mount.at("q/other/z.md"))),
+            libc::EXDEV,
+            "{from}"
+        );
     }
     assert_eq!(mount.peek(), ["z"]);
     mount.sh("a", &format!("mv {name} q/other/; mv q/other/x.md back.md"));

@@ -5,7 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::actors::{Disguise, replaced};
-use crate::harness::Mount;
+use crate::editors::{NANO, at_terminal};
+use crate::harness::{Mount, sorted};
 
 fn mount() -> Mount {
     let furnish = |dir: &Path| {
@@ -14,11 +15,11 @@ fn mount() -> Mount {
         fs::write(dir.join("q/HANDOFF.md"), "number one\n").unwrap();
         fs::write(dir.join("state.json"), "{}\n").unwrap();
     };
-    Mount::over(furnish, |_| {})
+    Mount::filled(furnish)
 }
 
-/// spec 3.6d: whatever writes an ordinary text file's name makes a handoff; its session finds that under the name, the others
-/// the old file. Two sessions, two handoffs.
+/// spec 3.6d: a write to the name of an ordinary text file makes a handoff. The session of the writer finds the handoff
+/// under the name, other sessions find the old file; two sessions make two handoffs.
 #[test]
 fn writers_make_handoffs() {
     let outside = tempfile::tempdir().unwrap();
@@ -62,7 +63,7 @@ fn writers_make_handoffs() {
                 "number one\n",
                 "{script} {f}"
             );
-            let below = fs::read_to_string(mount.below(f)).unwrap();
+            let below = mount.text_below(f);
             assert_eq!(below, "number one\n", "{script}");
             assert_eq!(mount.take("c"), ["number two", "number two"], "{script}");
         }
@@ -92,16 +93,9 @@ fn appended_and_opened() {
         18262,
         "touch without a word is the ordinary file's"
     );
-    let mut bodies = mount.peek();
-    bodies.sort();
-    assert_eq!(bodies, ["Number one", "more\nyet"]);
+    assert_eq!(sorted(mount.peek()), ["Number one", "more\nyet"]);
     // O_EXCL finds the name taken, and destroys nothing.
-    assert!(
-        !mount
-            .run("d", "set -C; echo x > HANDOFF.md")
-            .status
-            .success()
-    );
+    mount.fails("d", "set -C; echo x > HANDOFF.md");
 }
 
 /// spec 3.6d: the alias ends like any other: retracted, or with its session; then the ordinary file is there again, and is
@@ -110,7 +104,7 @@ fn appended_and_opened() {
 fn removed() {
     let mut mount = mount();
     mount.sh("a", "echo two > HANDOFF.md; rm HANDOFF.md; cat HANDOFF.md");
-    assert_eq!(mount.peek(), Vec::<String>::new());
+    assert_eq!(mount.peek(), [""; 0]);
     assert_eq!(mount.sh("b", "cat HANDOFF.md"), "number one\n");
     mount.sh("a", "rm HANDOFF.md; test ! -e HANDOFF.md");
     assert_eq!(replaced(&mount), ["number one\n"]);
@@ -119,7 +113,7 @@ fn removed() {
     assert_eq!(mount.peek(), ["three"]);
 }
 
-/// spec 3.6a: files that are no text stay ordinary, written in place, by anybody.
+/// spec 3.6a: files that are no text stay ordinary, and every program writes them in place.
 #[test]
 fn other_files_are_written_in_place() {
     let mount = mount();
@@ -131,10 +125,11 @@ fn other_files_are_written_in_place() {
         mount.sh("b", "echo 3 >> state.json; cat state.json"),
         "1\n2\n3\n"
     );
-    assert_eq!(mount.peek(), Vec::<String>::new());
+    assert_eq!(mount.peek(), [""; 0]);
 }
 
-/// spec 3.6e, 3.9a: editors and stream editors edit the ordinary file itself; everybody sees that, and what it replaced is kept.
+/// spec 3.6e, 3.9a: editors and stream editors edit the ordinary file itself; all sessions see the change, and the old
+/// content is kept.
 #[test]
 fn editors_edit_the_file() {
     let vim = |settings: &str| {
@@ -152,7 +147,7 @@ fn editors_edit_the_file() {
         vim("backup"),
     ];
     scripts.extend(["yes", "no", "auto"].map(|copy| vim(&format!("backupcopy={copy}"))));
-    scripts.push(NANO.to_owned());
+    scripts.push(at_terminal(NANO));
     for script in scripts {
         for f in ["HANDOFF.md", "q/HANDOFF.md"] {
             let mut mount = mount();
@@ -162,7 +157,7 @@ fn editors_edit_the_file() {
                     let seen = mount.sh(session, &format!("cat {f}"));
                     assert_eq!(seen, "number two\n", "{script} {f} {round}");
                 }
-                assert_eq!(mount.peek(), Vec::<String>::new(), "{script} {f}");
+                assert_eq!(mount.peek(), [""; 0], "{script} {f}");
                 let kept = replaced(&mount);
                 assert!(
                     kept.contains(&"number one\n".to_owned()),
@@ -174,24 +169,8 @@ fn editors_edit_the_file() {
     }
 }
 
-const NANO: &str = r#"python3 - $f <<'PYTHON'
-import os, pty, sys
-pid, tty = pty.fork()
-if pid == 0:
-    os.environ['TERM'] = 'xterm'
-    os.execvp('nano', ['nano', '--ignorercfiles', sys.argv[1]])
-screen = b''
-while b'Exit' not in screen:
-    screen += os.read(tty, 65536)
-os.write(tty, b'\x05' + b'\x7f' * 3 + b'two' + b'\x0f\r' + b'\x18')
-try:
-    while os.read(tty, 65536): pass
-except OSError: pass
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-PYTHON"#;
-
-/// spec 3.6e, 4.4d: an edit is atomic: until it is closed everybody reads the old content, and an editor that is killed leaves
-/// it.
+/// spec 3.6e, 4.4d: an edit is atomic: until its close all sessions read the old content, and an editor that is killed
+/// leaves it.
 #[test]
 fn an_edit_is_atomic() {
     let mut mount = mount();
@@ -210,7 +189,7 @@ fn an_edit_is_atomic() {
     run(&mount, "three\\n", "os.kill(os.getpid(), 9)");
     run(&mount, "", "os.kill(os.getpid(), 9)");
     assert_eq!(mount.sh("b", "cat HANDOFF.md"), "two\n");
-    // Somebody has the old one open all the while.
+    // A reader has the old file open during the edit.
     let mut old = File::open(mount.at("HANDOFF.md")).unwrap();
     run(&mount, "four\\n", "f.close()");
     let mut read = String::new();
@@ -219,7 +198,7 @@ fn an_edit_is_atomic() {
     drop(old);
     mount.remount();
     assert_eq!(mount.sh("b", "cat HANDOFF.md"), "four\n");
-    assert_eq!(mount.peek(), Vec::<String>::new());
+    assert_eq!(mount.peek(), [""; 0]);
     let kept = replaced(&mount);
     for content in ["number one\n", "two\n", "three\n"] {
         assert!(kept.iter().any(|it| it == content), "{content} {kept:?}");
@@ -238,7 +217,7 @@ fn an_edit_that_fails() {
     let output = command.args(["-c", script]).output().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "refused\n");
     assert_eq!(mount.sh("b", "cat HANDOFF.md"), "number one\n");
-    // Its RELEASE has come by then.
+    // Unmounting waits for the RELEASE.
     mount.unmount();
     assert_eq!(replaced(&mount), ["half\n"]);
 }

@@ -1,86 +1,36 @@
-//! What telling callers apart costs: which files of `/proc` the daemon reads for what (spec 5.5).
-
-use std::fs;
-use std::thread;
-use std::time::Duration;
+//! The cost of telling callers apart: which files of `/proc` the daemon reads for which system call (spec 5.5).
 
 use crate::actors::Actor;
-use crate::daemon_process::Daemon;
+use crate::daemon_process::{Daemon, strace};
 
-/// What a process does that was seen before, and which of its files in `/proc` are read for that.
+/// System calls of a process that the daemon knows, and the files of that process in `/proc` that are read for each.
 ///
-/// `statm` tells whether who closes what he wrote is being killed (4.9), whatever its name. Of a read of `pending.md` the
-/// OPEN must know whose turn it is (6.4), and the READ that meets the end what program runs there by then (6.3, 6.5).
+/// `statm` tells whether a writer that closes its file is being killed (4.9), whatever its name. For `pending.md` the
+/// OPEN must know whose turn it is (6.4), and the READ that meets the end must know which program runs by then (6.3,
+/// 6.5).
+#[rustfmt::skip]
 const COSTS: &[(&str, &str, &[&str])] = &[
-    (
-        "a stamped name is written",
-        "put('2026-11-22_120000_b.md')",
-        &["statm"],
-    ),
-    (
-        "a stamped name is appended to",
-        "put('2026-11-22_120000_b.md', 'a')",
-        &["statm"],
-    ),
-    (
-        "a stamped name is read",
-        "open('2026-11-22_120000_b.md').read()",
-        &[],
-    ),
-    (
-        "an unstamped name is made",
-        "put('new.md')",
-        &["stat", "statm"],
-    ),
-    (
-        "an own alias is made again",
-        "put('new.md')",
-        &["stat", "statm"],
-    ),
-    (
-        "an own alias is appended to",
-        "put('new.md', 'a')",
-        &["stat", "statm"],
-    ),
+    ("a stamped name is written", "put('2026-11-22_120000_b.md')", &["statm"]),
+    ("a stamped name is appended to", "put('2026-11-22_120000_b.md', 'a')", &["statm"]),
+    ("a stamped name is read", "open('2026-11-22_120000_b.md').read()", &[]),
+    ("an unstamped name is made", "put('new.md')", &["stat", "statm"]),
+    ("an own alias is made again", "put('new.md')", &["stat", "statm"]),
+    ("an own alias is appended to", "put('new.md', 'a')", &["stat", "statm"]),
     ("an own alias is read", "open('new.md').read()", &["stat"]),
     ("an own alias is looked at", "os.stat('new.md')", &["stat"]),
-    (
-        "a name that nobody wrote is looked for",
-        "os.path.exists('other.md')",
-        &[],
-    ),
+    ("a name that nobody wrote is looked for", "os.path.exists('other.md')", &[]),
     ("a scratch file is written", "put('a.tmp')", &["stat"]),
     ("a scratch file is read", "open('a.tmp').read()", &[]),
     ("a lock is made", "put('a.lock')", &[]),
-    (
-        "a scratch file is renamed to an own alias",
-        "os.rename('a.tmp', 'new.md')",
-        &["stat"],
-    ),
-    (
-        "a scratch file is renamed to a new name",
-        "put('b.tmp'); os.rename('b.tmp', 'newer.md')",
-        &["stat", "stat"],
-    ),
+    ("a scratch file is renamed to an own alias", "os.rename('a.tmp', 'new.md')", &["stat"]),
+    ("a scratch file is renamed to a new name", "put('b.tmp'); os.rename('b.tmp', 'newer.md')", &["stat", "stat"]),
     ("the directory is listed", "os.listdir('.')", &[]),
     ("pending.md is looked at", "os.stat('pending.md')", &[]),
     (".peek.md is read", "open('.peek.md').read()", &[]),
-    (
-        "pending.md is read",
-        "open('pending.md').read()",
-        &["stat", "stat"],
-    ),
-    (
-        "pending.md is read and has nothing",
-        "open('pending.md').read()",
-        &[],
-    ),
-    (
-        "a big pending.md is read in many pieces",
-        "put('big.md', size=1000000); open('pending.md').read()",
-        // Two of them for the write.
-        &["stat", "statm", "stat", "stat"],
-    ),
+    ("pending.md is read", "open('pending.md').read()", &["stat", "stat"]),
+    ("pending.md is read and has nothing", "open('pending.md').read()", &[]),
+        // The first stat and the statm are for the write.
+    ("a big pending.md is read in many pieces", "put('big.md', size=1000000); open('pending.md').read()", &["stat", "statm", "stat", "stat"]),
 ];
 
 const PUT: &str = "
@@ -93,19 +43,9 @@ def put(name, mode='w', size=2000):
 fn what_a_known_process_costs_needs_root() {
     let outside = tempfile::tempdir().unwrap();
     let log = outside.path().join("strace");
-    let wrapper = [
-        "strace",
-        "-D",
-        "-f",
-        "-qq",
-        // With the path of each descriptor, and nothing of what is read.
-        "-y",
-        "-s0",
-        "-e",
-        "trace=open,openat,openat2,stat,newfstatat,statx,read,pread64,readv,preadv,preadv2",
-        "-o",
-        log.to_str().unwrap(),
-    ];
+    let calls = "trace=open,openat,openat2,stat,newfstatat,statx,read,pread64,readv,preadv,preadv2";
+    // With the path of each descriptor, and without what is read.
+    let wrapper = strace(&log, calls, &["-y", "-s0"]);
     let daemon = Daemon::over(tempfile::tempdir().unwrap(), &wrapper);
     let sweeper = format!("{} ", daemon.thread("sweep"));
     let mut actor = Actor::alone(&daemon.at(""));
@@ -120,17 +60,9 @@ fn what_a_known_process_costs_needs_root() {
     }
     actor.run("os.path.exists('mark-end')");
     drop(actor);
-    drop(daemon);
-    // The tracer ends after the daemon.
-    let text = loop {
-        let text = fs::read_to_string(&log).unwrap();
-        if text.contains("mark-end") {
-            break text;
-        }
-        thread::sleep(Duration::from_millis(10));
-    };
+    let text = daemon.end_traced(&log);
 
-    // Who looks whether anybody has ended does so whenever he likes.
+    // The sweep looks for processes that have ended at any time.
     let lines = text.lines().filter(|line| !line.starts_with(&sweeper));
     let text = lines.collect::<Vec<_>>().join("\n");
     // A path is quoted, that of a descriptor is not.

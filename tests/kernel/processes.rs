@@ -5,13 +5,11 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use handoff_fs::programs::Role;
-
 use crate::actors::{Actor, Disguise};
 use crate::daemon_process::Daemon;
-use crate::harness::{Mount, bodies};
+use crate::harness::{Mount, bodies, sorted, succeeds};
 
-/// What the programs below are made of.
+/// Functions of the programs below.
 const PRELUDE: &str = "
 import os, select, signal, sys, time
 
@@ -59,19 +57,16 @@ def read(name):
 ";
 
 /// Runs a Python program, with the mount as its working directory and no session given; panics unless it succeeds.
-/// Answers its output.
+/// Returns its output.
 fn python(dir: &Path, script: &str) -> String {
-    let output = Command::new("/usr/bin/python3")
+    let mut python = Command::new("/usr/bin/python3");
+    python
         .arg("-c")
         .arg(format!("{PRELUDE}{script}"))
         .current_dir(dir)
         .env_remove("HANDOFF_SESSION")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && errors.is_empty(), "{errors}");
-    String::from_utf8(output.stdout).unwrap()
+        .stdin(Stdio::null());
+    succeeds(&mut python)
 }
 
 /// spec 5.1, 5.4: a caller in a PID namespace below the daemon's is a process like any other to it, with a `/proc` of its own or
@@ -94,7 +89,7 @@ fn callers_in_a_namespace_below_needs_root() {
         let output = run(&script);
         let shown = String::from_utf8(output.stdout).unwrap();
         assert_eq!(shown, "1\none\none\ntwo\none\ntwo\nin\n", "{own_proc}");
-        // Another one, of which everything has the same pids in a namespace of its own.
+        // Another agent, whose processes have the same pids in a namespace of their own.
         let output = run(&format!(
             "unshare --pid --fork {own_proc} bash -c 'cat n.md || echo other > n.md; cat n.md'; true"
         ));
@@ -103,9 +98,11 @@ fn callers_in_a_namespace_below_needs_root() {
             "other\n",
             "{own_proc}"
         );
-        let mut bodies = mount.take("r");
-        bodies.sort();
-        assert_eq!(bodies, ["in", "one\ntwo", "other"], "{own_proc}");
+        assert_eq!(
+            sorted(mount.take("r")),
+            ["in", "one\ntwo", "other"],
+            "{own_proc}"
+        );
     }
 }
 
@@ -228,8 +225,9 @@ finally:
     assert daemon.wait() == 0
 ";
 
-/// spec 5.5, 4.3d, 4.5g, 6.6b: a session is a pid and its start time: whoever is given the pid of one that ended has none of its
-/// aliases, neither what it wrote nor what it consumed, takes nothing back that it unlinked, and edits nothing of it.
+/// spec 5.5, 4.3d, 4.5g, 6.6b: a session is a pid and its start time. A process that is given the pid of an ended one
+/// has none of its aliases, neither of what it wrote nor of what it consumed, takes back nothing that it unlinked, and
+/// edits nothing of it.
 #[test]
 fn a_pid_that_was_anothers_needs_root() {
     let dir = tempfile::tempdir().unwrap();
@@ -272,15 +270,11 @@ fn an_agent_that_ended() {
     let mut agent = Actor::agent(&mount, "claude");
     agent.run("import subprocess; open('n.md', 'w').write('one')");
     for script in [heard, silent] {
-        let start = format!(
-            "subprocess.Popen(['setsid', 'sh', '-c', {script:?}, 'sh', {:?}], stdin=-3, stdout=-3)",
+        let devnull = "stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL";
+        agent.run(&format!(
+            "subprocess.Popen(['setsid', 'sh', '-c', {script:?}, 'sh', {:?}], {devnull})",
             at("")
-        );
-        agent.run(
-            &start
-                .replace("stdin=-3", "stdin=subprocess.DEVNULL")
-                .replace("stdout=-3", "stdout=subprocess.DEVNULL"),
-        );
+        ));
     }
     fs::read(at("up")).unwrap();
     drop(agent);
@@ -294,18 +288,13 @@ fn an_agent_that_ended() {
     assert_eq!(["silent-then", "silent-after"].map(shown), ["", "silent\n"]);
     let mut next = Actor::agent(&mount, "claude");
     assert_eq!(next.fails("open('n.md')"), "ENOENT");
-    let mut bodies = mount.take("r");
-    bodies.sort();
-    assert_eq!(bodies, ["left", "one", "silent"]);
+    assert_eq!(sorted(mount.take("r")), ["left", "one", "silent"]);
 }
 
 /// spec 5.1: a terminal within a terminal, as of tmux or script: it is the inner one that counts inside.
 #[test]
 fn a_terminal_within_a_terminal() {
-    let mount = Mount::with(|options| {
-        // Whoever runs these tests may be an agent.
-        options.programs.amend(Role::Agent, "!*").unwrap();
-    });
+    let mount = Mount::without_agents();
     let inner = mount.outside("inner.sh");
     fs::write(
         &inner,
@@ -318,16 +307,12 @@ fn a_terminal_within_a_terminal() {
         inner.display()
     );
     fs::write(&outer, script).unwrap();
-    let mut command = mount.command("", "script");
-    command.args(["-qec", &format!("sh {}", outer.display()), "/dev/null"]);
-    let output = command.env_remove("HANDOFF_SESSION").output().unwrap();
-    let shown = String::from_utf8(output.stdout).unwrap().replace('\r', "");
+    let mut outer = mount.on_terminal(&format!("sh {}", outer.display()));
+    let shown = succeeds(&mut outer).replace('\r', "");
     let (inside, after) = shown.split_once("two\n").unwrap();
     assert!(!inside.contains("one"), "{shown}");
     assert_eq!(after, "two\none\n", "{shown}");
-    let mut bodies = mount.take("r");
-    bodies.sort();
-    assert_eq!(bodies, ["one", "two"]);
+    assert_eq!(sorted(mount.take("r")), ["one", "two"]);
 }
 
 /// Chains of short processes, each in a kernel session of its own, that write under one name, append and read it back.

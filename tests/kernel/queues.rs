@@ -9,11 +9,7 @@ use std::path::Path;
 use rustix::fs::{CWD, FileType, Mode, XattrFlags};
 use rustix::io::Errno;
 
-use crate::harness::Mount;
-
-fn errno<T: std::fmt::Debug>(result: std::io::Result<T>) -> i32 {
-    result.unwrap_err().raw_os_error().unwrap()
-}
+use crate::harness::{Mount, errno, sorted};
 
 /// spec 4.10a, 6.1a: mkdir makes a queue of its own; each merges itself and what is below, under the path from it.
 #[test]
@@ -36,11 +32,9 @@ fn queues_merge_what_is_below() {
         assert!(!not.iter().any(|body| has(body)), "{dir}: {merge}");
     }
     assert!(peek(".").contains(": p/q/20") && peek("p").contains(": q/20"));
-    // What a queue's reader consumes is consumed for all above it.
+    // A handoff that is read in a queue is consumed for the queues above, too.
     assert!(mount.sh("b", "cat p/pending.md").contains("\nq\n"));
-    let mut left = mount.peek();
-    left.sort();
-    assert_eq!(left, ["r", "root"]);
+    assert_eq!(sorted(mount.peek()), ["r", "root"]);
     assert!(mount.sh("b", "ls p/q").contains("_x_done.md"));
 }
 
@@ -69,7 +63,7 @@ fn rm_rf_goes_through() {
     let mount = Mount::new();
     mount.sh("a", "mkdir -p q/r/.h; echo x > q/x.md; echo y > q/r/y.md; echo s > q/r/s.tmp; echo h > q/r/.h/h");
     mount.sh("a", "rm -rf q; test ! -e q");
-    assert_eq!(mount.names_below(), Vec::<String>::new());
+    assert_eq!(mount.names_below(), [""; 0]);
 }
 
 /// spec 4.10a: a handoff that is moved between queues keeps its name; a renamed queue takes its handoffs, drafts and
@@ -88,9 +82,7 @@ fn renames_between_and_of_queues() {
          cat p/moved/s.tmp; cat p/moved/open.md; ls p/moved",
     );
     assert!(out.starts_with("s\none\ntwo\n"), "{out}");
-    let mut bodies = mount.peek();
-    bodies.sort();
-    assert_eq!(bodies, ["one\ntwo", "x"]);
+    assert_eq!(sorted(mount.peek()), ["one\ntwo", "x"]);
     assert_eq!(mount.names(), ["p"]);
     assert_eq!(
         errno(fs::rename(mount.at("p"), mount.at("p/moved/p"))),
@@ -118,15 +110,13 @@ fn a_queue_that_is_hidden_and_shown() {
         "a",
         "mkdir q; echo x > q/x.md; mv q .q; echo plain > .q/plain.md; ls .q",
     );
-    assert_eq!(mount.peek(), Vec::<String>::new());
+    assert_eq!(mount.peek(), [""; 0]);
     assert!(!mount.at(".q/pending.md").exists());
     mount.sh("a", "mv .q q");
-    let mut bodies = mount.peek();
-    bodies.sort();
-    assert_eq!(bodies, ["plain", "x"]);
+    assert_eq!(sorted(mount.peek()), ["plain", "x"]);
 }
 
-/// spec 4.10b: symbolic links, special files and hard links are EPERM; whatever exists already is EEXIST.
+/// spec 4.10b: symbolic links, special files and hard links fail with EPERM; names that exist fail with EEXIST.
 #[test]
 fn what_may_not_be_made() {
     let mount = Mount::new();
@@ -156,12 +146,11 @@ fn what_may_not_be_made() {
     assert_eq!(mount.names_below(), [name, "q".to_owned()]);
     // A link of a scratch file publishes it.
     mount.sh("a", "echo new > s.tmp; ln s.tmp y.md; rm s.tmp");
-    let mut bodies = mount.peek();
-    bodies.sort();
-    assert_eq!(bodies, ["new", "x"]);
+    assert_eq!(sorted(mount.peek()), ["new", "x"]);
 }
 
-/// spec 4.10b, 3.2c: 255 bytes are a name, 256 are ENAMETOOLONG; whatever bytes they are, the stamped name fits too.
+/// spec 4.10b, 3.2c: a name may have 255 bytes; 256 fail with ENAMETOOLONG. The stamped name of any 255 bytes fits,
+/// too.
 #[test]
 fn long_names() {
     let mount = Mount::new();
@@ -173,9 +162,7 @@ fn long_names() {
     let accents =
         OsString::from_vec([b"\xff\n".as_slice(), &"é".repeat(126).into_bytes()].concat());
     fs::write(mount.at(OsStr::from_bytes(accents.as_bytes())), "bytes\n").unwrap();
-    let mut bodies = mount.peek();
-    bodies.sort();
-    assert_eq!(bodies, ["bytes", "deep", "long"]);
+    assert_eq!(sorted(mount.peek()), ["bytes", "deep", "long"]);
     assert_eq!(mount.take("a").len(), 3);
     assert!(mount.names_below().iter().all(|name| name.len() <= 255));
     assert_eq!(
@@ -246,7 +233,7 @@ fn a_queue_replaced_below() {
     mount.sh("a", "mkdir q; echo x > q/x.md");
     assert_eq!(mount.peek(), ["x"]);
     fs::remove_dir_all(mount.below("q")).unwrap();
-    assert_eq!(mount.peek(), Vec::<String>::new());
+    assert_eq!(mount.peek(), [""; 0]);
     assert!(!mount.at("q").exists());
     fs::create_dir(mount.below("q")).unwrap();
     fs::write(mount.below("q/y.md"), "y\n").unwrap();
@@ -295,7 +282,7 @@ fn a_directory_of_a_stamped_name() {
         "2026-01-02_030405_z.md",
     ];
     let prepare = |dir: &Path| fs::write(dir.join("2026-01-02_030405_old.txt"), "old\n").unwrap();
-    let mount = Mount::over(prepare, |_| {});
+    let mount = Mount::filled(prepare);
     let old = mount.at("2026-01-02_030405_old.txt");
     assert_eq!(fs::read_to_string(&old).unwrap(), "old\n");
     fs::remove_file(old).unwrap();

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::actors::{Actor, replaced};
-use crate::harness::Mount;
+use crate::harness::{Mount, sorted};
 
-/// What Claude Code's Write and Edit do, and the look afterwards without which they report failure.
+/// The system calls of Claude Code's Write and Edit, and the stat afterwards without which the tools report failure.
 const WRITE: &str = "
 def store(text):
     with open('n.md.tmp.1.0123456789ab', 'x') as f: f.write(text); f.flush(); os.fsync(f.fileno())
@@ -18,8 +18,8 @@ def look():
     assert one == two, (one, two)
 ";
 
-/// spec 4.3c: what is consumed between a writer's rename and its stat is still there for it; its next write, though it
-/// had been read, is another handoff.
+/// spec 4.3c: a handoff that is consumed between a writer’s rename and its stat is still found by the writer. The next
+/// write is another handoff, although the writer had read the first one.
 #[test]
 fn consumed_between_rename_and_stat() {
     let mount = Mount::new();
@@ -41,8 +41,8 @@ fn consumed_between_rename_and_stat() {
     assert_eq!(replaced(&mount), [""; 0]);
 }
 
-/// spec 4.3c, 4.4b, 6.3a: the same many times over, with readers who take what they can: the stat always succeeds, and what
-/// was written was delivered, or else edited before anybody came, and kept.
+/// spec 4.3c, 4.4b, 6.3a: the same many times, with readers that consume all the time: the stat always succeeds, and
+/// every text was delivered, or was edited before a reader came, and kept.
 #[test]
 fn consumed_at_any_moment_between() {
     const ROUNDS: usize = 120;
@@ -81,7 +81,7 @@ for i in range({ROUNDS}):
     assert_eq!(all, expected);
 }
 
-/// Runs two loops of Python in two threads of one process; each has `i` for its round. Answers what is pending then.
+/// Runs two loops of Python in two threads of one process; each has `i` for its round. Returns what is pending then.
 fn in_two_threads(program: &str, rounds: usize, loops: [&str; 2]) -> (Mount, Vec<String>) {
     let mount = Mount::new();
     let mut process = Actor::called(&mount, "s", program);
@@ -90,7 +90,7 @@ fn in_two_threads(program: &str, rounds: usize, loops: [&str; 2]) -> (Mount, Vec
         "
 errors = []
 barrier = threading.Barrier(2)
-def guarded(loop):
+def note_errors(loop):
     try: loop()
     except BaseException as error: errors.append(repr(error))
 def one():
@@ -99,13 +99,12 @@ def one():
 def two():
     for i in range({rounds}):
         barrier.wait(){two}
-threads = [threading.Thread(target=guarded, args=(loop,)) for loop in (one, two)]
+threads = [threading.Thread(target=note_errors, args=(loop,)) for loop in (one, two)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 assert not errors, errors"
     ));
-    let mut bodies = mount.take("r");
-    bodies.sort();
+    let bodies = sorted(mount.take("r"));
     (mount, bodies)
 }
 
@@ -113,12 +112,10 @@ fn bodies_of(rounds: usize, kinds: &[&str]) -> Vec<String> {
     let all = kinds
         .iter()
         .flat_map(|kind| (0..rounds).map(move |i| format!("{kind} {i} {kind}")));
-    let mut all: Vec<String> = all.collect();
-    all.sort();
-    all
+    sorted(all)
 }
 
-/// spec 4.3b: two threads that append under a name which neither has made yet: one handoff, and no line is lost.
+/// spec 4.3b: two threads append under a name that neither has made yet: one handoff, and no line is lost.
 #[test]
 fn two_threads_append() {
     const ROUNDS: usize = 60;
@@ -130,12 +127,14 @@ fn two_threads_append() {
         };
         let (mount, bodies) = in_two_threads(program, ROUNDS, [&append("a"), &append("b")]);
         assert_eq!(mount.slugs(), ["log0_done", "log1_done", "log2_done"]);
-        let mut lines: Vec<String> = bodies
-            .iter()
-            .flat_map(|body| body.lines().map(str::to_owned))
-            .collect();
-        lines.sort();
-        assert_eq!(lines, bodies_of(ROUNDS, &["a", "b"]));
+        assert_eq!(
+            sorted(
+                bodies
+                    .iter()
+                    .flat_map(|body| body.lines().map(str::to_owned))
+            ),
+            bodies_of(ROUNDS, &["a", "b"])
+        );
     }
 }
 
@@ -157,7 +156,7 @@ os.rename('n.md.tmp', 'n.md')";
     }
 }
 
-/// spec 4.5f: one thread renames what the other one is just writing: it is the same file under another name.
+/// spec 4.5f: one thread renames the file that the other one is writing: the same file under another name.
 #[test]
 fn one_thread_renames_what_the_other_writes() {
     const ROUNDS: usize = 80;

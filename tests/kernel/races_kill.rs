@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 
 use crate::actors::Disguise;
-use crate::harness::{Mount, list};
+use crate::harness::{Mount, list, sorted};
 
 /// The calls that change something, or that let go of what was changed.
 const CALLS: &str = "openat,write,dup2,close,ftruncate,fsync,fchmod,fchown,rename,renameat,renameat2,unlink,unlinkat";
@@ -14,12 +14,12 @@ const CALLS: &str = "openat,write,dup2,close,ftruncate,fsync,fchmod,fchown,renam
 const OLD: &str = "the old text, first half\nthe old text, second half\n";
 const NEW: &str = "the new text, first half\nthe new text, second half\n";
 
-/// What is found after a program was killed half-way, if it is neither the old content nor the new one.
+/// What a killed program may leave besides the old content or the new one.
 #[derive(Clone, Copy)]
 enum Leaves {
-    /// It always is one of these, under the handoff's name.
+    /// Nothing: one of these is under the name of the handoff.
     NothingElse,
-    /// A program that renames the old file away before it writes the new one leaves it there.
+    /// The backup: the program renames the old file away before it writes the new one.
     Backup,
 }
 
@@ -28,16 +28,28 @@ struct Edit<'a> {
     program: &'a str,
     /// `$f` is the name that it is given.
     arguments: &'a [&'a str],
-    /// It is given the stamped name and not the alias.
+    /// Whether the program is given the stamped name instead of the alias.
     stamped: bool,
-    /// Which of its calls it is killed at, and with `here` only those on that very file.
+    /// The calls at which the program is killed; with `here` only those on the file itself.
     calls: &'a str,
     here: bool,
     leaves: Leaves,
 }
 
-impl Edit<'_> {
-    /// Runs it on a new handoff under strace, with these options; answers how that ended, and the calls it made.
+impl<'a> Edit<'a> {
+    /// Killed at any of [`CALLS`], the edit leaves nothing but the old content or the new one.
+    fn by(program: &'a str, arguments: &'a [&'a str]) -> Edit<'a> {
+        Edit {
+            program,
+            arguments,
+            stamped: false,
+            calls: CALLS,
+            here: false,
+            leaves: Leaves::NothingElse,
+        }
+    }
+
+    /// Runs it on a new handoff under strace, with these options; returns how that ended, and the calls it made.
     fn run(&self, mount: &Mount, options: &[String]) -> (ExitStatus, Vec<String>) {
         mount.write("a", "n.md", OLD.as_bytes());
         mount.settle();
@@ -79,12 +91,12 @@ impl Edit<'_> {
         }
     }
 
-    /// What readers find then.
+    /// Checks what readers find.
     fn check(&self, mount: &Mount, case: &str, killed: bool) {
         let case = format!("{case}: {:?}", mount.names());
         let found = |slug: &str| {
             let is = mount.slugs().iter().any(|it| it == slug);
-            is.then(|| fs::read_to_string(mount.at(mount.stamped(slug))).unwrap())
+            is.then(|| mount.text(mount.stamped(slug)))
         };
         let (whole, partial) = (found("n"), found("n-partial"));
         if let Some(partial) = &partial {
@@ -95,18 +107,13 @@ impl Edit<'_> {
             (Some(NEW), _) => {}
             (Some(OLD), _) => assert!(killed, "{case}"),
             (Some("") | None, Leaves::Backup) => {
-                assert_eq!(
-                    fs::read_to_string(mount.at("n.md~")).unwrap(),
-                    OLD,
-                    "{case}"
-                );
+                assert_eq!(mount.text("n.md~"), OLD, "{case}");
             }
             (whole, _) => panic!("{case}: {whole:?}"),
         }
         let mut expected: Vec<String> = [whole, partial].into_iter().flatten().collect();
         expected.retain(|content| !content.is_empty());
-        let mut taken = mount.take("r");
-        taken.sort();
+        let taken = sorted(mount.take("r"));
         expected.sort();
         let expected: Vec<_> = expected
             .iter()
@@ -127,61 +134,36 @@ impl Edit<'_> {
 #[test]
 fn sed_in_place() {
     for stamped in [false, true] {
-        let edit = Edit {
-            program: "sed",
-            arguments: &["-i", "s/old/new/", "$f"],
-            stamped,
-            calls: CALLS,
-            here: false,
-            leaves: Leaves::NothingElse,
-        };
-        edit.killed_at_every_call();
+        let edit = Edit::by("sed", &["-i", "s/old/new/", "$f"]);
+        Edit { stamped, ..edit }.killed_at_every_call();
     }
 }
 
 /// spec 4.4d, 4.9b: `perl -i`.
 #[test]
 fn perl_in_place() {
-    let edit = Edit {
-        program: "perl",
-        arguments: &["-pi", "-e", "s/old/new/", "$f"],
-        stamped: false,
-        calls: CALLS,
-        here: false,
-        leaves: Leaves::NothingElse,
-    };
-    edit.killed_at_every_call();
+    Edit::by("perl", &["-pi", "-e", "s/old/new/", "$f"]).killed_at_every_call();
 }
 
-/// It has read the file, empties it and writes it in two writes.
+/// Reads the file, empties it and writes it in two writes.
 const REWRITE: &str = r#"mapfile -t lines < "$f"; { printf '%s\n' "${lines[0]/old/new}"; printf '%s\n' "${lines[1]/old/new}"; } > "$f""#;
 
-/// spec 4.4d, 4.9b: an agent that opens with O_TRUNC what it has read.
+/// spec 4.4d, 4.9b: an agent opens with O_TRUNC a file that it has read.
 #[test]
 fn an_agents_rewrite() {
     let claude = Disguise::bash("claude");
-    let claude = claude.path();
-    let edit = Edit {
-        program: claude.to_str().unwrap(),
-        arguments: &["-c", REWRITE],
-        stamped: false,
-        calls: CALLS,
-        here: true,
-        leaves: Leaves::NothingElse,
-    };
-    edit.killed_at_every_call();
+    let program = claude.path();
+    let edit = Edit::by(program.to_str().unwrap(), &["-c", REWRITE]);
+    Edit { here: true, ..edit }.killed_at_every_call();
 }
 
-/// spec 4.5b, 4.9b: the same by any program under the stamped name.
+/// spec 4.5b, 4.9b: any program does the same under the stamped name.
 #[test]
 fn a_rewrite_of_a_stamped_name() {
     let edit = Edit {
-        program: "bash",
-        arguments: &["-c", REWRITE],
-        stamped: true,
-        calls: CALLS,
         here: true,
-        leaves: Leaves::NothingElse,
+        stamped: true,
+        ..Edit::by("bash", &["-c", REWRITE])
     };
     edit.killed_at_every_call();
 }
@@ -191,25 +173,12 @@ fn a_rewrite_of_a_stamped_name() {
 fn vim() {
     for (copy, leaves) in [("yes", Leaves::NothingElse), ("no", Leaves::Backup)] {
         let set = format!("set backupskip= backupcopy={copy}");
+        #[rustfmt::skip]
+        let arguments = ["-u", "NONE", "-n", "--cmd", &set, "-es", "-c", "%s/old/new/", "-c", "wq", "$f"];
         let edit = Edit {
-            program: "vim",
-            arguments: &[
-                "-u",
-                "NONE",
-                "-n",
-                "--cmd",
-                &set,
-                "-es",
-                "-c",
-                "%s/old/new/",
-                "-c",
-                "wq",
-                "$f",
-            ],
-            stamped: false,
             calls: "write,ftruncate,fsync,chmod,fchmod,fchown,rename,unlink",
-            here: false,
             leaves,
+            ..Edit::by("vim", &arguments)
         };
         edit.killed_at_every_call();
     }

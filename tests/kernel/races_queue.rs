@@ -13,7 +13,7 @@ const REMOVALS: usize = 40;
 /// And how many files rm must have come upon by then, in the midst of the writers.
 const FILES: usize = 200;
 
-/// Writes until it is told to stop; answers what was acknowledged. That the queue, or the temporary file, was gone before
+/// Writes until it is told to stop; returns what was acknowledged. That the queue, or the temporary file, was gone before
 /// it was done is what it must expect; anything else is not.
 const WRITER: &str = "
 def write(who, stop):
@@ -31,8 +31,8 @@ def write(who, stop):
         acknowledged.append(body)
 ";
 
-/// spec 4.10a, 4.2a: `rm` may find it not empty, and nobody meets another error; what was acknowledged was read, or is
-/// there, or is among what rm says it removed; and the queue can be made anew.
+/// spec 4.10a, 4.2a: `rm` may find the queue not empty, and no process gets another error. Acknowledged handoffs were
+/// read, or are there, or are among the files that rm says it removed; and the queue can be made anew.
 #[test]
 fn removed_while_it_is_written_to() {
     let mount = Mount::new();

@@ -36,7 +36,7 @@ open(sys.argv[1], \"wb\").write(os.read(f, os.fstat(f).st_size))' $out",
     "node -e 'const fs = require(\"fs\"); fs.writeFileSync(process.argv[1], fs.readFileSync(\"pending.md\"))' $out",
 ];
 
-/// It searches, saves or indexes, and is in nobody's way.
+/// A program that searches, saves or indexes, and does not disturb the readers.
 const SEARCHER: &str = "rsync pending.md $out";
 
 fn start(mount: &Mount, session: &str, script: &str, out: &str) -> Child {
@@ -88,7 +88,8 @@ fn landed_between_stat_and_open_and_read() {
     }
 }
 
-/// spec 6.2b, 6.3a: one that lands in the midst of the reading: the reader is held by the pipe that it writes to.
+/// spec 6.2b, 6.3a: a handoff is written in the middle of the reading: the reader is held by the pipe that it writes
+/// to.
 #[test]
 fn landed_while_it_is_read() {
     let mount = Mount::new();

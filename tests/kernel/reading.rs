@@ -124,7 +124,7 @@ fn every_reader_gets_every_byte_and_consumes() {
         let session = format!("reader {n}");
         for reader in READERS {
             write(&mount, n, size);
-            let expected = fs::read_to_string(mount.at(".peek.md")).unwrap();
+            let expected = mount.text(".peek.md");
             assert_eq!(bodies(&expected).len(), n);
             let shown = mount.sh(&session, &script(&mount, reader));
             assert!(
@@ -148,13 +148,13 @@ fn part_readers_consume_nothing() {
     let mount = Mount::new();
     for (n, size) in [(1, 50), (2, 40), (3, 100_000)] {
         write(&mount, n, size);
-        let before = fs::read_to_string(mount.at(".peek.md")).unwrap();
+        let before = mount.text(".peek.md");
         for reader in PART_READERS {
             let status = mount.run("reader", &script(&mount, reader)).status;
             assert_ne!(status.code(), Some(127), "{reader} is not installed");
             assert!(all_pending(&mount), "{reader} consumed");
         }
-        let after = fs::read_to_string(mount.at(".peek.md")).unwrap();
+        let after = mount.text(".peek.md");
         assert_eq!(before, after);
         mount.take("reader");
         mount.sh("reader", "rm *_done.md");
@@ -193,15 +193,12 @@ fn a_reader_that_dies_half_way_consumes_nothing() {
 /// byte and a final newline where one is missing; those of queues below with their path.
 #[test]
 fn what_the_merge_says() {
-    let mount = Mount::over(
-        |dir| {
-            fs::write(dir.join("2026-03-01_100000_mid.md"), "two\n\n").unwrap();
-            fs::write(dir.join("2026-01-01_100000_old.md"), "one").unwrap();
-            fs::write(dir.join("2026-01-01_100001_gone_done.md"), "no\n").unwrap();
-            fs::write(dir.join("2026-01-01_100001_empty.md"), "").unwrap();
-        },
-        |_| {},
-    );
+    let mount = Mount::filled(|dir| {
+        fs::write(dir.join("2026-03-01_100000_mid.md"), "two\n\n").unwrap();
+        fs::write(dir.join("2026-01-01_100000_old.md"), "one").unwrap();
+        fs::write(dir.join("2026-01-01_100001_gone_done.md"), "no\n").unwrap();
+        fs::write(dir.join("2026-01-01_100001_empty.md"), "").unwrap();
+    });
     mount.sh(
         "w",
         "mkdir proj; printf 'three\\n' > proj/2026-04-01_100000_new.md",
@@ -248,7 +245,7 @@ fn what_the_merge_says() {
         "a queue has its own, of itself and below"
     );
     assert_eq!(mount.take("r"), ["one", "two\n"]);
-    // What the line said it would stay as is where it is.
+    // The handoff is consumed under the name that its header line announced.
     assert_eq!(mount.sh("r", "cat 2026-01-01_100000_old_done.md"), "one");
     assert_eq!(
         mount.sh("r", "cat proj/2026-04-01_100000_new_done.md"),
@@ -294,7 +291,7 @@ fn nothing_pending_is_no_byte() {
     );
 }
 
-/// spec 6.2a: the size is exact and never a multiple of 512, whatever the length of what is pending.
+/// spec 6.2a: the size is exact and never a multiple of 512, for any length of the pending handoffs.
 #[test]
 fn the_size_is_exact_and_no_multiple_of_512() {
     let mount = Mount::new();

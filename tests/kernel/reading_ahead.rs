@@ -1,4 +1,4 @@
-//! Long merges, of which the daemon gets ready what its reader has not asked for yet (spec 6.2b, 6.3b, 6.4c).
+//! Long merges: the daemon reads ahead of the reader (spec 6.2b, 6.3b, 6.4c).
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -9,89 +9,41 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use handoff_fs::error::{Error, Result};
-use handoff_fs::names::StampedName;
+use handoff_fs::store::Store;
 use handoff_fs::store::dir::DirStore;
-use handoff_fs::store::{Access, Changes, DraftFile, Entry, Meta, Store, Watch};
 use parking_lot::Mutex;
 
 use crate::harness::{Mount, slug};
+use crate::hooked_store::{HookedStore, Hooks};
 
 /// How many handoffs there are, and how long each is, in bytes.
 const COUNT: usize = 400;
 const LENGTH: usize = 3000;
 
-/// What tools read at a time, in bytes.
+/// How much the tests read at a time, in bytes, as tools do.
 const LARGE: usize = 128 << 10;
 
-/// How long something may take that takes no time.
+/// The limit of time for events that are awaited.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the thread that gets ahead is called, by which it is told from all others.
+/// The name of the thread that reads ahead, by which the store knows it.
 const HELPER: &str = "ahead";
 
-/// What the helper does with a file that it has opened.
+/// Called for each file that the helper opens.
 type Opened = Box<dyn FnMut(&OsStr) -> Result<()> + Send>;
 
-/// A store that tells which files the helper opens.
-struct Watched {
-    store: DirStore,
-    opened: Arc<Mutex<Opened>>,
-}
+/// Tells which files the helper opens.
+struct TellOpened(Arc<Mutex<Opened>>);
 
-impl Store for Watched {
-    fn list(&self, queue: &Path) -> Result<Vec<Entry>> {
-        self.store.list(queue)
-    }
-    fn stat(&self, queue: &Path, name: &OsStr) -> Result<Meta> {
-        self.store.stat(queue, name)
-    }
-    fn open(&self, queue: &Path, name: &OsStr, access: Access) -> Result<File> {
-        self.store.open(queue, name, access)
-    }
-    fn open_known(&self, queue: &Path, name: &OsStr, access: Access) -> Result<(File, Meta)> {
-        let opened = self.store.open_known(queue, name, access)?;
-        if thread::current().name() == Some(HELPER) {
-            (self.opened.lock())(name)?;
+impl Hooks for TellOpened {
+    fn opened(&self, name: &OsStr) -> Result<()> {
+        match thread::current().name() {
+            Some(HELPER) => (self.0.lock())(name),
+            _ => Ok(()),
         }
-        Ok(opened)
-    }
-    fn publish(
-        &self,
-        draft: DraftFile<'_>,
-        queue: &Path,
-        name: &StampedName,
-    ) -> Result<StampedName> {
-        self.store.publish(draft, queue, name)
-    }
-    fn replace(&self, draft: DraftFile<'_>, queue: &Path, name: &OsStr) -> Result<()> {
-        self.store.replace(draft, queue, name)
-    }
-    fn rename(&self, from: (&Path, &OsStr), to: (&Path, &OsStr)) -> Result<()> {
-        self.store.rename(from, to)
-    }
-    fn consume(
-        &self,
-        queue: &Path,
-        name: &StampedName,
-        done: &StampedName,
-        now: SystemTime,
-    ) -> Result<StampedName> {
-        self.store.consume(queue, name, done, now)
-    }
-    fn remove(&self, queue: &Path, name: &OsStr) -> Result<()> {
-        self.store.remove(queue, name)
-    }
-    fn sync(&self, queue: &Path) -> Result<()> {
-        self.store.sync(queue)
-    }
-    fn watch(&self, queue: &Path) -> Option<Watch> {
-        self.store.watch(queue)
-    }
-    fn changes(&self) -> Changes {
-        self.store.changes()
     }
 }
 
@@ -111,8 +63,8 @@ impl Long {
         let told = opened.clone();
         let store = move |root| {
             let store = DirStore::new(root);
-            let opened = told.clone();
-            Box::new(Watched { store, opened }) as Box<dyn Store>
+            let hooks = TellOpened(told.clone());
+            Box::new(HookedStore { store, hooks }) as Box<dyn Store>
         };
         let mount = Mount::stored(|_| {}, |_| {}, Box::new(store));
         for i in 0..COUNT {
@@ -223,22 +175,23 @@ fn alone() {
     wait_until("a thread is left behind", || {
         let mut tasks = fs::read_dir("/proc/self/task").unwrap();
         !tasks.any(|task| {
-            // It may end meanwhile.
+            // The thread may end meanwhile.
             let name = fs::read_to_string(task.unwrap().path().join("comm"));
             name.is_ok_and(|name| name.trim_end() == HELPER)
         })
     });
 }
 
-/// Waits until something is ready, and nobody gets ready any more.
+/// Waits until the helper has read ahead and has ended. Returns the names that it opened.
 fn settled(opened: &Mutex<Vec<String>>) -> Vec<String> {
     wait_until("nothing is got ready", || !opened.lock().is_empty());
     alone();
     opened.lock().clone()
 }
 
-/// spec 6.2b, 6.4c: what is rewritten, emptied, added to, replaced or removed after a part of it was got ready, before it was,
-/// or in between, is delivered as it was, and what has changed stays pending.
+/// spec 6.2b, 6.4c: files that are rewritten, emptied, added to, replaced or removed while a reader has read a part,
+/// before the helper has read them, after it, or in between: the reader gets them as they were, and changed files stay
+/// pending.
 #[test]
 fn changes_between_reads() {
     let long = Long::new();
@@ -279,13 +232,13 @@ fn changed_while_it_is_got_ready() {
     let (told, go) = long.hold(20);
     let (file, mut read) = long.begin();
     let name = told.recv_timeout(PATIENCE).unwrap();
-    // In place: whoever has it open finds the new bytes.
+    // In place, so that the helper finds the new bytes in its open file.
     let script = format!(
         "head -c {LENGTH} /dev/zero | tr '\\0' x | dd of={name} conv=notrunc bs={LENGTH} iflag=fullblock"
     );
     long.mount.sh("w", &script);
     go.send(()).unwrap();
-    // What it has is not read a second time.
+    // The helper does not read again what it has read.
     alone();
     Long::go_on(&file, &mut read);
     assert!(read == long.merge);
@@ -294,21 +247,21 @@ fn changed_while_it_is_got_ready() {
     assert_eq!(long.mount.take("r"), ["x".repeat(LENGTH)]);
 }
 
-/// spec 6.3b: what was got ready is not read; and nothing is left of it.
+/// spec 6.3b: reading ahead does not count as reading, and leaves nothing behind.
 #[test]
 fn stops_in_the_middle() {
     let mut long = Long::new();
     let noted = long.note_opened();
     let (file, read) = long.begin();
     assert!(read == long.merge[..read.len()]);
-    // It waits for nobody, and does not go far.
+    // The helper does not wait, and reads only a little ahead.
     let got_ready = settled(&noted).len();
     assert!((1..200).contains(&got_ready), "{got_ready}");
     drop(file);
     assert_eq!(long.consumed(), 0);
     assert!(in_small_reads(&long.mount.at(".peek.md")) == long.merge);
 
-    // One that closes while the helper is about it.
+    // The reader closes while the helper reads ahead.
     let (told, go) = long.hold(3);
     let (file, _) = long.begin();
     told.recv_timeout(PATIENCE).unwrap();
@@ -325,24 +278,20 @@ fn stops_in_the_middle() {
     assert_eq!(long.consumed(), COUNT);
 }
 
-/// spec 6.2b: wherever one reads, and however much.
+/// spec 6.2b: a reader may read anywhere, and any amount.
 #[test]
 fn seeks_around() {
     let long = Long::new();
     let size = long.merge.len();
-    let mut random = 1_u64;
+    let mut random = fastrand::Rng::with_seed(1);
     for _ in 0..30 {
         let file = File::open(long.mount.at(".peek.md")).unwrap();
         let mut at = 0;
         for _ in 0..12 {
-            random = random
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            let number = (random >> 33) as usize;
             // Mostly straight on, so that there is something ready, in parts that end anywhere.
-            let len = 64 * 1024 + number % (64 * 1024);
-            if number.is_multiple_of(7) {
-                at = number % size;
+            let len = random.usize(64 * 1024..128 * 1024);
+            if random.u8(0..7) == 0 {
+                at = random.usize(..size);
             }
             let mut part = vec![0; len];
             let n = file.read_at(&mut part, at as u64).unwrap();
@@ -355,7 +304,7 @@ fn seeks_around() {
     assert_eq!(long.consumed(), 0);
 }
 
-/// spec 6.2b, 6.3a: what only the helper cannot read is read when it is asked for, and consumed.
+/// spec 6.2b, 6.3a: a file that only the helper fails to read is read when it is asked for, and consumed.
 #[test]
 fn helper_in_trouble() {
     let long = Long::new();

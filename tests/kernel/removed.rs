@@ -1,39 +1,27 @@
-//! What was removed before anybody had read it (spec 3.9b).
+//! Handoffs that were removed before they were read (spec 3.9b).
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
-use std::time::Duration;
 
 use handoff_fs::names::StampedName;
 
 use crate::actors::{Actor, replaced};
-use crate::harness::{Mount, list};
+use crate::harness::{DAY, Mount, files};
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// What is kept of removed handoffs: queue, slug and content, sorted.
+/// The removed handoffs that are kept: queue, slug and content, sorted.
 fn removed(mount: &Mount) -> Vec<(String, String, String)> {
-    fn collect(top: &Path, queue: &str, found: &mut Vec<(String, String, String)>) {
-        for name in list(&top.join(queue)) {
-            let path = Path::new(queue).join(&name);
-            if top.join(&path).is_dir() {
-                collect(top, path.to_str().unwrap(), found);
-                continue;
-            }
-            let (handoff, nanos) = name.rsplit_once('.').unwrap();
-            assert!(nanos.parse::<u64>().is_ok(), "{name}");
-            let handoff = StampedName::parse(OsStr::new(handoff)).unwrap();
-            assert!(handoff.is_pending(), "{name}");
-            let slug = handoff.slug().as_os_str().to_str().unwrap().to_owned();
-            let content = fs::read_to_string(top.join(&path)).unwrap();
-            found.push((queue.to_owned(), slug, content));
-        }
-    }
-    let mut found = Vec::new();
     let top = mount.below(".handoff-fs/removed");
-    if top.exists() {
-        collect(&top, "", &mut found);
+    let mut found = Vec::new();
+    for path in files(&top) {
+        let queue = path.parent().unwrap().strip_prefix(&top).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let (handoff, nanos) = name.rsplit_once('.').unwrap();
+        assert!(nanos.parse::<u64>().is_ok(), "{name}");
+        let handoff = StampedName::parse(OsStr::new(handoff)).unwrap();
+        assert!(handoff.is_pending(), "{name}");
+        let slug = handoff.slug().as_os_str().to_str().unwrap();
+        let content = fs::read_to_string(&path).unwrap();
+        found.push(kept(queue.to_str().unwrap(), slug, &content));
     }
     found.sort();
     found
@@ -69,17 +57,15 @@ fn everything_is_removed() {
     ];
     assert_eq!(removed(&mount), all);
     mount.sh("a", "mkdir q; echo again > q/two.md; rm q/2*");
-    mount.clock.advance(7 * DAY - DAY / 24);
-    mount.fs().sweep();
+    mount.pass(7 * DAY - DAY / 24);
     mount.remount();
     mount.fs().sweep();
     assert_eq!(removed(&mount).len(), 4);
-    mount.clock.advance(DAY / 24);
-    mount.fs().sweep();
+    mount.pass(DAY / 24);
     assert_eq!(removed(&mount), []);
 }
 
-/// spec 3.9b, 4.5a: what is removed while somebody writes it, or edits it, is kept with all that its writer writes.
+/// spec 3.9b, 4.5a: a handoff that is removed while it is written or edited is kept with all that its writer writes.
 #[test]
 fn removed_while_it_is_written() {
     let mount = Mount::new();

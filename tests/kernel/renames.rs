@@ -1,9 +1,9 @@
-//! What becomes of a handoff whose name is changed or taken away (spec 4.5e to 4.5h).
+//! Renaming and removing handoffs (spec 4.5e to 4.5h).
 
 use std::fs;
 
 use crate::actors::{Actor, replaced};
-use crate::harness::{Mount, slug};
+use crate::harness::{Mount, slug, sorted};
 
 const NAME: &str = "2026-01-02_030405_x.md";
 const DONE: &str = "2026-01-02_030405_x_done.md";
@@ -104,7 +104,7 @@ fn marked_while_open() {
     assert_eq!(mount.take("r"), [""; 0]);
 }
 
-/// spec 4.5h: what moves or copies over an own alias leaves the earlier handoff's times as they were.
+/// spec 4.5h: a move or a copy over an own alias leaves the times of the earlier handoff unchanged.
 #[test]
 fn written_stays() {
     let mount = Mount::new();
@@ -127,7 +127,7 @@ fn written_stays() {
             let one = mount
                 .names_below()
                 .into_iter()
-                .find(|name| fs::read_to_string(mount.below(name)).unwrap() == "one\n");
+                .find(|name| mount.text_below(name) == "one\n");
             let meta = fs::metadata(mount.below(one.expect(slug))).unwrap();
             meta.modified().unwrap()
         };
@@ -155,7 +155,7 @@ fn written_stays_of_what_was_open() {
     let one = mount
         .names_below()
         .into_iter()
-        .find(|name| fs::read_to_string(mount.below(name)).unwrap() == "one");
+        .find(|name| mount.text_below(name) == "one");
     let written = fs::metadata(mount.below(one.unwrap()))
         .unwrap()
         .modified()
@@ -184,7 +184,7 @@ fn another_slug() {
         "mv topic.md 'an other.txt'; cat 'an other.txt'; test ! -e topic.md",
     );
     assert_eq!(mount.names(), ["2026-01-02_030405_an-other.md"]);
-    assert!(!mount.run("b", "cat 'an other.txt'").status.success());
+    mount.fails("b", "cat 'an other.txt'");
     assert_eq!(mount.take("b"), ["1"]);
     // Consumed, and renamed all the same.
     mount.sh("a", "mv 'an other.txt' last.md");
@@ -217,7 +217,7 @@ fn backups() {
             assert_eq!(mount.names(), [format!("{file}{ending}")]);
             assert_eq!(mount.take("b"), [""; 0], "{file}{ending}");
             assert_eq!(mount.sh("b", &format!("cat {file}{ending}")), "1\n");
-            assert!(!mount.run("a", &format!("cat {file}")).status.success());
+            mount.fails("a", &format!("cat {file}"));
             mount.sh("a", &format!("mv {file}{ending} {file}; cat {file}"));
             assert_eq!(
                 mount
@@ -237,9 +237,7 @@ fn backups() {
 fn a_backup_over_an_alias() {
     let mount = Mount::new();
     mount.sh("a", "echo one > n.md; cp n.md n.md.bak; sed -i.bak s/one/two/ n.md; cat n.md.bak; echo one | cmp - n.md.bak");
-    let mut bodies = mount.take("b");
-    bodies.sort();
-    assert_eq!(bodies, ["one", "two"]);
+    assert_eq!(sorted(mount.take("b")), ["one", "two"]);
     mount.sh("a", "mv n.md.bak elsewhere.bak; test ! -e n.md.bak");
 }
 
@@ -255,19 +253,14 @@ fn over_another() {
     );
     assert_eq!(mount.names(), [NAME]);
     assert_eq!(replaced(&mount), ["1\n"]);
-    assert!(
-        !mount
-            .run(
-                "a",
-                "echo 3 > z.md; mv -n z.md 2026-01-02_030405_x.md; test ! -e z.md"
-            )
-            .status
-            .success()
+    mount.fails(
+        "a",
+        "echo 3 > z.md; mv -n z.md 2026-01-02_030405_x.md; test ! -e z.md",
     );
     assert_eq!(mount.take("b"), ["2", "3"]);
 }
 
-/// spec 4.1b, 4.1c, 4.5f: onto an own alias: nobody overwrites a handoff through an unstamped name.
+/// spec 4.1b, 4.1c, 4.5f: a rename onto an own alias overwrites no handoff.
 #[test]
 fn over_an_alias() {
     let mount = Mount::new();
@@ -308,9 +301,7 @@ fn retracted_and_made_anew() {
         assert_eq!(mount.peek(), [""; 0], "{make}");
         writer.run(make);
         assert_eq!(writer.run("open('n.md').read()"), "two", "{make}");
-        let mut bodies = mount.take("b");
-        bodies.sort();
-        assert_eq!(bodies, ["one", "two"], "{make}");
+        assert_eq!(sorted(mount.take("b")), ["one", "two"], "{make}");
         writer.run("os.unlink('n.md')");
         mount.sh("b", "rm 2*");
     }
@@ -341,7 +332,7 @@ fn retracting_nothing() {
     assert_eq!(mount.names_below(), [""; 0]);
 }
 
-/// spec 4.5a: one's own file under its stamped name is deleted, and the alias with it.
+/// spec 4.5a: removing one’s own handoff by its stamped name removes the alias, too.
 #[test]
 fn deleting_ones_own() {
     let mount = Mount::new();
@@ -395,7 +386,7 @@ fn between_queues() {
     );
 }
 
-/// spec 4.5a: whoever has it open reads on, whatever it is called.
+/// spec 4.5a: a process that has a handoff open can read it under any later name.
 #[test]
 fn open_files_stay() {
     let mount = Mount::new();

@@ -1,64 +1,19 @@
-//! What time does: replaced versions, expiry, and clocks that step.
+//! The effects of time: kept versions, expiry, and clocks that step.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use handoff_fs::clock::Clock;
 
+use crate::actors::replaced;
 use crate::failures::small;
 use crate::first_mount::age;
-use crate::harness::{Mount, bodies, list};
+use crate::harness::{DAY, Mount, bodies, list, sorted};
 use crate::layers::Layer;
 
 const SECOND: Duration = Duration::from_secs(1);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The contents of the replaced versions that are kept, sorted.
-fn replaced(mount: &Mount) -> Vec<String> {
-    fn collect(dir: PathBuf, found: &mut Vec<String>) {
-        let Ok(entries) = fs::read_dir(dir) else {
-            return;
-        };
-        for entry in entries {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                collect(path, found);
-            } else {
-                found.push(fs::read_to_string(path).unwrap());
-            }
-        }
-    }
-    let mut found = Vec::new();
-    collect(mount.below(".handoff-fs/replaced"), &mut found);
-    found.sort();
-    found
-}
-
-/// spec 3.9a: whatever a write to a stamped name destroys is kept: truncated, overwritten, cut, renamed over.
-#[test]
-fn what_a_write_replaces_is_kept() {
-    let scripts = [
-        "echo new > X",
-        "printf n | dd of=X conv=notrunc status=none",
-        "truncate -s 1 X",
-        "echo new > x.tmp; mv x.tmp X",
-        "echo new > Y; mv Y X",
-        "sed -i s/old/new/ X",
-        "python3 -c \"import os; os.truncate('X', 0)\"",
-    ];
-    for script in scripts {
-        let mount = Mount::new();
-        mount.sh("a", "echo old > x.md");
-        let name = mount.stamped("x");
-        let other = name.replace("_x.md", "_y.md");
-        let script = script.replace('X', &name).replace('Y', &other);
-        mount.sh("b", &script);
-        assert_eq!(replaced(&mount), ["old\n"], "{script}");
-        assert_ne!(mount.peek(), ["old"], "{script}");
-    }
-}
 
 /// spec 3.9a: an edit through the own alias, and every one of several edits.
 #[test]
@@ -81,25 +36,23 @@ fn an_append_replaces_nothing() {
     mount.sh("a", "echo one > x.md; echo two >> x.md");
     let name = mount.stamped("x");
     mount.sh("b", &format!("echo three >> {name}"));
-    assert_eq!(replaced(&mount), Vec::<String>::new());
+    assert_eq!(replaced(&mount), [""; 0]);
     assert_eq!(mount.peek(), ["one\ntwo\nthree"]);
 }
 
-/// spec 3.9a: for the retention time, then no longer; over a remount, and in queues.
+/// spec 3.9a, 7.1c: replaced versions are kept for the retention time, and no longer; also over a remount, and in queues.
 #[test]
 fn replaced_versions_go_with_the_retention_time() {
     let mut mount = Mount::new();
     mount.sh("a", "mkdir q; echo old > q/x.md");
     let name = list(&mount.at("q")).remove(0);
     mount.sh("b", &format!("echo new > q/{name}"));
-    mount.clock.advance(7 * DAY - 60 * SECOND);
-    mount.fs().sweep();
+    mount.pass(7 * DAY - 60 * SECOND);
     mount.remount();
     mount.fs().sweep();
     assert_eq!(replaced(&mount), ["old\n"]);
-    mount.clock.advance(61 * SECOND);
-    mount.fs().sweep();
-    assert_eq!(replaced(&mount), Vec::<String>::new());
+    mount.pass(61 * SECOND);
+    assert_eq!(replaced(&mount), [""; 0]);
     assert_eq!(mount.peek(), ["new"], "pending ones never expire");
 }
 
@@ -109,17 +62,15 @@ fn replaced_versions_go_with_the_retention_time() {
 fn consumed_ones_go_on_the_second() {
     let mount = Mount::new();
     mount.sh("a", "echo x > x.md");
-    // Its own age does not count: the seven days are those since it was consumed.
-    mount.clock.advance(30 * DAY);
-    mount.fs().sweep();
+    // The seven days begin when the handoff is consumed.
+    mount.pass(30 * DAY);
     let consumed_at = mount.clock.now();
     assert_eq!(mount.take("b"), ["x"]);
     let name = mount.stamped("x_done");
     let mtime = fs::metadata(mount.at(&name)).unwrap().modified().unwrap();
     assert!(mtime >= consumed_at && mtime <= mount.clock.now());
     mount.sh("a", "echo y > y.md");
-    mount.clock.advance(7 * DAY - 60 * SECOND);
-    mount.fs().sweep();
+    mount.pass(7 * DAY - 60 * SECOND);
     assert!(mount.at(&name).exists() && mount.names().contains(&name));
     mount.clock.advance(60 * SECOND);
     assert!(!mount.at(&name).exists());
@@ -131,8 +82,7 @@ fn consumed_ones_go_on_the_second() {
     );
     mount.fs().sweep();
     assert_eq!(mount.names_below().len(), 1);
-    mount.clock.advance(1000 * DAY);
-    mount.fs().sweep();
+    mount.pass(1000 * DAY);
     assert_eq!(mount.peek(), ["y"]);
 }
 
@@ -148,10 +98,11 @@ fn neither_early_nor_late() {
     assert!(mount.at(&name).exists());
     mount.clock.advance(60 * SECOND);
     assert!(!mount.at(&name).exists());
-    assert_eq!(mount.names(), Vec::<String>::new());
+    assert_eq!(mount.names(), [""; 0]);
 }
 
-/// spec 7.1b: what is set by hand counts: `touch -d` through the mount and below it; and a younger mtime brings back.
+/// spec 7.1b: an mtime that is set by hand counts: by `touch -d` through the mount and below it; a younger mtime brings
+/// the file back.
 #[test]
 fn touched_by_hand() {
     let mount = Mount::new();
@@ -160,7 +111,7 @@ fn touched_by_hand() {
     mount.sh("a", &format!("touch -d '8 days ago' {x}"));
     assert_eq!(mount.slugs(), ["y_done"]);
     age(mount.below(&y), 8 * DAY);
-    assert_eq!(mount.slugs(), Vec::<String>::new());
+    assert_eq!(mount.slugs(), [""; 0]);
     age(mount.below(&y), DAY);
     assert_eq!(mount.slugs(), ["y_done"]);
     mount.fs().sweep();
@@ -218,8 +169,7 @@ fn another_retention() {
     let mount = Mount::with(|options| options.retention = Duration::from_secs(3600));
     mount.sh("a", "echo x > x.md; cat pending.md; echo y > y.md");
     age(mount.below(mount.stamped("y")), 4000 * DAY);
-    mount.clock.advance(Duration::from_secs(3600));
-    mount.fs().sweep();
+    mount.pass(Duration::from_secs(3600));
     assert_eq!(mount.slugs(), ["y"]);
     assert_eq!(mount.names_below().len(), 1);
     assert_eq!(mount.peek(), ["y"]);
@@ -233,9 +183,9 @@ fn expired_while_unmounted() {
     mount.unmount();
     mount.clock.advance(8 * DAY);
     mount.remount();
-    assert_eq!(mount.names(), Vec::<String>::new());
+    assert_eq!(mount.names(), [""; 0]);
     mount.fs().sweep();
-    assert_eq!(mount.names_below(), Vec::<String>::new());
+    assert_eq!(mount.names_below(), [""; 0]);
 }
 
 /// spec 4.6d, 4.8: scratch files and handoffs without a byte go with the retention time, those in use do not.
@@ -244,11 +194,11 @@ fn scratch_and_empty_ones_go() {
     let mount = Mount::new();
     mount.sh("a", "touch empty.md; echo s > s.tmp");
     assert_eq!(mount.slugs(), ["empty", "s.tmp"]);
-    assert_eq!(mount.peek(), Vec::<String>::new());
+    assert_eq!(mount.peek(), [""; 0]);
     mount.fs().sweep();
     let open = File::create(mount.at("open.md")).unwrap();
     mount.clock.advance(7 * DAY);
-    crate::scratch::released(&mount, 1);
+    mount.settle_to(1);
     mount.fs().sweep();
     assert_eq!(mount.slugs(), ["open"]);
     drop(open);
@@ -264,8 +214,7 @@ fn a_second_that_comes_twice() {
         mount.sh("b", "echo b > x.md");
         mount.clock.retreat(10 * SECOND);
     }
-    let mut bodies = mount.peek();
-    bodies.sort();
+    let bodies = sorted(mount.peek());
     let expected: Vec<String> = "112233445566778899bb".chars().map(String::from).collect();
     assert_eq!(bodies, expected);
     assert_eq!(mount.take("reader").len(), 20);
@@ -287,8 +236,7 @@ fn a_clock_set_back_deletes_nothing() {
     mount.sh("a", "echo z > z.md");
     assert_eq!(mount.peek(), ["z", "y"], "by stamp");
     assert_eq!(mount.take("b").len(), 2);
-    mount.clock.advance(400 * DAY);
-    mount.fs().sweep();
+    mount.pass(400 * DAY);
     assert!(mount.names().iter().any(|name| name.contains("_x_done")));
 }
 
@@ -314,7 +262,7 @@ fn the_merges_mtime_changes_with_its_content() {
     assert_ne!(mtime(), first);
 }
 
-/// spec 7.1a: what cannot be deleted does not keep the rest from it.
+/// spec 7.1a: a file that cannot be deleted does not prevent the deletion of the others.
 #[test]
 fn one_that_cannot_be_deleted_needs_root() {
     let mount = Mount::new();
@@ -334,10 +282,7 @@ fn one_that_cannot_be_deleted_needs_root() {
         immutable("+i"),
         "chattr +i needs root, and a filesystem such as ext4 for temporary files"
     );
-    mount
-        .clock
-        .advance(std::time::Duration::from_secs(8 * 24 * 60 * 60));
-    mount.fs().sweep();
+    mount.pass(8 * DAY);
     let (left, left_below) = (mount.names_below(), list(&mount.below("q")));
     assert!(immutable("-i"));
     assert_eq!(left, ["2026-01-01_000002_x_done.md", "q"]);
@@ -351,13 +296,12 @@ fn what_has_expired_is_forgotten() {
     let mount = Mount::new();
     mount.sh("w", "for i in 1 2 3; do echo $i > n$i.md; done");
     assert_eq!(mount.take("r").len(), 3);
-    mount.clock.advance(8 * DAY);
-    mount.fs().sweep();
+    mount.pass(8 * DAY);
     assert_eq!(mount.names(), [""; 0]);
     mount.fs().sweep();
     let remembered: HashMap<_, _> = mount.fs().remembered().into();
     assert_eq!(remembered["aliases"], 0);
-    // What the kernel still has a node of is kept for it.
+    // Entries of nodes that the kernel still knows are kept.
     assert!(remembered["docs"] <= remembered["nodes"]);
     assert_eq!(mount.run("w", "cat n1.md").status.code(), Some(1));
 }
@@ -368,7 +312,7 @@ fn what_has_expired_is_forgotten() {
 fn times_over_bindfs_and_encfs_needs_root() {
     for layer in [|dir: &Path| Layer::bindfs(dir, &[]), Layer::encfs] {
         let mut below = None;
-        let mount = Mount::over(|dir| below = Some(layer(dir)), |_| {});
+        let mount = Mount::filled(|dir| below = Some(layer(dir)));
         let name = "2026-01-15_103000_old.md";
         mount.sh(
             "a",
@@ -377,18 +321,15 @@ fn times_over_bindfs_and_encfs_needs_root() {
         assert_eq!(mount.take("r"), ["old"]);
         let done = "2026-01-15_103000_old_done.md";
         assert_eq!(mount.names(), [done]);
-        mount.clock.advance(6 * DAY);
-        mount.fs().sweep();
+        mount.pass(6 * DAY);
         assert_eq!(mount.names_below(), [done]);
         mount.sh("a", &format!("mv {done} {name}"));
         let shown = mount.sh("a", &format!("TZ=UTC stat -c %y {name}"));
         assert!(shown.starts_with("2026-01-15 10:30:00.000"), "{shown}");
         mount.sh("a", &format!("mv {name} {done}"));
-        mount.clock.advance(6 * DAY);
-        mount.fs().sweep();
+        mount.pass(6 * DAY);
         assert_eq!(mount.names_below(), [done]);
-        mount.clock.advance(DAY);
-        mount.fs().sweep();
+        mount.pass(DAY);
         assert_eq!(mount.names_below(), [""; 0]);
     }
 }

@@ -1,4 +1,4 @@
-//! What an operation costs in round trips to the kernel, which is most of what it costs.
+//! The cost of operations in round trips to the kernel, which are most of their time.
 
 use std::fs;
 
@@ -13,42 +13,15 @@ use crate::daemon_process::Daemon;
 /// a look-up cannot say: the inode number that people see is not the node's. Every look-up of `pending.md` finds another file, so
 /// where the kernel remembers one it asks a first time whether that is it still. The FLUSH is where a close can still fail (4.2);
 /// who only reads is spared it.
+#[rustfmt::skip]
 const TRIPS: &[(&str, &str, &[&str])] = &[
-    (
-        "a new handoff is written",
-        "put('new.md')",
-        &["LOOKUP", "CREATE", "WRITE", "FLUSH"],
-    ),
-    (
-        "a stamped name is written",
-        "put('2026-11-22_120000_b.md')",
-        &["LOOKUP", "CREATE", "WRITE", "FLUSH"],
-    ),
-    (
-        "an own alias is appended to",
-        "put('new.md', os.O_APPEND)",
-        &["LOOKUP", "OPEN", "WRITE", "FLUSH"],
-    ),
-    (
-        "a name that nobody wrote is looked for",
-        "os.access('nothing.md', os.F_OK)",
-        &["LOOKUP"],
-    ),
-    (
-        "pending.md is looked at",
-        "os.stat('pending.md')",
-        &["LOOKUP", "GETATTR"],
-    ),
-    (
-        "pending.md is read, and consumed",
-        "get('pending.md')",
-        &["LOOKUP", "LOOKUP", "OPEN", "READ", "READ"],
-    ),
-    (
-        "pending.md is looked at again",
-        "os.stat('pending.md')",
-        &["LOOKUP", "LOOKUP", "GETATTR"],
-    ),
+    ("a new handoff is written", "put('new.md')", &["LOOKUP", "CREATE", "WRITE", "FLUSH"]),
+    ("a stamped name is written", "put('2026-11-22_120000_b.md')", &["LOOKUP", "CREATE", "WRITE", "FLUSH"]),
+    ("an own alias is appended to", "put('new.md', os.O_APPEND)", &["LOOKUP", "OPEN", "WRITE", "FLUSH"]),
+    ("a name that nobody wrote is looked for", "os.access('nothing.md', os.F_OK)", &["LOOKUP"]),
+    ("pending.md is looked at", "os.stat('pending.md')", &["LOOKUP", "GETATTR"]),
+    ("pending.md is read, and consumed", "get('pending.md')", &["LOOKUP", "LOOKUP", "OPEN", "READ", "READ"]),
+    ("pending.md is looked at again", "os.stat('pending.md')", &["LOOKUP", "LOOKUP", "GETATTR"]),
 ];
 
 const WAITED_FOR: &[&str] = &[
@@ -76,7 +49,8 @@ fn what_an_operation_costs() {
         "log=$1; shift; HANDOFF_LOG=fuser=debug exec \"$@\" 2>\"$log\"",
         "sh",
         log.to_str().unwrap(),
-    ];
+    ]
+    .map(str::to_owned);
     let daemon = Daemon::over(tempfile::tempdir().unwrap(), &wrapper);
     let mut actor = Actor::alone(&daemon.at(""));
     actor.run("import os");

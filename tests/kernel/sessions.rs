@@ -1,14 +1,15 @@
-//! Who is calling: the session of a process, out of its environment, its agent, its terminal, its kernel session.
+//! The session of a calling process, from its environment, its agent, its terminal, or its kernel session.
 
+use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use handoff_fs::fs::Options;
 use handoff_fs::programs::Role;
 
-use crate::harness::Mount;
+use crate::harness::{Mount, succeeds};
 
 /// A mount that takes no program that may run these tests for an agent, but only those of the test.
 fn mount() -> Mount {
@@ -30,40 +31,12 @@ impl Mount {
         path
     }
 
-    /// Runs a script as a program of this path, without HANDOFF_SESSION, in a kernel session of its own.
-    fn alone(&self, program: impl Into<PathBuf>, script: &str) -> Output {
-        let mut command = Command::new("setsid");
+    /// A script, run by this shell in a kernel session of its own; `$claude` and `$codex` are agents.
+    fn by(&self, shell: impl AsRef<OsStr>, script: &str) -> Command {
+        let mut command = self.alone(shell, script);
+        let (claude, codex) = (self.agent("claude"), self.agent("codex"));
+        command.env("claude", claude).env("codex", codex);
         command
-            .arg("--wait")
-            .arg(program.into())
-            .args(["-c", script]);
-        command
-            .env("claude", self.agent("claude"))
-            .env("codex", self.agent("codex"));
-        command
-            .current_dir(self.at(""))
-            .env_remove("HANDOFF_SESSION")
-            .stdin(Stdio::null());
-        command.output().unwrap()
-    }
-
-    #[track_caller]
-    fn alone_ok(&self, program: impl Into<PathBuf>, script: &str) -> String {
-        let output = self.alone(program, script);
-        let err = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{script}: {err}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Runs a script on a terminal of its own.
-    fn on_terminal(&self, script: &str) -> Output {
-        let mut command = Command::new("script");
-        command.args(["-qec", &format!("bash -c '{script}'"), "/dev/null"]);
-        command
-            .current_dir(self.at(""))
-            .env_remove("HANDOFF_SESSION")
-            .stdin(Stdio::null());
-        command.output().unwrap()
     }
 }
 
@@ -72,16 +45,16 @@ impl Mount {
 fn the_variable_comes_first() {
     let mount = mount();
     let claude = mount.agent("claude");
-    mount.alone_ok(
+    succeeds(&mut mount.by(
         &claude,
         "HANDOFF_SESSION=s setsid -w sh -c 'echo one > n.md'",
-    );
-    mount.alone_ok("bash", "export HANDOFF_SESSION=s; exec cat n.md");
+    ));
+    succeeds(&mut mount.by("bash", "export HANDOFF_SESSION=s; exec cat n.md"));
     let script = "HANDOFF_SESSION=t sh -c 'cat n.md || echo two > n.md'; HANDOFF_SESSION=s cat n.md; cat n.md || true";
-    assert_eq!(mount.alone_ok(&claude, script), "one\n");
+    assert_eq!(succeeds(&mut mount.by(&claude, script)), "one\n");
     // Set but empty is not set.
     let script = "export HANDOFF_SESSION=; echo mine > m.md; unset HANDOFF_SESSION; cat m.md";
-    assert_eq!(mount.alone_ok("bash", script), "mine\n");
+    assert_eq!(succeeds(&mut mount.by("bash", script)), "mine\n");
     assert_eq!(mount.peek(), ["one", "two", "mine"]);
 }
 
@@ -92,11 +65,11 @@ fn nested_agents() {
     let mount = mount();
     let codex = mount.agent("codex");
     let script = "echo one > n.md; $codex -c \"echo two >> n.md; $codex -c \\\"cat n.md; true\\\"; true\"; true";
-    assert_eq!(mount.alone_ok(&codex, script), "one\ntwo\n");
+    assert_eq!(succeeds(&mut mount.by(&codex, script)), "one\ntwo\n");
     let script = "echo x > inner.md; $claude -c \"cat inner.md; echo y > inner.md; true\"; cat inner.md; true";
-    assert_eq!(mount.alone_ok(&codex, script), "x\n");
+    assert_eq!(succeeds(&mut mount.by(&codex, script)), "x\n");
     let script = "echo z > again.md; sh -c \"$codex -c \\\"cat again.md; true\\\"; true\"; true";
-    assert_eq!(mount.alone_ok(&codex, script), "");
+    assert_eq!(succeeds(&mut mount.by(&codex, script)), "");
 }
 
 /// spec 5.1: without an agent it is the terminal: two have two sessions, and what runs on one of them in a kernel session of
@@ -105,12 +78,10 @@ fn nested_agents() {
 fn two_terminals_are_two_sessions() {
     let mount = mount();
     let script = "tty; echo one > n.md; setsid -w cat n.md; (cat n.md); cat n.md | cat";
-    let shown = mount.on_terminal(script);
-    let shown = String::from_utf8(shown.stdout).unwrap();
+    let shown = succeeds(&mut mount.on_terminal(script));
     assert_eq!(shown.matches("one").count(), 3, "{shown}");
     assert!(shown.contains("/dev/pts/"), "{shown}");
-    let other = mount.on_terminal("cat n.md || echo two > n.md; cat n.md");
-    let other = String::from_utf8(other.stdout).unwrap();
+    let other = succeeds(&mut mount.on_terminal("cat n.md || echo two > n.md; cat n.md"));
     assert!(other.contains("two") && !other.contains("one"), "{other}");
     assert_eq!(mount.take("r"), ["one", "two"]);
 }
@@ -121,8 +92,7 @@ fn one_terminal_is_one_session() {
     let mount = mount();
     let script =
         "set -m; (echo one > n.md; sleep 0) & wait; cat n.md; (echo two > n.md) & wait; cat n.md";
-    let shown = mount.on_terminal(script);
-    let shown = String::from_utf8(shown.stdout).unwrap();
+    let shown = succeeds(&mut mount.on_terminal(script));
     assert!(shown.find("one") < shown.find("two"), "{shown}");
     assert_eq!(mount.take("r"), ["one", "two"]);
 }
@@ -131,18 +101,22 @@ fn one_terminal_is_one_session() {
 #[test]
 fn a_kernel_session_comes_last() {
     let mount = mount();
-    // Nobody's child: whoever runs the tests may do so at a terminal.
+    // An orphan, because the tests themselves may be run at a terminal.
     let orphan = |script: &str| {
         format!(
             "setsid bash -c 'until read -r _ _ _ parent _ < /proc/$$/stat; [ $parent != '$$' ]; do :; done; {script}' & exit"
         )
     };
     let script = "echo one > n.md; cat n.md; sh -c \"cat n.md\"; setsid -w cat n.md; true";
-    assert_eq!(mount.alone_ok("bash", &orphan(script)), "one\none\n");
-    assert!(!mount.alone("bash", "cat n.md").status.success());
+    assert_eq!(
+        succeeds(&mut mount.by("bash", &orphan(script))),
+        "one\none\n"
+    );
+    let other = mount.by("bash", "cat n.md").output().unwrap();
+    assert!(!other.status.success());
 }
 
-/// spec 5.5: what was found out about a process holds as long as it lives, also when its parent is gone.
+/// spec 5.5: the session of a process stays the same as long as the process lives, also when its parent has ended.
 #[test]
 fn an_orphan_belongs_to_the_agent_that_left_it() {
     let mount = mount();
@@ -155,7 +129,7 @@ fn an_orphan_belongs_to_the_agent_that_left_it() {
         sh -c "setsid sh -c '$orphan' > $dir/out & read -r _ < $dir/up"
         echo > $dir/go; read -r _ < $dir/done; cat $dir/out; true"#;
     let script = script.replace("$dir", &mount.outside("").display().to_string());
-    assert_eq!(mount.alone_ok(&claude, &script), "one\none\n");
+    assert_eq!(succeeds(&mut mount.by(&claude, &script)), "one\none\n");
 }
 
 /// spec 4.3d, 5.1: a session that the user named does not end with a process, and no other one before it does.

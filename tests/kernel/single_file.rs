@@ -1,32 +1,18 @@
 //! `pending.md` written, removed and renamed as if it were one file like any other.
 
-use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::harness::{Mount, bodies};
+use crate::actors::{Actor, Disguise};
+use crate::harness::{Mount, bodies, python, sorted, succeeds};
 
-/// A python that is called like an agent program.
-fn claude(mount: &Mount) -> PathBuf {
-    let path = mount.outside("claude");
-    if !path.exists() {
-        symlink("/usr/bin/python3", &path).unwrap();
-    }
-    path
-}
-
+/// Runs a Python program as an agent program; returns its output.
 #[track_caller]
 fn run_claude(mount: &Mount, session: &str, script: &str) -> String {
-    let output = mount
-        .command(session, claude(mount))
-        .args(["-c", script])
-        .output()
-        .unwrap();
-    let err = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{script}: {err}");
-    String::from_utf8(output.stdout).unwrap()
+    let claude = Disguise::of(&python(), "claude");
+    succeeds(mount.command(session, claude.path()).args(["-c", script]))
 }
 
-/// spec 4.7a: whatever writes to `pending.md` makes a handoff with the slug `pending`, and no other is lost by it.
+/// spec 4.7a: every write to `pending.md` makes a handoff with the slug `pending`, and no other handoff is lost.
 #[test]
 fn writing_to_pending_makes_a_handoff() {
     let mount = Mount::new();
@@ -64,24 +50,18 @@ os.write(f, b\"new\\n\"); os.ftruncate(f, 4); os.close(f)'",
         let script = format!("x='{}' python=/usr/bin/python3; {writer}", x.display());
         mount.sh("w", &script);
         assert_eq!(mount.slugs(), ["old", "pending"], "{writer}");
-        let mut all = mount.take("r");
-        all.sort();
-        assert_eq!(all, ["new", "old"], "{writer}");
+        assert_eq!(sorted(mount.take("r")), ["new", "old"], "{writer}");
         mount.sh("r", "rm *_done.md");
     }
 }
 
-/// spec 4.7a: append continues the session's own, and nobody else's; a consumed one is not continued.
+/// spec 4.7a: appending continues the session’s own handoff, and no other one; a consumed one is not continued.
 #[test]
 fn appending_to_pending_continues_ones_own() {
     let mount = Mount::new();
     mount.sh("a", "echo 1 >> pending.md; echo 2 >> pending.md");
     mount.sh("b", "echo 3 >> pending.md");
     mount.sh("a", "echo 4 | tee -a pending.md > /dev/null");
-    let sorted = |mut bodies: Vec<String>| {
-        bodies.sort();
-        bodies
-    };
     assert_eq!(sorted(mount.peek()), ["1\n2\n4", "3"]);
     mount.sh("a", "echo 5 > pending.md; echo 6 >> pending.md");
     assert_eq!(sorted(mount.take("r")), ["1\n2\n4", "3", "5\n6"]);
@@ -105,12 +85,8 @@ fn six_writers_of_pending_lose_nothing() {
     for mut writer in writers {
         assert!(writer.wait().unwrap().success());
     }
-    let mut all = mount.take("r");
-    all.sort();
-    let mut expected: Vec<String> = (0..6)
-        .flat_map(|i| (1..=20).map(move |j| format!("{i}-{j}")))
-        .collect();
-    expected.sort();
+    let all = sorted(mount.take("r"));
+    let expected = sorted((0..6).flat_map(|i| (1..=20).map(move |j| format!("{i}-{j}"))));
     assert_eq!(all, expected);
 }
 
@@ -178,9 +154,7 @@ def write(text):
         );
         assert_eq!(bodies(&seen)[0], "old", "{script}");
         assert_eq!(mount.slugs(), ["old", "pending"], "{script}");
-        let mut all = mount.take("r");
-        all.sort();
-        assert_eq!(all, ["mine", "old"], "{script}");
+        assert_eq!(sorted(mount.take("r")), ["mine", "old"], "{script}");
         mount.sh("r", "rm *_done.md");
     }
 }
@@ -210,23 +184,9 @@ fn an_agent_that_only_reads_consumes() {
 
     // More than five seconds before.
     mount.sh("w", "echo old > old.md");
-    let mut claude = mount.command("c", claude(&mount));
-    let script = "import sys\n\
-        open('pending.md').read()\n\
-        print('read', flush=True)\n\
-        sys.stdin.readline()\n\
-        open('pending.md', 'w').write('new\\n')\n";
-    let pipe = std::process::Stdio::piped;
-    let mut claude = claude
-        .args(["-c", script])
-        .stdin(pipe())
-        .stdout(pipe())
-        .spawn()
-        .unwrap();
-    let mut line = [0; 5];
-    std::io::Read::read_exact(claude.stdout.as_mut().unwrap(), &mut line).unwrap();
-    mount.clock.advance(std::time::Duration::from_secs(6));
-    drop(claude.stdin.take());
-    assert!(claude.wait().unwrap().success());
+    let mut claude = Actor::called(&mount, "c", "claude");
+    claude.run("open('pending.md').read()");
+    mount.clock.advance(Duration::from_secs(6));
+    claude.run("open('pending.md', 'w').write('new\\n')");
     assert_eq!(mount.slugs(), ["old_done", "pending"]);
 }

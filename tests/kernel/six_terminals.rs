@@ -2,10 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::process::{Child, Command, Stdio};
-
-use handoff_fs::fs::Options;
-use handoff_fs::programs::Role;
+use std::process::{Child, Stdio};
 
 use crate::harness::{Mount, bodies};
 
@@ -41,54 +38,25 @@ fn start(mount: &Mount, apart: Apart, name: &str, script: &str, args: &[&str]) -
     let mut command = if apart == Apart::ByTerminal {
         let file = mount.outside(&format!("{name}.sh"));
         fs::write(&file, script).unwrap();
-        let mut command = Command::new("script");
-        let line = format!("bash {} {}", file.display(), args.join(" "));
-        command
-            .args(["-qec", &line, "/dev/null"])
-            .env_remove("HANDOFF_SESSION");
-        command
+        mount.on_terminal(&format!("bash {} {}", file.display(), args.join(" ")))
     } else {
-        let mut command = Command::new("bash");
-        command.args(["-c", script, "bash"]).args(args);
         let session = if apart == Apart::No { "all" } else { name };
-        command.env("HANDOFF_SESSION", session);
+        let mut command = mount.command(session, "bash");
+        command.args(["-c", script, "bash"]).args(args);
         command
     };
-    command
-        .current_dir(mount.at(""))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    command.spawn().unwrap()
+    command.stdout(Stdio::null()).spawn().unwrap()
 }
 
 fn six_terminals(apart: Apart) {
-    let mount = Mount::with(|options: &mut Options| {
-        // Whoever runs these tests may be an agent.
-        options.programs.amend(Role::Agent, "!*").unwrap();
-    });
+    let mount = Mount::without_agents();
     let outside = mount.outside("").display().to_string();
-    let readers: Vec<Child> = (0..READERS)
-        .map(|i| {
-            start(
-                &mount,
-                apart,
-                &format!("r{i}"),
-                READ,
-                &[&outside, &i.to_string()],
-            )
-        })
-        .collect();
-    let writers: Vec<Child> = (0..WRITERS)
-        .map(|i| {
-            start(
-                &mount,
-                apart,
-                &format!("w{i}"),
-                WRITE,
-                &[&i.to_string(), &HANDOFFS.to_string()],
-            )
-        })
-        .collect();
+    let start = |name: String, script, args: &[&str]| start(&mount, apart, &name, script, args);
+    let reader = |i: usize| start(format!("r{i}"), READ, &[&outside, &i.to_string()]);
+    let readers: Vec<Child> = (0..READERS).map(reader).collect();
+    let count = HANDOFFS.to_string();
+    let writer = |i: usize| start(format!("w{i}"), WRITE, &[&i.to_string(), &count]);
+    let writers: Vec<Child> = (0..WRITERS).map(writer).collect();
     for mut writer in writers {
         assert!(writer.wait().unwrap().success());
     }

@@ -1,14 +1,14 @@
 //! Files that turn up below, and what others change there.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::io::Write;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use crate::actors::Actor;
 use crate::first_mount::age;
-use crate::harness::{Mount, list, slug};
+use crate::harness::{Mount, errno, list, slug, sorted};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -23,9 +23,8 @@ fn leave_strays(mount: &Mount) {
 }
 
 fn check_strays(mount: &Mount) {
-    let mut bodies = mount.peek();
-    bodies.sort();
-    // Pending whatever the name: nobody can have read it.
+    let bodies = sorted(mount.peek());
+    // Strays are pending whatever their names say: no reader can have read them.
     assert_eq!(
         bodies,
         ["a.md", "b.markdown", "c.txt", "login_done.md", "plain"]
@@ -52,7 +51,7 @@ fn check_strays(mount: &Mount) {
     }
 }
 
-/// spec 3.7a: what agents wrote while nothing was mounted is adopted at the next mount.
+/// spec 3.7a: files that were written while nothing was mounted are adopted at the next mount.
 #[test]
 fn written_while_nothing_was_mounted() {
     let mut mount = Mount::new();
@@ -62,11 +61,11 @@ fn written_while_nothing_was_mounted() {
     check_strays(&mount);
 }
 
-/// spec 3.7a, 3.1: what turns up below a mount is adopted at the next listing or read.
+/// spec 3.7a, 3.1: files that appear below a mount are adopted at the next listing or read.
 #[test]
 fn turned_up_while_mounted() {
     let mount = Mount::new();
-    assert_eq!(mount.names(), Vec::<String>::new());
+    assert_eq!(mount.names(), [""; 0]);
     leave_strays(&mount);
     check_strays(&mount);
 }
@@ -80,10 +79,6 @@ fn in_queues_too() {
     fs::write(mount.below("made/deep/x.md"), "x\n").unwrap();
     fs::create_dir(mount.below("below")).unwrap();
     fs::write(mount.below("below/y.md"), "y\n").unwrap();
-    let sorted = |mut bodies: Vec<String>| {
-        bodies.sort();
-        bodies
-    };
     assert_eq!(sorted(mount.peek()), ["x", "y"]);
     mount.unmount();
     fs::write(mount.below("made/z.md"), "z\n").unwrap();
@@ -91,8 +86,8 @@ fn in_queues_too() {
     assert_eq!(sorted(mount.peek()), ["x", "y", "z"]);
 }
 
-/// spec 3.7c, 3.7e: a file that is still being written below is not delivered before it is closed, whatever it is called;
-/// a reader that comes in between sees the rest of the queue.
+/// spec 3.7c, 3.7e: a file that is being written below the mount is not delivered before it is closed, with any name; a
+/// reader that comes meanwhile gets the rest of the queue.
 #[test]
 fn not_before_it_is_closed() {
     for name in ["slow.md", "2026-11-20_101500_slow.md"] {
@@ -102,29 +97,21 @@ fn not_before_it_is_closed() {
         file.write_all(b"first half, ").unwrap();
         assert_eq!(mount.take("reader"), ["one"], "{name}");
         file.write_all(b"second half\n").unwrap();
-        assert_eq!(mount.peek(), Vec::<String>::new(), "{name}");
+        assert_eq!(mount.peek(), [""; 0], "{name}");
         drop(file);
         assert_eq!(mount.take("reader"), ["first half, second half"], "{name}");
         assert_eq!(mount.slugs(), ["one_done", "slow_done"]);
     }
 }
 
-/// Runs a script of bash on a file; it waits for what it is told, and says where it is.
-fn begin_to_write(script: &str, file: &Path) -> (Child, ChildStdin, BufReader<ChildStdout>) {
-    let mut writer = Command::new("bash")
-        .args(["-c", script])
-        .arg(file)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let input = writer.stdin.take().unwrap();
-    let output = BufReader::new(writer.stdout.take().unwrap());
-    (writer, input, output)
+/// The path of a file below the mount, for another process: it names the descriptor as this process's.
+fn below_for_others(mount: &Mount, name: &str) -> String {
+    let path = mount.below(name).to_str().unwrap().to_owned();
+    path.replace("self", &std::process::id().to_string())
 }
 
-/// spec 3.7c, 3.7e, 3.1: what somebody began while nothing was mounted, and is still writing when it is mounted again, is not
-/// delivered in part: neither what is adopted, nor what has its stamped name already.
+/// spec 3.7c, 3.7e, 3.1: a file that was begun while nothing was mounted, and is still being written at the next mount,
+/// is not delivered in part; neither a stray nor a file with a stamped name.
 #[test]
 fn begun_while_nothing_was_mounted() {
     for name in ["slow.md", "2026-11-20_101500_slow.md", "q/slow.md"] {
@@ -132,46 +119,35 @@ fn begun_while_nothing_was_mounted() {
         mount.sh("a", "mkdir q; echo one > one.md; echo two > q/two.md");
         mount.unmount();
         fs::write(mount.below("closed.md"), "closed\n").unwrap();
-        let script = "exec 3>> $0; printf 'first half, ' >&3; echo; read -r line; echo \"$line\" >&3; exec 3>&-; echo; read -r end";
-        let (mut writer, mut input, mut output) = begin_to_write(script, &mount.at(name));
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
+        let mut writer = Actor::alone(Path::new("/"));
+        writer.run(&format!("f = open({:?}, 'a')", mount.at(name)));
+        writer.run("f.write('first half, '); f.flush()");
         mount.remount();
-        let mut taken = mount.take("reader");
-        taken.sort();
+        let taken = sorted(mount.take("reader"));
         assert_eq!(taken, ["closed", "one", "two"], "{name}");
-        input.write_all(b"second half\n").unwrap();
-        output.read_line(&mut line).unwrap();
+        writer.run("f.write('second half\\n'); f.close()");
         assert_eq!(mount.take("reader"), ["first half, second half"], "{name}");
-        drop(input);
-        writer.wait().unwrap();
     }
 }
 
-/// spec 3.7c: who adds to a file that was closed, and not adopted by then, is waited for too.
+/// spec 3.7c: a reader also waits for a process that appends to a stray which was closed, and not adopted yet.
 #[test]
 fn added_to_before_it_was_adopted() {
     let mount = Mount::new();
     assert_eq!(mount.peek(), [""; 0]);
     fs::write(mount.below("log.md"), "one\n").unwrap();
-    let script =
-        "exec 3>> \"$0\"; echo; read -r line; echo \"$line\" >&3; exec 3>&-; echo; read -r end";
-    // As its own descriptors would be numbered otherwise.
-    let below = mount.below("log.md").to_str().unwrap().to_owned();
-    let below = PathBuf::from(below.replace("self", &std::process::id().to_string()));
-    let (mut writer, mut input, mut output) = begin_to_write(script, &below);
-    let mut line = String::new();
-    output.read_line(&mut line).unwrap();
+    let mut writer = Actor::alone(Path::new("/"));
+    writer.run(&format!(
+        "f = open('{}', 'a')",
+        below_for_others(&mount, "log.md")
+    ));
     assert_eq!(mount.take("reader"), [""; 0]);
-    input.write_all(b"two\n").unwrap();
-    output.read_line(&mut line).unwrap();
+    writer.run("f.write('two\\n'); f.close()");
     assert_eq!(mount.take("reader"), ["one\ntwo"]);
-    drop(input);
-    writer.wait().unwrap();
 }
 
-/// spec 3.7c: a file that is opened for writing again and again while it is asked who writes it is delivered whole, and
-/// neither its writer nor the daemon comes to harm.
+/// spec 3.7c: a file that is opened for writing again and again while the daemon looks for writers is delivered whole,
+/// and disturbs neither its writer nor the daemon.
 #[test]
 fn opened_again_and_again_while_it_is_asked_for() {
     let mount = Mount::new();
@@ -199,35 +175,18 @@ fn opened_again_and_again_while_it_is_asked_for() {
 fn written_through_a_mapping() {
     let mount = Mount::new();
     mount.peek();
-    let script = "import mmap,os,sys\n\
-        f=os.open(sys.argv[1],os.O_RDWR|os.O_CREAT,0o600)\n\
-        os.write(f,b'????')\n\
-        m=mmap.mmap(f,4)\n\
-        os.close(f)\n\
-        print(flush=True); input()\n\
-        m[:]=b'text'; m.close()\n\
-        print(flush=True); input()";
-    let below = mount.below("mapped.md").to_str().unwrap().to_owned();
-    let below = below.replace("self", &std::process::id().to_string());
-    let mut writer = Command::new("python3")
-        .args(["-c", script, &below])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = writer.stdin.take().unwrap();
-    let mut output = BufReader::new(writer.stdout.take().unwrap());
-    let mut line = String::new();
-    output.read_line(&mut line).unwrap();
+    let mut writer = Actor::alone(Path::new("/"));
+    let path = below_for_others(&mount, "mapped.md");
+    writer.run(&format!(
+        "import mmap; f = os.open('{path}', os.O_RDWR | os.O_CREAT, 0o600)"
+    ));
+    writer.run("os.write(f, b'????'); m = mmap.mmap(f, 4); os.close(f)");
     assert_eq!(mount.take("reader"), [""; 0]);
-    input.write_all(b"\n").unwrap();
-    output.read_line(&mut line).unwrap();
+    writer.run("m[:] = b'text'; m.close()");
     assert_eq!(mount.take("reader"), ["text"]);
-    input.write_all(b"\n").unwrap();
-    writer.wait().unwrap();
 }
 
-/// spec 3.7c: who runs another program just when it is looked who writes what is not waited for: closing its files, it waits
+/// spec 3.7c: adoption does not wait for a process that executes another program: closing its files, that process waits
 /// for the mount.
 #[test]
 fn adopted_while_programs_are_replaced() {
@@ -260,9 +219,7 @@ fn moved_and_linked_in() {
     }
     fs::rename(mount.below(".outside/moved.md"), mount.below("moved.md")).unwrap();
     fs::hard_link(mount.below(".outside/linked.md"), mount.below("linked.md")).unwrap();
-    let mut bodies = mount.peek();
-    bodies.sort();
-    assert_eq!(bodies, ["linked.md", "moved.md"]);
+    assert_eq!(sorted(mount.peek()), ["linked.md", "moved.md"]);
 }
 
 /// spec 3.7a, 3.3: two strays that would get one name both stay.
@@ -295,7 +252,7 @@ fn pending_md_below() {
     assert_eq!(mount.take("a"), ["kept too"]);
 }
 
-/// spec 3.1: what the old protocol's agents do below by hand is seen at once, without a remount.
+/// spec 3.1: changes that agents of the old protocol make below the mount are seen at once, without a remount.
 #[test]
 fn the_old_protocol_beside() {
     let mount = Mount::new();
@@ -309,9 +266,7 @@ fn the_old_protocol_beside() {
     fs::rename(mount.below(&one), mount.below(&done)).unwrap();
     assert_eq!(mount.peek(), ["two", "three"]);
     fs::write(mount.below(&two), "two, changed\n").unwrap();
-    let mut bodies = mount.peek();
-    bodies.sort();
-    assert_eq!(bodies, ["three", "two, changed"]);
+    assert_eq!(sorted(mount.peek()), ["three", "two, changed"]);
     fs::remove_file(mount.below(&two)).unwrap();
     assert_eq!(mount.take("b"), ["three"]);
     assert_eq!(mount.slugs(), ["one_done", "three_done"]);
@@ -338,7 +293,7 @@ fn a_flood_of_changes() {
     assert_eq!(names, ["stray", "f.png", "g.png"]);
 }
 
-/// spec 3.7e, 4.10a: rmdir removes a queue that is empty, and not what somebody is still writing in it below.
+/// spec 3.7e, 4.10a: rmdir removes an empty queue, and fails while a file in it is being written below the mount.
 #[test]
 fn rmdir_leaves_what_is_being_written() {
     let mount = Mount::new();
@@ -347,18 +302,17 @@ fn rmdir_leaves_what_is_being_written() {
     let mut file = File::create(mount.below("q/slow.md")).unwrap();
     file.write_all(b"first half, ").unwrap();
     assert_eq!(list(&mount.at("q")), ["pending.md"]);
-    let error = fs::remove_dir(mount.at("q")).unwrap_err();
-    assert_eq!(error.raw_os_error(), Some(libc::ENOTEMPTY));
+    assert_eq!(errno(fs::remove_dir(mount.at("q"))), libc::ENOTEMPTY);
     file.write_all(b"second half\n").unwrap();
     drop(file);
     assert_eq!(mount.peek(), ["first half, second half"]);
 }
 
-/// spec 3.7e: a rename of an ordinary file does not replace what somebody is still writing below under that name.
+/// spec 3.7e: a rename of an ordinary file does not replace a file of that name that is being written below the mount.
 #[test]
 fn a_rename_leaves_what_is_being_written() {
     let prepare = |dir: &Path| fs::write(dir.join("readme.md"), "ordinary").unwrap();
-    let mount = Mount::over(prepare, |_| {});
+    let mount = Mount::filled(prepare);
     assert_eq!(mount.peek(), [""; 0]);
     let mut file = File::create(mount.below("slow.md")).unwrap();
     file.write_all(b"first half, ").unwrap();
@@ -367,8 +321,5 @@ fn a_rename_leaves_what_is_being_written() {
     file.write_all(b"second half\n").unwrap();
     drop(file);
     assert_eq!(mount.peek(), ["first half, second half"]);
-    assert_eq!(
-        fs::read_to_string(mount.at("readme.md")).unwrap(),
-        "ordinary"
-    );
+    assert_eq!(mount.text("readme.md"), "ordinary");
 }

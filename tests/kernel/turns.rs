@@ -2,116 +2,66 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::io::Write;
+use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
 use handoff_fs::fs::{NodeId, Outcome, Request};
 
-use crate::harness::{Mount, bodies, list};
+use crate::actors::Actor;
+use crate::harness::{Mount, bodies, list, sorted};
 
-/// A process that opens and reads files when it is told to.
-struct Reader {
-    child: Child,
-    to: ChildStdin,
-    from: BufReader<ChildStdout>,
-}
-
+/// What the readers below do: open `pending.md` or another file, read 10 bytes, read to the end.
 const READER: &str = "
-import os, sys
-fds = {}
-for line in sys.stdin:
-    verb, key, *rest = line.split()
-    said = b''
-    if verb == 'open':
-        fds[key] = os.open(rest[0], os.O_RDONLY)
-    elif verb == 'dup':
-        fds[key] = os.open('/proc/self/fd/%d' % fds[rest[0]], os.O_RDONLY)
-    elif verb == 'some':
-        said = os.read(fds[key], int(rest[0]))
-    elif verb == 'all':
-        while piece := os.read(fds[key], 1 << 16):
-            said += piece
-    elif verb == 'close':
-        os.close(fds.pop(key))
-    sys.stdout.buffer.write(b'%d\\n%s' % (len(said), said))
-    sys.stdout.flush()
+def begin(path='pending.md'):
+    return os.open(path, os.O_RDONLY)
+def some(f):
+    return os.read(f, 10).decode()
+def rest(f):
+    text = b''
+    while piece := os.read(f, 1 << 16): text += piece
+    return text.decode()
 ";
 
-impl Reader {
-    fn start(mount: &Mount, session: &str) -> Reader {
-        let mut command = mount.command(session, "/usr/bin/python3");
-        let command = command.args(["-c", READER]);
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let to = child.stdin.take().unwrap();
-        let from = BufReader::new(child.stdout.take().unwrap());
-        Reader { child, to, from }
-    }
-
-    /// Has it do something, and answers what it read.
-    fn does(&mut self, what: &str) -> String {
-        self.begins(what);
-        self.ends()
-    }
-
-    fn begins(&mut self, what: &str) {
-        writeln!(self.to, "{what}").unwrap();
-    }
-
-    fn ends(&mut self) -> String {
-        let mut len = String::new();
-        self.from.read_line(&mut len).unwrap();
-        let mut said = vec![0; len.trim().parse().unwrap()];
-        self.from.read_exact(&mut said).unwrap();
-        String::from_utf8(said).unwrap()
-    }
+fn reader(mount: &Mount, session: &str) -> Actor {
+    let mut reader = Actor::new(mount, session);
+    reader.run(READER);
+    reader
 }
 
-impl Drop for Reader {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// spec 6.4a: while one process has an unfinished snapshot another's open waits, and then gets what is still pending: here
-/// what was written meanwhile, and nothing of what the first one read.
+/// spec 6.4a: while one process has an unfinished snapshot, the open of another process waits, and then gets what is
+/// still pending: here what was written meanwhile.
 #[test]
 fn a_second_reader_gets_what_is_left() {
     let mount = Mount::new();
     mount.sh("w", "echo a > a.md; echo b > b.md");
-    let (mut one, mut two) = (Reader::start(&mount, "1"), Reader::start(&mount, "2"));
-    one.does("open f pending.md");
-    let mut seen = one.does("some f 10");
-    two.begins("open f pending.md");
+    let (mut one, mut two) = (reader(&mount, "1"), reader(&mount, "2"));
+    one.run("f = begin()");
+    let mut seen = one.run("some(f)");
+    two.begin("f = begin()");
     mount.sh("w", "echo c > c.md");
-    seen += &one.does("all f");
+    seen += &one.run("rest(f)");
     assert_eq!(bodies(&seen), ["a", "b"]);
-    // What was consumed ends the turn, not only a close.
-    two.ends();
-    assert_eq!(bodies(&two.does("all f")), ["c"]);
-    one.does("close f");
+    // Consuming ends the turn, too, and not only a close.
+    two.finish();
+    assert_eq!(bodies(&two.run("rest(f)")), ["c"]);
+    one.run("os.close(f)");
     assert_eq!(mount.slugs(), ["a_done", "b_done", "c_done"]);
 }
 
-/// spec 6.4a: a reader that goes away without having read to the end leaves everything to the next.
+/// spec 6.4a: a reader that ends without having read to the end leaves everything to the next one.
 #[test]
 fn a_reader_that_gives_up_leaves_all() {
     let mount = Mount::new();
     mount.sh("w", "echo a > a.md; echo b > b.md");
-    let (mut one, mut two) = (Reader::start(&mount, "1"), Reader::start(&mount, "2"));
-    one.does("open f pending.md");
-    one.does("some f 10");
-    two.begins("open f pending.md");
-    drop(one);
-    two.ends();
-    assert_eq!(bodies(&two.does("all f")), ["a", "b"]);
+    let (mut one, mut two) = (reader(&mount, "1"), reader(&mount, "2"));
+    one.run("f = begin()");
+    one.run("some(f)");
+    two.begin("f = begin()");
+    one.kill();
+    two.finish();
+    assert_eq!(bodies(&two.run("rest(f)")), ["a", "b"]);
 }
 
 /// spec 6.4a, 6.4c: a stuck reader blocks nobody for good; the worst case is a handoff delivered twice. Its own snapshot
@@ -120,15 +70,15 @@ fn a_reader_that_gives_up_leaves_all() {
 fn a_stuck_reader_blocks_nobody() {
     let mount = Mount::new();
     mount.sh("w", "echo a > a.md; echo b > b.md");
-    let (mut stuck, mut two) = (Reader::start(&mount, "1"), Reader::start(&mount, "2"));
-    stuck.does("open f pending.md");
-    let mut seen = stuck.does("some f 10");
-    two.does("open f pending.md");
-    assert_eq!(bodies(&two.does("all f")), ["a", "b"]);
+    let (mut stuck, mut two) = (reader(&mount, "1"), reader(&mount, "2"));
+    stuck.run("f = begin()");
+    let mut seen = stuck.run("some(f)");
+    two.run("f = begin()");
+    assert_eq!(bodies(&two.run("rest(f)")), ["a", "b"]);
     mount.sh("w", "echo c > c.md");
-    seen += &stuck.does("all f");
+    seen += &stuck.run("rest(f)");
     assert_eq!(bodies(&seen), ["a", "b"]);
-    stuck.does("close f");
+    stuck.run("os.close(f)");
     assert_eq!(mount.take("3"), ["c"]);
 }
 
@@ -138,9 +88,9 @@ fn a_stuck_reader_blocks_nobody() {
 fn an_idle_reader_is_not_waited_for() {
     let mount = Mount::new();
     mount.sh("w", "echo a > a.md; mkdir q; echo b > q/b.md");
-    let mut idle = Reader::start(&mount, "1");
-    idle.does("open f pending.md");
-    let mut seen = idle.does("some f 10");
+    let mut idle = reader(&mount, "1");
+    idle.run("f = begin()");
+    let mut seen = idle.run("some(f)");
     let fs = mount.fs();
     let other = Request {
         tid: std::process::id(),
@@ -161,12 +111,11 @@ fn an_idle_reader_is_not_waited_for() {
         waits
     };
     let turn = || {
-        let status = fs::read(mount.at(".status.json")).unwrap();
-        let status: serde_json::Value = serde_json::from_slice(&status).unwrap();
+        let status = mount.status();
         assert_eq!(status["turns"].as_array().unwrap().len(), 1);
         let turn = &status["turns"][0];
         assert_eq!(turn["name"], "pending.md");
-        assert_eq!(turn["pid"], idle.child.id());
+        assert_eq!(turn["pid"], idle.pid());
         ["age_seconds", "idle_seconds"].map(|of| turn[of].as_u64().unwrap())
     };
     assert!(waits());
@@ -178,11 +127,11 @@ fn an_idle_reader_is_not_waited_for() {
     mount.clock.advance(Duration::from_secs(9));
     assert!(!waits());
     assert!(turn()[1] >= 11);
-    seen += &idle.does("some f 10");
+    seen += &idle.run("some(f)");
     assert!(waits());
     mount.clock.advance(Duration::from_secs(11));
     assert_eq!(mount.take("2"), ["a", "b"]);
-    seen += &idle.does("all f");
+    seen += &idle.run("rest(f)");
     assert_eq!(bodies(&seen), ["a", "b"], "its own snapshot stays as it is");
 }
 
@@ -191,34 +140,34 @@ fn an_idle_reader_is_not_waited_for() {
 fn turns_reach_into_queues_below() {
     let mount = Mount::new();
     mount.sh("w", "mkdir q; echo a > a.md; echo b > q/b.md");
-    let (mut one, mut two) = (Reader::start(&mount, "1"), Reader::start(&mount, "2"));
-    one.does("open f pending.md");
-    let mut seen = one.does("some f 10");
-    two.begins("open f q/pending.md");
-    seen += &one.does("all f");
-    two.ends();
-    assert_eq!(two.does("all f"), "");
+    let (mut one, mut two) = (reader(&mount, "1"), reader(&mount, "2"));
+    one.run("f = begin()");
+    let mut seen = one.run("some(f)");
+    two.begin("f = begin('q/pending.md')");
+    seen += &one.run("rest(f)");
+    two.finish();
+    assert_eq!(two.run("rest(f)"), "");
     assert_eq!(bodies(&seen), ["a", "b"]);
 }
 
-/// spec 6.4b: the holder's own second open, and a reopening through /proc/self/fd, share its snapshot, whatever was written
-/// since; whichever reads to the end consumes, once.
+/// spec 6.4b: a second open by the same process, and an open through /proc/self/fd, share its snapshot, whatever was
+/// written since; the first of them that is read to the end consumes, once.
 #[test]
 fn a_process_shares_its_own_snapshot() {
     let mount = Mount::new();
     mount.sh("w", "echo a > a.md");
-    let mut reader = Reader::start(&mount, "1");
-    reader.does("open f pending.md");
-    reader.does("some f 10");
+    let mut reader = reader(&mount, "1");
+    reader.run("f = begin()");
+    reader.run("some(f)");
     mount.sh("w", "echo b > b.md");
-    reader.does("open g pending.md");
-    reader.does("dup h f");
-    assert_eq!(bodies(&reader.does("all g")), ["a"]);
+    reader.run("g = begin()");
+    reader.run("h = begin(f'/proc/self/fd/{f}')");
+    assert_eq!(bodies(&reader.run("rest(g)")), ["a"]);
     assert_eq!(mount.slugs(), ["a_done", "b"]);
-    assert_eq!(bodies(&reader.does("all h")), ["a"]);
-    // That turn is over: an open from now on sees what is pending now.
-    reader.does("open i pending.md");
-    assert_eq!(bodies(&reader.does("all i")), ["b"]);
+    assert_eq!(bodies(&reader.run("rest(h)")), ["a"]);
+    // The turn is over: from now on an open gets what is pending now.
+    reader.run("i = begin()");
+    assert_eq!(bodies(&reader.run("rest(i)")), ["b"]);
     assert_eq!(mount.sh("1", "cat /dev/stdin < pending.md"), "");
 }
 
@@ -228,11 +177,11 @@ fn a_process_shares_its_own_snapshot() {
 fn peeking_neither_holds_nor_waits() {
     let mount = Mount::new();
     mount.sh("w", "echo a > a.md");
-    let (mut peeker, mut reader) = (Reader::start(&mount, "1"), Reader::start(&mount, "2"));
-    peeker.does("open p .peek.md");
-    reader.does("open f pending.md");
-    reader.does("some f 10");
-    assert_eq!(bodies(&peeker.does("all p")), ["a"]);
+    let (mut peeker, mut reader) = (reader(&mount, "1"), reader(&mount, "2"));
+    peeker.run("p = begin('.peek.md')");
+    reader.run("f = begin()");
+    reader.run("some(f)");
+    assert_eq!(bodies(&peeker.run("rest(p)")), ["a"]);
     let size = fs::metadata(mount.at(".peek.md")).unwrap().len();
     mount.sh(
         "3",
@@ -241,10 +190,10 @@ fn peeking_neither_holds_nor_waits() {
         ),
     );
     assert_eq!(mount.peek(), ["a"]);
-    peeker.does("open q .peek.md");
-    reader.does("all f");
-    reader.does("close f");
-    assert_eq!(bodies(&peeker.does("all q")), ["a"]);
+    peeker.run("q = begin('.peek.md')");
+    reader.run("rest(f)");
+    reader.run("os.close(f)");
+    assert_eq!(bodies(&peeker.run("rest(q)")), ["a"]);
     assert_eq!(mount.peek(), [""; 0]);
 }
 
@@ -272,8 +221,7 @@ fn six_readers_at_once_get_disjoint_sets() {
             all.extend(bodies(&String::from_utf8(output.stdout).unwrap()));
         }
         all.sort();
-        let mut expected: Vec<String> = (1..=40).map(|i| format!("{round}-{i}")).collect();
-        expected.sort();
+        let expected = sorted((1..=40).map(|i| format!("{round}-{i}")));
         assert_eq!(all, expected);
     }
 }
@@ -310,8 +258,8 @@ fn a_group_of_commands_writes_one_handoff() {
     assert_eq!(mount.slugs(), ["notes_done"]);
 }
 
-/// spec 4.2c: RELEASE comes asynchronously, but `echo x > n.md; cat pending.md` always shows `x`: also with others who write
-/// at the same time, whose RELEASEs keep coming.
+/// spec 4.2c: RELEASE comes asynchronously, but `echo x > n.md; cat pending.md` always shows `x`, also while other
+/// writers have RELEASEs under way.
 #[test]
 fn what_was_written_just_before_is_always_shown() {
     let mount = Mount::new();
@@ -356,7 +304,7 @@ fn peek_is_never_listed_and_pending_may_be_hidden() {
 }
 
 /// spec 6.6b: the session that consumed `X.md` still finds it under that name, read-only, and its `mv X.md X_done.md`
-/// succeeds; nobody else finds it.
+/// succeeds; other sessions do not find it.
 #[test]
 fn what_was_consumed_is_still_there_for_its_reader() {
     let mount = Mount::new();
@@ -368,14 +316,14 @@ fn what_was_consumed_is_still_there_for_its_reader() {
         mount.sh("r", &format!("cat {a}; stat {a} > /dev/null")),
         "a\n"
     );
-    assert!(!mount.run("other", &format!("cat {a}")).status.success());
+    mount.fails("other", &format!("cat {a}"));
     assert_eq!(list(&mount.at("")), [done.clone(), "pending.md".to_owned()]);
     mount.sh("r", &format!("mv {a} {done}"));
     assert_eq!(mount.sh("r", &format!("cat {done}")), "a\n");
     assert_eq!(mount.slugs(), ["a_done"]);
 }
 
-/// spec 6.6b: a write under the name of what was consumed does not change it, but is another handoff (spec 4.3c).
+/// spec 6.6b: a write under the name of a consumed handoff does not change it, but makes another handoff (spec 4.3c).
 #[test]
 fn what_was_consumed_is_not_written_to() {
     let mount = Mount::new();
@@ -387,7 +335,7 @@ fn what_was_consumed_is_not_written_to() {
     assert_eq!(mount.sh("r", "cat *_a_done.md"), "a\n");
 }
 
-/// spec 6.6a: what was consumed by mistake comes back.
+/// spec 6.6a: a handoff that was consumed by mistake can be made pending again.
 #[test]
 fn what_was_consumed_comes_back() {
     let mount = Mount::new();
@@ -428,19 +376,20 @@ fn the_old_protocol_goes_through() {
     }
 }
 
-/// spec 3.1, 6.3a: what is consumed is so below the mount as well, and what was moved below it while it was read is not lost.
+/// spec 3.1, 6.3a: a consumed handoff is consumed below the mount as well, and a file that was changed below it while
+/// it was read is not lost.
 #[test]
 fn what_changes_below_the_mount_is_seen() {
     let mount = Mount::new();
     mount.sh("w", "echo a > a.md; echo b > b.md");
     let (a, b) = (mount.stamped("a"), mount.stamped("b"));
-    let mut reader = Reader::start(&mount, "1");
-    reader.does("open f pending.md");
-    let mut seen = reader.does("some f 10");
+    let mut reader = reader(&mount, "1");
+    reader.run("f = begin()");
+    let mut seen = reader.run("some(f)");
     fs::remove_file(mount.below(&a)).unwrap();
     fs::write(mount.below(&b), "other\n").unwrap();
-    seen += &reader.does("all f");
-    reader.does("close f");
+    seen += &reader.run("rest(f)");
+    reader.run("os.close(f)");
     assert_eq!(
         mount.take("2"),
         ["other"],
@@ -457,26 +406,24 @@ fn what_changes_below_the_mount_is_seen() {
 fn many_may_wait_while_others_work() {
     let mount = Mount::new();
     mount.sh("w", "echo a > a.md");
-    let mut holder = Reader::start(&mount, "h");
-    holder.does("open f pending.md");
-    let mut waiting: Vec<Reader> = (0..12)
-        .map(|i| Reader::start(&mount, &format!("{i}")))
-        .collect();
+    let mut holder = reader(&mount, "h");
+    holder.run("f = begin()");
+    let mut waiting: Vec<Actor> = (0..12).map(|i| reader(&mount, &format!("{i}"))).collect();
     for reader in &mut waiting {
-        reader.begins("open f pending.md");
+        reader.begin("f = begin()");
     }
     mount.sh("w", "echo b > b.md; cat b.md; ls; mkdir q; mv b.md c.md");
-    holder.does("all f");
-    holder.does("close f");
+    holder.run("rest(f)");
+    holder.run("os.close(f)");
     let mut all = Vec::new();
     thread::scope(|scope| {
         let threads: Vec<_> = waiting
             .iter_mut()
             .map(|reader| {
                 scope.spawn(|| {
-                    reader.ends();
-                    let seen = bodies(&reader.does("all f"));
-                    reader.does("close f");
+                    reader.finish();
+                    let seen = bodies(&reader.run("rest(f)"));
+                    reader.run("os.close(f)");
                     seen
                 })
             })
@@ -506,15 +453,11 @@ head = m[:100]
 subprocess.run(['sh', '-c', 'rm *_big.md'], check=True)
 assert m[:] == before and head == before[:100]
 ";
-    let status = Command::new("/usr/bin/python3")
-        .args(["-c", script])
-        .current_dir(Path::new(&mount.at("")))
-        .status();
-    assert!(status.unwrap().success());
+    mount.python("r", script);
 }
 
-/// spec 6.4a: whoever waited for a turn, and then does not come to look the name up again for a while, because the machine
-/// has much else to do, gets what was reserved for him, and no error; meanwhile others had their turns.
+/// spec 6.4a: a reader that waited for a turn, and looks the name up late because the machine is busy, gets what was
+/// reserved for it, and no error; other readers had their turns meanwhile.
 #[test]
 fn a_turn_is_kept_for_who_comes_late() {
     let mount = Mount::new();
@@ -551,11 +494,12 @@ fn a_turn_is_kept_for_who_comes_late() {
     assert_eq!(mount.take("other"), ["c"]);
 }
 
-/// spec 4.5g, 6.3a: what was delivered is not pending again because its writer removes its name and makes it anew.
+/// spec 4.5g, 6.3a: a delivered handoff does not become pending again when its writer removes its name and makes it
+/// anew.
 #[test]
 fn what_was_delivered_is_not_taken_back() {
     let mount = Mount::new();
-    let mut writer = crate::actors::Actor::new(&mount, "w");
+    let mut writer = Actor::new(&mount, "w");
     writer.run("open('n.md', 'w').write('one')");
     assert_eq!(mount.take("r"), ["one"]);
     writer.run("os.unlink('n.md')");

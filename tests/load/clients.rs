@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,26 +12,26 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
-use crate::harness::Mount;
+use crate::harness::{Mount, python};
 
-/// How long clients that were told to stop may take before they count as hanging.
+/// After this time, clients that were told to stop count as hanging.
 const STOPPING: Duration = Duration::from_secs(60);
 
-/// What a client is.
+/// A kind of client.
 #[derive(Clone, Copy)]
 pub struct Kind {
-    /// For its name and its session.
+    /// The beginning of the names of its clients and sessions.
     pub prefix: &'static str,
     pub role: Role,
-    /// How many there are.
+    /// The number of clients.
     pub count: usize,
-    /// Milliseconds that it pauses on average.
+    /// The average pause, in milliseconds.
     pub pause: u32,
-    /// Whether it may be killed at any time.
+    /// Whether the test may kill these clients at any time.
     pub mortal: bool,
 }
 
-/// What it does.
+/// What a client runs.
 #[derive(Clone, Copy)]
 pub enum Role {
     /// `writer.py` with these kinds of records and so many threads; what decides its session.
@@ -42,16 +42,16 @@ pub enum Role {
     Reader(&'static str),
 }
 
-/// What decides the session of a client.
+/// What the session of a client depends on.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Session {
-    /// A name of its own.
+    /// A session name of its own.
     Named,
-    /// A name that others have, too.
+    /// A session name that it shares.
     Shared,
-    /// It is an agent program.
+    /// The program is an agent.
     Agent,
-    /// It leads a session of the kernel's.
+    /// A session of the kernel.
     Kernel,
 }
 
@@ -76,7 +76,7 @@ fn name(kind: Kind, slot: usize, generation: usize) -> String {
     format!("{}{slot}-{generation}", kind.prefix)
 }
 
-/// All that run. Dropping them kills them.
+/// The running clients. Dropping this kills them.
 pub struct Clients<'a> {
     mount: &'a Mount,
     random: fastrand::Rng,
@@ -90,14 +90,9 @@ pub struct Clients<'a> {
 impl<'a> Clients<'a> {
     /// Starts all of these.
     pub fn start(mount: &'a Mount, kinds: &[Kind], random: fastrand::Rng) -> Clients<'a> {
-        fs::create_dir_all(mount.outside("ledgers")).unwrap();
+        fs::create_dir_all(mount.outside("acknowledged")).unwrap();
         let agent = tempfile::tempdir().unwrap();
-        let python = Command::new("python3")
-            .args(["-c", "import sys; print(sys.executable, end='')"])
-            .output()
-            .unwrap();
-        let python = PathBuf::from(String::from_utf8(python.stdout).unwrap());
-        std::os::unix::fs::symlink(python, agent.path().join("claude")).unwrap();
+        std::os::unix::fs::symlink(python(), agent.path().join("claude")).unwrap();
         for (file, source) in [
             ("writer.py", include_str!("writer.py")),
             ("writer.sh", include_str!("writer.sh")),
@@ -125,8 +120,8 @@ impl<'a> Clients<'a> {
         let seed = self.random.u16(..).to_string();
         let stop = self.mount.outside("stop").display().to_string();
         let pause = kind.pause.to_string();
-        let ledger = self.mount.outside(&format!("ledgers/{name}"));
-        let ledger = ledger.display().to_string();
+        let log = self.mount.outside(&format!("acknowledged/{name}"));
+        let log = log.display().to_string();
         let file = |name: &str| self.agent.path().join(name).display().to_string();
         let (program, args, session) = match kind.role {
             Role::Python(records, threads, session) => {
@@ -134,37 +129,24 @@ impl<'a> Clients<'a> {
                     Session::Agent => file("claude"),
                     _ => "python3".into(),
                 };
-                let threads = threads.to_string();
+                let (script, threads) = (file("writer.py"), threads.to_string());
                 let args = [
-                    &*file("writer.py"),
-                    &ledger,
-                    &stop,
-                    &name,
-                    records,
-                    &pause,
-                    &seed,
-                    &threads,
+                    &*script, &log, &stop, &name, records, &pause, &seed, &threads,
                 ];
                 (program, args.map(str::to_owned).to_vec(), session)
             }
             Role::Shell => {
-                let args = [&*file("writer.sh"), &ledger, &stop, &name, &pause, &seed];
-                (
-                    "bash".into(),
-                    args.map(str::to_owned).to_vec(),
-                    Session::Named,
-                )
+                let args =
+                    [&*file("writer.sh"), &log, &stop, &name, &pause, &seed].map(str::to_owned);
+                ("bash".into(), args.to_vec(), Session::Named)
             }
             Role::Reader(what) => {
                 let out = self.mount.outside(&format!("read/{name}"));
                 fs::create_dir_all(&out).unwrap();
                 let out = out.display().to_string();
-                let args = [&*file("reader.sh"), &out, &stop, what, &pause, &seed];
-                (
-                    "bash".into(),
-                    args.map(str::to_owned).to_vec(),
-                    Session::Named,
-                )
+                let args =
+                    [&*file("reader.sh"), &out, &stop, what, &pause, &seed].map(str::to_owned);
+                ("bash".into(), args.to_vec(), Session::Named)
             }
         };
         let mut command = if session == Session::Kernel {
@@ -182,13 +164,13 @@ impl<'a> Clients<'a> {
             Session::Shared => {
                 command.env("HANDOFF_SESSION", format!("{}{}", kind.prefix, slot % 2))
             }
-            // Who runs the tests at a terminal is the session of whatever they start.
+            // The terminal of the tests would be the session of all clients.
             Session::Kernel if at_a_terminal() => command.env("HANDOFF_SESSION", &name),
             Session::Agent | Session::Kernel => command.env_remove("HANDOFF_SESSION"),
         };
         command.stdin(Stdio::null()).stdout(Stdio::null());
         if matches!(kind.role, Role::Python(..)) {
-            let errors = fs::File::create(format!("{ledger}.stderr")).unwrap();
+            let errors = fs::File::create(format!("{log}.stderr")).unwrap();
             command.stderr(errors);
         }
         let child = command.spawn().unwrap();
@@ -220,7 +202,7 @@ impl<'a> Clients<'a> {
         self.spawn(client.kind, client.slot, client.generation + 1);
     }
 
-    /// Lets all come to their end. Answers what still runs after a long time, and is killed then.
+    /// Lets all come to their end. Returns what still runs after a long time, and is killed then.
     pub fn stop(&mut self) -> Vec<String> {
         fs::write(self.mount.outside("stop"), "").unwrap();
         let deadline = Instant::now() + STOPPING;

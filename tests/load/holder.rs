@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::books::Books;
-use crate::clients::{Clients, Kind, Role, Session};
-use crate::watch::Watch;
-use crate::{mount, readers, torture, writers};
+use crate::accounting::Accounting;
+use crate::clients::{Clients, Kind, Session};
+use crate::deadlocks::DeadlockWatch;
+use crate::harness::KillOnDrop;
+use crate::{mount, readers, shells, torture, writers};
 
 /// Opens, reads one byte, says so, and never ends.
 const HOLD: &str = "
@@ -21,49 +22,31 @@ while True: time.sleep(1000)
 
 const SOME: &[Kind] = &[
     writers("named", 4, 1, "tsxnaq", Session::Named),
-    Kind {
-        prefix: "shell",
-        role: Role::Shell,
-        count: 2,
-        pause: 300,
-        mortal: true,
-    },
+    shells(2, 300),
     readers("cat", 2, true),
     readers("busybox", 1, false),
     readers("exactly", 1, false),
 ];
 
-/// For ever ends with the test, however that ends.
-struct Holder(Child);
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// How much all ledgers hold.
+/// The size of all logs.
 fn written(mount: &crate::harness::Mount) -> u64 {
-    let ledgers = fs::read_dir(mount.outside("ledgers")).unwrap();
-    ledgers
-        .map(|ledger| ledger.unwrap().metadata().unwrap().len())
-        .sum()
+    let logs = fs::read_dir(mount.outside("acknowledged")).unwrap();
+    logs.map(|log| log.unwrap().metadata().unwrap().len()).sum()
 }
 
-/// spec 6.4a: one reader holds an unfinished snapshot for ever. Every other one gets what is pending after a wait that has
-/// a bound, and writers go on all the while.
+/// spec 6.4a: one reader holds an unfinished snapshot for ever. Every other reader gets what is pending after a bounded
+/// wait, and writers go on meanwhile.
 #[test]
 fn one_that_holds_on_for_ever_keeps_nobody() {
     let mut random = torture::random();
     let time = torture::time(Duration::from_secs(6), 5);
     let mut mount = mount();
     mount.allow(time + Duration::from_secs(300));
-    let _watch = Watch::start();
+    let _watch = DeadlockWatch::start();
     mount.sh("first", "echo first > first.md");
     let mut command = mount.command("holder", "python3");
     let command = command.args(["-c", HOLD]).stdout(Stdio::piped());
-    let mut holder = Holder(command.spawn().unwrap());
+    let mut holder = KillOnDrop(command.spawn().unwrap());
     let mut line = String::new();
     let mut said = BufReader::new(holder.0.stdout.take().unwrap());
     said.read_line(&mut line).unwrap();
@@ -82,7 +65,7 @@ fn one_that_holds_on_for_ever_keeps_nobody() {
         let read = mount.sh("patient", "cat pending.md");
         waited.push(from.elapsed());
         taken.push(read);
-        // Whoever writes goes on while others wait.
+        // Writers go on while readers wait.
         let deadline = Instant::now() + Duration::from_secs(60);
         while written(&mount) == before {
             assert!(Instant::now() < deadline, "the writers stand still");
@@ -97,8 +80,8 @@ fn one_that_holds_on_for_ever_keeps_nobody() {
     for (i, read) in taken.iter().enumerate() {
         fs::write(out.join(format!("{i}.0.0.{}.0.whole", u32::MAX)), read).unwrap();
     }
-    let books = Books::close(&mount, std::collections::HashSet::new());
-    books.print("one reader holds on for ever", time);
+    let accounting = Accounting::take(&mount, std::collections::HashSet::new());
+    accounting.print("one reader holds on for ever", time);
     waited.sort();
     torture::figure(
         "one reader holds on for ever",
@@ -109,7 +92,7 @@ fn one_that_holds_on_for_ever_keeps_nobody() {
             waited.len()
         ),
     );
-    books.check();
+    accounting.check();
     // Two seconds, and whatever the machine needs for the rest.
     assert!(waited[0] < Duration::from_secs(10), "{waited:?}");
 }

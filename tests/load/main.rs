@@ -1,14 +1,14 @@
-//! Load: very many writers and readers at once, of every kind, some of which are killed; and afterwards the books are
-//! checked: who wrote what, who was given what, what lies where.
+//! Load: very many writers and readers at once, of every kind, some of which are killed; and afterwards
+//! an account is taken: who wrote what, who was given what, what lies where.
 
 // There is no crate outside that could reach anything.
 #![allow(unreachable_pub)]
 
-mod books;
+mod accounting;
 mod clients;
+mod deadlocks;
 mod holder;
 mod records;
-mod watch;
 
 #[path = "../kernel/harness.rs"]
 #[allow(dead_code, reason = "made for the tests of the kernel's view")]
@@ -22,10 +22,10 @@ use std::time::{Duration, Instant};
 use handoff_fs::fs::Options;
 use handoff_fs::programs::Role as Known;
 
-use crate::books::Books;
+use crate::accounting::Accounting;
 use crate::clients::{Clients, Kind, Role, Session};
+use crate::deadlocks::DeadlockWatch;
 use crate::harness::Mount;
-use crate::watch::Watch;
 
 /// Letters: see `writer.py`.
 const EVERYTHING: &str = "tsxnuakqmrp";
@@ -42,6 +42,16 @@ const fn writers(
         role: Role::Python(records, threads, session),
         count,
         pause: 500,
+        mortal: true,
+    }
+}
+
+const fn shells(count: usize, pause: u32) -> Kind {
+    Kind {
+        prefix: "shell",
+        role: Role::Shell,
+        count,
+        pause,
         mortal: true,
     }
 }
@@ -64,13 +74,7 @@ const ALL: &[Kind] = &[
     writers("shared", 6, 1, "tsxkq", Session::Shared),
     writers("threads", 3, 4, "tsxnakqmrp", Session::Named),
     writers("agent", 10, 1, "ettnqa", Session::Agent),
-    Kind {
-        prefix: "shell",
-        role: Role::Shell,
-        count: 16,
-        pause: 700,
-        mortal: true,
-    },
+    shells(16, 700),
     readers("cat", 5, true),
     readers("busybox", 2, false),
     readers("exactly", 2, false),
@@ -101,8 +105,8 @@ fn sixty_four_writers_and_sixteen_readers() {
     let time = torture::time(Duration::from_secs(10), 30);
     let mut mount = mount();
     mount.allow(time + Duration::from_secs(300));
-    let watch = Watch::start();
-    let before = books::memory();
+    let watch = DeadlockWatch::start();
+    let before = accounting::memory();
     let mut clients = Clients::start(&mount, ALL, random.fork());
     let began = Instant::now();
     while began.elapsed() < time {
@@ -115,9 +119,9 @@ fn sixty_four_writers_and_sixteen_readers() {
     drop(clients);
     drop(watch);
 
-    let books = Books::close(&mount, killed);
-    books.print("64 writers, 16 readers", time);
-    books.check();
-    books.check_memory(before);
-    books::check_forgotten(&mount);
+    let accounting = Accounting::take(&mount, killed);
+    accounting.print("64 writers, 16 readers", time);
+    accounting.check();
+    accounting.check_memory(before);
+    accounting::check_forgotten(&mount);
 }

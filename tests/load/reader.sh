@@ -1,12 +1,12 @@
-# Reads until it is told to stop: directory for what it read, stop file, kind of reader, pause in milliseconds,
+# Reads until the stop file is there. Arguments: directory for the merges, stop file, kind of reader, pause in milliseconds,
 # seed.
 #
-# What one read gave is in a file of its own, called by when it began and ended; until then it is called *.part.
+# Each merge is in a file of its own, whose name has the beginning and the end of the read; until the end it is called *.part.
 out=$1 stop=$2 kind=$3 pause=$4 RANDOM=$5
 count=0
 exec {nothing}<> <(:)
 
-# keep COMMAND...: what it prints.
+# keep COMMAND...: keeps its output.
 keep() {
     local began=$EPOCHREALTIME
     count=$((count + 1))
@@ -31,14 +31,14 @@ while left:
 os.close(fd)'
 }
 
-# What the old protocol says: read all that are not done, then rename each.
+# The old protocol: read all pending files, then rename each.
 by_hand() {
     local name
     for name in [0-9]*_old-*.md; do
         [[ $name != *_done.md && -e $name ]] || continue
         count=$((count + 1))
         began=$EPOCHREALTIME
-        # Another reader may be first.
+        # Another reader may have renamed the file.
         cat "$name" >"$out/$count.part" 2>"$out/stderr" || { missing; continue; }
         mv "$name" "${name%.md}_done.md" 2>"$out/stderr" || { missing; continue; }
         mv "$out/$count.part" "$out/$count.$began.$EPOCHREALTIME.whole"
@@ -49,7 +49,7 @@ missing() {
     grep -qF 'No such file or directory' "$out/stderr" || cat "$out/stderr" >>"$out/errors"
 }
 
-# Nor without the test, should that be killed.
+# Ends with the test, also when the test is killed.
 while [[ ! -e $stop ]] && kill -0 $PPID; do
     case $kind in
     cat) keep cat pending.md ;;
@@ -64,7 +64,7 @@ while [[ ! -e $stop ]] && kill -0 $PPID; do
         ;;
     peek) cat .peek.md >/dev/null && grep -c . pending.md >/dev/null ;;
     list)
-        # What is listed may be gone when it is looked at.
+        # A listed file may be gone at its lstat.
         ls -lR . 2>&1 >/dev/null | grep -v 'No such file or directory' >>"$out/errors"
         [[ $(stat -c %s pending.md) -ge 0 ]] && find . -name '*.md' -newer pending.md 2>&1 >/dev/null |
             grep -v 'No such file or directory' >>"$out/errors"

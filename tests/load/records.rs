@@ -1,10 +1,8 @@
 //! Records: what a writer writes, and what says whether it is whole.
 
-use std::collections::HashSet;
-
-/// What a document holds.
+/// The records in a text.
 #[derive(Default)]
-pub struct Found {
+pub struct Records {
     /// The names of whole records, in their order.
     pub whole: Vec<String>,
     /// Names of records of which a part is missing or wrong; bytes that belong to none are called `?`.
@@ -12,8 +10,8 @@ pub struct Found {
 }
 
 /// Looks for records.
-pub fn records(document: &[u8]) -> Found {
-    let mut found = Found::default();
+pub fn records(document: &[u8]) -> Records {
+    let mut found = Records::default();
     // The open record's name and where it begins.
     let mut open: Option<(String, usize)> = None;
     let mut at = 0;
@@ -86,29 +84,14 @@ fn cksum(data: &[u8]) -> u32 {
     !crc
 }
 
-/// Who wrote a record: all of its name but thread, count and kind.
+/// The writer of a record: its name without thread, count and kind.
 pub fn client(record: &str) -> &str {
     record.split('.').next().unwrap_or_default()
 }
 
-/// How it was written: the letter that its name ends in.
+/// The way in which a record was written: the last letter of its name.
 pub fn kind(record: &str) -> &str {
     record.rsplit('.').next().unwrap_or_default()
-}
-
-/// The records of this ledger that were acknowledged; and everything else in it, which should be nothing.
-pub fn ledger(text: &str) -> (HashSet<String>, Vec<String>) {
-    let mut other = Vec::new();
-    let acknowledged = text
-        .lines()
-        .filter_map(|line| match line.strip_prefix("ok ") {
-            Some(record) => Some(record.to_owned()),
-            None => {
-                other.push(line.to_owned());
-                None
-            }
-        });
-    (acknowledged.collect(), other)
 }
 
 #[test]

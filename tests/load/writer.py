@@ -1,8 +1,8 @@
-"""Writes handoffs until it is told to stop, and notes which of them were acknowledged.
+"""Writes handoffs until the stop file is there, and logs which of them were acknowledged.
 
 A record begins with a line BEGIN, ends with a line END that has the cksum(1) of all lines before it, and has a name that
-tells who wrote it, and how. Once its close (or rename) has succeeded its name goes to the ledger; an error that no
-writer should ever see goes there too.
+tells its writer and its kind. Once the close (or rename) has succeeded, the name goes to the log; so does an error that
+no writer should get.
 """
 
 import errno
@@ -13,14 +13,14 @@ import threading
 import time
 import zlib
 
-ledger_path, stop, client, kinds, pause, seed, threads = sys.argv[1:]
+log_path, stop, client, kinds, pause, seed, threads = sys.argv[1:]
 parent = os.getppid()
-ledger = os.open(ledger_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def cksum(data):
-    """As cksum(1), whose bits go the other way round than zlib's."""
+    """As cksum(1), whose order of bits is the reverse of that of zlib."""
     length, n = b"", len(data)
     while n:
         length += bytes([n & 255])
@@ -52,7 +52,7 @@ class Writer:
         return data + f"END {self.id} {cksum(data)}\n".encode()
 
     def acknowledged(self):
-        os.write(ledger, f"ok {self.id}\n".encode())
+        os.write(log, f"ok {self.id}\n".encode())
 
     def write(self, path, flags, data, sync=False):
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o644)
@@ -71,7 +71,7 @@ class Writer:
         self.acknowledged()
 
     def shared_name(self, kind):
-        """A name that everybody writes."""
+        """A name that all clients write."""
         return f"{kind}{self.random.randrange(3)}.md"
 
     def stamped(self):
@@ -91,7 +91,7 @@ class Writer:
         self.write(f"x-{self.id}.md", os.O_EXCL, data)
 
     def n(self):
-        """The temporary name is known for one; the rename publishes."""
+        """The temporary name is a known one; the rename publishes."""
         data = self.record("n")
         temporary = f"{self.own}.md.tmp.{os.getpid()}"
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -101,7 +101,7 @@ class Writer:
         self.acknowledged()
 
     def u(self):
-        """The temporary name is known to nobody, and so is published at its close."""
+        """The temporary name is not a known one; the close publishes."""
         data = self.record("u")
         self.write(f"{self.own}.fresh", os.O_EXCL, data)
         os.rename(f"{self.own}.fresh", f"renamed-{self.own}.md")
@@ -123,7 +123,7 @@ class Writer:
         self.write(f"{queue}/{self.shared_name('in')}", os.O_TRUNC, self.record("q"))
 
     def m(self):
-        """By hand: consumed by its writer, unless a reader was first."""
+        """By hand: the writer consumes, unless a reader was faster."""
         data = self.record("m")
         name = self.stamped()
         self.write(name, os.O_EXCL, data)
@@ -140,7 +140,7 @@ class Writer:
         self.write("pending.md", os.O_TRUNC, self.record("p"))
 
     def e(self):
-        """As an agent: what it has read it edits. Each version has all that the one before had, and one record more."""
+        """As an agent, which edits what it has read. Each version has all records of the last one, and one more."""
         name = f"edit-{self.own}-{self.edited}.md"
         old = b""
         if self.random.random() < 0.7:
@@ -164,13 +164,13 @@ class Writer:
             self.acknowledged()
 
     def run(self):
-        # Nor without the test, should that be killed.
+        # Ends with the test, also when the test is killed.
         while not os.path.exists(stop) and os.getppid() == parent:
             kind = self.random.choice(kinds)
             try:
                 getattr(self, kind)()
             except OSError as error:
-                os.write(ledger, f"error {kind} {errno.errorcode[error.errno]} {error}\n".encode())
+                os.write(log, f"error {kind} {errno.errorcode[error.errno]} {error}\n".encode())
             time.sleep(self.random.random() * 2 * int(pause) / 1000)
 
 

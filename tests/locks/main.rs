@@ -1,4 +1,4 @@
-//! Whether locks that wait for each other are found. A program of its own: once there is a deadlock in it, there always is.
+//! Whether deadlocks are found. A program of its own: a deadlock stays in it until it ends.
 
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -24,7 +24,7 @@ fn a_deadlock_is_found() {
             let _second = second.lock();
         });
     }
-    // They are found once; two may wait a moment for each other.
+    // A deadlock is reported once; it may take a moment until both threads wait.
     while deadlock::check_deadlock().is_empty() {
         thread::yield_now();
     }

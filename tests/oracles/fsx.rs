@@ -56,7 +56,7 @@ fn a_stamped_file_behaves_as_any_file() {
     assert!(above == below);
 }
 
-/// One run, on the file that the one before has left.
+/// One run of fsx, on the file that the last run has left.
 fn exercise(mount: &Mount, operations: u64, seed: u32) {
     let output = Command::new("timeout")
         .args(["--kill-after=5", "100"])

@@ -8,45 +8,28 @@ use std::time::{Duration, Instant};
 use crate::harness::Mount;
 use crate::torture;
 
-/// Those of its class «filesystem» that cannot apply, and why not. Any other one must go through.
+/// The stressors of the class «filesystem» that cannot apply, and why. All others must succeed.
+#[rustfmt::skip]
 const EXCLUDED: &[(&str, &str)] = &[
-    (
-        "bind-mount",
-        "mounts over directories of its own; nothing of it reaches this file system",
-    ),
+    ("bind-mount", "mounts over directories of its own; nothing of it reaches this file system"),
     ("binderfs", "mounts another file system"),
     ("eventfd", "no file is involved"),
     ("fiemap", "FUSE has no FIEMAP"),
-    (
-        "link",
-        "hard links other than of scratch files are EPERM (spec 4.10b)",
-    ),
+    ("link", "hard links other than of scratch files are EPERM (spec 4.10b)"),
     ("procfs", "reads /proc, not the files it is given"),
     ("symlink", "symbolic links are EPERM (spec 4.10b)"),
-    (
-        "verity",
-        "FUSE passes no fs-verity ioctl on without being asked to",
-    ),
+    ("verity", "FUSE passes no fs-verity ioctl on without being asked to"),
 ];
 
-/// What an ordinary run takes, all at the same time: names made, found, renamed, listed and removed; data written, locked,
-/// punched and copied.
+/// The stressors of an ordinary run, all at the same time: they make, find, rename, list and remove names, and write,
+/// lock, punch and copy data.
+#[rustfmt::skip]
 const ORDINARY: &[&str] = &[
-    "copy-file",
-    "dentry",
-    "dir",
-    "fallocate",
-    "filename",
-    "flock",
-    "getdent",
-    "open",
-    "rename",
-    "touch",
-    "utime",
+    "copy-file", "dentry", "dir", "fallocate", "filename", "flock", "getdent", "open", "rename", "touch", "utime",
     "xattr",
 ];
 
-/// All of the class, as the installed version has it.
+/// All stressors of the class in the installed version.
 fn class() -> BTreeSet<String> {
     let output = Command::new("stress-ng")
         .args(["--class", "filesystem?"])
@@ -72,8 +55,8 @@ fn stress(mount: &Mount, names: &[&str], time: Duration) -> Output {
     command.output().unwrap()
 }
 
-/// What it found wrong. That its directory is not empty in the end is right: a handoff whose alias is removed is
-/// retracted, which means that it stays, consumed (spec 4.5g).
+/// The faults that stress-ng reports. A directory that is not empty at the end is no fault: a handoff whose alias is
+/// removed is retracted, and stays as consumed (spec 4.5g).
 fn faults(output: &Output) -> Vec<String> {
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     let expected = |line: &&str| line.contains("rmdir '") && line.contains("errno=39");

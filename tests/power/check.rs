@@ -9,9 +9,9 @@ use handoff_fs::clock::Clock;
 use handoff_fs::names::StampedName;
 
 use crate::disk::Disk;
-use crate::ledger::{Doc, Ledger, Moment};
+use crate::machine::{Machine, OTHER, StoppedClock};
 use crate::mount::{Mounted, Rack, Step};
-use crate::world::{OTHER, StoppedClock, World};
+use crate::write_log::{Handoff, Moment, WriteLog};
 
 /// spec 7.1a
 const RETENTION: Duration = Duration::from_secs(7 * 86_400);
@@ -36,33 +36,33 @@ impl File {
     }
 }
 
-/// What is there after the program was started again.
+/// The files and faults after the program was started again.
 #[derive(Default)]
-pub struct Found {
+pub struct Recovered {
     files: Vec<File>,
-    /// Versions that writes have replaced; until they are moved there, they may be where the new one was.
+    /// The kept versions. Until a version is moved there, it may be where the new one was.
     kept: Vec<Vec<u8>>,
-    /// What is wrong whatever was promised.
+    /// Faults that need no log of writes.
     wrong: Vec<String>,
 }
 
-/// Starts the program over what is left of a disk; answers what is found, and what the start did to the disk.
+/// Starts the program over what is left of a disk; returns what is found, and what the start did to the disk.
 pub fn recover(
     rack: &Arc<Rack>,
     disk: Disk,
     clock: &StoppedClock,
     sync: bool,
-) -> (Found, Vec<Step>) {
-    let mut found = Found::default();
-    let world = match World::start(Mounted::new(rack, disk), clock.stopped_copy(), sync) {
-        Ok(world) => world,
+) -> (Recovered, Vec<Step>) {
+    let mut found = Recovered::default();
+    let machine = match Machine::start(Mounted::new(rack, disk), clock.stopped_copy(), sync) {
+        Ok(machine) => machine,
         Err(error) => {
             found.wrong.push(format!("cannot be mounted: {error}"));
             return (found, Vec::new());
         }
     };
-    let steps = world.steps();
-    let disk = world.disk();
+    let steps = machine.steps();
+    let disk = machine.disk();
     for (path, inode) in disk.files() {
         let body = inode.now.data.as_ref().clone();
         if inode.is_dir {
@@ -88,7 +88,7 @@ pub fn recover(
         }
     }
     let mut merge = Vec::new();
-    world.cat(OTHER, ".peek.md", |bytes| merge = bytes.to_vec());
+    machine.cat(OTHER, ".peek.md", |bytes| merge = bytes.to_vec());
     let mut listings: HashMap<PathBuf, Vec<String>> = HashMap::new();
     for file in &found.files {
         if file.is_pending() && !contains(&merge, &file.body) {
@@ -98,29 +98,29 @@ pub fn recover(
         let (dir, name) = (file.path.parent().unwrap(), file.path.file_name().unwrap());
         let listed = listings
             .entry(dir.to_owned())
-            .or_insert_with(|| world.list(dir.to_str().unwrap()));
+            .or_insert_with(|| machine.list(dir.to_str().unwrap()));
         if listed.iter().any(|listed| name == listed.as_str()) == file.expired {
             let wrong = format!("{} is expired and listed, or neither", file.path.display());
             found.wrong.push(wrong);
         }
     }
-    serves_on(world, &mut found);
+    serves_on(machine, &mut found);
     (found, steps)
 }
 
-/// What is written is delivered, what is read to the end is consumed.
-fn serves_on(mut world: World, found: &mut Found) {
-    let doc = world.ledger.doc();
+/// Checks that the program delivers what is written, and consumes what is read to the end.
+fn serves_on(mut machine: Machine, found: &mut Recovered) {
+    let handoff = machine.log.handoff();
     let body = b"after the power cut\n";
-    world.save(OTHER, "after.md", doc, body);
+    machine.save(OTHER, "after.md", handoff, body);
     let mut merge = Vec::new();
-    world.cat(OTHER, "pending.md", |bytes| merge = bytes.to_vec());
+    machine.cat(OTHER, "pending.md", |bytes| merge = bytes.to_vec());
     if !contains(&merge, body) {
         found.wrong.push("what is written is not delivered".into());
     }
     // A file that is left under two names is consumed under the one and has changed, by that, under the other.
     for _ in 0..3 {
-        world.cat(OTHER, "pending.md", |bytes| merge = bytes.to_vec());
+        machine.cat(OTHER, "pending.md", |bytes| merge = bytes.to_vec());
     }
     if !merge.is_empty() {
         found.wrong.push("what was read is not consumed".into());
@@ -137,13 +137,13 @@ fn is_part_of(bytes: &[u8], body: &[u8]) -> bool {
     bytes.len() <= body.len() && pairs.all(|(found, meant)| found == meant || *found == 0)
 }
 
-/// What is not as it was promised, when the power went at this moment.
-pub fn verify(ledger: &Ledger, found: &Found, moment: Moment) -> Vec<String> {
+/// The promises that are broken if the power went at this moment.
+pub fn verify(log: &WriteLog, found: &Recovered, moment: Moment) -> Vec<String> {
     let mut wrong = found.wrong.clone();
-    for (id, doc) in ledger.docs.iter().enumerate() {
-        verify_doc(id, doc, found, moment, &mut wrong);
+    for (id, handoff) in log.handoffs.iter().enumerate() {
+        verify_handoff(id, handoff, found, moment, &mut wrong);
     }
-    for (paths, body) in &ledger.ordinary {
+    for (paths, body) in &log.ordinary {
         let there = found.files.iter().any(|file| {
             file.body == *body && paths.iter().any(|path| file.path == Path::new(path))
         });
@@ -152,9 +152,9 @@ pub fn verify(ledger: &Ledger, found: &Found, moment: Moment) -> Vec<String> {
         }
     }
     for file in &found.files {
-        verify_file(file, ledger, moment, &mut wrong);
+        verify_file(file, log, moment, &mut wrong);
     }
-    if ledger.once {
+    if log.once {
         for (i, file) in found.files.iter().enumerate() {
             if found.files[..i].iter().any(|other| other.body == file.body) {
                 wrong.push(format!("{} is there twice", file.path.display()));
@@ -164,54 +164,68 @@ pub fn verify(ledger: &Ledger, found: &Found, moment: Moment) -> Vec<String> {
     wrong
 }
 
-fn verify_doc(id: usize, doc: &Doc, found: &Found, moment: Moment, wrong: &mut Vec<String>) {
-    let newest = doc.versions.iter().rposition(|it| moment.answered(&it.at));
-    if doc.gone.is_some_and(|span| moment.answered(&span)) {
-        // What was a draft's name may be there still.
+fn verify_handoff(
+    id: usize,
+    handoff: &Handoff,
+    found: &Recovered,
+    moment: Moment,
+    wrong: &mut Vec<String>,
+) {
+    let newest = handoff
+        .versions
+        .iter()
+        .rposition(|it| moment.answered(&it.at));
+    if handoff.gone.is_some_and(|span| moment.answered(&span)) {
+        // The name of a draft may still be there.
         let mut files = found.files.iter().filter(|file| !file.is_partial());
-        if files.any(|file| doc.versions.iter().any(|version| version.body == file.body)) {
-            wrong.push(format!("document {id} was removed and is there"));
+        if files.any(|file| {
+            handoff
+                .versions
+                .iter()
+                .any(|version| version.body == file.body)
+        }) {
+            wrong.push(format!("handoff {id} was removed and is there"));
         }
     }
-    if doc.removed.is_some_and(|span| moment.begun(&span)) {
+    if handoff.removed.is_some_and(|span| moment.begun(&span)) {
         return;
     }
     let anywhere = |body: &[u8]| {
         let files = found.files.iter().map(|file| &file.body);
         files.chain(&found.kept).any(|it| it.starts_with(body))
     };
-    if let Some((len, span)) = doc.synced
+    if let Some((len, span)) = handoff.synced
         && moment.answered(&span)
-        && !anywhere(&doc.versions[0].body[..len])
+        && !anywhere(&handoff.versions[0].body[..len])
     {
-        wrong.push(format!("document {id}: its {len} bytes of fsync are lost"));
+        wrong.push(format!("handoff {id}: its {len} bytes of fsync are lost"));
     }
     let Some(newest) = newest else {
         return;
     };
     // spec 3.9a
-    for (n, version) in doc.versions[..=newest].iter().enumerate() {
+    for (n, version) in handoff.versions[..=newest].iter().enumerate() {
         if !anywhere(&version.body) {
             wrong.push(format!(
-                "document {id}: version {n} was answered and is lost"
+                "handoff {id}: version {n} was answered and is lost"
             ));
         }
     }
-    let newer = doc.versions[newest..].iter();
+    let newer = handoff.versions[newest..].iter();
     let allowed: Vec<_> = newer.filter(|it| moment.begun(&it.at)).collect();
-    let half_written = doc.in_place.is_some() && allowed.len() > 1;
+    let half_written = handoff.in_place.is_some() && allowed.len() > 1;
     let mut holders = found.files.iter().filter(|file| {
         let whole = allowed.iter().any(|version| version.body == file.body);
-        file.name.is_some() && (whole || half_written && in_place(doc, file, moment))
+        file.name.is_some() && (whole || half_written && in_place(handoff, file, moment))
     });
-    if doc.unmade.is_some_and(|span| moment.begun(&span)) {
+    if handoff.unmade.is_some_and(|span| moment.begun(&span)) {
         return;
     }
-    let back = doc.back.is_some_and(|span| moment.answered(&span));
+    let back = handoff.back.is_some_and(|span| moment.answered(&span));
     let unread = back
-        || doc.read.is_none_or(|span| !moment.answered(&span))
-            && doc.done.is_none_or(|span| !moment.begun(&span));
-    let done = doc.done.is_some_and(|span| moment.answered(&span)) && doc.back.is_none();
+        || handoff.read.is_none_or(|span| !moment.answered(&span))
+            && handoff.done.is_none_or(|span| !moment.begun(&span));
+    let done = handoff.done.is_some_and(|span| moment.answered(&span)) && handoff.back.is_none();
     let held = match (unread, done) {
         (true, _) => holders.any(File::is_pending),
         (_, true) => holders.any(|file| !file.is_pending()),
@@ -219,34 +233,38 @@ fn verify_doc(id: usize, doc: &Doc, found: &Found, moment: Moment, wrong: &mut V
     };
     if !held {
         let what = if unread { "pending" } else { "there" };
-        wrong.push(format!("document {id}: version {newest} is not {what}"));
+        wrong.push(format!("handoff {id}: version {newest} is not {what}"));
     }
 }
 
-/// Is this a document that was being written in place just then? It begins as it should, and after that has bytes of any
+/// Is this a handoff that was being written in place just then? It begins as it should, and after that has bytes of any
 /// version, or zeros.
-fn in_place(doc: &Doc, file: &File, moment: Moment) -> bool {
-    let mut versions = doc.versions.iter().map(|version| &version.at);
+fn in_place(handoff: &Handoff, file: &File, moment: Moment) -> bool {
+    let mut versions = handoff.versions.iter().map(|version| &version.at);
     let open = versions.any(|at| moment.begun(at) && !moment.answered(at));
-    let Some(start) = doc.in_place.as_ref().filter(|_| open) else {
+    let Some(start) = handoff.in_place.as_ref().filter(|_| open) else {
         return false;
     };
     let mut bytes = file.body.iter().enumerate();
-    let longest = doc.versions.iter().map(|version| version.body.len()).max();
+    let longest = handoff
+        .versions
+        .iter()
+        .map(|version| version.body.len())
+        .max();
     file.body.starts_with(start)
         && Some(file.body.len()) <= longest
         && bytes.all(|(i, byte)| {
-            let mut versions = doc.versions.iter();
+            let mut versions = handoff.versions.iter();
             *byte == 0 || versions.any(|version| version.body.get(i) == Some(byte))
         })
 }
 
 /// Nothing is under a final name that was not written so, all of it.
-fn verify_file(file: &File, ledger: &Ledger, moment: Moment, wrong: &mut Vec<String>) {
-    if ledger.ordinary.iter().any(|(_, body)| *body == file.body) {
+fn verify_file(file: &File, log: &WriteLog, moment: Moment, wrong: &mut Vec<String>) {
+    if log.ordinary.iter().any(|(_, body)| *body == file.body) {
         return;
     }
-    let mut deleted = ledger.deleted.iter();
+    let mut deleted = log.deleted.iter();
     if deleted.any(|(path, body)| file.path == Path::new(path) && file.body == *body) {
         return;
     }
@@ -254,13 +272,18 @@ fn verify_file(file: &File, ledger: &Ledger, moment: Moment, wrong: &mut Vec<Str
         wrong.push(format!("{}: what is this?", file.path.display()));
         return;
     }
-    let docs = ledger.docs.iter();
-    let mut versions = docs.flat_map(|doc| doc.versions.iter().map(move |version| (doc, version)));
-    let known = versions.any(|(doc, version)| {
+    let handoffs = log.handoffs.iter();
+    let mut versions = handoffs.flat_map(|handoff| {
+        handoff
+            .versions
+            .iter()
+            .map(move |version| (handoff, version))
+    });
+    let known = versions.any(|(handoff, version)| {
         moment.begun(&version.at)
             && (version.body == file.body
                 || file.is_partial() && is_part_of(&file.body, &version.body)
-                || in_place(doc, file, moment))
+                || in_place(handoff, file, moment))
     });
     if !known {
         wrong.push(format!(

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::disk::{self, Disk, Inode, ROOT};
 
-/// One of several things happens: which one?
+/// Chooses what happens at a power cut.
 trait Fate {
     /// Of a change of names: not done, done, done at the new place only.
     fn of_names(&mut self, choices: usize) -> usize;
@@ -74,24 +74,13 @@ impl Fate for Every {
     }
 }
 
-/// Draws, always the same: xorshift.
-struct Drawn(u64);
-
-impl Drawn {
-    fn choose(&mut self, choices: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 20) as usize % choices
-    }
-}
-
-impl Fate for Drawn {
+/// Draws, always the same for one seed.
+impl Fate for fastrand::Rng {
     fn of_names(&mut self, choices: usize) -> usize {
-        self.choose(choices)
+        self.usize(..choices)
     }
     fn of_bytes(&mut self, choices: usize) -> usize {
-        self.choose(choices)
+        self.usize(..choices)
     }
 }
 
@@ -119,14 +108,14 @@ pub fn left_of(disk: &Disk, limit: usize, seed: u64) -> Vec<Disk> {
             break;
         }
     }
-    let mut drawn = Drawn(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let mut drawn = fastrand::Rng::with_seed(seed);
     for _ in CORNERS.len()..limit {
         add(survivor(disk, &mut drawn));
     }
     left
 }
 
-/// The disk without what is not told.
+/// One disk that may be left.
 fn survivor(disk: &Disk, fate: &mut impl Fate) -> Disk {
     let mut left = disk.clone();
     let mut entries: BTreeMap<u64, _> = left
@@ -150,7 +139,7 @@ fn survivor(disk: &Disk, fate: &mut impl Fate) -> Disk {
             let Some(entries) = entries.get_mut(&part.dir).filter(|_| done && !part.durable) else {
                 continue;
             };
-            // What is removed is what was there, and nothing else that may have been left there.
+            // A removal removes only the entry that it removed on the whole disk.
             if part.is.is_some() || entries.get(&part.name).copied() == part.was {
                 disk::set(entries, part);
             }
@@ -175,7 +164,7 @@ fn survivor(disk: &Disk, fate: &mut impl Fate) -> Disk {
     left
 }
 
-/// What is left in a file.
+/// Chooses the content that is left of a file.
 fn inside(inode: &mut Inode, fate: &mut impl Fate) {
     if inode.edits.is_empty() {
         if inode.now != inode.durable && fate.of_names(2) == 0 {
@@ -206,7 +195,7 @@ fn inside(inode: &mut Inode, fate: &mut impl Fate) {
     }
 }
 
-/// What tells two disks apart.
+/// A hash of each file and directory, by which equal disks are found.
 pub fn fingerprint(disk: &Disk) -> Vec<u8> {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hashes = Vec::new();

@@ -1,4 +1,4 @@
-//! What lies on a disk: as programs see it now, and what of that a power cut would leave.
+//! The content of a disk: as programs see it now, and the part of it that is durable.
 //!
 //! Data and names are made durable apart, as POSIX has it: fsync(2) of a file its bytes and attributes, fsync(2) of a
 //! directory its entries. What was changed since is kept as a list, from which [`crate::cut`] takes what it likes.
@@ -16,7 +16,7 @@ pub type Result<T> = std::result::Result<T, i32>;
 
 pub const ROOT: Ino = 1;
 
-/// What fsync(2) of a file makes durable.
+/// The part of a file that fsync(2) makes durable.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Inside {
     pub data: Arc<Vec<u8>>,
@@ -56,7 +56,7 @@ pub struct Inode {
     pub durable_entries: BTreeMap<OsString, Ino>,
 }
 
-/// One name that a change of names changes.
+/// One entry of a directory that a call changes.
 #[derive(Clone)]
 pub struct Part {
     pub dir: Ino,
@@ -66,7 +66,7 @@ pub struct Part {
     pub durable: bool,
 }
 
-/// One change of names that is not durable yet: one call.
+/// The entries that one call changes, and that are not all durable yet.
 #[derive(Clone)]
 pub struct Change {
     pub parts: Vec<Part>,
@@ -310,7 +310,8 @@ impl Disk {
             if !change.parts.iter().any(here) {
                 continue;
             }
-            // What only came here may still be where it came from. All else is one transaction of its filesystem.
+            // A file that was moved here may still be in its old directory, too. Any other call is one transaction of
+            // the filesystem.
             let whole = !change.moves || here(&change.parts[1]);
             for p in 0..self.changes[i].parts.len() {
                 if whole || self.changes[i].parts[p].dir == ino {
@@ -333,7 +334,7 @@ impl Disk {
         if let Some(dir) = self.inodes.get_mut(&made.dir) {
             set(&mut dir.durable_entries, &made);
         }
-        // What the name meant before can no longer come back.
+        // Earlier entries of this name cannot come back.
         for earlier in self.changes[..change].iter_mut() {
             for part in &mut earlier.parts {
                 part.durable |= (part.dir, &part.name) == (made.dir, &made.name);

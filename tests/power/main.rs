@@ -3,8 +3,8 @@
 //! power may go after any of them: what is left of the disk then ([`cut`] says what may be) is mounted again, the program
 //! is started over it, and what it finds is held against what its callers had been told by then ([`check`]).
 //!
-//! That the run itself is not cut short loses nothing: whatever the program would have done or said after the cut, it
-//! would have done to a disk without power, and said to nobody.
+//! The recorded run itself is not cut short. This is equivalent: after the cut, the program would write to a disk
+//! without power, and answer nobody.
 //!
 //! A whole run (`HANDOFF_TORTURE_MINUTES`) tries many more disks for each cut, and cuts the power once more during each recovery.
 
@@ -14,11 +14,11 @@ mod adapter;
 mod check;
 mod cut;
 mod disk;
-mod ledger;
+mod machine;
 mod mount;
 mod scenarios;
 mod starts;
-mod world;
+mod write_log;
 
 #[path = "../common/torture.rs"]
 mod torture;
@@ -30,51 +30,52 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::check::Found;
+use crate::check::Recovered;
 use crate::disk::Disk;
-use crate::ledger::{Ledger, Moment};
+use crate::machine::{Machine, StoppedClock};
 use crate::mount::{Mounted, Rack, Step};
 use crate::scenarios::{From, Scenario};
-use crate::world::{StoppedClock, World};
+use crate::write_log::{Moment, WriteLog};
 
 /// A scenario that was run.
 struct Recorded {
     before: Disk,
     steps: Vec<Step>,
-    ledger: Ledger,
+    log: WriteLog,
     clock: StoppedClock,
 }
 
 fn record(rack: &Arc<Rack>, scenario: &Scenario, sync: bool) -> Recorded {
     let clock = StoppedClock::new();
     let mut disk = Disk::new();
-    let mut ledger = Ledger::default();
+    let mut log = WriteLog::default();
     if scenario.from != From::FirstMount {
-        let world = World::start(Mounted::new(rack, disk), clock.clone(), true).unwrap();
-        disk = world.disk();
+        let machine = Machine::start(Mounted::new(rack, disk), clock.clone(), true).unwrap();
+        disk = machine.disk();
         disk.settle();
     }
-    (scenario.prepare)(&mut disk, &mut ledger);
+    (scenario.prepare)(&mut disk, &mut log);
     if scenario.from != From::Killed {
         disk.settle();
     }
-    let mut world = World::start(Mounted::new(rack, disk.clone()), clock.clone(), sync).unwrap();
+    let mut machine =
+        Machine::start(Mounted::new(rack, disk.clone()), clock.clone(), sync).unwrap();
     if scenario.from == From::Mounted {
-        world.settle();
-        disk = world.disk();
+        machine.settle();
+        disk = machine.disk();
     }
-    world.ledger = ledger;
-    (scenario.act)(&mut world);
+    machine.log = log;
+    (scenario.act)(&mut machine);
     clock.advance(Duration::from_secs(60));
     Recorded {
         before: disk,
-        steps: world.steps(),
-        ledger: world.ledger.clone(),
+        steps: machine.steps(),
+        log: machine.log.clone(),
         clock,
     }
 }
 
-/// How thorough.
+/// How many disks are tried.
 #[derive(Clone, Copy)]
 struct Effort {
     /// Disks for a cut.
@@ -97,7 +98,7 @@ struct Tally {
     operations: usize,
     /// Disks over all cuts.
     disks: usize,
-    /// How often the program was started over one: once over each different one, and more after cuts during that.
+    /// The number of starts: one for each different disk, and more for cuts during a start.
     starts: usize,
     /// For each disk on which something was not as promised: what.
     broken: Vec<String>,
@@ -139,7 +140,7 @@ fn cut_everywhere(name: &str, scenario: &Scenario, sync: bool, effort: Effort) -
                 operations,
                 answered,
             };
-            wrong.extend(check::verify(&recorded.ledger, found, moment));
+            wrong.extend(check::verify(&recorded.log, found, moment));
         }
         if !wrong.is_empty() {
             let last = operations.checked_sub(1).map(|i| &recorded.steps[i].what);
@@ -194,7 +195,7 @@ fn start_over(
     clock: &StoppedClock,
     sync: bool,
     effort: Effort,
-) -> Vec<Found> {
+) -> Vec<Recovered> {
     let (found, steps) = check::recover(rack, left, clock, sync);
     let mut all = vec![found];
     if effort.again == 0 {
@@ -238,21 +239,21 @@ macro_rules! scenarios {
 scenarios! {
     /// spec 4.2a: a handoff whose writer saw its close succeed survives power loss.
     write: Scenario::new(scenarios::WRITE);
-    /// spec 4.2a, 3.4a: also one whose writer stamped it.
+    /// spec 4.2a, 3.4a: a handoff with a name that its writer stamped survives, too.
     write_stamped: Scenario::new(scenarios::WRITE_STAMPED);
-    /// spec 4.2a, 4.3b: what was appended, and what it was appended to.
+    /// spec 4.2a, 4.3b: appended data survives, and so does the handoff that it was appended to.
     append: Scenario::new(scenarios::APPEND);
     /// spec 4.2a, 4.6b: the rename publishes, whether its writer used fsync or not.
     temp_and_rename: Scenario::new(scenarios::TEMP_AND_RENAME);
-    /// spec 4.2a, 4.6b: so does link.
+    /// spec 4.2a, 4.6b: a link publishes, too.
     temp_and_link: Scenario::new(scenarios::TEMP_AND_LINK);
-    /// spec 4.2a: and what is written after it is durable at the close.
+    /// spec 4.2a: data that is written after the rename is durable at the close.
     written_after_rename: Scenario::new(scenarios::WRITTEN_AFTER_RENAME);
     /// spec 4.4d, 3.9a: the old content or the new one, whole; and the old one is kept.
     edit: Scenario::new(scenarios::EDIT);
-    /// spec 4.4d, 3.9a: also when the new one is renamed onto it.
+    /// spec 4.4d, 3.9a: the same for an edit by rename.
     agent_edits: Scenario::new(scenarios::AGENT_EDITS);
-    /// spec 4.5d, 3.9a: what is written in place destroys nothing that is not kept.
+    /// spec 4.5d, 3.9a: a write in place destroys nothing that is not kept.
     edit_stamped: Scenario::new(scenarios::EDIT_STAMPED);
     /// spec 4.5e, 4.5f, 4.2a, 3.9a: renames to and from stamped names, and over one.
     renames: scenarios::RENAMES;
@@ -268,17 +269,17 @@ scenarios! {
     adoption: starts::ADOPTION;
     /// spec 4.10a, 4.2a: a queue survives with what was written in it.
     queue: Scenario::new(scenarios::QUEUE);
-    /// spec 4.10a, 4.2a: also under another name.
+    /// spec 4.10a, 4.2a: the same for a queue that is renamed.
     rename_queue: Scenario::new(scenarios::RENAME_QUEUE);
-    /// spec 4.5a: what is removed takes nothing with it.
+    /// spec 4.5a: a removal removes nothing else.
     remove: Scenario::new(scenarios::REMOVE);
     /// spec 3.6a: the first mount renames and deletes nothing, and what was ordinary stays so.
     first_mount: starts::FIRST_MOUNT;
-    /// spec 3.6a: and it stays so under another name.
+    /// spec 3.6a: an ordinary file stays ordinary under another name.
     ordinary: starts::ORDINARY;
     /// spec 3.8: recovering is itself interrupted.
     recovery: starts::RECOVERY;
-    /// spec 3.8: what has been recovered survives.
+    /// spec 3.8: a recovered handoff survives.
     killed: starts::KILLED;
     /// spec 4.2b, 3.8: fsync makes the content so far durable and recoverable.
     fsync_without_close: Scenario::new(scenarios::FSYNC);

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use crate::adapter::Adapter;
 use crate::disk::Disk;
 
-/// How long it may take until a rack is given another disk, or is unmounted. A hang is a failure and not a hang.
+/// After this time without a new disk, the rack is aborted, so that a hang fails.
 const WATCHDOG: Duration = Duration::from_secs(120);
 
 /// The disk after one more operation.
@@ -125,24 +125,24 @@ impl Mounted {
         }
     }
 
-    /// Its top directory, open.
+    /// The top directory of the disk, open.
     pub fn open(&self) -> OwnedFd {
         let path = self.rack.dir.path().join(self.number.to_string());
         File::open(path).unwrap().into()
     }
 
-    /// What lies on it now.
+    /// The current content of the disk.
     pub fn disk(&self) -> Disk {
         self.shared.disk.lock().clone()
     }
 
-    /// What lies on it has long lain there.
+    /// Makes the whole content durable.
     pub fn settle(&self) {
         self.shared.disk.lock().settle();
         self.shared.steps.lock().clear();
     }
 
-    /// How many operations have changed it, or what is durable of it.
+    /// The number of operations that changed the disk, or made a part of it durable.
     pub fn operations(&self) -> usize {
         self.shared.steps.lock().len()
     }

@@ -1,12 +1,12 @@
-//! What is going on when the power goes.
+//! The scenarios in which the power goes.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::disk::{Disk, Edit, Ino, ROOT};
-use crate::ledger::{DocId, Ledger};
-use crate::world::{AGENT, EDITOR, OTHER, SHELL, World};
+use crate::machine::{AGENT, EDITOR, Machine, OTHER, SHELL};
+use crate::write_log::{HandoffId, WriteLog};
 
 /// From when on the power may go.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,16 +23,16 @@ pub enum From {
 
 pub struct Scenario {
     pub from: From,
-    /// What lies on the disk before.
-    pub prepare: fn(&mut Disk, &mut Ledger),
-    pub act: fn(&mut World),
+    /// The content of the disk before.
+    pub prepare: fn(&mut Disk, &mut WriteLog),
+    pub act: fn(&mut Machine),
     /// Cut the power once more during each start after a cut, always.
     pub again: bool,
 }
 
 impl Scenario {
     /// Over an empty directory, mounted before.
-    pub fn new(act: fn(&mut World)) -> Scenario {
+    pub fn new(act: fn(&mut Machine)) -> Scenario {
         Scenario {
             from: From::Mounted,
             prepare: |_, _| {},
@@ -72,154 +72,159 @@ pub fn put(disk: &mut Disk, path: &str, body: &[u8], days: u64) -> Ino {
 }
 
 /// A handoff that was there before.
-pub fn put_doc(disk: &mut Disk, ledger: &mut Ledger, path: &str, days: u64) -> DocId {
+pub fn put_handoff(disk: &mut Disk, log: &mut WriteLog, path: &str, days: u64) -> HandoffId {
     put(disk, path, &body(path), days);
-    let doc = ledger.old(&body(path));
+    let handoff = log.old(&body(path));
     if path.ends_with("_done.md") {
-        ledger.docs[doc].read = Ledger::span(0, 0);
-        ledger.docs[doc].done = Ledger::span(0, 0);
+        log.handoffs[handoff].read = WriteLog::span(0, 0);
+        log.handoffs[handoff].done = WriteLog::span(0, 0);
     }
-    doc
+    handoff
 }
 
-pub const WRITE: fn(&mut World) = |world| {
+pub const WRITE: fn(&mut Machine) = |machine| {
     for (who, name) in [
         (SHELL, "notes.md"),
         (OTHER, "notes.md"),
         (SHELL, "pending.md"),
     ] {
-        let doc = world.ledger.doc();
-        world.save(who, name, doc, &body(&format!("{name} of {who}")));
+        let handoff = machine.log.handoff();
+        machine.save(who, name, handoff, &body(&format!("{name} of {who}")));
     }
 };
 
-pub const WRITE_STAMPED: fn(&mut World) = |world| {
-    let doc = world.ledger.doc();
-    world.save(SHELL, "2026-01-02_030405_by-hand.md", doc, &body("by hand"));
+pub const WRITE_STAMPED: fn(&mut Machine) = |machine| {
+    let handoff = machine.log.handoff();
+    machine.save(
+        SHELL,
+        "2026-01-02_030405_by-hand.md",
+        handoff,
+        &body("by hand"),
+    );
 };
 
-pub const APPEND: fn(&mut World) = |world| {
-    let doc = world.ledger.doc();
+pub const APPEND: fn(&mut Machine) = |machine| {
+    let handoff = machine.log.handoff();
     let (one, two) = (body("one"), body("two"));
-    world.save(SHELL, "log.md", doc, &one);
-    world.ledger.docs[doc].in_place = Some(one.clone());
-    world.append(SHELL, "log.md", doc, &[one, two].concat());
+    machine.save(SHELL, "log.md", handoff, &one);
+    machine.log.handoffs[handoff].in_place = Some(one.clone());
+    machine.append(SHELL, "log.md", handoff, &[one, two].concat());
 };
 
-pub const TEMP_AND_RENAME: fn(&mut World) = |world| {
-    let (doc, other) = (world.ledger.doc(), world.ledger.doc());
-    world.save_by_rename(AGENT, "plan.md", doc, &body("plan"), true);
-    world.save_by_rename(SHELL, "careless.md", other, &body("careless"), false);
+pub const TEMP_AND_RENAME: fn(&mut Machine) = |machine| {
+    let (handoff, other) = (machine.log.handoff(), machine.log.handoff());
+    machine.save_by_rename(AGENT, "plan.md", handoff, &body("plan"), true);
+    machine.save_by_rename(SHELL, "careless.md", other, &body("careless"), false);
 };
 
-pub const TEMP_AND_LINK: fn(&mut World) = |world| {
-    let doc = world.ledger.doc();
-    let open = world.open(SHELL, "l.tmp", libc::O_WRONLY | libc::O_CREAT);
-    world.write(&open, 0, &body("linked"));
-    world.flush(&open);
-    world.release(&open);
-    let version = world.ledger.begin(doc, &body("linked"), world.now());
-    world.link(SHELL, "l.tmp", "linked.md");
-    world.ledger.answered(doc, version, world.now());
-    world.unlink(SHELL, "l.tmp");
+pub const TEMP_AND_LINK: fn(&mut Machine) = |machine| {
+    let handoff = machine.log.handoff();
+    let open = machine.open(SHELL, "l.tmp", libc::O_WRONLY | libc::O_CREAT);
+    machine.write(&open, 0, &body("linked"));
+    machine.flush(&open);
+    machine.release(&open);
+    let version = machine.log.begin(handoff, &body("linked"), machine.now());
+    machine.link(SHELL, "l.tmp", "linked.md");
+    machine.log.answered(handoff, version, machine.now());
+    machine.unlink(SHELL, "l.tmp");
 };
 
 /// A scratch file that is renamed while it is written.
-pub const WRITTEN_AFTER_RENAME: fn(&mut World) = |world| {
-    let doc = world.ledger.doc();
+pub const WRITTEN_AFTER_RENAME: fn(&mut Machine) = |machine| {
+    let handoff = machine.log.handoff();
     let (one, two) = (body("one"), body("two"));
-    let open = world.open(SHELL, "w.tmp", libc::O_WRONLY | libc::O_CREAT);
-    world.write(&open, 0, &one);
-    let version = world.ledger.begin(doc, &one, world.now());
-    world.ledger.docs[doc].in_place = Some(one.clone());
-    world.rename(SHELL, "w.tmp", "w.md");
-    world.ledger.answered(doc, version, world.now());
+    let open = machine.open(SHELL, "w.tmp", libc::O_WRONLY | libc::O_CREAT);
+    machine.write(&open, 0, &one);
+    let version = machine.log.begin(handoff, &one, machine.now());
+    machine.log.handoffs[handoff].in_place = Some(one.clone());
+    machine.rename(SHELL, "w.tmp", "w.md");
+    machine.log.answered(handoff, version, machine.now());
     let both = [&one[..], &two].concat();
-    let version = world.ledger.begin(doc, &both, world.now());
-    world.write(&open, one.len(), &two);
-    world.flush(&open);
-    world.ledger.answered(doc, version, world.now());
-    world.release(&open);
+    let version = machine.log.begin(handoff, &both, machine.now());
+    machine.write(&open, one.len(), &two);
+    machine.flush(&open);
+    machine.log.answered(handoff, version, machine.now());
+    machine.release(&open);
 };
 
-pub const EDIT: fn(&mut World) = |world| {
-    let doc = world.ledger.doc();
-    world.save(SHELL, "edited.md", doc, &body("first"));
-    world.save(EDITOR, "edited.md", doc, &body("second"));
-    world.save(EDITOR, "edited.md", doc, &body("third"));
+pub const EDIT: fn(&mut Machine) = |machine| {
+    let handoff = machine.log.handoff();
+    machine.save(SHELL, "edited.md", handoff, &body("first"));
+    machine.save(EDITOR, "edited.md", handoff, &body("second"));
+    machine.save(EDITOR, "edited.md", handoff, &body("third"));
 };
 
-pub const AGENT_EDITS: fn(&mut World) = |world| {
-    let doc = world.ledger.doc();
-    world.save_by_rename(AGENT, "edited.md", doc, &body("first"), true);
-    world.cat(AGENT, "edited.md", |bytes| assert_eq!(bytes, body("first")));
-    world.save_by_rename(AGENT, "edited.md", doc, &body("second"), true);
-    world.cat(AGENT, "edited.md", |bytes| {
+pub const AGENT_EDITS: fn(&mut Machine) = |machine| {
+    let handoff = machine.log.handoff();
+    machine.save_by_rename(AGENT, "edited.md", handoff, &body("first"), true);
+    machine.cat(AGENT, "edited.md", |bytes| assert_eq!(bytes, body("first")));
+    machine.save_by_rename(AGENT, "edited.md", handoff, &body("second"), true);
+    machine.cat(AGENT, "edited.md", |bytes| {
         assert_eq!(bytes, body("second"));
     });
-    world.save(AGENT, "edited.md", doc, &body("third"));
+    machine.save(AGENT, "edited.md", handoff, &body("third"));
 };
 
-pub const EDIT_STAMPED: fn(&mut World) = |world| {
-    let doc = world.ledger.doc();
-    world.save(SHELL, "edited.md", doc, &body("first"));
-    let name = world.stamped(b"# first");
-    world.ledger.docs[doc].in_place = Some(Vec::new());
-    world.save(OTHER, &name, doc, &body("second version"));
-    world.save_by_rename(OTHER, &name, doc, &body("third"), true);
+pub const EDIT_STAMPED: fn(&mut Machine) = |machine| {
+    let handoff = machine.log.handoff();
+    machine.save(SHELL, "edited.md", handoff, &body("first"));
+    let name = machine.stamped(b"# first");
+    machine.log.handoffs[handoff].in_place = Some(Vec::new());
+    machine.save(OTHER, &name, handoff, &body("second version"));
+    machine.save_by_rename(OTHER, &name, handoff, &body("third"), true);
 };
 
 /// Several names, and back.
 pub const RENAMES: Scenario = Scenario {
     from: From::Mounted,
     again: false,
-    prepare: |disk, ledger| {
-        put_doc(disk, ledger, "2026-01-01_000000_back_done.md", 1);
-        put_doc(disk, ledger, "2026-01-02_000000_over.md", 1);
+    prepare: |disk, log| {
+        put_handoff(disk, log, "2026-01-01_000000_back_done.md", 1);
+        put_handoff(disk, log, "2026-01-02_000000_over.md", 1);
     },
-    act: |world| {
-        let begun = world.now();
+    act: |machine| {
+        let begun = machine.now();
         let back = "2026-01-01_000000_back.md";
-        world.rename(OTHER, &back.replace(".md", "_done.md"), back);
-        world.ledger.docs[0].back = Ledger::span(begun, world.now());
-        renames(world);
+        machine.rename(OTHER, &back.replace(".md", "_done.md"), back);
+        machine.log.handoffs[0].back = WriteLog::span(begun, machine.now());
+        renames(machine);
     },
 };
 
-fn renames(world: &mut World) {
-    let (doc, other) = (world.ledger.doc(), world.ledger.doc());
-    world.save(SHELL, "x.md", doc, &body("x"));
-    world.save(SHELL, "y.md", other, &body("y"));
-    let name = world.stamped(b"# x");
+fn renames(machine: &mut Machine) {
+    let (handoff, other) = (machine.log.handoff(), machine.log.handoff());
+    machine.save(SHELL, "x.md", handoff, &body("x"));
+    machine.save(SHELL, "y.md", other, &body("y"));
+    let name = machine.stamped(b"# x");
     let done = name.replace(".md", "_done.md");
-    let now = world.now();
-    world.rename(OTHER, &name, &done);
-    world.ledger.docs[doc].done = Ledger::span(now, world.now());
-    let name = world.stamped(b"# y");
-    world.rename(OTHER, &name, "2026-01-02_030405_other-name.md");
-    world.rename(SHELL, "y.md", "z.md");
+    let now = machine.now();
+    machine.rename(OTHER, &name, &done);
+    machine.log.handoffs[handoff].done = WriteLog::span(now, machine.now());
+    let name = machine.stamped(b"# y");
+    machine.rename(OTHER, &name, "2026-01-02_030405_other-name.md");
+    machine.rename(SHELL, "y.md", "z.md");
     // Over another one, which is kept.
-    let name = world.stamped(b"# y");
+    let name = machine.stamped(b"# y");
     let over = "2026-01-02_000000_over.md";
-    let version = world.ledger.begin(1, &body("y"), world.now());
-    world.rename(OTHER, &name, over);
-    world.ledger.answered(1, version, world.now());
+    let version = machine.log.begin(1, &body("y"), machine.now());
+    machine.rename(OTHER, &name, over);
+    machine.log.answered(1, version, machine.now());
 }
 
-pub const MOVES: fn(&mut World) = |world| {
-    let doc = world.ledger.doc();
-    world.mkdir(SHELL, "q");
-    world.save(SHELL, "x.md", doc, &body("x"));
-    let name = world.stamped(b"# x");
-    world.rename(OTHER, &name, &format!("q/{name}"));
-    world.rename(OTHER, &format!("q/{name}"), &name);
+pub const MOVES: fn(&mut Machine) = |machine| {
+    let handoff = machine.log.handoff();
+    machine.mkdir(SHELL, "q");
+    machine.save(SHELL, "x.md", handoff, &body("x"));
+    let name = machine.stamped(b"# x");
+    machine.rename(OTHER, &name, &format!("q/{name}"));
+    machine.rename(OTHER, &format!("q/{name}"), &name);
 };
 
-fn three(disk: &mut Disk, ledger: &mut Ledger) {
+fn three(disk: &mut Disk, log: &mut WriteLog) {
     for (n, days) in [(1, 0), (2, 3), (3, 30)] {
-        put_doc(disk, ledger, &format!("2026-01-0{n}_000000_waits.md"), days);
+        put_handoff(disk, log, &format!("2026-01-0{n}_000000_waits.md"), days);
     }
-    put_doc(disk, ledger, "q/2026-01-04_000000_deep.md", 0);
+    put_handoff(disk, log, "q/2026-01-04_000000_deep.md", 0);
 }
 
 /// Some wait, one of them for a month, and are read by one who asks for exactly what there is; another one by `cat`.
@@ -227,125 +232,125 @@ pub const CONSUME: Scenario = Scenario {
     from: From::Mounted,
     again: false,
     prepare: three,
-    act: |world| {
-        let docs = [0, 1, 2, 3];
-        world.ledger.reading(&docs, world.now());
+    act: |machine| {
+        let handoffs = [0, 1, 2, 3];
+        machine.log.reading(&handoffs, machine.now());
         let mut answered = 0;
-        world.read_exactly(OTHER, "pending.md", |_| answered = world.now());
-        world.ledger.read(&docs, answered);
+        machine.read_exactly(OTHER, "pending.md", |_| answered = machine.now());
+        machine.log.read(&handoffs, answered);
         // Others write meanwhile: that makes the names durable.
-        let doc = world.ledger.doc();
-        world.save(SHELL, "later.md", doc, &body("later"));
+        let handoff = machine.log.handoff();
+        machine.save(SHELL, "later.md", handoff, &body("later"));
         let mut answered = 0;
-        world.ledger.reading(&[doc], world.now());
-        world.cat(AGENT, "pending.md", |_| answered = world.now());
-        world.ledger.read(&[doc], answered);
+        machine.log.reading(&[handoff], machine.now());
+        machine.cat(AGENT, "pending.md", |_| answered = machine.now());
+        machine.log.read(&[handoff], answered);
     },
 };
 
 pub const EXPIRY: Scenario = Scenario {
     from: From::Mounted,
     again: false,
-    prepare: |disk, ledger| {
-        put_doc(disk, ledger, "2026-01-01_000000_fresh_done.md", 6);
-        put_doc(disk, ledger, "2026-01-02_000000_waits.md", 60);
+    prepare: |disk, log| {
+        put_handoff(disk, log, "2026-01-01_000000_fresh_done.md", 6);
+        put_handoff(disk, log, "2026-01-02_000000_waits.md", 60);
         for n in 3..5 {
-            put_doc(disk, ledger, &format!("2026-01-0{n}_000000_old_done.md"), 6);
+            put_handoff(disk, log, &format!("2026-01-0{n}_000000_old_done.md"), 6);
         }
     },
-    act: |world| {
+    act: |machine| {
         for n in [3, 4] {
             let name = format!("2026-01-0{n}_000000_old_done.md");
             let past = SystemTime::now() - Duration::from_secs(8 * DAY);
-            let begun = world.now();
-            world.touch(SHELL, &name, past);
-            world.ledger.docs[n - 1].removed = Ledger::span(begun, begun);
+            let begun = machine.now();
+            machine.touch(SHELL, &name, past);
+            machine.log.handoffs[n - 1].removed = WriteLog::span(begun, begun);
         }
-        world.sweep();
-        assert!(!world.has("2026-01-03_000000_old_done.md"));
-        assert!(world.has("2026-01-01_000000_fresh_done.md"));
+        machine.sweep();
+        assert!(!machine.has("2026-01-03_000000_old_done.md"));
+        assert!(machine.has("2026-01-01_000000_fresh_done.md"));
     },
 };
 
 /// A queue gets another name, with what is in it and what is being written in it.
-pub const RENAME_QUEUE: fn(&mut World) = |world| {
-    world.mkdir(SHELL, "q");
-    let (doc, half) = (world.ledger.doc(), world.ledger.doc());
-    world.save(SHELL, "q/notes.md", doc, &body("in a queue"));
-    world.ledger.begin(half, &body("half"), world.now());
-    let open = world.open(SHELL, "q/half.md", libc::O_WRONLY | libc::O_CREAT);
-    world.write(&open, 0, &body("half"));
-    let begun = world.now();
-    world.fsync(&open);
-    let synced = Ledger::span(begun, world.now()).unwrap();
-    world.ledger.docs[half].synced = Some((body("half").len(), synced));
-    world.rename(SHELL, "q", "r");
-    world.flush(&open);
-    world.ledger.answered(half, 0, world.now());
-    world.release(&open);
+pub const RENAME_QUEUE: fn(&mut Machine) = |machine| {
+    machine.mkdir(SHELL, "q");
+    let (handoff, half) = (machine.log.handoff(), machine.log.handoff());
+    machine.save(SHELL, "q/notes.md", handoff, &body("in a queue"));
+    machine.log.begin(half, &body("half"), machine.now());
+    let open = machine.open(SHELL, "q/half.md", libc::O_WRONLY | libc::O_CREAT);
+    machine.write(&open, 0, &body("half"));
+    let begun = machine.now();
+    machine.fsync(&open);
+    let synced = WriteLog::span(begun, machine.now()).unwrap();
+    machine.log.handoffs[half].synced = Some((body("half").len(), synced));
+    machine.rename(SHELL, "q", "r");
+    machine.flush(&open);
+    machine.log.answered(half, 0, machine.now());
+    machine.release(&open);
 };
 
 /// As vim does with `backupcopy=no`.
-pub const BACKUP: fn(&mut World) = |world| {
-    let doc = world.ledger.doc();
-    world.save(SHELL, "x.md", doc, &body("first"));
-    world.ledger.deleted.push(("x.md~".into(), body("first")));
-    let begun = world.now();
-    world.rename(EDITOR, "x.md", "x.md~");
-    world.ledger.docs[doc].unmade = Ledger::span(begun, world.now());
-    let doc = world.ledger.doc();
-    world.save(EDITOR, "x.md", doc, &body("second"));
-    world.unlink(EDITOR, "x.md~");
+pub const BACKUP: fn(&mut Machine) = |machine| {
+    let handoff = machine.log.handoff();
+    machine.save(SHELL, "x.md", handoff, &body("first"));
+    machine.log.deleted.push(("x.md~".into(), body("first")));
+    let begun = machine.now();
+    machine.rename(EDITOR, "x.md", "x.md~");
+    machine.log.handoffs[handoff].unmade = WriteLog::span(begun, machine.now());
+    let handoff = machine.log.handoff();
+    machine.save(EDITOR, "x.md", handoff, &body("second"));
+    machine.unlink(EDITOR, "x.md~");
 };
 
-pub const QUEUE: fn(&mut World) = |world| {
-    world.mkdir(SHELL, "q");
-    let (doc, other) = (world.ledger.doc(), world.ledger.doc());
-    world.save(SHELL, "q/notes.md", doc, &body("in a queue"));
-    world.mkdir(SHELL, "q/r");
-    world.save_by_rename(AGENT, "q/r/plan.md", other, &body("in a queue of it"), true);
+pub const QUEUE: fn(&mut Machine) = |machine| {
+    machine.mkdir(SHELL, "q");
+    let (handoff, other) = (machine.log.handoff(), machine.log.handoff());
+    machine.save(SHELL, "q/notes.md", handoff, &body("in a queue"));
+    machine.mkdir(SHELL, "q/r");
+    machine.save_by_rename(AGENT, "q/r/plan.md", other, &body("in a queue of it"), true);
 };
 
-pub const REMOVE: fn(&mut World) = |world| {
-    let (doc, other) = (world.ledger.doc(), world.ledger.doc());
-    world.save(SHELL, "x.md", doc, &body("x"));
-    world.save(SHELL, "y.md", other, &body("y"));
-    let name = world.stamped(b"# x");
-    let begun = world.now();
-    world.unlink(OTHER, &name);
-    world.ledger.docs[doc].removed = Ledger::span(begun, world.now());
-    world.fsync_dir();
-    world.ledger.docs[doc].gone = Ledger::span(begun, world.now());
+pub const REMOVE: fn(&mut Machine) = |machine| {
+    let (handoff, other) = (machine.log.handoff(), machine.log.handoff());
+    machine.save(SHELL, "x.md", handoff, &body("x"));
+    machine.save(SHELL, "y.md", other, &body("y"));
+    let name = machine.stamped(b"# x");
+    let begun = machine.now();
+    machine.unlink(OTHER, &name);
+    machine.log.handoffs[handoff].removed = WriteLog::span(begun, machine.now());
+    machine.fsync_dir();
+    machine.log.handoffs[handoff].gone = WriteLog::span(begun, machine.now());
     // Others write meanwhile.
-    let last = world.ledger.doc();
-    world.save(OTHER, "z.md", last, &body("z"));
+    let last = machine.log.handoff();
+    machine.save(OTHER, "z.md", last, &body("z"));
 };
 
 /// fsync(2) without close(2): recoverable; of what a reader of it sees, nothing is promised.
-pub const FSYNC: fn(&mut World) = |world| {
-    world.mkdir(SHELL, "q");
+pub const FSYNC: fn(&mut Machine) = |machine| {
+    machine.mkdir(SHELL, "q");
     for path in ["half.md", "q/half.md"] {
-        let doc = world.ledger.doc();
+        let handoff = machine.log.handoff();
         let (one, two) = (body(path), body("and more"));
         let whole = [&one[..], &two].concat();
-        world.ledger.begin(doc, &whole, world.now());
-        let open = world.open(SHELL, path, libc::O_WRONLY | libc::O_CREAT);
-        world.write(&open, 0, &one);
-        let begun = world.now();
-        world.fsync(&open);
-        world.ledger.docs[doc].synced =
-            Some((one.len(), Ledger::span(begun, world.now()).unwrap()));
-        world.write(&open, one.len(), &two);
+        machine.log.begin(handoff, &whole, machine.now());
+        let open = machine.open(SHELL, path, libc::O_WRONLY | libc::O_CREAT);
+        machine.write(&open, 0, &one);
+        let begun = machine.now();
+        machine.fsync(&open);
+        machine.log.handoffs[handoff].synced =
+            Some((one.len(), WriteLog::span(begun, machine.now()).unwrap()));
+        machine.write(&open, one.len(), &two);
     }
 };
 
 /// Retracted by unlink, and written anew, as `install` does.
-pub const UNLINK_AND_WRITE: fn(&mut World) = |world| {
-    let doc = world.ledger.doc();
-    world.save(SHELL, "x.md", doc, &body("first"));
-    let begun = world.now();
-    world.ledger.docs[doc].read = Ledger::span(begun, begun);
-    world.unlink(SHELL, "x.md");
-    let doc = world.ledger.doc();
-    world.save(SHELL, "x.md", doc, &body("second"));
+pub const UNLINK_AND_WRITE: fn(&mut Machine) = |machine| {
+    let handoff = machine.log.handoff();
+    machine.save(SHELL, "x.md", handoff, &body("first"));
+    let begun = machine.now();
+    machine.log.handoffs[handoff].read = WriteLog::span(begun, begun);
+    machine.unlink(SHELL, "x.md");
+    let handoff = machine.log.handoff();
+    machine.save(SHELL, "x.md", handoff, &body("second"));
 };

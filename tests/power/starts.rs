@@ -1,139 +1,120 @@
-//! What the program finds when it starts, and the power goes meanwhile.
+//! Scenarios in which the power goes while the program starts.
 
-use crate::ledger::Span;
-use crate::scenarios::{From, Scenario, body, put, put_doc};
-use crate::world::SHELL;
+use crate::machine::SHELL;
+use crate::scenarios::{From, Scenario, body, put, put_handoff};
+use crate::write_log::Span;
 
 pub const ADOPTION: Scenario = Scenario {
     from: From::Mount,
     again: false,
-    prepare: |disk, ledger| {
+    prepare: |disk, log| {
         for name in ["stray.md", "other"] {
-            put_doc(disk, ledger, name, 1);
+            put_handoff(disk, log, name, 1);
         }
-        // Nobody can have read it, whatever its name says.
+        // These strays are pending whatever their names say: no reader can have read them.
         for path in ["login_done.md", "q/deep.txt"] {
             put(disk, path, &body(path), 1);
-            ledger.old(&body(path));
+            log.old(&body(path));
         }
-        ledger.once = true;
+        log.once = true;
     },
-    act: |world| assert!(!world.has("stray.md")),
+    act: |machine| assert!(!machine.has("stray.md")),
 };
 
 pub const FIRST_MOUNT: Scenario = Scenario {
     from: From::FirstMount,
     again: false,
-    prepare: |disk, ledger| {
-        put_doc(disk, ledger, "2026-01-01_000000_waits.md", 1);
-        put_doc(disk, ledger, "2026-01-02_000000_read_done.md", 1);
+    prepare: |disk, log| {
+        put_handoff(disk, log, "2026-01-01_000000_waits.md", 1);
+        put_handoff(disk, log, "2026-01-02_000000_read_done.md", 1);
         for path in ["README.md", "old/notes.md", "2020-01-01_000000_old_done.md"] {
             put(disk, path, &body(path), 30);
-        }
-        for path in ["README.md", "old/notes.md", "2020-01-01_000000_old_done.md"] {
-            ledger.ordinary.push((vec![path.into()], body(path)));
+            log.ordinary.push((vec![path.into()], body(path)));
         }
     },
-    act: |world| {
-        let doc = world.ledger.doc();
-        world.save(SHELL, "new.md", doc, &body("new"));
-        assert!(world.has("2020-01-01_000000_old_done.md"));
+    act: |machine| {
+        let handoff = machine.log.handoff();
+        machine.save(SHELL, "new.md", handoff, &body("new"));
+        assert!(machine.has("2020-01-01_000000_old_done.md"));
     },
 };
 
-/// What was there before the first mount is renamed and removed.
+/// Ordinary files are renamed and removed.
 pub const ORDINARY: Scenario = Scenario {
     from: From::FirstMount,
     again: false,
-    prepare: |disk, ledger| {
-        for path in ["README.md", "docs/notes.md", "bye.md"] {
+    prepare: |disk, log| {
+        for path in ["README.md", "handoffs/notes.md", "bye.md"] {
             put(disk, path, &body(path), 1);
         }
-        for paths in [["README.md", "READ.md"], ["docs/notes.md", "new/notes.md"]] {
+        for paths in [
+            ["README.md", "READ.md"],
+            ["handoffs/notes.md", "new/notes.md"],
+        ] {
             let paths = paths.map(String::from).to_vec();
             let body = body(&paths[0]);
-            ledger.ordinary.push((paths, body));
+            log.ordinary.push((paths, body));
         }
         // Deleted, so it may be gone; but then it is no handoff.
-        ledger.deleted.push(("bye.md".into(), body("bye.md")));
-        ledger.once = true;
+        log.deleted.push(("bye.md".into(), body("bye.md")));
+        log.once = true;
     },
-    act: |world| {
-        world.rename(SHELL, "README.md", "READ.md");
-        world.rename(SHELL, "docs", "new");
-        world.unlink(SHELL, "bye.md");
+    act: |machine| {
+        machine.rename(SHELL, "README.md", "READ.md");
+        machine.rename(SHELL, "handoffs", "new");
+        machine.unlink(SHELL, "bye.md");
     },
 };
 
-/// What another power cut or a `kill -9` left: drafts, half an edit, what was being read.
+/// The files that a power cut or a `kill -9` leaves: drafts, half an edit, a note of an unanswered read.
 pub const RECOVERY: Scenario = Scenario {
     from: From::Mount,
     again: true,
-    prepare: |disk, ledger| {
-        let edited = put_doc(disk, ledger, "2026-01-01_000000_edited.md", 1);
-        ledger.docs[edited].versions[0].at = Span::LONG_AGO;
+    prepare: |disk, log| {
+        let edited = put_handoff(disk, log, "2026-01-01_000000_edited.md", 1);
+        log.handoffs[edited].versions[0].at = Span::LONG_AGO;
         let draft = body("a draft");
-        put(
-            disk,
-            ".handoff-fs/drafts/2026-01-02_000000_draft.md",
-            &draft[..40],
-            1,
-        );
-        put(
-            disk,
-            ".handoff-fs/drafts/q/2026-01-03_000000_deep.md",
-            &body("deep"),
-            1,
-        );
-        put(
-            disk,
-            ".handoff-fs/drafts/2026-01-04_000000_empty.md",
-            b"",
-            1,
-        );
-        put(
-            disk,
-            ".handoff-fs/edits/2026-01-01_000000_edited.md",
-            &body("half an edit"),
-            1,
-        );
-        ledger.old(&draft[..40]);
-        ledger.old(&body("deep"));
+        for (path, content) in [
+            ("drafts/2026-01-02_000000_draft.md", &draft[..40]),
+            ("drafts/q/2026-01-03_000000_deep.md", &body("deep")),
+            ("drafts/2026-01-04_000000_empty.md", b""),
+            ("edits/2026-01-01_000000_edited.md", &body("half an edit")),
+        ] {
+            put(disk, &format!(".handoff-fs/{path}"), content, 1);
+        }
+        log.old(&draft[..40]);
+        log.old(&body("deep"));
         put(disk, "2026-01-05_000000_unread_done.md", &body("unread"), 1);
-        ledger.old(&body("unread"));
+        log.old(&body("unread"));
         let note = b"\x002026-01-05_000000_unread.md\x002026-01-05_000000_unread_done.md\x00";
         put(disk, ".handoff-fs/consuming/1", note, 1);
     },
-    act: |world| assert!(world.has("2026-01-05_000000_unread.md")),
+    act: |machine| assert!(machine.has("2026-01-05_000000_unread.md")),
 };
 
-/// What a `kill -9` left, recovered; and then the power goes.
+/// The files that a `kill -9` leaves are recovered, and then the power goes.
 pub const KILLED: Scenario = Scenario {
     from: From::Killed,
     again: false,
-    prepare: |disk, ledger| {
-        // Its directories were made durable when they were made.
-        put(
-            disk,
-            ".handoff-fs/drafts/q/2026-01-01_000000_empty.md",
-            b"",
-            1,
-        );
+    prepare: |disk, log| {
+        // The daemon makes directories durable when it makes them.
+        let empty = ".handoff-fs/drafts/q/2026-01-01_000000_empty.md";
+        put(disk, empty, b"", 1);
         put(disk, "q/2026-01-01_000000_x.md", &body("x"), 1);
-        ledger.old(&body("x"));
+        log.old(&body("x"));
         disk.settle();
         for path in [
             "drafts/2026-01-02_000000_a.md",
             "drafts/q/2026-01-03_000000_b.md",
         ] {
             put(disk, &format!(".handoff-fs/{path}"), &body(path), 0);
-            let doc = ledger.doc();
-            ledger.begin(doc, &body(path), 0);
+            let handoff = log.handoff();
+            log.begin(handoff, &body(path), 0);
         }
     },
-    act: |world| {
-        for doc in [1, 2] {
-            world.ledger.answered(doc, 0, world.now());
+    act: |machine| {
+        for handoff in [1, 2] {
+            machine.log.answered(handoff, 0, machine.now());
         }
     },
 };

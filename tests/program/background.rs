@@ -91,7 +91,7 @@ impl<'a> Mounted<'a> {
         self.sandbox.path("m").join(name)
     }
 
-    /// What the mount says of itself; none while there is none.
+    /// The status of the mount, if there is one.
     pub fn status(&self) -> Option<serde_json::Value> {
         // A file that is read here is held by nobody when the daemon is killed.
         let text = self.sandbox.sh("cat m/.status.json 2> errors || true");
@@ -104,6 +104,13 @@ impl<'a> Mounted<'a> {
 
     pub fn supervisor(&self) -> Process {
         Process::new(&self.status().unwrap()["supervisor"]["pid"])
+    }
+
+    /// The daemon and its supervisor, once the mount has both.
+    pub fn processes(&self) -> (Process, Process) {
+        let status = self.awaits(|status| status["supervisor"]["pid"].is_u64());
+        let supervisor = &status["supervisor"]["pid"];
+        (Process::new(&status["pid"]), Process::new(supervisor))
     }
 
     /// Waits for a status that says so.
@@ -154,6 +161,11 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(start.elapsed() < WATCHDOG, "until {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// Waits until this holds.
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    until(what, || holds().then_some(()));
 }
 
 pub fn write(path: &Path, content: &str) -> std::io::Result<()> {

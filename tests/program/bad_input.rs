@@ -5,26 +5,29 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use rustix::mount::{MountFlags, UnmountFlags};
 
-use crate::kernel::list;
+use crate::harness::list;
 use crate::sandbox::{Sandbox, complaint};
 
-/// Mounting with these arguments must fail with 1 in both forms, name the path first, and hold all of `parts`.
-fn refused<const N: usize>(sandbox: &Sandbox, arguments: [&str; N], path: &str, parts: &[&str]) {
+/// `mount` with these words must fail with 1 in both forms, name the path first, and hold all of `parts`.
+fn refused_path(sandbox: &Sandbox, words: &[&str], path: &str, parts: &[&str]) {
     let before = sandbox.mounts();
+    let path = sandbox.path(path);
     for form in [&["mount"][..], &["mount", "-f"]] {
-        let mut command = sandbox.handoff([]);
-        command.args(form).args(arguments);
-        let line = complaint(&command.output().unwrap(), 1);
-        let path = match path.strip_prefix('/') {
-            Some(_) => path.to_owned(),
-            None => sandbox.path(path).to_str().unwrap().to_owned(),
-        };
-        assert!(line.starts_with(&format!("{path}: ")), "{path}: {line}");
+        let output = sandbox.handoff([]).args(form).args(words).output();
+        let line = complaint(&output.unwrap(), 1);
+        let beginning = format!("{}: ", path.display());
+        assert!(line.starts_with(&beginning), "{words:?}: {line}");
         for part in parts {
             assert!(line.contains(part), "{part}: {line}");
         }
         assert_eq!(sandbox.mounts(), before);
     }
+}
+
+/// The same, where the path that is named is the last of the words, which have blanks between them.
+fn refused(sandbox: &Sandbox, words: &str, parts: &[&str]) {
+    let words: Vec<&str> = words.split(' ').collect();
+    refused_path(sandbox, &words, words[words.len() - 1], parts);
 }
 
 /// spec 8.1d, 8.1e: wrong usage is 2, with one line that names the word and shows a right one.
@@ -171,12 +174,12 @@ fn no_directory() {
     let sandbox = Sandbox::new();
     fs::write(sandbox.path("file"), "").unwrap();
     symlink("nowhere", sandbox.path("link")).unwrap();
-    refused(&sandbox, ["file"], "file", &["is not a directory"]);
-    refused(&sandbox, ["file/below"], "file/below", &["; "]);
-    refused(&sandbox, ["link"], "link", &["symbolic link to nothing"]);
-    refused(&sandbox, ["/proc/handoffs"], "/proc/handoffs", &["; "]);
+    refused(&sandbox, "file", &["is not a directory"]);
+    refused(&sandbox, "file/below", &["; "]);
+    refused(&sandbox, "link", &["symbolic link to nothing"]);
+    refused(&sandbox, "/proc/handoffs", &["; "]);
     let long = "n".repeat(300);
-    refused(&sandbox, [&long], &long, &["; choose"]);
+    refused(&sandbox, &long, &["; choose"]);
 }
 
 /// spec 8.1e: inside a private directory, inside another mount, over and beside its backing directory.
@@ -187,50 +190,23 @@ fn in_its_own_way() {
     sandbox.sh("mkdir m/q");
     refused(
         &sandbox,
-        ["m/q"],
         "m/q",
         &["is inside the handoff-fs mounted at", "queue already"],
     );
-    refused(&sandbox, ["m/new"], "m/new", &["is inside the handoff-fs"]);
-    refused(
-        &sandbox,
-        ["n", "--backing", "m"],
-        "m",
-        &["as --backing", "unmount"],
-    );
+    refused(&sandbox, "m/new", &["is inside the handoff-fs"]);
+    refused(&sandbox, "n --backing m", &["as --backing", "unmount"]);
     daemon.stop();
+    refused(&sandbox, "m/.handoff-fs", &["private directory"]);
+    refused(&sandbox, "m/.handoff-fs/x", &["private directory"]);
+    refused(&sandbox, "n --backing n/b", &["covered by the mount"]);
+    refused(&sandbox, "m/q --backing m", &["inside itself"]);
     refused(
         &sandbox,
-        ["m/.handoff-fs"],
-        "m/.handoff-fs",
-        &["private directory"],
-    );
-    refused(
-        &sandbox,
-        ["m/.handoff-fs/x"],
-        "m/.handoff-fs/x",
-        &["private directory"],
-    );
-    refused(
-        &sandbox,
-        ["n", "--backing", "n/b"],
-        "n/b",
-        &["covered by the mount"],
-    );
-    refused(&sandbox, ["m/q", "--backing", "m"], "m", &["inside itself"]);
-    refused(
-        &sandbox,
-        ["n", "--backing", "gone"],
-        "gone",
+        "n --backing gone",
         &["does not exist", "mkdir -p"],
     );
     fs::write(sandbox.path("file"), "").unwrap();
-    refused(
-        &sandbox,
-        ["n", "--backing", "file"],
-        "file",
-        &["is not a directory"],
-    );
+    refused(&sandbox, "n --backing file", &["is not a directory"]);
 }
 
 /// spec 3.6i: the home directory, the root and whatever is above the home directory, by whatever name; and as --backing.
@@ -242,28 +218,28 @@ fn homes_are_not_for_handoffs() {
     let home = sandbox.path("");
     let home = home.to_str().unwrap().trim_end_matches('/');
     for word in [".", "d/..", "here", home] {
-        refused(
+        refused_path(
             &sandbox,
-            [word],
+            &[word],
             home,
             &["is your home directory", "~/handoffs"],
         );
     }
-    refused(
+    refused_path(
         &sandbox,
-        ["n", "--backing", "."],
+        &["n", "--backing", "."],
         home,
         &["is your home directory"],
     );
     for word in ["/", "/proc/../"] {
-        refused(&sandbox, [word], "/", &["is the root of the file system"]);
+        refused_path(&sandbox, &[word], "/", &["is the root of the file system"]);
     }
     for above in [sandbox.path(".."), std::env::temp_dir()] {
         let name = above.canonicalize().unwrap();
         let name = name.to_str().unwrap();
-        refused(
+        refused_path(
             &sandbox,
-            [above.to_str().unwrap()],
+            &[above.to_str().unwrap()],
             name,
             &["is above your home directory"],
         );
@@ -281,7 +257,6 @@ fn a_foreign_mount() {
     let session = foreign(&sandbox.path("m"));
     refused(
         &sandbox,
-        ["m"],
         "m",
         &["another FUSE filesystem", "fusermount3 -u"],
     );
@@ -312,28 +287,17 @@ fn disks_that_take_nothing() {
     rustix::mount::mount("tmpfs", &disk, "tmpfs", MountFlags::empty(), options).unwrap();
     fs::create_dir(disk.join("b")).unwrap();
     while fs::write(disk.join("filler"), vec![0; 1 << 20]).is_ok() {}
+    refused(&sandbox, "disk/b", &["No space left", "make room"]);
     refused(
         &sandbox,
-        ["disk/b"],
-        "disk/b",
-        &["No space left", "make room"],
-    );
-    refused(
-        &sandbox,
-        ["n", "--backing", "disk/b"],
-        "disk/b",
+        "n --backing disk/b",
         &["No space left", "make room"],
     );
     assert!(!disk.join("b/.handoff-fs/first-mount").exists());
     rustix::mount::mount_remount(&disk, MountFlags::RDONLY, c"").unwrap();
-    refused(&sandbox, ["disk/b"], "disk/b", &["read-only", "--backing"]);
-    refused(&sandbox, ["disk/new"], "disk/new", &["writable filesystem"]);
-    refused(
-        &sandbox,
-        ["n", "--backing", "disk/b"],
-        "disk/b",
-        &["read-only"],
-    );
+    refused(&sandbox, "disk/b", &["read-only", "--backing"]);
+    refused(&sandbox, "disk/new", &["writable filesystem"]);
+    refused(&sandbox, "n --backing disk/b", &["read-only"]);
     rustix::mount::mount_remount(&disk, MountFlags::empty(), c"").unwrap();
     fs::remove_file(disk.join("filler")).unwrap();
     sandbox.run(["mount", "disk/b"]);
@@ -388,7 +352,6 @@ fn a_damaged_record() {
     fs::write(&record, "nonsense").unwrap();
     refused(
         &sandbox,
-        ["m"],
         "m",
         &["first-mount", "damaged", "remove that one file"],
     );
@@ -397,7 +360,7 @@ fn a_damaged_record() {
     // A private directory that is none.
     fs::remove_dir_all(sandbox.path("m/.handoff-fs")).unwrap();
     fs::write(sandbox.path("m/.handoff-fs"), "").unwrap();
-    refused(&sandbox, ["m"], "m", &[".handoff-fs/", "move it aside"]);
+    refused(&sandbox, "m", &[".handoff-fs/", "move it aside"]);
     assert_eq!(list(&sandbox.path("m")), [".handoff-fs"]);
 }
 
@@ -408,7 +371,7 @@ fn a_private_directory_elsewhere() {
     fs::create_dir(sandbox.path("m")).unwrap();
     fs::create_dir(sandbox.path("elsewhere")).unwrap();
     symlink("../elsewhere", sandbox.path("m/.handoff-fs")).unwrap();
-    refused(&sandbox, ["m"], "m", &[".handoff-fs/"]);
+    refused(&sandbox, "m", &[".handoff-fs/"]);
     assert_eq!(list(&sandbox.path("elsewhere")).len(), 0);
 }
 
@@ -417,12 +380,7 @@ fn a_private_directory_elsewhere() {
 fn logs() {
     let sandbox = Sandbox::new();
     fs::write(sandbox.path("file"), "").unwrap();
-    refused(
-        &sandbox,
-        ["m", "--log-file", "file/log"],
-        "file/log",
-        &["--log-file"],
-    );
+    refused(&sandbox, "m --log-file file/log", &["--log-file"]);
     let output = sandbox
         .handoff(["mount", "m"])
         .env("XDG_STATE_HOME", sandbox.path("file"))

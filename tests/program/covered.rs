@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-use crate::kernel::{bodies, list};
+use crate::harness::{bodies, list, sorted};
 use crate::sandbox::{Sandbox, complaint};
 
 /// spec 3.7b: a mountpoint that is not empty is refused at the first mount there, and nothing is done to it, nor to the
@@ -33,13 +33,13 @@ fn not_empty_at_the_first_mount() {
     sandbox.sh("mv m/notes.md kept.md");
     sandbox.run(["mount", "m", "--backing", "b"]);
     sandbox.run(["unmount", "m"]);
-    // Not that one was mounted there before, but another.
+    // The record of the backing directory does not have this mountpoint.
     refused("n");
 }
 
-/// spec 3.7b: what was written under the mountpoint while nothing was mounted is moved into the backing directory at the
-/// next mount, also to another filesystem, and delivered; the rest stays, and so does what somebody is writing until nobody
-/// is; the log tells of it.
+/// spec 3.7b: files that were written under the mountpoint while nothing was mounted are moved into the backing
+/// directory at the next mount, also to another filesystem, and delivered. Other files stay, and so does a file that is
+/// still being written; the log names them.
 #[test]
 fn written_while_nothing_was_mounted() {
     let sandbox = Sandbox::new();
@@ -83,9 +83,11 @@ fn written_while_nothing_was_mounted() {
         output.read_line(&mut line).unwrap();
         sandbox.run(["mount", mountpoint, "--backing", backing]);
         let merge = sandbox.sh(&format!("cat {mountpoint}/pending.md"));
-        let mut found = bodies(&merge);
-        found.sort();
-        assert_eq!(found, ["deep", "login", "stamped", "there"], "{backing}");
+        assert_eq!(
+            sorted(bodies(&merge)),
+            ["deep", "login", "stamped", "there"],
+            "{backing}"
+        );
         assert!(merge.contains("_login-done.md"), "{merge}");
         let log = sandbox.sh("cat .local/state/handoff-fs/*.log");
         let told = log.lines().find(|line| {
@@ -118,9 +120,11 @@ fn written_while_nothing_was_mounted() {
         output.read_line(&mut line).unwrap();
         writer.wait().unwrap();
         sandbox.run(["mount", mountpoint, "--backing", backing]);
-        let mut found = bodies(&sandbox.sh(&format!("cat {mountpoint}/pending.md")));
-        found.sort();
-        assert_eq!(found, ["half\nwhole", "late"], "{backing}");
+        assert_eq!(
+            sorted(bodies(&sandbox.sh(&format!("cat {mountpoint}/pending.md")))),
+            ["half\nwhole", "late"],
+            "{backing}"
+        );
         sandbox.run(["unmount", mountpoint]);
     }
 }

@@ -7,13 +7,13 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::time::SystemTime;
 use std::{str, thread};
 
 use handoff_fs::names::StampedName;
 
-use crate::kernel::{bodies, list};
+use crate::harness::{bodies, list};
 use crate::sandbox::Sandbox;
+use crate::torture;
 
 const ROUNDS: usize = 25;
 const WRITERS: usize = 3;
@@ -60,17 +60,17 @@ fn write(dir: &Path, writer: &str, acknowledged: &Sender<String>) {
     }
 }
 
-/// How a reader meets the end (spec 6.3a).
+/// How a reader reads to the end (spec 6.3a).
 #[derive(Clone, Copy)]
 enum Manner {
-    /// As cat does: by a read of its own, which returns nothing, after every byte has come.
+    /// As cat does: by another read after all bytes, which returns nothing.
     LikeCat,
-    /// As Node does: by asking for exactly as many bytes as there are. Such a reader is answered after the consumption.
+    /// As Node does: by asking for exactly the size. Such a reader is answered after the consumption.
     LikeNode,
 }
 
-/// Reads until the daemon is gone; answers what it was given to the end. The very last read may have consumed without
-/// that its answer came through: what had been received in full by then counts.
+/// Reads until the daemon is gone; returns the ids that were delivered. The last read may have consumed although its
+/// answer did not arrive: a merge that was received in full counts.
 fn read(dir: &Path, manner: Manner, stop: &AtomicBool) -> HashSet<String> {
     let mut delivered = HashSet::new();
     while !stop.load(Ordering::Relaxed) {
@@ -83,7 +83,7 @@ fn read(dir: &Path, manner: Manner, stop: &AtomicBool) -> HashSet<String> {
             Manner::LikeNode => read_like_node(&mut file, &mut merge).is_ok(),
         };
         let merge = String::from_utf8_lossy(&merge).into_owned();
-        let announced = announced(&merge);
+        let announced = announced(&merge).unwrap_or(0);
         let bodies = bodies(&merge);
         let whole: Vec<_> = bodies.iter().filter_map(|body| id_of(body)).collect();
         if ended || bodies.len() == announced {
@@ -97,13 +97,7 @@ fn read(dir: &Path, manner: Manner, stop: &AtomicBool) -> HashSet<String> {
 }
 
 fn read_like_cat(file: &mut File, merge: &mut Vec<u8>) -> std::io::Result<()> {
-    let mut buffer = vec![0; 1 << 17];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(()),
-            n => merge.extend_from_slice(&buffer[..n]),
-        }
-    }
+    file.read_to_end(merge).map(drop)
 }
 
 fn read_like_node(file: &mut File, merge: &mut Vec<u8>) -> std::io::Result<()> {
@@ -113,15 +107,16 @@ fn read_like_node(file: &mut File, merge: &mut Vec<u8>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// How many handoffs a merge says it has, in its first header.
-fn announced(merge: &str) -> usize {
-    let header = merge.lines().find(|line| line.starts_with("<!-- handoff "));
-    let count = header.and_then(|line| line.split([' ', '/', ':']).nth(3));
-    count.and_then(|count| count.parse().ok()).unwrap_or(0)
+/// How many handoffs a merge says that it has, in its first header line.
+pub fn announced(merge: &str) -> Option<usize> {
+    let header = merge
+        .lines()
+        .find_map(|line| line.strip_prefix("<!-- handoff "))?;
+    header.split([':', '/']).nth(1)?.parse().ok()
 }
 
-/// spec 4.2a, 6.3a, 8.2b, 3.8: what was acknowledged survives `kill -9`, whole, pending or consumed; nothing is consumed
-/// that no reader was given to its end.
+/// spec 4.2a, 6.3a, 8.2b, 3.8: acknowledged handoffs survive `kill -9`, whole, pending or consumed; nothing is consumed
+/// that no reader has read to its end.
 #[test]
 fn kill_9_at_random_moments() {
     let sandbox = Sandbox::new();
@@ -129,22 +124,14 @@ fn kill_9_at_random_moments() {
     fs::create_dir(&dir).unwrap();
     let below = File::open(&dir).unwrap();
     let below = Path::new("/proc/self/fd").join(below.as_raw_fd().to_string());
-    let mut random = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap()
-        .as_nanos() as u64
-        | 1;
-    println!("seed {random}");
+    let mut random = torture::random();
     let mut acknowledged: HashSet<String> = HashSet::new();
     let mut delivered: HashSet<String> = HashSet::new();
     for round in 0..ROUNDS {
         let daemon = sandbox.mount();
         let stop = AtomicBool::new(false);
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        // Whichever acknowledgement this is, the other writers and the readers are anywhere just then.
-        let moment = random % 40;
+        // The other writers and the readers are at any point at this acknowledgement.
+        let moment = random.usize(0..40);
         thread::scope(|scope| {
             let (sender, receiver) = mpsc::channel();
             for writer in 0..WRITERS {
@@ -160,7 +147,7 @@ fn kill_9_at_random_moments() {
                 .into_iter()
                 .collect();
             let mut acknowledgements = receiver.into_iter();
-            acknowledged.extend(acknowledgements.by_ref().take(moment as usize + 1));
+            acknowledged.extend(acknowledgements.by_ref().take(moment + 1));
             daemon.kill();
             acknowledged.extend(acknowledgements);
             stop.store(true, Ordering::Relaxed);

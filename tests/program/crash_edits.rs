@@ -6,10 +6,10 @@ use std::os::unix::fs::symlink;
 use std::process::{Child, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::SystemTime;
 
-use crate::kernel::{bodies, slug};
+use crate::harness::{bodies, python, slug};
 use crate::sandbox::Sandbox;
+use crate::torture;
 
 const ROUNDS: usize = 8;
 
@@ -53,27 +53,18 @@ fn version(content: &str) -> Option<u64> {
     (content.trim_end_matches('\n') == whole).then_some(n)
 }
 
-/// spec 4.4d, 3.8, 4.2a: what was acknowledged last is there, or what was to come next, and never a part of it; what was
-/// not finished is no handoff.
+/// spec 4.4d, 3.8, 4.2a: the version that was acknowledged last is there, or the next one, and never a part of one;
+/// unfinished writes are no handoffs.
 #[test]
 fn killed_while_programs_edit() {
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.path("m")).unwrap();
     let claude = sandbox.path("claude");
-    let python = sandbox.sh("/usr/bin/python3 -c 'import sys; print(sys.executable, end=\"\")'");
-    symlink(python, &claude).unwrap();
-    let mut random = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap()
-        .as_nanos() as u64
-        | 1;
-    println!("seed {random}");
+    symlink(python(), &claude).unwrap();
+    let mut random = torture::random();
     for round in 0..ROUNDS {
         let daemon = sandbox.mount();
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        let moment = 5 + random % 30;
+        let moment = random.u64(5..35);
         let agent = |name: &str, how: &str| {
             let mut command = sandbox.command(&claude);
             command.args(["-c", AGENT, name, how]);

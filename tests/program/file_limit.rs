@@ -4,8 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Output;
 
-use crate::background::{Mounted, until};
-use crate::kernel::bodies;
+use crate::background::{Mounted, wait_until};
+use crate::harness::bodies;
 use crate::sandbox::Sandbox;
 
 /// In bytes; bash counts in KiB.
@@ -27,7 +27,7 @@ fn mount(sandbox: &Sandbox, arguments: &str) -> Output {
         .unwrap()
 }
 
-/// A Python program below `m`; answers the number of the error that it ends with.
+/// A Python program below `m`; returns the number of the error that it ends with.
 fn errno(sandbox: &Sandbox, program: &str) -> i32 {
     let program = format!(
         "import os\nos.chdir('m')\ntry:\n {program}\n print(0)\nexcept OSError as error: print(error.errno)"
@@ -55,7 +55,7 @@ fn a_write_past_the_limit_is_an_error() {
     let output = mount(&sandbox, "--log-file log");
     assert!(output.status.success(), "{output:?}");
     let mounted = Mounted::again(&sandbox);
-    let (daemon, supervisor) = (mounted.daemon(), mounted.supervisor());
+    let (daemon, supervisor) = mounted.processes();
     let much = LIMIT + 1;
     let programs = [
         "f = open('w.md', 'wb', 0); [f.write(b'w' * 4096) for _ in range(64)]".to_owned(),
@@ -63,7 +63,7 @@ fn a_write_past_the_limit_is_an_error() {
         format!("open('scratch.tmp', 'wb', 0).write(b'w' * {much})"),
         format!("open('t.md', 'wb', 0).truncate({much})"),
         format!("f = open('f.md', 'wb', 0); os.posix_fallocate(f.fileno(), 0, {much})"),
-        // What it replaces is kept, and that is a copy.
+        // The replaced version is kept as a copy, which is too large.
         "os.truncate('2026-01-02_030405_large.md', 0)".to_owned(),
         "open('2026-01-02_030405_large.md', 'ab', 0).write(b'more')".to_owned(),
     ];
@@ -106,9 +106,7 @@ fn a_limit_that_is_too_low_to_mount_is_said() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("File too large"), "{text}");
-    until("nothing is left", || {
-        sandbox.mounts().is_empty().then_some(())
-    });
+    wait_until("nothing is left", || sandbox.mounts().is_empty());
     sandbox.run(["mount", "m"]);
     sandbox.run(["unmount", "m"]);
 }

@@ -1,17 +1,18 @@
-//! Nobody hangs: a killed daemon dies, and one that does not is cut off (spec 8.3b, 8.3d).
+//! No client hangs: a killed daemon dies, and a daemon that does not die is cut off (spec 8.3b, 8.3d).
 
 use std::fs;
 use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::process::Signal;
 
-use crate::background::{Mounted, Process, until};
+use crate::background::{Mounted, until, wait_until};
+use crate::harness::KillOnDrop;
 use crate::sandbox::Sandbox;
 use crate::torture;
 use crate::users::run;
@@ -19,7 +20,7 @@ use crate::users::run;
 /// After a kill there is a working mount within this time, or whatever hangs in the mount is cut off and the test fails.
 const BOUND: Duration = Duration::from_secs(30);
 
-/// What each client does, until the file `stop` is there: `$1` is its number.
+/// The script of each client, until the file `stop` is there. `$1` is the number of the client.
 const CLIENT: &str = r#"
 while ! test -e stop; do
     echo text > m/c$1.md
@@ -29,18 +30,6 @@ while ! test -e stop; do
     echo >> rounds$1
 done
 "#;
-
-/// Processes that are killed when the test ends.
-struct Clients(Vec<Child>);
-
-impl Drop for Clients {
-    fn drop(&mut self) {
-        for client in &mut self.0 {
-            let _ = client.kill();
-            let _ = client.wait();
-        }
-    }
-}
 
 /// spec 8.3b, 8.3d: four clients write, list with `ls -l`, read and remove. After every `kill -9` of the daemon there is a
 /// working mount, and no client hangs.
@@ -57,12 +46,12 @@ fn clients_that_list_and_remove_outlive_every_kill() {
         fs::write(sandbox.path(name), "old\n").unwrap();
     }
     let mounted = Mounted::new(&sandbox);
-    let mut clients = Clients(Vec::new());
+    let mut clients = Vec::new();
     for number in ["1", "2", "3", "4"] {
         let mut bash = sandbox.command("bash");
         bash.args(["-c", CLIENT, "client", number])
             .stderr(Stdio::null());
-        clients.0.push(bash.spawn().unwrap());
+        clients.push(KillOnDrop(bash.spawn().unwrap()));
     }
     let mut slowest = Duration::ZERO;
     for i in 0..kills {
@@ -74,12 +63,11 @@ fn clients_that_list_and_remove_outlive_every_kill() {
         };
         thread::sleep(Duration::from_millis(pause));
         let watchdog = sandbox.watch(BOUND);
-        let status = mounted.awaits(|status| status["supervisor"]["pid"].is_u64());
-        let daemon = Process::new(&status["pid"]);
+        let (daemon, _) = mounted.processes();
         let start = Instant::now();
         daemon.kill();
         mounted.comes_back(&daemon);
-        // It must only come to an end: names go while it looks at them.
+        // The listing must only end; names may be removed meanwhile.
         sandbox.sh("ls -l m > /dev/null 2>&1 || true");
         slowest = slowest.max(start.elapsed());
         assert!(start.elapsed() < BOUND, "kill {i}");
@@ -87,8 +75,8 @@ fn clients_that_list_and_remove_outlive_every_kill() {
     }
     let watchdog = sandbox.watch(BOUND);
     fs::write(sandbox.path("stop"), "").unwrap();
-    for client in &mut clients.0 {
-        client.wait().unwrap();
+    for client in &mut clients {
+        client.0.wait().unwrap();
     }
     drop(watchdog);
     for number in 1..=4 {
@@ -132,7 +120,7 @@ fn an_interrupted_open_is_no_error() {
 /// A disk of its own over a directory; frozen, whoever writes to it sleeps and cannot be killed.
 struct Disk {
     directory: PathBuf,
-    /// It is reached through this when something else is mounted over it.
+    /// The root of the disk, which is reached through this descriptor when the mount is over it.
     root: fs::File,
     is_frozen: bool,
 }
@@ -208,8 +196,8 @@ fn states(pid: i32) -> Vec<char> {
         .collect()
 }
 
-/// spec 8.3b, 8.3d: a daemon that is told to end and does not is killed by its supervisor; one that does not even die, because
-/// one of its threads waits for a disk for good, is cut off from the kernel, so that who waits for its answers gets an error.
+/// spec 8.3b, 8.3d: a daemon that does not end when told to is killed by its supervisor. A daemon that does not die
+/// either, because a thread waits for a disk, is cut off from the kernel, so that its clients get an error.
 #[test]
 fn a_daemon_that_does_not_end_is_cut_off() {
     if !rustix::process::geteuid().is_root() {
@@ -221,12 +209,12 @@ fn a_daemon_that_does_not_end_is_cut_off() {
     fs::create_dir(sandbox.path("m")).unwrap();
     let mut disk = Disk::over(&sandbox.path("m"), &sandbox.path("image"));
     let mounted = Mounted::new(&sandbox);
-    let (daemon, supervisor) = (mounted.daemon(), mounted.supervisor());
+    let (daemon, supervisor) = mounted.processes();
     disk.freeze();
     let mut writer = sandbox.command("bash");
     let mut writer = writer.args(["-c", "echo x > m/x.md"]).spawn().unwrap();
-    until("a thread of the daemon waits for the disk", || {
-        states(daemon.pid).contains(&'D').then_some(())
+    wait_until("a thread of the daemon waits for the disk", || {
+        states(daemon.pid).contains(&'D')
     });
     daemon.signal(Signal::STOP);
     supervisor.signal(Signal::TERM);

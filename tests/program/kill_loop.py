@@ -86,7 +86,7 @@ def keep(more):
 
 
 def read(how, n):
-    """Keeps what it was given, and whether it was told that this is all."""
+    """Keeps the bytes that were read, and whether the end was read."""
     keep(b'')
     ended = 'cut'
     try:
@@ -114,6 +114,6 @@ while not os.path.exists('stop'):
         else:
             read(READERS[me], n)
     except OSError:
-        # Of that nothing was acknowledged.
+        # The last write was not acknowledged.
         pass
     time.sleep(random.random() * 0.03)

@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use handoff_fs::names::StampedName;
 use rustix::process::Signal;
 
-use crate::background::{Mounted, Process, until};
-use crate::kernel::list;
+use crate::background::{Mounted, until};
+use crate::crash::announced;
+use crate::harness::{KillOnDrop, list, python};
 use crate::sandbox::Sandbox;
 use crate::torture;
 
@@ -25,14 +26,14 @@ const TOOLS: &[&str] = &[
 ];
 const PYTHON: &[&str] = &["rename", "fsync", "exact", "part"];
 
-/// What was found of one body.
+/// Where a body was found.
 #[derive(Default)]
-struct Found {
+struct Places {
     pending: bool,
     consumed: bool,
 }
 
-/// What was seen in all the rounds.
+/// The results of all rounds.
 #[derive(Default)]
 struct Seen {
     acknowledged: usize,
@@ -40,7 +41,7 @@ struct Seen {
     recovered: Vec<Duration>,
     /// Everything acknowledged that was not seen consumed and taken away.
     open: HashSet<String>,
-    /// How often each was read to the end: by whom the end was heard of, and by whom it was not.
+    /// How often each body was delivered: to readers that were told of the end, and to readers that were not.
     delivered: HashMap<String, (u32, u32)>,
     lost: Vec<String>,
     torn: Vec<String>,
@@ -85,7 +86,7 @@ fn version(id: &str) -> Option<(&str, u32)> {
     Some((chain, version.parse().ok()?))
 }
 
-struct Clients(Vec<Child>);
+struct Clients(Vec<KillOnDrop>);
 
 impl Clients {
     fn start(sandbox: &Sandbox) -> Clients {
@@ -112,7 +113,7 @@ impl Clients {
         let commands = tools.chain(python).chain([agent]);
         Clients(
             commands
-                .map(|mut command| command.stderr(errors()).spawn().unwrap())
+                .map(|mut command| KillOnDrop(command.stderr(errors()).spawn().unwrap()))
                 .collect(),
         )
     }
@@ -121,17 +122,7 @@ impl Clients {
     fn stop(mut self, sandbox: &Sandbox) {
         fs::write(sandbox.path("stop"), "").unwrap();
         for client in &mut self.0 {
-            client.wait().unwrap();
-        }
-        self.0.clear();
-    }
-}
-
-impl Drop for Clients {
-    fn drop(&mut self) {
-        for client in &mut self.0 {
-            let _ = client.kill();
-            let _ = client.wait();
+            client.0.wait().unwrap();
         }
     }
 }
@@ -143,14 +134,8 @@ fn usable(mounted: &Mounted<'_>) {
     });
 }
 
-fn both(mounted: &Mounted<'_>) -> (Process, Process) {
-    let status = mounted.awaits(|status| status["supervisor"]["pid"].is_u64());
-    let supervisor = &status["supervisor"]["pid"];
-    (Process::new(&status["pid"]), Process::new(supervisor))
-}
-
 fn kill(mounted: &Mounted<'_>, which: usize, seen: &mut Seen) {
-    let (daemon, supervisor) = both(mounted);
+    let (daemon, supervisor) = mounted.processes();
     seen.kills[which] += 1;
     match which {
         0 => {
@@ -201,7 +186,7 @@ fn files(below: &Path) -> Vec<(PathBuf, String, String)> {
     found
 }
 
-/// Nobody writes or reads just now: is everything there, whole, and consumed only if it was read?
+/// While all clients are stopped: checks that every handoff is there, whole, and is consumed only if it was read.
 fn account(sandbox: &Sandbox, mounted: &Mounted<'_>, seen: &mut Seen) {
     for log in list(&sandbox.path("acks")) {
         let path = sandbox.path("acks").join(log);
@@ -215,20 +200,14 @@ fn account(sandbox: &Sandbox, mounted: &Mounted<'_>, seen: &mut Seen) {
         let merge = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
         let (whole, torn) = bodies(&merge);
         let heard = read.ends_with(".whole");
-        // Its end may have been consumed without that the answer came through: what was received in full counts.
-        let announced = merge.lines().find_map(|line| {
-            let count = line
-                .strip_prefix("<!-- handoff ")?
-                .split([':', '/'])
-                .nth(1)?;
-            count.parse::<usize>().ok()
-        });
+        // The read may have consumed although its answer did not arrive: a merge that was received in full counts.
+        let announced = announced(&merge);
         let headers = merge
             .lines()
             .filter(|line| line.starts_with("<!-- handoff "))
             .count();
         if heard && !torn.is_empty() {
-            // Of one that its writer had not finished there may be a part.
+            // A partial handoff may have a part of a body.
             let partial = merge
                 .lines()
                 .filter(|line| line.starts_with("<!-- handoff "));
@@ -249,7 +228,7 @@ fn account(sandbox: &Sandbox, mounted: &Mounted<'_>, seen: &mut Seen) {
     }
     // Adopts what was written in between.
     sandbox.sh("cat m/.peek.md > peeked");
-    let mut found: BTreeMap<String, Found> = BTreeMap::new();
+    let mut found: BTreeMap<String, Places> = BTreeMap::new();
     let mut consumed = Vec::new();
     for (dir, name, content) in files(&mounted.below) {
         let stamped = StampedName::parse(name.as_ref());
@@ -306,7 +285,7 @@ fn account(sandbox: &Sandbox, mounted: &Mounted<'_>, seen: &mut Seen) {
         seen.unread,
         sandbox.sh("ls -lR m; ls -lR acks; find m/.. -maxdepth 1; tail -300 .local/state/handoff-fs/*.log; tail -40 errors")
     );
-    // What is over is taken away, as time does, so that the directory stays small.
+    // Consumed handoffs are removed, so that the directory stays small.
     seen.delivered
         .retain(|id, _| found.get(id).is_some_and(|it| it.pending));
     for count in seen.delivered.values_mut() {
@@ -320,8 +299,9 @@ fn account(sandbox: &Sandbox, mounted: &Mounted<'_>, seen: &mut Seen) {
     }
 }
 
-/// spec 8.3b, 4.2a, 3.7a, 3.8, 6.3a: whichever process is killed, and whenever: what was acknowledged, also while nothing was
-/// mounted, is pending or consumed, whole; what is consumed was read to its end; and the mount is usable again.
+/// spec 8.3b, 4.2a, 3.7a, 3.8, 6.3a: the daemon, its supervisor, or both may be killed at any moment: acknowledged
+/// handoffs, also those that were written while nothing was mounted, are pending or consumed, whole; consumed handoffs
+/// were read to their end; and the mount is usable again.
 ///
 /// Each file has a name of its own: while nothing is mounted, who writes to a name that is there replaces what is there.
 #[test]
@@ -335,8 +315,7 @@ fn killed_again_and_again() {
     }
     fs::write(sandbox.path("kill_loop.py"), include_str!("kill_loop.py")).unwrap();
     fs::write(sandbox.path("kill_loop.sh"), include_str!("kill_loop.sh")).unwrap();
-    let python = sandbox.sh("/usr/bin/python3 -c 'import sys; print(sys.executable, end=\"\")'");
-    symlink(python, sandbox.path("claude")).unwrap();
+    symlink(python(), sandbox.path("claude")).unwrap();
     let mounted = Mounted::new(&sandbox);
     let mut seen = Seen::default();
     for _ in 0..kills.div_ceil(KILLS_A_ROUND) {

@@ -1,4 +1,4 @@
-# A writer or reader made of real tools, which tell of a close that failed. It goes on until the file `stop` is there.
+# A writer or reader of real tools, which report a close that failed. It runs until the file `stop` is there.
 # Argument: which one.
 me=$1
 body() { # id, most lines

@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::process::Command;
 
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 
-use crate::kernel::{bodies, list};
+use crate::harness::{bodies, errno, list, sorted};
 use crate::sandbox::{Sandbox, complaint, start};
 use crate::users::{User, run};
 
@@ -24,11 +24,11 @@ fn mount_write_read_unmount() {
     let merge = sandbox.sh("cat m/pending.md");
     assert_eq!(bodies(&merge), ["red"]);
     assert_eq!(sandbox.sh("cat m/pending.md"), "");
-    let pid = pid_of(&sandbox);
+    let pid = sandbox.status("m")["pid"].clone();
     sandbox.run(["unmount", "m"]);
     assert_eq!(sandbox.mounts().len(), 0);
     // Not even by name: it may still wait for its parent as a zombie.
-    let program = format!("/proc/{}/exe", pid.as_raw_nonzero());
+    let program = format!("/proc/{pid}/exe");
     let running = fs::read_link(program).is_ok();
     assert!(!running, "unmount returns when the daemon has ended");
     let names = list(&sandbox.path("m"));
@@ -38,17 +38,11 @@ fn mount_write_read_unmount() {
     assert!(log.contains("mounted at") && log.contains("ended"), "{log}");
 }
 
-fn pid_of(sandbox: &Sandbox) -> Pid {
-    let status: serde_json::Value =
-        serde_json::from_str(&sandbox.run(["status", "--json", "m"])).unwrap();
-    Pid::from_raw(i32::try_from(status["pid"].as_i64().unwrap()).unwrap()).unwrap()
-}
-
 /// spec 8.1a, 8.1b: without a word the default mountpoint below the home directory, made for its owner alone; a directory alone
 /// is `mount`.
 #[test]
 fn the_default_mountpoint() {
-    // Who has no other mount than these.
+    // A user without other mounts.
     let user = User::new();
     let mut sandbox = Sandbox::new();
     sandbox.become_user(user.uid);
@@ -111,11 +105,8 @@ fn another_backing_directory() {
         "rw,noatime,retention=3d,utc,_netdev",
     ]);
     assert!(sandbox.sh("cat m/pending.md").contains("\nx\n"));
-    let process = fs::read(format!(
-        "/proc/{}/cmdline",
-        pid_of(&sandbox).as_raw_nonzero()
-    ))
-    .unwrap();
+    let pid = sandbox.status("m")["pid"].clone();
+    let process = fs::read(format!("/proc/{pid}/cmdline")).unwrap();
     let process = String::from_utf8_lossy(&process).replace('\0', " ");
     assert!(
         process.contains("--retention=3days") && process.contains("--utc"),
@@ -141,7 +132,7 @@ fn three_ways_to_end() {
         assert_eq!(sandbox.mounts().len(), 0, "{end}");
     }
     let _daemon = sandbox.mount();
-    assert_eq!(bodies(&sandbox.sh("cat m/pending.md")).len(), 3);
+    assert_eq!(sandbox.take().len(), 3);
 }
 
 /// spec 8.2e: with files open it ends lazily: the mount leaves the tree, the open files go on, and what is written to
@@ -155,7 +146,7 @@ fn ending_with_open_files() {
         file.write_all(b"before, ").unwrap();
         if end == "TERM" {
             daemon.signal(Signal::TERM);
-            // Its going out of the tree is the event: the directory below comes to light.
+            // The mount has left the tree when the directory below is visible.
             while !sandbox.mounts().is_empty() {
                 std::thread::yield_now();
             }
@@ -177,7 +168,7 @@ fn ending_with_open_files() {
         let (status, errors) = daemon.wait();
         assert!(status.success(), "{end}: {status} {errors}");
         let _daemon = sandbox.mount();
-        assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["before, after"]);
+        assert_eq!(sandbox.take(), ["before, after"]);
         drop(_daemon);
         sandbox.run(["mount", "m"]);
         sandbox.run(["unmount", "m"]);
@@ -206,7 +197,7 @@ fn a_second_signal_does_not_wait() {
             .iter()
             .any(|name| name.ends_with("_open-partial.md"))
     );
-    assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["half"]);
+    assert_eq!(sandbox.take(), ["half"]);
 }
 
 /// spec 8.2b, 3.8: a dead mount is cleared and mounted again; until then `status` says what it is, and `unmount` clears
@@ -218,7 +209,7 @@ fn after_kill_9() {
         command.args(["--editor", "python3"]);
     });
     sandbox.sh("echo whole > m/whole.md; echo old > m/edited.md");
-    // Its alias is the terminal's or this session's, so the editor must be the one that wrote.
+    // The editor must be the process that wrote the alias.
     let mut editor = sandbox
         .command("python3")
         .args(["-c", "import sys; open('m/e.md','w').write('old\\n'); f = open('m/e.md','w'); f.write('new\\n'); f.flush(); print('ok', flush=True); sys.stdin.read()"])
@@ -239,9 +230,8 @@ fn after_kill_9() {
     let empty = File::create(sandbox.path("m/empty.md")).unwrap();
     daemon.kill();
     drop((open, empty));
-    let dead = fs::metadata(sandbox.path("m")).unwrap_err();
-    assert_eq!(dead.raw_os_error(), Some(libc::ENOTCONN));
-    let line = complaint(&sandbox.handoff(["status", "m"]).output().unwrap(), 1);
+    assert_eq!(errno(fs::metadata(sandbox.path("m"))), libc::ENOTCONN);
+    let line = sandbox.refused(["status", "m"], 1);
     assert!(
         line.contains("the mount is dead") && line.contains("handoff-fs mount"),
         "{line}"
@@ -259,16 +249,15 @@ fn after_kill_9() {
         1,
         "{names:?}"
     );
-    let mut found = bodies(&sandbox.sh("cat m/pending.md"));
-    found.sort();
-    assert_eq!(found, ["half", "old", "old", "whole"]);
+    assert_eq!(sorted(sandbox.take()), ["half", "old", "old", "whole"]);
     daemon.kill();
     sandbox.run(["unmount", "m"]);
     assert_eq!(sandbox.mounts().len(), 0);
     assert_eq!(sandbox.sh("cat m/.handoff-fs/replaced/*_e.md.*"), "new\n");
 }
 
-/// spec 8.2c, 3.1: one daemon per backing directory: the second says who serves it, whichever way it comes.
+/// spec 8.2c, 3.1: one daemon per backing directory: the second daemon names the process that serves it, however it is
+/// started.
 #[test]
 fn one_daemon_per_backing_directory() {
     let sandbox = Sandbox::new();
@@ -301,7 +290,7 @@ fn mounted_already() {
     let sandbox = Sandbox::new();
     let daemon = sandbox.mount();
     for form in [["mount", "m"], ["mount", "./m/../m"]] {
-        let line = complaint(&sandbox.handoff(form).output().unwrap(), 1);
+        let line = sandbox.refused(form, 1);
         assert!(
             line.contains(&format!("(pid {})", daemon.child.id())),
             "{line}"

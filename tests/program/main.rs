@@ -5,7 +5,7 @@
 
 #[path = "../kernel/harness.rs"]
 #[allow(dead_code)]
-mod kernel;
+mod harness;
 
 mod background;
 mod sandbox;
@@ -19,7 +19,7 @@ mod covered;
 mod crash;
 mod crash_edits;
 mod file_limit;
-mod found;
+mod first_mount;
 mod hangs;
 mod kill_loop;
 mod lifecycle;

@@ -7,11 +7,11 @@ use std::process::{Child, Stdio};
 use rustix::process::Signal;
 
 use crate::background::{Mounted, Process};
-use crate::kernel::{bodies, list};
-use crate::sandbox::{Sandbox, complaint};
+use crate::harness::{errno, list, sorted, succeeds};
+use crate::sandbox::Sandbox;
 use crate::users::User;
 
-/// Somebody who runs this script in the mount, and has said so.
+/// A process that runs this script in the mount, and has begun to wait.
 fn sits(sandbox: &Sandbox, script: &str) -> Child {
     let mut child = sandbox
         .command("bash")
@@ -35,14 +35,15 @@ fn is_cut_off(child: &Child) -> bool {
     fs::metadata(cwd).is_err_and(|error| error.raw_os_error() == Some(libc::ENOTCONN))
 }
 
-/// spec 8.2d: whichever way it was unmounted, it can be mounted at once; who sits in the old tree, or reads in it, is cut off.
+/// spec 8.2d: after any way of unmounting, the directory can be mounted again at once; processes that only have the old
+/// tree as their working directory, or read in it, are cut off.
 #[test]
 fn who_only_sits_there_is_cut_off() {
     let sandbox = Sandbox::new();
     let mounted = Mounted::new(&sandbox);
     for way in ["unmount", "fusermount3", "umount -l"] {
         sandbox.sh("echo x > m/x.md; mkdir -p m/q elsewhere; mount --bind m/q elsewhere");
-        let (daemon, supervisor) = (mounted.daemon(), mounted.supervisor());
+        let (daemon, supervisor) = mounted.processes();
         let sitter = sits(&sandbox, "cd m");
         let reader = File::open(mounted.at("pending.md")).unwrap();
         match way {
@@ -63,14 +64,14 @@ fn who_only_sits_there_is_cut_off() {
         sandbox.sh("umount elsewhere");
         assert_eq!(sandbox.mounts(), [sandbox.path("m")]);
         assert!((&reader).read(&mut [0]).is_err());
-        assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["x"], "{way}");
+        assert_eq!(sandbox.take(), ["x"], "{way}");
         ends(sitter);
     }
     mounted.unmount();
 }
 
-/// spec 8.2d: what is being written in the old tree is waited for, and is a whole handoff if it is closed in time. `mount`
-/// says that it waits.
+/// spec 8.2d: a mount waits for a file that is being written in the old tree, and says so; if the file is closed in time,
+/// it is a whole handoff.
 #[test]
 fn a_writer_is_waited_for() {
     let sandbox = Sandbox::new();
@@ -94,7 +95,7 @@ fn a_writer_is_waited_for() {
     assert!(mount.wait().unwrap().success());
     daemon.wait();
     assert!(is_cut_off(&sitter));
-    assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["before, after"]);
+    assert_eq!(sandbox.take(), ["before, after"]);
     assert!(
         !list(&sandbox.path("m"))
             .iter()
@@ -104,8 +105,8 @@ fn a_writer_is_waited_for() {
     mounted.unmount();
 }
 
-/// spec 8.2d, 4.9a: what is not closed in time is kept as partial, whether a first close has published it or not; the writer
-/// gets an error and does not hang. What was acknowledged is whole.
+/// spec 8.2d, 4.9a: a file that is not closed in time is kept as partial, whether a first close has published it or
+/// not; the writer gets an error and does not hang. Acknowledged handoffs are whole.
 #[test]
 fn a_writer_that_does_not_end_is_partial() {
     let sandbox = Sandbox::new();
@@ -120,8 +121,7 @@ fn a_writer_that_does_not_end_is_partial() {
     assert!(old.is_running());
     mounted.mount();
     old.wait();
-    let error = file.write_all(b"rest\n").unwrap_err();
-    assert_eq!(error.raw_os_error(), Some(libc::ENOTCONN));
+    assert_eq!(errno(file.write_all(b"rest\n")), libc::ENOTCONN);
     let names = list(&sandbox.path("m"));
     for partial in ["_draft-partial.md", "_two-partial.md"] {
         assert!(
@@ -129,9 +129,7 @@ fn a_writer_that_does_not_end_is_partial() {
             "{names:?}"
         );
     }
-    let mut found = bodies(&sandbox.sh("cat m/pending.md"));
-    found.sort();
-    assert_eq!(found, ["first", "half", "whole"]);
+    assert_eq!(sorted(sandbox.take()), ["first", "half", "whole"]);
     ends(writer);
     mounted.unmount();
 }
@@ -150,7 +148,7 @@ fn stopped_and_unmounted_twice() {
     ends(sitter);
 
     let sitter = sits(&sandbox, "cd m");
-    let (daemon, supervisor) = (mounted.daemon(), mounted.supervisor());
+    let (daemon, supervisor) = mounted.processes();
     sandbox.run(["unmount", "m"]);
     assert!(daemon.is_running());
     sandbox.run(["unmount", "m"]);
@@ -167,13 +165,7 @@ fn who_is_mounted_stays() {
     let sandbox = Sandbox::new();
     let mounted = Mounted::new(&sandbox);
     let daemon = mounted.daemon();
-    let line = complaint(
-        &sandbox
-            .handoff(["mount", "n", "--backing", "m"])
-            .output()
-            .unwrap(),
-        1,
-    );
+    let line = sandbox.refused(["mount", "n", "--backing", "m"], 1);
     assert!(line.contains("unmount it first"), "{line}");
     // The plain directory, where it is not covered.
     let below = mounted.below.display().to_string();
@@ -181,7 +173,7 @@ fn who_is_mounted_stays() {
     sandbox.sh(&format!(
         "mkdir -p n; mount --no-canonicalize --bind {below} \"$PWD\"/n"
     ));
-    let line = complaint(&sandbox.handoff(["mount", "n"]).output().unwrap(), 1);
+    let line = sandbox.refused(["mount", "n"], 1);
     let at = sandbox.path("m").display().to_string();
     let cure = format!("use that mount, or first run: handoff-fs unmount {at}");
     assert!(
@@ -194,9 +186,9 @@ fn who_is_mounted_stays() {
 
     let mut elsewhere = sandbox.command("unshare");
     elsewhere.args(["--mount", env!("CARGO_BIN_EXE_handoff-fs"), "mount", "m"]);
-    assert!(elsewhere.output().unwrap().status.success());
+    succeeds(&mut elsewhere);
     assert_eq!(sandbox.mounts().len(), 0);
-    let line = complaint(&sandbox.handoff(["mount", "m"]).output().unwrap(), 1);
+    let line = sandbox.refused(["mount", "m"], 1);
     let pid: i32 = sandbox
         .sh("head -1 m/.handoff-fs/lock")
         .trim()
@@ -224,9 +216,8 @@ fn without_root() {
     let program = sandbox.path("handoff-fs");
     let mut elsewhere = sandbox.command("unshare");
     elsewhere.args(["--user", "--map-root-user", "--mount"]);
-    let elsewhere = elsewhere.arg(program).args(["mount", "m"]).output();
-    assert!(elsewhere.unwrap().status.success());
-    let line = complaint(&sandbox.handoff(["mount", "m"]).output().unwrap(), 1);
+    succeeds(elsewhere.arg(program).args(["mount", "m"]));
+    let line = sandbox.refused(["mount", "m"], 1);
     let (_, cure) = line.split_once("in another mount namespace").unwrap();
     let (_, kill) = cure.split_once("end it: ").unwrap();
     sandbox.sh(kill);
@@ -235,7 +226,7 @@ fn without_root() {
     let sitter = sits(&sandbox, "cd m");
     sandbox.run(["unmount", "m"]);
     sandbox.run(["mount", "m"]);
-    assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["x"]);
+    assert_eq!(sandbox.take(), ["x"]);
     ends(sitter);
     sandbox.run(["unmount", "m"]);
 }

@@ -2,10 +2,11 @@
 
 use std::fs;
 
-use crate::sandbox::{Sandbox, complaint, start};
+use crate::sandbox::{Sandbox, complaint, started};
 use crate::users::User;
 
-/// spec 8.1b: they take the one mount that the user has, wherever it is and also a dead one; none and several are said.
+/// spec 8.1b: without a name, the commands use the only mount of the user, wherever it is, also a dead one; with none
+/// or several mounts they say so.
 #[test]
 fn without_a_name() {
     let (user, other) = (User::new(), User::new());
@@ -42,7 +43,7 @@ fn without_a_name() {
 
     let directory = sandbox.path("d");
     let mut command = sandbox.handoff(["mount", "-f", "--report-ready", "d"]);
-    let daemon = start(&mut command).unwrap_or_else(|error| panic!("{error:?}"));
+    let daemon = started(&mut command);
     daemon.kill();
     let line = fails(&["status"], 1);
     assert!(

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 
-use crate::kernel::bodies;
+use crate::harness::sorted;
 use crate::sandbox::{Sandbox, complaint};
 use crate::users::User;
 
@@ -15,7 +15,7 @@ fn users() -> (User, Sandbox) {
     (user, sandbox)
 }
 
-/// What `mount m` complains of, started through this program.
+/// Checks the complaint of `mount m` when it is started by this program.
 fn refused(sandbox: &Sandbox, prefix: &[&str], parts: &[&str]) {
     let mut command = sandbox.command(prefix[0]);
     command.args(&prefix[1..]);
@@ -65,9 +65,7 @@ fn sandboxes() {
     sandbox.run(["mount", "m"]);
     sandbox.sh("setpriv --no-new-privs sh -c 'echo nnp > m/nnp.md'");
     sandbox.sh("unshare --user --map-current-user --mount sh -c 'echo ns > m/ns.md'");
-    let mut found = bodies(&sandbox.sh("cat m/pending.md"));
-    found.sort();
-    assert_eq!(found, ["nnp", "ns"]);
+    assert_eq!(sorted(sandbox.take()), ["nnp", "ns"]);
     sandbox.run(["unmount", "m"]);
 }
 
@@ -115,7 +113,7 @@ fn ways_that_are_shut() {
     fs::set_permissions(sandbox.path("shut up"), fs::Permissions::from_mode(0o0)).unwrap();
     let shut = sandbox.path("shut up");
     for word in ["shut up/m", "shut up/new/er"] {
-        let line = complaint(&sandbox.handoff(["mount", word]).output().unwrap(), 1);
+        let line = sandbox.refused(["mount", word], 1);
         let cure = format!("if that is yours: chmod u+x '{}'", shut.display());
         assert!(
             line.contains("you may not enter") && line.contains(&cure),

@@ -4,8 +4,8 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::MutexGuard;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
@@ -13,11 +13,9 @@ use rustix::mount::UnmountFlags;
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
-/// A child that is spawned has copies of every descriptor for a moment, and closing a copy of a file on a mount is a
-/// FLUSH that its test did not ask for; so one test at a time.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+use crate::harness::{bodies, one_at_a_time};
 
-/// How long a test may take before its mounts are aborted.
+/// After this time the mounts of a test are aborted, so that a hang fails.
 const WATCHDOG: Duration = Duration::from_secs(180);
 
 /// See the [module](self). Dropping it unmounts everything in it and ends what it started.
@@ -31,9 +29,7 @@ pub struct Sandbox {
 
 impl Sandbox {
     pub fn new() -> Sandbox {
-        let serial = ONE_AT_A_TIME
-            .lock()
-            .unwrap_or_else(|broken| broken.into_inner());
+        let serial = one_at_a_time();
         let dir = tempfile::Builder::new()
             .prefix("handoff-fs-program-")
             .tempdir()
@@ -55,10 +51,7 @@ impl Sandbox {
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
         chown(self.dir.path(), Some(uid), Some(uid)).unwrap();
         self.program = copy;
-        let ids = [format!("--reuid={uid}"), format!("--regid={uid}")];
-        self.prefix = vec!["setpriv".into()];
-        self.prefix.extend(ids);
-        self.prefix.extend(["--clear-groups".into(), "--".into()]);
+        self.prefix = setpriv(uid);
     }
 
     /// Aborts the mounts only after this time, counted from now.
@@ -99,14 +92,29 @@ impl Sandbox {
         command
     }
 
-    /// Runs handoff-fs; panics unless it succeeds. Answers what it printed.
+    /// Runs handoff-fs; panics unless it succeeds. Returns what it printed.
     pub fn run<const N: usize>(&self, arguments: [&str; N]) -> String {
         let output = self.handoff(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Runs a shell script in the sandbox; panics unless it succeeds. Answers its output.
+    /// Runs handoff-fs, which must fail with this code. Returns its one line of complaint, as [`complaint`] does.
+    pub fn refused<const N: usize>(&self, arguments: [&str; N], code: i32) -> String {
+        complaint(&self.handoff(arguments).output().unwrap(), code)
+    }
+
+    /// The output of `status --json` for this mountpoint.
+    pub fn status(&self, mountpoint: &str) -> serde_json::Value {
+        serde_json::from_str(&self.run(["status", "--json", mountpoint])).unwrap()
+    }
+
+    /// The bodies that `cat pending.md` delivers in the mount at `m`.
+    pub fn take(&self) -> Vec<String> {
+        bodies(&self.sh("cat m/pending.md"))
+    }
+
+    /// Runs a shell script in the sandbox; panics unless the script succeeds. Returns its output.
     pub fn sh(&self, script: &str) -> String {
         let output = self.command("bash").args(["-c", script]).output().unwrap();
         assert!(output.status.success(), "{script}: {output:?}");
@@ -123,10 +131,7 @@ impl Sandbox {
         let mut command = self.handoff(["mount", "--foreground", "--report-ready"]);
         change(&mut command);
         command.arg("--").arg(self.path("m"));
-        match start(&mut command) {
-            Ok(daemon) => daemon,
-            Err((line, errors)) => panic!("not ready: {line:?} {errors}"),
-        }
+        started(&mut command)
     }
 
     /// The mounts in this sandbox, as the kernel lists them.
@@ -142,6 +147,14 @@ impl Drop for Sandbox {
             let _ = rustix::mount::unmount(mount, UnmountFlags::DETACH);
         }
     }
+}
+
+/// The beginning of a command that runs as another user.
+pub fn setpriv(uid: u32) -> Vec<String> {
+    let (user, group) = (format!("--reuid={uid}"), format!("--regid={uid}"));
+    ["setpriv", &user, &group, "--clear-groups", "--"]
+        .map(str::to_owned)
+        .into()
 }
 
 /// A daemon in the foreground form; dropping it kills it.
@@ -174,6 +187,11 @@ pub fn start(command: &mut Command) -> Result<Daemon, (String, String)> {
     Err((line, errors.join().unwrap()))
 }
 
+/// Starts a daemon; panics unless it becomes ready.
+pub fn started(command: &mut Command) -> Daemon {
+    start(command).unwrap_or_else(|(line, errors)| panic!("not ready: {line:?} {errors}"))
+}
+
 impl Daemon {
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
@@ -187,7 +205,7 @@ impl Daemon {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Waits for its end; answers its status and what it wrote to standard error.
+    /// Waits for its end; returns its status and what it wrote to standard error.
     pub fn wait(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().unwrap();
         (status, self.errors.take().unwrap().join().unwrap())

@@ -25,7 +25,8 @@ fn script(sandbox: &Sandbox) -> Command {
     command
 }
 
-/// spec 8.1a: it says where, wherever the options stand, in commands that can be pasted; again, it says that all is well.
+/// spec 8.1a: the script prints where it mounted, wherever the options stand, and commands that can be pasted; when it
+/// is run again, it says that all is well.
 #[test]
 fn what_it_says_can_be_pasted() {
     let sandbox = Sandbox::new();
@@ -56,7 +57,7 @@ fn what_it_says_can_be_pasted() {
             );
             let commands: Vec<_> = commands.lines().filter(|line| !line.is_empty()).collect();
             assert_eq!(commands.len(), 4, "{text}");
-            // All but the last, which unmounts.
+            // All commands but the last one, which unmounts.
             let seen = sandbox.sh(&format!("cd /; {}", commands[..3].join("\n")));
             assert!(seen.contains("what the next session must know"), "{seen}");
             assert!(seen.contains(": mounted, pid "), "{seen}");
@@ -70,7 +71,7 @@ fn what_it_says_can_be_pasted() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
 
-/// spec 8.1a: it says beforehand that it builds, and how long that takes; not when it is built already.
+/// spec 8.1a: before a build the script says so, and how long that takes; it does not when the program is built.
 #[test]
 fn it_says_that_it_builds() {
     let sandbox = Sandbox::new();

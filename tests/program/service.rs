@@ -9,7 +9,7 @@ use std::fs;
 use rustix::process::Signal;
 
 use crate::background::{Mounted, Process};
-use crate::kernel::bodies;
+use crate::harness::sorted;
 use crate::sandbox::Sandbox;
 
 fn parent(process: &Process) -> i32 {
@@ -18,13 +18,13 @@ fn parent(process: &Process) -> i32 {
     fields.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
-/// spec 8.1a, 8.3b: it is ready when `mount` has ended, and the main process is the supervisor: of the two it alone is the
-/// manager's child.
+/// spec 8.1a, 8.3b: the service is ready when `mount` has ended, and its main process is the supervisor: of the two
+/// processes only the supervisor is a child of the manager.
 #[test]
 fn the_main_process_is_the_supervisor() {
     let sandbox = Sandbox::new();
     let mounted = Mounted::new(&sandbox);
-    let (daemon, supervisor) = (mounted.daemon(), mounted.supervisor());
+    let (daemon, supervisor) = mounted.processes();
     assert_eq!(parent(&daemon), supervisor.pid);
     assert_ne!(parent(&supervisor), daemon.pid);
     mounted.unmount();
@@ -46,7 +46,7 @@ fn stopped_died_and_started_again() {
     ] {
         sandbox.sh(&format!("echo '{event}' > m/n.md"));
         written.push(event);
-        let (daemon, supervisor) = (mounted.daemon(), mounted.supervisor());
+        let (daemon, supervisor) = mounted.processes();
         let mut sitter = sandbox.command("sleep");
         let mut sitter = sitter
             .arg("600")
@@ -84,8 +84,7 @@ fn stopped_died_and_started_again() {
         let _ = sitter.kill();
         let _ = sitter.wait();
     }
-    let mut found = bodies(&sandbox.sh("cat m/pending.md"));
-    found.sort();
+    let found = sorted(sandbox.take());
     written.sort_unstable();
     assert_eq!(found, written);
     mounted.unmount();

@@ -5,9 +5,8 @@ use std::io::Write;
 
 use rustix::process::Signal;
 
-use crate::background::{Mounted, until};
-use crate::kernel::bodies;
-use crate::sandbox::{Sandbox, complaint};
+use crate::background::{Mounted, wait_until};
+use crate::sandbox::Sandbox;
 
 /// spec 8.1b, 4.2d: pending, consumed, the oldest, drafts that stay open with pid and age, backing, pid, uptime.
 #[test]
@@ -19,8 +18,7 @@ fn everything_about_a_mount() {
     );
     sandbox.sh("touch -d '2 days ago' m/*_two.md");
     let mut open = File::create(sandbox.path("m/open.md")).unwrap();
-    let json: serde_json::Value =
-        serde_json::from_str(&sandbox.run(["status", "--json", "m"])).unwrap();
+    let json = sandbox.status("m");
     assert_eq!(json["pid"], daemon.child.id());
     assert_eq!(json["backing"], sandbox.path("m").to_str().unwrap());
     assert_eq!(json["mountpoint"], sandbox.path("m").to_str().unwrap());
@@ -59,14 +57,14 @@ fn everything_about_a_mount() {
     daemon.stop();
 }
 
-/// spec 8.1d, 8.1e: what is not mounted has no status and cannot be unmounted: 1, with the cure.
+/// spec 8.1d, 8.1e: without a mount, `status` and `unmount` fail with 1 and name the cure.
 #[test]
 fn nothing_is_mounted() {
     let sandbox = Sandbox::new();
     std::fs::create_dir(sandbox.path("m")).unwrap();
     for command in ["status", "unmount"] {
         for place in ["m", "missing", "/proc"] {
-            let line = complaint(&sandbox.handoff([command, place]).output().unwrap(), 1);
+            let line = sandbox.refused([command, place], 1);
             assert!(
                 line.contains("no handoff-fs is mounted here; mount it"),
                 "{line}"
@@ -83,7 +81,7 @@ fn another_place_is_named() {
     sandbox.sh("mkdir m/q; echo x > m/x.md");
     let at = sandbox.path("m");
     for command in ["status", "unmount"] {
-        let line = complaint(&sandbox.handoff([command, "m/q"]).output().unwrap(), 1);
+        let line = sandbox.refused([command, "m/q"], 1);
         let cure = format!("name that: {}", at.display());
         assert!(
             line.contains("a part of one") && line.ends_with(&cure),
@@ -97,16 +95,14 @@ fn another_place_is_named() {
         "cat /proc/{}/task/*/stat | grep -vc ') T ' || true",
         daemon.pid
     );
-    until("it has stopped", || {
-        (sandbox.sh(&states) == "0\n").then_some(())
-    });
-    let line = complaint(&sandbox.handoff(["status", "m"]).output().unwrap(), 1);
+    wait_until("it has stopped", || sandbox.sh(&states) == "0\n");
+    let line = sandbox.refused(["status", "m"], 1);
     let (cause, cure) = line.split_once("; ").unwrap();
     let (_, cure) = cure.split_once(": ").unwrap();
     assert!(cause.ends_with("does not answer"), "{line}");
     let program = env!("CARGO_BIN_EXE_handoff-fs");
     sandbox.sh(&cure.replace("handoff-fs ", &format!("{program} ")));
     daemon.wait();
-    assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["x"]);
+    assert_eq!(sandbox.take(), ["x"]);
     mounted.unmount();
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 
-use crate::kernel::bodies;
+use crate::harness::bodies;
 use crate::sandbox::Sandbox;
 
 /// A daemon in a PID namespace of its own, mounted at `m`.
@@ -25,8 +25,8 @@ fn among_strangers(sandbox: &Sandbox) -> Child {
     daemon
 }
 
-/// spec 5.4, 4.1c, 4.3a, 6.3a: they are one session, whose writers and readers get in each other's way no more than others':
-/// each write a handoff of its own, every one delivered, whole, and no error for anybody.
+/// spec 5.4, 4.1c, 4.3a, 6.3a: callers outside are one session, whose writers and readers disturb each other no more
+/// than others: each write is a handoff of its own, every handoff is delivered, whole, and no caller gets an error.
 #[test]
 fn strangers_are_one_session() {
     let sandbox = Sandbox::new();
@@ -73,8 +73,8 @@ fn strangers_are_one_session() {
     assert!(daemon.wait().unwrap().success());
 }
 
-/// spec 5.4, 4.3b, 4.5f, 4.5g: what they do by name, one after the other: append, move, remove, edit. None of them is known to
-/// edit, so `sed -i` makes another handoff.
+/// spec 5.4, 4.3b, 4.5f, 4.5g: appending, moving, removing and editing by name, one after the other. No such caller is
+/// known as an editor, so `sed -i` makes another handoff.
 #[test]
 fn strangers_use_names() {
     let sandbox = Sandbox::new();
@@ -124,7 +124,7 @@ fn strangers_use_names() {
     assert!(daemon.wait().unwrap().success());
 }
 
-/// What one caller does, with names of its own and one that both use; `$1` is who it is.
+/// The script of one caller, with names of its own and one that both use; `$1` is the caller.
 const CALLER: &str = "
     set -e; cd m
     for i in $(seq 40); do

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal};
 
-use crate::background::{Mounted, Process, until, write};
-use crate::kernel::{bodies, list};
+use crate::background::{Mounted, Process, until, wait_until, write};
+use crate::harness::{errno, list, sorted};
 use crate::sandbox::Sandbox;
 use crate::users::User;
 
@@ -21,7 +21,7 @@ fn a_killed_daemon_is_replaced() {
     let sandbox = Sandbox::new();
     let mounted = Mounted::new(&sandbox);
     sandbox.sh("echo whole > m/whole.md; mkdir m/q; echo deep > m/q/deep.md");
-    let (daemon, supervisor) = (mounted.daemon(), mounted.supervisor());
+    let (daemon, supervisor) = mounted.processes();
     let mut draft = File::create(mounted.at("draft.md")).unwrap();
     draft.write_all(b"half\n").unwrap();
     let mut reader = File::open(mounted.at("pending.md")).unwrap();
@@ -49,9 +49,7 @@ fn a_killed_daemon_is_replaced() {
         names.iter().any(|name| name.ends_with("_draft-partial.md")),
         "{names:?}"
     );
-    let mut found = bodies(&sandbox.sh("cat m/pending.md"));
-    found.sort();
-    assert_eq!(found, ["deep", "half", "whole"]);
+    assert_eq!(sorted(sandbox.take()), ["deep", "half", "whole"]);
 
     let status = mounted.status().unwrap();
     assert_eq!(status["supervisor"]["pid"], supervisor.pid);
@@ -100,7 +98,7 @@ fn twenty_kills_in_a_row() {
     // The last of it is delivered with its RELEASE, for which a reader waits 100 ms; a busy machine may take longer.
     let mut found = HashSet::new();
     for _ in 0..50 {
-        found.extend(bodies(&sandbox.sh("cat m/pending.md")));
+        found.extend(sandbox.take());
         if found.is_superset(&written) {
             break;
         }
@@ -126,16 +124,12 @@ fn written_while_nothing_is_mounted() {
     let daemon = mounted.daemon();
     let mend = mounted.spoil();
     daemon.kill();
-    until("the dead mount is cleared", || {
-        sandbox.mounts().is_empty().then_some(())
-    });
+    wait_until("the dead mount is cleared", || sandbox.mounts().is_empty());
     sandbox.sh("echo between > m/between.md");
     assert!(mounted.below.join("between.md").exists());
     mend();
     mounted.comes_back(&daemon);
-    let mut found = bodies(&sandbox.sh("cat m/pending.md"));
-    found.sort();
-    assert_eq!(found, ["before", "between"]);
+    assert_eq!(sorted(sandbox.take()), ["before", "between"]);
     mounted.unmount();
 }
 
@@ -146,7 +140,7 @@ fn gives_up_when_no_daemon_can_start() {
     let sandbox = Sandbox::new();
     let mounted = Mounted::new(&sandbox);
     sandbox.sh("echo before > m/before.md");
-    let (daemon, supervisor) = (mounted.daemon(), mounted.supervisor());
+    let (daemon, supervisor) = mounted.processes();
     let mend = mounted.spoil();
     daemon.kill();
     supervisor.wait();
@@ -161,9 +155,7 @@ fn gives_up_when_no_daemon_can_start() {
     assert_eq!(sandbox.sh("cat m/plain.md"), "plain\n");
     mend();
     mounted.mount();
-    let mut found = bodies(&sandbox.sh("cat m/pending.md"));
-    found.sort();
-    assert_eq!(found, ["before", "plain"]);
+    assert_eq!(sorted(sandbox.take()), ["before", "plain"]);
     mounted.unmount();
 }
 
@@ -176,7 +168,7 @@ fn gives_up_when_every_daemon_dies() {
     let supervisor = mounted.supervisor();
     let mut kills = 0;
     while supervisor.is_running() {
-        // It may be dead or unmounted just now.
+        // The mount may be dead or unmounted at this moment.
         let text = fs::read_to_string(mounted.at(".status.json")).unwrap_or_default();
         let status = serde_json::from_str::<serde_json::Value>(&text).unwrap_or_default();
         if let Some(pid) = status["pid"]
@@ -200,7 +192,7 @@ fn gives_up_when_every_daemon_dies() {
     );
     assert!(sandbox.sh("cat m/*_before.md").contains("before"));
     mounted.mount();
-    assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["before"]);
+    assert_eq!(sandbox.take(), ["before"]);
     mounted.unmount();
 }
 
@@ -227,7 +219,7 @@ fn a_killed_supervisor_is_replaced() {
         daemon = mounted.comes_back(&daemon);
         assert_eq!(mounted.status().unwrap()["supervisor"]["restarts"], round);
     }
-    assert_eq!(bodies(&sandbox.sh("cat m/pending.md")).len(), 3);
+    assert_eq!(sandbox.take().len(), 3);
     assert!(mounted.log().contains("the supervisor has died"));
     let supervisor = mounted.supervisor();
     supervisor.kill();
@@ -243,20 +235,19 @@ fn both_are_killed() {
     let sandbox = Sandbox::new();
     let mounted = Mounted::new(&sandbox);
     sandbox.sh("echo x > m/x.md");
-    let (daemon, supervisor) = (mounted.daemon(), mounted.supervisor());
+    let (daemon, supervisor) = mounted.processes();
     // Neither is to see the other's end.
     daemon.signal(Signal::STOP);
     supervisor.kill();
     daemon.kill();
-    let dead = fs::metadata(sandbox.path("m")).unwrap_err();
-    assert_eq!(dead.raw_os_error(), Some(libc::ENOTCONN));
+    assert_eq!(errno(fs::metadata(sandbox.path("m"))), libc::ENOTCONN);
     mounted.mount();
     assert_eq!(sandbox.mounts().len(), 1);
-    assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["x"]);
+    assert_eq!(sandbox.take(), ["x"]);
     mounted.unmount();
 }
 
-/// spec 8.2e, 8.3b: however it is ended, nothing mounts it again, and neither process is left.
+/// spec 8.2e, 8.3b: after any way of ending, nothing mounts the directory again, and no process is left.
 #[test]
 fn ended_is_ended() {
     let sandbox = Sandbox::new();
@@ -270,7 +261,7 @@ fn ended_is_ended() {
         for signal in [Signal::TERM, Signal::INT] {
             let mounted = Mounted::new(&sandbox);
             sandbox.sh("echo x > m/x.md");
-            let (daemon, supervisor) = (mounted.daemon(), mounted.supervisor());
+            let (daemon, supervisor) = mounted.processes();
             match end {
                 "unmount" => mounted.unmount(),
                 "fusermount3" => drop(sandbox.sh("fusermount3 -u m")),
@@ -287,12 +278,13 @@ fn ended_is_ended() {
     }
 }
 
-/// spec 8.2e, 8.3b: it is ended with a file open, lazily, and then its daemon is killed: still nobody mounts it again.
+/// spec 8.2e, 8.3b: the mount is ended with a file open, lazily, and then its daemon is killed: nothing mounts the
+/// directory again.
 #[test]
 fn killed_while_it_ends() {
     let sandbox = Sandbox::new();
     let mounted = Mounted::new(&sandbox);
-    let (daemon, supervisor) = (mounted.daemon(), mounted.supervisor());
+    let (daemon, supervisor) = mounted.processes();
     let open = File::create(mounted.at("open.md")).unwrap();
     sandbox.run(["unmount", "m"]);
     assert!(daemon.is_running() && supervisor.is_running());
@@ -319,9 +311,7 @@ fn the_supervisors_end() {
         let open = (signals == 2).then(|| File::create(sandbox.path("m/open.md")).unwrap());
         for _ in 0..signals {
             rustix::process::kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-            until("it is unmounted", || {
-                sandbox.mounts().is_empty().then_some(())
-            });
+            wait_until("it is unmounted", || sandbox.mounts().is_empty());
         }
         assert_eq!(child.wait().unwrap().code(), Some(code));
         drop(open);
@@ -333,19 +323,17 @@ fn the_supervisors_end() {
 fn unmounted_between_two_daemons() {
     let sandbox = Sandbox::new();
     let mounted = Mounted::new(&sandbox);
-    let (daemon, supervisor) = (mounted.daemon(), mounted.supervisor());
+    let (daemon, supervisor) = mounted.processes();
     let mend = mounted.spoil();
     daemon.kill();
-    until("the dead mount is cleared", || {
-        sandbox.mounts().is_empty().then_some(())
-    });
+    wait_until("the dead mount is cleared", || sandbox.mounts().is_empty());
     mounted.unmount();
     assert!(!supervisor.is_running());
     mend();
     // At any other moment.
     for _ in 0..10 {
         mounted.mount();
-        let (daemon, supervisor) = (mounted.daemon(), mounted.supervisor());
+        let (daemon, supervisor) = mounted.processes();
         daemon.kill();
         mounted.unmount();
         supervisor.wait();
@@ -361,7 +349,7 @@ fn mounted_between_two_daemons() {
     let mounted = Mounted::new(&sandbox);
     sandbox.sh("echo x > m/x.md");
     for _ in 0..10 {
-        let (daemon, supervisor) = (mounted.daemon(), mounted.supervisor());
+        let (daemon, supervisor) = mounted.processes();
         daemon.kill();
         let second = sandbox.handoff(["mount", "m"]).output().unwrap();
         let next = mounted.comes_back(&daemon);
@@ -375,7 +363,7 @@ fn mounted_between_two_daemons() {
         }
         assert!(next.is_running());
     }
-    assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["x"]);
+    assert_eq!(sandbox.take(), ["x"]);
     mounted.unmount();
 }
 
@@ -384,12 +372,10 @@ fn mounted_between_two_daemons() {
 fn the_foreground_is_not_supervised() {
     let sandbox = Sandbox::new();
     let daemon = sandbox.mount();
-    let status: serde_json::Value =
-        serde_json::from_str(&sandbox.run(["status", "--json", "m"])).unwrap();
+    let status = sandbox.status("m");
     assert!(status["supervisor"].is_null(), "{status}");
     daemon.kill();
-    let dead = fs::metadata(sandbox.path("m")).unwrap_err();
-    assert_eq!(dead.raw_os_error(), Some(libc::ENOTCONN));
+    assert_eq!(errno(fs::metadata(sandbox.path("m"))), libc::ENOTCONN);
     // As a service manager does.
     sandbox.mount().stop();
 }
@@ -401,24 +387,13 @@ fn without_root() {
     let mut sandbox = Sandbox::new();
     sandbox.become_user(user.uid);
     sandbox.run(["mount", "m"]);
-    let directory = sandbox.path("m");
-    let status = || {
-        let text = sandbox.sh("cat m/.status.json 2> errors || true");
-        serde_json::from_str::<serde_json::Value>(&text).ok()
-    };
     sandbox.sh("echo x > m/x.md");
-    let first = status().unwrap();
-    let (daemon, supervisor) = (
-        Process::new(&first["pid"]),
-        Process::new(&first["supervisor"]["pid"]),
-    );
+    let mounted = Mounted::again(&sandbox);
+    let (daemon, supervisor) = mounted.processes();
     daemon.kill();
-    let second = until("the mount has come back", || {
-        status().filter(|status| status["pid"] != daemon.pid)
-    });
-    assert_eq!(second["supervisor"]["pid"], supervisor.pid);
-    assert_eq!(sandbox.mounts(), [directory]);
-    assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["x"]);
-    sandbox.run(["unmount", "m"]);
+    mounted.comes_back(&daemon);
+    assert_eq!(mounted.supervisor().pid, supervisor.pid);
+    assert_eq!(sandbox.take(), ["x"]);
+    mounted.unmount();
     assert!(!supervisor.is_running());
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::kernel::{bodies, list};
-use crate::sandbox::{Sandbox, complaint, start};
+use crate::harness::{bodies, errno, list};
+use crate::sandbox::{Sandbox, complaint, started};
 use crate::users::{User, run};
 
 /// spec 8.2a, 8.4b: everything without root: mounted in the background through fusermount3, written, read, unmounted; no
@@ -28,8 +28,7 @@ fn the_whole_story_without_root() {
     let names = sandbox.sh("ls .claude/handoffs");
     assert!(names.contains("_auth.md"), "{names}");
     // FUSE lets nobody else in.
-    let denied = fs::read_dir(&at).unwrap_err();
-    assert_eq!(denied.raw_os_error(), Some(libc::EACCES));
+    assert_eq!(errno(fs::read_dir(&at)), libc::EACCES);
     assert_eq!(
         bodies(&sandbox.sh("cat .claude/handoffs/pending.md")),
         ["red"]
@@ -47,10 +46,10 @@ fn the_whole_story_without_root() {
     }
     // With a file open, lazily; and killed, and mounted again.
     let mut command = sandbox.handoff(["mount", "-f", "--report-ready"]);
-    let daemon = start(&mut command).unwrap_or_else(|error| panic!("{error:?}"));
+    let daemon = started(&mut command);
     daemon.signal(Signal::TERM);
     assert!(daemon.wait().0.success());
-    let daemon = start(&mut command).unwrap_or_else(|error| panic!("{error:?}"));
+    let daemon = started(&mut command);
     sandbox.sh("echo kept > .claude/handoffs/kept.md");
     daemon.kill();
     sandbox.run(["mount"]);
@@ -61,15 +60,15 @@ fn the_whole_story_without_root() {
     sandbox.sh("fusermount3 -u .claude/handoffs");
 }
 
-/// spec 8.1e, 8.2a: what only happens to users who are not root: a directory that is another's, one without rights, no
-/// fusermount3, a device that may not be opened, another user's mount.
+/// spec 8.1e, 8.2a: errors that only users without root meet: a directory of another user, one without rights, no
+/// fusermount3, a device that may not be opened, the mount of another user.
 #[test]
 fn in_a_users_way() {
     let user = User::new();
     let mut sandbox = Sandbox::new();
     sandbox.become_user(user.uid);
     let fails = |arguments: [&str; 2], parts: &[&str]| {
-        let line = complaint(&sandbox.handoff(arguments).output().unwrap(), 1);
+        let line = sandbox.refused(arguments, 1);
         assert!(parts.iter().all(|part| line.contains(part)), "{line}");
         assert_eq!(sandbox.mounts().len(), 0);
     };
@@ -110,7 +109,7 @@ fn in_a_users_way() {
         ["status", "roots"],
         ["unmount", "roots"],
     ] {
-        let line = complaint(&sandbox.handoff(arguments).output().unwrap(), 1);
+        let line = sandbox.refused(arguments, 1);
         assert!(line.contains("/roots: ") && line.contains("; "), "{line}");
     }
     assert_eq!(sandbox.mounts().len(), 1);
@@ -130,11 +129,11 @@ fn a_queue_without_rights() {
     sandbox.run(["unmount", "m"]);
     sandbox.sh("chmod 0 m/q");
     sandbox.run(["mount", "m"]);
-    assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["x"]);
+    assert_eq!(sandbox.take(), ["x"]);
     sandbox.run(["unmount", "m"]);
     sandbox.sh("chmod 700 m/q");
     sandbox.run(["mount", "m"]);
-    assert_eq!(bodies(&sandbox.sh("cat m/pending.md")), ["q"]);
+    assert_eq!(sandbox.take(), ["q"]);
     sandbox.run(["unmount", "m"]);
 }
 

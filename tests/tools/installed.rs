@@ -1,4 +1,4 @@
-//! What has to be installed for these tests.
+//! The programs that these tests need.
 
 use std::env;
 use std::fs;
@@ -29,7 +29,7 @@ pub fn check() {
     );
 }
 
-/// What the tests run is what `scripts/common.sh` installs.
+/// `scripts/common.sh` installs every program that the tests run.
 #[test]
 fn the_script_installs_them() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/common.sh");

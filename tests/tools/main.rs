@@ -15,8 +15,8 @@ mod table;
 mod writers;
 mod writing;
 
-/// spec 1, 4.1a, 4.1b, 4.2c, 4.3a, 4.4a, 4.4b, 4.5f, 4.6b: what writes makes as many handoffs as a person would count, byte for
-/// byte, leaves nothing behind, and finds its file again under its own name.
+/// spec 1, 4.1a, 4.1b, 4.2c, 4.3a, 4.4a, 4.4b, 4.5f, 4.6b: each tool makes as many handoffs as a person would count,
+/// byte for byte, leaves nothing behind, and finds its file again under the written name.
 #[test]
 fn writers() {
     installed::check();

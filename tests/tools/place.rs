@@ -80,16 +80,16 @@ impl Running {
     }
 }
 
-/// How a script ended, and what it said.
+/// The status and the output of a script.
 pub struct Ran(Output);
 
 impl Ran {
-    /// Whether it hung, so that going on makes no sense.
+    /// Whether the script hung.
     pub fn hung(&self) -> bool {
         matches!(self.0.status.code(), Some(124 | 137) | None)
     }
 
-    /// What differs between the two, if anything.
+    /// The first difference from the other result, if there is one.
     pub fn differs(&self, plain: &Ran) -> Option<String> {
         let Ran(seen) = self;
         let Ran(plain) = plain;
@@ -125,7 +125,7 @@ impl Ran {
         })
     }
 
-    /// Whether it ended well, or as `refused` by the shell or the tool.
+    /// Whether the script succeeded, or failed if `refused`.
     pub fn ended(&self, refused: bool) -> Result<(), String> {
         let Ran(seen) = self;
         let code = seen.status.code();

@@ -136,7 +136,7 @@ pub const KINDS: &[Kind] = &[
     Kind { kind: "fills a buffer of 4,096 bytes, and shows a part", consumes: Consumes::UpTo(4095), readers: &[
         reader("mawk exit", "mawk '{ print; exit }' pending.md"),
     ]},
-    // What fits the pipe is all handed on before `head` has seen its line.
+    // A merge that fits the pipe is passed on before `head` has read its line.
     Kind { kind: "hands all to one that shows a part", consumes: Consumes::UpTo(65_536), readers: &[
         reader("`cat \\| head -n1`", "cat pending.md | head -n1"),
     ]},

@@ -11,7 +11,7 @@ use crate::readers::{Consumes, Kind, Reader};
 /// longer than any one read.
 const SIZES: [u64; 6] = [10 + HEADER, 4097, 8193, 10_001, 131_073, 200_001];
 
-/// How long the header line is of a handoff of ten bytes.
+/// The length of the header line of a handoff of ten bytes.
 const HEADER: u64 = 131;
 
 const NAME: &str = "2026-01-02_030405_n.md";
@@ -22,7 +22,7 @@ pub fn sizes() -> [u64; 6] {
     SIZES
 }
 
-/// Runs one reader, on a mount and in a plain directory. Answers what the table shows of it; what went wrong is told to
+/// Runs one reader, on a mount and in a plain directory. Returns what the table shows of it; what went wrong is told to
 /// `faults`.
 pub fn run(kind: &Kind, reader: &Reader, faults: &mut Vec<String>) -> Vec<String> {
     let mount = Mount::new();

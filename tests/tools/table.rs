@@ -99,7 +99,7 @@ fn shown(name: &str) -> Vec<String> {
         .collect()
 }
 
-/// What a table says of each tool in each case.
+/// The outcomes in a table, by case and tool.
 fn outcomes(lines: &[String]) -> BTreeMap<String, String> {
     let rows = lines.iter().skip(2).map(|line| {
         let cells = line.trim_matches('|').split(" | ");

@@ -1,7 +1,7 @@
 //! Every case of writing, and with what. A script finds the name to write in `$f`; what to write in `$text`, or in the file
 //! `$src` outside of the mount; for edits, the word `$new` to put in the place of `$old`; a directory outside in `$out`.
 
-/// What a person would say that it does.
+/// What a tool does, in the words of a person.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Does {
     /// Writes a whole file: a handoff each time.
@@ -16,14 +16,14 @@ pub enum Does {
     Takes,
 }
 
-/// One thing to do, and the tools to do it with.
+/// A task, and the tools that do it.
 pub struct Case {
     pub case: &'static str,
     pub does: Does,
     pub tools: &'static [Tool],
 }
 
-/// One tool's way to do it.
+/// The script of one tool for a task.
 pub struct Tool {
     pub name: &'static str,
     pub script: &'static str,

@@ -18,15 +18,15 @@ const FILE: &str = "n.md";
 /// The three words that edits replace with one another, and that the writers write.
 const WORDS: [&str; 3] = ["one", "two", "six"];
 
-/// What the mount holds.
+/// The files of the mount.
 struct Seen {
     pending: Vec<Vec<u8>>,
     done: usize,
-    /// Whatever is no handoff, with its content.
+    /// Files that are no handoffs, with their contents.
     others: BTreeMap<String, Vec<u8>>,
 }
 
-/// Runs a case twice in a row, in a mount and in a plain directory. Answers what the table shows of it; what went wrong is
+/// Runs a case twice in a row, in a mount and in a plain directory. Returns what the table shows of it; what went wrong is
 /// told to `faults`.
 pub fn run(case: &Case, tool: &Tool, faults: &mut Vec<String>) -> Vec<String> {
     let mount = Mount::new();
@@ -70,7 +70,7 @@ pub fn run(case: &Case, tool: &Tool, faults: &mut Vec<String>) -> Vec<String> {
             fault(round, what);
         }
 
-        // Under its own name it finds what it wrote, with the same mode.
+        // The tool finds its file under the written name, with the same mode.
         let again = [&mounted, &plain].map(|place| {
             let script = format!("cat {FILE}; stat -c '%a %s' {FILE}");
             place.start(&script, &[])
@@ -91,7 +91,7 @@ pub fn run(case: &Case, tool: &Tool, faults: &mut Vec<String>) -> Vec<String> {
             Does::Takes => Vec::new(),
         };
         expected.sort();
-        // Whatever is being closed just now has been waited for when this has been opened.
+        // The open of `.peek.md` waits for closes that are under way.
         let mut delivered = delivered(&fs::read(mount.at(".peek.md")).unwrap());
         delivered.sort();
         let seen = look(&mount);
@@ -129,7 +129,7 @@ pub fn run(case: &Case, tool: &Tool, faults: &mut Vec<String>) -> Vec<String> {
         consumed = seen.done;
     }
     if case.does != Does::Takes {
-        // What was delivered is there for its writer as it was.
+        // The writer still finds its file after it was delivered.
         mount.take("r");
         let again = mounted.run(&format!("cat {FILE}"), &[]);
         if let Some(what) = again.differs(&plain.run(&format!("cat {FILE}"), &[])) {
@@ -178,7 +178,7 @@ fn look(mount: &Mount) -> Seen {
     seen
 }
 
-/// What else lies in the plain directory: backups.
+/// The other files in the plain directory: backups.
 fn others(plain: &Place) -> BTreeMap<String, Vec<u8>> {
     let names = list(&plain.at("")).into_iter();
     names

@@ -1,4 +1,4 @@
-//! Looking at very many handoffs.
+//! Listing and looking up names among very many handoffs.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What very many files cost that are merely there.
+//! The cost of very many files that are present and not used.
 
 use std::fs;
 

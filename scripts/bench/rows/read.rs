@@ -1,4 +1,4 @@
-//! Taking all that is pending.
+//! Reading and consuming all pending handoffs.
 
 use std::fs;
 use std::path::Path;
@@ -65,7 +65,7 @@ fn through_mount(bench: &Bench, who: Who, count: usize) -> Result<f64> {
     Ok(seconds)
 }
 
-/// Reads `pending.md` with cat, and sees to it that it was as many handoffs and that they are consumed.
+/// Reads `pending.md` with cat, and checks that it had so many handoffs and that they are consumed.
 pub(super) fn take(bench: &Bench, directory: &Path, count: usize) -> Result<f64> {
     let (output, pending) = (bench.scratch.join("output"), directory.join("pending.md"));
     let seconds = time(program("cat", &[]).arg(&pending), &output)?;
@@ -80,7 +80,7 @@ pub(super) fn take(bench: &Bench, directory: &Path, count: usize) -> Result<f64>
 fn without_mount(bench: &Bench, who: Who, count: usize) -> Result<f64> {
     let directory = bench.directory()?;
     files::make(directory.path(), count, 0)?;
-    // As long as it takes the others from the last write to the reading.
+    // The others need about as long between the last write and the reading.
     thread::sleep(Duration::from_millis(20));
     let output = bench.scratch.join("output");
     let seconds = if who == Who::Bare {

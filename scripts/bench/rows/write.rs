@@ -4,9 +4,9 @@ use super::rounds;
 use crate::files::stamped;
 use crate::mounted::Mounted;
 use crate::table::{Reference, Row, Series, Target, Unit, Who, percentile};
-use crate::{Bench, Result, quiet, workers};
+use crate::{Bench, Result, other_load, workers};
 
-/// Waiting for the disk is another row's matter, and the peers do not do it.
+/// Without fsync, which the peers do not call; another row measures fsync.
 const NO_SYNC: &[&str] = &["--no-sync"];
 
 pub fn one_writer(bench: &Bench) -> Result<Vec<Row>> {
@@ -76,7 +76,7 @@ pub fn durable(bench: &Bench) -> Result<Vec<Row>> {
     let batch = bench.size(20, 5);
     let batches = bench.size(10, 2);
     let everybody = bench.with(&[Who::Bare]);
-    // One after the other in small batches, as a disk has its moods.
+    // In small batches by turns, because the speed of a disk changes over time.
     let mut mounted = Vec::new();
     for &who in &everybody {
         let files = bench.disk.join(format!("{who:?}"));
@@ -87,7 +87,7 @@ pub fn durable(bench: &Bench) -> Result<Vec<Row>> {
     let mut turn = 0;
     for _ in 0..bench.rounds {
         if !bench.quick {
-            quiet::wait()?;
+            other_load::wait()?;
         }
         let mut times = Series::new();
         for number in 0..batches {

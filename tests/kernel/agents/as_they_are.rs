@@ -1,4 +1,4 @@
-//! One agent with its own tools: they all work, and a path that is written again is one handoff with the last text.
+//! One agent with its own tools. Every tool works, and a path that is written again is one handoff with the last text.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -9,7 +9,7 @@ use super::{
     AIDER, ALL, CLAUDE_CODE, CODEX, GEMINI, OLDER_CLAUDE_CODE, OPENCODE, Order, PI, UNCHANGED,
 };
 use crate::actors::replaced;
-use crate::harness::{Mount, list};
+use crate::harness::{Mount, list, sorted};
 
 /// spec 4.1a, 4.3a, 4.4b, 4.6b: every agent writes, reads, edits and writes again one path: one handoff with the last text, and
 /// what it replaced is kept (3.9a).
@@ -64,7 +64,7 @@ fn written_again_without_a_look() {
         let mut agent = Agent::start(&mount, profile);
         agent.write("n.md", "one\n");
         agent.write("n.md", "two\n");
-        // Its watcher has read it, in its own process.
+        // The watcher of opencode has read the file, in the process of the agent.
         let expected: &[&str] = match profile.comm {
             "opencode" => &["two"],
             _ => &["one", "two"],
@@ -83,7 +83,7 @@ fn an_unchanged_mtime() {
     agent.write("n.md", "one\n");
     assert_eq!(agent.read("n.md"), "one\n");
     assert_eq!(agent.read("n.md"), UNCHANGED);
-    // What others do beside it does not touch it.
+    // The actions of other sessions do not change the file.
     mount.sh(
         "other",
         "echo other > n.md; cat .peek.md; ls -l; chmod 600 n.md",
@@ -93,12 +93,10 @@ fn an_unchanged_mtime() {
     agent.edit("n.md", "one", "two");
     agent.bash("echo three >> n.md");
     assert_eq!(agent.read("n.md"), "two\nthree\n");
-    // It has no extension that would tell what it is.
+    // Without an extension Claude Code looks at the content.
     agent.write("notes", "four\n");
     assert_eq!(agent.read("notes"), "four\n");
-    let mut all = mount.take("r");
-    all.sort();
-    assert_eq!(all, ["four", "other", "two\nthree"]);
+    assert_eq!(sorted(mount.take("r")), ["four", "other", "two\nthree"]);
 }
 
 /// spec 4.3c: consumed between a write and the edit after it: it is still found, Claude Code notices that it has changed
@@ -213,7 +211,7 @@ fn the_search_that_claude_code_brings() {
     assert!(found.contains(&"./pending.md:3"), "{found:?}");
     assert!(found.contains(&"./q/r/pending.md:1"), "{found:?}");
     assert_eq!(agent.bash(format!("{grep} -c token pending.md")), "3\n");
-    // It works for the agent, and is not another agent.
+    // The search belongs to the session of the agent; it is not a second agent.
     assert_eq!(agent.bash(format!("{grep} token mine.md")), "token\n");
     assert_eq!(mount.take("r"), ["token", "token", "token"]);
 }

@@ -25,7 +25,7 @@ pub struct Calls {
 /// An open file.
 pub struct Fd(Arc<OwnedFd>);
 
-/// What statx(2) tells of a file.
+/// The attributes of a file that statx(2) returns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Meta {
     pub mode: u32,
@@ -34,7 +34,7 @@ pub struct Meta {
     pub is_file: bool,
 }
 
-/// What a call saw. It has to be said what that must have been.
+/// The result of a call. Every use says what the result must be.
 #[must_use = "say what the call must see"]
 pub struct Seen<T> {
     call: String,
@@ -42,13 +42,13 @@ pub struct Seen<T> {
 }
 
 impl<T> Seen<T> {
-    /// It succeeds.
+    /// The call must succeed.
     pub fn ok(self) -> T {
         self.result
             .unwrap_or_else(|error| panic!("{}: {error:?}", self.call))
     }
 
-    /// It fails, like this.
+    /// The call must fail with this error.
     pub fn fails(self, expected: Errno) {
         match self.result {
             Err(error) if error == expected => {}
@@ -57,7 +57,7 @@ impl<T> Seen<T> {
         }
     }
 
-    /// It succeeds, or there is no such file.
+    /// The call must succeed, or fail with ENOENT.
     pub fn if_there(self) -> Option<T> {
         match self.result {
             Err(Errno::NOENT) => None,
@@ -65,7 +65,7 @@ impl<T> Seen<T> {
         }
     }
 
-    /// It succeeds if the file is there; else there is no such file.
+    /// The call must succeed if the file is there, and else fail with ENOENT.
     pub fn ok_if(self, there: bool) -> Option<T> {
         if there {
             return Some(self.ok());

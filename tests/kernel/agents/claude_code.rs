@@ -12,14 +12,14 @@ use super::calls::{Calls, Meta, dir_of};
 
 pub struct ClaudeCode {
     pub older: bool,
-    /// What it knows of the files that it read or wrote.
+    /// The attributes of the files that the agent has read or written.
     known: HashMap<PathBuf, Known>,
 }
 
 #[derive(Clone, Copy)]
 struct Known {
     meta: Meta,
-    /// Its text stands in the conversation.
+    /// The text of the file is in the conversation.
     shown: bool,
 }
 
@@ -72,7 +72,7 @@ impl ClaudeCode {
         assert_eq!(meta, known.meta, "File has been modified since read");
     }
 
-    /// What Write and Edit have in common.
+    /// The part that Write and Edit have in common.
     fn replace(&mut self, calls: &Calls, f: &Path, text: &str, old: Option<Meta>) {
         let dir = dir_of(f);
         if calls.statx(dir).if_there().is_none() {
@@ -121,7 +121,7 @@ impl ClaudeCode {
     }
 }
 
-/// It takes absolute paths, and makes others absolute.
+/// The tools use absolute paths, and make relative paths absolute.
 fn key(f: &Path) -> PathBuf {
     std::path::absolute(f).unwrap()
 }

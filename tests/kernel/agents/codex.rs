@@ -13,7 +13,7 @@ use super::calls::Calls;
 pub fn in_sandbox(program: &Path, command: &Command) -> Command {
     let helper = |name: &str| {
         let path = program.with_file_name(name);
-        // It is there from the second time on.
+        // From the second call on the link exists.
         let _ = symlink("/bin/bash", &path);
         path
     };
@@ -38,7 +38,7 @@ pub fn in_sandbox(program: &Path, command: &Command) -> Command {
 /// `*** Add File`.
 pub fn add(calls: &Calls, f: &Path, text: &str) {
     let there = calls.lstat(f).if_there().is_some();
-    // What it overwrites it shows as a change.
+    // Codex reads the old file to show the change.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK;
     if let Some(old) = calls.open(f, flags).ok_if(there) {
         calls.read_to_end(old);

@@ -5,7 +5,6 @@ use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
-use std::process::Child;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
@@ -13,7 +12,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use super::{ALL, Event, Order, Profile};
-use crate::harness::Mount;
+use crate::harness::{KillOnDrop, Mount};
 
 /// How long an agent may say nothing.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -21,7 +20,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// A running agent. Dropping it kills it.
 pub struct Agent {
     profile: &'static Profile,
-    child: Child,
+    child: KillOnDrop,
     wire: BufReader<UnixStream>,
     _program: TempDir,
 }
@@ -45,7 +44,7 @@ impl Agent {
             .stdin(OwnedFd::from(theirs));
         Agent {
             profile,
-            child: command.spawn().unwrap(),
+            child: KillOnDrop(command.spawn().unwrap()),
             wire: BufReader::new(ours),
             _program: dir,
         }
@@ -66,7 +65,7 @@ impl Agent {
         self.does(&edit(path, old, new));
     }
 
-    /// Has its user mention a path. Answers the size of what is there.
+    /// Has its user mention a path. Returns the size of what is there.
     #[track_caller]
     pub fn mention(&mut self, path: &str) -> String {
         self.does(&Order::Mention { path: path.into() })
@@ -115,18 +114,38 @@ impl Agent {
     /// Ends it as its user would.
     pub fn end(mut self) {
         self.wire.get_ref().shutdown(Shutdown::Both).unwrap();
-        assert!(self.child.wait().unwrap().success());
+        assert!(self.child.0.wait().unwrap().success());
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.0.id()
     }
 }
 
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// A shell that an agent has left in the background. It runs one script three times, each time when the test says so.
+pub struct Background<'a>(&'a Mount);
+
+impl Background<'_> {
+    /// Has the agent leave it there, in a directory outside of the mount; `$mount` in the script is the mount.
+    pub fn start<'a>(mount: &'a Mount, agent: &mut Agent, script: &str) -> Background<'a> {
+        let outside = mount.outside("").display().to_string();
+        mount.sh("", &format!("mkfifo '{outside}/go' '{outside}/done'"));
+        let at = mount.at("").display().to_string();
+        agent.does(&Order::Background {
+            command: format!(
+                "cd '{outside}'; mount='{at}'; for _ in 1 2 3; do read -r _ < go; {{ {script}; }} > seen; echo > done; done"
+            ),
+        });
+        Background(mount)
+    }
+
+    /// Runs the script once, and returns its output.
+    pub fn step(&self) -> String {
+        let outside = self.0.outside("").display().to_string();
+        self.0.sh(
+            "",
+            &format!("cd '{outside}'; echo > go; read -r _ < done; cat seen"),
+        )
     }
 }
 
@@ -137,7 +156,7 @@ pub struct Steps<'a> {
 }
 
 impl Steps<'_> {
-    /// Makes one call. Answers whether there was one left to make.
+    /// Makes one call. Returns whether there was one left to make.
     #[track_caller]
     pub fn step(&mut self) -> bool {
         let more = matches!(self.at, Event::Next { .. });
@@ -163,8 +182,8 @@ impl Steps<'_> {
             panic!("it makes no call any more: {:?}", self.at);
         };
         if pid == self.agent.pid() {
-            self.agent.child.kill().unwrap();
-            self.agent.child.wait().unwrap();
+            self.agent.child.0.kill().unwrap();
+            self.agent.child.0.wait().unwrap();
         } else {
             let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
             rustix::process::kill_process(pid, Signal::KILL).unwrap();
@@ -173,7 +192,7 @@ impl Steps<'_> {
         }
     }
 
-    /// Makes every call that is left, the last of which must show the tool that it cannot go on. Answers why.
+    /// Makes every call that is left, the last of which must show the tool that it cannot go on. Returns why.
     #[track_caller]
     pub fn refused(mut self) -> String {
         while self.step() {}

@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use super::director::{Agent, edit, write};
-use super::{AIDER, ALL, CLAUDE_CODE, CODEX, GEMINI, OLDER_CLAUDE_CODE, OPENCODE, Order, PI};
+use super::director::{Agent, Background, edit, write};
+use super::{AIDER, ALL, CLAUDE_CODE, CODEX, GEMINI, OLDER_CLAUDE_CODE, OPENCODE, PI};
 use crate::harness::Mount;
 
-/// spec 4.3d: its aliases end with it; the next one of its name has a handoff of its own.
+/// spec 4.3d: the aliases of an agent end with the agent; the next agent of the same program has its own handoff.
 #[test]
 fn the_next_one_starts_anew() {
     for profile in ALL {
@@ -23,40 +23,27 @@ fn the_next_one_starts_anew() {
     }
 }
 
-/// spec 4.3d, 5.1: what it left in the background is its own as long as it lives, and no longer.
+/// spec 4.3d, 5.1: a process that the agent left in the background has the aliases of the agent while the agent lives,
+/// and no longer.
 #[test]
 fn a_command_in_the_background() {
     let mount = Mount::new();
     let mut agent = Agent::start(&mount, &CLAUDE_CODE);
     agent.write("n.md", "one\n");
-    let outside = mount.outside("").display().to_string();
-    let script = r#"
-        cd $outside
-        step() { read -r _ < go; { cat $mount/n.md 2> /dev/null || echo none; } > seen; echo > done; }
-        step; step; step"#;
-    let script = script.replace("$mount", &mount.at("").display().to_string());
-    mount.sh("", &format!("mkfifo '{outside}/go' '{outside}/done'"));
-    agent.does(&Order::Background {
-        command: script.replace("$outside", &outside),
-    });
-    let step = || {
-        mount.sh(
-            "",
-            &format!("cd '{outside}'; echo > go; read -r _ < done; cat seen"),
-        )
-    };
-    assert_eq!(step(), "one\n");
+    let script = "cat $mount/n.md 2> /dev/null || echo none";
+    let background = Background::start(&mount, &mut agent, script);
+    assert_eq!(background.step(), "one\n");
     agent.read("n.md");
     agent.edit("n.md", "one", "two");
     mount.fs().sweep();
-    assert_eq!(step(), "two\n");
+    assert_eq!(background.step(), "two\n");
     agent.end();
     mount.fs().sweep();
-    assert_eq!(step(), "none\n");
+    assert_eq!(background.step(), "none\n");
     assert_eq!(mount.take("r"), ["two"]);
 }
 
-/// spec 4.6a: killed before it gave its file the name that was meant: no handoff, and nothing that is in anybody's way.
+/// spec 4.6a: an agent that is killed before its rename makes no handoff, and leaves nothing that disturbs others.
 #[test]
 fn killed_before_its_rename() {
     for profile in [&CLAUDE_CODE, &OLDER_CLAUDE_CODE] {
@@ -64,7 +51,7 @@ fn killed_before_its_rename() {
             let mount = Mount::new();
             let mut agent = Agent::start(&mount, profile);
             let mut steps = agent.begins(&write("n.md", "lost\n"));
-            // Not one of those that only look.
+            // The calls before this one only look.
             steps.until("open to write");
             steps.until(made);
             steps.step();

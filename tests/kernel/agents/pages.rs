@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::director::Agent;
 use super::{ALL, CLAUDE_CODE, CODEX, GEMINI, Order};
-use crate::harness::Mount;
+use crate::harness::{Mount, sorted, succeeds};
 
-/// What a mount holds with 600 lines pending.
+/// A mount with 600 lines pending, and the text of `pending.md`.
 fn long() -> (Mount, String) {
     let mount = Mount::new();
     mount.sh("w", "seq -f 'line %g' 600 > long.md");
@@ -78,25 +78,10 @@ fn in_other_sessions() {
     assert_eq!(mount.sh("other", rest), "", "it has been read");
 
     drop(mount);
-    let mount = mount_without_agents();
+    let mount = Mount::without_agents();
     mount.sh("w", "seq 600 > long.md");
-    let script = format!("{first}; {rest}");
-    let output = std::process::Command::new("setsid")
-        .args(["-w", "bash", "-c", &script])
-        .current_dir(mount.at(""))
-        .env_remove("HANDOFF_SESSION")
-        .output()
-        .unwrap();
-    let shown = String::from_utf8(output.stdout).unwrap();
+    let shown = succeeds(&mut mount.alone("bash", &format!("{first}; {rest}")));
     assert_eq!(shown.lines().count(), 250);
-}
-
-/// Whoever runs these tests may be an agent.
-fn mount_without_agents() -> Mount {
-    Mount::with(|options| {
-        let agents = handoff_fs::programs::Role::Agent;
-        options.programs.amend(agents, "!*").unwrap();
-    })
 }
 
 /// spec 6.7a: which programs read pages is settable.
@@ -165,11 +150,7 @@ fn two_agents_share_out() {
                 .collect();
             reads.into_iter().map(|it| it.join().unwrap()).collect()
         });
-        let mut all: Vec<String> = shown
-            .iter()
-            .flat_map(|it| crate::harness::bodies(it))
-            .collect();
-        all.sort();
+        let all = sorted(shown.iter().flat_map(|it| crate::harness::bodies(it)));
         let expected: Vec<String> = (1..=6).map(|i| format!("text {i}")).collect();
         assert_eq!(all, expected);
         // Each finds again what it was given, and nothing of the other's.

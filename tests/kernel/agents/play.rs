@@ -1,4 +1,4 @@
-//! What goes on in the process that plays an agent.
+//! The process that plays an agent.
 
 use std::cell::RefCell;
 use std::env;
@@ -24,7 +24,7 @@ pub const AGENT: &str = "HANDOFF_TEST_AGENT";
 pub const PROGRAM: &str = "HANDOFF_TEST_PROGRAM";
 /// The one order of a child process.
 const ORDER: &str = "HANDOFF_TEST_ORDER";
-/// What executes [`play`] alone.
+/// The arguments that run [`play`] alone.
 pub const ARGS: [&str; 3] = ["agents::play::play", "--exact", "--nocapture"];
 
 /// The first panic of an order, in whichever thread.
@@ -181,7 +181,7 @@ impl Player {
             Tools::ClaudeCode | Tools::OlderClaudeCode => {
                 self.claude_code.read(calls, Path::new(path))
             }
-            // It has no tool for that but its shell.
+            // Codex reads files by its shell.
             Tools::Codex | Tools::SandboxedCodex => output(self.shell(&format!("cat '{path}'"))),
             Tools::Opencode => opencode::read(calls, Path::new(path)),
             Tools::Aider => {

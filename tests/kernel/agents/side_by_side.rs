@@ -1,11 +1,11 @@
-//! Several agents at once, on one path: each finds its own handoff there, and nobody else's.
+//! Several agents at once, on one path: each finds its own handoff there.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::director::{Agent, edit, in_step, write};
 use super::{ALL, CLAUDE_CODE, CODEX, GEMINI, OPENCODE, Order, Profile};
-use crate::harness::{Mount, bodies};
+use crate::harness::{Mount, bodies, sorted};
 
 /// spec 4.1c, 4.3a, 5.1: two of each agent, and each beside each other one, call by call in turns: two handoffs, each with what
 /// its agent wrote last.
@@ -29,9 +29,7 @@ fn two_in_step() {
                 a.begins(&edit("n.md", "one", "two")),
                 b.begins(&edit("n.md", "one", "two")),
             ]);
-            let mut all = mount.take("r");
-            all.sort();
-            assert_eq!(all, ["a two", "b two"], "{both}");
+            assert_eq!(sorted(mount.take("r")), ["a two", "b two"], "{both}");
             assert_eq!(mount.names().len(), 2, "{both}");
             a.end();
             b.end();
@@ -59,8 +57,7 @@ fn one_within_each_step_of_another() {
             break;
         }
     }
-    let mut all = mount.take("r");
-    all.sort();
+    let all = sorted(mount.take("r"));
     expected.sort();
     assert_eq!(all, expected);
 }
@@ -84,14 +81,13 @@ fn children_of_two_agents() {
         b.bash("sh -c 'cat m.md >> n.md'");
         let a_edit = Order::Child(Box::new(edit("n.md", "too", "three")));
         match profile.comm {
-            // It knows what it has read itself.
+            // Claude Code only edits what the same process has read.
             "claude" => drop(a.does(&Order::Child(Box::new(Order::Read {
                 path: "n.md".into(),
             })))),
             _ => drop(a.does(&a_edit)),
         }
-        let mut all = mount.take("r");
-        all.sort();
+        let all = sorted(mount.take("r"));
         let three = if profile.comm == "claude" {
             "too"
         } else {
@@ -133,13 +129,15 @@ fn six_at_once() {
             });
         }
     });
-    let mut all = mount.take("r");
-    all.sort();
-    assert_eq!(all, ["0: 5", "1: 5", "2: 5", "3: 5", "4: 5", "5: 5"]);
+    assert_eq!(
+        sorted(mount.take("r")),
+        ["0: 5", "1: 5", "2: 5", "3: 5", "4: 5", "5: 5"]
+    );
     assert_eq!(mount.names().len(), 6);
 }
 
-/// spec 6.3a: what a session's first command shows its agent is the agent's; the next one has what was left since.
+/// spec 6.3a: the first command of a session consumes what it shows to its agent; the first command of the next session
+/// gets what was written since.
 #[test]
 fn a_hook_takes_all() {
     let mount = Mount::new();
@@ -183,7 +181,7 @@ fn six_hooks_at_once() {
             .collect()
     });
     taken.sort();
-    // Nobody waits longer for his turn, and may then get what another one is still reading.
+    // After two seconds a reader no longer waits for its turn, and may get what another reader has not finished.
     if since.elapsed() >= Duration::from_secs(2) {
         taken.dedup();
     }

@@ -1,4 +1,4 @@
-//! The books: what was acknowledged, what was delivered, and what lies where, afterwards.
+//! The account: acknowledged records, delivered records, and records on disk.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 use rustix::mount::MountFlags;
 
 use crate::clients::lines;
-use crate::harness::Mount;
-use crate::records::{self, Found, client, documents, kind, records};
+use crate::harness::{self, DAY, Mount};
+use crate::records::{Records, client, documents, kind, records};
 use crate::torture;
 
-/// From when to when somebody read, in seconds.
+/// The beginning and the end of a read, in seconds.
 type Span = (f64, f64);
 
 /// All of it.
 #[derive(Default)]
-pub struct Books {
+pub struct Accounting {
     acknowledged: HashSet<String>,
     /// Whole records by who was given them when.
     delivered: HashMap<String, Vec<Span>>,
@@ -35,37 +35,34 @@ pub struct Books {
     reads: usize,
 }
 
-impl Books {
+impl Accounting {
     /// Reads everything.
-    pub fn close(mount: &Mount, killed: HashSet<String>) -> Books {
-        let mut books = Books {
+    pub fn take(mount: &Mount, killed: HashSet<String>) -> Accounting {
+        let mut accounting = Accounting {
             killed,
-            ..Books::default()
+            ..Accounting::default()
         };
-        for (name, line) in lines(&mount.outside("ledgers")) {
-            let (ok, other) = records::ledger(&line);
-            books.acknowledged.extend(ok);
-            let errors = other.iter().filter(|line| !line.is_empty());
-            let of_killed = |line: &&String| {
-                books.killed.contains(&name) && !line.contains("rror") && !line.contains("annot")
-            };
-            let errors: Vec<String> = errors
-                .filter(|line| !of_killed(line))
-                .map(|line| format!("{name}: {line}"))
-                .collect();
-            books.errors.extend(errors);
+        for (name, line) in lines(&mount.outside("acknowledged")) {
+            let of_killed = accounting.killed.contains(&name);
+            if let Some(record) = line.strip_prefix("ok ") {
+                accounting.acknowledged.insert(record.to_owned());
+            } else if !line.is_empty()
+                && (!of_killed || line.contains("rror") || line.contains("annot"))
+            {
+                accounting.errors.push(format!("{name}: {line}"));
+            }
         }
         for reader in fs::read_dir(mount.outside("read")).unwrap() {
-            books.take_in_reader(&reader.unwrap().path());
+            accounting.take_in_reader(&reader.unwrap().path());
         }
         let peeked = fs::read(mount.at(".peek.md")).unwrap();
         for (name, document) in documents(&peeked) {
             let found = records(&document);
-            books.pending.extend(found.whole.iter().cloned());
-            books.note_torn(&name, &found, "pending");
+            accounting.pending.extend(found.whole.iter().cloned());
+            accounting.note_torn(&name, &found, "pending");
         }
-        books.take_in_below(&mount.below(""));
-        books
+        accounting.take_in_below(&mount.below(""));
+        accounting
     }
 
     fn take_in_reader(&mut self, dir: &Path) {
@@ -142,7 +139,7 @@ impl Books {
     }
 
     /// Only what a killed writer left may be torn, and is called so.
-    fn note_torn(&mut self, name: &str, found: &Found, place: &str) {
+    fn note_torn(&mut self, name: &str, found: &Records, place: &str) {
         for record in &found.torn {
             if !(name.contains("-partial") && self.is_by_killed(record)) {
                 self.torn.push(format!("{place}: {name}: {record}"));
@@ -161,9 +158,9 @@ impl Books {
         self.delivered.iter().filter(|(_, spans)| spans.len() > 1)
     }
 
-    /// What was written again has a reason to be delivered again: each version of an edit has all of the last; a log
-    /// that grew is delivered whole; what its writer has removed while it was read is pending again when the same process
-    /// makes that name anew (spec 4.5g), which may be long after.
+    /// These records may be delivered twice, because they are written again: each version of an edit has all of the
+    /// last one; a log that grew is delivered whole; a handoff that its writer removed while it was read is pending
+    /// again when the same process makes the name anew (spec 4.5g), which may be much later.
     fn is_rewritten(record: &str) -> bool {
         ["a", "e", "r"].contains(&kind(record))
     }
@@ -175,7 +172,7 @@ impl Books {
             spans.windows(2).any(|pair| pair[1].0 > pair[0].1)
         };
         self.twice()
-            .filter(|(record, spans)| !Books::is_rewritten(record) && apart(spans))
+            .filter(|(record, spans)| !Accounting::is_rewritten(record) && apart(spans))
             .map(|(record, spans)| format!("{record}: {spans:?}"))
             .collect()
     }
@@ -193,7 +190,10 @@ impl Books {
 
     pub fn print(&self, of: &str, time: Duration) {
         let twice: Vec<_> = self.twice().collect();
-        let rewritten = twice.iter().filter(|it| Books::is_rewritten(it.0)).count();
+        let rewritten = twice
+            .iter()
+            .filter(|it| Accounting::is_rewritten(it.0))
+            .count();
         torture::figure(
             of,
             format_args!(
@@ -243,7 +243,7 @@ impl Books {
         assert!(!self.acknowledged.is_empty() && !self.delivered.is_empty());
     }
 
-    /// What serves the mount may remember a name, and not much more, of each handoff.
+    /// The daemon may remember the name of each handoff, and not much more.
     pub fn check_memory(&self, before: u64) {
         let rise = memory().saturating_sub(before);
         let limit = (64 << 10) + self.names as u64;
@@ -255,27 +255,21 @@ impl Books {
     }
 }
 
-/// What this process has in memory, in KiB.
+/// The resident memory of this process, in KiB.
 pub fn memory() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
+    harness::memory(std::process::id(), "VmRSS")
 }
 
-/// Eight days later, and with all that the kernel keeps in reserve given back, there is nothing left to remember.
+/// Eight days later, when the kernel has dropped its cache, nothing is remembered.
 pub fn check_forgotten(mount: &Mount) {
-    // What is pending is consumed, so that all goes.
+    // All pending handoffs are consumed, so that they expire.
     mount.sh("last", "cat pending.md > /dev/null");
-    mount.clock.advance(Duration::from_secs(8 * 86400));
-    mount.fs().sweep();
+    mount.pass(8 * DAY);
     let left = mount.names();
     let deadline = Instant::now() + Duration::from_secs(30);
     let remembered = loop {
         mount.fs().sweep();
-        // Makes the kernel drop all names of this mount that nobody uses.
+        // A remount makes the kernel drop all unused names of the mount.
         rustix::mount::mount_remount(mount.at(""), MountFlags::NOSUID | MountFlags::NODEV, "")
             .unwrap();
         let remembered: HashMap<_, _> = mount.fs().remembered().into();

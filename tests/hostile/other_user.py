@@ -1,4 +1,4 @@
-"""Tries every system call on somebody else's mount. Ends with 1 and a line where one did not answer EACCES or EPERM."""
+"""Tries every system call on the mount of another user. Ends with 1 and a line if one does not fail with EACCES or EPERM."""
 import ctypes, errno, os, shutil, signal, socket, stat, subprocess, sys
 
 top, pid = sys.argv[1], int(sys.argv[2])
@@ -33,7 +33,7 @@ roots = [top, f"/proc/{pid}/root{top}", f"/proc/{pid}/cwd", f"/proc/{pid}/root"]
 roots += [f"/proc/{pid}/fd/{fd}" for fd in range(16)]
 for root in roots:
     names = [root] + [os.path.join(root, name) for name in known]
-    # Some calls see by the entry of the mountpoint alone that it is a directory.
+    # Some calls find out from the mountpoint alone that it is a directory.
     also = (errno.EISDIR,) if root == top else ()
     for path in names:
         raw = os.fsencode(path)

@@ -15,10 +15,10 @@ use handoff_fs::store::dir::DirStore;
 use handoff_fs::store::dirfd::Beneath;
 
 use crate::disk::Disk;
-use crate::ledger::{DocId, Ledger};
 use crate::mount::{Mounted, Step};
+use crate::write_log::{HandoffId, WriteLog};
 
-/// Who calls: a thread.
+/// The thread of a caller.
 pub type Who = u32;
 
 pub const SHELL: Who = 100;
@@ -92,16 +92,16 @@ fn request(who: Who) -> Request {
 }
 
 /// A running program. Its files are closed before its disk is gone.
-pub struct World {
+pub struct Machine {
     fs: Arc<Fs>,
     disk: Mounted,
     pub clock: StoppedClock,
-    pub ledger: Ledger,
+    pub log: WriteLog,
 }
 
-impl World {
+impl Machine {
     /// Starts the program over a disk.
-    pub fn start(disk: Mounted, clock: StoppedClock, sync: bool) -> Result<World, OpenError> {
+    pub fn start(disk: Mounted, clock: StoppedClock, sync: bool) -> Result<Machine, OpenError> {
         let options = Options {
             sync,
             utc: true,
@@ -118,20 +118,20 @@ impl World {
         )?;
         // As the daemon does at mount.
         fs.sweep();
-        Ok(World {
+        Ok(Machine {
             fs,
             disk,
             clock,
-            ledger: Ledger::default(),
+            log: WriteLog::default(),
         })
     }
 
-    /// What has been done so far was done long ago.
+    /// Makes everything durable that was done so far.
     pub fn settle(&self) {
         self.disk.settle();
     }
 
-    /// How far the disk is.
+    /// The number of operations on the disk so far.
     pub fn now(&self) -> usize {
         self.disk.operations()
     }
@@ -208,7 +208,7 @@ impl World {
         self.fs.forget(open.node, 1);
     }
 
-    /// All of a file as `cat` has it: what it has got once all of it was answered, and after its end was met.
+    /// Reads a file as `cat` does; calls `got` with all bytes before the read that meets the end.
     pub fn cat(&self, who: Who, path: &str, got: impl FnOnce(&[u8])) {
         let open = self.open(who, path, libc::O_RDONLY);
         let read = |at| {
@@ -221,7 +221,7 @@ impl World {
         self.release(&open);
     }
 
-    /// All of a file, as who asks for exactly its size.
+    /// Reads a file with one read of exactly its size.
     pub fn read_exactly(&self, who: Who, path: &str, got: impl FnOnce(&[u8])) {
         let open = self.open(who, path, libc::O_RDONLY);
         let size = self.fs.getattr(open.node).unwrap().meta.size;
@@ -323,33 +323,40 @@ impl World {
         path.to_string_lossy().into_owned()
     }
 
-    /// Writes a version of a document, all of it, under this name: `> path`.
-    pub fn save(&mut self, who: Who, path: &str, doc: DocId, body: &[u8]) {
-        let version = self.ledger.begin(doc, body, self.now());
+    /// Writes a version of a handoff, all of it, under this name: `> path`.
+    pub fn save(&mut self, who: Who, path: &str, handoff: HandoffId, body: &[u8]) {
+        let version = self.log.begin(handoff, body, self.now());
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC;
         let open = self.open(who, path, flags);
         self.write(&open, 0, body);
         self.flush(&open);
-        self.ledger.answered(doc, version, self.now());
+        self.log.answered(handoff, version, self.now());
         self.release(&open);
         self.clock.advance(Duration::from_secs(1));
     }
 
-    /// `>> path`; `body` is what the document is then.
-    pub fn append(&mut self, who: Who, path: &str, doc: DocId, body: &[u8]) {
-        let from = self.ledger.newest(doc).len();
-        let version = self.ledger.begin(doc, body, self.now());
+    /// `>> path`; `body` is what the handoff is then.
+    pub fn append(&mut self, who: Who, path: &str, handoff: HandoffId, body: &[u8]) {
+        let from = self.log.newest(handoff).len();
+        let version = self.log.begin(handoff, body, self.now());
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND;
         let open = self.open(who, path, flags);
         self.write(&open, from, &body[from..]);
         self.flush(&open);
-        self.ledger.answered(doc, version, self.now());
+        self.log.answered(handoff, version, self.now());
         self.release(&open);
         self.clock.advance(Duration::from_secs(1));
     }
 
     /// Writes a temporary file and renames it onto `path`; with `sync`, as the careful do.
-    pub fn save_by_rename(&mut self, who: Who, path: &str, doc: DocId, body: &[u8], sync: bool) {
+    pub fn save_by_rename(
+        &mut self,
+        who: Who,
+        path: &str,
+        handoff: HandoffId,
+        body: &[u8],
+        sync: bool,
+    ) {
         let temporary = format!("{path}.tmp.4711.0123456789ab");
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL;
         let open = self.open(who, &temporary, flags);
@@ -359,9 +366,9 @@ impl World {
         }
         self.flush(&open);
         self.release(&open);
-        let version = self.ledger.begin(doc, body, self.now());
+        let version = self.log.begin(handoff, body, self.now());
         self.rename(who, &temporary, path);
-        self.ledger.answered(doc, version, self.now());
+        self.log.answered(handoff, version, self.now());
         self.clock.advance(Duration::from_secs(1));
     }
 

@@ -1,5 +1,5 @@
-//! Whether anybody else is using the machine: a client and a daemon that share one core because the other one is taken talk to each
-//! other more than twice as fast as over two, so a busy machine falsifies ratios, too.
+//! Whether other programs use the machine. On a busy machine a client and a daemon may share one core, and then talk to each other
+//! more than twice as fast as over two cores, so that even ratios are wrong.
 
 use std::fs;
 use std::sync::Mutex;
@@ -8,51 +8,51 @@ use std::time::Duration;
 
 use crate::Result;
 
-/// How long is looked.
+/// How long one look at the load takes.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// The share of the machine that others may use.
+/// The share of all processors that other programs may use.
 const TOLERATED: f64 = 0.1;
 
-/// What is known: how many measurements there were, how many began while the machine was busy, and how many looks may still be spent
-/// on waiting in the whole run.
-struct Known {
+/// How many measurements there were, how many of them began on a busy machine, and how many looks the whole run may still spend on
+/// waiting.
+struct Looks {
     all: u32,
     busy: u32,
-    looks: u32,
+    left: u32,
 }
 
-static KNOWN: Mutex<Known> = Mutex::new(Known {
+static LOOKS: Mutex<Looks> = Mutex::new(Looks {
     all: 0,
     busy: 0,
-    looks: 2400,
+    left: 2400,
 });
 
-/// Waits until nobody uses the machine, at most five seconds, and at most two minutes of a run.
+/// Waits until other programs do not use the machine: at most five seconds, and at most two minutes in a whole run.
 ///
 /// # Errors
 ///
-/// The kernel does not tell.
+/// `/proc/stat` cannot be read.
 pub fn wait() -> Result<()> {
-    let mut known = KNOWN.lock().map_err(|_| "poisoned")?;
-    known.all += 1;
+    let mut looked = LOOKS.lock().map_err(|_| "poisoned")?;
+    looked.all += 1;
     for _ in 0..100 {
         if used()? <= TOLERATED {
             return Ok(());
         }
-        if known.looks == 0 {
+        if looked.left == 0 {
             break;
         }
-        known.looks -= 1;
+        looked.left -= 1;
     }
-    known.busy += 1;
+    looked.busy += 1;
     Ok(())
 }
 
-/// What a reader of the figures should know of it.
+/// What a reader of the figures should know, if any measurement began on a busy machine.
 pub fn remark() -> Option<String> {
-    let known = KNOWN.lock().ok()?;
-    let Known { all, busy, .. } = *known;
+    let looked = LOOKS.lock().ok()?;
+    let Looks { all, busy, .. } = *looked;
     (busy > 0).then(|| format!("others used the machine when {busy} of {all} measurements began"))
 }
 
@@ -66,7 +66,7 @@ fn used() -> Result<f64> {
     Ok(busy_then.saturating_sub(busy) as f64 / all as f64)
 }
 
-/// What all processors did since they were started: work, and anything.
+/// The time of all processors since the machine was started, in ticks: at work, and in all.
 fn ticks() -> Result<[u64; 2]> {
     let stat = fs::read_to_string("/proc/stat")?;
     let line = stat.lines().next().unwrap_or_default();

@@ -1,7 +1,8 @@
-//! What was begun and what was answered, and after how many operations of the disk: what may be lost, and what not.
+//! The log of the writes of a scenario: after which operation of the disk a write was begun, and when it was
+//! acknowledged.
 
-/// A document of a scenario.
-pub type DocId = usize;
+/// A handoff of a scenario.
+pub type HandoffId = usize;
 
 /// From the operation after which something was begun to the one after which its caller was told that it is done.
 #[derive(Clone, Copy, Debug)]
@@ -32,9 +33,9 @@ pub struct Version {
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct Doc {
+pub struct Handoff {
     pub versions: Vec<Version>,
-    /// Its reader got all of it.
+    /// When it was read to its end.
     pub read: Option<Span>,
     /// Renamed to `_done`.
     pub done: Option<Span>,
@@ -43,7 +44,7 @@ pub struct Doc {
     /// Renamed to what is no handoff.
     pub unmade: Option<Span>,
     pub removed: Option<Span>,
-    /// Its removal was made durable.
+    /// When its removal was made durable.
     pub gone: Option<Span>,
     /// fsync(2) was answered when it was that long, and no close was.
     pub synced: Option<(usize, Span)>,
@@ -52,8 +53,8 @@ pub struct Doc {
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct Ledger {
-    pub docs: Vec<Doc>,
+pub struct WriteLog {
+    pub handoffs: Vec<Handoff>,
     /// Files that are no handoffs: one of the paths has it.
     pub ordinary: Vec<(Vec<String>, Vec<u8>)>,
     /// Files that are no handoffs and may be gone.
@@ -62,45 +63,45 @@ pub struct Ledger {
     pub once: bool,
 }
 
-impl Ledger {
-    /// A document of which nothing is written yet.
-    pub fn doc(&mut self) -> DocId {
-        self.docs.push(Doc::default());
-        self.docs.len() - 1
+impl WriteLog {
+    /// A handoff of which nothing is written yet.
+    pub fn handoff(&mut self) -> HandoffId {
+        self.handoffs.push(Handoff::default());
+        self.handoffs.len() - 1
     }
 
-    /// A document that was there before.
-    pub fn old(&mut self, body: &[u8]) -> DocId {
-        let doc = self.doc();
+    /// A handoff that was there before.
+    pub fn old(&mut self, body: &[u8]) -> HandoffId {
+        let handoff = self.handoff();
         let (body, at) = (body.to_owned(), Span::LONG_AGO);
-        self.docs[doc].versions.push(Version { body, at });
-        doc
+        self.handoffs[handoff].versions.push(Version { body, at });
+        handoff
     }
 
-    pub fn begin(&mut self, doc: DocId, body: &[u8], now: usize) -> usize {
-        let versions = &mut self.docs[doc].versions;
+    pub fn begin(&mut self, handoff: HandoffId, body: &[u8], now: usize) -> usize {
+        let versions = &mut self.handoffs[handoff].versions;
         let (body, at) = (body.to_owned(), Span::from(now));
         versions.push(Version { body, at });
         versions.len() - 1
     }
 
-    pub fn answered(&mut self, doc: DocId, version: usize, now: usize) {
-        self.docs[doc].versions[version].at.answered = Some(now);
+    pub fn answered(&mut self, handoff: HandoffId, version: usize, now: usize) {
+        self.handoffs[handoff].versions[version].at.answered = Some(now);
     }
 
-    pub fn newest(&self, doc: DocId) -> &[u8] {
-        &self.docs[doc].versions.last().unwrap().body
+    pub fn newest(&self, handoff: HandoffId) -> &[u8] {
+        &self.handoffs[handoff].versions.last().unwrap().body
     }
 
-    pub fn reading(&mut self, docs: &[DocId], now: usize) {
-        for doc in docs {
-            self.docs[*doc].read = Some(Span::from(now));
+    pub fn reading(&mut self, handoffs: &[HandoffId], now: usize) {
+        for handoff in handoffs {
+            self.handoffs[*handoff].read = Some(Span::from(now));
         }
     }
 
-    pub fn read(&mut self, docs: &[DocId], now: usize) {
-        for doc in docs {
-            let span = self.docs[*doc].read.as_mut().unwrap();
+    pub fn read(&mut self, handoffs: &[HandoffId], now: usize) {
+        for handoff in handoffs {
+            let span = self.handoffs[*handoff].read.as_mut().unwrap();
             span.answered = Some(now);
         }
     }

@@ -8,7 +8,7 @@ use crate::harness::Mount;
 
 /// Every way to write that tools have, over and over again under one name.
 const WRITER: &str = "
-def crowd(who, rounds):
+def write_in_every_way(who, rounds):
     texts = []
     def text(what, i):
         texts.append(f'{who} {what} {i} ' + 'x' * (i * 37 % 5000) + ' end')
@@ -28,7 +28,7 @@ def crowd(who, rounds):
     return '\\n'.join(texts)
 ";
 
-/// spec 4.1c, 4.2c, 4.3b, 4.5f, 4.5g, 4.6b, 4.6c: what was written is delivered, whole, whoever reads meanwhile.
+/// spec 4.1c, 4.2c, 4.3b, 4.5f, 4.5g, 4.6b, 4.6c: every handoff is delivered, whole, while others read.
 #[test]
 fn nothing_is_lost() {
     let mount = Mount::new();
@@ -42,7 +42,7 @@ fn nothing_is_lost() {
                     // Two in each session: each has names of its own for what it cannot share.
                     let source = WRITER.replace("n.md", &format!("n{i}-.md"));
                     writer.run(&source.replace("log", &format!("log{i}-")));
-                    writer.run(&format!("crowd('writer {i}', 40)"))
+                    writer.run(&format!("write_in_every_way('writer {i}', 40)"))
                 })
             })
             .collect();

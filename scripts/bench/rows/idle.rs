@@ -1,4 +1,4 @@
-//! What a daemon takes that does nothing.
+//! What an idle daemon costs: memory, and wake-ups.
 
 use std::fs;
 use std::thread;
@@ -10,7 +10,7 @@ use crate::mounted::Mounted;
 use crate::table::{Reference, Row, Target, Unit, grouped};
 use crate::{Bench, Result, workers};
 
-/// After this, what mounting or listing set off is over.
+/// After this time the work that a mount or a listing has started is over.
 const SETTLED: Duration = Duration::from_secs(2);
 
 pub fn memory(bench: &Bench) -> Result<Vec<Row>> {

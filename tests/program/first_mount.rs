@@ -1,6 +1,6 @@
-//! What was there before the first mount, as `mount` and `status` tell it.
+//! Files from before the first mount, in the output of `mount` and `status`.
 
-use crate::kernel::bodies;
+use crate::harness::bodies;
 use crate::sandbox::{Sandbox, complaint};
 
 const FURNISH: &str = "mkdir -p $d/proj; echo old > $d/notes.md; echo 1 > $d/state.json; echo keep > $d/proj/readme.txt; \
@@ -43,8 +43,7 @@ fn what_was_found_is_said() {
         assert_eq!(said.contains("--keep"), adopted > 0, "{case}");
         let merge = sandbox.sh(&format!("cat {dir}/pending.md"));
         assert_eq!(bodies(&merge).len(), adopted as usize, "{case}");
-        let json = sandbox.run(["status", "--json", dir]);
-        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let json = sandbox.status(dir);
         let found = &json["found"];
         assert_eq!(found["adopted"], adopted, "{found}");
         assert_eq!(found["ordinary"], left, "{found}");
@@ -52,7 +51,7 @@ fn what_was_found_is_said() {
         let status = sandbox.run(["status", dir]);
         assert!(status.contains("found     left as they are: "), "{status}");
         sandbox.run(["unmount", dir]);
-        // It is said once.
+        // Only the first mount says so.
         let again = sandbox.run(["mount", dir]);
         assert_eq!(again.lines().count(), 1, "{case}{again}");
         sandbox.run(["unmount", dir]);
@@ -80,8 +79,7 @@ fn another_daemon_adopts_nothing_more() {
     ]);
     sandbox.sh("mv m/proj/readme.txt m/; mkdir m/done; echo d > m/done/d.md");
     let pid = |sandbox: &Sandbox| {
-        let json = sandbox.run(["status", "--json", "m"]);
-        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let json = sandbox.status("m");
         json["pid"].as_u64().unwrap()
     };
     let first = pid(&sandbox);

@@ -1,4 +1,4 @@
-//! Nothing is left behind: whatever ends the run, an error, a signal or a row that hangs, unmounts and ends what it started.
+//! Cleans up when the run ends, also by an error, a signal or a row that hangs: unmounts and ends all that the run started.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,14 +11,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// What is to be undone.
+/// What the run has started and has not ended yet.
 struct Undo {
     mounts: Vec<PathBuf>,
     daemons: Vec<u32>,
     directories: Vec<PathBuf>,
-    /// What is being done, and until when it has to be.
+    /// The current row, and when it must have ended.
     limit: Option<(String, Instant)>,
-    /// And the whole run.
+    /// When the whole run must have ended.
     end: Option<Instant>,
 }
 
@@ -34,11 +34,11 @@ fn undo() -> MutexGuard<'static, Undo> {
     UNDO.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// From now on signals, and time running out, end the run in good order.
+/// From now on a signal, or a limit of time that has passed, cleans up and ends the program.
 ///
 /// # Errors
 ///
-/// No handler or no thread could be had.
+/// A signal handler or a thread could not be made.
 pub fn start(whole: Duration) -> std::io::Result<()> {
     undo().end = Some(Instant::now() + whole);
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
@@ -70,7 +70,7 @@ pub fn start(whole: Duration) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What is done next has so long.
+/// Sets the limit of time of what comes next.
 pub fn limit(what: &str, time: Duration) {
     undo().limit = Some((what.to_owned(), Instant::now() + time));
 }
@@ -95,10 +95,10 @@ pub fn add_directory(path: &Path) {
     undo().directories.push(path.to_owned());
 }
 
-/// Undoes all there is to undo.
+/// Ends the daemons, unmounts and removes the directories.
 pub fn clean() {
     let mut undo = undo();
-    // First those that would mount again.
+    // The daemons first: a supervisor would mount again.
     for pid in undo.daemons.drain(..) {
         kill(pid);
     }
@@ -127,7 +127,7 @@ pub fn is_mounted(point: &Path) -> bool {
     })
 }
 
-/// Unmounts, whoever still uses it.
+/// Unmounts lazily, so that processes in the mount do not prevent it.
 pub fn unmount(point: &Path) {
     for _ in 0..10 {
         if !is_mounted(point) {

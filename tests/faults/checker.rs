@@ -1,47 +1,40 @@
-//! What must hold after a case.
+//! Checks what must hold after a case.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
 
 use handoff_fs::names::StampedName;
 
-use crate::cases::{Case, Outcome, World};
-use crate::harness::{Mount, bodies, list};
+use crate::cases::{Case, Outcome, Trial};
+use crate::harness::{Mount, bodies, files, list};
 
-/// What lies in the backing directory.
+/// The handoffs in the backing directory.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct OnDisk {
     pub pending: Vec<(String, String)>,
     pub consumed: Vec<(String, String)>,
 }
 
-impl Found {
-    fn below(mount: &Mount) -> Found {
-        let mut found = Found::default();
-        found.in_dir(&mount.below(""));
-        found
-    }
-
-    fn in_dir(&mut self, dir: &Path) {
-        for name in list(dir) {
-            let path = dir.join(&name);
-            if name == ".handoff-fs" {
-                continue;
-            }
-            if path.is_dir() {
-                self.in_dir(&path);
-            } else if let Some(stamped) = StampedName::parse(OsStr::new(&name)) {
+impl OnDisk {
+    fn below(mount: &Mount) -> OnDisk {
+        let mut found = OnDisk::default();
+        for path in files(&mount.below("")) {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let is_private = path
+                .components()
+                .any(|part| part.as_os_str() == ".handoff-fs");
+            let stamped = StampedName::parse(OsStr::new(&name)).filter(|_| !is_private);
+            if let Some(stamped) = stamped {
                 let body = fs::read_to_string(&path).unwrap();
-                let files = if stamped.is_pending() {
-                    &mut self.pending
-                } else {
-                    &mut self.consumed
+                let files = match stamped.is_pending() {
+                    true => &mut found.pending,
+                    false => &mut found.consumed,
                 };
                 files.push((name, body));
             }
         }
+        found
     }
 
     pub fn is_pending(&self, body: &str) -> bool {
@@ -56,7 +49,7 @@ impl Found {
         self.is_pending(body) || self.is_consumed(body)
     }
 
-    /// Whatever has a part of this body has all of it, or says that it has not.
+    /// Every file that has a part of this body has all of it, or is called partial.
     pub fn whole_or_partial(&self, body: &str, what: &str) {
         let mark = body.split('\n').next().unwrap();
         for (name, it) in self.pending.iter().chain(&self.consumed) {
@@ -67,10 +60,10 @@ impl Found {
     }
 }
 
-/// Judges what is left after a fault has ended, or after there was none.
-pub fn judge(world: &mut World<'_>, case: &Case, outcome: &Outcome, fault: Option<i32>) {
+/// Checks the handoffs after a fault has ended, or after there was none.
+pub fn check(trial: &mut Trial<'_>, case: &Case, outcome: &Outcome, fault: Option<i32>) {
     if let Err(error) = outcome {
-        let what = &world.what;
+        let what = &trial.what;
         let errno = fault.unwrap_or_else(|| panic!("{what}: failed without a fault: {error}"));
         if let Some(told) = error.raw_os_error() {
             assert_eq!(
@@ -80,44 +73,44 @@ pub fn judge(world: &mut World<'_>, case: &Case, outcome: &Outcome, fault: Optio
         }
     }
     if case.name == "recovery" && outcome.is_err() {
-        world.mount.try_mount().unwrap();
+        trial.mount.try_mount().unwrap();
     }
-    world.settle();
-    let peek = fs::read_to_string(world.mount.at(".peek.md"));
-    let peek = peek.unwrap_or_else(|error| panic!("{}: {error}", world.what));
-    let found = Found::below(world.mount);
-    (case.check)(world, &found, outcome);
-    // What is pending below is what a reader would get.
+    trial.mount.settle();
+    let peek = fs::read_to_string(trial.mount.at(".peek.md"));
+    let peek = peek.unwrap_or_else(|error| panic!("{}: {error}", trial.what));
+    let found = OnDisk::below(trial.mount);
+    (case.check)(trial, &found, outcome);
+    // A reader would get exactly the pending files of the backing directory.
     let pending = found.pending.iter().filter(|(_, body)| !body.is_empty());
     let pending: BTreeSet<&str> = pending.map(|(_, body)| body.trim_end()).collect();
     let shown = bodies(&peek);
     let shown: BTreeSet<&str> = shown.iter().map(|body| body.trim_end()).collect();
-    assert_eq!(shown, pending, "{}", world.what);
-    let listed = list(&world.mount.at(""));
+    assert_eq!(shown, pending, "{}", trial.what);
+    let listed = list(&trial.mount.at(""));
     for (name, _) in &found.pending {
-        let in_queue = list(&world.mount.below("")).contains(name);
-        assert!(!in_queue || listed.contains(name), "{}: {name}", world.what);
+        let in_queue = list(&trial.mount.below("")).contains(name);
+        assert!(!in_queue || listed.contains(name), "{}: {name}", trial.what);
     }
-    // The same again, without a fault.
+    // The operation again, without a fault.
     if fault.is_some() && !case.once {
-        let again = (case.run)(world);
-        assert!(again.is_ok(), "{}: again: {again:?}", world.what);
-        world.settle();
-        let _ = fs::read(world.mount.at(".peek.md")).unwrap();
-        (case.check)(world, &Found::below(world.mount), &again);
+        let again = (case.run)(trial);
+        assert!(again.is_ok(), "{}: again: {again:?}", trial.what);
+        trial.mount.settle();
+        let _ = fs::read(trial.mount.at(".peek.md")).unwrap();
+        (case.check)(trial, &OnDisk::below(trial.mount), &again);
     }
     if fault.is_some() {
-        world.mount.remount();
-        let found = Found::below(world.mount);
-        let _ = fs::read(world.mount.at(".peek.md")).unwrap();
+        trial.mount.remount();
+        let found = OnDisk::below(trial.mount);
+        let _ = fs::read(trial.mount.at(".peek.md")).unwrap();
         if case.once {
-            (case.check)(world, &found, outcome);
+            (case.check)(trial, &found, outcome);
         }
     }
-    clear(world.mount);
+    clear(trial.mount);
 }
 
-/// Takes everything away, for the next case.
+/// Removes all files for the next case.
 fn clear(mount: &Mount) {
     for name in list(&mount.below("")) {
         let path = mount.below(&name);
@@ -143,6 +136,6 @@ fn clear(mount: &Mount) {
             fs::remove_dir_all(path).unwrap();
         }
     }
-    // Taken note of.
+    // The filesystem notices the removals.
     let _ = fs::read(mount.at(".peek.md")).unwrap();
 }

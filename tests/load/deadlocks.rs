@@ -1,4 +1,4 @@
-//! Looks for locks that wait for each other.
+//! Looks for deadlocks.
 
 use std::process;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use parking_lot::deadlock;
 
-/// Ends the test program, with the back traces of all who are in it, should there be a deadlock among its locks: those
-/// of the file system, which is served by this very process.
-pub struct Watch {
+/// Aborts the test program, and prints the back traces, if the locks of the filesystem, which this process serves, are
+/// in a deadlock.
+pub struct DeadlockWatch {
     _end: Sender<()>,
 }
 
-impl Watch {
-    pub fn start() -> Watch {
+impl DeadlockWatch {
+    pub fn start() -> DeadlockWatch {
         let (end, ended) = mpsc::channel();
         thread::spawn(move || {
             while ended.recv_timeout(Duration::from_millis(500)) == Err(RecvTimeoutError::Timeout) {
@@ -28,6 +28,6 @@ impl Watch {
                 }
             }
         });
-        Watch { _end: end }
+        DeadlockWatch { _end: end }
     }
 }
