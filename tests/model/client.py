@@ -1,7 +1,7 @@
-# Makes the system calls that it reads from its standard input, one a line, and answers each with a line.
-import os, sys
+# Makes the system calls that stand in its standard input, one a line, and answers each with a line: errno and text.
+import json, os, sys
 
-# By this name it is known; `python3` itself may be a script that starts another one.
+# The daemon knows a program by this name.
 with open("/proc/self/comm", "w") as comm:
     comm.write(sys.argv[1])
 
@@ -27,8 +27,6 @@ calls = {
     "Stat": lambda name: os.stat(at(name)).st_size,
     "Rename": lambda old, new: os.rename(at(old), at(new)),
     "Unlink": lambda name: os.unlink(at(name)),
-    "Mkdir": lambda name: os.mkdir(at(name), 0o700),
-    "Rmdir": lambda name: os.rmdir(at(name)),
     "List": lambda name: "\0".join(os.listdir(at(name))),
 }
 
@@ -36,7 +34,7 @@ for line in sys.stdin:
     root, call = line.split("\t")
     try:
         answer = eval(call, calls)
-        answer = answer if isinstance(answer, bytes) else str(answer).encode()
-        print("ok", answer.hex(), flush=True)
+        text = answer.decode() if isinstance(answer, bytes) else str(answer)
+        print(json.dumps([0, text]), flush=True)
     except OSError as error:
-        print("error", error.errno, flush=True)
+        print(json.dumps([error.errno, ""]), flush=True)

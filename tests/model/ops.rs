@@ -1,4 +1,6 @@
-//! What a case does: operations as short as system calls, drawn at random and applied to model and filesystem alike.
+//! The operations of a case: as short as system calls, drawn at random, applied to the filesystem and to what is expected.
+
+use std::fmt::Debug;
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -7,64 +9,60 @@ use crate::names::FIXED;
 
 /// A process that calls.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Who {
+pub enum Caller {
     Shell,
     /// A stream editor in the shell's session.
     Perl,
     /// A shell in another session.
     Other,
-    /// An editor, in a session of its own.
+    /// An editor in a session of its own.
     Vim,
-    /// Looks, and does nothing.
+    /// Only looks, in a session of its own.
     Watcher,
 }
 
-/// What HANDOFF_SESSION says.
+/// A session, by its HANDOFF_SESSION.
 pub type Session = &'static str;
 
-impl Who {
-    pub const ACTORS: [Who; 4] = [Who::Shell, Who::Other, Who::Perl, Who::Vim];
-    /// One process of each session, through whose eyes its names are checked.
-    pub const EYES: [Who; 4] = [Who::Shell, Who::Other, Who::Vim, Who::Watcher];
+impl Caller {
+    const ACTORS: [Caller; 4] = [Caller::Shell, Caller::Other, Caller::Perl, Caller::Vim];
+    /// One process of each session.
+    pub const SESSIONS: [Caller; 4] = [Caller::Shell, Caller::Other, Caller::Vim, Caller::Watcher];
 
     pub fn session(self) -> Session {
         match self {
-            Who::Shell | Who::Perl => "a",
-            Who::Other => "b",
-            Who::Vim => "editor",
-            Who::Watcher => "watcher",
+            Caller::Shell | Caller::Perl => "a",
+            Caller::Other => "b",
+            Caller::Vim => "editor",
+            Caller::Watcher => "watcher",
         }
     }
 
-    /// The name of its program, by which it is known (4.4).
+    /// The program's name (5.2).
     pub fn program(self) -> &'static str {
         match self {
-            Who::Perl => "perl",
-            Who::Vim => "vim",
+            Caller::Perl => "perl",
+            Caller::Vim => "vim",
             _ => "sh",
         }
     }
 }
 
-/// Queues, the root first.
-pub const QUEUES: [&str; 4] = ["", "q", "q/r", "s"];
-
 /// A name, chosen when the operation is applied.
 #[derive(Clone, Copy, Debug)]
 pub enum Name {
-    /// One of [`crate::names::FIXED`].
-    Fixed(usize),
-    /// A handoff that is there, under its stamped name.
+    Fixed(&'static str),
+    /// The stamped name of a handoff that is there.
     Stamped(usize),
-    /// What it is called consumed, or pending again.
+    /// The same handoff's other name: consumed, or pending again.
     Flipped(usize),
-    /// What one of the root is called consumed, or pending again, wherever this is.
+    /// The other name of a handoff in the root.
     Archived(usize),
 }
 
-/// A queue and a name in it.
+/// A queue, and a name in it.
 #[derive(Clone, Copy, Debug)]
-pub struct Place(pub usize, pub Name);
+pub struct Place(pub &'static str, pub Name);
 
 /// How a file is opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,19 +72,19 @@ pub enum How {
     Over,
     /// `>> name`
     Append,
-    /// For writing, made if need be.
+    /// For writing; created if missing.
     Write,
     /// For reading and writing, as it is.
     Update,
     /// The same, emptied.
     Empty,
-    /// Made, or EEXIST.
+    /// Created, or EEXIST.
     New,
 }
 
-const WRITING: [How; 7] = {
+const HOWS: [How; 9] = {
     use How::*;
-    [Over, Over, Append, Write, Update, Empty, New]
+    [Read, Read, Over, Over, Append, Write, Update, Empty, New]
 };
 
 impl How {
@@ -107,42 +105,38 @@ impl How {
     }
 }
 
-/// What is done. A number says which of the open files, how many bytes, how long.
+/// What is done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum What {
     Open,
-    /// Opens a file only to read it, and closes it.
+    /// Opens a file to read it to its end, and closes it.
     Read,
-    /// Writes some bytes of its own, of an odd number with a final newline.
     Write,
+    /// ftruncate(2)
     Cut,
     Dup,
     Close,
-    /// Open, write, close: what `echo x > name` does.
+    /// Open, write, close.
     Echo,
-    /// The same, and `pending.md` is read by another at once, before the RELEASE has come.
-    EchoCat,
     Rename,
     Unlink,
-    Mkdir,
-    Rmdir,
-    /// Reads `pending.md` in pieces until a read returns nothing: consumed.
-    Cat,
-    /// With one read that ends exactly where the file does: consumed.
-    ReadAll,
-    /// With one read that asks for more than there is, and no other: not consumed.
-    ReadOnce,
-    /// Only its beginning: not consumed.
-    Sniff,
-    /// Opens `pending.md` and reads a little; reads the rest of it, or (an even number) only closes it.
+    /// Opens `pending.md`, and reads its beginning. Each of the next four goes on with it, or opens it first.
     Hold,
-    GoOn,
+    /// Reads the rest in pieces until a read returns nothing: consumed (6.3a).
+    Cat,
+    /// Reads exactly to its end, with one read: consumed.
+    ReadAll,
+    /// Asks for more than there is, with one read: not consumed.
+    ReadOnce,
+    /// Closes it without another read: not consumed.
+    Leave,
     Tick,
+    /// Eight days go by: longer than the retention time.
     Week,
     Sweep,
-    /// A file turns up in the backing directory.
+    /// A stray appears (3.7a).
     Stray,
-    /// All files closed, unmounted, mounted again.
+    /// All files are closed; unmounted, and mounted again.
     Remount,
     /// The daemon dies with files open, and is started again.
     Crash,
@@ -150,42 +144,66 @@ pub enum What {
     Forget,
 }
 
-const DRAWN: &[What] = {
+const WHATS: &[What] = {
     use What::*;
     &[
         Open, Open, Open, Open, Open, Open, Open, Open, Write, Write, Write, Write, Write, Write,
         Write, Write, Write, Write, Cut, Cut, Dup, Dup, Close, Close, Close, Close, Close, Close,
-        Close, Close, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo,
-        EchoCat, EchoCat, Read, Read, Read, Rename, Rename, Rename, Rename, Rename, Rename, Rename,
-        Rename, Unlink, Unlink, Unlink, Mkdir, Mkdir, Rmdir, Cat, Cat, ReadAll, ReadOnce, Sniff,
-        Hold, Hold, GoOn, GoOn, GoOn, Tick, Tick, Tick, Week, Sweep, Stray, Stray, Remount, Crash,
-        Forget, Forget,
+        Close, Close, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Read,
+        Read, Read, Rename, Rename, Rename, Rename, Rename, Rename, Rename, Rename, Unlink, Unlink,
+        Unlink, Hold, Hold, Hold, Cat, Cat, Cat, Cat, ReadAll, ReadOnce, Leave, Leave, Tick, Tick,
+        Tick, Week, Sweep, Stray, Stray, Remount, Crash, Forget, Forget,
     ]
 };
 
-/// One operation. Most use a part of it.
-#[derive(Clone, Debug)]
-pub struct Op(pub What, pub Who, pub Place, pub Place, pub How, pub usize);
+/// What, by whom, a place, a second one, how, and a number: of bytes, of seconds, of one among several. Most use a part of it.
+pub type Op = (What, Caller, Place, Place, How, usize);
 
 /// A case of at most `length` operations.
 pub fn case(length: usize) -> impl Strategy<Value = Vec<Op>> {
-    // The names that are met most, and each of the others.
-    let fixed: Vec<usize> = [0, 0, 0, 5, 12].into_iter().chain(0..FIXED.len()).collect();
+    // Some names are drawn more often.
+    let common = ["notes.md", "notes.md", "plan.md.tmp.12", "pending.md"].into_iter();
+    let fixed: Vec<&str> = common.chain(FIXED.map(|row| row.0)).collect();
     let name = prop_oneof![
         6 => select(fixed).prop_map(Name::Fixed),
         2 => (0..8usize).prop_map(Name::Stamped),
         1 => (0..8usize).prop_map(Name::Flipped),
         1 => (0..8usize).prop_map(Name::Archived),
     ];
-    let queue = select(vec![0usize, 0, 0, 0, 0, 1, 1, 2, 3]);
+    let queue = select(vec!["", "", "", "", "", "q", "q", "q/r", "s"]);
     let place = (queue, name).prop_map(|(queue, name)| Place(queue, name));
-    let place = place.boxed();
-    let (what, who, how) = (
-        select(DRAWN),
-        select(&Who::ACTORS[..]),
-        select(&WRITING[..]),
-    );
-    let op = (what, who, place.clone(), place, how, 0..64usize);
-    let op = op.prop_map(|(what, who, at, to, how, n)| Op(what, who, at, to, how, n));
+    let caller = select(&Caller::ACTORS[..]);
+    let how = select(&HOWS[..]);
+    let op = (select(WHATS), caller, place.clone(), place, how, 0..64usize);
     prop::collection::vec(op, 1..=length)
+}
+
+/// Reads an operation from words: what, caller, then places, how and number as far as they matter. The name `*` is a handoff
+/// that is there, `!` its other name, and `^` the other name of one in the root.
+pub fn parse(line: &'static str) -> Op {
+    fn find<T: Copy + Debug>(all: &[T], word: &str) -> Option<T> {
+        all.iter().copied().find(|one| format!("{one:?}") == word)
+    }
+    let mut words = line.split_whitespace();
+    let what = find(WHATS, words.next().unwrap()).unwrap();
+    let caller = find(&Caller::ACTORS, words.next().unwrap()).unwrap();
+    let (mut how, mut n, mut places) = (How::Write, 0, Vec::new());
+    for word in words {
+        let (queue, name) = word.rsplit_once('/').unwrap_or(("", word));
+        let name = match name {
+            "*" => Name::Stamped(0),
+            "!" => Name::Flipped(0),
+            "^" => Name::Archived(0),
+            name => Name::Fixed(name),
+        };
+        match (find(&HOWS, word), word.parse()) {
+            (Some(word), _) => how = word,
+            (_, Ok(number)) => n = number,
+            _ => places.push(Place(queue, name)),
+        }
+    }
+    let at = *places
+        .first()
+        .unwrap_or(&Place("", Name::Fixed("notes.md")));
+    (what, caller, at, *places.get(1).unwrap_or(&at), how, n)
 }

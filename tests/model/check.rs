@@ -1,0 +1,309 @@
+//! Looks at everything that can be seen, takes over the outcomes that the contract leaves open, and checks all else.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use crate::client::{Call, System};
+use crate::expected::{Handoff, Id, RETENTION, State, Target, contains};
+use crate::names::{At, PEEK, PENDING, QUEUES, Stamped, base, path, split, stamp, text};
+use crate::ops::Caller;
+use crate::run::Run;
+
+/// spec 6.1a, 6.1b, 6.1c: an index of lines, then each handoff whole under a line of its own, the oldest first; spec 6.2a: of
+/// such a size. Answers the path and the content of each.
+fn parse(merge: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let size = merge.len();
+    assert!(size == 0 || size % 512 != 0, "pending.md has {size} bytes");
+    let mut items = Vec::new();
+    let mut rest = merge;
+    while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+        let line = text(&rest[..end]);
+        rest = &rest[end + 1..];
+        assert!(line.starts_with("<!-- "), "not a header: {line}");
+        let Some(header) = line.strip_prefix("<!-- handoff ") else {
+            continue;
+        };
+        let fields: Vec<&str> = header.split(" | ").collect();
+        let (_, path) = fields[0].split_once(": ").unwrap();
+        let size: usize = fields[1].strip_suffix(" bytes").unwrap().parse().unwrap();
+        let (body, after) = rest.split_at(size);
+        rest = match body.ends_with(b"\n") {
+            true => after,
+            false => after.strip_prefix(b"\n").expect("a final newline"),
+        };
+        items.push((path.to_owned(), body.to_vec()));
+    }
+    assert!(rest.is_empty(), "after the last handoff: {}", text(rest));
+    let stamp = |item: &(String, _)| Stamped::parse(&split(&item.0).1).unwrap().stamp;
+    assert!(items.is_sorted_by_key(stamp), "order: {}", text(merge));
+    items
+}
+
+fn read_all(dir: &Path, contents: &mut Vec<Vec<u8>>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => read_all(&path, contents),
+            false => contents.extend(fs::read(&path)),
+        }
+    }
+}
+
+impl<S: System> Run<S> {
+    /// Reads every file under every name that is listed.
+    pub fn look(&mut self) {
+        self.expected.listed.clear();
+        for queue in QUEUES {
+            let names = text(&self.call(Caller::Watcher, Call::List(queue)).unwrap());
+            for name in names.split('\0') {
+                let at = (queue.to_owned(), name.to_owned());
+                let is_queue = QUEUES.contains(&path(&at).as_str());
+                if ["", ".", "..", PENDING].contains(&name) || is_queue {
+                    continue;
+                }
+                let bytes = self.read(Caller::Watcher, &path(&at));
+                let bytes = bytes.unwrap_or_else(|errno| panic!("{at:?} is listed: errno {errno}"));
+                let double = self.expected.listed.insert(at, bytes);
+                assert_eq!(double, None, "two of one name: {names:?}");
+            }
+        }
+    }
+
+    pub fn check(&mut self) {
+        self.expected.now = self.now();
+        self.look();
+        self.take_names();
+        self.check_listing();
+        for queue in QUEUES {
+            let merge = self.read(Caller::Watcher, &path(&(queue.to_owned(), PEEK.to_owned())));
+            let merge = merge.expect("read .peek.md");
+            let pending = path(&(queue.to_owned(), PENDING.to_owned()));
+            let size = self.number(Caller::Watcher, Call::Stat(&pending));
+            if self.expected.pending(queue, true).is_empty() {
+                assert_eq!(size, merge.len(), "st_size of {pending}");
+            }
+            self.check_merge(queue, &merge);
+        }
+        self.check_sessions();
+        self.check_acknowledged();
+    }
+
+    /// spec 3.2a, 3.2b, 3.3: a stamp, a slug with a suffix or without, and a state that are expected.
+    fn may_be_called(&self, handoff: &Handoff, state: State, at: &At) -> bool {
+        let Some(name) = Stamped::parse(&at.1) else {
+            return false;
+        };
+        let now = stamp(self.step)..=stamp(self.now());
+        let is_label = |(stamp, slug): &(Option<String>, String)| {
+            let is_time = |stamp: &String| *stamp == name.stamp;
+            let in_time = stamp.as_ref().map_or(now.contains(&name.stamp), is_time);
+            in_time && base(&name.slug) == base(slug)
+        };
+        // spec 4.4a: a handoff that a program backed up and writes anew may have the name of the old one.
+        let is_slug = |old: &Stamped| {
+            let mut labels = handoff.labels.iter();
+            labels.any(|label| base(&label.1) == base(&old.slug))
+        };
+        let all = self.expected.handoffs.iter();
+        let gone = all.filter(|old| old.states == [State::Gone] && old.queue == handoff.queue);
+        let gone = gone.filter_map(Handoff::stamped).filter(is_slug);
+        let mut old = handoff
+            .stamped()
+            .into_iter()
+            .chain(gone)
+            .map(Stamped::label);
+        let is_named = old.any(|label| is_label(&label)) || handoff.labels.iter().any(is_label);
+        let is_state = match state {
+            State::Pending => !name.done,
+            _ => name.done || !handoff.is_published,
+        };
+        at.0 == handoff.queue && is_named && is_state
+    }
+
+    /// Finds each handoff in the listing, and takes over the outcomes that were open: suffixes and states.
+    fn take_names(&mut self) {
+        let is_stamped = |at: &&At| Stamped::parse(&at.1).is_some();
+        let listed = &self.expected.listed;
+        let mut free: BTreeSet<At> = listed.keys().filter(is_stamped).cloned().collect();
+        let mut left: Vec<Id> = (0..self.expected.handoffs.len()).collect();
+        left.retain(|id| {
+            self.expected.is_visible(*id) || self.expected.handoffs[*id].states.len() > 1
+        });
+        // First the handoffs that keep their names, then the others.
+        for keeps in [true, false] {
+            for id in std::mem::take(&mut left) {
+                let handoff = &self.expected.handoffs[id];
+                let fits = |state: State, at: &&At| {
+                    let content = &self.expected.contents[handoff.content];
+                    let is_it =
+                        handoff.is_at(at) || !keeps && self.expected.listed[*at] == *content;
+                    is_it && self.may_be_called(handoff, state, at)
+                };
+                let states = handoff.states.iter().filter(|state| **state != State::Gone);
+                let mut found = states.filter_map(|state| {
+                    let fitting = free.iter().filter(|at| fits(*state, at));
+                    Some((*state, fitting.min_by_key(|at| at.1.len())?.clone()))
+                });
+                match found.next() {
+                    Some((state, at)) => {
+                        free.remove(&at);
+                        self.take_name(id, state, at);
+                    }
+                    None if keeps => left.push(id),
+                    None if handoff.states.contains(&State::Gone) => self.vanish(id),
+                    None if handoff.states == [State::Consumed(None)] => {
+                        self.expected.handoffs[id].states = vec![State::Gone];
+                    }
+                    None => panic!("not listed: {handoff:?}\nunexpected: {free:?}"),
+                }
+            }
+        }
+        let handoffs = &self.expected.handoffs;
+        assert!(free.is_empty(), "unexpected: {free:?}\n{handoffs:?}");
+    }
+
+    fn take_name(&mut self, id: Id, state: State, at: At) {
+        let is_empty = self.expected.listed[&at].is_empty();
+        let handoff = &mut self.expected.handoffs[id];
+        handoff.states = vec![state];
+        let had_bytes = !self.expected.contents[handoff.content].is_empty();
+        let edit = handoff.edit;
+        (handoff.queue, handoff.name) = (at.0, Some(at.1));
+        if edit.is_some_and(|edit| self.expected.is_empty(edit.content)) && had_bytes && is_empty {
+            // spec 4.5c: an empty edit is published sooner or later.
+            self.expected.end_edit(id);
+        }
+    }
+
+    /// Nothing was written, and nothing is there: an alias leads to the handoff that it led to before.
+    fn vanish(&mut self, id: Id) {
+        self.expected.handoffs[id].states = vec![State::Gone];
+        self.expected.aliases.retain(|_, ids| {
+            ids.retain(|alias| *alias != id);
+            !ids.is_empty()
+        });
+    }
+
+    /// spec 4.4d, 4.6a: the names that are listed, and what they hold for everybody.
+    fn check_listing(&mut self) {
+        let (listed, expected) = (&self.expected.listed, self.expected.listing());
+        let names = BTreeSet::from_iter(expected.keys());
+        assert_eq!(
+            BTreeSet::from_iter(listed.keys()),
+            names,
+            "listed, and expected"
+        );
+        for (at, bytes) in listed {
+            let mut contents = expected[at]
+                .iter()
+                .map(|content| &self.expected.contents[*content]);
+            assert!(
+                contents.any(|content| content == bytes),
+                "{at:?} holds {:?}",
+                text(bytes)
+            );
+            // spec 3.6k
+            assert!(
+                at.1 != ".hid" || self.mount.below(path(at)).exists(),
+                "{at:?}"
+            );
+        }
+    }
+
+    /// spec 6.1a, 4.2c: everything that is pending, and nothing else; a handoff that is open for writing may be there, for
+    /// `.peek.md` does not wait. Answers each handoff with its name.
+    pub fn check_merge(&mut self, queue: &str, merge: &[u8]) -> Vec<(Id, At)> {
+        let mut due = self.expected.pending(queue, false);
+        let written = self.expected.pending(queue, true);
+        let mut items = Vec::new();
+        for (name, body) in parse(merge) {
+            let at = split(&path(&(queue.to_owned(), name)));
+            let is_item = |id: &&Id| {
+                let handoff = &self.expected.handoffs[**id];
+                handoff.is_at(&at) && self.expected.contents[handoff.content] == body
+            };
+            let id = due.iter().chain(&written).find(is_item).copied();
+            let id = id.unwrap_or_else(|| panic!("not pending: {at:?}: {}", text(&body)));
+            due.retain(|other| *other != id);
+            items.push((id, at));
+        }
+        let missing: Vec<_> = due.iter().map(|id| &self.expected.handoffs[*id]).collect();
+        assert!(
+            missing.is_empty(),
+            "pending, and not in {queue:?}: {missing:?}"
+        );
+        items
+    }
+
+    /// spec 4.3a: an alias leads its session to its handoff, and no other session anywhere.
+    fn check_sessions(&mut self) {
+        let mut names: BTreeSet<At> = self
+            .expected
+            .aliases
+            .keys()
+            .map(|key| key.1.clone())
+            .collect();
+        names.extend(self.expected.files.keys().map(|key| key.0.clone()));
+        names.retain(|at| at.1 != PENDING);
+        for (at, caller) in names
+            .iter()
+            .flat_map(|at| Caller::SESSIONS.map(|caller| (at, caller)))
+        {
+            let target = self.expected.resolve(caller, at);
+            let answer = self.read(caller, &path(at)).map(|bytes| text(&bytes));
+            let content = match &target {
+                Target::Handoff(id) => Some(self.expected.handoffs[*id].content),
+                Target::Alias(id) => {
+                    // A consumed handoff that was renamed since may be found under its old name or not.
+                    let done = Stamped::parse(&at.1).map(|name| (at.0.clone(), name.named(true)));
+                    if answer == Err(libc::ENOENT)
+                        && done.is_some_and(|done| !self.expected.handoffs[*id].is_at(&done))
+                    {
+                        self.expected.drop_alias(caller, at);
+                        continue;
+                    }
+                    Some(self.expected.newest(*id))
+                }
+                // Which one of several sessions' files is read, the contract leaves open.
+                Target::File(_) if self.expected.is_foreign(caller, at) && answer.is_ok() => {
+                    continue;
+                }
+                Target::File(key) => Some(self.expected.files[key]),
+                _ => None,
+            };
+            let content = content.map(|content| text(&self.expected.contents[content]));
+            assert_eq!(
+                answer,
+                content.ok_or(libc::ENOENT),
+                "{at:?} to {caller:?}: {target:?}"
+            );
+        }
+    }
+
+    /// Rule one: an acknowledged content is found for as long as it is pending, and for the retention time from then (3.9).
+    fn check_acknowledged(&mut self) {
+        let mut acknowledged = std::mem::take(&mut self.expected.acknowledged);
+        let expected = &self.expected;
+        let visible = expected.visible().map(|id| &expected.handoffs[id]);
+        let pending = visible.filter(|handoff| handoff.is_pending());
+        let pending: Vec<_> = pending
+            .map(|handoff| &expected.contents[handoff.content])
+            .collect();
+        let mut below = Vec::new();
+        read_all(&self.mount.below(""), &mut below);
+        acknowledged.retain_mut(|(bytes, until)| {
+            if pending.iter().any(|content| contains(content, bytes)) {
+                *until = expected.now + RETENTION;
+            }
+            let is_found = below.iter().any(|content| contains(content, bytes));
+            assert!(
+                is_found || expected.now >= *until,
+                "lost: {:?}",
+                text(bytes)
+            );
+            expected.now < *until
+        });
+        self.expected.acknowledged = acknowledged;
+    }
+}
