@@ -4,69 +4,64 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use crate::client::{Call, System};
-use crate::expected::{Handoff, Id, RETENTION, State, Target, contains};
-use crate::names::{At, PEEK, PENDING, QUEUES, Stamped, base, path, split, stamp, text};
+use crate::client::{Call, Result};
+use crate::expected::{Handoff, Id, RETENTION, State, Target};
+use crate::names::{At, PEEK, PENDING, QUEUES, Stamped, base, path, split, stamp};
 use crate::ops::Caller;
 use crate::run::Run;
 
 /// spec 6.1a, 6.1b, 6.1c: an index of lines, then each handoff whole under a line of its own, the oldest first; spec 6.2a: of
 /// such a size. Answers the path and the content of each.
-fn parse(merge: &[u8]) -> Vec<(String, Vec<u8>)> {
+fn parse(merge: &str) -> Vec<(String, &str)> {
     let size = merge.len();
-    assert!(size == 0 || size % 512 != 0, "pending.md has {size} bytes");
+    assert!(size == 0 || !size.is_multiple_of(512), "{size} bytes");
     let mut items = Vec::new();
     let mut rest = merge;
-    while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-        let line = text(&rest[..end]);
-        rest = &rest[end + 1..];
+    while let Some((line, after)) = rest.split_once('\n') {
+        rest = after;
         assert!(line.starts_with("<!-- "), "not a header: {line}");
         let Some(header) = line.strip_prefix("<!-- handoff ") else {
             continue;
         };
         let fields: Vec<&str> = header.split(" | ").collect();
         let (_, path) = fields[0].split_once(": ").unwrap();
-        let size: usize = fields[1].strip_suffix(" bytes").unwrap().parse().unwrap();
-        let (body, after) = rest.split_at(size);
-        rest = match body.ends_with(b"\n") {
+        let size = fields[1].strip_suffix(" bytes").unwrap();
+        let (body, after) = rest.split_at(size.parse().unwrap());
+        rest = match body.ends_with('\n') {
             true => after,
-            false => after.strip_prefix(b"\n").expect("a final newline"),
+            false => after.strip_prefix('\n').expect("a final newline"),
         };
-        items.push((path.to_owned(), body.to_vec()));
+        items.push((path.to_owned(), body));
     }
-    assert!(rest.is_empty(), "after the last handoff: {}", text(rest));
+    assert_eq!(rest, "", "after the last handoff");
     let stamp = |item: &(String, _)| Stamped::parse(&split(&item.0).1).unwrap().stamp;
-    assert!(items.is_sorted_by_key(stamp), "order: {}", text(merge));
+    assert!(items.is_sorted_by_key(stamp), "order: {merge}");
     items
 }
 
-fn read_all(dir: &Path, contents: &mut Vec<Vec<u8>>) {
+fn read_all(dir: &Path, texts: &mut Vec<String>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         match path.is_dir() {
-            true => read_all(&path, contents),
-            false => contents.extend(fs::read(&path)),
+            true => read_all(&path, texts),
+            false => texts
+                .extend(fs::read(&path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())),
         }
     }
 }
 
-impl<S: System> Run<S> {
+impl Run {
     /// Reads every file under every name that is listed.
     pub fn look(&mut self) {
+        let answer = self
+            .call(Caller::Watcher, Call::List(&QUEUES))
+            .expect("read what is listed");
+        self.settle();
         self.expected.listed.clear();
-        for queue in QUEUES {
-            let names = text(&self.call(Caller::Watcher, Call::List(queue)).unwrap());
-            for name in names.split('\0') {
-                let at = (queue.to_owned(), name.to_owned());
-                let is_queue = QUEUES.contains(&path(&at).as_str());
-                if ["", ".", "..", PENDING].contains(&name) || is_queue {
-                    continue;
-                }
-                let bytes = self.read(Caller::Watcher, &path(&at));
-                let bytes = bytes.unwrap_or_else(|errno| panic!("{at:?} is listed: errno {errno}"));
-                let double = self.expected.listed.insert(at, bytes);
-                assert_eq!(double, None, "two of one name: {names:?}");
-            }
+        let files: Vec<(String, String)> = serde_json::from_str(&answer).unwrap();
+        for (path, text) in files {
+            let double = self.expected.listed.insert(split(&path), text);
+            assert_eq!(double, None, "two files are called {path}");
         }
     }
 
@@ -75,8 +70,9 @@ impl<S: System> Run<S> {
         self.look();
         self.take_names();
         self.check_listing();
-        for queue in QUEUES {
-            let merge = self.read(Caller::Watcher, &path(&(queue.to_owned(), PEEK.to_owned())));
+        let peeks = QUEUES.map(|queue| path(&(queue.to_owned(), PEEK.to_owned())));
+        let merges = self.texts(Caller::Watcher, &peeks);
+        for (queue, merge) in QUEUES.into_iter().zip(merges) {
             let merge = merge.expect("read .peek.md");
             let pending = path(&(queue.to_owned(), PENDING.to_owned()));
             let size = self.number(Caller::Watcher, Call::Stat(&pending));
@@ -194,14 +190,13 @@ impl<S: System> Run<S> {
             names,
             "listed, and expected"
         );
-        for (at, bytes) in listed {
+        for (at, text) in listed {
             let mut contents = expected[at]
                 .iter()
                 .map(|content| &self.expected.contents[*content]);
             assert!(
-                contents.any(|content| content == bytes),
-                "{at:?} holds {:?}",
-                text(bytes)
+                contents.any(|content| content == text),
+                "{at:?} holds {text:?}"
             );
             // spec 3.6k
             assert!(
@@ -213,7 +208,7 @@ impl<S: System> Run<S> {
 
     /// spec 6.1a, 4.2c: everything that is pending, and nothing else; a handoff that is open for writing may be there, for
     /// `.peek.md` does not wait. Answers each handoff with its name.
-    pub fn check_merge(&mut self, queue: &str, merge: &[u8]) -> Vec<(Id, At)> {
+    pub fn check_merge(&mut self, queue: &str, merge: &str) -> Vec<(Id, At)> {
         let mut due = self.expected.pending(queue, false);
         let written = self.expected.pending(queue, true);
         let mut items = Vec::new();
@@ -224,7 +219,7 @@ impl<S: System> Run<S> {
                 handoff.is_at(&at) && self.expected.contents[handoff.content] == body
             };
             let id = due.iter().chain(&written).find(is_item).copied();
-            let id = id.unwrap_or_else(|| panic!("not pending: {at:?}: {}", text(&body)));
+            let id = id.unwrap_or_else(|| panic!("not pending: {at:?}: {body}"));
             due.retain(|other| *other != id);
             items.push((id, at));
         }
@@ -238,72 +233,68 @@ impl<S: System> Run<S> {
 
     /// spec 4.3a: an alias leads its session to its handoff, and no other session anywhere.
     fn check_sessions(&mut self) {
-        let mut names: BTreeSet<At> = self
-            .expected
-            .aliases
-            .keys()
-            .map(|key| key.1.clone())
+        let aliases = self.expected.aliases.keys().map(|key| &key.1);
+        let names: BTreeSet<&At> = aliases
+            .chain(self.expected.files.keys().map(|key| &key.0))
             .collect();
-        names.extend(self.expected.files.keys().map(|key| key.0.clone()));
-        names.retain(|at| at.1 != PENDING);
-        for (at, caller) in names
-            .iter()
-            .flat_map(|at| Caller::SESSIONS.map(|caller| (at, caller)))
-        {
-            let target = self.expected.resolve(caller, at);
-            let answer = self.read(caller, &path(at)).map(|bytes| text(&bytes));
-            let content = match &target {
-                Target::Handoff(id) => Some(self.expected.handoffs[*id].content),
-                Target::Alias(id) => {
-                    // A consumed handoff that was renamed since may be found under its old name or not.
-                    let done = Stamped::parse(&at.1).map(|name| (at.0.clone(), name.named(true)));
-                    if answer == Err(libc::ENOENT)
-                        && done.is_some_and(|done| !self.expected.handoffs[*id].is_at(&done))
-                    {
-                        self.expected.drop_alias(caller, at);
-                        continue;
-                    }
-                    Some(self.expected.newest(*id))
-                }
-                // Which one of several sessions' files is read, the contract leaves open.
-                Target::File(_) if self.expected.is_foreign(caller, at) && answer.is_ok() => {
-                    continue;
-                }
-                Target::File(key) => Some(self.expected.files[key]),
-                _ => None,
-            };
-            let content = content.map(|content| text(&self.expected.contents[content]));
-            assert_eq!(
-                answer,
-                content.ok_or(libc::ENOENT),
-                "{at:?} to {caller:?}: {target:?}"
-            );
+        let names: Vec<At> = names
+            .into_iter()
+            .filter(|at| at.1 != PENDING)
+            .cloned()
+            .collect();
+        let paths: Vec<String> = names.iter().map(path).collect();
+        for caller in Caller::SESSIONS {
+            let answers = self.texts(caller, &paths);
+            for (at, answer) in names.iter().zip(answers) {
+                self.check_name(caller, at, answer);
+            }
         }
     }
 
-    /// Rule one: an acknowledged content is found for as long as it is pending, and for the retention time from then (3.9).
+    fn check_name(&mut self, caller: Caller, at: &At, answer: Result<String>) {
+        let target = self.expected.resolve(caller, at);
+        let content = match &target {
+            Target::Handoff(id) => Some(self.expected.handoffs[*id].content),
+            Target::Alias(id) => {
+                // A consumed handoff that was renamed since may be found under its old name or not.
+                let done = Stamped::parse(&at.1).map(|name| (at.0.clone(), name.named(true)));
+                let is_renamed = done.is_some_and(|done| !self.expected.handoffs[*id].is_at(&done));
+                if answer == Err(libc::ENOENT) && is_renamed {
+                    self.expected.drop_alias(caller, at);
+                    return;
+                }
+                Some(self.expected.newest(*id))
+            }
+            // Which one of several sessions' files is read, the contract leaves open.
+            Target::File(_) if self.expected.is_foreign(caller, at) && answer.is_ok() => return,
+            Target::File(key) => Some(self.expected.files[key]),
+            _ => None,
+        };
+        let text = content.map(|content| self.expected.contents[content].clone());
+        assert_eq!(
+            answer,
+            text.ok_or(libc::ENOENT),
+            "{at:?} to {caller:?}: {target:?}"
+        );
+    }
+
+    /// Rule one: an acknowledged text is found for as long as it is pending, and for the retention time from then (3.9).
     fn check_acknowledged(&mut self) {
-        let mut acknowledged = std::mem::take(&mut self.expected.acknowledged);
-        let expected = &self.expected;
-        let visible = expected.visible().map(|id| &expected.handoffs[id]);
-        let pending = visible.filter(|handoff| handoff.is_pending());
+        let mut below = Vec::new();
+        read_all(&self.mount.below(""), &mut below);
+        let expected = &mut self.expected;
+        let handoffs = expected.visible().map(|id| &expected.handoffs[id]);
+        let pending = handoffs.filter(|handoff| handoff.is_pending());
         let pending: Vec<_> = pending
             .map(|handoff| &expected.contents[handoff.content])
             .collect();
-        let mut below = Vec::new();
-        read_all(&self.mount.below(""), &mut below);
-        acknowledged.retain_mut(|(bytes, until)| {
-            if pending.iter().any(|content| contains(content, bytes)) {
+        expected.acknowledged.retain_mut(|(part, until)| {
+            if pending.iter().any(|text| text.contains(&*part)) {
                 *until = expected.now + RETENTION;
             }
-            let is_found = below.iter().any(|content| contains(content, bytes));
-            assert!(
-                is_found || expected.now >= *until,
-                "lost: {:?}",
-                text(bytes)
-            );
+            let is_found = below.iter().any(|text| text.contains(&*part));
+            assert!(is_found || expected.now >= *until, "lost: {part:?}");
             expected.now < *until
         });
-        self.expected.acknowledged = acknowledged;
     }
 }

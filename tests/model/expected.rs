@@ -65,9 +65,8 @@ pub struct OpenFile {
     pub writes: bool,
     pub appends: bool,
     pub offset: usize,
-    /// Written since a descriptor was last closed (4.2a).
+    /// Written, or truncated (4.2a).
     pub is_dirty: bool,
-    pub descriptors: u32,
 }
 
 /// What a name means to a session.
@@ -85,7 +84,7 @@ pub enum Target {
 pub struct Expected {
     pub now: DateTime<Utc>,
     pub handoffs: Vec<Handoff>,
-    pub contents: Vec<Vec<u8>>,
+    pub contents: Vec<String>,
     /// The handoffs that an alias leads to, the latest last.
     pub aliases: BTreeMap<(Session, At), Vec<Id>>,
     pub files: BTreeMap<Key, Content>,
@@ -93,13 +92,9 @@ pub struct Expected {
     /// The aliases that a process unlinked, in case it creates the name again (4.5g).
     pub unlinked: BTreeMap<(Caller, At), Id>,
     /// Contents that writers were told to be safe, and until when each must be found.
-    pub acknowledged: Vec<(Vec<u8>, DateTime<Utc>)>,
+    pub acknowledged: Vec<(String, DateTime<Utc>)>,
     /// Every file that was listed at the last look, with its content.
-    pub listed: BTreeMap<At, Vec<u8>>,
-}
-
-pub fn contains(text: &[u8], part: &[u8]) -> bool {
-    part.is_empty() || text.windows(part.len()).any(|window| window == part)
+    pub listed: BTreeMap<At, String>,
 }
 
 impl Handoff {
@@ -126,8 +121,8 @@ impl Expected {
         expected
     }
 
-    pub fn content(&mut self, bytes: Vec<u8>) -> Content {
-        self.contents.push(bytes);
+    pub fn content(&mut self, text: String) -> Content {
+        self.contents.push(text);
         self.contents.len() - 1
     }
 
@@ -284,8 +279,8 @@ impl Expected {
 
     /// Somebody removed this content on purpose, and it was not pending.
     pub fn forgive(&mut self, content: Content) {
-        let bytes = &self.contents[content];
-        self.acknowledged.retain(|part| !contains(bytes, &part.0));
+        let text = &self.contents[content];
+        self.acknowledged.retain(|part| !text.contains(&part.0));
     }
 
     pub fn changed(&mut self, id: Id) {

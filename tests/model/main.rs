@@ -13,7 +13,6 @@ mod found;
 #[allow(dead_code, reason = "made for another suite")]
 #[path = "../kernel/harness.rs"]
 mod harness;
-mod logic;
 mod names;
 mod ops;
 mod renaming;
@@ -23,14 +22,16 @@ mod torture;
 mod writing;
 
 use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
-use std::sync::Once;
+use std::panic::{set_hook, take_hook};
 
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
-use crate::client::{Kernel, System};
-use crate::logic::Logic;
+use crate::client::Clients;
 use crate::run::Run;
+
+/// How many cases are drawn, and of how many operations at most.
+const CASES: u32 = 100;
+const LENGTH: usize = 40;
 
 thread_local! {
     /// A failure is told once, when its case is as short as it gets.
@@ -38,19 +39,17 @@ thread_local! {
 }
 
 /// Runs cases drawn at random; panics with the shortest that fails.
-fn random_cases<S: System>(count: u32, length: usize) {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let hook = take_hook();
-        set_hook(Box::new(move |panic| {
-            if !IS_SILENT.get() {
-                hook(panic);
-            }
-        }));
-    });
+#[test]
+fn kernel() {
+    let hook = take_hook();
+    set_hook(Box::new(move |panic| {
+        if !IS_SILENT.get() {
+            hook(panic);
+        }
+    }));
     let asked = std::env::var("HANDOFF_MODEL_CASES");
     let config = Config {
-        cases: asked.map_or(count, |n| n.parse().expect("HANDOFF_MODEL_CASES: a number")),
+        cases: asked.map_or(CASES, |n| n.parse().expect("HANDOFF_MODEL_CASES: a number")),
         failure_persistence: None,
         max_shrink_iters: 400,
         ..Config::default()
@@ -58,52 +57,26 @@ fn random_cases<S: System>(count: u32, length: usize) {
     let mut seed = [0; 32];
     torture::random().fill(&mut seed);
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
-    // After a case that failed, the next one starts with another system.
-    let system = RefCell::<S>::default();
-    let result = TestRunner::new_with_rng(config, rng).run(&ops::case(length), |ops| {
-        IS_SILENT.set(true);
-        let run = || *system.borrow_mut() = Run::new(system.take()).case(&ops);
-        let result = catch_unwind(AssertUnwindSafe(run));
-        IS_SILENT.set(false);
-        result.map_err(|panic| {
-            let message = panic.downcast_ref::<String>().cloned();
-            TestCaseError::fail(message.unwrap_or_default())
-        })
+    // After a case that failed, the next one starts with other clients.
+    let clients = RefCell::<Clients>::default();
+    IS_SILENT.set(true);
+    let result = TestRunner::new_with_rng(config, rng).run(&ops::case(LENGTH), |ops| {
+        *clients.borrow_mut() = Run::new(clients.take()).case(&ops);
+        Ok(())
     });
+    IS_SILENT.set(false);
     if let Err(TestError::Fail(why, ops)) = result {
         let ops: Vec<String> = ops.iter().map(|op| format!("{op:?}")).collect();
         panic!("{why}\nafter:\n{}", ops.join("\n"));
     }
 }
 
-fn found_cases<S: System>() {
-    let mut system = S::default();
+/// Runs every case that failed once.
+#[test]
+fn found() {
+    let mut clients = Clients::default();
     for (name, ops) in found::cases() {
         println!("{name}");
-        system = Run::new(system).case(&ops);
+        clients = Run::new(clients).case(&ops);
     }
-}
-
-/// The logic itself.
-#[test]
-fn domain() {
-    random_cases::<Logic>(400, 40);
-}
-
-/// The logic itself, on every case that failed once.
-#[test]
-fn found_direct() {
-    found_cases::<Logic>();
-}
-
-/// Through the kernel.
-#[test]
-fn kernel() {
-    random_cases::<Kernel>(25, 25);
-}
-
-/// Through the kernel, on every case that failed once.
-#[test]
-fn found_mounted() {
-    found_cases::<Kernel>();
 }

@@ -124,8 +124,3 @@ pub fn split(path: &str) -> At {
 pub fn path((queue, name): &At) -> String {
     format!("{queue}/{name}").trim_start_matches('/').to_owned()
 }
-
-/// Bytes for messages.
-pub fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}

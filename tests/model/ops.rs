@@ -114,7 +114,6 @@ pub enum What {
     Write,
     /// ftruncate(2)
     Cut,
-    Dup,
     Close,
     /// Open, write, close.
     Echo,
@@ -138,21 +137,17 @@ pub enum What {
     Stray,
     /// All files are closed; unmounted, and mounted again.
     Remount,
-    /// The daemon dies with files open, and is started again.
-    Crash,
-    /// The kernel forgets every name that is not in use.
-    Forget,
 }
 
 const WHATS: &[What] = {
     use What::*;
     &[
         Open, Open, Open, Open, Open, Open, Open, Open, Write, Write, Write, Write, Write, Write,
-        Write, Write, Write, Write, Cut, Cut, Dup, Dup, Close, Close, Close, Close, Close, Close,
-        Close, Close, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Read,
-        Read, Read, Rename, Rename, Rename, Rename, Rename, Rename, Rename, Rename, Unlink, Unlink,
+        Write, Write, Write, Write, Cut, Cut, Close, Close, Close, Close, Close, Close, Close,
+        Close, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Read, Read,
+        Read, Rename, Rename, Rename, Rename, Rename, Rename, Rename, Rename, Unlink, Unlink,
         Unlink, Hold, Hold, Hold, Cat, Cat, Cat, Cat, ReadAll, ReadOnce, Leave, Leave, Tick, Tick,
-        Tick, Week, Sweep, Stray, Stray, Remount, Crash, Forget, Forget,
+        Tick, Week, Sweep, Stray, Stray, Remount,
     ]
 };
 

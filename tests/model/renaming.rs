@@ -2,7 +2,7 @@
 
 use crate::client::Result;
 use crate::expected::{Content, Expected, Id, Key, State, Target};
-use crate::names::{At, Kind, base, is_text, kind};
+use crate::names::{At, Kind, is_text, kind};
 use crate::ops::Caller;
 
 impl Expected {
@@ -203,8 +203,8 @@ impl Expected {
     }
 
     /// spec 3.7a: a stray with a text's name becomes a pending handoff, any other an ordinary file.
-    pub fn stray(&mut self, at: &At, bytes: Vec<u8>) {
-        let content = self.content(bytes);
+    pub fn stray(&mut self, at: &At, text: String) {
+        let content = self.content(text);
         let labels = match kind(&at.1) {
             Kind::Free(None, slug) if is_text(&at.1) => vec![(None, slug.to_owned())],
             Kind::Free(Some(stamp), slug) => {
@@ -236,37 +236,8 @@ impl Expected {
         }
     }
 
-    /// spec 4.3d: aliases end with the mount; spec 3.8: a draft is published as partial, an unfinished edit is not.
-    pub fn daemon_ends(&mut self) {
-        self.open_files.clear();
-        for id in 0..self.handoffs.len() {
-            let is_empty = self.is_empty(self.handoffs[id].content);
-            let handoff = &mut self.handoffs[id];
-            let edit = handoff.edit.take();
-            let was_published = std::mem::replace(&mut handoff.is_published, true);
-            let Some(name) = handoff.stamped() else {
-                continue;
-            };
-            let partial = |slug: &str| (Some(name.stamp.clone()), format!("{slug}-partial"));
-            let partial = vec![partial(&name.slug), partial(base(&name.slug))];
-            if !was_published && handoff.states[0] != State::Gone {
-                handoff.states = vec![if is_empty {
-                    State::Gone
-                } else {
-                    State::Pending
-                }];
-                (handoff.name, handoff.labels) = (None, partial);
-            } else if let Some(edit) = edit
-                && is_empty
-                && !self.contents[edit.content].is_empty()
-            {
-                // The edit of an empty handoff may as well be taken for a handoff.
-                let queue = handoff.queue.clone();
-                let new = self.add(&queue, partial, edit.content);
-                self.handoffs[new].is_published = true;
-                self.handoffs[new].states = vec![State::Gone, State::Pending];
-            }
-        }
+    /// spec 4.3d: aliases end with the mount.
+    pub fn remount(&mut self) {
         self.aliases.clear();
         self.unlinked.clear();
         self.sweep();

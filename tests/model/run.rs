@@ -8,10 +8,10 @@ use chrono::{DateTime, Utc};
 
 use handoff_fs::clock::Clock;
 
-use crate::client::{Call, Fd, Result, System};
+use crate::client::{Call, Clients, Fd, Result};
 use crate::expected::{Expected, Id, State};
 use crate::harness::Mount;
-use crate::names::{At, FIXED, Kind, OLD_FILES, PEEK, PENDING, QUEUES, kind, path, text};
+use crate::names::{At, FIXED, Kind, OLD_FILES, PEEK, PENDING, QUEUES, kind, path};
 use crate::ops::{Caller, How, Name, Op, Place, What};
 
 /// The clock begins so long before the machine's that files with the machine's time do not expire.
@@ -23,18 +23,18 @@ const EIGHT_DAYS: Duration = Duration::from_secs(8 * 24 * 60 * 60);
 const RELEASE: Duration = Duration::from_secs(5);
 
 /// The file description of whoever reads `pending.md`.
-const SNAPSHOT: Fd = 0;
+const SNAPSHOT: Fd = 1;
 
-/// A snapshot of `pending.md` that is being read: its bytes, and each handoff with its name and its number of changes.
+/// A snapshot of `pending.md` that is being read: its text, and each handoff with its name and its number of changes.
 struct Snapshot {
     caller: Caller,
-    bytes: Vec<u8>,
+    text: String,
     items: Vec<(Id, At, u32)>,
 }
 
 /// Fields are dropped in order: clients that have files open would keep the mount busy.
-pub struct Run<S> {
-    system: S,
+pub struct Run {
+    clients: Clients,
     pub mount: Mount,
     pub expected: Expected,
     /// When this step began.
@@ -44,7 +44,7 @@ pub struct Run<S> {
     writes: u32,
 }
 
-fn same(what: &str, at: &At, answer: Result<Vec<u8>>, expected: Result<()>) {
+fn same(what: &str, at: &At, answer: Result<String>, expected: Result<()>) {
     let answer = answer.map(drop);
     assert_eq!(
         answer, expected,
@@ -52,8 +52,8 @@ fn same(what: &str, at: &At, answer: Result<Vec<u8>>, expected: Result<()>) {
     );
 }
 
-impl<S: System> Run<S> {
-    pub fn new(system: S) -> Run<S> {
+impl Run {
+    pub fn new(clients: Clients) -> Run {
         let prepare = |dir: &std::path::Path| {
             for queue in QUEUES {
                 fs::create_dir_all(dir.join(queue)).unwrap();
@@ -65,7 +65,7 @@ impl<S: System> Run<S> {
         let mount = Mount::over(prepare, |_| {});
         mount.clock.retreat(START);
         Run {
-            system,
+            clients,
             step: mount.clock.now().into(),
             mount,
             expected: Expected::at_first_mount(),
@@ -75,8 +75,8 @@ impl<S: System> Run<S> {
         }
     }
 
-    /// The whole case; then all files are closed, forgotten, and mounted anew. Answers the system for the next case.
-    pub fn case(mut self, ops: &[Op]) -> S {
+    /// The whole case; then all files are closed, and mounted anew. Answers the clients, for the next case.
+    pub fn case(mut self, ops: &[Op]) -> Clients {
         for op in ops {
             self.step = self.now();
             self.expected.now = self.step;
@@ -85,28 +85,26 @@ impl<S: System> Run<S> {
         }
         self.close_all();
         self.check();
-        self.system.forget(&self.mount);
-        assert_eq!(self.mount.fs().handles(), 0, "open handles");
         self.remount();
         self.check();
-        self.system
+        self.clients
     }
 
     pub fn now(&self) -> DateTime<Utc> {
         self.mount.clock.now().into()
     }
 
-    pub fn call(&mut self, caller: Caller, call: Call<'_>) -> Result<Vec<u8>> {
-        self.system.call(&self.mount, caller, call)
+    pub fn call(&mut self, caller: Caller, call: Call<'_>) -> Result<String> {
+        let mount = self.mount.at("");
+        self.clients.call(mount.to_str().unwrap(), caller, call)
     }
 
     pub fn number(&mut self, caller: Caller, call: Call<'_>) -> usize {
-        text(&self.call(caller, call).unwrap()).parse().unwrap()
+        self.call(caller, call).unwrap().parse().unwrap()
     }
 
-    /// The last descriptor was closed: waits for the RELEASE, which is part of the same step.
-    fn release(&mut self, fd: Fd) {
-        self.system.release(&self.mount, fd);
+    /// Waits for every RELEASE that is to come: the kernel sends it after close has returned.
+    pub fn settle(&self) {
         let open = self.expected.open_files.len() + usize::from(self.snapshot.is_some());
         let since = Instant::now();
         while self.mount.fs().handles() > open {
@@ -115,24 +113,15 @@ impl<S: System> Run<S> {
         }
     }
 
-    fn read_rest(&mut self, caller: Caller, fd: Fd) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        loop {
-            match self.call(caller, Call::Read(fd, 300))? {
-                piece if piece.is_empty() => return Ok(bytes),
-                piece => bytes.extend(piece),
-            }
-        }
-    }
-
-    pub fn read(&mut self, caller: Caller, path: &str) -> Result<Vec<u8>> {
-        self.last += 1;
-        let fd = self.last;
-        self.call(caller, Call::Open(fd, path, libc::O_RDONLY))?;
-        let bytes = self.read_rest(caller, fd);
-        self.call(caller, Call::Close(fd))?;
-        self.release(fd);
-        bytes
+    /// The text of each file, or its errno.
+    pub fn texts(&mut self, caller: Caller, paths: &[String]) -> Vec<Result<String>> {
+        let answer = self.call(caller, Call::Texts(paths)).unwrap();
+        self.settle();
+        let texts: Vec<(i32, String)> = serde_json::from_str(&answer).unwrap();
+        let texts = texts.into_iter();
+        texts
+            .map(|(errno, text)| if errno == 0 { Ok(text) } else { Err(errno) })
+            .collect()
     }
 
     fn at(&self, Place(queue, name): Place) -> At {
@@ -156,10 +145,10 @@ impl<S: System> Run<S> {
         )
     }
 
-    fn bytes(&mut self, n: usize) -> Vec<u8> {
+    fn text(&mut self, n: usize) -> String {
         self.writes += 1;
         let newline = if n.is_multiple_of(2) { "" } else { "\n" };
-        format!("w{};{newline}", self.writes).into_bytes()
+        format!("w{};{newline}", self.writes)
     }
 
     fn open(&mut self, caller: Caller, at: &At, how: How) -> Option<Fd> {
@@ -175,19 +164,18 @@ impl<S: System> Run<S> {
     }
 
     fn write(&mut self, fd: Fd, n: usize) {
-        let bytes = self.bytes(n);
+        let text = self.text(n);
         let caller = self.expected.open_files[&fd].caller;
-        let written = self.number(caller, Call::Write(fd, &bytes));
-        assert_eq!(written, bytes.len(), "write");
-        self.expected.write(fd, &bytes);
+        let written = self.number(caller, Call::Write(fd, &text));
+        assert_eq!(written, text.len(), "write");
+        self.expected.write(fd, &text);
     }
 
     fn close(&mut self, fd: Fd) {
         let caller = self.expected.open_files[&fd].caller;
         self.call(caller, Call::Close(fd)).expect("close");
-        if self.expected.close(fd) {
-            self.release(fd);
-        }
+        self.expected.close(fd);
+        self.settle();
     }
 
     fn close_all(&mut self) {
@@ -200,8 +188,7 @@ impl<S: System> Run<S> {
 
     fn remount(&mut self) {
         self.mount.remount();
-        self.system.end();
-        self.expected.daemon_ends();
+        self.expected.remount();
     }
 
     fn apply(&mut self, &(what, caller, at, to, how, n): &Op) {
@@ -211,18 +198,12 @@ impl<S: System> Run<S> {
         let fds: Vec<Fd> = files.map(|file| *file.0).collect();
         let fd = n.checked_rem(fds.len()).map(|i| fds[i]);
         match (what, fd) {
-            (What::Write | What::Cut | What::Dup | What::Close, None) => {}
+            (What::Write | What::Cut | What::Close, None) => {}
             (What::Write, Some(fd)) => self.write(fd, n),
             (What::Cut, Some(fd)) => {
                 let caller = self.expected.open_files[&fd].caller;
                 self.call(caller, Call::Cut(fd, n % 6)).expect("ftruncate");
                 self.expected.cut(fd, n % 6);
-            }
-            (What::Dup, Some(fd)) => {
-                let file = self.expected.open_files.get_mut(&fd).unwrap();
-                file.descriptors += 1;
-                let caller = file.caller;
-                self.call(caller, Call::Dup(fd)).expect("dup");
             }
             (What::Close, Some(fd)) => self.close(fd),
             (What::Open, _) => drop(self.open(caller, &at, how)),
@@ -231,9 +212,8 @@ impl<S: System> Run<S> {
                     return;
                 };
                 let file = self.expected.open_files[&fd].clone();
-                let bytes = text(&self.read_rest(caller, fd).unwrap());
-                let expected = text(&self.expected.contents[file.content]);
-                assert_eq!(bytes, expected, "read {at:?}");
+                let text = self.call(caller, Call::Rest(fd)).unwrap();
+                assert_eq!(text, self.expected.contents[file.content], "read {at:?}");
                 if let Some(id) = file.handoff {
                     self.expected.handoffs[id].readers.insert(caller);
                 }
@@ -278,29 +258,24 @@ impl<S: System> Run<S> {
                 self.mount.fs().sweep();
                 self.expected.sweep();
             }
-            (What::Stray, _) => self.stray((at.0, FIXED[n % FIXED.len()].0.to_owned()), n),
-            (What::Crash, _) if self.system.end() => {
-                self.snapshot = None;
-                self.remount();
-            }
-            (What::Remount | What::Crash, _) => {
+            (What::Stray, _) => self.stray(&(at.0, FIXED[n % FIXED.len()].0.to_owned()), n),
+            (What::Remount, _) => {
                 self.close_all();
                 self.remount();
             }
-            (What::Forget, _) => self.system.forget(&self.mount),
         }
     }
 
     /// spec 3.7a
-    fn stray(&mut self, at: At, n: usize) {
-        let file = self.mount.below(path(&at));
+    fn stray(&mut self, at: &At, n: usize) {
+        let file = self.mount.below(path(at));
         if !file.exists() && !matches!(kind(&at.1), Kind::Scratch | Kind::Backup(_)) {
-            let bytes = self.bytes(n);
-            fs::write(&file, &bytes).unwrap();
+            let text = self.text(n);
+            fs::write(&file, &text).unwrap();
             let made = fs::File::options().write(true).open(&file).unwrap();
             made.set_modified(self.now().into()).unwrap();
             drop(made);
-            self.expected.stray(&at, bytes);
+            self.expected.stray(at, text);
         }
     }
 
@@ -310,19 +285,19 @@ impl<S: System> Run<S> {
         if self.snapshot.is_some() || !self.expected.pending(queue, true).is_empty() {
             return;
         }
-        let bytes = self.read(Caller::Watcher, &path(&(queue.to_owned(), PEEK.to_owned())));
-        let bytes = bytes.unwrap();
+        let peek = path(&(queue.to_owned(), PEEK.to_owned()));
+        let text = self.texts(Caller::Watcher, &[peek]).remove(0).unwrap();
         let pending = path(&(queue.to_owned(), PENDING.to_owned()));
         let open = self.call(caller, Call::Open(SNAPSHOT, &pending, libc::O_RDONLY));
         open.expect("open pending.md");
         let begun = self.call(caller, Call::Read(SNAPSHOT, 10)).unwrap();
-        assert!(bytes.starts_with(&begun), "{}", text(&begun));
-        let items = self.check_merge(queue, &bytes).into_iter();
+        assert!(text.starts_with(&begun), "{begun}");
+        let items = self.check_merge(queue, &text).into_iter();
         let changes = |(id, at): (Id, At)| (id, at, self.expected.handoffs[id].changes);
         let items = items.map(changes).collect();
         self.snapshot = Some(Snapshot {
             caller,
-            bytes,
+            text,
             items,
         });
     }
@@ -335,20 +310,19 @@ impl<S: System> Run<S> {
         };
         let Snapshot {
             caller,
-            bytes,
+            text,
             items,
         } = snapshot;
         let size = self.number(caller, Call::Size(SNAPSHOT));
-        assert_eq!(size, bytes.len(), "st_size of a snapshot");
+        assert_eq!(size, text.len(), "st_size of a snapshot");
         let rest = size.saturating_sub(10);
         let read = match how {
-            What::Cat => self.read_rest(caller, SNAPSHOT),
+            What::Cat => self.call(caller, Call::Rest(SNAPSHOT)),
             What::ReadAll => self.call(caller, Call::Read(SNAPSHOT, rest)),
             What::ReadOnce => self.call(caller, Call::Read(SNAPSHOT, rest + 100)),
-            _ => Ok(bytes[size - rest..].to_vec()),
+            _ => Ok(text[size - rest..].to_owned()),
         };
-        let read = text(&read.unwrap());
-        assert_eq!(read, text(&bytes[size - rest..]), "the snapshot changed");
+        assert_eq!(read.unwrap(), text[size - rest..], "the snapshot changed");
         for (id, at, changes) in items {
             let handoff = &self.expected.handoffs[id];
             let is_read = matches!(how, What::Cat | What::ReadAll);
@@ -362,6 +336,6 @@ impl<S: System> Run<S> {
             }
         }
         self.call(caller, Call::Close(SNAPSHOT)).unwrap();
-        self.release(SNAPSHOT);
+        self.settle();
     }
 }

@@ -5,6 +5,11 @@ use crate::expected::{Content, Edit, Expected, Id, OpenFile, State, Target};
 use crate::names::{At, Kind, Label, Stamped, is_text, kind};
 use crate::ops::{Caller, How};
 
+/// Writing past the end leaves NULs.
+fn pad(text: &mut String, len: usize) {
+    text.extend(std::iter::repeat_n('\0', len.saturating_sub(text.len())));
+}
+
 impl Expected {
     /// Whether the contract does not say what this open does.
     pub fn is_open_unsaid(&self, caller: Caller, at: &At, how: How) -> bool {
@@ -60,7 +65,6 @@ impl Expected {
             appends: how == How::Append,
             offset: 0,
             is_dirty,
-            descriptors: 1,
         };
         self.open_files.insert(fd, file);
         Ok(())
@@ -68,7 +72,7 @@ impl Expected {
 
     /// spec 3.2b, 4.1a: a free name makes a handoff; spec 3.4b, 3.6k, 4.6a: other names an ordinary file.
     fn create(&mut self, caller: Caller, at: &At) -> (Option<Id>, Content) {
-        let content = self.content(Vec::new());
+        let content = self.content(String::new());
         if matches!(kind(&at.1), Kind::Scratch | Kind::Ordinary) {
             self.files.insert(Expected::key(caller, at), content);
             return (None, content);
@@ -189,17 +193,16 @@ impl Expected {
         }
     }
 
-    pub fn write(&mut self, fd: Fd, data: &[u8]) {
+    pub fn write(&mut self, fd: Fd, data: &str) {
         let file = self.open_files.get_mut(&fd).unwrap();
-        let bytes = &mut self.contents[file.content];
-        let from = if file.appends {
-            bytes.len()
-        } else {
-            file.offset
-        };
-        (file.offset, file.is_dirty) = (from + data.len(), true);
-        bytes.resize(bytes.len().max(file.offset), 0);
-        bytes[from..file.offset].copy_from_slice(data);
+        let text = &mut self.contents[file.content];
+        if file.appends {
+            file.offset = text.len();
+        }
+        let end = file.offset + data.len();
+        pad(text, end);
+        text.replace_range(file.offset..end, data);
+        (file.offset, file.is_dirty) = (end, true);
         let (handoff, content) = (file.handoff, file.content);
         self.written(handoff, content);
     }
@@ -208,32 +211,26 @@ impl Expected {
         let file = self.open_files.get_mut(&fd).unwrap();
         file.is_dirty = true;
         let (handoff, content) = (file.handoff, file.content);
-        self.contents[content].resize(len, 0);
+        self.contents[content].truncate(len);
+        pad(&mut self.contents[content], len);
         self.written(handoff, content);
     }
 
     /// spec 4.2a, 4.2c: published before the close that follows a write returns, delivered when the last writer has closed.
-    /// Answers whether this was the last descriptor.
-    pub fn close(&mut self, fd: Fd) -> bool {
-        let file = self.open_files.get_mut(&fd).unwrap();
-        file.descriptors -= 1;
-        let is_dirty = std::mem::take(&mut file.is_dirty);
-        let file = file.clone();
-        if let (Some(id), true) = (file.handoff, is_dirty) {
+    pub fn close(&mut self, fd: Fd) {
+        let file = self.open_files.remove(&fd).unwrap();
+        let Some(id) = file.handoff else { return };
+        if file.is_dirty {
             self.publish(id, file.content);
             if self.handoffs[id].states[0] != State::Gone {
                 self.acknowledge(file.content);
             }
         }
-        if file.descriptors == 0 {
-            self.open_files.remove(&fd);
-            let mut others = self.open_files.values();
-            let is_last = !others.any(|other| other.writes && other.content == file.content);
-            if let (Some(id), true, true) = (file.handoff, file.writes, is_last) {
-                self.last_writer_gone(id, file.content);
-            }
+        let mut others = self.open_files.values();
+        let is_shared = others.any(|other| other.writes && other.content == file.content);
+        if file.writes && !is_shared {
+            self.last_writer_gone(id, file.content);
         }
-        file.descriptors == 0
     }
 
     fn publish(&mut self, id: Id, content: Content) {
