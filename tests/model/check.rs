@@ -1,12 +1,12 @@
 //! Looks at everything that can be seen, takes over the outcomes that the contract leaves open, and checks all else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use crate::client::{Call, Result};
-use crate::expected::{Handoff, Id, RETENTION, State, Target};
-use crate::names::{At, PEEK, PENDING, QUEUES, Stamped, base, path, split, stamp};
+use crate::expected::{Content, Handoff, Id, RETENTION, State, Target};
+use crate::names::{At, Label, PEEK, PENDING, QUEUES, Stamped, base, path, split, stamp};
 use crate::ops::Caller;
 use crate::run::Run;
 
@@ -91,25 +91,20 @@ impl Run {
             return false;
         };
         let now = stamp(self.step)..=stamp(self.now());
-        let is_label = |(stamp, slug): &(Option<String>, String)| {
-            let is_time = |stamp: &String| *stamp == name.stamp;
-            let in_time = stamp.as_ref().map_or(now.contains(&name.stamp), is_time);
-            in_time && base(&name.slug) == base(slug)
-        };
         // spec 4.4a: a handoff that a program backed up and writes anew may have the name of the old one.
-        let is_slug = |old: &Stamped| {
-            let mut labels = handoff.labels.iter();
-            labels.any(|label| base(&label.1) == base(&old.slug))
+        let gone = self
+            .expected
+            .handoffs
+            .iter()
+            .filter(|old| old.states == [State::Gone]);
+        let mut gone = gone.filter_map(Handoff::stamped);
+        let is_new = now.contains(&name.stamp) || gone.any(|old| old.stamp == name.stamp);
+        let is_label = |(stamp, slug): Label| {
+            let is_stamp = stamp.map_or(is_new, |stamp| stamp == name.stamp);
+            is_stamp && base(&name.slug) == base(&slug)
         };
-        let all = self.expected.handoffs.iter();
-        let gone = all.filter(|old| old.states == [State::Gone] && old.queue == handoff.queue);
-        let gone = gone.filter_map(Handoff::stamped).filter(is_slug);
-        let mut old = handoff
-            .stamped()
-            .into_iter()
-            .chain(gone)
-            .map(Stamped::label);
-        let is_named = old.any(|label| is_label(&label)) || handoff.labels.iter().any(is_label);
+        let own = handoff.stamped().map(Stamped::label).into_iter();
+        let is_named = own.chain(handoff.labels.clone()).any(is_label);
         let is_state = match state {
             State::Pending => !name.done,
             _ => name.done || !handoff.is_published,
@@ -119,9 +114,11 @@ impl Run {
 
     /// Finds each handoff in the listing, and takes over the outcomes that were open: suffixes and states.
     fn take_names(&mut self) {
-        let is_stamped = |at: &&At| Stamped::parse(&at.1).is_some();
-        let listed = &self.expected.listed;
-        let mut free: BTreeSet<At> = listed.keys().filter(is_stamped).cloned().collect();
+        let listed = self.expected.listed.clone();
+        let stamped = listed
+            .iter()
+            .filter(|file| Stamped::parse(&file.0.1).is_some());
+        let mut free: BTreeMap<&At, &String> = stamped.collect();
         let mut left: Vec<Id> = (0..self.expected.handoffs.len()).collect();
         left.retain(|id| {
             self.expected.is_visible(*id) || self.expected.handoffs[*id].states.len() > 1
@@ -130,21 +127,20 @@ impl Run {
         for keeps in [true, false] {
             for id in std::mem::take(&mut left) {
                 let handoff = &self.expected.handoffs[id];
-                let fits = |state: State, at: &&At| {
-                    let content = &self.expected.contents[handoff.content];
-                    let is_it =
-                        handoff.is_at(at) || !keeps && self.expected.listed[*at] == *content;
+                let content = &self.expected.contents[handoff.content];
+                let fits = |state: State, at: &At, text: &String| {
+                    let is_it = handoff.is_at(at) || !keeps && text == content;
                     is_it && self.may_be_called(handoff, state, at)
                 };
                 let states = handoff.states.iter().filter(|state| **state != State::Gone);
                 let mut found = states.filter_map(|state| {
-                    let fitting = free.iter().filter(|at| fits(*state, at));
-                    Some((*state, fitting.min_by_key(|at| at.1.len())?.clone()))
+                    let fitting = free.iter().filter(|file| fits(*state, file.0, file.1));
+                    Some((*state, *fitting.min_by_key(|file| file.0.1.len())?.0))
                 });
                 match found.next() {
                     Some((state, at)) => {
-                        free.remove(&at);
-                        self.take_name(id, state, at);
+                        free.remove(at);
+                        self.take_name(id, state, at.clone());
                     }
                     None if keeps => left.push(id),
                     None if handoff.states.contains(&State::Gone) => self.vanish(id),
@@ -181,27 +177,27 @@ impl Run {
         });
     }
 
-    /// spec 4.4d, 4.6a: the names that are listed, and what they hold for everybody.
-    fn check_listing(&mut self) {
-        let (listed, expected) = (&self.expected.listed, self.expected.listing());
-        let names = BTreeSet::from_iter(expected.keys());
-        assert_eq!(
-            BTreeSet::from_iter(listed.keys()),
-            names,
-            "listed, and expected"
-        );
-        for (at, text) in listed {
-            let mut contents = expected[at]
+    /// spec 4.4d, 4.6a: the names that are listed, and the texts that they have for everybody.
+    fn check_listing(&self) {
+        let expected = &self.expected;
+        let files = expected
+            .files
+            .iter()
+            .map(|(key, content)| (key.0.clone(), *content));
+        let handoffs = expected.visible().map(|id| &expected.handoffs[id]);
+        let handoffs = handoffs.map(|handoff| (handoff.at(), handoff.content));
+        let all: Vec<(At, Content)> = files.chain(handoffs).collect();
+        let names: BTreeSet<&At> = all.iter().map(|file| &file.0).collect();
+        let listed: BTreeSet<&At> = expected.listed.keys().collect();
+        assert_eq!(listed, names, "listed, and expected");
+        for (at, text) in &expected.listed {
+            let mut texts = all
                 .iter()
-                .map(|content| &self.expected.contents[*content]);
+                .filter(|file| file.0 == *at)
+                .map(|file| &expected.contents[file.1]);
             assert!(
-                contents.any(|content| content == text),
+                texts.any(|expected| expected == text),
                 "{at:?} holds {text:?}"
-            );
-            // spec 3.6k
-            assert!(
-                at.1 != ".hid" || self.mount.below(path(at)).exists(),
-                "{at:?}"
             );
         }
     }

@@ -106,6 +106,10 @@ impl Handoff {
         self.queue == at.0 && self.name.as_ref() == Some(&at.1)
     }
 
+    pub fn at(&self) -> At {
+        (self.queue.clone(), self.name.clone().unwrap())
+    }
+
     pub fn stamped(&self) -> Option<Stamped> {
         Stamped::parse(self.name.as_deref()?)
     }
@@ -246,19 +250,6 @@ impl Expected {
             is_whole && handoff.is_pending() && is_below && written == self.is_written(*id)
         };
         self.visible().filter(is_pending).collect()
-    }
-
-    /// Every file that should be listed, with the contents that it may have.
-    pub fn listing(&self) -> BTreeMap<At, Vec<Content>> {
-        let mut listing: BTreeMap<At, Vec<Content>> = BTreeMap::new();
-        for (key, content) in &self.files {
-            listing.entry(key.0.clone()).or_default().push(*content);
-        }
-        for handoff in self.visible().map(|id| &self.handoffs[id]) {
-            let at = (handoff.queue.clone(), handoff.name.clone().unwrap());
-            listing.insert(at, vec![handoff.content]);
-        }
-        listing
     }
 
     /// The open files of this content become open files of that handoff, or of an ordinary file.

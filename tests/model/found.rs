@@ -36,7 +36,7 @@ spec 3.9a: the text that a rename replaced is kept when a writer who has it open
 spec 3.5a: a handoff that is consumed by a rename to another queue stays for seven days
     Echo Shell notes.md
     Week Shell
-    Rename Shell * q/^
+    Rename Shell * q/!
 spec 3.5a: so does a handoff that is consumed by a rename over a consumed one
     Echo Shell notes.md
     Week Shell
@@ -51,9 +51,9 @@ spec 4.4d: an edit is not published by another writer's close
     Write Vim 1
     Close Vim
 spec 4.3a: a renamed file is found under the new name by the session that renamed it
-    Echo Shell notes.md.bak
+    Echo Shell data.json
     Echo Shell .hid
-    Rename Shell .hid notes.md.bak
+    Rename Shell .hid data.json
 spec 6.6a: a consumed handoff comes back under the name where its reader still finds it
     Echo Shell notes.md Over
     Cat Other

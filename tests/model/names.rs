@@ -20,8 +20,6 @@ pub enum Kind {
     Stamped,
     /// Writing the name makes a handoff with this stamp, or the time's, and this slug (3.2, 3.4a).
     Free(Option<&'static str>, &'static str),
-    /// The same; but a handoff that is renamed to it stops being one (4.5f).
-    Backup(&'static str),
     /// A scratch file, of which each session has its own (4.6f).
     Scratch,
     /// An ordinary file that all sessions share: a lock (4.6e), hidden (3.6k), or stamped with another ending (3.4b).
@@ -31,7 +29,7 @@ pub enum Kind {
 const OLD: Option<&str> = Some("2020-01-02_030405");
 
 /// One or two names of every kind.
-pub const FIXED: [(&str, Kind); 17] = [
+pub const FIXED: [(&str, Kind); 16] = [
     ("notes.md", Kind::Free(None, "notes")),
     ("notes.txt", Kind::Free(None, "notes")),
     ("a b", Kind::Free(None, "a-b")),
@@ -40,7 +38,6 @@ pub const FIXED: [(&str, Kind); 17] = [
     ("plan.md.tmp.12", Kind::Scratch),
     (".hid", Kind::Ordinary),
     ("notes.md~", Kind::Scratch),
-    ("notes.md.bak", Kind::Backup("notes.md.bak")),
     ("2020-01-02_030405_old.md", Kind::Stamped),
     ("2020-01-02_030405_old.txt", Kind::Free(OLD, "old")),
     ("2020-01-02_030405_old_done.md", Kind::Stamped),

@@ -52,12 +52,10 @@ impl Caller {
 #[derive(Clone, Copy, Debug)]
 pub enum Name {
     Fixed(&'static str),
-    /// The stamped name of a handoff that is there.
+    /// A handoff that is there, wherever that is.
     Stamped(usize),
-    /// The same handoff's other name: consumed, or pending again.
+    /// The other name of such a handoff: consumed, or pending again.
     Flipped(usize),
-    /// The other name of a handoff in the root.
-    Archived(usize),
 }
 
 /// A queue, and a name in it.
@@ -162,8 +160,7 @@ pub fn case(length: usize) -> impl Strategy<Value = Vec<Op>> {
     let name = prop_oneof![
         6 => select(fixed).prop_map(Name::Fixed),
         2 => (0..8usize).prop_map(Name::Stamped),
-        1 => (0..8usize).prop_map(Name::Flipped),
-        1 => (0..8usize).prop_map(Name::Archived),
+        2 => (0..8usize).prop_map(Name::Flipped),
     ];
     let queue = select(vec!["", "", "", "", "", "q", "q", "q/r", "s"]);
     let place = (queue, name).prop_map(|(queue, name)| Place(queue, name));
@@ -174,7 +171,7 @@ pub fn case(length: usize) -> impl Strategy<Value = Vec<Op>> {
 }
 
 /// Reads an operation from words: what, caller, then places, how and number as far as they matter. The name `*` is a handoff
-/// that is there, `!` its other name, and `^` the other name of one in the root.
+/// that is there, and `!` its other name.
 pub fn parse(line: &'static str) -> Op {
     fn find<T: Copy + Debug>(all: &[T], word: &str) -> Option<T> {
         all.iter().copied().find(|one| format!("{one:?}") == word)
@@ -188,7 +185,6 @@ pub fn parse(line: &'static str) -> Op {
         let name = match name {
             "*" => Name::Stamped(0),
             "!" => Name::Flipped(0),
-            "^" => Name::Archived(0),
             name => Name::Fixed(name),
         };
         match (find(&HOWS, word), word.parse()) {

@@ -1,4 +1,4 @@
-//! The rules of names that change, of consuming, of time, and of a new daemon.
+//! The rules of names that change, of consuming, and of what comes by itself.
 
 use crate::client::Result;
 use crate::expected::{Content, Expected, Id, Key, State, Target};
@@ -11,18 +11,15 @@ impl Expected {
     pub fn is_rename_unsaid(&self, caller: Caller, from: &At, to: &At) -> bool {
         let is_busy = |target: &Target| match target {
             Target::Handoff(id) | Target::Alias(id) => {
-                let handoff = &self.handoffs[*id];
-                self.writers(*id) > 0 || !handoff.is_published || handoff.edit.is_some()
+                self.writers(*id) > 0 || !self.handoffs[*id].is_published
             }
             _ => false,
         };
-        let becomes_file = !matches!(kind(&to.1), Kind::Free(..) | Kind::Stamped | Kind::Merge);
+        let becomes_file = matches!(kind(&to.1), Kind::Scratch | Kind::Ordinary);
         let (source, target) = (self.resolve(caller, from), self.resolve(caller, to));
         match (&source, &target) {
             (Target::Merge | Target::Nothing, _) => false,
-            (_, Target::Handoff(_) | Target::Alias(_)) if source != target => {
-                is_busy(&source) || is_busy(&target)
-            }
+            (_, Target::Handoff(_) | Target::Alias(_)) => is_busy(&source) || is_busy(&target),
             (Target::File(_), _) => false,
             (_, Target::File(_)) => !becomes_file || is_busy(&source),
             _ => becomes_file && is_busy(&source),
@@ -34,18 +31,15 @@ impl Expected {
         match source {
             Target::Nothing => return Err(libc::ENOENT),
             _ if self.is_foreign(caller, from) => return Err(libc::ENOENT),
-            _ if from == to => {}
             // spec 4.7c
             Target::Merge => {}
+            _ if from == to => {}
             Target::File(key) => self.rename_file(caller, &key, to, &target),
             Target::Handoff(id) => self.rename_handoff(caller, id, to, &target),
             Target::Alias(id) => {
-                let stem = from
-                    .1
-                    .strip_suffix(".md")
-                    .map(|stem| format!("{stem}_done.md"));
-                match stem == Some(to.1.clone()) && kind(&to.1) != Kind::Stamped {
-                    // spec 4.5e
+                // spec 4.5e
+                let done = from.1.replace(".md", "_done.md");
+                match to.1 == done && kind(&done) != Kind::Stamped {
                     true => self.handoffs[id].states = vec![State::Consumed(Some(self.now))],
                     false => self.rename_handoff(caller, id, to, &target),
                 }
@@ -55,46 +49,38 @@ impl Expected {
         Ok(())
     }
 
+    /// spec 4.6b: the rename publishes the file, as a new handoff or, where it replaces one, as its content.
     fn rename_file(&mut self, caller: Caller, key: &Key, to: &At, target: &Target) {
         let content = self.files.remove(key).unwrap();
-        let is_file = matches!(target, Target::File(_));
         // Whether an ordinary file stays one or becomes a handoff, the contract leaves open.
-        let is_open = kind(&key.0.1) != Kind::Scratch && self.listed.contains_key(to);
-        let stays = is_open && (is_file || *target == Target::Nothing);
+        let was_scratch = kind(&key.0.1) == Kind::Scratch;
+        let stays = match target {
+            Target::File(_) => !is_text(&to.1) || !was_scratch && self.listed.contains_key(to),
+            Target::Nothing => !was_scratch && self.listed.contains_key(to),
+            _ => false,
+        };
         match kind(&to.1) {
-            Kind::Scratch | Kind::Ordinary | Kind::Backup(_) => self.put_file(caller, to, content),
-            Kind::Free(..) if stays || is_file && !is_text(&to.1) => {
-                self.put_file(caller, to, content);
-            }
-            _ => self.publish_file(caller, content, to, target),
+            Kind::Scratch | Kind::Ordinary => return self.put_file(caller, to, content),
+            Kind::Free(..) if stays => return self.put_file(caller, to, content),
+            _ => self.acknowledge(content),
         }
+        let id = self.replaced(caller, target).unwrap_or_else(|| {
+            let labels = self.labels(caller, to);
+            self.add(&to.0, labels, content)
+        });
+        if *target == Target::Nothing && kind(&to.1) == Kind::Stamped {
+            self.set_stamped(id, to);
+        }
+        self.handoffs[id].content = content;
+        self.handoffs[id].is_published = true;
+        self.changed(id);
+        self.set_alias(caller, to, id);
+        self.reopen(content, Some(id));
     }
 
     fn put_file(&mut self, caller: Caller, to: &At, content: Content) {
         self.drop_alias(caller, to);
         self.files.insert(Expected::key(caller, to), content);
-    }
-
-    /// spec 4.6b: the rename publishes the file, as a new handoff or, where it replaces one, as its content.
-    fn publish_file(&mut self, caller: Caller, content: Content, to: &At, target: &Target) {
-        self.acknowledge(content);
-        let id = match self.replaced(caller, target) {
-            Some(id) => {
-                self.handoffs[id].content = content;
-                self.changed(id);
-                id
-            }
-            None => {
-                let labels = self.labels(caller, to);
-                self.add(&to.0, labels, content)
-            }
-        };
-        if *target == Target::Nothing && kind(&to.1) == Kind::Stamped {
-            self.set_stamped(id, to);
-        }
-        self.handoffs[id].is_published = true;
-        self.set_alias(caller, to, id);
-        self.reopen(content, Some(id));
     }
 
     /// spec 4.5a: a rename replaces what has the stamped name; spec 4.4a: under an alias, if it edits.
@@ -111,56 +97,47 @@ impl Expected {
     }
 
     fn rename_handoff(&mut self, caller: Caller, id: Id, to: &At, target: &Target) {
-        let is_same =
-            matches!(target, Target::Handoff(other) | Target::Alias(other) if *other == id);
-        match (kind(&to.1), self.replaced(caller, target)) {
+        let is_same = [Target::Handoff(id), Target::Alias(id)].contains(target);
+        let replaced = self.replaced(caller, target).filter(|_| !is_same);
+        match (kind(&to.1), replaced) {
             (Kind::Stamped, _) if *target == Target::Handoff(id) => {}
             // The alias goes, and nothing else.
-            (Kind::Free(..) | Kind::Merge | Kind::Backup(_), _) if is_same => {}
-            (Kind::Scratch | Kind::Ordinary | Kind::Backup(_), _) => self.unmake(caller, id, to),
-            (_, Some(other)) if !is_same => self.replace(caller, id, other, to),
-            (Kind::Stamped, _) => self.set_stamped(id, to),
-            (kind, _) => {
+            (Kind::Free(..) | Kind::Merge, _) if is_same => {}
+            // spec 4.5f: it stops being a handoff.
+            (Kind::Scratch | Kind::Ordinary, _) => {
+                let content = self.handoffs[id].content;
+                self.handoffs[id].states = vec![State::Gone];
+                self.forgive(content);
+                self.put_file(caller, to, content);
+                self.reopen(content, None);
+            }
+            // spec 4.5a, 3.9a: it takes the place of another handoff, whose content is kept.
+            (_, Some(other)) => {
+                self.handoffs[other].states = vec![State::Gone];
+                let place = self.handoffs[other].at();
+                let aliases = self.aliases.values_mut().flatten();
+                aliases
+                    .filter(|alias| **alias == other)
+                    .for_each(|alias| *alias = id);
+                self.set_stamped(id, &place);
+                self.handoffs[id].changes += 1;
+                self.handoffs[id].readers.clear();
+                self.set_alias(caller, to, id);
+            }
+            (Kind::Stamped, None) => self.set_stamped(id, to),
+            // spec 4.5f: it keeps the stamp and changes the slug.
+            (_, None) => {
+                let (stamp, slug) = self.labels(caller, to).remove(0);
                 let handoff = &mut self.handoffs[id];
-                let (stamp, slug) = match kind {
-                    Kind::Free(stamp, slug) => (stamp.map(str::to_owned), slug),
-                    _ => (None, "pending"),
-                };
                 if stamp.is_some() {
                     handoff.states = vec![State::Pending];
                 }
-                // spec 4.5f: it keeps the stamp and changes the slug.
                 let stamp = stamp.or_else(|| handoff.stamped().map(|name| name.stamp));
                 (handoff.queue, handoff.name) = (to.0.clone(), None);
-                handoff.labels = vec![(stamp, slug.to_owned())];
+                handoff.labels = vec![(stamp, slug)];
                 self.set_alias(caller, to, id);
             }
         }
-    }
-
-    /// spec 4.5a, 3.9a: it takes the place of another handoff, whose content is kept.
-    fn replace(&mut self, caller: Caller, id: Id, other: Id, to: &At) {
-        let old = &mut self.handoffs[other];
-        old.states = vec![State::Gone];
-        let place = (old.queue.clone(), old.name.clone().unwrap());
-        for alias in self.aliases.values_mut().flatten() {
-            if *alias == other {
-                *alias = id;
-            }
-        }
-        self.set_stamped(id, &place);
-        self.handoffs[id].changes += 1;
-        self.handoffs[id].readers.clear();
-        self.set_alias(caller, to, id);
-    }
-
-    /// spec 4.5f: it stops being a handoff.
-    fn unmake(&mut self, caller: Caller, id: Id, to: &At) {
-        let content = self.handoffs[id].content;
-        self.handoffs[id].states = vec![State::Gone];
-        self.forgive(content);
-        self.put_file(caller, to, content);
-        self.reopen(content, None);
     }
 
     pub fn unlink(&mut self, caller: Caller, at: &At) -> Result<()> {
@@ -205,19 +182,14 @@ impl Expected {
     /// spec 3.7a: a stray with a text's name becomes a pending handoff, any other an ordinary file.
     pub fn stray(&mut self, at: &At, text: String) {
         let content = self.content(text);
-        let labels = match kind(&at.1) {
-            Kind::Free(None, slug) if is_text(&at.1) => vec![(None, slug.to_owned())],
-            Kind::Free(Some(stamp), slug) => {
-                let unstamped = format!("{stamp}_{slug}");
-                vec![(Some(stamp.to_owned()), slug.to_owned()), (None, unstamped)]
-            }
-            Kind::Merge => vec![(None, "pending".to_owned())],
-            Kind::Stamped => Vec::new(),
-            _ => {
-                self.files.insert((at.clone(), None), content);
-                return;
-            }
-        };
+        if !is_text(&at.1) {
+            self.files.insert((at.clone(), None), content);
+            return;
+        }
+        let mut labels = self.labels(Caller::Watcher, at);
+        if let Kind::Free(Some(stamp), slug) = kind(&at.1) {
+            labels.push((None, format!("{stamp}_{slug}")));
+        }
         let id = self.add(&at.0, labels, content);
         self.handoffs[id].is_published = true;
         if kind(&at.1) == Kind::Stamped {

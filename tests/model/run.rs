@@ -11,7 +11,7 @@ use handoff_fs::clock::Clock;
 use crate::client::{Call, Clients, Fd, Result};
 use crate::expected::{Expected, Id, State};
 use crate::harness::Mount;
-use crate::names::{At, FIXED, Kind, OLD_FILES, PEEK, PENDING, QUEUES, kind, path};
+use crate::names::{At, FIXED, Kind, OLD_FILES, PEEK, PENDING, QUEUES, Stamped, kind, path};
 use crate::ops::{Caller, How, Name, Op, Place, What};
 
 /// The clock begins so long before the machine's that files with the machine's time do not expire.
@@ -125,24 +125,21 @@ impl Run {
     }
 
     fn at(&self, Place(queue, name): Place) -> At {
-        let pick = |queue: &str, i: usize| {
-            let ids = self
-                .expected
-                .visible()
-                .map(|id| &self.expected.handoffs[id]);
-            let here: Vec<_> = ids.filter(|handoff| handoff.queue == queue).collect();
-            here[i.checked_rem(here.len())?].stamped()
+        let ids: Vec<Id> = self.expected.visible().collect();
+        let (i, is_other) = match name {
+            Name::Fixed(name) => return (queue.to_owned(), name.to_owned()),
+            Name::Stamped(i) => (i, false),
+            Name::Flipped(i) => (i, true),
         };
-        let name = match name {
-            Name::Fixed(name) => Some(name.to_owned()),
-            Name::Stamped(i) => pick(queue, i).map(|name| name.named(name.done)),
-            Name::Flipped(i) => pick(queue, i).map(|name| name.named(!name.done)),
-            Name::Archived(i) => pick("", i).map(|name| name.named(!name.done)),
+        let Some(i) = i.checked_rem(ids.len()) else {
+            return (queue.to_owned(), "notes.md".to_owned());
         };
-        (
-            queue.to_owned(),
-            name.unwrap_or_else(|| "notes.md".to_owned()),
-        )
+        let at = self.expected.handoffs[ids[i]].at();
+        let name = Stamped::parse(&at.1).unwrap();
+        match is_other {
+            true => (queue.to_owned(), name.named(!name.done)),
+            false => at,
+        }
     }
 
     fn text(&mut self, n: usize) -> String {
@@ -269,7 +266,7 @@ impl Run {
     /// spec 3.7a
     fn stray(&mut self, at: &At, n: usize) {
         let file = self.mount.below(path(at));
-        if !file.exists() && !matches!(kind(&at.1), Kind::Scratch | Kind::Backup(_)) {
+        if !file.exists() && kind(&at.1) != Kind::Scratch {
             let text = self.text(n);
             fs::write(&file, &text).unwrap();
             let made = fs::File::options().write(true).open(&file).unwrap();

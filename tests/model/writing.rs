@@ -19,33 +19,64 @@ impl Expected {
             _ if !how.has(libc::O_CREAT) && self.is_foreign(caller, at) => true,
             // Whether a stream editor edits a stamped name that it has not read (4.5b).
             Target::Handoff(_) => caller == Caller::Perl && !how.has(libc::O_TRUNC),
-            Target::Alias(id) => {
-                let edits = self.edits(caller, Some(id)) && how != How::Append;
-                edits && self.handoffs[id].is_published && self.is_written(id)
-            }
-            // Where an ordinary text file's content is while it is edited (3.6e).
-            Target::File(_) => matches!(kind(&at.1), Kind::Free(..)) && self.edits(caller, None),
+            Target::Alias(id) => self.edits(caller, Some(id)) && self.is_written(id),
+            // Where the content of an ordinary text file is while it is edited (3.6e).
+            Target::File(_) => is_text(&at.1) && self.edits(caller, None),
             Target::Nothing => false,
         }
     }
 
     pub fn open(&mut self, fd: Fd, caller: Caller, at: &At, how: How) -> Result<()> {
-        let writes = how != How::Read;
         let mut target = self.resolve(caller, at);
-        if writes && how != How::New && self.is_foreign(caller, at) {
+        if !matches!(how, How::Read | How::New) && self.is_foreign(caller, at) {
             target = Target::Nothing;
         }
         let (handoff, content) = match target {
             Target::Nothing if !how.has(libc::O_CREAT) => return Err(libc::ENOENT),
             Target::Nothing => self.create(caller, at),
             _ if how == How::New => return Err(libc::EEXIST),
-            Target::File(key) if writes => self.write_file(caller, at, self.files[&key], how),
-            Target::File(key) => (None, self.files[&key]),
-            Target::Merge => self.write_pending(caller, at, how),
-            Target::Handoff(id) if !writes => (Some(id), self.handoffs[id].content),
-            Target::Alias(id) if !writes => (Some(id), self.newest(id)),
-            Target::Handoff(id) => (Some(id), self.write_stamped(caller, id, how)),
-            Target::Alias(id) => self.write_alias(caller, at, id, how),
+            // spec 3.6d, 3.6e: only an editor writes an ordinary text file. To other programs its name is free.
+            Target::File(key) => match kind(&at.1) {
+                Kind::Free(..)
+                    if is_text(&at.1) && how != How::Read && !self.edits(caller, None) =>
+                {
+                    self.begin(caller, at, self.files[&key], how)
+                }
+                _ => (None, self.files[&key]),
+            },
+            // spec 4.7a: an append continues the session's own handoff, and all else makes one.
+            Target::Merge => {
+                let own = self
+                    .alias(caller, at)
+                    .filter(|id| self.handoffs[*id].is_pending());
+                match own {
+                    Some(id) if how == How::Append => (Some(id), self.newest(id)),
+                    _ => self.create(caller, at),
+                }
+            }
+            Target::Handoff(id) if how == How::Read => (Some(id), self.handoffs[id].content),
+            Target::Alias(id) if how == How::Read => (Some(id), self.newest(id)),
+            // spec 4.5b, 4.5d: O_TRUNC, or a program that edits, begins an edit unless somebody has the handoff open for
+            // writing. Writers that come meanwhile share it; all others write in place.
+            Target::Handoff(id) => {
+                let edits = self.edits(caller, Some(id)) && how != How::Append;
+                let content = match edits || how.has(libc::O_TRUNC) {
+                    true if self.writers(id) == 0 => self.edit(id),
+                    _ => self.newest(id),
+                };
+                (Some(id), content)
+            }
+            // spec 4.3b: `>>` appends; spec 4.4a: an editor edits; spec 4.1d: an empty handoff is reused; spec 4.1b: all else
+            // makes a new handoff, which starts as a copy without O_TRUNC.
+            Target::Alias(id) => {
+                let is_unused = self.writers(id) == 0 || self.handoffs[id].maker == Some(caller);
+                let is_reused = is_unused && self.is_empty(self.newest(id));
+                match self.handoffs[id].is_pending() {
+                    true if how == How::Append => (Some(id), self.newest(id)),
+                    true if self.edits(caller, Some(id)) || is_reused => (Some(id), self.edit(id)),
+                    _ => self.begin(caller, at, self.newest(id), how),
+                }
+            }
         };
         if let (Some(id), How::New) = (handoff, how) {
             self.handoffs[id].maker = Some(caller);
@@ -55,16 +86,15 @@ impl Expected {
             self.written(handoff, content);
         }
         // spec 4.5c: O_TRUNC counts as a write.
-        let is_dirty =
-            how.has(libc::O_TRUNC) && handoff.is_some_and(|id| self.handoffs[id].is_published);
+        let is_published = handoff.is_some_and(|id| self.handoffs[id].is_published);
         let file = OpenFile {
             caller,
             handoff,
             content,
-            writes,
+            writes: how != How::Read,
             appends: how == How::Append,
             offset: 0,
-            is_dirty,
+            is_dirty: how.has(libc::O_TRUNC) && is_published,
         };
         self.open_files.insert(fd, file);
         Ok(())
@@ -86,6 +116,15 @@ impl Expected {
         (Some(id), content)
     }
 
+    /// A new handoff over an old one or over an old file; spec 3.6d: an append starts empty.
+    fn begin(&mut self, caller: Caller, at: &At, old: Content, how: How) -> (Option<Id>, Content) {
+        let (id, content) = self.create(caller, at);
+        if !how.has(libc::O_TRUNC | libc::O_APPEND) {
+            self.contents[content] = self.contents[old].clone();
+        }
+        (id, content)
+    }
+
     /// The stamps and slugs that a handoff may get when it is written under this name.
     pub fn labels(&mut self, caller: Caller, at: &At) -> Vec<Label> {
         // spec 4.5g: a retracted handoff is pending again if the same process then creates the name.
@@ -96,69 +135,11 @@ impl Expected {
         }
         match kind(&at.1) {
             Kind::Free(stamp, slug) => vec![(stamp.map(str::to_owned), slug.to_owned())],
-            Kind::Backup(slug) => vec![(None, slug.to_owned())],
             Kind::Merge => vec![(None, "pending".to_owned())],
             // spec 3.4a: the name is kept; spec 4.3c: if its handoff was consumed, the next one is new.
             _ => Stamped::parse(&at.1).map_or(Vec::new(), |name| {
                 vec![(None, name.slug.clone()), name.label()]
             }),
-        }
-    }
-
-    /// spec 3.6d, 3.6e: only an editor writes an ordinary text file. To other programs its name is free.
-    fn write_file(
-        &mut self,
-        caller: Caller,
-        at: &At,
-        content: Content,
-        how: How,
-    ) -> (Option<Id>, Content) {
-        let is_text = matches!(kind(&at.1), Kind::Free(..)) && is_text(&at.1);
-        if !is_text || self.edits(caller, None) {
-            return (None, content);
-        }
-        self.begin(caller, at, content, how)
-    }
-
-    /// spec 4.1b: a new handoff, which starts as a copy without O_TRUNC; spec 3.6d: an append to an old file starts empty.
-    fn begin(&mut self, caller: Caller, at: &At, old: Content, how: How) -> (Option<Id>, Content) {
-        let (id, content) = self.create(caller, at);
-        if !how.has(libc::O_TRUNC | libc::O_APPEND) {
-            self.contents[content] = self.contents[old].clone();
-        }
-        (id, content)
-    }
-
-    /// spec 4.7a: writing `pending.md` makes a handoff; an append continues the session's own.
-    fn write_pending(&mut self, caller: Caller, at: &At, how: How) -> (Option<Id>, Content) {
-        let own = self.alias(caller, at);
-        match own.filter(|id| self.handoffs[*id].is_pending()) {
-            Some(id) if how == How::Append => (Some(id), self.newest(id)),
-            _ => self.create(caller, at),
-        }
-    }
-
-    /// spec 4.5b, 4.5d: O_TRUNC, or a program that edits, begins an edit unless somebody has the handoff open for writing.
-    /// Writers that come meanwhile share it; all others write in place.
-    fn write_stamped(&mut self, caller: Caller, id: Id, how: How) -> Content {
-        let edits = self.edits(caller, Some(id)) && how != How::Append || how.has(libc::O_TRUNC);
-        match edits && self.handoffs[id].is_published && self.writers(id) == 0 {
-            true => self.edit(id),
-            false => self.newest(id),
-        }
-    }
-
-    /// spec 4.3b: `>>` appends; spec 4.4a: a program that edits edits; spec 4.1d: an empty handoff is reused; spec 4.1b: all
-    /// else makes a new handoff.
-    fn write_alias(&mut self, caller: Caller, at: &At, id: Id, how: How) -> (Option<Id>, Content) {
-        let content = self.newest(id);
-        let handoff = &self.handoffs[id];
-        let is_unused = self.writers(id) == 0 || handoff.maker == Some(caller);
-        let edits = self.edits(caller, Some(id)) || is_unused && self.is_empty(content);
-        match handoff.is_pending() {
-            true if how == How::Append || edits && !handoff.is_published => (Some(id), content),
-            true if edits => (Some(id), self.edit(id)),
-            _ => self.begin(caller, at, content, how),
         }
     }
 
@@ -168,13 +149,16 @@ impl Expected {
         caller == Caller::Vim || caller == Caller::Perl && has_read
     }
 
+    /// The content that replaces the old one when it is closed; of a draft its only one.
     fn edit(&mut self, id: Id) -> Content {
-        if self.handoffs[id].edit.is_none() {
-            let content = self.content(self.contents[self.handoffs[id].content].clone());
+        let handoff = &self.handoffs[id];
+        if handoff.is_published && handoff.edit.is_none() {
+            let began_pending = handoff.is_pending();
+            let content = self.content(self.contents[handoff.content].clone());
             self.handoffs[id].edit = Some(Edit {
                 content,
                 is_written: false,
-                began_pending: self.handoffs[id].is_pending(),
+                began_pending,
             });
         }
         self.newest(id)
@@ -183,13 +167,11 @@ impl Expected {
     fn written(&mut self, handoff: Option<Id>, content: Content) {
         let Some(id) = handoff else { return };
         let handoff = &mut self.handoffs[id];
-        match &mut handoff.edit {
-            Some(edit) if edit.content == content => {
-                edit.is_written = true;
-                handoff.readers.clear();
-            }
-            _ if handoff.content == content => self.changed(id),
-            _ => {}
+        if let Some(edit) = handoff.edit.as_mut().filter(|edit| edit.content == content) {
+            edit.is_written = true;
+            handoff.readers.clear();
+        } else if handoff.content == content {
+            self.changed(id);
         }
     }
 
@@ -216,33 +198,34 @@ impl Expected {
         self.written(handoff, content);
     }
 
-    /// spec 4.2a, 4.2c: published before the close that follows a write returns, delivered when the last writer has closed.
+    /// spec 4.2a: published before the close that follows a write returns; spec 4.2c: delivered when the last writer has closed.
     pub fn close(&mut self, fd: Fd) {
         let file = self.open_files.remove(&fd).unwrap();
         let Some(id) = file.handoff else { return };
-        if file.is_dirty {
-            self.publish(id, file.content);
-            if self.handoffs[id].states[0] != State::Gone {
-                self.acknowledge(file.content);
-            }
-        }
         let mut others = self.open_files.values();
         let is_shared = others.any(|other| other.writes && other.content == file.content);
-        if file.writes && !is_shared {
-            self.last_writer_gone(id, file.content);
-        }
-    }
-
-    fn publish(&mut self, id: Id, content: Content) {
-        // `> name` closes once before anything is written.
-        if self.is_empty(content) {
-            return;
-        }
+        let is_empty = self.is_empty(file.content);
         let handoff = &mut self.handoffs[id];
         match handoff.edit {
-            Some(edit) if edit.content == content => self.end_edit(id),
-            None if handoff.content == content => handoff.is_published = true,
+            Some(edit) if edit.content == file.content => {
+                // An empty edit may wait until its last writer is gone (4.5c).
+                if file.is_dirty && !is_empty || !is_shared && edit.is_written {
+                    self.end_edit(id);
+                } else if file.writes && !is_shared {
+                    handoff.edit = None;
+                }
+            }
+            _ if handoff.is_published || handoff.content != file.content => {}
+            _ if file.is_dirty && !is_empty => handoff.is_published = true,
+            _ if file.writes && !is_shared => {
+                handoff.is_published = true;
+                // An unwritten copy is nothing. Nor need an empty handoff stay where its name led to another one.
+                handoff.states.push(State::Gone);
+            }
             _ => {}
+        }
+        if file.is_dirty && self.handoffs[id].states[0] != State::Gone {
+            self.acknowledge(file.content);
         }
     }
 
@@ -262,22 +245,5 @@ impl Expected {
             self.handoffs.push(old);
         }
         self.changed(id);
-    }
-
-    fn last_writer_gone(&mut self, id: Id, content: Content) {
-        let is_empty = self.is_empty(content);
-        let handoff = &mut self.handoffs[id];
-        match handoff.edit {
-            Some(edit) if edit.content == content && edit.is_written => self.end_edit(id),
-            Some(edit) if edit.content == content => handoff.edit = None,
-            _ if handoff.is_published || handoff.content != content => {}
-            _ => {
-                handoff.is_published = true;
-                // An unwritten copy is nothing. Nor need an empty handoff stay, where its name led to another one.
-                if is_empty || handoff.changes == 0 {
-                    handoff.states.push(State::Gone);
-                }
-            }
-        }
     }
 }
