@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::client::{Call, Result};
 use crate::expected::{Content, Handoff, Id, RETENTION, State, Target};
-use crate::names::{At, Label, PEEK, PENDING, QUEUES, Stamped, base, path, split, stamp};
+use crate::names::{Label, PEEK, PENDING, QUEUES, Stamped, base, join, name, queue, stamp};
 use crate::ops::Caller;
 use crate::run::Run;
 
@@ -34,7 +34,7 @@ fn parse(merge: &str) -> Vec<(String, &str)> {
         items.push((path.to_owned(), body));
     }
     assert_eq!(rest, "", "after the last handoff");
-    let stamp = |item: &(String, _)| Stamped::parse(&split(&item.0).1).unwrap().stamp;
+    let stamp = |item: &(String, _)| Stamped::parse(&item.0).unwrap().stamp;
     assert!(items.is_sorted_by_key(stamp), "order: {merge}");
     items
 }
@@ -60,7 +60,7 @@ impl Run {
         self.expected.listed.clear();
         let files: Vec<(String, String)> = serde_json::from_str(&answer).unwrap();
         for (path, text) in files {
-            let double = self.expected.listed.insert(split(&path), text);
+            let double = self.expected.listed.insert(path.clone(), text);
             assert_eq!(double, None, "two files are called {path}");
         }
     }
@@ -70,11 +70,11 @@ impl Run {
         self.look();
         self.take_names();
         self.check_listing();
-        let peeks = QUEUES.map(|queue| path(&(queue.to_owned(), PEEK.to_owned())));
+        let peeks = QUEUES.map(|queue| join(queue, PEEK));
         let merges = self.texts(Caller::Watcher, &peeks);
         for (queue, merge) in QUEUES.into_iter().zip(merges) {
             let merge = merge.expect("read .peek.md");
-            let pending = path(&(queue.to_owned(), PENDING.to_owned()));
+            let pending = join(queue, PENDING);
             let size = self.number(Caller::Watcher, Call::Stat(&pending));
             if self.expected.pending(queue, true).is_empty() {
                 assert_eq!(size, merge.len(), "st_size of {pending}");
@@ -86,8 +86,8 @@ impl Run {
     }
 
     /// spec 3.2a, 3.2b, 3.3: a stamp, a slug with a suffix or without, and a state that are expected.
-    fn may_be_called(&self, handoff: &Handoff, state: State, at: &At) -> bool {
-        let Some(name) = Stamped::parse(&at.1) else {
+    fn may_be_called(&self, handoff: &Handoff, state: State, path: &str) -> bool {
+        let Some(name) = Stamped::parse(path) else {
             return false;
         };
         let now = stamp(self.step)..=stamp(self.now());
@@ -109,7 +109,7 @@ impl Run {
             State::Pending => !name.done,
             _ => name.done || !handoff.is_published,
         };
-        at.0 == handoff.queue && is_named && is_state
+        queue(path) == handoff.queue && is_named && is_state
     }
 
     /// Finds each handoff in the listing, and takes over the outcomes that were open: suffixes and states.
@@ -117,8 +117,8 @@ impl Run {
         let listed = self.expected.listed.clone();
         let stamped = listed
             .iter()
-            .filter(|file| Stamped::parse(&file.0.1).is_some());
-        let mut free: BTreeMap<&At, &String> = stamped.collect();
+            .filter(|file| Stamped::parse(file.0).is_some());
+        let mut free: BTreeMap<&String, &String> = stamped.collect();
         let mut left: Vec<Id> = (0..self.expected.handoffs.len()).collect();
         left.retain(|id| {
             self.expected.is_visible(*id) || self.expected.handoffs[*id].states.len() > 1
@@ -128,19 +128,19 @@ impl Run {
             for id in std::mem::take(&mut left) {
                 let handoff = &self.expected.handoffs[id];
                 let content = &self.expected.contents[handoff.content];
-                let fits = |state: State, at: &At, text: &String| {
-                    let is_it = handoff.is_at(at) || !keeps && text == content;
-                    is_it && self.may_be_called(handoff, state, at)
+                let fits = |state: State, path: &str, text: &String| {
+                    let is_it = handoff.is_at(path) || !keeps && text == content;
+                    is_it && self.may_be_called(handoff, state, path)
                 };
                 let states = handoff.states.iter().filter(|state| **state != State::Gone);
                 let mut found = states.filter_map(|state| {
                     let fitting = free.iter().filter(|file| fits(*state, file.0, file.1));
-                    Some((*state, *fitting.min_by_key(|file| file.0.1.len())?.0))
+                    Some((*state, *fitting.min_by_key(|file| file.0.len())?.0))
                 });
                 match found.next() {
-                    Some((state, at)) => {
-                        free.remove(at);
-                        self.take_name(id, state, at.clone());
+                    Some((state, path)) => {
+                        free.remove(path);
+                        self.take_name(id, state, path.clone());
                     }
                     None if keeps => left.push(id),
                     None if handoff.states.contains(&State::Gone) => self.vanish(id),
@@ -155,13 +155,13 @@ impl Run {
         assert!(free.is_empty(), "unexpected: {free:?}\n{handoffs:?}");
     }
 
-    fn take_name(&mut self, id: Id, state: State, at: At) {
-        let is_empty = self.expected.listed[&at].is_empty();
+    fn take_name(&mut self, id: Id, state: State, path: String) {
+        let is_empty = self.expected.listed[&path].is_empty();
         let handoff = &mut self.expected.handoffs[id];
         handoff.states = vec![state];
         let had_bytes = !self.expected.contents[handoff.content].is_empty();
         let edit = handoff.edit;
-        (handoff.queue, handoff.name) = (at.0, Some(at.1));
+        handoff.path = Some(path);
         if edit.is_some_and(|edit| self.expected.is_empty(edit.content)) && had_bytes && is_empty {
             // spec 4.5c: an empty edit is published sooner or later.
             self.expected.end_edit(id);
@@ -185,39 +185,39 @@ impl Run {
             .iter()
             .map(|(key, content)| (key.0.clone(), *content));
         let handoffs = expected.visible().map(|id| &expected.handoffs[id]);
-        let handoffs = handoffs.map(|handoff| (handoff.at(), handoff.content));
-        let all: Vec<(At, Content)> = files.chain(handoffs).collect();
-        let names: BTreeSet<&At> = all.iter().map(|file| &file.0).collect();
-        let listed: BTreeSet<&At> = expected.listed.keys().collect();
+        let handoffs = handoffs.map(|handoff| (handoff.path.clone().unwrap(), handoff.content));
+        let all: Vec<(String, Content)> = files.chain(handoffs).collect();
+        let names: BTreeSet<&String> = all.iter().map(|file| &file.0).collect();
+        let listed: BTreeSet<&String> = expected.listed.keys().collect();
         assert_eq!(listed, names, "listed, and expected");
-        for (at, text) in &expected.listed {
+        for (path, text) in &expected.listed {
             let mut texts = all
                 .iter()
-                .filter(|file| file.0 == *at)
+                .filter(|file| file.0 == *path)
                 .map(|file| &expected.contents[file.1]);
             assert!(
                 texts.any(|expected| expected == text),
-                "{at:?} holds {text:?}"
+                "{path} holds {text:?}"
             );
         }
     }
 
     /// spec 6.1a, 4.2c: everything that is pending, and nothing else; a handoff that is open for writing may be there, for
     /// `.peek.md` does not wait. Answers each handoff with its name.
-    pub fn check_merge(&mut self, queue: &str, merge: &str) -> Vec<(Id, At)> {
+    pub fn check_merge(&mut self, queue: &str, merge: &str) -> Vec<(Id, String)> {
         let mut due = self.expected.pending(queue, false);
         let written = self.expected.pending(queue, true);
         let mut items = Vec::new();
-        for (name, body) in parse(merge) {
-            let at = split(&path(&(queue.to_owned(), name)));
+        for (path, body) in parse(merge) {
+            let path = join(queue, &path);
             let is_item = |id: &&Id| {
                 let handoff = &self.expected.handoffs[**id];
-                handoff.is_at(&at) && self.expected.contents[handoff.content] == body
+                handoff.is_at(&path) && self.expected.contents[handoff.content] == body
             };
             let id = due.iter().chain(&written).find(is_item).copied();
-            let id = id.unwrap_or_else(|| panic!("not pending: {at:?}: {body}"));
+            let id = id.unwrap_or_else(|| panic!("not pending: {path}: {body}"));
             due.retain(|other| *other != id);
-            items.push((id, at));
+            items.push((id, path));
         }
         let missing: Vec<_> = due.iter().map(|id| &self.expected.handoffs[*id]).collect();
         assert!(
@@ -230,39 +230,33 @@ impl Run {
     /// spec 4.3a: an alias leads its session to its handoff, and no other session anywhere.
     fn check_sessions(&mut self) {
         let aliases = self.expected.aliases.keys().map(|key| &key.1);
-        let names: BTreeSet<&At> = aliases
-            .chain(self.expected.files.keys().map(|key| &key.0))
-            .collect();
-        let names: Vec<At> = names
-            .into_iter()
-            .filter(|at| at.1 != PENDING)
-            .cloned()
-            .collect();
-        let paths: Vec<String> = names.iter().map(path).collect();
+        let files = self.expected.files.keys().map(|key| &key.0);
+        let paths = aliases.chain(files).filter(|path| name(path) != PENDING);
+        let paths = Vec::from_iter(BTreeSet::from_iter(paths.cloned()));
         for caller in Caller::SESSIONS {
             let answers = self.texts(caller, &paths);
-            for (at, answer) in names.iter().zip(answers) {
-                self.check_name(caller, at, answer);
+            for (path, answer) in paths.iter().zip(answers) {
+                self.check_name(caller, path, answer);
             }
         }
     }
 
-    fn check_name(&mut self, caller: Caller, at: &At, answer: Result<String>) {
-        let target = self.expected.resolve(caller, at);
+    fn check_name(&mut self, caller: Caller, path: &str, answer: Result<String>) {
+        let target = self.expected.resolve(caller, path);
         let content = match &target {
             Target::Handoff(id) => Some(self.expected.handoffs[*id].content),
             Target::Alias(id) => {
                 // A consumed handoff that was renamed since may be found under its old name or not.
-                let done = Stamped::parse(&at.1).map(|name| (at.0.clone(), name.named(true)));
+                let done = Stamped::parse(path).map(|name| join(queue(path), &name.named(true)));
                 let is_renamed = done.is_some_and(|done| !self.expected.handoffs[*id].is_at(&done));
                 if answer == Err(libc::ENOENT) && is_renamed {
-                    self.expected.drop_alias(caller, at);
+                    self.expected.drop_alias(caller, path);
                     return;
                 }
                 Some(self.expected.newest(*id))
             }
             // Which one of several sessions' files is read, the contract leaves open.
-            Target::File(_) if self.expected.is_foreign(caller, at) && answer.is_ok() => return,
+            Target::File(_) if self.expected.is_foreign(caller, path) && answer.is_ok() => return,
             Target::File(key) => Some(self.expected.files[key]),
             _ => None,
         };
@@ -270,7 +264,7 @@ impl Run {
         assert_eq!(
             answer,
             text.ok_or(libc::ENOENT),
-            "{at:?} to {caller:?}: {target:?}"
+            "{path} to {caller:?}: {target:?}"
         );
     }
 

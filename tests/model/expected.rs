@@ -6,15 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::client::Fd;
-use crate::names::{At, Kind, Label, OLD_FILES, PENDING, Stamped, kind, split};
+use crate::names::{Kind, Label, OLD_FILES, PENDING, Stamped, kind, name, queue};
 use crate::ops::{Caller, Session};
 
 /// A handoff, by its index.
 pub type Id = usize;
 /// Bytes that names and open files lead to, by their index.
 pub type Content = usize;
-/// A file's name, and the session that owns it where each session has its own (4.6f).
-pub type Key = (At, Option<Session>);
+/// A file's path, and the session that owns it where each session has its own (4.6f).
+pub type Key = (String, Option<Session>);
 
 /// spec 7.1a
 pub const RETENTION: TimeDelta = TimeDelta::days(7);
@@ -38,8 +38,8 @@ pub struct Edit {
 #[derive(Clone, Default, Debug)]
 pub struct Handoff {
     pub queue: String,
-    /// The stamped name that it was last seen under; `None` until it is seen.
-    pub name: Option<String>,
+    /// The path that it was last seen under; `None` until it is seen.
+    pub path: Option<String>,
     /// The stamps and slugs that it may have.
     pub labels: Vec<Label>,
     /// The states that it may be in: one, once it was looked at.
@@ -86,15 +86,15 @@ pub struct Expected {
     pub handoffs: Vec<Handoff>,
     pub contents: Vec<String>,
     /// The handoffs that an alias leads to, the latest last.
-    pub aliases: BTreeMap<(Session, At), Vec<Id>>,
+    pub aliases: BTreeMap<(Session, String), Vec<Id>>,
     pub files: BTreeMap<Key, Content>,
     pub open_files: BTreeMap<Fd, OpenFile>,
     /// The aliases that a process unlinked, in case it creates the name again (4.5g).
-    pub unlinked: BTreeMap<(Caller, At), Id>,
+    pub unlinked: BTreeMap<(Caller, String), Id>,
     /// Contents that writers were told to be safe, and until when each must be found.
     pub acknowledged: Vec<(String, DateTime<Utc>)>,
     /// Every file that was listed at the last look, with its content.
-    pub listed: BTreeMap<At, String>,
+    pub listed: BTreeMap<String, String>,
 }
 
 impl Handoff {
@@ -102,16 +102,12 @@ impl Handoff {
         self.states[0] == State::Pending
     }
 
-    pub fn is_at(&self, at: &At) -> bool {
-        self.queue == at.0 && self.name.as_ref() == Some(&at.1)
-    }
-
-    pub fn at(&self) -> At {
-        (self.queue.clone(), self.name.clone().unwrap())
+    pub fn is_at(&self, path: &str) -> bool {
+        self.path.as_deref() == Some(path)
     }
 
     pub fn stamped(&self) -> Option<Stamped> {
-        Stamped::parse(self.name.as_deref()?)
+        Stamped::parse(self.path.as_deref()?)
     }
 }
 
@@ -120,7 +116,7 @@ impl Expected {
         let mut expected = Expected::default();
         for (path, content) in OLD_FILES {
             let content = expected.content(content.into());
-            expected.files.insert((split(path), None), content);
+            expected.files.insert((path.to_owned(), None), content);
         }
         expected
     }
@@ -146,15 +142,15 @@ impl Expected {
     }
 
     /// spec 3.4a, 4.5e: a stamped name is kept, and tells whether its handoff is consumed; spec 3.5a: from now on.
-    pub fn set_stamped(&mut self, id: Id, at: &At) {
+    pub fn set_stamped(&mut self, id: Id, path: &str) {
         let handoff = &mut self.handoffs[id];
-        let stamped = Stamped::parse(&at.1).unwrap();
+        let stamped = Stamped::parse(path).unwrap();
         handoff.states = vec![match handoff.states[0] {
             _ if !stamped.done => State::Pending,
             consumed @ State::Consumed(_) => consumed,
             _ => State::Consumed(handoff.is_published.then_some(self.now)),
         }];
-        (handoff.queue, handoff.name) = (at.0.clone(), Some(at.1.clone()));
+        (handoff.queue, handoff.path) = (queue(path).to_owned(), Some(path.to_owned()));
         handoff.labels = vec![stamped.label()];
     }
 
@@ -174,50 +170,50 @@ impl Expected {
     }
 
     /// spec 4.3a, 6.6b: stamped names are everybody's, aliases their session's.
-    pub fn resolve(&self, caller: Caller, at: &At) -> Target {
-        if at.1 == PENDING {
+    pub fn resolve(&self, caller: Caller, path: &str) -> Target {
+        if name(path) == PENDING {
             return Target::Merge;
         }
-        if let Some(id) = self.visible().find(|id| self.handoffs[*id].is_at(at)) {
+        if let Some(id) = self.visible().find(|id| self.handoffs[*id].is_at(path)) {
             return Target::Handoff(id);
         }
-        if let Some(id) = self.alias(caller, at).filter(|id| self.is_visible(*id)) {
+        if let Some(id) = self.alias(caller, path).filter(|id| self.is_visible(*id)) {
             return Target::Alias(id);
         }
         // spec 4.6e, 4.6f: the session's own scratch file; else a shared file; else another session's.
         let mine = |key: &&Key| (key.1 != Some(caller.session()), key.1.is_some());
-        let named = self.files.keys().filter(|key| key.0 == *at);
+        let named = self.files.keys().filter(|key| key.0 == path);
         let first = named.min_by_key(mine).cloned();
         first.map_or(Target::Nothing, Target::File)
     }
 
-    pub fn alias(&self, caller: Caller, at: &At) -> Option<Id> {
-        let ids = self.aliases.get(&(caller.session(), at.clone()))?;
+    pub fn alias(&self, caller: Caller, path: &str) -> Option<Id> {
+        let ids = self.aliases.get(&(caller.session(), path.to_owned()))?;
         ids.last().copied()
     }
 
-    pub fn set_alias(&mut self, caller: Caller, at: &At, id: Id) {
-        if self.handoffs[id].name.as_ref() != Some(&at.1) {
-            let key = (caller.session(), at.clone());
+    pub fn set_alias(&mut self, caller: Caller, path: &str, id: Id) {
+        if self.handoffs[id].path.as_deref().map(name) != Some(name(path)) {
+            let key = (caller.session(), path.to_owned());
             let ids = self.aliases.entry(key).or_default();
             ids.retain(|old| *old != id);
             ids.push(id);
         }
     }
 
-    pub fn drop_alias(&mut self, caller: Caller, at: &At) {
-        self.aliases.remove(&(caller.session(), at.clone()));
+    pub fn drop_alias(&mut self, caller: Caller, path: &str) {
+        self.aliases.remove(&(caller.session(), path.to_owned()));
     }
 
     /// The name of an ordinary file that this caller makes.
-    pub fn key(caller: Caller, at: &At) -> Key {
-        let owner = (kind(&at.1) == Kind::Scratch).then_some(caller.session());
-        (at.clone(), owner)
+    pub fn key(caller: Caller, path: &str) -> Key {
+        let owner = (kind(path) == Kind::Scratch).then_some(caller.session());
+        (path.to_owned(), owner)
     }
 
     /// Whether a name leads to another session's scratch file, which this caller can only read (4.6f).
-    pub fn is_foreign(&self, caller: Caller, at: &At) -> bool {
-        let target = self.resolve(caller, at);
+    pub fn is_foreign(&self, caller: Caller, path: &str) -> bool {
+        let target = self.resolve(caller, path);
         matches!(target, Target::File((_, Some(owner))) if owner != caller.session())
     }
 

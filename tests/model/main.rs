@@ -51,7 +51,7 @@ fn kernel() {
     let config = Config {
         cases: asked.map_or(CASES, |n| n.parse().expect("HANDOFF_MODEL_CASES: a number")),
         failure_persistence: None,
-        max_shrink_iters: 400,
+        max_shrink_time: 20_000,
         ..Config::default()
     };
     let mut seed = [0; 32];

@@ -5,9 +5,6 @@ use chrono::{DateTime, Utc};
 pub const PENDING: &str = "pending.md";
 pub const PEEK: &str = ".peek.md";
 
-/// A queue, and a name in it.
-pub type At = (String, String);
-
 /// A stamp (`None`: the time of the step) and a slug.
 pub type Label = (Option<String>, String);
 
@@ -54,17 +51,31 @@ pub const QUEUES: [&str; 4] = ["", "q", "q/r", "s"];
 /// What lies there before the first mount (3.6a).
 pub const OLD_FILES: [(&str, &str); 2] = [("HANDOFF.md", "there\n"), ("s/plan.md", "there, too\n")];
 
-pub fn kind(name: &str) -> Kind {
-    match FIXED.iter().find(|row| row.0 == name) {
+/// The queue that a path in the mount lies in.
+pub fn queue(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |split| split.0)
+}
+
+pub fn name(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |split| split.1)
+}
+
+/// A path, from a queue and a name or path below it.
+pub fn join(queue: &str, name: &str) -> String {
+    format!("{queue}/{name}").trim_start_matches('/').to_owned()
+}
+
+pub fn kind(path: &str) -> Kind {
+    match FIXED.iter().find(|row| row.0 == name(path)) {
         Some(row) => row.1,
-        None if Stamped::parse(name).is_some() => Kind::Stamped,
+        None if Stamped::parse(path).is_some() => Kind::Stamped,
         None => Kind::Ordinary,
     }
 }
 
 /// Whether a file is text by its name (3.7a).
-pub fn is_text(name: &str) -> bool {
-    name.ends_with(".md") || name.ends_with(".txt") || !name.contains('.')
+pub fn is_text(path: &str) -> bool {
+    path.ends_with(".md") || path.ends_with(".txt") || !path.contains('.')
 }
 
 /// A stamped name, taken apart.
@@ -76,8 +87,8 @@ pub struct Stamped {
 }
 
 impl Stamped {
-    pub fn parse(name: &str) -> Option<Stamped> {
-        let (stamp, rest) = name.split_at_checked(17)?;
+    pub fn parse(path: &str) -> Option<Stamped> {
+        let (stamp, rest) = name(path).split_at_checked(17)?;
         let shape = stamp.replace(|c: char| c.is_ascii_digit(), "0");
         let slug = rest.strip_prefix('_')?.strip_suffix(".md")?;
         let pending = slug.strip_suffix("_done");
@@ -110,14 +121,4 @@ pub fn base(slug: &str) -> &str {
 /// The stamp of a handoff that is made at this time (3.2a).
 pub fn stamp(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%d_%H%M%S").to_string()
-}
-
-/// Splits a path in the mount into its queue and its name.
-pub fn split(path: &str) -> At {
-    let (queue, name) = path.rsplit_once('/').unwrap_or(("", path));
-    (queue.to_owned(), name.to_owned())
-}
-
-pub fn path((queue, name): &At) -> String {
-    format!("{queue}/{name}").trim_start_matches('/').to_owned()
 }

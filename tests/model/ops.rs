@@ -1,14 +1,13 @@
 //! The operations of a case: as short as system calls, drawn at random, applied to the filesystem and to what is expected.
 
-use std::fmt::Debug;
-
 use proptest::prelude::*;
 use proptest::sample::select;
+use serde::Deserialize;
 
-use crate::names::FIXED;
+use crate::names::{FIXED, join};
 
 /// A process that calls.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Deserialize)]
 pub enum Caller {
     Shell,
     /// A stream editor in the shell's session.
@@ -48,22 +47,8 @@ impl Caller {
     }
 }
 
-/// A name, chosen when the operation is applied.
-#[derive(Clone, Copy, Debug)]
-pub enum Name {
-    Fixed(&'static str),
-    /// A handoff that is there, wherever that is.
-    Stamped(usize),
-    /// The other name of such a handoff: consumed, or pending again.
-    Flipped(usize),
-}
-
-/// A queue, and a name in it.
-#[derive(Clone, Copy, Debug)]
-pub struct Place(pub &'static str, pub Name);
-
 /// How a file is opened.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 pub enum How {
     Read,
     /// `> name`
@@ -104,7 +89,7 @@ impl How {
 }
 
 /// What is done.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 pub enum What {
     Open,
     /// Opens a file to read it to its end, and closes it.
@@ -149,8 +134,9 @@ const WHATS: &[What] = {
     ]
 };
 
-/// What, by whom, a place, a second one, how, and a number: of bytes, of seconds, of one among several. Most use a part of it.
-pub type Op = (What, Caller, Place, Place, How, usize);
+/// What, by whom, a path, a second one, how, and a number: of bytes, of seconds, of one among several. Most use a part of it.
+/// In a path `*3` is the third handoff that is there, wherever that is, and `!3` is its other name: consumed, or pending again.
+pub type Op = (What, Caller, String, String, How, usize);
 
 /// A case of at most `length` operations.
 pub fn case(length: usize) -> impl Strategy<Value = Vec<Op>> {
@@ -158,43 +144,14 @@ pub fn case(length: usize) -> impl Strategy<Value = Vec<Op>> {
     let common = ["notes.md", "notes.md", "plan.md.tmp.12", "pending.md"].into_iter();
     let fixed: Vec<&str> = common.chain(FIXED.map(|row| row.0)).collect();
     let name = prop_oneof![
-        6 => select(fixed).prop_map(Name::Fixed),
-        2 => (0..8usize).prop_map(Name::Stamped),
-        2 => (0..8usize).prop_map(Name::Flipped),
+        6 => select(fixed).prop_map(str::to_owned),
+        2 => (0..8).prop_map(|i| format!("*{i}")),
+        2 => (0..8).prop_map(|i| format!("!{i}")),
     ];
     let queue = select(vec!["", "", "", "", "", "q", "q", "q/r", "s"]);
-    let place = (queue, name).prop_map(|(queue, name)| Place(queue, name));
+    let path = (queue, name).prop_map(|(queue, name)| join(queue, &name));
     let caller = select(&Caller::ACTORS[..]);
     let how = select(&HOWS[..]);
-    let op = (select(WHATS), caller, place.clone(), place, how, 0..64usize);
+    let op = (select(WHATS), caller, path.clone(), path, how, 0..64usize);
     prop::collection::vec(op, 1..=length)
-}
-
-/// Reads an operation from words: what, caller, then places, how and number as far as they matter. The name `*` is a handoff
-/// that is there, and `!` its other name.
-pub fn parse(line: &'static str) -> Op {
-    fn find<T: Copy + Debug>(all: &[T], word: &str) -> Option<T> {
-        all.iter().copied().find(|one| format!("{one:?}") == word)
-    }
-    let mut words = line.split_whitespace();
-    let what = find(WHATS, words.next().unwrap()).unwrap();
-    let caller = find(&Caller::ACTORS, words.next().unwrap()).unwrap();
-    let (mut how, mut n, mut places) = (How::Write, 0, Vec::new());
-    for word in words {
-        let (queue, name) = word.rsplit_once('/').unwrap_or(("", word));
-        let name = match name {
-            "*" => Name::Stamped(0),
-            "!" => Name::Flipped(0),
-            name => Name::Fixed(name),
-        };
-        match (find(&HOWS, word), word.parse()) {
-            (Some(word), _) => how = word,
-            (_, Ok(number)) => n = number,
-            _ => places.push(Place(queue, name)),
-        }
-    }
-    let at = *places
-        .first()
-        .unwrap_or(&Place("", Name::Fixed("notes.md")));
-    (what, caller, at, *places.get(1).unwrap_or(&at), how, n)
 }

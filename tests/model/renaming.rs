@@ -2,20 +2,20 @@
 
 use crate::client::Result;
 use crate::expected::{Content, Expected, Id, Key, State, Target};
-use crate::names::{At, Kind, is_text, kind};
+use crate::names::{Kind, is_text, kind, queue};
 use crate::ops::Caller;
 
 impl Expected {
     /// Whether the contract does not say what this rename does: with or over a handoff that is being written, or over an
     /// ordinary file.
-    pub fn is_rename_unsaid(&self, caller: Caller, from: &At, to: &At) -> bool {
+    pub fn is_rename_unsaid(&self, caller: Caller, from: &str, to: &str) -> bool {
         let is_busy = |target: &Target| match target {
             Target::Handoff(id) | Target::Alias(id) => {
                 self.writers(*id) > 0 || !self.handoffs[*id].is_published
             }
             _ => false,
         };
-        let becomes_file = matches!(kind(&to.1), Kind::Scratch | Kind::Ordinary);
+        let becomes_file = matches!(kind(to), Kind::Scratch | Kind::Ordinary);
         let (source, target) = (self.resolve(caller, from), self.resolve(caller, to));
         match (&source, &target) {
             (Target::Merge | Target::Nothing, _) => false,
@@ -26,7 +26,7 @@ impl Expected {
         }
     }
 
-    pub fn rename(&mut self, caller: Caller, from: &At, to: &At) -> Result<()> {
+    pub fn rename(&mut self, caller: Caller, from: &str, to: &str) -> Result<()> {
         let (source, target) = (self.resolve(caller, from), self.resolve(caller, to));
         match source {
             Target::Nothing => return Err(libc::ENOENT),
@@ -38,8 +38,8 @@ impl Expected {
             Target::Handoff(id) => self.rename_handoff(caller, id, to, &target),
             Target::Alias(id) => {
                 // spec 4.5e
-                let done = from.1.replace(".md", "_done.md");
-                match to.1 == done && kind(&done) != Kind::Stamped {
+                let done = from.replace(".md", "_done.md");
+                match to == done && kind(&done) != Kind::Stamped {
                     true => self.handoffs[id].states = vec![State::Consumed(Some(self.now))],
                     false => self.rename_handoff(caller, id, to, &target),
                 }
@@ -50,25 +50,25 @@ impl Expected {
     }
 
     /// spec 4.6b: the rename publishes the file, as a new handoff or, where it replaces one, as its content.
-    fn rename_file(&mut self, caller: Caller, key: &Key, to: &At, target: &Target) {
+    fn rename_file(&mut self, caller: Caller, key: &Key, to: &str, target: &Target) {
         let content = self.files.remove(key).unwrap();
         // Whether an ordinary file stays one or becomes a handoff, the contract leaves open.
-        let was_scratch = kind(&key.0.1) == Kind::Scratch;
+        let was_scratch = kind(&key.0) == Kind::Scratch;
         let stays = match target {
-            Target::File(_) => !is_text(&to.1) || !was_scratch && self.listed.contains_key(to),
+            Target::File(_) => !is_text(to) || !was_scratch && self.listed.contains_key(to),
             Target::Nothing => !was_scratch && self.listed.contains_key(to),
             _ => false,
         };
-        match kind(&to.1) {
+        match kind(to) {
             Kind::Scratch | Kind::Ordinary => return self.put_file(caller, to, content),
             Kind::Free(..) if stays => return self.put_file(caller, to, content),
             _ => self.acknowledge(content),
         }
         let id = self.replaced(caller, target).unwrap_or_else(|| {
             let labels = self.labels(caller, to);
-            self.add(&to.0, labels, content)
+            self.add(queue(to), labels, content)
         });
-        if *target == Target::Nothing && kind(&to.1) == Kind::Stamped {
+        if *target == Target::Nothing && kind(to) == Kind::Stamped {
             self.set_stamped(id, to);
         }
         self.handoffs[id].content = content;
@@ -78,7 +78,7 @@ impl Expected {
         self.reopen(content, Some(id));
     }
 
-    fn put_file(&mut self, caller: Caller, to: &At, content: Content) {
+    fn put_file(&mut self, caller: Caller, to: &str, content: Content) {
         self.drop_alias(caller, to);
         self.files.insert(Expected::key(caller, to), content);
     }
@@ -96,10 +96,10 @@ impl Expected {
         }
     }
 
-    fn rename_handoff(&mut self, caller: Caller, id: Id, to: &At, target: &Target) {
+    fn rename_handoff(&mut self, caller: Caller, id: Id, to: &str, target: &Target) {
         let is_same = [Target::Handoff(id), Target::Alias(id)].contains(target);
         let replaced = self.replaced(caller, target).filter(|_| !is_same);
-        match (kind(&to.1), replaced) {
+        match (kind(to), replaced) {
             (Kind::Stamped, _) if *target == Target::Handoff(id) => {}
             // The alias goes, and nothing else.
             (Kind::Free(..) | Kind::Merge, _) if is_same => {}
@@ -114,7 +114,7 @@ impl Expected {
             // spec 4.5a, 3.9a: it takes the place of another handoff, whose content is kept.
             (_, Some(other)) => {
                 self.handoffs[other].states = vec![State::Gone];
-                let place = self.handoffs[other].at();
+                let place = self.handoffs[other].path.clone().unwrap();
                 let aliases = self.aliases.values_mut().flatten();
                 aliases
                     .filter(|alias| **alias == other)
@@ -133,15 +133,15 @@ impl Expected {
                     handoff.states = vec![State::Pending];
                 }
                 let stamp = stamp.or_else(|| handoff.stamped().map(|name| name.stamp));
-                (handoff.queue, handoff.name) = (to.0.clone(), None);
+                (handoff.queue, handoff.path) = (queue(to).to_owned(), None);
                 handoff.labels = vec![(stamp, slug)];
                 self.set_alias(caller, to, id);
             }
         }
     }
 
-    pub fn unlink(&mut self, caller: Caller, at: &At) -> Result<()> {
-        match self.resolve(caller, at) {
+    pub fn unlink(&mut self, caller: Caller, path: &str) -> Result<()> {
+        match self.resolve(caller, path) {
             Target::Nothing => return Err(libc::ENOENT),
             Target::Merge => {}
             Target::File(key) => {
@@ -157,7 +157,7 @@ impl Expected {
             }
             // spec 4.5g: consumed undelivered, unless the same process creates the name again.
             Target::Alias(id) => {
-                self.drop_alias(caller, at);
+                self.drop_alias(caller, path);
                 let is_empty = self.is_empty(self.handoffs[id].content);
                 let handoff = &mut self.handoffs[id];
                 if handoff.is_pending() {
@@ -165,7 +165,7 @@ impl Expected {
                     if handoff.is_published && is_empty {
                         handoff.states.push(State::Gone);
                     }
-                    self.unlinked.insert((caller, at.clone()), id);
+                    self.unlinked.insert((caller, path.to_owned()), id);
                 }
             }
         }
@@ -173,27 +173,27 @@ impl Expected {
     }
 
     /// spec 6.3a, 6.6b: it is consumed; its reader still finds it under its pending name.
-    pub fn consume(&mut self, caller: Caller, id: Id, at: &At) {
+    pub fn consume(&mut self, caller: Caller, id: Id, path: &str) {
         self.handoffs[id].states = vec![State::Consumed(Some(self.now))];
-        let key = (caller.session(), at.clone());
+        let key = (caller.session(), path.to_owned());
         self.aliases.entry(key).or_default().push(id);
     }
 
     /// spec 3.7a: a stray with a text's name becomes a pending handoff, any other an ordinary file.
-    pub fn stray(&mut self, at: &At, text: String) {
+    pub fn stray(&mut self, path: &str, text: String) {
         let content = self.content(text);
-        if !is_text(&at.1) {
-            self.files.insert((at.clone(), None), content);
+        if !is_text(path) {
+            self.files.insert((path.to_owned(), None), content);
             return;
         }
-        let mut labels = self.labels(Caller::Watcher, at);
-        if let Kind::Free(Some(stamp), slug) = kind(&at.1) {
+        let mut labels = self.labels(Caller::Watcher, path);
+        if let Kind::Free(Some(stamp), slug) = kind(path) {
             labels.push((None, format!("{stamp}_{slug}")));
         }
-        let id = self.add(&at.0, labels, content);
+        let id = self.add(queue(path), labels, content);
         self.handoffs[id].is_published = true;
-        if kind(&at.1) == Kind::Stamped {
-            self.set_stamped(id, at);
+        if kind(path) == Kind::Stamped {
+            self.set_stamped(id, path);
         }
         self.acknowledge(content);
     }

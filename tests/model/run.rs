@@ -9,10 +9,10 @@ use chrono::{DateTime, Utc};
 use handoff_fs::clock::Clock;
 
 use crate::client::{Call, Clients, Fd, Result};
-use crate::expected::{Expected, Id, State};
+use crate::expected::{Expected, Id, OpenFile, State};
 use crate::harness::Mount;
-use crate::names::{At, FIXED, Kind, OLD_FILES, PEEK, PENDING, QUEUES, Stamped, kind, path};
-use crate::ops::{Caller, How, Name, Op, Place, What};
+use crate::names::{FIXED, Kind, OLD_FILES, PEEK, PENDING, QUEUES, join, kind, name, queue};
+use crate::ops::{Caller, How, Op, What};
 
 /// The clock begins so long before the machine's that files with the machine's time do not expire.
 const START: Duration = Duration::from_secs(500 * 24 * 60 * 60);
@@ -29,7 +29,7 @@ const SNAPSHOT: Fd = 1;
 struct Snapshot {
     caller: Caller,
     text: String,
-    items: Vec<(Id, At, u32)>,
+    items: Vec<(Id, String, u32)>,
 }
 
 /// Fields are dropped in order: clients that have files open would keep the mount busy.
@@ -44,7 +44,7 @@ pub struct Run {
     writes: u32,
 }
 
-fn same(what: &str, at: &At, answer: Result<String>, expected: Result<()>) {
+fn same(what: &str, at: &str, answer: Result<String>, expected: Result<()>) {
     let answer = answer.map(drop);
     assert_eq!(
         answer, expected,
@@ -124,21 +124,20 @@ impl Run {
             .collect()
     }
 
-    fn at(&self, Place(queue, name): Place) -> At {
+    /// The path that an operation means; see [`Op`].
+    fn path(&self, path: &str) -> String {
+        let Some(i) = name(path).strip_prefix(['*', '!']) else {
+            return path.to_owned();
+        };
         let ids: Vec<Id> = self.expected.visible().collect();
-        let (i, is_other) = match name {
-            Name::Fixed(name) => return (queue.to_owned(), name.to_owned()),
-            Name::Stamped(i) => (i, false),
-            Name::Flipped(i) => (i, true),
+        let Some(i) = i.parse::<usize>().unwrap().checked_rem(ids.len()) else {
+            return join(queue(path), "notes.md");
         };
-        let Some(i) = i.checked_rem(ids.len()) else {
-            return (queue.to_owned(), "notes.md".to_owned());
-        };
-        let at = self.expected.handoffs[ids[i]].at();
-        let name = Stamped::parse(&at.1).unwrap();
-        match is_other {
-            true => (queue.to_owned(), name.named(!name.done)),
-            false => at,
+        let handoff = &self.expected.handoffs[ids[i]];
+        let stamped = handoff.stamped().unwrap();
+        match name(path).starts_with('!') {
+            true => join(queue(path), &stamped.named(!stamped.done)),
+            false => handoff.path.clone().unwrap(),
         }
     }
 
@@ -148,13 +147,13 @@ impl Run {
         format!("w{};{newline}", self.writes)
     }
 
-    fn open(&mut self, caller: Caller, at: &At, how: How) -> Option<Fd> {
+    fn open(&mut self, caller: Caller, at: &str, how: How) -> Option<Fd> {
         if self.expected.is_open_unsaid(caller, at, how) {
             return None;
         }
         self.last += 1;
         let fd = self.last;
-        let answer = self.call(caller, Call::Open(fd, &path(at), how.flags()));
+        let answer = self.call(caller, Call::Open(fd, at, how.flags()));
         let is_open = answer.is_ok();
         same("open", at, answer, self.expected.open(fd, caller, at, how));
         is_open.then_some(fd)
@@ -188,10 +187,17 @@ impl Run {
         self.expected.remount();
     }
 
-    fn apply(&mut self, &(what, caller, at, to, how, n): &Op) {
-        let (at, to) = (self.at(at), self.at(to));
+    fn apply(&mut self, (what, caller, at, to, how, n): &Op) {
+        let (at, to) = (self.path(at), self.path(to));
+        let (what, caller, how, n) = (*what, *caller, *how, *n);
+        // The contract does not say whether a handoff that was removed while it was open can still be changed (3.9b).
+        let is_changeable = |file: &OpenFile| {
+            let is_there = |id: Id| self.expected.handoffs[id].states[0] != State::Gone;
+            file.writes && file.handoff.is_none_or(is_there)
+        };
+        let changes = matches!(what, What::Write | What::Cut);
         let files = self.expected.open_files.iter();
-        let files = files.filter(|file| file.1.writes || !matches!(what, What::Write | What::Cut));
+        let files = files.filter(|file| !changes || is_changeable(file.1));
         let fds: Vec<Fd> = files.map(|file| *file.0).collect();
         let fd = n.checked_rem(fds.len()).map(|i| fds[i]);
         match (what, fd) {
@@ -226,7 +232,7 @@ impl Run {
             }
             (What::Rename, _) => {
                 if !self.expected.is_rename_unsaid(caller, &at, &to) {
-                    let answer = self.call(caller, Call::Rename(&path(&at), &path(&to)));
+                    let answer = self.call(caller, Call::Rename(&at, &to));
                     self.look();
                     same(
                         "rename",
@@ -238,15 +244,15 @@ impl Run {
             }
             (What::Unlink, _) => {
                 if !self.expected.is_foreign(caller, &at) {
-                    let answer = self.call(caller, Call::Unlink(&path(&at)));
+                    let answer = self.call(caller, Call::Unlink(&at));
                     same("unlink", &at, answer, self.expected.unlink(caller, &at));
                     // spec 4.7c: to this thread, and for one look-up, `pending.md` is gone.
-                    let _ = self.call(caller, Call::Stat(&path(&at)));
+                    let _ = self.call(caller, Call::Stat(&at));
                 }
             }
-            (What::Hold, _) => self.hold(caller, &at.0),
+            (What::Hold, _) => self.hold(caller, queue(&at)),
             (What::Cat | What::ReadAll | What::ReadOnce | What::Leave, _) => {
-                self.hold(caller, &at.0);
+                self.hold(caller, queue(&at));
                 self.finish(what);
             }
             (What::Tick, _) => self.mount.clock.advance(Duration::from_secs(n as u64 % 8)),
@@ -255,7 +261,7 @@ impl Run {
                 self.mount.fs().sweep();
                 self.expected.sweep();
             }
-            (What::Stray, _) => self.stray(&(at.0, FIXED[n % FIXED.len()].0.to_owned()), n),
+            (What::Stray, _) => self.stray(&join(queue(&at), FIXED[n % FIXED.len()].0), n),
             (What::Remount, _) => {
                 self.close_all();
                 self.remount();
@@ -264,9 +270,9 @@ impl Run {
     }
 
     /// spec 3.7a
-    fn stray(&mut self, at: &At, n: usize) {
-        let file = self.mount.below(path(at));
-        if !file.exists() && kind(&at.1) != Kind::Scratch {
+    fn stray(&mut self, at: &str, n: usize) {
+        let file = self.mount.below(at);
+        if !file.exists() && kind(at) != Kind::Scratch {
             let text = self.text(n);
             fs::write(&file, &text).unwrap();
             let made = fs::File::options().write(true).open(&file).unwrap();
@@ -282,15 +288,15 @@ impl Run {
         if self.snapshot.is_some() || !self.expected.pending(queue, true).is_empty() {
             return;
         }
-        let peek = path(&(queue.to_owned(), PEEK.to_owned()));
+        let peek = join(queue, PEEK);
         let text = self.texts(Caller::Watcher, &[peek]).remove(0).unwrap();
-        let pending = path(&(queue.to_owned(), PENDING.to_owned()));
+        let pending = join(queue, PENDING);
         let open = self.call(caller, Call::Open(SNAPSHOT, &pending, libc::O_RDONLY));
         open.expect("open pending.md");
         let begun = self.call(caller, Call::Read(SNAPSHOT, 10)).unwrap();
         assert!(text.starts_with(&begun), "{begun}");
         let items = self.check_merge(queue, &text).into_iter();
-        let changes = |(id, at): (Id, At)| (id, at, self.expected.handoffs[id].changes);
+        let changes = |(id, at): (Id, String)| (id, at, self.expected.handoffs[id].changes);
         let items = items.map(changes).collect();
         self.snapshot = Some(Snapshot {
             caller,

@@ -2,7 +2,7 @@
 
 use crate::client::{Fd, Result};
 use crate::expected::{Content, Edit, Expected, Id, OpenFile, State, Target};
-use crate::names::{At, Kind, Label, Stamped, is_text, kind};
+use crate::names::{Kind, Label, Stamped, is_text, kind, queue};
 use crate::ops::{Caller, How};
 
 /// Writing past the end leaves NULs.
@@ -12,46 +12,46 @@ fn pad(text: &mut String, len: usize) {
 
 impl Expected {
     /// Whether the contract does not say what this open does.
-    pub fn is_open_unsaid(&self, caller: Caller, at: &At, how: How) -> bool {
-        match self.resolve(caller, at) {
+    pub fn is_open_unsaid(&self, caller: Caller, path: &str, how: How) -> bool {
+        match self.resolve(caller, path) {
             Target::Merge => how == How::Read,
             _ if how == How::Read => false,
-            _ if !how.has(libc::O_CREAT) && self.is_foreign(caller, at) => true,
+            _ if !how.has(libc::O_CREAT) && self.is_foreign(caller, path) => true,
             // Whether a stream editor edits a stamped name that it has not read (4.5b).
             Target::Handoff(_) => caller == Caller::Perl && !how.has(libc::O_TRUNC),
             Target::Alias(id) => self.edits(caller, Some(id)) && self.is_written(id),
             // Where the content of an ordinary text file is while it is edited (3.6e).
-            Target::File(_) => is_text(&at.1) && self.edits(caller, None),
+            Target::File(_) => is_text(path) && self.edits(caller, None),
             Target::Nothing => false,
         }
     }
 
-    pub fn open(&mut self, fd: Fd, caller: Caller, at: &At, how: How) -> Result<()> {
-        let mut target = self.resolve(caller, at);
-        if !matches!(how, How::Read | How::New) && self.is_foreign(caller, at) {
+    pub fn open(&mut self, fd: Fd, caller: Caller, path: &str, how: How) -> Result<()> {
+        let mut target = self.resolve(caller, path);
+        if !matches!(how, How::Read | How::New) && self.is_foreign(caller, path) {
             target = Target::Nothing;
         }
         let (handoff, content) = match target {
             Target::Nothing if !how.has(libc::O_CREAT) => return Err(libc::ENOENT),
-            Target::Nothing => self.create(caller, at),
+            Target::Nothing => self.create(caller, path),
             _ if how == How::New => return Err(libc::EEXIST),
             // spec 3.6d, 3.6e: only an editor writes an ordinary text file. To other programs its name is free.
-            Target::File(key) => match kind(&at.1) {
+            Target::File(key) => match kind(path) {
                 Kind::Free(..)
-                    if is_text(&at.1) && how != How::Read && !self.edits(caller, None) =>
+                    if is_text(path) && how != How::Read && !self.edits(caller, None) =>
                 {
-                    self.begin(caller, at, self.files[&key], how)
+                    self.begin(caller, path, self.files[&key], how)
                 }
                 _ => (None, self.files[&key]),
             },
             // spec 4.7a: an append continues the session's own handoff, and all else makes one.
             Target::Merge => {
                 let own = self
-                    .alias(caller, at)
+                    .alias(caller, path)
                     .filter(|id| self.handoffs[*id].is_pending());
                 match own {
                     Some(id) if how == How::Append => (Some(id), self.newest(id)),
-                    _ => self.create(caller, at),
+                    _ => self.create(caller, path),
                 }
             }
             Target::Handoff(id) if how == How::Read => (Some(id), self.handoffs[id].content),
@@ -74,7 +74,7 @@ impl Expected {
                 match self.handoffs[id].is_pending() {
                     true if how == How::Append => (Some(id), self.newest(id)),
                     true if self.edits(caller, Some(id)) || is_reused => (Some(id), self.edit(id)),
-                    _ => self.begin(caller, at, self.newest(id), how),
+                    _ => self.begin(caller, path, self.newest(id), how),
                 }
             }
         };
@@ -101,24 +101,30 @@ impl Expected {
     }
 
     /// spec 3.2b, 4.1a: a free name makes a handoff; spec 3.4b, 3.6k, 4.6a: other names an ordinary file.
-    fn create(&mut self, caller: Caller, at: &At) -> (Option<Id>, Content) {
+    fn create(&mut self, caller: Caller, path: &str) -> (Option<Id>, Content) {
         let content = self.content(String::new());
-        if matches!(kind(&at.1), Kind::Scratch | Kind::Ordinary) {
-            self.files.insert(Expected::key(caller, at), content);
+        if matches!(kind(path), Kind::Scratch | Kind::Ordinary) {
+            self.files.insert(Expected::key(caller, path), content);
             return (None, content);
         }
-        let labels = self.labels(caller, at);
-        let id = self.add(&at.0, labels, content);
-        if kind(&at.1) == Kind::Stamped && self.resolve(caller, at) == Target::Nothing {
-            self.set_stamped(id, at);
+        let labels = self.labels(caller, path);
+        let id = self.add(queue(path), labels, content);
+        if kind(path) == Kind::Stamped && self.resolve(caller, path) == Target::Nothing {
+            self.set_stamped(id, path);
         }
-        self.set_alias(caller, at, id);
+        self.set_alias(caller, path, id);
         (Some(id), content)
     }
 
     /// A new handoff over an old one or over an old file; spec 3.6d: an append starts empty.
-    fn begin(&mut self, caller: Caller, at: &At, old: Content, how: How) -> (Option<Id>, Content) {
-        let (id, content) = self.create(caller, at);
+    fn begin(
+        &mut self,
+        caller: Caller,
+        path: &str,
+        old: Content,
+        how: How,
+    ) -> (Option<Id>, Content) {
+        let (id, content) = self.create(caller, path);
         if !how.has(libc::O_TRUNC | libc::O_APPEND) {
             self.contents[content] = self.contents[old].clone();
         }
@@ -126,18 +132,18 @@ impl Expected {
     }
 
     /// The stamps and slugs that a handoff may get when it is written under this name.
-    pub fn labels(&mut self, caller: Caller, at: &At) -> Vec<Label> {
+    pub fn labels(&mut self, caller: Caller, path: &str) -> Vec<Label> {
         // spec 4.5g: a retracted handoff is pending again if the same process then creates the name.
-        if let Some(id) = self.unlinked.remove(&(caller, at.clone()))
+        if let Some(id) = self.unlinked.remove(&(caller, path.to_owned()))
             && let State::Consumed(_) = self.handoffs[id].states[0]
         {
             self.handoffs[id].states = vec![State::Pending];
         }
-        match kind(&at.1) {
+        match kind(path) {
             Kind::Free(stamp, slug) => vec![(stamp.map(str::to_owned), slug.to_owned())],
             Kind::Merge => vec![(None, "pending".to_owned())],
             // spec 3.4a: the name is kept; spec 4.3c: if its handoff was consumed, the next one is new.
-            _ => Stamped::parse(&at.1).map_or(Vec::new(), |name| {
+            _ => Stamped::parse(path).map_or(Vec::new(), |name| {
                 vec![(None, name.slug.clone()), name.label()]
             }),
         }
@@ -241,7 +247,7 @@ impl Expected {
             // spec 6.4c: the old content was consumed meanwhile, and stays so; the new one is delivered.
             handoff.states = vec![State::Pending];
             handoff.labels = vec![old.stamped().unwrap().label()];
-            handoff.name = None;
+            handoff.path = None;
             self.handoffs.push(old);
         }
         self.changed(id);
