@@ -236,12 +236,12 @@ impl Run {
         for caller in Caller::SESSIONS {
             let answers = self.texts(caller, &paths);
             for (path, answer) in paths.iter().zip(answers) {
-                self.check_name(caller, path, answer);
+                self.check_name(caller, path, &answer);
             }
         }
     }
 
-    fn check_name(&mut self, caller: Caller, path: &str, answer: Result<String>) {
+    fn check_name(&mut self, caller: Caller, path: &str, answer: &Result<String>) {
         let target = self.expected.resolve(caller, path);
         let content = match &target {
             Target::Handoff(id) => Some(self.expected.handoffs[*id].content),
@@ -249,7 +249,7 @@ impl Run {
                 // A consumed handoff that was renamed since may be found under its old name or not.
                 let done = Stamped::parse(path).map(|name| join(queue(path), &name.named(true)));
                 let is_renamed = done.is_some_and(|done| !self.expected.handoffs[*id].is_at(&done));
-                if answer == Err(libc::ENOENT) && is_renamed {
+                if *answer == Err(libc::ENOENT) && is_renamed {
                     self.expected.drop_alias(caller, path);
                     return;
                 }
@@ -262,7 +262,7 @@ impl Run {
         };
         let text = content.map(|content| self.expected.contents[content].clone());
         assert_eq!(
-            answer,
+            *answer,
             text.ok_or(libc::ENOENT),
             "{path} to {caller:?}: {target:?}"
         );
