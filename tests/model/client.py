@@ -1,7 +1,7 @@
-# Makes the system calls that it reads from its standard input, one a line, and answers each with a line.
-import os, sys
+# Makes the calls that stand in its standard input, one a line, and answers each with a line: errno and text, as JSON.
+import json, os, sys
 
-# By this name it is known; `python3` itself may be a script that starts another one.
+# The daemon knows a program by this name.
 with open("/proc/self/comm", "w") as comm:
     comm.write(sys.argv[1])
 
@@ -13,30 +13,60 @@ def at(name):
 
 
 def Open(fd, name, flags):
-    files[fd] = [os.open(at(name), flags, 0o600)]
+    files[fd] = os.open(at(name), flags, 0o600)
+
+
+def Rest(fd):
+    text = piece = os.read(files[fd], 300)
+    while piece:
+        piece = os.read(files[fd], 300)
+        text += piece
+    return text.decode()
+
+
+def Text(name):
+    Open(0, name, os.O_RDONLY)
+    try:
+        return Rest(0)
+    finally:
+        os.close(files[0])
+
+
+# The text of each file, or its errno.
+def Texts(names):
+    texts = []
+    for name in names:
+        try:
+            texts.append([0, Text(name)])
+        except OSError as error:
+            texts.append([error.errno, ""])
+    return json.dumps(texts)
+
+
+# Every file that is listed, with its text; `pending.md` is not opened.
+def List(queues):
+    names = [os.path.join(queue, name) for queue in queues for name in os.listdir(at(queue)) if name != "pending.md"]
+    return json.dumps([(name, Text(name)) for name in names if name not in queues])
 
 
 calls = {
     "Open": Open,
-    "Dup": lambda fd: files[fd].append(os.dup(files[fd][0])),
-    "Close": lambda fd: os.close(files[fd].pop()),
-    "Read": lambda fd, size: os.read(files[fd][0], size),
-    "Write": lambda fd, data: os.write(files[fd][0], bytes(data)),
-    "Cut": lambda fd, size: os.ftruncate(files[fd][0], size),
-    "Size": lambda fd: os.fstat(files[fd][0]).st_size,
+    "Rest": Rest,
+    "Texts": Texts,
+    "List": List,
+    "Close": lambda fd: os.close(files[fd]),
+    "Read": lambda fd, size: os.read(files[fd], size).decode(),
+    "Write": lambda fd, text: os.write(files[fd], text.encode()),
+    "Cut": lambda fd, size: os.ftruncate(files[fd], size),
+    "Size": lambda fd: os.fstat(files[fd]).st_size,
     "Stat": lambda name: os.stat(at(name)).st_size,
     "Rename": lambda old, new: os.rename(at(old), at(new)),
     "Unlink": lambda name: os.unlink(at(name)),
-    "Mkdir": lambda name: os.mkdir(at(name), 0o700),
-    "Rmdir": lambda name: os.rmdir(at(name)),
-    "List": lambda name: "\0".join(os.listdir(at(name))),
 }
 
 for line in sys.stdin:
     root, call = line.split("\t")
     try:
-        answer = eval(call, calls)
-        answer = answer if isinstance(answer, bytes) else str(answer).encode()
-        print("ok", answer.hex(), flush=True)
+        print(json.dumps([0, str(eval(call, calls))]), flush=True)
     except OSError as error:
-        print("error", error.errno, flush=True)
+        print(json.dumps([error.errno, ""]), flush=True)

@@ -1,151 +1,75 @@
-//! What random operations found once: each shrunken case by its name.
+//! Cases that failed once, as short as they got.
 
-use crate::ops::{How, Name, Op, Place, What, Who};
+use crate::ops::Op;
 
-const fn fixed(i: usize) -> Place {
-    Place(0, Name::Fixed(i))
-}
+/// What each case checks, and below it its operations.
+const CASES: &str = r#"
+spec 3.3, 3.4a: a name that is stamped but for its extension takes the next suffix
+    ["Echo", "Shell", "2020-01-02_030405_old.md", "notes.md", "Write", 0]
+    ["Echo", "Shell", "2020-01-02_030405_old.txt", "notes.md", "Write", 0]
+    ["Rename", "Other", "2020-01-02_030405_old.md", "2020-01-02_030405_old.txt", "Write", 0]
+spec 3.3, 3.7a: a stray does not take the name of an open draft
+    ["Open", "Shell", "notes.md", "notes.md", "Write", 0]
+    ["Stray", "Shell", "notes.md", "notes.md", "Write", 2]
+spec 3.3: a consumed handoff does not take the name of an open draft
+    ["Echo", "Shell", "notes.md", "notes.md", "Write", 0]
+    ["Hold", "Shell", "notes.md", "notes.md", "Write", 0]
+    ["Open", "Shell", "!0", "notes.md", "Write", 0]
+    ["Cat", "Shell", "notes.md", "notes.md", "Write", 0]
+spec 3.3, 6.1a: two handoffs never share a name, consumed or pending
+    ["Echo", "Shell", "2020-01-02_030405_old.md", "notes.md", "Over", 0]
+    ["Cat", "Shell", "notes.md", "notes.md", "Write", 0]
+    ["Echo", "Shell", "2020-01-02_030405_old.txt", "notes.md", "Write", 0]
+    ["Echo", "Other", "2020-01-02_030405_old.md", "notes.md", "Over", 0]
+    ["Cat", "Shell", "notes.md", "notes.md", "Write", 0]
+spec 3.9a: the text that one writer closed is kept when another overwrites it
+    ["Echo", "Shell", "notes.md", "notes.md", "Write", 0]
+    ["Open", "Shell", "*0", "notes.md", "Write", 0]
+    ["Echo", "Shell", "*0", "notes.md", "Write", 0]
+    ["Write", "Shell", "notes.md", "notes.md", "Write", 0]
+spec 3.9a: the text that a rename replaced is kept when a writer who has it open changes it
+    ["Echo", "Shell", "plan.md.tmp.12", "notes.md", "Write", 0]
+    ["Echo", "Shell", "notes.md", "notes.md", "Write", 0]
+    ["Open", "Shell", "*0", "notes.md", "Write", 0]
+    ["Rename", "Shell", "plan.md.tmp.12", "*0", "Write", 0]
+    ["Write", "Shell", "notes.md", "notes.md", "Write", 0]
+spec 3.5a: a handoff that is consumed by a rename to another queue stays for seven days
+    ["Echo", "Shell", "notes.md", "notes.md", "Write", 0]
+    ["Week", "Shell", "notes.md", "notes.md", "Write", 0]
+    ["Rename", "Shell", "*0", "q/!0", "Write", 0]
+spec 3.5a: so does a handoff that is consumed by a rename over a consumed one
+    ["Echo", "Shell", "notes.md", "notes.md", "Write", 0]
+    ["Week", "Shell", "notes.md", "notes.md", "Write", 0]
+    ["Echo", "Shell", "2020-01-02_030405_old.md", "notes.md", "Write", 0]
+    ["Rename", "Shell", "2020-01-02_030405_old.md", "2020-01-02_030405_old_done.md", "Write", 0]
+    ["Rename", "Shell", "notes.md", "2020-01-02_030405_old_done.md", "Write", 0]
+spec 4.4d: an edit is not published by another writer's close
+    ["Echo", "Vim", "notes.md", "notes.md", "Write", 0]
+    ["Open", "Vim", "notes.md", "notes.md", "Over", 0]
+    ["Write", "Vim", "notes.md", "notes.md", "Write", 0]
+    ["Echo", "Other", "*0", "notes.md", "Append", 0]
+    ["Write", "Vim", "notes.md", "notes.md", "Write", 1]
+    ["Close", "Vim", "notes.md", "notes.md", "Write", 0]
+spec 4.3a: a renamed file is found under the new name by the session that renamed it
+    ["Echo", "Shell", "data.json", "notes.md", "Write", 0]
+    ["Echo", "Shell", ".hid", "notes.md", "Write", 0]
+    ["Rename", "Shell", ".hid", "data.json", "Write", 0]
+spec 6.6a: a consumed handoff comes back under the name where its reader still finds it
+    ["Echo", "Shell", "notes.md", "notes.md", "Over", 0]
+    ["Cat", "Other", "notes.md", "notes.md", "Write", 0]
+    ["Rename", "Other", "*0", "!0", "Write", 0]
+spec 3.6d: an old file that is opened to append, and not written, leaves no handoff
+    ["Open", "Shell", "HANDOFF.md", "notes.md", "Append", 0]
+"#;
 
-/// The names of [`crate::names::FIXED`] that are used here.
-const NOTES: Place = fixed(0);
-const SCRATCH: Place = fixed(5);
-const HIDDEN: Place = fixed(6);
-const BACKUP: Place = fixed(8);
-const OLD: Place = fixed(9);
-const OLD_TXT: Place = fixed(10);
-const OLD_DONE: Place = fixed(11);
-
-/// A handoff that is there; the same consumed, or pending again; the same in another queue.
-const STAMPED: Place = Place(0, Name::Stamped(0));
-const FLIPPED: Place = Place(0, Name::Flipped(0));
-const ARCHIVED: Place = Place(1, Name::Archived(0));
-
-fn op(what: What, who: Who, at: Place, how: How) -> Op {
-    Op(what, who, at, NOTES, how, 0)
-}
-
-fn open(who: Who, at: Place, how: How) -> Op {
-    Op(What::Open, who, at, NOTES, how, 1)
-}
-
-fn echo(who: Who, at: Place) -> Op {
-    op(What::Echo, who, at, How::Write)
-}
-
-/// Read by the shell (0) or by another session (1).
-fn echo_cat(who: Who, at: Place, reader: usize) -> Op {
-    Op(What::EchoCat, who, at, NOTES, How::Over, reader)
-}
-
-fn mv(who: Who, from: Place, to: Place) -> Op {
-    Op(What::Rename, who, from, to, How::Read, 0)
-}
-
-/// Done by the shell, where that counts.
-fn just(what: What, n: usize) -> Op {
-    Op(
-        what,
-        Who::Shell,
-        Place(1.min(n / 8), Name::Fixed(0)),
-        NOTES,
-        How::Read,
-        n,
-    )
-}
-
-/// Every case: the sections it checks, and the operations.
+/// Each case: what it checks, and its operations.
 pub fn cases() -> Vec<(&'static str, Vec<Op>)> {
-    let (shell, other, vim) = (Who::Shell, Who::Other, Who::Vim);
-    vec![
-        (
-            "spec 3.3, 3.4a: a name stamped but for its extension takes the next suffix",
-            vec![
-                echo(shell, OLD),
-                echo(shell, OLD_TXT),
-                mv(other, OLD, OLD_TXT),
-            ],
-        ),
-        (
-            "spec 3.3, 3.7a: a stray keeps clear of an open draft's name",
-            vec![open(shell, NOTES, How::Write), just(What::Stray, 2)],
-        ),
-        (
-            "spec 3.3: what is consumed keeps clear of an open draft's name",
-            vec![
-                echo(shell, NOTES),
-                just(What::Hold, 0),
-                open(shell, FLIPPED, How::Write),
-                just(What::GoOn, 1),
-            ],
-        ),
-        (
-            "spec 3.3, 6.1a: two handoffs are not promised one name",
-            vec![
-                echo_cat(shell, OLD, 0),
-                echo(shell, OLD_TXT),
-                echo_cat(other, OLD, 0),
-            ],
-        ),
-        (
-            "spec 3.9a: what one writer closed is kept when another overwrites it",
-            vec![
-                echo(shell, NOTES),
-                open(shell, STAMPED, How::Write),
-                echo(shell, STAMPED),
-                just(What::Write, 0),
-            ],
-        ),
-        (
-            "spec 3.9a: nor is what a rename replaced destroyed by who has it open",
-            vec![
-                echo(shell, SCRATCH),
-                echo(shell, NOTES),
-                open(shell, STAMPED, How::Write),
-                mv(shell, SCRATCH, STAMPED),
-                just(What::Write, 0),
-            ],
-        ),
-        (
-            "spec 3.5a: what is consumed by a rename to another queue has its seven days",
-            vec![
-                just(What::Mkdir, 8),
-                echo(shell, NOTES),
-                just(What::Week, 0),
-                mv(shell, STAMPED, ARCHIVED),
-            ],
-        ),
-        (
-            "spec 3.5a: and by a rename over a consumed one",
-            vec![
-                echo(shell, NOTES),
-                just(What::Week, 0),
-                echo(shell, OLD),
-                mv(shell, OLD, OLD_DONE),
-                mv(shell, NOTES, OLD_DONE),
-            ],
-        ),
-        (
-            "spec 4.4d: an edit is not published by another's close",
-            vec![
-                echo(vim, NOTES),
-                open(vim, NOTES, How::Over),
-                just(What::Write, 0),
-                op(What::Echo, other, STAMPED, How::Append),
-                just(What::Write, 1),
-                just(What::Close, 0),
-            ],
-        ),
-        (
-            "spec 4.3a: a renamed file is what its renamer finds under the new name",
-            vec![
-                echo(shell, BACKUP),
-                echo(shell, HIDDEN),
-                mv(shell, HIDDEN, BACKUP),
-            ],
-        ),
-        (
-            "spec 6.6a: what was consumed comes back under the name where its reader finds it all the time",
-            vec![echo_cat(shell, NOTES, 1), mv(other, STAMPED, FLIPPED)],
-        ),
-    ]
+    let mut cases: Vec<(&str, Vec<Op>)> = Vec::new();
+    for line in CASES.lines().skip(1) {
+        match serde_json::from_str(line) {
+            Ok(op) => cases.last_mut().unwrap().1.push(op),
+            Err(_) => cases.push((line, Vec::new())),
+        }
+    }
+    cases
 }

@@ -1,112 +1,82 @@
-//! Random operations by several sessions, on a model of the contract and on the filesystem, compared after every step.
+//! Random operations by several sessions, on the filesystem and on what the contract expects of it, compared after each step.
 //!
-//! The model is an oracle: it speaks the contract's words, and of the program it uses only what mounts it. Where the
-//! contract allows several outcomes it accepts each, and goes on from the one it sees. `HANDOFF_MODEL_CASES` asks for
-//! more cases than usual.
+//! Of the program only the interface is used that mounts and calls it. Where the contract allows several outcomes each is
+//! accepted, and the case goes on from the one that is there. `HANDOFF_MODEL_CASES` asks for more cases than usual, and
+//! `HANDOFF_TORTURE_SEED` for others.
 
 #![allow(unreachable_pub, reason = "nothing of a test is reachable")]
 
-mod domain;
+mod check;
+mod client;
+mod expected;
 mod found;
 #[allow(dead_code, reason = "made for another suite")]
 #[path = "../kernel/harness.rs"]
 mod harness;
-mod judge;
-mod kernel;
 mod names;
 mod ops;
 mod renaming;
 mod run;
-mod world;
+#[path = "../common/torture.rs"]
+mod torture;
 mod writing;
 
 use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
-use std::sync::Once;
+use std::panic::{set_hook, take_hook};
 
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
-use crate::domain::Domain;
-use crate::kernel::{Kernel, Sys};
-use crate::ops::Op;
+use crate::client::Clients;
 use crate::run::Run;
 
+/// How many cases are drawn, and of how many operations at most.
+const CASES: u32 = 100;
+const LENGTH: usize = 40;
+
 thread_local! {
-    /// This thread tries a case: a failure is told once, when the case is as short as it gets.
-    static QUIET: Cell<bool> = const { Cell::new(false) };
+    /// A failure is told once, when its case is as short as it gets.
+    static IS_SILENT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs a case; after one that failed, the next starts with another `sys`.
-fn play<S: Sys + Default>(sys: &RefCell<S>, ops: &[Op]) {
-    *sys.borrow_mut() = Run::new(sys.take()).case(ops);
-}
-
-/// Runs cases drawn with a fixed seed; panics with the shortest that fails.
-fn cases<S: Sys + Default>(count: u32, length: usize) {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let loud = take_hook();
-        set_hook(Box::new(move |panic| {
-            if !QUIET.get() {
-                loud(panic);
-            }
-        }));
-    });
+/// Runs cases drawn at random; panics with the shortest that fails.
+#[test]
+fn kernel() {
+    let hook = take_hook();
+    set_hook(Box::new(move |panic| {
+        if !IS_SILENT.get() {
+            hook(panic);
+        }
+    }));
     let asked = std::env::var("HANDOFF_MODEL_CASES");
     let config = Config {
-        cases: asked.map_or(count, |it| {
-            it.parse().expect("HANDOFF_MODEL_CASES: a number")
-        }),
+        cases: asked.map_or(CASES, |n| n.parse().expect("HANDOFF_MODEL_CASES: a number")),
         failure_persistence: None,
-        max_shrink_iters: 400,
+        max_shrink_time: 20_000,
         ..Config::default()
     };
-    let seed = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    let sys = RefCell::<S>::default();
-    let result = TestRunner::new_with_rng(config, seed).run(&ops::case(length), |ops| {
-        QUIET.set(true);
-        let done = catch_unwind(AssertUnwindSafe(|| play(&sys, &ops)));
-        QUIET.set(false);
-        done.map_err(|panic| {
-            let owned = panic.downcast_ref::<String>().cloned();
-            let fixed = panic.downcast_ref::<&str>().map(|it| (*it).to_owned());
-            TestCaseError::fail(owned.or(fixed).unwrap_or_default())
-        })
+    let mut seed = [0; 32];
+    torture::random().fill(&mut seed);
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
+    // After a case that failed, the next one starts with other clients.
+    let clients = RefCell::<Clients>::default();
+    IS_SILENT.set(true);
+    let result = TestRunner::new_with_rng(config, rng).run(&ops::case(LENGTH), |ops| {
+        *clients.borrow_mut() = Run::new(clients.take()).case(&ops);
+        Ok(())
     });
+    IS_SILENT.set(false);
     if let Err(TestError::Fail(why, ops)) = result {
         let ops: Vec<String> = ops.iter().map(|op| format!("{op:?}")).collect();
         panic!("{why}\nafter:\n{}", ops.join("\n"));
     }
 }
 
-fn found<S: Sys + Default>() {
-    let sys = RefCell::<S>::default();
+/// Runs every case that failed once.
+#[test]
+fn found() {
+    let mut clients = Clients::default();
     for (name, ops) in found::cases() {
         println!("{name}");
-        play(&sys, &ops);
+        clients = Run::new(clients).case(&ops);
     }
-}
-
-/// The logic itself.
-#[test]
-fn domain() {
-    cases::<Domain>(400, 40);
-}
-
-/// The logic itself, on every case that failed once.
-#[test]
-fn found_direct() {
-    found::<Domain>();
-}
-
-/// Through the kernel.
-#[test]
-fn kernel() {
-    cases::<Kernel>(25, 25);
-}
-
-/// Through the kernel, on every case that failed once.
-#[test]
-fn found_mounted() {
-    found::<Kernel>();
 }

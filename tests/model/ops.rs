@@ -1,92 +1,73 @@
-//! What a case does: operations as short as system calls, drawn at random and applied to model and filesystem alike.
+//! The operations of a case: as short as system calls, drawn at random, applied to the filesystem and to what is expected.
 
 use proptest::prelude::*;
 use proptest::sample::select;
+use serde::Deserialize;
 
-use crate::names::FIXED;
+use crate::names::{FIXED, join};
 
 /// A process that calls.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Who {
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Deserialize)]
+pub enum Caller {
     Shell,
     /// A stream editor in the shell's session.
     Perl,
     /// A shell in another session.
     Other,
-    /// An editor, in a session of its own.
+    /// An editor in a session of its own.
     Vim,
-    /// Looks, and does nothing.
+    /// Only looks, in a session of its own.
     Watcher,
 }
 
-/// What HANDOFF_SESSION says.
+/// A session, by its HANDOFF_SESSION.
 pub type Session = &'static str;
 
-impl Who {
-    pub const ACTORS: [Who; 4] = [Who::Shell, Who::Other, Who::Perl, Who::Vim];
-    /// One process of each session, through whose eyes its names are checked.
-    pub const EYES: [Who; 4] = [Who::Shell, Who::Other, Who::Vim, Who::Watcher];
+impl Caller {
+    const ACTORS: [Caller; 4] = [Caller::Shell, Caller::Other, Caller::Perl, Caller::Vim];
+    /// One process of each session.
+    pub const SESSIONS: [Caller; 4] = [Caller::Shell, Caller::Other, Caller::Vim, Caller::Watcher];
 
     pub fn session(self) -> Session {
         match self {
-            Who::Shell | Who::Perl => "a",
-            Who::Other => "b",
-            Who::Vim => "editor",
-            Who::Watcher => "watcher",
+            Caller::Shell | Caller::Perl => "a",
+            Caller::Other => "b",
+            Caller::Vim => "editor",
+            Caller::Watcher => "watcher",
         }
     }
 
-    /// The name of its program, by which it is known (4.4).
+    /// The program's name (5.2).
     pub fn program(self) -> &'static str {
         match self {
-            Who::Perl => "perl",
-            Who::Vim => "vim",
+            Caller::Perl => "perl",
+            Caller::Vim => "vim",
             _ => "sh",
         }
     }
 }
 
-/// Queues, the root first.
-pub const QUEUES: [&str; 4] = ["", "q", "q/r", "s"];
-
-/// A name, chosen when the operation is applied.
-#[derive(Clone, Copy, Debug)]
-pub enum Name {
-    /// One of [`crate::names::FIXED`].
-    Fixed(usize),
-    /// A handoff that is there, under its stamped name.
-    Stamped(usize),
-    /// What it is called consumed, or pending again.
-    Flipped(usize),
-    /// What one of the root is called consumed, or pending again, wherever this is.
-    Archived(usize),
-}
-
-/// A queue and a name in it.
-#[derive(Clone, Copy, Debug)]
-pub struct Place(pub usize, pub Name);
-
 /// How a file is opened.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 pub enum How {
     Read,
     /// `> name`
     Over,
     /// `>> name`
     Append,
-    /// For writing, made if need be.
+    /// For writing; created if missing.
     Write,
     /// For reading and writing, as it is.
     Update,
     /// The same, emptied.
     Empty,
-    /// Made, or EEXIST.
+    /// Created, or EEXIST.
     New,
 }
 
-const WRITING: [How; 7] = {
+const HOWS: [How; 9] = {
     use How::*;
-    [Over, Over, Append, Write, Update, Empty, New]
+    [Read, Read, Over, Over, Append, Write, Update, Empty, New]
 };
 
 impl How {
@@ -107,85 +88,70 @@ impl How {
     }
 }
 
-/// What is done. A number says which of the open files, how many bytes, how long.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What is done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 pub enum What {
     Open,
-    /// Opens a file only to read it, and closes it.
+    /// Opens a file to read it to its end, and closes it.
     Read,
-    /// Writes some bytes of its own, of an odd number with a final newline.
     Write,
+    /// ftruncate(2)
     Cut,
-    Dup,
     Close,
-    /// Open, write, close: what `echo x > name` does.
+    /// Open, write, close.
     Echo,
-    /// The same, and `pending.md` is read by another at once, before the RELEASE has come.
-    EchoCat,
     Rename,
     Unlink,
-    Mkdir,
-    Rmdir,
-    /// Reads `pending.md` in pieces until a read returns nothing: consumed.
-    Cat,
-    /// With one read that ends exactly where the file does: consumed.
-    ReadAll,
-    /// With one read that asks for more than there is, and no other: not consumed.
-    ReadOnce,
-    /// Only its beginning: not consumed.
-    Sniff,
-    /// Opens `pending.md` and reads a little; reads the rest of it, or (an even number) only closes it.
+    /// Opens `pending.md`, and reads its beginning. Each of the next four goes on with it, or opens it first.
     Hold,
-    GoOn,
+    /// Reads the rest in pieces until a read returns nothing: consumed (6.3a).
+    Cat,
+    /// Reads exactly to its end, with one read: consumed.
+    ReadAll,
+    /// Asks for more than there is, with one read: not consumed.
+    ReadOnce,
+    /// Closes it without another read: not consumed.
+    Leave,
     Tick,
+    /// Eight days go by: longer than the retention time.
     Week,
     Sweep,
-    /// A file turns up in the backing directory.
+    /// A stray appears (3.7a).
     Stray,
-    /// All files closed, unmounted, mounted again.
+    /// All files are closed; unmounted, and mounted again.
     Remount,
-    /// The daemon dies with files open, and is started again.
-    Crash,
-    /// The kernel forgets every name that is not in use.
-    Forget,
 }
 
-const DRAWN: &[What] = {
+const WHATS: &[What] = {
     use What::*;
     &[
         Open, Open, Open, Open, Open, Open, Open, Open, Write, Write, Write, Write, Write, Write,
-        Write, Write, Write, Write, Cut, Cut, Dup, Dup, Close, Close, Close, Close, Close, Close,
-        Close, Close, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo,
-        EchoCat, EchoCat, Read, Read, Read, Rename, Rename, Rename, Rename, Rename, Rename, Rename,
-        Rename, Unlink, Unlink, Unlink, Mkdir, Mkdir, Rmdir, Cat, Cat, ReadAll, ReadOnce, Sniff,
-        Hold, Hold, GoOn, GoOn, GoOn, Tick, Tick, Tick, Week, Sweep, Stray, Stray, Remount, Crash,
-        Forget, Forget,
+        Write, Write, Write, Write, Cut, Cut, Close, Close, Close, Close, Close, Close, Close,
+        Close, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Read, Read,
+        Read, Rename, Rename, Rename, Rename, Rename, Rename, Rename, Rename, Unlink, Unlink,
+        Unlink, Hold, Hold, Hold, Cat, Cat, Cat, Cat, ReadAll, ReadOnce, Leave, Leave, Tick, Tick,
+        Tick, Week, Sweep, Stray, Stray, Remount,
     ]
 };
 
-/// One operation. Most use a part of it.
-#[derive(Clone, Debug)]
-pub struct Op(pub What, pub Who, pub Place, pub Place, pub How, pub usize);
+/// What, by whom, a path, a second one, how, and a number: of bytes, of seconds, of one among several. Most use a part of it.
+/// In a path `*3` is the third handoff that is there, wherever that is, and `!3` is its other name: consumed, or pending again.
+pub type Op = (What, Caller, String, String, How, usize);
 
 /// A case of at most `length` operations.
 pub fn case(length: usize) -> impl Strategy<Value = Vec<Op>> {
-    // The names that are met most, and each of the others.
-    let fixed: Vec<usize> = [0, 0, 0, 5, 12].into_iter().chain(0..FIXED.len()).collect();
+    // Some names are drawn more often.
+    let common = ["notes.md", "notes.md", "plan.md.tmp.12", "pending.md"].into_iter();
+    let fixed: Vec<&str> = common.chain(FIXED.map(|row| row.0)).collect();
     let name = prop_oneof![
-        6 => select(fixed).prop_map(Name::Fixed),
-        2 => (0..8usize).prop_map(Name::Stamped),
-        1 => (0..8usize).prop_map(Name::Flipped),
-        1 => (0..8usize).prop_map(Name::Archived),
+        6 => select(fixed).prop_map(str::to_owned),
+        2 => (0..8).prop_map(|i| format!("*{i}")),
+        2 => (0..8).prop_map(|i| format!("!{i}")),
     ];
-    let queue = select(vec![0usize, 0, 0, 0, 0, 1, 1, 2, 3]);
-    let place = (queue, name).prop_map(|(queue, name)| Place(queue, name));
-    let place = place.boxed();
-    let (what, who, how) = (
-        select(DRAWN),
-        select(&Who::ACTORS[..]),
-        select(&WRITING[..]),
-    );
-    let op = (what, who, place.clone(), place, how, 0..64usize);
-    let op = op.prop_map(|(what, who, at, to, how, n)| Op(what, who, at, to, how, n));
+    let queue = select(vec!["", "", "", "", "", "q", "q", "q/r", "s"]);
+    let path = (queue, name).prop_map(|(queue, name)| join(queue, &name));
+    let caller = select(&Caller::ACTORS[..]);
+    let how = select(&HOWS[..]);
+    let op = (select(WHATS), caller, path.clone(), path, how, 0..64usize);
     prop::collection::vec(op, 1..=length)
 }

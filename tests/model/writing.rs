@@ -1,281 +1,255 @@
 //! The rules of opening, writing and closing.
 
-use crate::kernel::{Fd, Result};
-use crate::names::{Kind, Label, PENDING, Stamped, base, is_text, kind};
-use crate::ops::{How, Who};
-use crate::world::{At, Body, Doc, Found, Id, Open, State, World};
+use crate::client::{Fd, Result};
+use crate::expected::{Content, Edit, Expected, Id, OpenFile, State, Target};
+use crate::names::{Kind, Label, Stamped, is_text, kind, queue};
+use crate::ops::{Caller, How};
 
-impl World {
-    pub fn open(&mut self, fd: Fd, who: Who, at: &At, how: How) -> Result<()> {
-        let writes = how != How::Read;
-        let mut found = self.resolve(who, at);
-        if writes && how != How::New && self.is_foreign(who, &found) {
-            found = Found::Nothing;
+/// Writing past the end leaves NULs.
+fn pad(text: &mut String, len: usize) {
+    text.extend(std::iter::repeat_n('\0', len.saturating_sub(text.len())));
+}
+
+impl Expected {
+    /// Whether the contract does not say what this open does.
+    pub fn is_open_unsaid(&self, caller: Caller, path: &str, how: How) -> bool {
+        match self.resolve(caller, path) {
+            Target::Merge => how == How::Read,
+            _ if how == How::Read => false,
+            _ if !how.has(libc::O_CREAT) && self.is_foreign(caller, path) => true,
+            // Whether a stream editor edits a stamped name that it has not read (4.5b).
+            Target::Handoff(_) => caller == Caller::Perl && !how.has(libc::O_TRUNC),
+            Target::Alias(id) => self.edits(caller, Some(id)) && self.is_written(id),
+            // Where the content of an ordinary text file is while it is edited (3.6e).
+            Target::File(_) => is_text(path) && self.edits(caller, None),
+            Target::Nothing => false,
         }
-        let (doc, body) = match found {
-            _ if !self.queues.contains(&at.0) => return Err(libc::ENOENT),
-            Found::Nothing if !how.has(libc::O_CREAT) => return Err(libc::ENOENT),
-            Found::Nothing => self.create(who, at),
+    }
+
+    pub fn open(&mut self, fd: Fd, caller: Caller, path: &str, how: How) -> Result<()> {
+        let mut target = self.resolve(caller, path);
+        if !matches!(how, How::Read | How::New) && self.is_foreign(caller, path) {
+            target = Target::Nothing;
+        }
+        let (handoff, content) = match target {
+            Target::Nothing if !how.has(libc::O_CREAT) => return Err(libc::ENOENT),
+            Target::Nothing => self.create(caller, path),
             _ if how == How::New => return Err(libc::EEXIST),
-            Found::File(key) if writes => self.write_file(who, at, self.files[&key], how),
-            Found::File(key) => (None, self.files[&key]),
-            Found::Merge => self.write_pending(who, at, how),
-            Found::Doc(id, own) if !writes => (Some(id), self.content(id, own)),
-            Found::Doc(id, false) => (Some(id), self.write_stamped(who, id, how)),
-            Found::Doc(id, true) => self.write_own(who, at, id, how),
+            // spec 3.6d, 3.6e: only an editor writes an ordinary text file. To other programs its name is free.
+            Target::File(key) => match kind(path) {
+                Kind::Free(..)
+                    if is_text(path) && how != How::Read && !self.edits(caller, None) =>
+                {
+                    self.begin(caller, path, self.files[&key], how)
+                }
+                _ => (None, self.files[&key]),
+            },
+            // spec 4.7a: an append continues the session's own handoff, and all else makes one.
+            Target::Merge => {
+                let own = self
+                    .alias(caller, path)
+                    .filter(|id| self.handoffs[*id].is_pending());
+                match own {
+                    Some(id) if how == How::Append => (Some(id), self.newest(id)),
+                    _ => self.create(caller, path),
+                }
+            }
+            Target::Handoff(id) if how == How::Read => (Some(id), self.handoffs[id].content),
+            Target::Alias(id) if how == How::Read => (Some(id), self.newest(id)),
+            // spec 4.5b, 4.5d: O_TRUNC, or a program that edits, begins an edit unless somebody has the handoff open for
+            // writing. Writers that come meanwhile share it; all others write in place.
+            Target::Handoff(id) => {
+                let edits = self.edits(caller, Some(id)) && how != How::Append;
+                let content = match edits || how.has(libc::O_TRUNC) {
+                    true if self.writers(id) == 0 => self.edit(id),
+                    _ => self.newest(id),
+                };
+                (Some(id), content)
+            }
+            // spec 4.3b: `>>` appends; spec 4.4a: an editor edits; spec 4.1d: an empty handoff is reused; spec 4.1b: all else
+            // makes a new handoff, which starts as a copy without O_TRUNC.
+            Target::Alias(id) => {
+                let is_unused = self.writers(id) == 0 || self.handoffs[id].maker == Some(caller);
+                let is_reused = is_unused && self.is_empty(self.newest(id));
+                match self.handoffs[id].is_pending() {
+                    true if how == How::Append => (Some(id), self.newest(id)),
+                    true if self.edits(caller, Some(id)) || is_reused => (Some(id), self.edit(id)),
+                    _ => self.begin(caller, path, self.newest(id), how),
+                }
+            }
         };
-        if let (Some(id), How::New) = (doc, how) {
-            self.docs[id].exclusive = Some(who);
+        if let (Some(id), How::New) = (handoff, how) {
+            self.handoffs[id].maker = Some(caller);
         }
-        if how.has(libc::O_TRUNC) && !self.is_empty(body) {
-            self.bodies[body].clear();
-            self.written(doc, body);
+        if how.has(libc::O_TRUNC) && !self.is_empty(content) {
+            self.contents[content].clear();
+            self.written(handoff, content);
         }
         // spec 4.5c: O_TRUNC counts as a write.
-        let dirty = how.has(libc::O_TRUNC) && doc.is_some_and(|id| self.docs[id].published);
-        let open = Open {
-            who,
-            doc,
-            body,
-            write: writes,
-            append: how == How::Append,
+        let is_published = handoff.is_some_and(|id| self.handoffs[id].is_published);
+        let file = OpenFile {
+            caller,
+            handoff,
+            content,
+            writes: how != How::Read,
+            appends: how == How::Append,
             offset: 0,
-            dirty,
-            descriptors: 1,
+            is_dirty: how.has(libc::O_TRUNC) && is_published,
         };
-        self.opens.insert(fd, open);
+        self.open_files.insert(fd, file);
         Ok(())
     }
 
-    /// spec 3.2b, 4.1a: a free name makes a handoff of that name; spec 4.6a, 3.4b, 3.6a: or an ordinary file.
-    fn create(&mut self, who: Who, at: &At) -> (Option<Id>, Body) {
-        let body = self.body(Vec::new());
-        if matches!(kind(&at.1), Kind::Scratch | Kind::Ordinary) {
-            self.files.insert((at.clone(), World::owner(who, at)), body);
-            return (None, body);
+    /// spec 3.2b, 4.1a: a free name makes a handoff; spec 3.4b, 3.6k, 4.6a: other names an ordinary file.
+    fn create(&mut self, caller: Caller, path: &str) -> (Option<Id>, Content) {
+        let content = self.content(String::new());
+        if matches!(kind(path), Kind::Scratch | Kind::Ordinary) {
+            self.files.insert(Expected::key(caller, path), content);
+            return (None, content);
         }
-        let labels = self.labels(who, at);
-        let id = self.add(&at.0, labels, body);
-        if kind(&at.1) == Kind::Stamped && self.resolve(who, at) == Found::Nothing {
-            self.put(id, at);
+        let labels = self.labels(caller, path);
+        let id = self.add(queue(path), labels, content);
+        if kind(path) == Kind::Stamped && self.resolve(caller, path) == Target::Nothing {
+            self.set_stamped(id, path);
         }
-        self.set_name(who, at, id);
-        (Some(id), body)
+        self.set_alias(caller, path, id);
+        (Some(id), content)
     }
 
-    /// What a handoff that is written under this name may be called.
-    pub fn labels(&mut self, who: Who, at: &At) -> Vec<Label> {
-        // spec 4.5g: what a process retracted is pending again if it then makes that name.
-        if let Some(id) = self.retracted.remove(&(who, at.clone()))
-            && self.docs[id].is_consumed()
-        {
-            self.docs[id].states = vec![State::Pending];
+    /// A new handoff over an old one or over an old file; spec 3.6d: an append starts empty.
+    fn begin(
+        &mut self,
+        caller: Caller,
+        path: &str,
+        old: Content,
+        how: How,
+    ) -> (Option<Id>, Content) {
+        let (id, content) = self.create(caller, path);
+        if !how.has(libc::O_TRUNC | libc::O_APPEND) {
+            self.contents[content] = self.contents[old].clone();
         }
-        match kind(&at.1) {
+        (id, content)
+    }
+
+    /// The stamps and slugs that a handoff may get when it is written under this name.
+    pub fn labels(&mut self, caller: Caller, path: &str) -> Vec<Label> {
+        // spec 4.5g: a retracted handoff is pending again if the same process then creates the name.
+        if let Some(id) = self.unlinked.remove(&(caller, path.to_owned()))
+            && let State::Consumed(_) = self.handoffs[id].states[0]
+        {
+            self.handoffs[id].states = vec![State::Pending];
+        }
+        match kind(path) {
             Kind::Free(stamp, slug) => vec![(stamp.map(str::to_owned), slug.to_owned())],
-            Kind::Backup(slug) => vec![(None, slug.to_owned())],
             Kind::Merge => vec![(None, "pending".to_owned())],
-            // spec 3.4a: it is kept; spec 4.3c: its handoff was consumed, and the next one is new.
-            _ => Stamped::parse(&at.1).map_or(Vec::new(), |it| {
-                vec![
-                    (None, it.slug.clone()),
-                    (None, base(&it.slug).to_owned()),
-                    it.label(),
-                ]
+            // spec 3.4a: the name is kept; spec 4.3c: if its handoff was consumed, the next one is new.
+            _ => Stamped::parse(path).map_or(Vec::new(), |name| {
+                vec![(None, name.slug.clone()), name.label()]
             }),
         }
     }
 
-    /// spec 3.6d, 3.6e: text is overwritten by who edits alone; to others its name is free, `>>` starts with nothing, and
-    /// another open without O_TRUNC with a copy.
-    fn write_file(&mut self, who: Who, at: &At, body: Body, how: How) -> (Option<Id>, Body) {
-        let is_text = matches!(kind(&at.1), Kind::Free(..)) && is_text(&at.1);
-        if !is_text || self.edits(who, None) {
-            return (None, body);
+    /// spec 4.4a, 4.4b: an editor, or a stream editor that has read the handoff.
+    pub fn edits(&self, caller: Caller, id: Option<Id>) -> bool {
+        let has_read = id.is_none_or(|id| self.handoffs[id].readers.contains(&caller));
+        caller == Caller::Vim || caller == Caller::Perl && has_read
+    }
+
+    /// The content that replaces the old one when it is closed; of a draft its only one.
+    fn edit(&mut self, id: Id) -> Content {
+        let handoff = &self.handoffs[id];
+        if handoff.is_published && handoff.edit.is_none() {
+            let began_pending = handoff.is_pending();
+            let content = self.content(self.contents[handoff.content].clone());
+            self.handoffs[id].edit = Some(Edit {
+                content,
+                is_written: false,
+                began_pending,
+            });
         }
-        self.begin(who, at, body, how)
+        self.newest(id)
     }
 
-    /// A handoff of its own; without O_TRUNC it starts as a copy (4.1).
-    fn begin(&mut self, who: Who, at: &At, old: Body, how: How) -> (Option<Id>, Body) {
-        let (new, body) = self.create(who, at);
-        if !how.has(libc::O_TRUNC | libc::O_APPEND) {
-            self.bodies[body] = self.bodies[old].clone();
-        }
-        (new, body)
-    }
-
-    /// spec 4.7a: writing `pending.md` makes a handoff; append continues the session's own.
-    fn write_pending(&mut self, who: Who, at: &At, how: How) -> (Option<Id>, Body) {
-        let own = self.named(who, at).filter(|id| self.docs[*id].is_pending());
-        match own {
-            Some(id) if how == How::Append => (Some(id), self.content(id, true)),
-            _ => self.create(who, at),
-        }
-    }
-
-    /// spec 4.5b, 4.5d: O_TRUNC, or an editor's open, begins an edit unless somebody has it open for writing; writers that
-    /// come meanwhile share it; all others write in place.
-    fn write_stamped(&mut self, who: Who, id: Id, how: How) -> Body {
-        let edits = self.edits(who, Some(id)) && how != How::Append;
-        let edits = edits || how.has(libc::O_TRUNC);
-        match edits && self.docs[id].published && self.writers(id) == 0 {
-            true => self.edit(id),
-            false => self.content(id, true),
-        }
-    }
-
-    /// spec 4.1b, 4.1d, 4.3b, 4.4a: `>>` appends, an editor edits, an empty one is used; all else makes a handoff of its own.
-    fn write_own(&mut self, who: Who, at: &At, id: Id, how: How) -> (Option<Id>, Body) {
-        let body = self.content(id, true);
-        let doc = &self.docs[id];
-        let unused = self.writers(id) == 0 || doc.exclusive == Some(who);
-        let edits = self.edits(who, Some(id)) || unused && self.is_empty(body);
-        match doc.is_pending() {
-            true if how == How::Append || edits && !doc.published => (Some(id), body),
-            true if edits => (Some(id), self.edit(id)),
-            _ => self.begin(who, at, body, how),
-        }
-    }
-
-    /// spec 4.4a, 4.4b: an editor; or a stream editor that has read it.
-    pub fn edits(&self, who: Who, id: Option<Id>) -> bool {
-        let has_read = id.is_none_or(|id| self.docs[id].readers.contains(&who));
-        who == Who::Vim || who == Who::Perl && has_read
-    }
-
-    fn edit(&mut self, id: Id) -> Body {
-        self.docs[id].edited().unwrap_or_else(|| {
-            let body = self.body(self.bodies[self.docs[id].body].clone());
-            let doc = &mut self.docs[id];
-            doc.edit = Some((body, false, doc.is_pending()));
-            body
-        })
-    }
-
-    /// Somebody changed this content, as that of a document or of an ordinary file.
-    fn written(&mut self, doc: Option<Id>, body: Body) {
-        let Some(id) = doc else { return };
-        let doc = &mut self.docs[id];
-        if let Some(edit) = doc.edit.as_mut().filter(|edit| edit.0 == body) {
-            edit.1 = true;
-            doc.readers.clear();
-        } else if doc.body == body {
+    fn written(&mut self, handoff: Option<Id>, content: Content) {
+        let Some(id) = handoff else { return };
+        let handoff = &mut self.handoffs[id];
+        if let Some(edit) = handoff.edit.as_mut().filter(|edit| edit.content == content) {
+            edit.is_written = true;
+            handoff.readers.clear();
+        } else if handoff.content == content {
             self.changed(id);
         }
     }
 
-    pub fn write(&mut self, fd: Fd, data: &[u8]) {
-        let open = self.opens.get_mut(&fd).unwrap();
-        let bytes = &mut self.bodies[open.body];
-        let from = if open.append {
-            bytes.len()
-        } else {
-            open.offset
-        };
-        (open.offset, open.dirty) = (from + data.len(), true);
-        bytes.resize(bytes.len().max(open.offset), 0);
-        bytes[from..open.offset].copy_from_slice(data);
-        let (doc, body) = (open.doc, open.body);
-        self.written(doc, body);
+    pub fn write(&mut self, fd: Fd, data: &str) {
+        let file = self.open_files.get_mut(&fd).unwrap();
+        let text = &mut self.contents[file.content];
+        if file.appends {
+            file.offset = text.len();
+        }
+        let end = file.offset + data.len();
+        pad(text, end);
+        text.replace_range(file.offset..end, data);
+        (file.offset, file.is_dirty) = (end, true);
+        let (handoff, content) = (file.handoff, file.content);
+        self.written(handoff, content);
     }
 
     pub fn cut(&mut self, fd: Fd, len: usize) {
-        let open = self.opens.get_mut(&fd).unwrap();
-        open.dirty = true;
-        let (doc, body) = (open.doc, open.body);
-        self.bodies[body].resize(len, 0);
-        self.written(doc, body);
+        let file = self.open_files.get_mut(&fd).unwrap();
+        file.is_dirty = true;
+        let (handoff, content) = (file.handoff, file.content);
+        self.contents[content].truncate(len);
+        pad(&mut self.contents[content], len);
+        self.written(handoff, content);
     }
 
-    /// spec 4.2a, 4.2c: published before the close that follows a write returns; delivered when the last writer has closed.
-    /// Answers whether this was the last descriptor.
-    pub fn close(&mut self, fd: Fd) -> bool {
-        let open = self.opens.get_mut(&fd).unwrap();
-        open.descriptors -= 1;
-        let dirty = std::mem::take(&mut open.dirty);
-        let open = open.clone();
-        if let (Some(id), true) = (open.doc, dirty) {
-            self.publish(id, open.body);
-            if self.docs[id].states[0] != State::Gone {
-                self.promise(open.body);
+    /// spec 4.2a: published before the close that follows a write returns; spec 4.2c: delivered when the last writer has closed.
+    pub fn close(&mut self, fd: Fd) {
+        let file = self.open_files.remove(&fd).unwrap();
+        let Some(id) = file.handoff else { return };
+        let mut others = self.open_files.values();
+        let is_shared = others.any(|other| other.writes && other.content == file.content);
+        let is_empty = self.is_empty(file.content);
+        let handoff = &mut self.handoffs[id];
+        match handoff.edit {
+            Some(edit) if edit.content == file.content => {
+                // An empty edit may wait until its last writer is gone (4.5c).
+                if file.is_dirty && !is_empty || !is_shared && edit.is_written {
+                    self.end_edit(id);
+                } else if file.writes && !is_shared {
+                    handoff.edit = None;
+                }
             }
-        }
-        if open.descriptors == 0 {
-            self.opens.remove(&fd);
-            let mut writers = self
-                .opens
-                .values()
-                .filter(|it| it.write && it.body == open.body);
-            if let (Some(id), true, None) = (open.doc, open.write, writers.next()) {
-                self.last_writer_gone(id, open.body);
+            _ if handoff.is_published || handoff.content != file.content => {}
+            _ if file.is_dirty && !is_empty => handoff.is_published = true,
+            _ if file.writes && !is_shared => {
+                handoff.is_published = true;
+                // An unwritten copy is nothing. Nor need an empty handoff stay where its name led to another one.
+                handoff.states.push(State::Gone);
             }
-        }
-        open.descriptors == 0
-    }
-
-    fn publish(&mut self, id: Id, body: Body) {
-        // `> name` closes once before anything is written: nothing need be published then.
-        let empty = self.is_empty(body);
-        let doc = &mut self.docs[id];
-        match doc.edit {
-            Some((edit, ..)) if edit == body && !empty => self.end_edit(id),
-            None if doc.body == body && !empty => doc.published = true,
             _ => {}
+        }
+        if file.is_dirty && self.handoffs[id].states[0] != State::Gone {
+            self.acknowledge(file.content);
         }
     }
 
     /// spec 4.4d: the new content takes the old one's place, whole.
     pub fn end_edit(&mut self, id: Id) {
-        let doc = &mut self.docs[id];
-        let Some((body, _, was_pending)) = doc.edit.take() else {
+        let handoff = &mut self.handoffs[id];
+        let Some(edit) = handoff.edit.take() else {
             return;
         };
-        let old = doc.clone();
-        doc.body = body;
-        if was_pending && old.is_consumed() {
-            // spec 6.4c: consumed meanwhile; the new content is one more handoff.
-            let (stamp, slug) = old.parsed().unwrap().label();
-            let plain = base(&slug).to_owned();
-            doc.states = vec![State::Pending];
-            doc.labels = vec![(stamp.clone(), slug), (stamp, plain)];
-            doc.file = None;
-            self.docs.push(old);
+        let old = handoff.clone();
+        handoff.content = edit.content;
+        if edit.began_pending && !old.is_pending() {
+            // spec 6.4c: the old content was consumed meanwhile, and stays so; the new one is delivered.
+            handoff.states = vec![State::Pending];
+            handoff.labels = vec![old.stamped().unwrap().label()];
+            handoff.path = None;
+            self.handoffs.push(old);
         }
         self.changed(id);
-    }
-
-    fn last_writer_gone(&mut self, id: Id, body: Body) {
-        let empty = self.is_empty(body);
-        let owed = self.is_owed(id);
-        let doc = &mut self.docs[id];
-        match doc.edit {
-            Some((edit, true, _)) if edit == body => self.end_edit(id),
-            Some((edit, ..)) if edit == body => doc.edit = None,
-            _ if doc.published || doc.body != body => {}
-            _ => {
-                doc.published = true;
-                if empty && !owed || !empty && doc.changes == 0 {
-                    doc.states.push(State::Gone);
-                }
-            }
-        }
-    }
-
-    /// spec 4.8: an empty handoff is listed under the name it was written as, `touch x.md`; one that its session
-    /// retracted, replaced, or began as `pending.md` need not be.
-    fn is_owed(&self, id: Id) -> bool {
-        let mut names = self.names.iter().filter(|it| it.1.contains(&id));
-        let mut named = names.clone().filter(|it| it.0.1.1 != PENDING);
-        self.docs[id].is_pending() && (named.any(|it| *it.1 == [id]) || names.next().is_none())
-    }
-}
-
-impl Doc {
-    /// May it change its name, or has it none yet?
-    pub fn is_unnamed(&self) -> bool {
-        let done = self.is_consumed();
-        let fits = |name: Stamped| name.done == done || done && !self.published;
-        self.states.len() > 1 || !self.parsed().is_some_and(fits)
     }
 }
