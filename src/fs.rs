@@ -50,12 +50,12 @@
 
 pub use ctx::Options;
 pub use ids::{Handle as HandleId, NodeId};
-pub use inode::dentry_cache::Kernel;
 pub use inode::listing::{Listed, Listing};
 pub use inode::types::{Attr, Created, Entry, LookedAt, Opened, Request, SetAttr};
 pub use ops::ending::Awaited;
 pub use pending::consume::Answer;
 pub use pending::turns::{Outcome, Waiting};
+pub use queue::dentry_cache::Kernel;
 pub use state::{Fs, Supervision};
 
 pub use crate::store::first_mount::Adopt;
@@ -70,10 +70,9 @@ mod tests;
 mod inode {
     //! What the kernel knows: nodes, handles, directories, and the names it may use without asking.
 
-    pub mod dentry_cache;
-    pub mod dirs;
     pub mod handles;
     pub mod listing;
+    pub mod open_merge;
     pub mod table;
     pub mod types;
 }
@@ -82,13 +81,16 @@ mod queue {
     //! What a directory holds, and how that is kept in step with the directory below (spec 3.1, 3.6, 3.7).
 
     pub mod cache;
+    pub mod dentry_cache;
     pub mod dir_kind;
+    pub mod dirs;
     pub mod entry;
     pub mod free_name;
     pub mod list;
     pub mod merge_entry;
     pub mod names;
     pub mod retry;
+    pub mod snapshot;
     pub mod stat;
     pub mod strays;
     pub mod sync;
@@ -101,9 +103,10 @@ mod queue {
 mod handoff {
     //! The life of a handoff: drafts, edits, publishing, kept versions, recovery (spec 3.8, 4.2, 4.4, 4.5).
 
+    pub mod below;
     pub mod consumed;
     pub mod draft;
-    pub mod left;
+    pub mod free_name;
     pub mod publish;
     pub mod recover;
     pub mod state;
@@ -127,16 +130,14 @@ mod pending {
 
     pub mod consume;
     pub mod consume_intent;
+    pub mod left;
     pub mod look_again;
     pub mod merge_plan;
-    pub mod open_merge;
     pub mod planning;
-    pub mod read_ahead;
     pub mod read_snapshot;
     pub mod readers;
     pub mod second_look;
     pub mod single_file;
-    pub mod snapshot;
     pub mod turns;
     pub mod write_pending;
 
@@ -154,9 +155,11 @@ mod resolve {
     pub mod name;
     pub mod opened;
     pub mod ordinary;
+    pub mod released;
     pub mod resolved;
     pub mod scratch;
     pub mod stamped;
+    pub mod writing;
 }
 
 mod ops {

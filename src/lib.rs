@@ -29,6 +29,7 @@ pub mod names;
 mod parallel;
 pub mod programs;
 mod quote;
+mod read_ahead;
 pub mod retention;
 pub mod session;
 pub mod store;

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::fs::ctx::{Ctx, Options};
+use crate::fs::handoff::below::Handoffs;
 use crate::fs::handoff::table::Files;
 use crate::fs::ids::DirId;
 use crate::fs::inode::handles::Handles;
@@ -56,6 +57,7 @@ pub struct Fs {
 
 /// Everything that is not on disk; see each type.
 pub(in crate::fs) struct State {
+    ctx: Arc<Ctx>,
     pub queues: Queues,
     pub nodes: Nodes,
     pub handles: Handles,
@@ -70,8 +72,6 @@ pub(in crate::fs) struct State {
     pub looked_up: LookedUp,
     /// Stream editors that have lately opened an ordinary text file for reading (spec 3.6, 4.4).
     pub ordinary_readers: VecDeque<(Process, DirId, OsString)>,
-    /// When a draft was last left unpublished because publishing it failed.
-    pub left: Option<Instant>,
 }
 
 impl Fs {
@@ -99,6 +99,7 @@ impl Fs {
         let ctx = Arc::new(Ctx::open(root, store, options, clock)?);
         let nodes = Nodes::default();
         let state = State {
+            ctx: ctx.clone(),
             queues: Queues::new(ctx.clone(), nodes.dentries.clone()),
             nodes,
             handles: Handles::default(),
@@ -112,7 +113,6 @@ impl Fs {
             released: ReleasedNames::default(),
             looked_up: LookedUp::default(),
             ordinary_readers: VecDeque::default(),
-            left: None,
         };
         let fs = Fs {
             resolver: Resolver::new(proc, ctx.programs.clone()),
@@ -122,7 +122,7 @@ impl Fs {
             changed: Condvar::new(),
             ctx,
         };
-        fs.recover()?;
+        fs.ctx.recover()?;
         fs.lock().queues.watch_all()?;
         Ok(Arc::new(fs))
     }
@@ -139,5 +139,24 @@ impl Fs {
 
     pub(in crate::fs) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
+    }
+}
+
+impl State {
+    /// The handoffs, and what they touch.
+    pub fn handoffs(&mut self) -> Handoffs<'_> {
+        Handoffs {
+            ctx: &self.ctx,
+            queues: &mut self.queues,
+            nodes: &mut self.nodes,
+            handles: &self.handles,
+            files: &mut self.files,
+            readers: &mut self.readers,
+        }
+    }
+
+    /// The key of every cached merge: another number whenever a file or a name has changed.
+    pub fn generation(&self) -> u64 {
+        self.queues.generation + self.files.generation()
     }
 }

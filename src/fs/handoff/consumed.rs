@@ -5,31 +5,14 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use crate::error::Result;
+use crate::fs::ctx::Ctx;
+use crate::fs::handoff::table::Files;
 use crate::fs::ids::DirId;
-use crate::fs::state::{Fs, State};
+use crate::fs::queue::cache::Queues;
 use crate::names::StampedName;
 use crate::store::Access;
 
-impl Fs {
-    /// The name that a handoff gets when it is consumed: no file nor draft has that name, and no other pending handoff will
-    /// get it.
-    pub(in crate::fs) fn stays_as(
-        &self,
-        state: &State,
-        dir: DirId,
-        name: &StampedName,
-    ) -> StampedName {
-        let taken = |name: &StampedName| {
-            let listed = state.queues.get(dir, &name.to_os_string()).is_some();
-            listed || state.files.is_reserved(dir, name)
-        };
-        let done = name.consumed();
-        (1..)
-            .map(|n| done.with_suffix(n))
-            .find(|other| !taken(other) && (*other == done || !taken(&other.pending())))
-            .unwrap_or(done.clone())
-    }
-
+impl Ctx {
     /// Gives a pending handoff, last changed at `mtime`, its consumed name, for seven days from `now` on (spec 3.5).
     pub(in crate::fs) fn consume_as(
         &self,
@@ -39,20 +22,20 @@ impl Fs {
         mtime: SystemTime,
         now: SystemTime,
     ) -> Result<StampedName> {
-        if self.ctx.options.sync && self.ctx.retention.expired(mtime, now) {
+        if self.options.sync && self.retention.expired(mtime, now) {
             self.seven_days_from_now(queue, &name.to_os_string())?;
         }
-        self.ctx.store.consume(queue, name, done, now)
+        self.store.consume(queue, name, done, now)
     }
 
     /// Sets the mtime of a pending handoff before it gets a consumed name: with an old mtime the handoff would expire at once.
     /// If the old one had expired, the new mtime is made durable: a power cut could leave the new name with the old mtime.
     pub(in crate::fs) fn seven_days_from_now(&self, queue: &Path, name: &OsStr) -> Result<()> {
-        let now = self.ctx.clock.now();
-        let mtime = self.ctx.store.stat(queue, name)?.mtime;
-        self.ctx.store.set_times(queue, name, now)?;
-        if self.ctx.options.sync && self.ctx.retention.expired(mtime, now) {
-            self.ctx.store.open(queue, name, Access::READ)?.sync_all()?;
+        let now = self.clock.now();
+        let mtime = self.store.stat(queue, name)?.mtime;
+        self.store.set_times(queue, name, now)?;
+        if self.options.sync && self.retention.expired(mtime, now) {
+            self.store.open(queue, name, Access::READ)?.sync_all()?;
         }
         Ok(())
     }
@@ -60,23 +43,38 @@ impl Fs {
     /// Gives a handoff that was made pending again its stamp's time as mtime (spec 3.5). The pending name is made durable
     /// first: after a power cut, a consumed name with so old an mtime would expire.
     pub(in crate::fs) fn pending_again(&self, queue: &Path, name: &StampedName) {
-        let written = self.ctx.zone.time(name.stamp());
-        let durable = match self.ctx.options.sync
-            && self.ctx.retention.expired(written, self.ctx.clock.now())
-        {
-            true => self.ctx.store.sync(queue),
+        let written = self.zone.time(name.stamp());
+        let durable = match self.options.sync && self.retention.expired(written, self.clock.now()) {
+            true => self.store.sync(queue),
             false => Ok(()),
         };
-        let set = durable.and_then(|()| {
-            self.ctx
-                .store
-                .set_times(queue, &name.to_os_string(), written)
-        });
+        let set = durable.and_then(|()| self.store.set_times(queue, &name.to_os_string(), written));
         if let Err(error) = set {
             log::warn!(
                 "{}: is pending again and keeps the time at which it was consumed ({error})",
                 queue.join(name.to_os_string()).display()
             );
         }
+    }
+}
+
+impl Files {
+    /// The name that a handoff gets when it is consumed: no file nor draft has that name, and no other pending handoff will
+    /// get it.
+    pub(in crate::fs) fn stays_as(
+        &self,
+        queues: &Queues,
+        dir: DirId,
+        name: &StampedName,
+    ) -> StampedName {
+        let taken = |name: &StampedName| {
+            let listed = queues.get(dir, &name.to_os_string()).is_some();
+            listed || self.is_reserved(dir, name)
+        };
+        let done = name.consumed();
+        (1..)
+            .map(|n| done.with_suffix(n))
+            .find(|other| !taken(other) && (*other == done || !taken(&other.pending())))
+            .unwrap_or(done.clone())
     }
 }

@@ -4,19 +4,19 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::fs::state::Fs;
+use crate::fs::ctx::Ctx;
 use crate::names::StampedName;
 use crate::store::local::{Area, Kept, version_of};
 use crate::store::{Access, Meta};
 
-impl Fs {
+impl Ctx {
     /// Publishes new drafts as `…-partial`, keeps unfinished edits with the replaced versions, and drops empty ones. A draft
     /// that cannot be recovered stays where it is, and the next mount tries again.
     pub(in crate::fs) fn recover(&self) -> Result<()> {
         self.recover_unanswered()?;
         self.recover_rewriting()?;
         for area in [Area::Drafts, Area::Edits] {
-            for (queue, name, meta) in self.ctx.local.list_all(area)? {
+            for (queue, name, meta) in self.local.list_all(area)? {
                 let recovered = self.recover_one(area, &queue, &name, &meta);
                 let path = queue.join(&name);
                 match recovered {
@@ -34,7 +34,7 @@ impl Fs {
 
     /// A handoff that is empty because rewriting it in place was cut short gets its content back (spec 3.9).
     fn recover_rewriting(&self) -> Result<()> {
-        for (queue, name, _) in self.ctx.local.list_all(Area::Rewriting)? {
+        for (queue, name, _) in self.local.list_all(Area::Rewriting)? {
             let kept = Kept { queue, name };
             let of = version_of(&kept.name).map(|(of, _)| of);
             let back = of.map(|of| self.put_back(&kept, &kept.queue, of));
@@ -47,7 +47,7 @@ impl Fs {
                     );
                     Ok(())
                 }
-                Ok(_) => self.ctx.local.keep_rewritten(&kept),
+                Ok(_) => self.local.keep_rewritten(&kept),
                 Err(error) => Err(error),
             };
             if let Err(error) = recovered {
@@ -69,40 +69,38 @@ impl Fs {
         meta: &Meta,
     ) -> Result<Option<String>> {
         if meta.size == 0 {
-            self.ctx.local.remove(area, queue, name)?;
+            self.local.remove(area, queue, name)?;
             return Ok(None);
         }
-        let stored = match self.ctx.store.stat(queue, name) {
+        let stored = match self.store.stat(queue, name) {
             // The stored file cannot be looked at now, so nobody knows whether this replaces it.
             Err(error) if !error.is_absence() => return Err(error),
             stored => stored,
         };
         if stored.is_ok_and(|stored| stored.ino == meta.ino) {
             // The file has two names: a power cut came after the new name was durable, and before the old one was gone.
-            self.ctx.local.remove(area, queue, name)?;
+            self.local.remove(area, queue, name)?;
             return Ok(None);
         }
         let stamped = StampedName::parse(name);
         let unfinished_edit = area == Area::Edits && stored.is_ok_and(|stored| stored.size > 0);
         let Some(stamped) = stamped.filter(|_| !unfinished_edit) else {
-            self.ctx
-                .local
-                .keep(area, queue, name, self.ctx.clock.now())?;
+            self.local.keep(area, queue, name, self.clock.now())?;
             return Ok(Some(
                 "the unfinished edit is kept with the replaced versions".into(),
             ));
         };
-        if self.ctx.options.sync {
-            match self.ctx.local.open_file(area, queue, name, Access::READ) {
+        if self.options.sync {
+            match self.local.open_file(area, queue, name, Access::READ) {
                 // The writer's umask forbids to read the file.
-                Err(Error::AccessDenied) => rustix::fs::syncfs(self.ctx.local.dir(area, queue)?)?,
+                Err(Error::AccessDenied) => rustix::fs::syncfs(self.local.dir(area, queue)?)?,
                 file => file?.sync_all()?,
             }
         }
         let partial = stamped.pending().with_slug(stamped.slug().partial());
         let partial = self.move_draft((area, queue), &stamped, meta.ino, &partial)?;
-        if self.ctx.options.sync {
-            self.ctx.store.sync(queue)?;
+        if self.options.sync {
+            self.store.sync(queue)?;
         }
         Ok(Some(format!("published as {partial}")))
     }

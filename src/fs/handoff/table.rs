@@ -19,6 +19,8 @@ pub(in crate::fs) struct Files {
     maybe_busy: HashSet<FileId>,
     /// All new handoffs, and some that were new.
     new: HashSet<FileId>,
+    /// When a draft was last left unpublished because publishing it failed.
+    pub(in crate::fs) left: Option<std::time::Instant>,
     /// Incremented whenever a file may have been changed.
     generation: u64,
     last: u64,

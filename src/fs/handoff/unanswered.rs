@@ -6,16 +6,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::fs::state::Fs;
+use crate::fs::ctx::Ctx;
 use crate::names::StampedName;
 use crate::store::first_free;
 use crate::store::local::Area;
 
-impl Fs {
+impl Ctx {
     /// Makes handoffs pending again that the last daemon consumed for readers that never got the answer: a handoff that is
     /// delivered twice is better than one that is lost.
     pub(in crate::fs) fn recover_unanswered(&self) -> Result<()> {
-        for (queue, note, _) in self.ctx.local.list_all(Area::Consuming)? {
+        for (queue, note, _) in self.local.list_all(Area::Consuming)? {
             if let Err(error) = self.recover_note(&queue, &note) {
                 log::error!(
                     "the note {} of a read that was not answered cannot be followed ({error}); what was read stays \
@@ -28,7 +28,7 @@ impl Fs {
     }
 
     fn recover_note(&self, queue: &Path, note: &OsStr) -> Result<()> {
-        let bytes = self.ctx.local.read_note(Area::Consuming, queue, note)?;
+        let bytes = self.local.read_note(Area::Consuming, queue, note)?;
         let fields: Vec<&OsStr> = bytes
             .split(|byte| *byte == 0)
             .map(OsStr::from_bytes)
@@ -44,7 +44,7 @@ impl Fs {
             // The pending name may have become another handoff's since.
             let renamed_to = first_free(&name, |name| {
                 let name = name.to_os_string();
-                self.ctx.store.rename((queue, entry[2]), (queue, &name))
+                self.store.rename((queue, entry[2]), (queue, &name))
             });
             match renamed_to {
                 Ok(name) => {
@@ -60,12 +60,12 @@ impl Fs {
                 Err(error) => return Err(error),
             }
         }
-        if self.ctx.options.sync {
+        if self.options.sync {
             // A power cut must not remove the note and undo the renames.
             for queue in renamed {
-                self.ctx.store.sync(queue)?;
+                self.store.sync(queue)?;
             }
         }
-        self.ctx.local.remove(Area::Consuming, queue, note)
+        self.local.remove(Area::Consuming, queue, note)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::fs::ids::{FileId, Handle as HandleId, NodeId};
 use crate::fs::inode::listing::Listing;
-use crate::fs::pending::open_merge::OpenMerge;
+use crate::fs::inode::open_merge::OpenMerge;
 use crate::session::Process;
 
 /// What is open, and what is known of its use.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::fs::ids::{DirId, FileId, NodeId};
-use crate::fs::inode::dentry_cache::DentryCache;
-use crate::fs::pending::snapshot::Plan;
+use crate::fs::queue::dentry_cache::DentryCache;
+use crate::fs::queue::snapshot::Plan;
 
 /// A name under which a session finds a handoff.
 pub(in crate::fs) type AliasName = (DirId, OsString);

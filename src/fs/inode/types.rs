@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::time::{Duration, SystemTime};
 
 use crate::fs::ids::{Handle, NodeId};
+use crate::fs::queue::snapshot::Plan;
 use crate::store::{Kind, Meta};
 
 /// Who sends a request: what FUSE says of it.
@@ -25,6 +26,12 @@ pub struct Attr {
 }
 
 impl Attr {
+    /// stat(2) of `pending.md`, or of `.peek.md`.
+    pub(in crate::fs) fn of_merge(plan: &Plan, peek: bool) -> Attr {
+        let ino = if peek { VIRTUAL_INO } else { PENDING_INO };
+        Attr::made_up(ino, plan.size(), 0o600, plan.mtime)
+    }
+
     /// A file or directory of the mount's owner that is nowhere on disk.
     pub(in crate::fs) fn made_up(ino: u64, size: u64, mode: u32, time: SystemTime) -> Attr {
         Attr {
@@ -45,6 +52,12 @@ impl Attr {
         }
     }
 }
+
+/// The inode number of every `pending.md`.
+pub const PENDING_INO: u64 = (1 << 63) - 1;
+
+/// The inode number of `.peek.md` and `.status.json`.
+pub const VIRTUAL_INO: u64 = PENDING_INO - 1;
 
 /// A name that was found.
 #[derive(Clone, Copy, Debug)]

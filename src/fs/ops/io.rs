@@ -141,7 +141,7 @@ impl Fs {
         if !state.files.get(id).is_some_and(stored) {
             return;
         }
-        match self.unfinished(state, id) {
+        match state.handoffs().unfinished(id) {
             Ok(()) => {
                 if let Some(doc) = state.files.get_mut(id) {
                     doc.handoff.unfinished = false;
@@ -192,7 +192,7 @@ impl Fs {
             open.dirty = None;
         }
         if dirty.is_some() {
-            self.version_written(state, id);
+            state.handoffs().version_written(id);
         }
         state.closing(id);
         Ok(())
@@ -241,7 +241,7 @@ impl Fs {
                     file.writers == 0 && file.is_published_by_close()
                 });
                 if last {
-                    self.last_writer_gone(state, open.id);
+                    state.last_writer_gone(open.id);
                     self.changed.notify_all();
                 }
             }
@@ -254,7 +254,7 @@ impl Fs {
         let gone = state.nodes.closed(closed.node);
         self.let_go(state, gone.as_ref());
         if let Open::File(open) = &closed.open {
-            self.let_go_file(state, open.id);
+            state.handoffs().let_go_file(open.id);
         }
         // Closing the file below may take a while: others need not wait for that.
         drop(guard);

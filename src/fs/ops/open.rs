@@ -7,15 +7,15 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::draft::Naming;
+use crate::fs::handoff::free_name::Naming;
 use crate::fs::handoff::state::{FileName, Origin};
 use crate::fs::ids::{DirId, FileId, NodeId};
-use crate::fs::inode::dirs::Place;
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Request;
 use crate::fs::inode::types::{Created, Entry, Opened};
 use crate::fs::pending::turns::Outcome;
+use crate::fs::queue::dirs::Place;
 use crate::fs::resolve::alias::Decision;
 use crate::fs::resolve::flags::Flags;
 use crate::fs::resolve::name::{area_of_new_name, check_name, may_become_alias};
@@ -78,7 +78,7 @@ impl Fs {
         }
         let created = self.open_made(state, request, (dir, name), (&object, file), flags);
         if let (Err(_), Resolved::Handoff { doc, .. }) = (&created, object) {
-            self.drop_draft(state, doc);
+            state.handoffs().drop_draft(doc);
         }
         created
     }
@@ -158,7 +158,7 @@ impl Fs {
             },
             _ => return Err(Error::NotPermitted),
         };
-        let doc = self.new_draft(state, request, dir, &naming, mode)?;
+        let doc = state.handoffs().new_draft(request, dir, &naming, mode)?;
         if name == names::PENDING {
             state.files.known_mut(doc)?.handoff.origin = Origin::PendingMd;
             self.note_pending_written(state, caller);
@@ -179,7 +179,9 @@ impl Fs {
     ) -> Result<(FileId, File)> {
         let path = state.queues.path(dir)?;
         let file = self.ctx.local.create(area, &path, name, mode)?;
-        let meta = self.filled(&file, (area, &path, name), || self.ctx.admit(&file))?;
+        let meta = self
+            .ctx
+            .filled(&file, (area, &path, name), || self.ctx.admit(&file))?;
         if area == Area::Backing {
             state.queues.changed(dir, name);
         }

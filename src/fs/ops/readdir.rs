@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::fs::ids::{DirId, Handle, NodeId};
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::listing::Listing;
-use crate::fs::pending::snapshot::PENDING_INO;
+use crate::fs::inode::types::PENDING_INO;
 use crate::fs::state::{Fs, State};
 use crate::names::{self, StampedName};
 use crate::store::Kind;

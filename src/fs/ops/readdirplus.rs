@@ -11,9 +11,9 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::Result;
 use crate::fs::ids::{DirId, Handle, NodeId};
-use crate::fs::inode::dentry_cache::{Kernel, TTL};
 use crate::fs::inode::listing::{Listed, Listing};
 use crate::fs::inode::types::{Attr, Entry, LookedAt};
+use crate::fs::queue::dentry_cache::{Kernel, TTL};
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::state::{Fs, State};
 use crate::names::StampedName;

@@ -4,13 +4,13 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::draft::Naming;
+use crate::fs::handoff::free_name::Naming;
 use crate::fs::handoff::state::{Content, Fate, FileName};
 use crate::fs::ids::{DirId, FileId, NodeId};
-use crate::fs::inode::dirs::Place;
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Entry;
 use crate::fs::inode::types::Request;
+use crate::fs::queue::dirs::Place;
 use crate::fs::queue::entry::is_empty_pending_md;
 use crate::fs::resolve::name::{area_of_new_name, check_name, must_be_free};
 use crate::fs::resolve::resolved::Resolved;
@@ -71,7 +71,7 @@ impl Fs {
                     state.queues.ordinary_removed(dir, name);
                 }
                 state.scratch.remove(area, dir, name);
-                self.file_gone(state, id);
+                state.handoffs().file_gone(id);
                 state.queues.changed(dir, name);
                 Ok(())
             }
@@ -119,7 +119,7 @@ impl Fs {
             Content::Stored => {}
             Content::Gone => return Err(Error::NotFound),
         }
-        self.file_gone(state, id);
+        state.handoffs().file_gone(id);
         state.queues.changed(dir, &name);
         Ok(())
     }
@@ -147,10 +147,11 @@ impl Fs {
                     return self.delete(state, id);
                 }
                 self.pin_handoff(state, id)?;
-                let done = self.stays_as(state, dir, &name);
+                let done = state.files.stays_as(&state.queues, dir, &name);
                 let done =
-                    self.consume_as(&path, &name, &done, meta.mtime, self.ctx.clock.now())?;
-                self.moved(state, id, dir, FileName::Handoff(done));
+                    self.ctx
+                        .consume_as(&path, &name, &done, meta.mtime, self.ctx.clock.now())?;
+                state.handoffs().moved(id, dir, FileName::Handoff(done));
                 state.files.known_mut(id)?.handoff.written = Some(meta.mtime);
             }
             // A consumed handoff has been delivered, so that it cannot be retracted.
@@ -290,7 +291,10 @@ impl Fs {
         if self.ctx.options.sync {
             let file = {
                 let state = self.lock();
-                self.open_stored(&state, state.files.known(linked)?, Access::READ)?
+                state
+                    .files
+                    .known(linked)?
+                    .open(&state.queues, Access::READ)?
             };
             file.sync_all()?;
         }
@@ -362,12 +366,14 @@ impl Fs {
             NameClass::Stamped(stamped) => Naming::Exactly(stamped),
             _ => self.naming_after_release(state, caller, dir, name),
         };
-        let stamped = self.free_name(state, dir, &naming)?;
+        let stamped = state.files.free_name(&state.queues, dir, &naming)?;
         let reserved = stamped.to_os_string();
         self.ctx
             .local
             .link(from, (Area::Drafts, &path, &reserved))?;
-        let published = self.move_draft((Area::Drafts, &path), &stamped, ino, &stamped);
+        let published = self
+            .ctx
+            .move_draft((Area::Drafts, &path), &stamped, ino, &stamped);
         match &published {
             Ok(stamped) => state.queues.changed(dir, &stamped.to_os_string()),
             // The scratch file has all of it still.

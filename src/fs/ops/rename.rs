@@ -5,8 +5,8 @@ use std::ffi::OsStr;
 use crate::error::{Error, Result};
 use crate::fs::handoff::state::FileName;
 use crate::fs::ids::{DirId, FileId, NodeId};
-use crate::fs::inode::dirs::Place;
 use crate::fs::inode::types::Request;
+use crate::fs::queue::dirs::Place;
 use crate::fs::resolve::name::{check_name, may_become_alias};
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::resolve::scratch::is_own_name;
@@ -101,7 +101,7 @@ impl Fs {
             let dirs = [Some(new_dir), whence].into_iter().flatten();
             dirs.filter_map(|dir| state.queues.path(dir).ok()).collect()
         };
-        self.sync_names(&queues)
+        self.ctx.sync_names(&queues)
     }
 
     fn rename_object(
@@ -161,8 +161,8 @@ impl Fs {
                 Resolved::Other(file)
                     if state.queues.is_queue(from.dir) || state.queues.is_queue(to.dir) =>
                 {
-                    self.open_stored(state, state.files.known(file)?, Access::READ)
-                        .ok()
+                    let file = state.files.known(file)?;
+                    file.open(&state.queues, Access::READ).ok()
                 }
                 _ => None,
             }

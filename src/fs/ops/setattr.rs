@@ -101,7 +101,7 @@ impl Fs {
             Some(file) => file,
             None => {
                 let doc = guard.files.known(id)?;
-                self.open_seen(guard, doc, ino, access_for(set))?
+                doc.open_seen(&guard.queues, ino, access_for(set))?
             }
         };
         self.check_size(set)?;
@@ -126,7 +126,7 @@ impl Fs {
             .map(|draft| draft.file.clone());
         let changed = change(drafted.as_ref().unwrap_or(&file), set);
         if at_once {
-            self.version_written(state, id);
+            state.handoffs().version_written(id);
         }
         changed?;
         if let Some(doc) = state.files.get_mut(id) {
@@ -158,7 +158,7 @@ impl Fs {
         match &self.known(state, node)? {
             NodeTarget::File { file, ino, .. } => {
                 let file = state.files.known(*file)?;
-                self.open_seen(state, file, *ino, Access::READ).map(Some)
+                file.open_seen(&state.queues, *ino, Access::READ).map(Some)
             }
             NodeTarget::Dir(_) | NodeTarget::Merge { .. } | NodeTarget::Status(_) => Ok(None),
         }

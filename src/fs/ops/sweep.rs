@@ -162,7 +162,7 @@ impl Fs {
             .map(|(id, _)| id)
             .collect();
         for id in gone {
-            self.file_gone(state, id);
+            state.handoffs().file_gone(id);
         }
         let (files, index) = (&state.files, &state.queues);
         state.aliases.sweep(
@@ -184,7 +184,7 @@ impl Fs {
             if let Some(doc) = state.files.get_mut(id) {
                 doc.handoff.aliased = aliased.contains(&id);
             }
-            self.let_go_file(state, id);
+            state.handoffs().let_go_file(id);
         }
     }
 }

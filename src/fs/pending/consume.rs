@@ -8,17 +8,17 @@ use crate::delivery::ReadSeen;
 use crate::error::Result;
 use crate::fs::handoff::state::{FileName, RegularFile};
 use crate::fs::ids::FileId;
+use crate::fs::inode::open_merge::{Consumer, OpenMerge};
 use crate::fs::inode::types::Request;
 use crate::fs::pending::consume_intent::ConsumeIntent;
-use crate::fs::pending::open_merge::{Consumer, OpenMerge};
-use crate::fs::pending::read_ahead::{self, Source};
 use crate::fs::pending::read_snapshot::SnapshotSource;
 use crate::fs::pending::second_look::BegunBy;
-use crate::fs::pending::snapshot::Snapshot;
 use crate::fs::queue::merge_entry::MergeEntry;
+use crate::fs::queue::snapshot::Snapshot;
 use crate::fs::state::{Fs, State};
 use crate::names::StampedName;
 use crate::parallel::do_in_two;
+use crate::read_ahead::{self, Source};
 use crate::session::Session;
 use crate::store::Meta;
 
@@ -182,7 +182,7 @@ impl Fs {
         // A draft may have taken the promised name since.
         let done = StampedName::parse(entry.stays_as())
             .filter(|done| !state.files.is_reserved(entry.dir, done))
-            .unwrap_or_else(|| self.stays_as(state, entry.dir, &name));
+            .unwrap_or_else(|| state.files.stays_as(&state.queues, entry.dir, &name));
         Some(Read {
             i,
             entry,
@@ -205,7 +205,9 @@ impl Fs {
         if (meta.ino, meta.size, meta.mtime) != (entry.ino, entry.size, entry.mtime) {
             return None;
         }
-        let done = self.consume_as(queue, &read.name, &read.done, meta.mtime, now);
+        let done = self
+            .ctx
+            .consume_as(queue, &read.name, &read.done, meta.mtime, now);
         Some(done.map(|done| (done, Meta { mtime: now, ..meta })))
     }
 
@@ -246,7 +248,9 @@ impl Fs {
             state.queues.changed(dir, &new_name);
         }
         if let Some(id) = read.doc {
-            self.file_renamed(state, id, dir, FileName::Handoff(done.clone()));
+            state
+                .handoffs()
+                .file_renamed(id, dir, FileName::Handoff(done.clone()));
         }
         let session = &consumer.session;
         state

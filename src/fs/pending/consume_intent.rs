@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::fs::pending::snapshot::Snapshot;
+use crate::fs::queue::snapshot::Snapshot;
 use crate::fs::state::Fs;
 use crate::store::local::Area;
 

@@ -4,12 +4,13 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::fs::handoff::below::Pins;
 use crate::fs::ids::DirId;
+use crate::fs::inode::open_merge::Consumer;
 use crate::fs::pending::merge_plan::in_order;
-use crate::fs::pending::open_merge::Consumer;
 use crate::fs::pending::second_look::BegunBy;
-use crate::fs::pending::snapshot::{Plan, Snapshot};
 use crate::fs::queue::merge_entry::MergeEntry;
+use crate::fs::queue::snapshot::{Plan, Snapshot};
 use crate::fs::state::{Fs, State};
 use crate::names::StampedName;
 use crate::programs::Role;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::fs::ids::DirId;
-use crate::fs::pending::snapshot::Plan;
 use crate::fs::queue::merge_entry::MergeEntry;
+use crate::fs::queue::snapshot::Plan;
 
 /// The last plan of each queue, and the generation of the index that it was made from.
 #[derive(Debug, Default)]

@@ -8,12 +8,12 @@ use std::time::Instant;
 use crate::error::Result;
 use crate::fs::ids::DirId;
 use crate::fs::inode::table::NodeTarget;
-use crate::fs::inode::types::Entry;
 use crate::fs::inode::types::Request;
+use crate::fs::inode::types::{Attr, Entry};
 use crate::fs::pending::merge_plan::in_order;
-use crate::fs::pending::snapshot::Plan;
 use crate::fs::queue::merge_entry::MergeEntry;
 use crate::fs::queue::names::Pending;
+use crate::fs::queue::snapshot::Plan;
 use crate::fs::queue::stat::Unread;
 use crate::fs::state::{Fs, State};
 use crate::names::StampedName;
@@ -119,7 +119,7 @@ impl Fs {
                 log::debug!("{}: {why}", path.join(&*name).display());
                 continue;
             }
-            let stays_as = self.stays_as(state, dir, &stamped);
+            let stays_as = state.files.stays_as(&state.queues, dir, &stamped);
             let entry = Arc::new(MergeEntry::new(
                 dir,
                 stamped.stamp(),
@@ -160,7 +160,7 @@ impl Fs {
                 }
             }
         };
-        let attr = plan.attr(false);
+        let attr = Attr::of_merge(&plan, false);
         let node = state.nodes.look_up(NodeTarget::Merge { plan, peek: false });
         Ok(Entry { node, attr })
     }

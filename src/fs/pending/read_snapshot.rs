@@ -6,10 +6,10 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::fs::pending::read_ahead::{Purpose, Source};
-use crate::fs::pending::snapshot::Snapshot;
+use crate::fs::queue::snapshot::Snapshot;
 use crate::fs::state::Fs;
 use crate::merge::Piece;
+use crate::read_ahead::{Purpose, Source};
 use crate::store::Access;
 
 /// A snapshot and the filesystem that has its files.

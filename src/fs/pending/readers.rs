@@ -4,9 +4,10 @@ use std::fs::File;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use crate::fs::handoff::below::Pins;
 use crate::fs::ids::DirId;
 use crate::fs::pending::second_look::SecondLooks;
-use crate::fs::pending::snapshot::{Plan, Snapshot};
+use crate::fs::queue::snapshot::{Plan, Snapshot};
 use crate::fs::session::estale_replay::REPLAY_WITHIN;
 use crate::session::Process;
 
@@ -267,14 +268,6 @@ impl Readers {
         self.turns.retain(|turn| !turn.is_of(snapshot));
     }
 
-    /// The file with this inode number is about to change or to go: readers of a snapshot of it read `file` instead.
-    pub(in crate::fs) fn pin(&mut self, ino: u64, file: &Arc<File>) {
-        for snapshot in self.snapshots.iter().filter_map(Weak::upgrade) {
-            snapshot.pin(ino, file);
-        }
-        self.second_looks.drop_costly();
-    }
-
     /// Does anybody read a snapshot, or may look at one again?
     pub(in crate::fs) fn is_read(&self) -> bool {
         self.snapshots.iter().any(|it| it.strong_count() > 0)
@@ -293,5 +286,14 @@ impl Readers {
     /// How many readers there are, in whatever stage.
     pub(in crate::fs) fn len(&self) -> usize {
         self.turns.len() + self.waiting.len() + self.invited.len()
+    }
+}
+
+impl Pins for Readers {
+    fn pin(&mut self, ino: u64, file: &Arc<File>) {
+        for snapshot in self.snapshots.iter().filter_map(Weak::upgrade) {
+            snapshot.pin(ino, file);
+        }
+        self.second_looks.drop_costly();
     }
 }

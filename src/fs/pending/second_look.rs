@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::fs::ids::DirId;
-use crate::fs::pending::snapshot::{Plan, Snapshot};
 use crate::fs::queue::merge_entry::MergeEntry;
+use crate::fs::queue::snapshot::{Plan, Snapshot};
 use crate::names::StampedName;
 use crate::session::Session;
 

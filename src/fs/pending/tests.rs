@@ -8,14 +8,15 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::delivery::ReadSeen;
 use crate::error::{Error, Result};
 use crate::fs::ids::DirId;
+use crate::fs::inode::open_merge::OpenMerge;
+use crate::fs::inode::types::{Attr, PENDING_INO, VIRTUAL_INO};
 use crate::fs::pending::merge_plan::{Plans, in_order};
-use crate::fs::pending::open_merge::OpenMerge;
-use crate::fs::pending::read_ahead::{Purpose, ReadAhead, Source};
 use crate::fs::pending::readers::{Asking, Claim, ReaderId, Readers};
 use crate::fs::pending::second_look::{BegunBy, SecondLooks};
 use crate::fs::pending::single_file::SingleFile;
-use crate::fs::pending::snapshot::{PENDING_INO, Plan, Snapshot, VIRTUAL_INO};
 use crate::fs::queue::merge_entry::MergeEntry;
+use crate::fs::queue::snapshot::{Plan, Snapshot};
+use crate::read_ahead::{Purpose, ReadAhead, Source};
 use crate::session::{Process, Session};
 
 const ROOT: DirId = DirId::ROOT;
@@ -190,7 +191,7 @@ fn a_pinned_entry_is_read_as_it_was() {
 #[test]
 fn the_attributes_of_a_merge() {
     let plan = plan(1..3);
-    let (attr, peek) = (plan.attr(false), plan.attr(true));
+    let (attr, peek) = (Attr::of_merge(&plan, false), Attr::of_merge(&plan, true));
     assert_eq!((attr.ino, peek.ino), (PENDING_INO, VIRTUAL_INO));
     assert_eq!((attr.meta.size, peek.meta.size), (plan.size(), plan.size()));
     assert_eq!(Plan::new(ROOT, vec![], attr.meta.mtime, false).size(), 0);

@@ -33,8 +33,8 @@ impl Fs {
         let meta = self.ctx.store.stat(&path, &done.to_os_string())?;
         let name = FileName::Handoff(done.clone());
         let id = state.files.stored(dir, name, meta.ino);
-        self.unconsume(state, id)?;
-        self.let_go_file(state, id);
+        state.handoffs().unconsume(id)?;
+        state.handoffs().let_go_file(id);
         Ok(())
     }
 }

@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use crate::error::Result;
 use crate::fs::ctx::Ctx;
 use crate::fs::ids::DirId;
-use crate::fs::inode::dentry_cache::DentryCache;
-use crate::fs::inode::dirs::{DirKind, Dirs};
+use crate::fs::queue::dentry_cache::DentryCache;
+use crate::fs::queue::dirs::{DirKind, Dirs};
 use crate::fs::queue::entry::{CacheEntry, known, same};
 use crate::fs::queue::merge_entry::MergeEntry;
 use crate::fs::queue::names::{Pending, Queue};
@@ -21,7 +21,7 @@ use crate::store::{Meta, Watch};
 
 /// The directories of the mount, and what is cached of those that are queues.
 pub struct Queues {
-    pub(super) ctx: Arc<Ctx>,
+    pub ctx: Arc<Ctx>,
     /// Told of every change of a name.
     pub(super) kernel: Arc<Mutex<DentryCache>>,
     pub dirs: Dirs,

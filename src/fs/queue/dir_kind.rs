@@ -6,8 +6,8 @@ use std::path::Path;
 
 use crate::error::Result;
 use crate::fs::ids::DirId;
-use crate::fs::inode::dirs::DirKind;
 use crate::fs::queue::cache::Queues;
+use crate::fs::queue::dirs::DirKind;
 use crate::store::dir_kind::{GIT, Why};
 use crate::store::first_mount::is_hidden;
 use crate::store::local::{Area, Counts};

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::fs::handoff::draft::Naming;
+use crate::fs::handoff::free_name::Naming;
 use crate::fs::handoff::state::{Content, Origin};
 use crate::fs::ids::{DirId, FileId, NodeId};
 use crate::fs::inode::table::{AliasName, NodeTarget};
@@ -108,7 +108,7 @@ impl Fs {
             }
             let unused = doc.writers == 0;
             let reopens = doc.handoff.maker.is_some() && doc.handoff.maker == caller.process;
-            let empty = (unused || reopens) && self.is_empty(state, id);
+            let empty = (unused || reopens) && state.files.is_empty(&state.queues, id);
             let edits = self.edits(caller, doc);
             match doc.content {
                 Content::Reserved(_) | Content::New(_) if empty || edits => {
@@ -118,7 +118,7 @@ impl Fs {
                 Content::Stored if empty && !unused => return Ok(Decision::AsItIs),
                 Content::Editing(_) if edits => return Ok(Decision::Draft),
                 Content::Stored if empty || edits => {
-                    self.begin_edit(state, id, !flags.truncate)?;
+                    state.handoffs().begin_edit(id, !flags.truncate)?;
                     return Ok(Decision::Draft);
                 }
                 _ => {}
@@ -131,9 +131,11 @@ impl Fs {
         // Appending to a consumed handoff makes a new one without the old text, which has been delivered.
         let copy = !flags.truncate && !flags.append && !doc.is_gone();
         let new = if doc.is_gone() {
-            self.new_draft(state, request, alias.0, &Naming::Stamp(slug), 0o600)?
+            state
+                .handoffs()
+                .new_draft(request, alias.0, &Naming::Stamp(slug), 0o600)?
         } else {
-            self.fork(state, request, alias.0, slug, id, copy)?
+            state.handoffs().fork(request, alias.0, slug, id, copy)?
         };
         Ok(Decision::Fork(new))
     }
@@ -201,7 +203,9 @@ impl Fs {
             _ => {
                 let naming = Naming::Stamp(Slug::pending());
                 // The mode that pending.md itself shows; an open does not say the caller's umask.
-                let doc = self.reserve_draft(state, request, dir, &naming, 0o600)?;
+                let doc = state
+                    .handoffs()
+                    .reserve_draft(request, dir, &naming, 0o600)?;
                 state.files.known_mut(doc)?.handoff.origin = Origin::PendingMd;
                 doc
             }

@@ -7,7 +7,7 @@ use crate::fs::handoff::state::Content;
 use crate::fs::ids::{DirId, FIRST_VIEW, NodeId};
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Attr;
-use crate::fs::pending::snapshot::VIRTUAL_INO;
+use crate::fs::inode::types::VIRTUAL_INO;
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::state::{Fs, State};
 use crate::names::StampedName;
@@ -58,7 +58,7 @@ impl Fs {
                     state.nodes.known_as(id, what.clone());
                     return Ok(what);
                 }
-                _ => self.let_go_file(state, doc),
+                _ => state.handoffs().let_go_file(doc),
             }
         }
         Err(Error::Stale)
@@ -78,9 +78,9 @@ impl Fs {
                 None => return Err(Error::NotFound),
             },
             NodeTarget::File { file, ino, .. } => {
-                self.stat_seen(state, state.files.known(*file)?, *ino)?
+                state.files.known(*file)?.stat_seen(&state.queues, *ino)?
             }
-            NodeTarget::Merge { plan, peek } => return Ok(plan.attr(*peek)),
+            NodeTarget::Merge { plan, peek } => return Ok(Attr::of_merge(plan, *peek)),
             NodeTarget::Status(bytes) => {
                 return Ok(Attr::made_up(
                     VIRTUAL_INO,
@@ -106,7 +106,7 @@ impl Fs {
     /// Drops what a node stood for, where nothing else refers to it.
     pub(in crate::fs) fn let_go(&self, state: &mut State, what: Option<&NodeTarget>) {
         if let Some(NodeTarget::File { file, .. }) = what {
-            self.let_go_file(state, *file);
+            state.handoffs().let_go_file(*file);
         }
     }
 }

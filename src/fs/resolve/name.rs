@@ -7,10 +7,10 @@ use std::time::Instant;
 use crate::error::{Error, Result};
 use crate::fs::handoff::state::{Content, FileName, RegularFile};
 use crate::fs::ids::{DirId, FileId, NodeId};
-use crate::fs::inode::dirs::DirKind;
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::Entry;
 use crate::fs::inode::types::Request;
+use crate::fs::queue::dirs::DirKind;
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::resolve::scratch::{area_for, is_own_name};
 use crate::fs::session::estale_replay::ReplayTarget;
@@ -203,7 +203,7 @@ impl Fs {
                     doc.is_some_and(|doc| matches!(doc.content, Content::Stored))
                 };
                 if let Some(id) = known.filter(|id| error.is_absence() && stored(*id)) {
-                    self.file_gone(state, id);
+                    state.handoffs().file_gone(id);
                 }
                 return Err(error);
             }
@@ -245,7 +245,7 @@ impl Fs {
                 return;
             }
             if let Some(id) = state.files.named(dir, &stamped) {
-                self.file_gone(state, id);
+                state.handoffs().file_gone(id);
             }
             state.queues.changed(dir, &name);
         }
@@ -315,7 +315,7 @@ impl Fs {
                 _ => {}
             }
         }
-        self.file_gone(state, id);
+        state.handoffs().file_gone(id);
         Ok(false)
     }
 
@@ -425,7 +425,7 @@ impl Fs {
             // The draft may have been another writer's too, or be awaited again.
             let unused = |file: &RegularFile| file.waits_for_its_open();
             if !state.replays.is_awaited(id) && state.files.get(id).is_some_and(unused) {
-                self.drop_draft(state, id);
+                state.handoffs().drop_draft(id);
             }
         }
     }

@@ -31,7 +31,7 @@ impl Fs {
         let open = if file.is_gone() {
             shown.file().ok_or(Error::Stale)?.clone()
         } else {
-            let open = self.open_seen(state, file, ino, flags.access())?;
+            let open = file.open_seen(&state.queues, ino, flags.access())?;
             self.ctx.admit(&open)?;
             if stat_file(&*open)?.ino != ino {
                 // Replaced since the look-up: by us, or below the mount.

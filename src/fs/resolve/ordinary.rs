@@ -4,12 +4,12 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::draft::Naming;
+use crate::fs::handoff::free_name::Naming;
 use crate::fs::handoff::state::{Content, Origin};
 use crate::fs::ids::{DirId, FileId, NodeId};
-use crate::fs::inode::dirs::Place;
 use crate::fs::inode::types::Opened;
 use crate::fs::inode::types::Request;
+use crate::fs::queue::dirs::Place;
 use crate::fs::resolve::flags::Flags;
 use crate::fs::session::estale_replay::ReplayTarget;
 use crate::fs::state::{Fs, State};
@@ -123,7 +123,7 @@ impl Fs {
     fn edit_ordinary(&self, state: &mut State, id: FileId, flags: Flags) -> Result<()> {
         match state.files.known(id)?.content {
             Content::Editing(_) => Ok(()),
-            Content::Stored => self.begin_edit(state, id, !flags.truncate),
+            Content::Stored => state.handoffs().begin_edit(id, !flags.truncate),
             // Removed since it was looked up.
             _ => Err(Error::Stale),
         }
@@ -177,14 +177,16 @@ impl Fs {
         };
         let copied = !flags.truncate && !flags.append;
         let old = if copied { Some(old?) } else { None };
-        let doc = self.reserve_draft(state, request, dir, &naming, mode)?;
+        let doc = state
+            .handoffs()
+            .reserve_draft(request, dir, &naming, mode)?;
         if !flags.truncate {
             // A draft that is opened and never written is dropped.
             let made = state.files.known_mut(doc)?;
             made.handoff.origin = Origin::OverOrdinary(dir, name.to_owned());
         }
         if let Some(old) = old {
-            self.fill_draft(state, doc, &old)?;
+            state.handoffs().fill_draft(doc, &old)?;
         }
         Ok(doc)
     }
@@ -210,7 +212,7 @@ impl Fs {
             draft.progress.change();
             let file = draft.file.clone();
             if let Err(error) = file.set_len(size) {
-                self.drop_draft(state, doc);
+                state.handoffs().drop_draft(doc);
                 return Err(error.into());
             }
             self.draft_opened(state, request, (dir, &name), &caller, doc);

@@ -220,7 +220,7 @@ impl Fs {
             removed = true;
             state.scratch.remove(area, dir, name);
             if let Some(file) = state.files.other_named(area, dir, name) {
-                self.file_gone(state, file);
+                state.handoffs().file_gone(file);
             }
         }
         Ok(removed)

@@ -60,7 +60,7 @@ impl Fs {
         match doc.content {
             Content::Editing(_) => return Ok(true),
             Content::Stored if doc.writers == 0 && (flags.truncate || editor) => {
-                self.begin_edit(guard, id, !flags.truncate)?;
+                guard.handoffs().begin_edit(id, !flags.truncate)?;
                 return Ok(true);
             }
             Content::Stored if flags.truncate => self.keep_version_apart(guard, id)?,
@@ -87,7 +87,7 @@ impl Fs {
         if let Some(id) = id
             && state.files.get(id).is_some_and(closed)
         {
-            self.publish(state, id)?;
+            state.handoffs().publish(id)?;
         }
         Ok(())
     }

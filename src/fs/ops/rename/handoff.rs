@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::{Renaming, drop_own};
 use crate::error::Result;
-use crate::fs::handoff::draft::Naming;
+use crate::fs::handoff::below::Pins;
+use crate::fs::handoff::free_name::Naming;
 use crate::fs::handoff::state::{Content, FileName};
 use crate::fs::ids::{DirId, FileId};
-use crate::fs::inode::dirs::Place;
+use crate::fs::queue::dirs::Place;
 use crate::fs::resolve::name::area_of_name;
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::session::released_names::Release;
@@ -35,7 +36,7 @@ impl Fs {
         let edits = self.edits_ordinary(state, *to, *caller);
         if state.queues.is_queue(to.dir) && kept_under.is_some() {
             // Editors move the old version out of the way, and then remove it (spec 3.9).
-            self.keep_moved(state, id)?;
+            state.handoffs().keep_moved(id)?;
         }
         let replaced = match target {
             Some(Resolved::Other(other)) => Some(*other),
@@ -165,7 +166,7 @@ impl Fs {
         let mut name = if exactly {
             name.clone()
         } else {
-            self.free_name(state, dir, &naming)?
+            state.files.free_name(&state.queues, dir, &naming)?
         };
         let old_file = old.to_os_string();
         let file = name.to_os_string();
@@ -179,25 +180,27 @@ impl Fs {
             if consumes && dir == old_dir {
                 // The seven days count from now (spec 3.5).
                 let mtime = self.ctx.store.stat(&path, &old.to_os_string())?.mtime;
-                let done = self.consume_as(&path, &old, &name, mtime, self.ctx.clock.now())?;
+                let done = self
+                    .ctx
+                    .consume_as(&path, &old, &name, mtime, self.ctx.clock.now())?;
                 if done != name {
                     log::warn!("{old}: became {done}, because {name} was there already");
                     name = done;
                 }
             } else {
                 if consumes {
-                    self.seven_days_from_now(&from, &old_file)?;
+                    self.ctx.seven_days_from_now(&from, &old_file)?;
                 }
                 self.ctx.store.rename((&from, &old_file), (&path, &file))?;
                 if !old.is_pending() && name.is_pending() {
-                    self.pending_again(&path, &name);
+                    self.ctx.pending_again(&path, &name);
                 }
             }
         }
         if name.is_pending() {
             state.aliases.unconsumed(dir, &name.to_os_string());
         }
-        self.moved(state, id, dir, FileName::Handoff(name));
+        state.handoffs().moved(id, dir, FileName::Handoff(name));
         Ok(())
     }
 
@@ -226,18 +229,22 @@ impl Fs {
         let from = state.queues.path(from_dir)?;
         let to = state.queues.path(to_dir)?;
         if doc.name.is_pending() && !to_name.is_pending() {
-            self.seven_days_from_now(&from, &from_name)?;
+            self.ctx.seven_days_from_now(&from, &from_name)?;
         }
         let again = !doc.name.is_pending() && to_name.is_pending();
         let to_file = to_name.to_os_string();
-        self.replace(state, &to, &to_file, (Area::Backing, &from, &from_name))?;
+        state
+            .handoffs()
+            .replace(&to, &to_file, (Area::Backing, &from, &from_name))?;
         if again {
-            self.pending_again(&to, &to_name);
+            self.ctx.pending_again(&to, &to_name);
         }
         // Aliases of either lead to the one that is left.
         state.aliases.retarget(other, id);
-        self.file_gone(state, other);
-        self.moved(state, id, to_dir, FileName::Handoff(to_name));
+        state.handoffs().file_gone(other);
+        state
+            .handoffs()
+            .moved(id, to_dir, FileName::Handoff(to_name));
         let doc = state.files.known_mut(id)?;
         doc.ino = ino;
         doc.handoff.read_by.clear();
@@ -276,7 +283,7 @@ impl Fs {
                 .released
                 .add(caller, from.dir, from.name, Release::BackedUp(name));
         }
-        self.file_gone(state, id);
+        state.handoffs().file_gone(id);
         state.queues.changed(dir, &file);
         state.queues.changed(to.dir, to.name);
         Ok(())
@@ -290,7 +297,7 @@ impl Fs {
         let doc = state.files.known(id)?;
         if doc.is_stored() {
             let ino = doc.ino;
-            let file = Arc::new(self.open_stored(state, doc, Access::READ)?);
+            let file = Arc::new(doc.open(&state.queues, Access::READ)?);
             state.readers.pin(ino, &file);
         }
         Ok(())

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use super::{Renaming, drop_own};
 use crate::error::{Error, Result};
-use crate::fs::handoff::draft::Naming;
+use crate::fs::handoff::free_name::Naming;
 use crate::fs::handoff::state::{Content, FileName};
 use crate::fs::ids::FileId;
-use crate::fs::inode::dirs::Place;
+use crate::fs::queue::dirs::Place;
 use crate::fs::resolve::name::area_of_name;
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::state::{Fs, State};
@@ -145,9 +145,9 @@ impl Fs {
         let new_name = FileName::Other(area, to.name.to_owned());
         let replaced = state.files.other_named(area, to.dir, to.name);
         if let Some(replaced) = replaced.filter(|replaced| *replaced != id) {
-            self.file_gone(state, replaced);
+            state.handoffs().file_gone(replaced);
         }
-        self.moved(state, id, to.dir, new_name);
+        state.handoffs().moved(id, to.dir, new_name);
         drop_own(state, to, caller);
         Ok(())
     }
@@ -173,7 +173,9 @@ impl Fs {
         };
         let doc = if let Some(doc) = replaced {
             let stamped = state.files.known(doc)?.name.to_os_string();
-            self.replace(state, &queue, &stamped, (area, &from, &name))?;
+            state
+                .handoffs()
+                .replace(&queue, &stamped, (area, &from, &name))?;
             let replaced = state.files.known_mut(doc)?;
             replaced.ino = ino;
             replaced.handoff.read_by.clear();
@@ -185,7 +187,7 @@ impl Fs {
                 (_, Some(caller)) => self.naming_after_release(state, caller, to.dir, to.name),
                 (_, None) => Naming::Stamp(Slug::from_written(to.name)),
             };
-            let stamped = self.free_name(state, to.dir, &naming)?;
+            let stamped = state.files.free_name(&state.queues, to.dir, &naming)?;
             let dir = self.ctx.local.dir(area, &from)?;
             let draft = DraftFile {
                 dir: &dir,
@@ -204,7 +206,7 @@ impl Fs {
         self.alias_for(state, *to, *caller, doc);
         state.adopt_handles(id, doc, renaming.request.tid);
         state.scratch.remove(area, from_dir, &name);
-        self.file_gone(state, id);
+        state.handoffs().file_gone(id);
         Ok(())
     }
 
@@ -225,7 +227,7 @@ impl Fs {
         if !own {
             return true;
         }
-        let empty = doc.writers == 0 && self.is_empty(state, id);
+        let empty = doc.writers == 0 && state.files.is_empty(&state.queues, id);
         doc.name.is_pending() && (empty || caller.is_some_and(|caller| self.edits(caller, doc)))
     }
 }

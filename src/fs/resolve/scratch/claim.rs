@@ -86,7 +86,7 @@ impl Fs {
             ino,
         };
         state.nodes.redirect(node, what);
-        self.let_go_file(state, id);
+        state.handoffs().let_go_file(id);
         Ok((made, guard))
     }
 
@@ -124,7 +124,7 @@ impl Fs {
         // An open does not say the caller's umask.
         let file = self.ctx.local.create(own, &path, name, 0o600)?;
         let copy = || old.map_or(Ok(()), |old| dirfd::copy(&old, &file));
-        let meta = self.filled(&file, (own, &path, name), copy)?;
+        let meta = self.ctx.filled(&file, (own, &path, name), copy)?;
         state.scratch.add(own, dir, name);
         Ok(meta.ino)
     }

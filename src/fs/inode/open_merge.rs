@@ -6,17 +6,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use parking_lot::Mutex;
 
 use crate::delivery::{Delivered, ReadSeen};
-use crate::fs::pending::read_ahead::ReadAhead;
-use crate::fs::pending::snapshot::Snapshot;
+use crate::fs::queue::snapshot::Snapshot;
+use crate::read_ahead::ReadAhead;
 use crate::session::{Process, Session};
 
 /// One open file of a merge.
 #[derive(Debug)]
-pub(in crate::fs) struct OpenMerge {
-    pub(in crate::fs) snapshot: Arc<Snapshot>,
+pub struct OpenMerge {
+    pub snapshot: Arc<Snapshot>,
     /// The opener, on whose behalf a read to the end consumes; `None` where reading consumes nothing.
-    pub(super) consumer: Option<Consumer>,
-    pub(in crate::fs) read_ahead: ReadAhead,
+    pub consumer: Option<Consumer>,
+    pub read_ahead: ReadAhead,
     delivered: Mutex<Delivered>,
     /// The last thread whose program is known not to read in passing (see [`Programs`](crate::programs::Programs)).
     checked_tid: AtomicU32,
@@ -24,16 +24,16 @@ pub(in crate::fs) struct OpenMerge {
 
 /// The opener of a merge that a read to the end consumes.
 #[derive(Clone, Debug)]
-pub(super) struct Consumer {
-    pub(super) session: Session,
-    pub(super) process: Option<Process>,
+pub struct Consumer {
+    pub session: Session,
+    pub process: Option<Process>,
     /// An agent program itself, which may be about to rewrite what it reads (spec 4.7).
-    pub(super) is_agent: bool,
+    pub is_agent: bool,
 }
 
 impl OpenMerge {
     /// `tid` is the thread that opens it, and whose program was looked at; 0 if none was.
-    pub(super) fn new(snapshot: Arc<Snapshot>, tid: u32, consumer: Option<Consumer>) -> OpenMerge {
+    pub fn new(snapshot: Arc<Snapshot>, tid: u32, consumer: Option<Consumer>) -> OpenMerge {
         OpenMerge {
             snapshot,
             consumer,
@@ -46,13 +46,13 @@ impl OpenMerge {
     /// Must the program of the thread that got this answer be looked at before the answer is recorded? Only at the end of
     /// the snapshot, and where another thread reads than before. Not of a read through the page cache: that may be a page
     /// fault, which locks the address space that the program's name is read from.
-    pub(super) fn must_check(&self, tid: u32, seen: ReadSeen) -> bool {
+    pub fn must_check(&self, tid: u32, seen: ReadSeen) -> bool {
         let checked = self.checked_tid.load(Ordering::Relaxed) == tid;
         !seen.cached && (!checked || self.delivered.lock().clone().record(seen, self.size()))
     }
 
     /// Records an answer. True if by now the snapshot was read to its end.
-    pub(super) fn record(&self, tid: u32, seen: ReadSeen) -> bool {
+    pub fn record(&self, tid: u32, seen: ReadSeen) -> bool {
         if !seen.cached {
             self.checked_tid.store(tid, Ordering::Relaxed);
         }

@@ -11,8 +11,12 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 impl Fs {
     /// As [`Fs::publish_left`], if a draft was left unpublished a while ago.
     pub(in crate::fs) fn publish_left_if_due(&self, state: &mut State) {
-        if state.left.is_some_and(|at| at.elapsed() >= RETRY_AFTER) {
-            state.left = None;
+        if state
+            .files
+            .left
+            .is_some_and(|at| at.elapsed() >= RETRY_AFTER)
+        {
+            state.files.left = None;
             self.publish_left(state);
         }
     }
@@ -31,7 +35,17 @@ impl Fs {
             .filter(|id| !state.replays.is_awaited(*id))
             .collect();
         for id in left {
-            self.last_writer_gone(state, id);
+            state.last_writer_gone(id);
+        }
+    }
+}
+
+impl State {
+    /// See [`Handoffs::last_writer_gone`](crate::fs::handoff::below::Handoffs::last_writer_gone).
+    pub(in crate::fs) fn last_writer_gone(&mut self, id: FileId) {
+        let awaited = self.replays.is_awaited(id);
+        if let Some(old) = self.handoffs().last_writer_gone(id, awaited) {
+            self.aliases.retarget(id, old);
         }
     }
 }

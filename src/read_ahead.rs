@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use crate::error::Result;
 
 /// From how many files on a helper is worth it.
-pub(super) const MANY: usize = 256;
+pub const MANY: usize = 256;
 
 /// A reader that asks for less in one read is not in a hurry. In bytes.
 const LARGE: u64 = 64 << 10;
@@ -36,7 +36,7 @@ const NAME: &str = "ahead";
 
 /// The reason for reading bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Purpose {
+pub enum Purpose {
     /// To answer a read: bytes that cannot be read are blank, and their entry stays pending.
     Answer,
     /// For a read that may come: bytes that cannot be read are an error, and nothing else happens.
@@ -44,7 +44,7 @@ pub(super) enum Purpose {
 }
 
 /// A text that never changes.
-pub(super) trait Source: Clone + Send + 'static {
+pub trait Source: Clone + Send + 'static {
     /// Its length in bytes.
     fn size(&self) -> u64;
 
@@ -62,7 +62,7 @@ pub(super) trait Source: Clone + Send + 'static {
 
 /// The bytes that are ready for one open file, and the helper that reads them.
 #[derive(Debug, Default)]
-pub(in crate::fs) struct ReadAhead(Arc<Mutex<Progress>>);
+pub struct ReadAhead(Arc<Mutex<Progress>>);
 
 #[derive(Debug, Default)]
 struct Progress {
@@ -79,7 +79,7 @@ struct Progress {
 
 impl ReadAhead {
     /// The bytes at `range`, short only at the end of the text, for a reader that may go straight on.
-    pub(super) fn read(&self, source: &impl Source, range: Range<u64>) -> Result<Vec<u8>> {
+    pub fn read(&self, source: &impl Source, range: Range<u64>) -> Result<Vec<u8>> {
         let (start, end) = (range.start, range.end.min(source.size()));
         if range.end - start < LARGE || start >= end {
             return source.answer(range);
@@ -128,7 +128,7 @@ impl ReadAhead {
     }
 
     /// The reader has closed. Waits for the helper to end: to be called with no lock held.
-    pub(in crate::fs) fn close(&self) {
+    pub fn close(&self) {
         let helper = {
             let mut progress = self.0.lock();
             progress.stop();

@@ -10,26 +10,19 @@ use parking_lot::Mutex;
 
 use crate::error::Result;
 use crate::fs::ids::DirId;
-use crate::fs::inode::types::Attr;
 use crate::fs::queue::merge_entry::MergeEntry;
 use crate::merge::{self, Layout, Piece};
 
-/// The inode number of every `pending.md`.
-pub(in crate::fs) const PENDING_INO: u64 = (1 << 63) - 1;
-
-/// The inode number of `.peek.md` and `.status.json`.
-pub(in crate::fs) const VIRTUAL_INO: u64 = PENDING_INO - 1;
-
 /// All of a merge but the contents.
 #[derive(Debug)]
-pub(in crate::fs) struct Plan {
-    pub(in crate::fs) queue: DirId,
-    pub(in crate::fs) entries: Vec<Arc<MergeEntry>>,
+pub struct Plan {
+    pub queue: DirId,
+    pub entries: Vec<Arc<MergeEntry>>,
     layout: Layout,
     /// Changes exactly when the content does.
-    pub(super) mtime: SystemTime,
+    pub mtime: SystemTime,
     /// A writer has flushed but not let go yet: the next look may find it otherwise, and nothing tells.
-    pub(super) provisional: bool,
+    pub provisional: bool,
 }
 
 struct Entries<'a>(&'a [Arc<MergeEntry>]);
@@ -49,7 +42,7 @@ impl merge::Entries for Entries<'_> {
 }
 
 impl Plan {
-    pub(super) fn new(
+    pub fn new(
         queue: DirId,
         entries: Vec<Arc<MergeEntry>>,
         mtime: SystemTime,
@@ -66,23 +59,17 @@ impl Plan {
     }
 
     /// The size of the merge, in bytes.
-    pub(in crate::fs) fn size(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         self.layout.size()
     }
 
     /// Would a reader see the same bytes?
-    pub(super) fn same(&self, other: &Plan) -> bool {
+    pub fn same(&self, other: &Plan) -> bool {
         std::ptr::eq(self, other) || self.entries == other.entries
     }
 
-    /// stat(2) of `pending.md`, or of `.peek.md`.
-    pub(in crate::fs) fn attr(&self, peek: bool) -> Attr {
-        let ino = if peek { VIRTUAL_INO } else { PENDING_INO };
-        Attr::made_up(ino, self.size(), 0o600, self.mtime)
-    }
-
     /// The lines and the parts of bodies at `range`, in order.
-    pub(super) fn pieces(&self, range: Range<u64>) -> Vec<Piece> {
+    pub fn pieces(&self, range: Range<u64>) -> Vec<Piece> {
         let len = range.end.saturating_sub(range.start);
         self.layout
             .pieces(&Entries(&self.entries), range.start, len)
@@ -91,8 +78,8 @@ impl Plan {
 
 /// A plan that is being read.
 #[derive(Debug)]
-pub(in crate::fs) struct Snapshot {
-    pub(in crate::fs) plan: Arc<Plan>,
+pub struct Snapshot {
+    pub plan: Arc<Plan>,
     files: Mutex<Files>,
 }
 
@@ -107,7 +94,7 @@ struct Files {
 }
 
 impl Snapshot {
-    pub(super) fn new(plan: Arc<Plan>) -> Snapshot {
+    pub fn new(plan: Arc<Plan>) -> Snapshot {
         Snapshot {
             plan,
             files: Mutex::default(),
@@ -115,7 +102,7 @@ impl Snapshot {
     }
 
     /// The file with this inode number is about to change or to go: from now on the entry is read from `file`.
-    pub(super) fn pin(&self, ino: u64, file: &Arc<File>) {
+    pub fn pin(&self, ino: u64, file: &Arc<File>) {
         let mut files = self.files.lock();
         for (i, entry) in self.plan.entries.iter().enumerate() {
             if entry.ino == ino {
@@ -126,25 +113,25 @@ impl Snapshot {
     }
 
     /// How many files are kept open that are not under their names any more.
-    pub(super) fn kept_open(&self) -> usize {
+    pub fn kept_open(&self) -> usize {
         self.files.lock().pinned.len()
     }
 
     /// Was the reader shown this entry as it is now? A file that was written to since may have the same size and even the
     /// same mtime.
-    pub(super) fn is_current(&self, i: usize) -> bool {
+    pub fn is_current(&self, i: usize) -> bool {
         let files = self.files.lock();
         !files.spoiled.contains(&i) && !files.pinned.contains_key(&i)
     }
 
     /// The file of an entry, if it is open.
-    pub(super) fn open_file(&self, i: usize) -> Option<Arc<File>> {
+    pub fn open_file(&self, i: usize) -> Option<Arc<File>> {
         self.files.lock().open_file(i)
     }
 
     /// The file of an entry, of which `found` has its name: the pinned one, if the entry was pinned meanwhile. With `keep`
     /// the file stays open until another one is read.
-    pub(super) fn opened(&self, i: usize, found: Result<File>, keep: bool) -> Result<Arc<File>> {
+    pub fn opened(&self, i: usize, found: Result<File>, keep: bool) -> Result<Arc<File>> {
         let mut files = self.files.lock();
         if let Some(open) = files.open_file(i) {
             return Ok(open);
@@ -160,14 +147,14 @@ impl Snapshot {
     }
 
     /// Was this the file to read? A writer pins the old file before it changes anything, so what was read before is whole.
-    pub(super) fn is_right_file(&self, i: usize, file: &Arc<File>) -> bool {
+    pub fn is_right_file(&self, i: usize, file: &Arc<File>) -> bool {
         let files = self.files.lock();
         let pinned = files.pinned.get(&i);
         pinned.is_none_or(|pinned| Arc::ptr_eq(pinned, file))
     }
 
     /// The bytes of this entry could not be read: it is not consumed.
-    pub(super) fn spoil(&self, i: usize) {
+    pub fn spoil(&self, i: usize) {
         self.files.lock().spoiled.insert(i);
     }
 }
