@@ -14,7 +14,7 @@ use crate::store::Access;
 
 impl Ctx {
     /// Gives a pending handoff, last changed at `mtime`, its consumed name, for seven days from `now` on (spec 3.5).
-    pub(in crate::fs) fn consume_as(
+    pub fn consume_as(
         &self,
         queue: &Path,
         name: &StampedName,
@@ -30,7 +30,7 @@ impl Ctx {
 
     /// Sets the mtime of a pending handoff before it gets a consumed name: with an old mtime the handoff would expire at once.
     /// If the old one had expired, the new mtime is made durable: a power cut could leave the new name with the old mtime.
-    pub(in crate::fs) fn seven_days_from_now(&self, queue: &Path, name: &OsStr) -> Result<()> {
+    pub fn seven_days_from_now(&self, queue: &Path, name: &OsStr) -> Result<()> {
         let now = self.clock.now();
         let mtime = self.store.stat(queue, name)?.mtime;
         self.store.set_times(queue, name, now)?;
@@ -42,7 +42,7 @@ impl Ctx {
 
     /// Gives a handoff that was made pending again its stamp's time as mtime (spec 3.5). The pending name is made durable
     /// first: after a power cut, a consumed name with so old an mtime would expire.
-    pub(in crate::fs) fn pending_again(&self, queue: &Path, name: &StampedName) {
+    pub fn pending_again(&self, queue: &Path, name: &StampedName) {
         let written = self.zone.time(name.stamp());
         let durable = match self.options.sync && self.retention.expired(written, self.clock.now()) {
             true => self.store.sync(queue),
@@ -61,12 +61,7 @@ impl Ctx {
 impl Files {
     /// The name that a handoff gets when it is consumed: no file nor draft has that name, and no other pending handoff will
     /// get it.
-    pub(in crate::fs) fn stays_as(
-        &self,
-        queues: &Queues,
-        dir: DirId,
-        name: &StampedName,
-    ) -> StampedName {
+    pub fn stays_as(&self, queues: &Queues, dir: DirId, name: &StampedName) -> StampedName {
         let taken = |name: &StampedName| {
             let listed = queues.get(dir, &name.to_os_string()).is_some();
             listed || self.is_reserved(dir, name)

@@ -20,7 +20,7 @@ use crate::store::{Access, Meta};
 impl Ctx {
     /// Fills a file that was made just now. A file that cannot be filled is removed: half a copy is no file, and takes
     /// room that is wanted.
-    pub(in crate::fs) fn filled(
+    pub fn filled(
         &self,
         file: &File,
         (area, path, name): (Area, &Path, &OsStr),
@@ -36,7 +36,7 @@ impl Ctx {
 
 impl Handoffs<'_> {
     /// A new, empty handoff, listed from now on (spec 4.1, 4.2).
-    pub(in crate::fs) fn new_draft(
+    pub fn new_draft(
         &mut self,
         request: Request,
         dir: DirId,
@@ -49,7 +49,7 @@ impl Handoffs<'_> {
     }
 
     /// A new, empty handoff for an open that is to come. Until then the handoff is not listed.
-    pub(in crate::fs) fn reserve_draft(
+    pub fn reserve_draft(
         &mut self,
         request: Request,
         dir: DirId,
@@ -96,7 +96,7 @@ impl Handoffs<'_> {
 
     /// A new handoff under an alias that this session has already, for the open that follows (spec 4.1). With
     /// `copy`, it begins with the bytes of the old one.
-    pub(in crate::fs) fn fork(
+    pub fn fork(
         &mut self,
         request: Request,
         dir: DirId,
@@ -119,7 +119,7 @@ impl Handoffs<'_> {
     }
 
     /// Copies a file into a new draft. Half a copy is dropped.
-    pub(in crate::fs) fn fill_draft(&mut self, id: FileId, from: &File) -> Result<()> {
+    pub fn fill_draft(&mut self, id: FileId, from: &File) -> Result<()> {
         let Some(draft) = self.files.known(id)?.draft() else {
             return Ok(());
         };
@@ -132,7 +132,7 @@ impl Handoffs<'_> {
 
     /// Begins an edit: a draft of new content for a stored handoff or ordinary file (spec 3.6, 4.4). With `copy`, the draft
     /// begins with the old content.
-    pub(in crate::fs) fn begin_edit(&mut self, id: FileId, copy: bool) -> Result<()> {
+    pub fn begin_edit(&mut self, id: FileId, copy: bool) -> Result<()> {
         let doc = self.files.known(id)?;
         let path = self.queues.path(doc.dir)?;
         let (name, of_consumed) = (doc.name.to_os_string(), !doc.name.is_pending());
@@ -181,7 +181,7 @@ impl Handoffs<'_> {
     }
 
     /// Removes a draft that nobody has open for writing. A new handoff is gone with it, an edited file is as it was.
-    pub(in crate::fs) fn drop_draft(&mut self, id: FileId) {
+    pub fn drop_draft(&mut self, id: FileId) {
         let Some(doc) = self.files.get(id) else {
             return;
         };
@@ -205,7 +205,7 @@ impl Handoffs<'_> {
 
     /// A stored file has another name now. An edit that is under way goes with it, so that it is found when it is
     /// published, and after a crash.
-    pub(in crate::fs) fn file_renamed(&mut self, id: FileId, dir: DirId, name: FileName) {
+    pub fn file_renamed(&mut self, id: FileId, dir: DirId, name: FileName) {
         if let Some(doc) = self.files.get(id)
             && matches!(doc.content, Content::Editing(_))
             && let (Ok(from), Ok(to)) = (self.queues.path(doc.dir), self.queues.path(dir))
@@ -227,7 +227,7 @@ impl Handoffs<'_> {
     }
 
     /// The mount has renamed a file, or the draft of a new handoff.
-    pub(in crate::fs) fn moved(&mut self, id: FileId, dir: DirId, name: FileName) {
+    pub fn moved(&mut self, id: FileId, dir: DirId, name: FileName) {
         if let Some(file) = self.files.get(id) {
             let (old_dir, old_name) = (file.dir, file.name.to_os_string());
             let new_name = name.to_os_string();
@@ -238,7 +238,7 @@ impl Handoffs<'_> {
 
     /// Makes a consumed handoff pending again, under its next free pending name.
     /// Answers that name, and its directory.
-    pub(in crate::fs) fn unconsume(&mut self, id: FileId) -> Result<(DirId, StampedName)> {
+    pub fn unconsume(&mut self, id: FileId) -> Result<(DirId, StampedName)> {
         let doc = self.files.known(id)?;
         let (dir, done) = (doc.dir, doc.stamped()?.clone());
         let pending = self

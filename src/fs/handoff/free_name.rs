@@ -11,7 +11,7 @@ use crate::names::{Slug, StampedName};
 
 /// How the name of a new handoff is found.
 #[derive(Clone, Debug)]
-pub(in crate::fs) enum Naming {
+pub enum Naming {
     /// Stamped now, with this slug, or the next suffix of it.
     Stamp(Slug),
     /// Exactly this name, which its writer chose, and which is free.
@@ -36,12 +36,7 @@ impl Ctx {
 
 impl Files {
     /// A name that no draft has reserved and no file has.
-    pub(in crate::fs) fn free_name(
-        &self,
-        queues: &Queues,
-        dir: DirId,
-        naming: &Naming,
-    ) -> Result<StampedName> {
+    pub fn free_name(&self, queues: &Queues, dir: DirId, naming: &Naming) -> Result<StampedName> {
         let path = queues.path(dir)?;
         let (base, exactly) = queues.ctx.base_name(naming);
         for name in (1..).map(|n| base.with_suffix(n)) {

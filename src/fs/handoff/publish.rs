@@ -19,7 +19,7 @@ use crate::store::{Access, DraftFile, Meta};
 
 impl Ctx {
     /// Makes the names in these queues durable, and those of what was replaced there (spec 3.9).
-    pub(in crate::fs) fn sync_names(&self, queues: &[PathBuf]) -> Result<()> {
+    pub fn sync_names(&self, queues: &[PathBuf]) -> Result<()> {
         if !self.options.sync {
             return Ok(());
         }
@@ -35,7 +35,7 @@ impl Ctx {
     }
 
     /// Moves a draft, the file with this inode number, into its queue.
-    pub(in crate::fs) fn move_draft(
+    pub fn move_draft(
         &self,
         (area, path): (Area, &Path),
         reserved: &StampedName,
@@ -69,7 +69,7 @@ impl Ctx {
 }
 
 impl Handoffs<'_> {
-    pub(in crate::fs) fn unfinished(&mut self, id: FileId) -> Result<()> {
+    pub fn unfinished(&mut self, id: FileId) -> Result<()> {
         let Some(doc) = self.files.get_mut(id) else {
             return Ok(());
         };
@@ -95,7 +95,7 @@ impl Handoffs<'_> {
     }
 
     /// Publishes a draft; answers the queue whose names are to be made durable. Does nothing for what is published.
-    pub(in crate::fs) fn publish(&mut self, id: FileId) -> Result<Option<PathBuf>> {
+    pub fn publish(&mut self, id: FileId) -> Result<Option<PathBuf>> {
         let Some(doc) = self.files.get(id) else {
             return Ok(None);
         };
@@ -251,7 +251,7 @@ impl Handoffs<'_> {
 
     /// Puts a local file in the place of a stored one. The old version is kept (spec 3.9), and readers of a snapshot go
     /// on reading it (spec 6.2).
-    pub(in crate::fs) fn replace(
+    pub fn replace(
         &mut self,
         queue: &Path,
         name: &OsStr,
@@ -307,7 +307,7 @@ impl Handoffs<'_> {
     /// The last handle that may write a file is closed, so that a handoff is finished and deliverable.
     ///
     /// `awaited` tells of an open that is to come. Answers the handoff to which the aliases of a dropped copy go back.
-    pub(in crate::fs) fn last_writer_gone(&mut self, id: FileId, awaited: bool) -> Option<FileId> {
+    pub fn last_writer_gone(&mut self, id: FileId, awaited: bool) -> Option<FileId> {
         self.version_left(id);
         let doc = self.files.get_mut(id)?;
         doc.handoff.unfinished = false;
@@ -374,7 +374,7 @@ impl Handoffs<'_> {
         }
     }
 
-    pub(in crate::fs) fn apply_times(&mut self, id: FileId, times: Option<Times>) {
+    pub fn apply_times(&mut self, id: FileId, times: Option<Times>) {
         if let Some(doc) = self.files.get(id) {
             let (dir, name) = (doc.dir, doc.name.to_os_string());
             self.apply_times_below(dir, &name, times);

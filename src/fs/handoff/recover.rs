@@ -12,7 +12,7 @@ use crate::store::{Access, Meta};
 impl Ctx {
     /// Publishes new drafts as `…-partial`, keeps unfinished edits with the replaced versions, and drops empty ones. A draft
     /// that cannot be recovered stays where it is, and the next mount tries again.
-    pub(in crate::fs) fn recover(&self) -> Result<()> {
+    pub fn recover(&self) -> Result<()> {
         self.recover_unanswered()?;
         self.recover_rewriting()?;
         for area in [Area::Drafts, Area::Edits] {

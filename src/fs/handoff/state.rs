@@ -15,7 +15,7 @@ use crate::store::local::{Area, Kept};
 
 /// How far the writing of a draft has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::fs) enum Progress {
+pub enum Progress {
     /// As it was begun: empty, or a copy.
     Untouched,
     /// The only writes so far have failed: nothing of them is in the draft.
@@ -28,7 +28,7 @@ pub(in crate::fs) enum Progress {
 
 impl Progress {
     /// Bytes are about to be written or cut.
-    pub(in crate::fs) fn change(&mut self) {
+    pub fn change(&mut self) {
         *self = match self {
             Progress::Untouched | Progress::Written => Progress::Written,
             Progress::Refused | Progress::Damaged => Progress::Damaged,
@@ -36,7 +36,7 @@ impl Progress {
     }
 
     /// A write failed, or a writer was killed.
-    pub(in crate::fs) fn damage(&mut self) {
+    pub fn damage(&mut self) {
         *self = match self {
             Progress::Untouched | Progress::Refused => Progress::Refused,
             Progress::Written | Progress::Damaged => Progress::Damaged,
@@ -44,39 +44,39 @@ impl Progress {
     }
 
     /// The draft was emptied: the bytes that a failed write has left are gone.
-    pub(in crate::fs) fn heal(&mut self) {
+    pub fn heal(&mut self) {
         *self = match self {
             Progress::Untouched | Progress::Refused => Progress::Untouched,
             Progress::Written | Progress::Damaged => Progress::Written,
         };
     }
 
-    pub(in crate::fs) fn is_changed(self) -> bool {
+    pub fn is_changed(self) -> bool {
         matches!(self, Progress::Written | Progress::Damaged)
     }
 
-    pub(in crate::fs) fn is_damaged(self) -> bool {
+    pub fn is_damaged(self) -> bool {
         matches!(self, Progress::Refused | Progress::Damaged)
     }
 }
 
 /// New content that is not published yet, in a file of the private directory.
 #[derive(Debug)]
-pub(in crate::fs) struct Draft {
+pub struct Draft {
     /// Open for reading and writing.
-    pub(in crate::fs) file: Arc<File>,
+    pub file: Arc<File>,
     /// Its inode number.
-    pub(in crate::fs) ino: u64,
-    pub(in crate::fs) progress: Progress,
+    pub ino: u64,
+    pub progress: Progress,
     /// Open handles that may write to it.
-    pub(in crate::fs) writers: u32,
+    pub writers: u32,
     /// An edit of what was consumed already: it stays consumed.
-    pub(in crate::fs) of_consumed: bool,
+    pub of_consumed: bool,
 }
 
 /// Where a doc's bytes are.
 #[derive(Debug)]
-pub(in crate::fs) enum Content {
+pub enum Content {
     /// In a draft that waits for the open that it was made for. The name is reserved, and not listed yet.
     Reserved(Draft),
     /// In a draft only. The name is reserved and listed; the store does not have the file yet.
@@ -91,7 +91,7 @@ pub(in crate::fs) enum Content {
 
 /// What has become of the content that the last close left.
 #[derive(Debug, Default)]
-pub(in crate::fs) enum Version {
+pub enum Version {
     /// It is in place. Bytes may have been appended.
     #[default]
     Whole,
@@ -103,7 +103,7 @@ pub(in crate::fs) enum Version {
 
 /// Why a new handoff was begun, and so whether an unwritten one is worth anything.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub(in crate::fs) enum Origin {
+pub enum Origin {
     /// A name was created.
     #[default]
     Created,
@@ -117,7 +117,7 @@ pub(in crate::fs) enum Origin {
 
 /// What is to become of a draft when its last writer has closed.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(in crate::fs) enum Fate {
+pub enum Fate {
     /// Published as pending.
     #[default]
     Publish,
@@ -128,11 +128,11 @@ pub(in crate::fs) enum Fate {
 }
 
 /// Access and modification time, where they are given.
-pub(in crate::fs) type Times = (Option<SystemTime>, Option<SystemTime>);
+pub type Times = (Option<SystemTime>, Option<SystemTime>);
 
 /// What a regular file is called on disk, and by that what kind of file it is.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(in crate::fs) enum FileName {
+pub enum FileName {
     /// A handoff, in the backing directory once it is published.
     Handoff(StampedName),
     /// An ordinary or a scratch file, in this area.
@@ -140,7 +140,7 @@ pub(in crate::fs) enum FileName {
 }
 
 impl FileName {
-    pub(in crate::fs) fn to_os_string(&self) -> OsString {
+    pub fn to_os_string(&self) -> OsString {
         match self {
             FileName::Handoff(name) => name.to_os_string(),
             FileName::Other(_, name) => name.clone(),
@@ -148,68 +148,68 @@ impl FileName {
     }
 
     /// Is this a pending handoff?
-    pub(in crate::fs) fn is_pending(&self) -> bool {
+    pub fn is_pending(&self) -> bool {
         matches!(self, FileName::Handoff(name) if name.is_pending())
     }
 }
 
 /// What is remembered of a handoff, and of no other file.
 #[derive(Default, Debug)]
-pub(in crate::fs) struct HandoffState {
+pub struct HandoffState {
     /// Agents and stream editors that have read it since it was last written (spec 4.4).
-    pub(in crate::fs) read_by: HashSet<Process>,
+    pub read_by: HashSet<Process>,
     /// Some session has, or had, an alias of it: it is kept until the sweep finds none.
-    pub(in crate::fs) aliased: bool,
-    pub(in crate::fs) origin: Origin,
-    pub(in crate::fs) fate: Fate,
+    pub aliased: bool,
+    pub origin: Origin,
+    pub fate: Fate,
     /// When it was written, if the retraction of its alias has set another time.
-    pub(in crate::fs) written: Option<SystemTime>,
+    pub written: Option<SystemTime>,
     /// The process that made it with O_EXCL: it may open the empty file again by its name (spec 4.1).
-    pub(in crate::fs) maker: Option<Process>,
+    pub maker: Option<Process>,
     /// Its writers have published it, or begun to rewrite it in place, and not closed it yet.
-    pub(in crate::fs) unfinished: bool,
+    pub unfinished: bool,
     /// What has become of the content that the last close left (spec 3.9).
-    pub(in crate::fs) version: Version,
+    pub version: Version,
     /// How often a version was kept. A copy that was begun before the latest one may hold old and new bytes.
-    pub(in crate::fs) rewrites: u64,
+    pub rewrites: u64,
     /// Where the last write to the draft ended, and whether with a newline; `None` if another writer may have written
     /// since. Where this is the file's size, it tells whether the file ends with a newline.
-    pub(in crate::fs) last: Option<(u64, bool)>,
+    pub last: Option<(u64, bool)>,
 }
 
 /// A regular file that somebody is interested in just now: it has a node, a handle, an alias or a draft.
 #[derive(Debug)]
-pub(in crate::fs) struct RegularFile {
-    pub(in crate::fs) dir: DirId,
-    pub(in crate::fs) name: FileName,
-    pub(in crate::fs) content: Content,
+pub struct RegularFile {
+    pub dir: DirId,
+    pub name: FileName,
+    pub content: Content,
     /// The inode number of the stored file, once there is one.
-    pub(in crate::fs) ino: u64,
+    pub ino: u64,
     /// The inode number shown through an alias, whichever file is below: a new handoff that takes over an alias takes
     /// over its number, as a truncated file keeps its own.
-    pub(in crate::fs) view: u64,
+    pub view: u64,
     /// The inode number shown of an ordinary file that was edited: the one that it had before.
-    pub(in crate::fs) seen: Option<u64>,
+    pub seen: Option<u64>,
     /// Open handles that may write, to the draft or in place.
-    pub(in crate::fs) writers: u32,
+    pub writers: u32,
     /// Times that were set on a draft that turned out to be a mere copy.
-    pub(in crate::fs) times: Option<Times>,
+    pub times: Option<Times>,
     /// Since when no writer has anything unpublished: a RELEASE is probably on its way (spec 4.2).
-    pub(in crate::fs) flushed: Option<Instant>,
+    pub flushed: Option<Instant>,
     /// Who opened it first for writing, and when; for `status`.
-    pub(in crate::fs) pid: u32,
-    pub(in crate::fs) since: SystemTime,
+    pub pid: u32,
+    pub since: SystemTime,
     /// Of use for a handoff only.
-    pub(in crate::fs) handoff: HandoffState,
+    pub handoff: HandoffState,
 }
 
 impl RegularFile {
-    pub(in crate::fs) fn is_handoff(&self) -> bool {
+    pub fn is_handoff(&self) -> bool {
         matches!(self.name, FileName::Handoff(_))
     }
 
     /// The name, if this is a handoff.
-    pub(in crate::fs) fn stamped_if_handoff(&self) -> Option<&StampedName> {
+    pub fn stamped_if_handoff(&self) -> Option<&StampedName> {
         match &self.name {
             FileName::Handoff(name) => Some(name),
             FileName::Other(..) => None,
@@ -221,18 +221,18 @@ impl RegularFile {
     /// # Errors
     ///
     /// EIO, logged, for any other file: its caller takes it for a handoff.
-    pub(in crate::fs) fn stamped(&self) -> Result<&StampedName> {
+    pub fn stamped(&self) -> Result<&StampedName> {
         self.stamped_if_handoff()
             .ok_or_else(|| broken(&format!("{:?} is taken for a handoff", self.name)))
     }
 
     /// Is this a scratch file, or an ordinary file where `area` is the backing directory?
-    pub(in crate::fs) fn is_other_in(&self, area: Area) -> bool {
+    pub fn is_other_in(&self, area: Area) -> bool {
         matches!(&self.name, FileName::Other(of, _) if *of == area)
     }
 
     /// Is this an ordinary or scratch file that has its name still?
-    pub(in crate::fs) fn other(&self) -> Option<(Area, &OsStr)> {
+    pub fn other(&self) -> Option<(Area, &OsStr)> {
         match &self.name {
             FileName::Other(area, name) if !self.is_gone() => Some((*area, name)),
             _ => None,
@@ -240,18 +240,18 @@ impl RegularFile {
     }
 
     /// Does a close make what was written durable? Not of scratch files, nor of ordinary files that are written in place.
-    pub(in crate::fs) fn is_published_by_close(&self) -> bool {
+    pub fn is_published_by_close(&self) -> bool {
         self.is_handoff() || self.draft().is_some()
     }
 
-    pub(in crate::fs) fn draft(&self) -> Option<&Draft> {
+    pub fn draft(&self) -> Option<&Draft> {
         match &self.content {
             Content::Reserved(draft) | Content::New(draft) | Content::Editing(draft) => Some(draft),
             Content::Stored | Content::Gone => None,
         }
     }
 
-    pub(in crate::fs) fn draft_mut(&mut self) -> Option<&mut Draft> {
+    pub fn draft_mut(&mut self) -> Option<&mut Draft> {
         match &mut self.content {
             Content::Reserved(draft) | Content::New(draft) | Content::Editing(draft) => Some(draft),
             Content::Stored | Content::Gone => None,
@@ -259,27 +259,27 @@ impl RegularFile {
     }
 
     /// The draft, if that is this open file.
-    pub(in crate::fs) fn draft_of(&mut self, open: &Arc<File>) -> Option<&mut Draft> {
+    pub fn draft_of(&mut self, open: &Arc<File>) -> Option<&mut Draft> {
         self.draft_mut()
             .filter(|draft| Arc::ptr_eq(&draft.file, open))
     }
 
     /// Is this open file its draft?
-    pub(in crate::fs) fn is_draft(&self, file: &Arc<File>) -> bool {
+    pub fn is_draft(&self, file: &Arc<File>) -> bool {
         self.draft()
             .is_some_and(|draft| Arc::ptr_eq(&draft.file, file))
     }
 
-    pub(in crate::fs) fn is_new(&self) -> bool {
+    pub fn is_new(&self) -> bool {
         matches!(self.content, Content::Reserved(_) | Content::New(_))
     }
 
-    pub(in crate::fs) fn is_reserved(&self) -> bool {
+    pub fn is_reserved(&self) -> bool {
         matches!(self.content, Content::Reserved(_))
     }
 
     /// The open that a reserved draft was made for has come: it is listed from now on.
-    pub(in crate::fs) fn claimed(&mut self) {
+    pub fn claimed(&mut self) {
         self.content = match std::mem::replace(&mut self.content, Content::Gone) {
             Content::Reserved(draft) => Content::New(draft),
             content => content,
@@ -287,20 +287,20 @@ impl RegularFile {
     }
 
     /// Its session has opened another handoff under its alias while this one was open.
-    pub(in crate::fs) fn superseded(&mut self) {
+    pub fn superseded(&mut self) {
         if self.handoff.fate == Fate::Publish {
             self.handoff.fate = Fate::DropIfEmpty;
         }
     }
 
     /// Is a draft that nobody has written to worth nothing?
-    pub(in crate::fs) fn is_nothing_unwritten(&self) -> bool {
+    pub fn is_nothing_unwritten(&self) -> bool {
         self.is_new()
             && (self.handoff.origin != Origin::Created || self.handoff.fate != Fate::Publish)
     }
 
     /// Was its draft made for an open, and never written?
-    pub(in crate::fs) fn waits_for_its_open(&self) -> bool {
+    pub fn waits_for_its_open(&self) -> bool {
         match &self.content {
             Content::Reserved(_) => true,
             Content::Editing(draft) => {
@@ -311,17 +311,17 @@ impl RegularFile {
         }
     }
 
-    pub(in crate::fs) fn is_stored(&self) -> bool {
+    pub fn is_stored(&self) -> bool {
         matches!(self.content, Content::Stored | Content::Editing(_))
     }
 
-    pub(in crate::fs) fn is_gone(&self) -> bool {
+    pub fn is_gone(&self) -> bool {
         matches!(self.content, Content::Gone)
     }
 
     /// May an open handle change the content that readers would get? Handles of an edit may not: they write a draft, and
     /// the old content is whole until the draft takes its place (spec 4.4).
-    pub(in crate::fs) fn is_being_written(&self) -> bool {
+    pub fn is_being_written(&self) -> bool {
         match &self.content {
             Content::Editing(draft) => self.writers > draft.writers,
             _ => self.writers > 0,
@@ -329,7 +329,7 @@ impl RegularFile {
     }
 
     /// The area that holds the draft.
-    pub(in crate::fs) fn draft_area(&self) -> Area {
+    pub fn draft_area(&self) -> Area {
         match self.content {
             Content::Editing(_) => Area::Edits,
             _ => Area::Drafts,
@@ -337,7 +337,7 @@ impl RegularFile {
     }
 
     /// The inode number behind a view: what the session that edits it sees, or everybody else.
-    pub(in crate::fs) fn ino_seen(&self, own: bool) -> u64 {
+    pub fn ino_seen(&self, own: bool) -> u64 {
         match &self.content {
             Content::Reserved(draft) | Content::New(draft) => draft.ino,
             Content::Editing(draft) if own => draft.ino,
@@ -347,7 +347,7 @@ impl RegularFile {
 }
 
 /// A broken invariant: the log says which, and the caller is answered EIO. ENOENT would say that its file is gone.
-pub(in crate::fs) fn broken(what: &str) -> Error {
+pub fn broken(what: &str) -> Error {
     log::error!("this is a fault of handoff-fs: {what}");
     Error::Os(libc::EIO)
 }

@@ -15,7 +15,7 @@ use crate::store::{Access, Meta};
 
 impl RegularFile {
     /// Opens the stored file.
-    pub(in crate::fs) fn open(&self, queues: &Queues, access: Access) -> Result<File> {
+    pub fn open(&self, queues: &Queues, access: Access) -> Result<File> {
         let path = queues.path(self.dir)?;
         match &self.name {
             FileName::Handoff(name) => queues.ctx.store.open(&path, &name.to_os_string(), access),
@@ -24,7 +24,7 @@ impl RegularFile {
     }
 
     /// stat(2) of the stored file.
-    pub(in crate::fs) fn stat(&self, queues: &Queues) -> Result<Meta> {
+    pub fn stat(&self, queues: &Queues) -> Result<Meta> {
         let path = queues.path(self.dir)?;
         match &self.name {
             FileName::Handoff(name) => queues.ctx.store.stat(&path, &name.to_os_string()),
@@ -33,12 +33,7 @@ impl RegularFile {
     }
 
     /// The draft or the stored file, whichever has this inode number.
-    pub(in crate::fs) fn open_seen(
-        &self,
-        queues: &Queues,
-        ino: u64,
-        access: Access,
-    ) -> Result<Arc<File>> {
+    pub fn open_seen(&self, queues: &Queues, ino: u64, access: Access) -> Result<Arc<File>> {
         if let Some(draft) = self.draft().filter(|draft| draft.ino == ino) {
             return Ok(draft.file.clone());
         }
@@ -49,7 +44,7 @@ impl RegularFile {
     }
 
     /// What stat(2) says of what [`RegularFile::open_seen`] opens.
-    pub(in crate::fs) fn stat_seen(&self, queues: &Queues, ino: u64) -> Result<Meta> {
+    pub fn stat_seen(&self, queues: &Queues, ino: u64) -> Result<Meta> {
         if let Some(draft) = self.draft().filter(|draft| draft.ino == ino) {
             return stat_file(&*draft.file);
         }
@@ -62,7 +57,7 @@ impl RegularFile {
 
 impl Files {
     /// Has a handoff, as its own session sees it, not a byte?
-    pub(in crate::fs) fn is_empty(&self, queues: &Queues, id: FileId) -> bool {
+    pub fn is_empty(&self, queues: &Queues, id: FileId) -> bool {
         let Some(file) = self.get(id) else {
             return false;
         };
@@ -77,7 +72,7 @@ impl Files {
 impl Handoffs<'_> {
     /// The file has no name any more. An edit of an ordinary file that is under way is kept with the replaced versions,
     /// and its writers go on writing to that.
-    pub(in crate::fs) fn file_gone(&mut self, id: FileId) {
+    pub fn file_gone(&mut self, id: FileId) {
         if let Some(file) = self.files.get(id)
             && !file.is_handoff()
             && let (Content::Editing(_), Ok(path)) = (&file.content, self.queues.path(file.dir))
@@ -100,7 +95,7 @@ impl Handoffs<'_> {
     }
 
     /// Forgets a file that nothing refers to any more.
-    pub(in crate::fs) fn let_go_file(&mut self, id: FileId) {
+    pub fn let_go_file(&mut self, id: FileId) {
         let idle = self.files.get(id).is_some_and(|file| {
             file.writers == 0
                 && match file.content {

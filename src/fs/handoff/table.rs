@@ -12,7 +12,7 @@ use crate::store::local::Area;
 
 /// INVARIANT: `by_name[(f.dir, f.name)]` is `f` for every file `f` that is not gone.
 #[derive(Debug, Default)]
-pub(in crate::fs) struct Files {
+pub struct Files {
     files: HashMap<FileId, RegularFile>,
     by_name: HashMap<(DirId, FileName), FileId>,
     /// All that were changed since [`Files::busy`] was asked last, and those that were busy then.
@@ -20,25 +20,25 @@ pub(in crate::fs) struct Files {
     /// All new handoffs, and some that were new.
     new: HashSet<FileId>,
     /// When a draft was last left unpublished because publishing it failed.
-    pub(in crate::fs) left: Option<std::time::Instant>,
+    pub left: Option<std::time::Instant>,
     /// Incremented whenever a file may have been changed.
     generation: u64,
     last: u64,
 }
 
 impl Files {
-    pub(in crate::fs) fn get(&self, id: FileId) -> Option<&RegularFile> {
+    pub fn get(&self, id: FileId) -> Option<&RegularFile> {
         self.files.get(&id)
     }
 
-    pub(in crate::fs) fn get_mut(&mut self, id: FileId) -> Option<&mut RegularFile> {
+    pub fn get_mut(&mut self, id: FileId) -> Option<&mut RegularFile> {
         self.generation += 1;
         self.maybe_busy.insert(id);
         self.files.get_mut(&id)
     }
 
     /// As [`Files::known_mut`], to note what no merge depends on.
-    pub(in crate::fs) fn note_mut(&mut self, id: FileId) -> Result<&mut RegularFile> {
+    pub fn note_mut(&mut self, id: FileId) -> Result<&mut RegularFile> {
         self.maybe_busy.insert(id);
         self.files.get_mut(&id).ok_or_else(|| missing(id))
     }
@@ -48,17 +48,17 @@ impl Files {
     /// # Errors
     ///
     /// EIO, logged, where it is not.
-    pub(in crate::fs) fn known(&self, id: FileId) -> Result<&RegularFile> {
+    pub fn known(&self, id: FileId) -> Result<&RegularFile> {
         self.files.get(&id).ok_or_else(|| missing(id))
     }
 
     /// As [`Files::known`], to change the file.
-    pub(in crate::fs) fn known_mut(&mut self, id: FileId) -> Result<&mut RegularFile> {
+    pub fn known_mut(&mut self, id: FileId) -> Result<&mut RegularFile> {
         self.get_mut(id).ok_or_else(|| missing(id))
     }
 
     /// The handoffs that somebody has open for writing, and those with a draft.
-    pub(in crate::fs) fn busy(&mut self) -> impl Iterator<Item = &RegularFile> {
+    pub fn busy(&mut self) -> impl Iterator<Item = &RegularFile> {
         let files = &self.files;
         let is_busy =
             |file: &RegularFile| file.is_handoff() && (file.writers > 0 || file.draft().is_some());
@@ -68,50 +68,45 @@ impl Files {
     }
 
     /// The handoff of this name.
-    pub(in crate::fs) fn named(&self, dir: DirId, name: &StampedName) -> Option<FileId> {
+    pub fn named(&self, dir: DirId, name: &StampedName) -> Option<FileId> {
         let key = (dir, FileName::Handoff(name.clone()));
         self.by_name.get(&key).copied()
     }
 
     /// Is this the name of a draft, which the store does not know of yet?
-    pub(in crate::fs) fn is_reserved(&self, dir: DirId, name: &StampedName) -> bool {
+    pub fn is_reserved(&self, dir: DirId, name: &StampedName) -> bool {
         let file = self.named(dir, name).and_then(|id| self.get(id));
         file.is_some_and(RegularFile::is_new)
     }
 
     /// The ordinary or scratch file of this name.
-    pub(in crate::fs) fn other_named(
-        &self,
-        area: Area,
-        dir: DirId,
-        name: &OsStr,
-    ) -> Option<FileId> {
+    pub fn other_named(&self, area: Area, dir: DirId, name: &OsStr) -> Option<FileId> {
         let key = (dir, FileName::Other(area, name.to_owned()));
         self.by_name.get(&key).copied()
     }
 
-    pub(in crate::fs) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.files.len()
     }
 
     /// Another number whenever a file may have been changed.
-    pub(in crate::fs) fn generation(&self) -> u64 {
+    pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    pub(in crate::fs) fn iter(&self) -> impl Iterator<Item = (FileId, &RegularFile)> {
+    pub fn iter(&self) -> impl Iterator<Item = (FileId, &RegularFile)> {
         self.files.iter().map(|(id, file)| (*id, file))
     }
 
     /// The handoffs that are not published yet.
-    pub(in crate::fs) fn drafts(&mut self) -> impl Iterator<Item = &RegularFile> {
+    pub fn drafts(&mut self) -> impl Iterator<Item = &RegularFile> {
         let Files { files, new, .. } = self;
         new.retain(|id| files.get(id).is_some_and(RegularFile::is_new));
         new.iter().filter_map(|id| files.get(id))
     }
 
     /// A file that was not known so far. `pid` is who made it, `since` when.
-    pub(in crate::fs) fn insert(
+    pub fn insert(
         &mut self,
         dir: DirId,
         name: FileName,
@@ -148,7 +143,7 @@ impl Files {
     ///
     /// A handoff that was replaced below the mount is still that handoff. Any other file is another one then, and the
     /// old one has no name any more, unless an edit of it is under way.
-    pub(in crate::fs) fn stored(&mut self, dir: DirId, name: FileName, ino: u64) -> FileId {
+    pub fn stored(&mut self, dir: DirId, name: FileName, ino: u64) -> FileId {
         let known = self.by_name.get(&(dir, name.clone())).copied();
         if let Some(id) = known
             && let Some(file) = self.files.get_mut(&id)
@@ -164,7 +159,7 @@ impl Files {
     }
 
     /// The file has another name. A file that had this name has none any more.
-    pub(in crate::fs) fn rename(&mut self, id: FileId, dir: DirId, name: FileName) {
+    pub fn rename(&mut self, id: FileId, dir: DirId, name: FileName) {
         self.generation += 1;
         let key = (dir, name.clone());
         if let Some(old) = self.by_name.get(&key).copied().filter(|old| *old != id)
@@ -181,7 +176,7 @@ impl Files {
     }
 
     /// The file has no name any more.
-    pub(in crate::fs) fn gone(&mut self, id: FileId) {
+    pub fn gone(&mut self, id: FileId) {
         self.generation += 1;
         self.drop_name(id);
         if let Some(file) = self.files.get_mut(&id) {
@@ -199,7 +194,7 @@ impl Files {
     }
 
     /// Forgets a file.
-    pub(in crate::fs) fn remove(&mut self, id: FileId) {
+    pub fn remove(&mut self, id: FileId) {
         self.drop_name(id);
         self.files.remove(&id);
     }

@@ -14,7 +14,7 @@ use crate::store::local::Area;
 impl Ctx {
     /// Makes handoffs pending again that the last daemon consumed for readers that never got the answer: a handoff that is
     /// delivered twice is better than one that is lost.
-    pub(in crate::fs) fn recover_unanswered(&self) -> Result<()> {
+    pub fn recover_unanswered(&self) -> Result<()> {
         for (queue, note, _) in self.local.list_all(Area::Consuming)? {
             if let Err(error) = self.recover_note(&queue, &note) {
                 log::error!(

@@ -50,12 +50,7 @@ impl Ctx {
     }
 
     /// Gives an empty file its kept content back; answers the inode number that it has then, or `None` if it is not empty.
-    pub(in crate::fs) fn put_back(
-        &self,
-        kept: &Kept,
-        queue: &Path,
-        name: &OsStr,
-    ) -> Result<Option<u64>> {
+    pub fn put_back(&self, kept: &Kept, queue: &Path, name: &OsStr) -> Result<Option<u64>> {
         match self.store.stat(queue, name) {
             Ok(meta) if meta.size == 0 => {}
             Err(error) if !error.is_absence() => return Err(error),
@@ -78,7 +73,7 @@ impl Ctx {
 
 impl Handoffs<'_> {
     /// Keeps a copy of what is about to be moved out of the way, and then probably removed.
-    pub(in crate::fs) fn keep_moved(&mut self, id: FileId) -> Result<()> {
+    pub fn keep_moved(&mut self, id: FileId) -> Result<()> {
         if let Some(wanted) = self.version_wanted(id)?
             && let Some((file, _)) = self.ctx.copy_version(&wanted, Area::Replaced)?
         {
@@ -125,7 +120,7 @@ impl Handoffs<'_> {
     }
 
     /// A close has made the content durable: from now on it is a version of its own, which the next rewrite keeps.
-    pub(in crate::fs) fn version_written(&mut self, id: FileId) {
+    pub fn version_written(&mut self, id: FileId) {
         let Some(doc) = self.files.get_mut(id) else {
             return;
         };
@@ -137,7 +132,7 @@ impl Handoffs<'_> {
     }
 
     /// The last writer is gone. If its rewriting was cut short and left nothing, what was kept comes back.
-    pub(in crate::fs) fn version_left(&mut self, id: FileId) {
+    pub fn version_left(&mut self, id: FileId) {
         let doc = self.files.get_mut(id);
         let version = doc.map(|doc| std::mem::take(&mut doc.handoff.version));
         match version {

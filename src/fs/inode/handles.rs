@@ -11,7 +11,7 @@ use crate::session::Process;
 
 /// What is open, and what is known of its use.
 #[derive(Debug)]
-pub(in crate::fs) enum Open {
+pub enum Open {
     /// A regular file.
     File(OpenFile),
     /// `pending.md` or `.peek.md`.
@@ -24,70 +24,70 @@ pub(in crate::fs) enum Open {
 
 /// A handle of a regular file.
 #[derive(Debug)]
-pub(in crate::fs) struct OpenFile {
-    pub(in crate::fs) id: FileId,
+pub struct OpenFile {
+    pub id: FileId,
     /// The file below.
-    pub(in crate::fs) file: Arc<File>,
+    pub file: Arc<File>,
     /// Whether it may be written.
-    pub(in crate::fs) write: bool,
+    pub write: bool,
     /// Whose reading of it counts for an edit (spec 4.4).
-    pub(in crate::fs) reader: Option<Process>,
+    pub reader: Option<Process>,
     /// The thread that wrote it last, if that was not made durable since. Always `None` where a close publishes nothing.
-    pub(in crate::fs) dirty: Option<u32>,
+    pub dirty: Option<u32>,
     /// How often it was written: a FLUSH does not make durable what is written meanwhile.
-    pub(in crate::fs) writes: u64,
+    pub writes: u64,
     /// Closed once since it was last written, as far as a FLUSH tells: its RELEASE may be on its way.
-    pub(in crate::fs) flushed: bool,
+    pub flushed: bool,
 }
 
 /// A handle and its node.
 #[derive(Debug)]
-pub(in crate::fs) struct OpenNode {
-    pub(in crate::fs) node: NodeId,
-    pub(in crate::fs) open: Open,
+pub struct OpenNode {
+    pub node: NodeId,
+    pub open: Open,
 }
 
 /// All of them.
 #[derive(Debug, Default)]
-pub(in crate::fs) struct Handles {
+pub struct Handles {
     open: HashMap<HandleId, OpenNode>,
     last: u64,
 }
 
 impl Handles {
-    pub(in crate::fs) fn insert(&mut self, node: NodeId, open: Open) -> HandleId {
+    pub fn insert(&mut self, node: NodeId, open: Open) -> HandleId {
         self.last += 1;
         let id = HandleId(self.last);
         self.open.insert(id, OpenNode { node, open });
         id
     }
 
-    pub(in crate::fs) fn get(&self, id: HandleId) -> Option<&OpenNode> {
+    pub fn get(&self, id: HandleId) -> Option<&OpenNode> {
         self.open.get(&id)
     }
 
-    pub(in crate::fs) fn get_mut(&mut self, id: HandleId) -> Option<&mut OpenNode> {
+    pub fn get_mut(&mut self, id: HandleId) -> Option<&mut OpenNode> {
         self.open.get_mut(&id)
     }
 
     /// The regular file that is open, if it is one.
-    pub(in crate::fs) fn file_mut(&mut self, id: HandleId) -> Option<&mut OpenFile> {
+    pub fn file_mut(&mut self, id: HandleId) -> Option<&mut OpenFile> {
         match &mut self.open.get_mut(&id)?.open {
             Open::File(open) => Some(open),
             _ => None,
         }
     }
 
-    pub(in crate::fs) fn remove(&mut self, id: HandleId) -> Option<OpenNode> {
+    pub fn remove(&mut self, id: HandleId) -> Option<OpenNode> {
         self.open.remove(&id)
     }
 
-    pub(in crate::fs) fn iter(&self) -> impl Iterator<Item = &OpenNode> {
+    pub fn iter(&self) -> impl Iterator<Item = &OpenNode> {
         self.open.values()
     }
 
     /// Every open regular file.
-    pub(in crate::fs) fn files(&self) -> impl Iterator<Item = &OpenFile> {
+    pub fn files(&self) -> impl Iterator<Item = &OpenFile> {
         self.open.values().filter_map(|handle| match &handle.open {
             Open::File(open) => Some(open),
             _ => None,
@@ -95,7 +95,7 @@ impl Handles {
     }
 
     /// As [`Handles::files`], to change them.
-    pub(in crate::fs) fn files_mut(&mut self) -> impl Iterator<Item = &mut OpenFile> {
+    pub fn files_mut(&mut self) -> impl Iterator<Item = &mut OpenFile> {
         self.open
             .values_mut()
             .filter_map(|handle| match &mut handle.open {

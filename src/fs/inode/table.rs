@@ -12,11 +12,11 @@ use crate::fs::queue::dentry_cache::DentryCache;
 use crate::fs::queue::snapshot::Plan;
 
 /// A name under which a session finds a handoff.
-pub(in crate::fs) type AliasName = (DirId, OsString);
+pub type AliasName = (DirId, OsString);
 
 /// What a node stands for.
 #[derive(Clone, Debug)]
-pub(in crate::fs) enum NodeTarget {
+pub enum NodeTarget {
     /// A directory.
     Dir(DirId),
     /// The stored file or the draft of a regular file, whichever has this inode number; a handoff as seen under its
@@ -40,8 +40,8 @@ enum Key {
 
 /// A node and its use.
 #[derive(Debug)]
-pub(in crate::fs) struct Node {
-    pub(in crate::fs) what: NodeTarget,
+pub struct Node {
+    pub what: NodeTarget,
     lookups: u64,
     /// Handles that are open, all of them on one file below.
     opens: u32,
@@ -50,11 +50,11 @@ pub(in crate::fs) struct Node {
 }
 
 impl Node {
-    pub(in crate::fs) fn is_open(&self) -> bool {
+    pub fn is_open(&self) -> bool {
         self.opens > 0
     }
 
-    pub(in crate::fs) fn file(&self) -> Option<&Arc<File>> {
+    pub fn file(&self) -> Option<&Arc<File>> {
         self.file.as_ref()
     }
 }
@@ -72,12 +72,12 @@ struct Listed {
 /// INVARIANT: no number is both a node's and a listed handoff's. A key leads to the one node that a look-up of it answers;
 /// nodes whose file is gone have no key.
 #[derive(Debug, Default)]
-pub(in crate::fs) struct Nodes {
+pub struct Nodes {
     nodes: HashMap<NodeId, Node>,
     listed: HashMap<NodeId, Listed>,
     by_key: HashMap<Key, NodeId>,
     by_file: HashMap<FileId, Vec<NodeId>>,
-    pub(in crate::fs) dentries: Arc<Mutex<DentryCache>>,
+    pub dentries: Arc<Mutex<DentryCache>>,
     last: u64,
 }
 
@@ -85,12 +85,12 @@ pub(in crate::fs) struct Nodes {
 const FIRST: u64 = 1 << 63;
 
 impl Nodes {
-    pub(in crate::fs) fn get(&self, id: NodeId) -> Option<&Node> {
+    pub fn get(&self, id: NodeId) -> Option<&Node> {
         self.nodes.get(&id)
     }
 
     /// The regular file that a node stands for now.
-    pub(in crate::fs) fn file(&self, id: NodeId) -> Option<FileId> {
+    pub fn file(&self, id: NodeId) -> Option<FileId> {
         match self.nodes.get(&id)?.what {
             NodeTarget::File { file, .. } => Some(file),
             _ => None,
@@ -98,18 +98,13 @@ impl Nodes {
     }
 
     /// The node of what a look-up found, counted once more.
-    pub(in crate::fs) fn look_up(&mut self, what: NodeTarget) -> NodeId {
+    pub fn look_up(&mut self, what: NodeTarget) -> NodeId {
         self.look_up_as(what, None)
     }
 
     /// The same, for a file below that was found under this name: its node is called by its inode number, unless that is
     /// another's node.
-    pub(in crate::fs) fn look_up_file(
-        &mut self,
-        what: NodeTarget,
-        ino: u64,
-        name: (DirId, &OsStr),
-    ) -> NodeId {
+    pub fn look_up_file(&mut self, what: NodeTarget, ino: u64, name: (DirId, &OsStr)) -> NodeId {
         let id = NodeId::of_file(ino).filter(|id| match self.listed.get(id) {
             // While the kernel may use a name without asking, its node is what that name means.
             Some(old) => {
@@ -139,7 +134,7 @@ impl Nodes {
 
     /// The node of a listed handoff, counted once more; `doc` is what is known of it. `None` if its look-up would answer
     /// another node than the one that has its inode number, or if that is open: fstat(2) must not use what a listing said.
-    pub(in crate::fs) fn list(
+    pub fn list(
         &mut self,
         dir: DirId,
         name: &Arc<OsStr>,
@@ -175,7 +170,7 @@ impl Nodes {
     }
 
     /// The node that is called by this inode number counted once more, if that is another one than `not`.
-    pub(in crate::fs) fn count(&mut self, not: NodeId, ino: u64) -> Option<NodeId> {
+    pub fn count(&mut self, not: NodeId, ino: u64) -> Option<NodeId> {
         let id = NodeId::of_file(ino).filter(|id| *id != not)?;
         if let Some(listed) = self.listed.get_mut(&id) {
             listed.lookups += 1;
@@ -186,13 +181,13 @@ impl Nodes {
     }
 
     /// Where a handoff is, or was, that was only listed so far.
-    pub(in crate::fs) fn listed(&self, id: NodeId) -> Option<(DirId, &OsStr)> {
+    pub fn listed(&self, id: NodeId) -> Option<(DirId, &OsStr)> {
         let listed = self.listed.get(&id)?;
         Some((listed.dir, &listed.name))
     }
 
     /// What was only listed so far is known to be this.
-    pub(in crate::fs) fn known_as(&mut self, id: NodeId, what: NodeTarget) {
+    pub fn known_as(&mut self, id: NodeId, what: NodeTarget) {
         let key = key_of(&what);
         self.insert(id, what);
         if let Some(node) = self.nodes.get_mut(&id) {
@@ -205,12 +200,12 @@ impl Nodes {
     }
 
     /// Does the kernel know this directory?
-    pub(in crate::fs) fn knows_dir(&self, dir: DirId) -> bool {
+    pub fn knows_dir(&self, dir: DirId) -> bool {
         self.by_key.contains_key(&Key::Dir(dir))
     }
 
     /// A node that no other look-up of the same thing finds.
-    pub(in crate::fs) fn look_up_alone(&mut self, what: NodeTarget) -> NodeId {
+    pub fn look_up_alone(&mut self, what: NodeTarget) -> NodeId {
         let id = self.next_id();
         self.insert(id, what);
         id
@@ -241,7 +236,7 @@ impl Nodes {
     }
 
     /// The kernel forgets `count` look-ups; answers what the node stood for if it is gone now.
-    pub(in crate::fs) fn forget(&mut self, id: NodeId, count: u64) -> Option<NodeTarget> {
+    pub fn forget(&mut self, id: NodeId, count: u64) -> Option<NodeTarget> {
         if let Some(listed) = self.listed.get_mut(&id) {
             let count = u32::try_from(count).unwrap_or(u32::MAX);
             listed.lookups = listed.lookups.saturating_sub(count);
@@ -263,7 +258,7 @@ impl Nodes {
         }
     }
 
-    pub(in crate::fs) fn opened(&mut self, id: NodeId, file: Option<&Arc<File>>) {
+    pub fn opened(&mut self, id: NodeId, file: Option<&Arc<File>>) {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.opens += 1;
             if let Some(file) = file {
@@ -273,7 +268,7 @@ impl Nodes {
     }
 
     /// A handle is closed; answers what the node stood for if it is gone now.
-    pub(in crate::fs) fn closed(&mut self, id: NodeId) -> Option<NodeTarget> {
+    pub fn closed(&mut self, id: NodeId) -> Option<NodeTarget> {
         let node = self.nodes.get_mut(&id)?;
         node.opens = node.opens.saturating_sub(1);
         if node.opens == 0 {
@@ -296,7 +291,7 @@ impl Nodes {
     }
 
     /// Lets a node that nobody has open stand for something else; false where somebody has.
-    pub(in crate::fs) fn redirect(&mut self, id: NodeId, what: NodeTarget) -> bool {
+    pub fn redirect(&mut self, id: NodeId, what: NodeTarget) -> bool {
         let Some(node) = self.nodes.get_mut(&id).filter(|node| !node.is_open()) else {
             return false;
         };
@@ -335,7 +330,7 @@ impl Nodes {
     }
 
     /// This file is under no name any more: its nodes are found no more.
-    pub(in crate::fs) fn detach_file(&mut self, file: FileId) {
+    pub fn detach_file(&mut self, file: FileId) {
         for id in self.by_file.get(&file).into_iter().flatten() {
             if let Some(key) = self.nodes.get(id).and_then(|node| key_of(&node.what)) {
                 self.by_key.remove(&key);
@@ -344,12 +339,12 @@ impl Nodes {
     }
 
     /// Does any node stand for this file?
-    pub(in crate::fs) fn has_file(&self, file: FileId) -> bool {
+    pub fn has_file(&self, file: FileId) -> bool {
         self.by_file.contains_key(&file)
     }
 
     /// How many nodes there are besides the root, for tests of leaks.
-    pub(in crate::fs) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.nodes.len() + self.listed.len()
     }
 }

@@ -26,7 +26,7 @@ impl Fs {
         reader: Option<&Caller>,
     ) -> Option<(BegunBy, Session)> {
         let Some(reader) = reader else {
-            return (consumer.is_agent).then(|| (BegunBy::Agent, consumer.session.clone()));
+            return (consumer.is_agent).then(|| (BegunBy::Agent, consumer.session));
         };
         let in_agents_session = matches!(reader.session, Session::Agent(_) | Session::Named(_));
         let begun_by = if self.ctx.plays(reader, Role::Agent) {
@@ -36,7 +36,7 @@ impl Fs {
         } else {
             return None;
         };
-        Some((begun_by, reader.session.clone()))
+        Some((begun_by, reader.session))
     }
 
     /// The snapshot that this caller may look at again: reading it consumes nothing.

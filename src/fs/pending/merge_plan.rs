@@ -11,7 +11,7 @@ use crate::fs::queue::snapshot::Plan;
 
 /// The last plan of each queue, and the generation of the index that it was made from.
 #[derive(Debug, Default)]
-pub(in crate::fs) struct Plans {
+pub struct Plans {
     last: HashMap<DirId, (u64, Arc<Plan>)>,
     newest: Option<SystemTime>,
 }

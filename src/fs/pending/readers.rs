@@ -22,9 +22,9 @@ const INVITED: Duration = Duration::from_secs(1);
 
 /// A thread and its process, if `/proc` told it.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::fs) struct ReaderId {
-    pub(in crate::fs) tid: u32,
-    pub(in crate::fs) process: Option<Process>,
+pub struct ReaderId {
+    pub tid: u32,
+    pub process: Option<Process>,
 }
 
 impl ReaderId {
@@ -70,8 +70,8 @@ impl Claim {
 
 /// A snapshot that is kept for a thread. Its open was answered ESTALE, so the kernel looks the name up and opens again.
 #[derive(Debug)]
-pub(in crate::fs) struct Invitation {
-    pub(in crate::fs) snapshot: Arc<Snapshot>,
+pub struct Invitation {
+    pub snapshot: Arc<Snapshot>,
     pub(super) claim: Claim,
     tid: u32,
     queue: DirId,
@@ -100,9 +100,9 @@ impl Turn {
 
 /// All readers, and the snapshots that they read.
 #[derive(Debug, Default)]
-pub(in crate::fs) struct Readers {
+pub struct Readers {
     /// Handoffs that sessions have consumed and may look at once more (spec 6.7).
-    pub(in crate::fs) second_looks: SecondLooks,
+    pub second_looks: SecondLooks,
     turns: Vec<Turn>,
     waiting: Vec<Asking>,
     invited: Vec<Invitation>,
@@ -185,12 +185,7 @@ impl Readers {
     }
 
     /// The invitation of this thread, which is about to open again.
-    pub(in crate::fs) fn invitation(
-        &mut self,
-        tid: u32,
-        queue: DirId,
-        now: Instant,
-    ) -> Option<&Invitation> {
+    pub fn invitation(&mut self, tid: u32, queue: DirId, now: Instant) -> Option<&Invitation> {
         self.forget_missing(now);
         self.invited
             .iter()
@@ -209,7 +204,7 @@ impl Readers {
     }
 
     /// Forgets the invited that did not come back.
-    pub(in crate::fs) fn forget_missing(&mut self, now: Instant) {
+    pub fn forget_missing(&mut self, now: Instant) {
         self.invited
             .retain(|it| now.duration_since(it.since) < REPLAY_WITHIN);
     }
@@ -269,13 +264,13 @@ impl Readers {
     }
 
     /// Does anybody read a snapshot, or may look at one again?
-    pub(in crate::fs) fn is_read(&self) -> bool {
+    pub fn is_read(&self) -> bool {
         self.snapshots.iter().any(|it| it.strong_count() > 0)
     }
 
     /// The turns: of which queue, of which process (or thread, where the process is not known), since when, and when it last
     /// read, in the clock's monotonic time.
-    pub(in crate::fs) fn held(&self) -> impl Iterator<Item = (DirId, u32, Instant, Instant)> {
+    pub fn held(&self) -> impl Iterator<Item = (DirId, u32, Instant, Instant)> {
         self.turns.iter().map(|turn| {
             let process = turn.reader.process;
             let pid = process.map_or(turn.reader.tid, |process| process.pid);
@@ -284,7 +279,7 @@ impl Readers {
     }
 
     /// How many readers there are, in whatever stage.
-    pub(in crate::fs) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.turns.len() + self.waiting.len() + self.invited.len()
     }
 }

@@ -28,7 +28,7 @@ pub(super) enum BegunBy {
 
 /// All second looks.
 #[derive(Debug, Default)]
-pub(in crate::fs) struct SecondLooks(Vec<SecondLook>);
+pub struct SecondLooks(Vec<SecondLook>);
 
 /// INVARIANT: there is one for each queue and session at most.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl SecondLook {
 
 impl SecondLooks {
     /// Is there a second look at this queue? Only then is it worth asking `/proc` for the caller.
-    pub(in crate::fs) fn any(&self, queue: DirId) -> bool {
+    pub fn any(&self, queue: DirId) -> bool {
         self.0.iter().any(|look| look.snapshot.plan.queue == queue)
     }
 
@@ -123,17 +123,17 @@ impl SecondLooks {
     }
 
     /// The sessions that may look again.
-    pub(in crate::fs) fn sessions(&self) -> impl Iterator<Item = &Session> {
+    pub fn sessions(&self) -> impl Iterator<Item = &Session> {
         self.0.iter().map(|look| &look.session)
     }
 
     /// Ends the second looks whose time is over.
-    pub(in crate::fs) fn expire(&mut self, now: Instant) {
+    pub fn expire(&mut self, now: Instant) {
         self.0.retain(|look| now < look.until);
     }
 
     /// Ends the second looks of all sessions but these.
-    pub(in crate::fs) fn keep_sessions(&mut self, keep: impl Fn(&Session) -> bool) {
+    pub fn keep_sessions(&mut self, keep: impl Fn(&Session) -> bool) {
         self.0.retain(|look| keep(&look.session));
     }
 

@@ -12,7 +12,7 @@ const REPLACING: Duration = Duration::from_secs(5);
 
 /// See the [module](self).
 #[derive(Debug, Default)]
-pub(in crate::fs) struct SingleFile {
+pub struct SingleFile {
     agents: HashSet<Process>,
     /// The handoffs that agents consumed in the last seconds.
     recent: Vec<Recent>,
@@ -66,12 +66,12 @@ impl SingleFile {
     }
 
     /// The agents that do; see [`SingleFile::forget`].
-    pub(in crate::fs) fn agents(&self) -> Vec<Process> {
+    pub fn agents(&self) -> Vec<Process> {
         self.agents.iter().copied().collect()
     }
 
     /// These have ended: their pids may come again as somebody else's.
-    pub(in crate::fs) fn forget(&mut self, ended: &HashSet<Process>) {
+    pub fn forget(&mut self, ended: &HashSet<Process>) {
         self.agents.retain(|agent| !ended.contains(agent));
     }
 }

@@ -256,7 +256,7 @@ impl Fs {
                 state.readers.opened(reader, &snapshot, now);
             }
             let consumer = Consumer {
-                session: caller.session.clone(),
+                session: caller.session,
                 process: caller.process,
                 is_agent: self.ctx.plays(caller, Role::Agent),
             };

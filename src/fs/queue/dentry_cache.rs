@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use crate::fs::ids::Handle;
 
 /// How long the kernel may use a name, and the attributes that came with it. `ls -l` needs a few milliseconds.
-pub(in crate::fs) const TTL: Duration = Duration::from_millis(100);
+pub const TTL: Duration = Duration::from_millis(100);
 
 /// The kernel counts in ticks of up to 10 ms, and rounds up.
 const ROUNDING: Duration = Duration::from_millis(20);
@@ -48,7 +48,7 @@ pub trait Kernel: Debug + Send {
 
 /// Which names the kernel may use without asking.
 #[derive(Debug, Default)]
-pub(in crate::fs) struct DentryCache {
+pub struct DentryCache {
     /// Without a way to the kernel no name is handed out.
     kernel: Option<Box<dyn Kernel>>,
     /// How many directories the kernel knows besides the root.
@@ -65,12 +65,12 @@ pub(in crate::fs) struct DentryCache {
 
 impl DentryCache {
     /// Gives or takes the way to the kernel. Names are handed out only while there is one.
-    pub(in crate::fs) fn connect(&mut self, kernel: Option<Box<dyn Kernel>>) {
+    pub fn connect(&mut self, kernel: Option<Box<dyn Kernel>>) {
         self.kernel = kernel;
     }
 
     /// May names be handed out?
-    pub(in crate::fs) fn is_usable(&self) -> bool {
+    pub fn is_usable(&self) -> bool {
         let mut asked_again = self.asked_again.iter();
         self.kernel.is_some()
             && self.directories == 0
@@ -78,17 +78,17 @@ impl DentryCache {
     }
 
     /// May the kernel use any name without asking?
-    pub(in crate::fs) fn may_hold_names(&self) -> bool {
+    pub fn may_hold_names(&self) -> bool {
         !self.on_the_way.is_empty() || self.expires.is_some_and(|at| Instant::now() < at)
     }
 
     /// The answer to a listing hands out names.
-    pub(in crate::fs) fn handed_out(&mut self, listing: Handle) {
+    pub fn handed_out(&mut self, listing: Handle) {
         self.on_the_way.insert(listing, false);
     }
 
     /// The next request on a listing has come, so its last answer has arrived.
-    pub(in crate::fs) fn arrived(&mut self, listing: Handle) {
+    pub fn arrived(&mut self, listing: Handle) {
         if let Some(changed) = self.on_the_way.remove(&listing) {
             self.expires = Some(Instant::now() + TTL + ROUNDING);
             if changed {
@@ -98,7 +98,7 @@ impl DentryCache {
     }
 
     /// The meaning of a name, or its attributes, have changed: the kernel must not use what it has cached.
-    pub(in crate::fs) fn changed(&mut self) {
+    pub fn changed(&mut self) {
         if self.directories > 0 || !self.may_hold_names() {
             return;
         }
@@ -119,14 +119,14 @@ impl DentryCache {
     }
 
     /// The kernel is about to be told of a directory. Its cached names go first: no message may be sent afterwards.
-    pub(in crate::fs) fn directory_known(&mut self) {
+    pub fn directory_known(&mut self) {
         self.changed();
         self.directories += 1;
     }
 
     /// Must this thread look up again a directory that the kernel does not know? Not twice: a second ESTALE would reach the
     /// caller.
-    pub(in crate::fs) fn must_look_up_again(&mut self, tid: u32) -> bool {
+    pub fn must_look_up_again(&mut self, tid: u32) -> bool {
         self.changed();
         self.asked_again.retain(|(_, at)| at.elapsed() < RECENT);
         let recent = self.sent.is_some_and(|at| at.elapsed() < RECENT);
@@ -138,7 +138,7 @@ impl DentryCache {
     }
 
     /// The kernel has forgotten a directory.
-    pub(in crate::fs) fn directory_forgotten(&mut self) {
+    pub fn directory_forgotten(&mut self) {
         self.directories = self.directories.saturating_sub(1);
     }
 }

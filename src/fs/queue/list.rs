@@ -26,18 +26,18 @@ impl Queues {
         let mut listed = Vec::new();
         let mut strays = Vec::new();
         for entry in self.ctx.store.list(&path)? {
-            let name = entry.name.clone();
+            let name = &entry.name;
             let is_stray = entry.kind == Kind::File
-                && is_stray(&name)
-                && StampedName::parse(&name).is_none()
-                && self.is_stray(dir, &name);
-            let Some(known) = self.entry_of(&path, entry, is_stray || watch.is_none())? else {
+                && is_stray(name)
+                && StampedName::parse(name).is_none()
+                && self.is_stray(dir, name);
+            let Some(known) = self.entry_of(&path, &entry, is_stray || watch.is_none())? else {
                 continue;
             };
-            if is_stray && !is_empty_pending_md(&name, &known) {
+            if is_stray && !is_empty_pending_md(name, &known) {
                 strays.push(name.clone());
             }
-            listed.push((name, known));
+            listed.push((entry.name, known));
         }
         let mut queue = Queue::new(watch, listed);
         let is_same = self
@@ -73,7 +73,7 @@ impl Queues {
     /// stat(2) of a hundred thousand names would take longer than to list them. So it is called only where `wanted`: for strays,
     /// which are adopted by their mtime, and for every name of a queue without a watch, where the next listing is compared with
     /// this one; and for directories, which are known by their inode number.
-    fn entry_of(&self, queue: &Path, listed: Entry, wanted: bool) -> Result<Option<CacheEntry>> {
+    fn entry_of(&self, queue: &Path, listed: &Entry, wanted: bool) -> Result<Option<CacheEntry>> {
         if is_never_shown(&listed.name, listed.kind) {
             return Ok(None);
         }

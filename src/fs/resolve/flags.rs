@@ -4,16 +4,16 @@ use crate::store::Access;
 
 /// How a file is opened, out of open(2)'s flags.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::fs) struct Flags {
-    pub(in crate::fs) read: bool,
-    pub(in crate::fs) write: bool,
-    pub(in crate::fs) append: bool,
-    pub(in crate::fs) truncate: bool,
-    pub(in crate::fs) exclusive: bool,
+pub struct Flags {
+    pub read: bool,
+    pub write: bool,
+    pub append: bool,
+    pub truncate: bool,
+    pub exclusive: bool,
 }
 
 impl Flags {
-    pub(in crate::fs) fn new(flags: i32) -> Flags {
+    pub fn new(flags: i32) -> Flags {
         let mode = flags & libc::O_ACCMODE;
         let truncate = flags & libc::O_TRUNC != 0;
         Flags {
@@ -25,7 +25,7 @@ impl Flags {
         }
     }
 
-    pub(in crate::fs) fn access(self) -> Access {
+    pub fn access(self) -> Access {
         Access {
             read: self.read,
             write: self.write,

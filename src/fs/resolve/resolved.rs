@@ -4,7 +4,7 @@ use crate::fs::ids::{DirId, FileId};
 
 /// What a name means to a caller.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::fs) enum Resolved {
+pub enum Resolved {
     Dir(DirId),
     /// A handoff, which `own` tells is found through the caller's alias.
     Handoff {

@@ -11,11 +11,11 @@ use crate::store::local::Area;
 
 /// How long a thread that was answered ESTALE is expected back. It comes at once, but on a machine with much to do that
 /// may take seconds, and a second ESTALE would reach the reader.
-pub(in crate::fs) const REPLAY_WITHIN: Duration = Duration::from_secs(10);
+pub const REPLAY_WITHIN: Duration = Duration::from_secs(10);
 
 /// Short-lived notes about what one thread does next.
 #[derive(Default)]
-pub(in crate::fs) struct EstaleReplays {
+pub struct EstaleReplays {
     /// Files that wait to be opened, because the open that wanted them held an older node.
     replays: Vec<EstaleReplay>,
     /// `pending.md` was unlinked by this thread: to it, and for one look-up, the name is free.
@@ -37,7 +37,7 @@ struct EstaleReplay {
 
 /// What the open that comes again is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::fs) enum ReplayTarget {
+pub enum ReplayTarget {
     /// A new draft, or the draft of an edit.
     File(FileId),
     /// The session's own scratch file of the name, in this area (spec 4.6).
@@ -47,7 +47,7 @@ pub(in crate::fs) enum ReplayTarget {
 impl EstaleReplays {
     /// The node that a thread wants to open shows another file than the one to be opened, and others may have the node
     /// open. The answer is ESTALE: the kernel looks the name up again, on this thread, and is given a node of `to`.
-    pub(in crate::fs) fn look_again(
+    pub fn look_again(
         &mut self,
         tid: u32,
         dir: DirId,
@@ -67,16 +67,16 @@ impl EstaleReplays {
         Error::Stale
     }
 
-    pub(in crate::fs) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.replays.len()
     }
 
-    pub(in crate::fs) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.replays.is_empty() && self.unlinked_pending.is_empty()
     }
 
     /// Forgets the replays that did not come, and answers the files that waited for them.
-    pub(in crate::fs) fn expire(&mut self, now: Instant) -> Vec<FileId> {
+    pub fn expire(&mut self, now: Instant) -> Vec<FileId> {
         let mut left = Vec::new();
         self.replays.retain(|replay| {
             let keep = now.duration_since(replay.at) < REPLAY_WITHIN;
@@ -91,7 +91,7 @@ impl EstaleReplays {
     }
 
     /// Takes the replay of this thread and name, for a look-up, and who the thread is.
-    pub(in crate::fs) fn take(
+    pub fn take(
         &mut self,
         tid: u32,
         dir: DirId,
@@ -108,44 +108,44 @@ impl EstaleReplays {
     }
 
     /// Does this thread come again for this very draft?
-    pub(in crate::fs) fn is_for(&self, tid: u32, file: FileId) -> bool {
+    pub fn is_for(&self, tid: u32, file: FileId) -> bool {
         let mut replays = self.replays.iter();
         replays.any(|replay| replay.tid == tid && replay.to == ReplayTarget::File(file))
     }
 
     /// Does any thread come again for this file?
-    pub(in crate::fs) fn is_awaited(&self, file: FileId) -> bool {
+    pub fn is_awaited(&self, file: FileId) -> bool {
         let to = ReplayTarget::File(file);
         self.replays.iter().any(|replay| replay.to == to)
     }
 
     /// The open has come again.
-    pub(in crate::fs) fn forget(&mut self, tid: u32, file: FileId) {
+    pub fn forget(&mut self, tid: u32, file: FileId) {
         let to = ReplayTarget::File(file);
         self.replays
             .retain(|replay| replay.tid != tid || replay.to != to);
     }
 
     /// This thread has come again for a scratch file of its own.
-    pub(in crate::fs) fn forget_scratch(&mut self, tid: u32) {
+    pub fn forget_scratch(&mut self, tid: u32) {
         let is_scratch = |to| matches!(to, ReplayTarget::Scratch(_));
         self.replays
             .retain(|replay| replay.tid != tid || !is_scratch(replay.to));
     }
 
     /// The open of a stamped name has come again.
-    pub(in crate::fs) fn forget_stamped(&mut self, tid: u32, file: FileId) {
+    pub fn forget_stamped(&mut self, tid: u32, file: FileId) {
         let to = ReplayTarget::File(file);
         self.replays
             .retain(|replay| !(replay.tid == tid && replay.to == to && replay.caller.is_none()));
     }
 
-    pub(in crate::fs) fn pending_unlinked(&mut self, tid: u32, dir: DirId) {
+    pub fn pending_unlinked(&mut self, tid: u32, dir: DirId) {
         self.unlinked_pending.push((tid, dir, Instant::now()));
     }
 
     /// Did this thread unlink `pending.md` just now? So answered once.
-    pub(in crate::fs) fn take_unlinked_pending(&mut self, tid: u32, dir: DirId) -> bool {
+    pub fn take_unlinked_pending(&mut self, tid: u32, dir: DirId) -> bool {
         let found = self
             .unlinked_pending
             .iter()

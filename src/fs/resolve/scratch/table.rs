@@ -11,7 +11,7 @@ pub(super) type Names = HashMap<OsString, Vec<Area>>;
 
 /// Which areas have a file of a name, the latest last. A queue is read once; nobody else changes the private directory.
 #[derive(Default)]
-pub(in crate::fs) struct Scratch {
+pub struct Scratch {
     queues: HashMap<DirId, Names>,
 }
 
@@ -34,18 +34,18 @@ impl Scratch {
     }
 
     /// Has more than one session a file of this name? Only then does a look-up depend on who asks.
-    pub(in crate::fs) fn are_many(&self, dir: DirId, name: &OsStr) -> bool {
+    pub fn are_many(&self, dir: DirId, name: &OsStr) -> bool {
         self.areas(dir, name).len() > 1
     }
 
     /// Every name in a queue, with one of the areas that have it.
-    pub(in crate::fs) fn names(&self, dir: DirId) -> impl Iterator<Item = (&OsStr, Area)> {
+    pub fn names(&self, dir: DirId) -> impl Iterator<Item = (&OsStr, Area)> {
         let names = self.queues.get(&dir).into_iter().flatten();
         names.filter_map(|(name, areas)| Some((name.as_os_str(), *areas.last()?)))
     }
 
     /// A file has this name now. Only sessions' own files are kept here.
-    pub(in crate::fs) fn add(&mut self, area: Area, dir: DirId, name: &OsStr) {
+    pub fn add(&mut self, area: Area, dir: DirId, name: &OsStr) {
         if let (Area::Own(_), Some(names)) = (area, self.queues.get_mut(&dir)) {
             let areas = names.entry(name.to_owned()).or_default();
             areas.retain(|it| *it != area);
@@ -54,7 +54,7 @@ impl Scratch {
     }
 
     /// A file has this name no longer.
-    pub(in crate::fs) fn remove(&mut self, area: Area, dir: DirId, name: &OsStr) {
+    pub fn remove(&mut self, area: Area, dir: DirId, name: &OsStr) {
         if let Some(names) = self.queues.get_mut(&dir)
             && let Some(areas) = names.get_mut(name)
         {
@@ -66,11 +66,11 @@ impl Scratch {
     }
 
     /// The directory is gone, or has to be read anew.
-    pub(in crate::fs) fn forget(&mut self, dir: DirId) {
+    pub fn forget(&mut self, dir: DirId) {
         self.queues.remove(&dir);
     }
 
-    pub(in crate::fs) fn forget_all(&mut self) {
+    pub fn forget_all(&mut self) {
         self.queues.clear();
     }
 }
