@@ -86,6 +86,9 @@ impl Fs {
     fn delete(&self, state: &mut State, id: FileId) -> Result<()> {
         self.pin_handoff(state, id)?;
         let doc = state.files.known(id)?;
+        if doc.is_gone() {
+            return Err(Error::NotFound);
+        }
         let (dir, name) = (doc.dir, doc.name.to_os_string());
         let path = state.queues.path(dir)?;
         // Nobody has read a pending handoff (spec 3.9). One that is still being written may yet get its first byte.
@@ -109,15 +112,11 @@ impl Fs {
                 false => self.ctx.store.remove(&path, &name)?,
             }
         }
-        match doc.content {
-            Content::Reserved(_) | Content::New(_) | Content::Editing(_) if unread(drafted) => {
-                keep(doc.draft_area())?;
+        if doc.draft().is_some() {
+            match unread(drafted) {
+                true => keep(doc.draft_area())?,
+                false => self.ctx.local.remove(doc.draft_area(), &path, &name)?,
             }
-            Content::Reserved(_) | Content::New(_) | Content::Editing(_) => {
-                self.ctx.local.remove(doc.draft_area(), &path, &name)?;
-            }
-            Content::Stored => {}
-            Content::Gone => return Err(Error::NotFound),
         }
         state.handoffs().file_gone(id);
         state.queues.changed(dir, &name);

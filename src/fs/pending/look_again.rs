@@ -26,7 +26,9 @@ impl Fs {
         reader: Option<&Caller>,
     ) -> Option<(BegunBy, Session)> {
         let Some(reader) = reader else {
-            return (consumer.is_agent).then(|| (BegunBy::Agent, consumer.session));
+            return consumer
+                .is_agent
+                .then_some((BegunBy::Agent, consumer.session));
         };
         let in_agents_session = matches!(reader.session, Session::Agent(_) | Session::Named(_));
         let begun_by = if self.ctx.plays(reader, Role::Agent) {
