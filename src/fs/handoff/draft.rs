@@ -77,13 +77,7 @@ impl Handoffs<'_> {
         let file_name = name.to_os_string();
         let made = (Area::Drafts, path.as_path(), file_name.as_os_str());
         let meta = self.ctx.filled(&file, made, || self.ctx.admit(&file))?;
-        let draft = Draft {
-            file,
-            ino: meta.ino,
-            progress: Progress::Untouched,
-            writers: 0,
-            of_consumed: false,
-        };
+        let draft = Draft::new(file, meta.ino, Progress::Untouched);
         let made_by = (request.tid, self.ctx.clock.now());
         let content = Content::Reserved(draft);
         let name = FileName::Handoff(name);
@@ -154,15 +148,13 @@ impl Handoffs<'_> {
                 false => Ok(()),
             }
         })?;
+        let progress = match copy {
+            true => Progress::Untouched,
+            false => Progress::Written,
+        };
         let draft = Draft {
-            ino: filled.ino,
-            file: Arc::new(file),
-            progress: match copy {
-                true => Progress::Untouched,
-                false => Progress::Written,
-            },
-            writers: 0,
             of_consumed,
+            ..Draft::new(Arc::new(file), filled.ino, progress)
         };
         let edited = self.files.known_mut(id)?;
         edited.content = Content::Editing(draft);

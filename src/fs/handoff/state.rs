@@ -77,6 +77,17 @@ pub struct Draft {
 }
 
 impl Draft {
+    /// A draft that nobody has open yet.
+    pub fn new(file: Arc<File>, ino: u64, progress: Progress) -> Draft {
+        Draft {
+            file,
+            ino,
+            progress,
+            writers: 0,
+            of_consumed: false,
+        }
+    }
+
     /// Has the draft not a byte?
     pub fn is_empty(&self) -> bool {
         stat_file(&*self.file).is_ok_and(|meta| meta.size == 0)
