@@ -114,6 +114,9 @@ mod handoff {
     pub mod table;
     pub mod unanswered;
     pub mod versions;
+
+    #[cfg(test)]
+    mod tests;
 }
 
 mod session {

@@ -1,4 +1,4 @@
-//! What every room may use: the store, the clock, the options.
+//! The store, the clock and the options, which every room may use.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -33,13 +33,13 @@ pub struct Options {
     pub sync: bool,
     /// The largest file that may be written, in bytes (spec 4.9).
     pub max_size: Option<u64>,
-    /// Which text files of the root that were there before become handoffs (spec 3.6).
+    /// Which text files that the first mount finds in the root become handoffs (spec 3.6).
     pub adopt: Adopt,
     /// Directories that are archives (spec 3.6).
     pub archives: Archives,
     /// Leave `pending.md` out of listings (spec 6.5).
     pub hide_pending: bool,
-    /// What programs are known for.
+    /// The programs that are treated in a special way.
     pub programs: Programs,
     /// The backing directory, for messages.
     pub backing_name: PathBuf,
@@ -64,9 +64,9 @@ impl Default for Options {
     }
 }
 
-/// See the [module](self). Nothing in it changes after the start but by its own locks.
+/// See the [module](self). After the start nothing here changes, except behind locks of its own.
 pub struct Ctx {
-    /// The queues' files below.
+    /// The published handoffs, in the queues' directories.
     pub store: Box<dyn Store>,
     /// The backing directory's other files, and the private directory.
     pub local: Local,
@@ -109,38 +109,40 @@ impl Ctx {
         })
     }
 
-    /// Is the calling program known for this?
+    /// Is the calling program known for this role?
     pub fn plays(&self, caller: &Caller, role: Role) -> bool {
         caller.program.plays(&self.programs, role)
     }
 
-    /// Has a consumed handoff been there for its time (spec 7.1)?
+    /// Is this a consumed handoff past the retention time (spec 7.1)?
     pub fn is_expired(&self, name: &StampedName, mtime: SystemTime) -> bool {
         !name.is_pending() && self.retention.expired(mtime, self.clock.now())
     }
 
-    /// May a client hold this file open, which has just been opened for it?
+    /// May a client hold this file open, which was just opened for the client?
+    ///
+    /// # Errors
+    ///
+    /// EMFILE, if clients hold too many files open.
     pub fn admit(&self, file: &File) -> Result<()> {
         self.fd_limit.admit(file, &self.options.mountpoint)
     }
 
-    /// Passes an answer on. If it is an error of which the backing directory may be the cause, looks for that and logs it.
+    /// Passes an answer on. If the answer is an error that trouble with the backing directory may have caused, logs that trouble.
     pub fn noticed<T>(&self, answer: Result<T>) -> Result<T> {
-        if answer
-            .as_ref()
-            .is_err_and(|error| health::may_cause(*error))
-        {
-            self.look_for_trouble();
-        }
-        answer
+        answer.inspect_err(|error| {
+            if health::is_symptom(*error) {
+                self.look_for_trouble();
+            }
+        })
     }
 
-    /// Logs what is wrong with the backing directory, unless it was logged before.
+    /// Logs what is wrong with the backing directory, unless that was logged before.
     pub fn look_for_trouble(&self) {
         self.health.look(|| self.trouble());
     }
 
-    /// What is wrong with the backing directory just now: the path, the cause, the cure.
+    /// What is wrong with the backing directory now, if anything is: the path, the cause, the cure.
     pub fn trouble(&self) -> Option<String> {
         let root = self.local.dir(Area::Backing, Path::new("")).ok()?;
         self.health.trouble(&root, &self.options.backing_name)

@@ -1,6 +1,6 @@
 //! The numbers that stand for nodes, handles, directories and files.
 
-/// What the kernel calls a node id. The root is 1.
+/// The kernel's number of a node. The root is 1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct NodeId(pub u64);
 
@@ -8,14 +8,14 @@ impl NodeId {
     /// The root of the mount.
     pub const ROOT: NodeId = NodeId(1);
 
-    /// The node that has the number of the file below, so that a listing can name it by that; `None` where the number
-    /// stands for something else.
+    /// The node with the inode number of the file below: readdir can name such a node before any LOOKUP. `None` if the number
+    /// stands for another node.
     pub(super) fn of_file(ino: u64) -> Option<NodeId> {
         (ino > NodeId::ROOT.0 && ino < FIRST_VIEW).then_some(NodeId(ino))
     }
 }
 
-/// Inode numbers from here on are given to views of files, and to what is no file.
+/// The first number of nodes that are not numbered by the file below: views through an alias, directories, virtual files.
 pub(super) const FIRST_VIEW: u64 = 1 << 62;
 
 /// An open file or directory.

@@ -1,4 +1,4 @@
-//! The filesystem's logic, and everything of it that is not on disk.
+//! The filesystem's logic, and all of its state that is not on disk.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -35,7 +35,7 @@ use crate::store::open_error::OpenError;
 /// Which supervisor mounts again when this daemon dies (spec 8.3).
 #[derive(Clone, Debug, Serialize)]
 pub struct Supervision {
-    /// Of the supervisor.
+    /// The supervisor's process id.
     pub pid: u32,
     /// How many daemons of this mount have died so far.
     pub restarts: u64,
@@ -49,13 +49,13 @@ pub struct Fs {
     pub(in crate::fs) resolver: Resolver,
     pub(in crate::fs) started: SystemTime,
     state: Mutex<State>,
-    /// For `status`. Locked after the state, and nothing after it.
+    /// For `status`. This lock may be taken with the state locked; no lock is taken after it.
     pub(in crate::fs) supervision: Mutex<Option<Supervision>>,
-    /// Notified when a reader's turn ends or a writer has closed: what a waiting open waits for.
+    /// Notified when a reader's turn ends or a writer has closed: an open of `pending.md` may wait for either.
     pub(in crate::fs) changed: Condvar,
 }
 
-/// Everything that is not on disk; see each type.
+/// All state that is not on disk; see each type.
 pub(in crate::fs) struct State {
     ctx: Arc<Ctx>,
     pub queues: Queues,
@@ -127,7 +127,7 @@ impl Fs {
         Ok(Arc::new(fs))
     }
 
-    /// The options it was opened with.
+    /// The options with which the filesystem was opened.
     pub fn options(&self) -> &Options {
         &self.ctx.options
     }
@@ -143,7 +143,7 @@ impl Fs {
 }
 
 impl State {
-    /// The handoffs, and what they touch.
+    /// The handoffs, and the state that they may change.
     pub fn handoffs(&mut self) -> Handoffs<'_> {
         Handoffs {
             ctx: &self.ctx,

@@ -1,4 +1,4 @@
-//! The limit on open files: every file that a client holds open is open in the daemon, too.
+//! The limit on open files. Every file that a client holds open is open in the daemon, too.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -9,28 +9,28 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::error::{Error, Result};
 
-/// How many descriptors clients may not use. Without any the daemon could not read `/proc`: it would not know the calling
-/// program, nor that a writer is being killed.
+/// How many descriptors are kept from clients. The daemon needs some to read `/proc`: without them it would know neither the
+/// calling program nor that a writer is being killed.
 const KEPT: u64 = 64;
 
 /// A descriptor below this number is within every limit with which the daemon can run.
 const ALWAYS: u64 = 48;
 
-/// Whether clients hold as many files open as they may; the warning is logged once.
+/// Whether clients hold as many files open as they may. The warning is logged once each time that becomes true.
 #[derive(Debug, Default)]
 pub struct FdLimit {
     exhausted: AtomicBool,
 }
 
 impl FdLimit {
-    /// May a client hold this file open, which has just been opened for it?
+    /// May a client hold this file open, which was just opened for the client?
     pub fn admit(&self, file: &File, mountpoint: &Path) -> Result<()> {
         // A new descriptor has the lowest number that is free.
         let descriptor = u64::from(file.as_raw_fd().unsigned_abs());
         if descriptor < ALWAYS && !self.exhausted.load(Ordering::Relaxed) {
             return Ok(());
         }
-        // Asked anew each time: prlimit(2) may change the limit while the daemon runs.
+        // prlimit(2) may change the limit while the daemon runs.
         let Some(limit) = getrlimit(Resource::Nofile).current else {
             return Ok(());
         };
@@ -42,7 +42,7 @@ impl FdLimit {
         }
         if !before {
             log::warn!(
-                "{}: {most} files are open in it, and more are refused (EMFILE); close some, or raise the hard limit \
+                "{}: {most} files are open here, and more are refused (EMFILE); close some, or raise the hard limit \
                  (ulimit -H -n, now {limit}) and mount again",
                 mountpoint.display()
             );

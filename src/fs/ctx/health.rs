@@ -9,19 +9,19 @@ use rustix::fs::{Access, AtFlags, StatVfsMountFlags};
 
 use crate::error::Error;
 
-/// How often the backing directory is looked at, at most.
+/// The shortest time between two looks at the backing directory.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Where the backing directory was, and what was wrong with it when that was last looked for.
+/// The backing directory's path at the start, and the trouble with the directory at the last look.
 #[derive(Debug)]
 pub struct Health {
-    /// Its path at the start, as the kernel says.
+    /// The path at the start, as the kernel says.
     place: Option<PathBuf>,
     last: Mutex<Option<(Instant, Option<String>)>>,
 }
 
 /// May an error mean that something is wrong with the backing directory?
-pub fn may_cause(error: Error) -> bool {
+pub fn is_symptom(error: Error) -> bool {
     matches!(
         error,
         Error::NotFound | Error::AccessDenied | Error::NotPermitted | Error::Stale | Error::Os(_)
@@ -37,7 +37,7 @@ impl Health {
         }
     }
 
-    /// Logs what `find` finds, at most once a second, and not twice the same.
+    /// Logs the trouble that `find` finds; looks at most once a second, and logs no trouble twice in a row.
     pub fn look(&self, find: impl FnOnce() -> Option<String>) {
         let mut last = self.last.lock();
         let before = match &*last {
@@ -52,22 +52,22 @@ impl Health {
         *last = Some((Instant::now(), now));
     }
 
-    /// What is wrong just now, if anything is.
+    /// What is wrong now, if anything is. `name` is the backing directory's path for the message.
     pub fn trouble(&self, root: &impl AsFd, name: &Path) -> Option<String> {
         let name = name.display();
         let place = place(root);
         if place.is_some() && place != self.place {
             let place = place?;
-            let cure = "what is acknowledged from now on is where that is; to go on at the old place, put it back there \
-                        and mount again";
+            let cure = "new handoffs are written there; to go on at the old place, move the directory back and mount \
+                        again";
             return Some(match place.to_string_lossy().strip_suffix(" (deleted)") {
                 Some(_) => format!(
                     "{name}: the backing directory was removed, and nothing can be written; make it again, unmount and \
                      mount again"
                 ),
                 None => format!(
-                    "{name}: the backing directory is not there any more, but at {} (it was moved, or its filesystem \
-                     unmounted); {cure}",
+                    "{name}: the backing directory is not there any more, but at {} (the directory was moved, or its \
+                     filesystem unmounted); {cure}",
                     place.display()
                 ),
             });

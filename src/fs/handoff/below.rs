@@ -1,4 +1,4 @@
-//! What the room of handoffs may touch: everything below the sessions.
+//! The state that handoffs may use and change: everything below the sessions.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ pub struct Handoffs<'a> {
     pub readers: &'a mut dyn Pins,
 }
 
-/// The readers of snapshots, who go on reading a file that is changed or removed meanwhile (spec 6.2b).
+/// The readers of snapshots. They go on reading a file's old content when the file is changed or removed (spec 6.2b).
 pub trait Pins {
-    /// The file with this inode number is about to change or to go: snapshots that show it read `file` from now on.
+    /// The file with this inode number is about to change or to go: snapshots that show the file read `file` from now on.
     fn pin(&mut self, ino: u64, file: &Arc<File>);
 }

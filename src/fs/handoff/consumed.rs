@@ -28,8 +28,8 @@ impl Ctx {
         self.store.consume(queue, name, done, now)
     }
 
-    /// Sets the mtime of a pending handoff before it gets a consumed name: with an old mtime the handoff would expire at once.
-    /// If the old one had expired, the new mtime is made durable: a power cut could leave the new name with the old mtime.
+    /// Sets the times of a pending handoff before its name becomes a consumed one: with an old mtime it would expire at once. If
+    /// the old mtime had expired, the new one is made durable: a power cut could leave the new name with the old mtime.
     pub fn seven_days_from_now(&self, queue: &Path, name: &OsStr) -> Result<()> {
         let now = self.clock.now();
         let mtime = self.store.stat(queue, name)?.mtime;
@@ -40,18 +40,19 @@ impl Ctx {
         Ok(())
     }
 
-    /// Gives a handoff that was made pending again its stamp's time as mtime (spec 3.5). The pending name is made durable
-    /// first: after a power cut, a consumed name with so old an mtime would expire.
+    /// Gives a handoff that was made pending again its stamp's time as mtime (spec 3.5). If that time has expired, the pending
+    /// name is made durable first: a power cut could leave the consumed name with the old mtime.
     pub fn pending_again(&self, queue: &Path, name: &StampedName) {
         let written = self.zone.time(name.stamp());
-        let durable = match self.options.sync && self.retention.expired(written, self.clock.now()) {
-            true => self.store.sync(queue),
-            false => Ok(()),
+        let set_times = || {
+            if self.options.sync && self.retention.expired(written, self.clock.now()) {
+                self.store.sync(queue)?;
+            }
+            self.store.set_times(queue, &name.to_os_string(), written)
         };
-        let set = durable.and_then(|()| self.store.set_times(queue, &name.to_os_string(), written));
-        if let Err(error) = set {
+        if let Err(error) = set_times() {
             log::warn!(
-                "{}: is pending again and keeps the time at which it was consumed ({error})",
+                "{}: is pending again, but keeps the time at which it was consumed ({error})",
                 queue.join(name.to_os_string()).display()
             );
         }
@@ -59,8 +60,8 @@ impl Ctx {
 }
 
 impl Files {
-    /// The name that a handoff gets when it is consumed: no file nor draft has that name, and no other pending handoff will
-    /// get it.
+    /// The name that a handoff gets when it is consumed: neither a file nor a draft has the name, and no other pending handoff
+    /// will get it.
     pub fn stays_as(&self, queues: &Queues, dir: DirId, name: &StampedName) -> StampedName {
         let taken = |name: &StampedName| {
             let listed = queues.get(dir, &name.to_os_string()).is_some();

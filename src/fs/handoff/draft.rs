@@ -1,8 +1,6 @@
-//! Beginning drafts, and dropping those that came to nothing.
+//! Drafts: they are begun, filled, renamed and dropped.
 
-use std::ffi::OsStr;
 use std::fs::File;
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -13,17 +11,17 @@ use crate::fs::handoff::state::{Content, Draft, FileName, Origin, Progress};
 use crate::fs::ids::{DirId, FileId};
 use crate::fs::inode::types::Request;
 use crate::names::{Slug, StampedName};
+use crate::store::area::AreaFile;
 use crate::store::dirfd::{self, stat_file};
 use crate::store::local::Area;
 use crate::store::{Access, Meta};
 
 impl Ctx {
-    /// Fills a file that was made just now. A file that cannot be filled is removed: half a copy is no file, and takes
-    /// room that is wanted.
+    /// Fills a file that was made just now. A file that cannot be filled is removed, so that no half copy is left.
     pub fn filled(
         &self,
         file: &File,
-        (area, path, name): (Area, &Path, &OsStr),
+        (area, path, name): AreaFile<'_>,
         fill: impl FnOnce() -> Result<()>,
     ) -> Result<Meta> {
         let filled = fill().and_then(|()| stat_file(file));
@@ -35,7 +33,7 @@ impl Ctx {
 }
 
 impl Handoffs<'_> {
-    /// A new, empty handoff, listed from now on (spec 4.1, 4.2).
+    /// Begins a new, empty handoff, which is listed from now on (spec 4.1, 4.2).
     pub fn new_draft(
         &mut self,
         request: Request,
@@ -48,7 +46,7 @@ impl Handoffs<'_> {
         Ok(id)
     }
 
-    /// A new, empty handoff for an open that is to come. Until then the handoff is not listed.
+    /// Begins a new, empty handoff for an open that is to come. Until that open the handoff is not listed.
     pub fn reserve_draft(
         &mut self,
         request: Request,
@@ -58,44 +56,36 @@ impl Handoffs<'_> {
     ) -> Result<FileId> {
         let path = self.queues.path(dir)?;
         let (base, exactly) = self.ctx.base_name(naming);
-        for n in 1.. {
+        let mut n = 0;
+        let (name, file) = loop {
+            n += 1;
             let name = base.with_suffix(n);
-            let file_name = name.to_os_string();
-            if !self
+            match self
                 .files
                 .is_free(self.queues, dir, &path, &name, exactly)?
             {
-                if exactly {
-                    return Err(Error::Exists);
-                }
-                continue;
+                true => {}
+                false if exactly => return Err(Error::Exists),
+                false => continue,
             }
-            let file = match self.ctx.local.create(Area::Drafts, &path, &file_name, mode) {
-                Err(Error::Exists) => continue,
-                file => Arc::new(file?),
-            };
-            let made = (Area::Drafts, path.as_path(), file_name.as_os_str());
-            let meta = self.ctx.filled(&file, made, || self.ctx.admit(&file))?;
-            let draft = Draft {
-                file,
-                ino: meta.ino,
-                progress: Progress::Untouched,
-                writers: 0,
-                of_consumed: false,
-            };
-            return Ok(self.files.insert(
-                dir,
-                FileName::Handoff(name),
-                Content::Reserved(draft),
-                meta.ino,
-                (request.tid, self.ctx.clock.now()),
-            ));
-        }
-        Err(Error::Exists)
+            let file_name = name.to_os_string();
+            match self.ctx.local.create(Area::Drafts, &path, &file_name, mode) {
+                Err(Error::Exists) => {}
+                file => break (name, Arc::new(file?)),
+            }
+        };
+        let file_name = name.to_os_string();
+        let made = (Area::Drafts, path.as_path(), file_name.as_os_str());
+        let meta = self.ctx.filled(&file, made, || self.ctx.admit(&file))?;
+        let draft = Draft::new(file, meta.ino, Progress::Untouched);
+        let made_by = (request.tid, self.ctx.clock.now());
+        let content = Content::Reserved(draft);
+        let name = FileName::Handoff(name);
+        Ok(self.files.insert(dir, name, content, meta.ino, made_by))
     }
 
-    /// A new handoff under an alias that this session has already, for the open that follows (spec 4.1). With
-    /// `copy`, it begins with the bytes of the old one.
+    /// Begins a new handoff under an alias of the old one, for an open that is to come (spec 4.1). With `copy`, the draft
+    /// begins with the bytes of the old handoff.
     pub fn fork(
         &mut self,
         request: Request,
@@ -104,16 +94,16 @@ impl Handoffs<'_> {
         old: FileId,
         copy: bool,
     ) -> Result<FileId> {
-        let doc = self.files.known(old)?;
-        let view = doc.view;
-        let file = doc.open_seen(self.queues, doc.ino_seen(true), Access::READ)?;
-        let meta = stat_file(&*file)?;
-        let new = self.reserve_draft(request, dir, &Naming::Stamp(slug), meta.mode)?;
-        let doc = self.files.known_mut(new)?;
-        doc.view = view;
+        let file = self.files.known(old)?;
+        let view = file.view;
+        let old_file = file.open_seen(self.queues, file.ino_seen(true), Access::READ)?;
+        let mode = stat_file(&*old_file)?.mode;
+        let new = self.reserve_draft(request, dir, &Naming::Stamp(slug), mode)?;
+        let file = self.files.known_mut(new)?;
+        file.view = view;
         if copy {
-            doc.handoff.origin = Origin::CopyOf(old);
-            self.fill_draft(new, &file)?;
+            file.handoff.origin = Origin::CopyOf(old);
+            self.fill_draft(new, &old_file)?;
         }
         Ok(new)
     }
@@ -133,28 +123,24 @@ impl Handoffs<'_> {
     /// Begins an edit: a draft of new content for a stored handoff or ordinary file (spec 3.6, 4.4). With `copy`, the draft
     /// begins with the old content.
     pub fn begin_edit(&mut self, id: FileId, copy: bool) -> Result<()> {
-        let doc = self.files.known(id)?;
-        let path = self.queues.path(doc.dir)?;
-        let (name, of_consumed) = (doc.name.to_os_string(), !doc.name.is_pending());
-        // The stored file is not written, but its mode may forbid that; and without a copy it need not be readable.
+        let edited = self.files.known(id)?;
+        let path = self.queues.path(edited.dir)?;
+        let (name, of_consumed) = (edited.name.to_os_string(), !edited.name.is_pending());
+        // The stored file's mode must allow the write, although only the draft is written.
         let access = Access {
             read: copy,
             write: true,
         };
         let (stored, meta) = self.ctx.store.open_known(&path, &name, access)?;
-        let file = match self.ctx.local.create(Area::Edits, &path, &name, meta.mode) {
+        let create = || self.ctx.local.create(Area::Edits, &path, &name, meta.mode);
+        let file = match create() {
             Err(Error::Exists) => {
                 // An earlier edit could not be published and has left its draft.
-                self.ctx
-                    .local
-                    .keep(Area::Edits, &path, &name, self.ctx.clock.now())?;
-                self.ctx
-                    .local
-                    .create(Area::Edits, &path, &name, meta.mode)?
+                self.ctx.keep_edit(&path, &name)?;
+                create()?
             }
             file => file?,
         };
-        let stored_ino = meta.ino;
         let filled = self.ctx.filled(&file, (Area::Edits, &path, &name), || {
             self.ctx.admit(&file)?;
             match copy {
@@ -162,55 +148,48 @@ impl Handoffs<'_> {
                 false => Ok(()),
             }
         })?;
-        let draft = Draft {
-            ino: filled.ino,
-            file: Arc::new(file),
-            progress: match copy {
-                true => Progress::Untouched,
-                false => Progress::Written,
-            },
-            writers: 0,
-            of_consumed,
+        let progress = match copy {
+            true => Progress::Untouched,
+            false => Progress::Written,
         };
-        let doc = self.files.known_mut(id)?;
-        doc.content = Content::Editing(draft);
-        if !doc.is_handoff() {
-            doc.seen.get_or_insert(stored_ino);
+        let draft = Draft {
+            of_consumed,
+            ..Draft::new(Arc::new(file), filled.ino, progress)
+        };
+        let edited = self.files.known_mut(id)?;
+        edited.content = Content::Editing(draft);
+        if !edited.is_handoff() {
+            edited.seen.get_or_insert(meta.ino);
         }
         Ok(())
     }
 
-    /// Removes a draft that nobody has open for writing. A new handoff is gone with it, an edited file is as it was.
+    /// Removes a draft that nobody has open for writing. A new handoff is gone then; an edited file is as it was.
     pub fn drop_draft(&mut self, id: FileId) {
-        let Some(doc) = self.files.get(id) else {
+        let file = self.files.get_mut(id);
+        let Some(file) = file.filter(|file| file.draft().is_some() && file.writers == 0) else {
             return;
         };
-        if doc.draft().is_none() || doc.writers > 0 {
-            return;
+        if let Ok(path) = self.queues.path(file.dir) {
+            let (area, name) = (file.draft_area(), file.name.to_os_string());
+            let _ = self.ctx.local.remove(area, &path, &name);
         }
-        let new = doc.is_new();
-        if let Ok(path) = self.queues.path(doc.dir) {
-            let _ = self
-                .ctx
-                .local
-                .remove(doc.draft_area(), &path, &doc.name.to_os_string());
-        }
-        if new {
+        if file.is_new() {
             self.file_gone(id);
-        } else if let Some(doc) = self.files.get_mut(id) {
-            doc.content = Content::Stored;
+        } else {
+            file.content = Content::Stored;
             self.let_go_file(id);
         }
     }
 
-    /// A stored file has another name now. An edit that is under way goes with it, so that it is found when it is
+    /// A stored file has another name now. The draft of its edit gets the same name, so that the draft is found when it is
     /// published, and after a crash.
     pub fn file_renamed(&mut self, id: FileId, dir: DirId, name: FileName) {
-        if let Some(doc) = self.files.get(id)
-            && matches!(doc.content, Content::Editing(_))
-            && let (Ok(from), Ok(to)) = (self.queues.path(doc.dir), self.queues.path(dir))
+        if let Some(file) = self.files.get(id)
+            && matches!(file.content, Content::Editing(_))
+            && let (Ok(from), Ok(to)) = (self.queues.path(file.dir), self.queues.path(dir))
         {
-            let old = doc.name.to_os_string();
+            let old = file.name.to_os_string();
             let moved = self.ctx.local.rename_new(
                 (Area::Edits, &from, &old),
                 (Area::Edits, &to, &name.to_os_string()),
@@ -229,24 +208,20 @@ impl Handoffs<'_> {
     /// The mount has renamed a file, or the draft of a new handoff.
     pub fn moved(&mut self, id: FileId, dir: DirId, name: FileName) {
         if let Some(file) = self.files.get(id) {
-            let (old_dir, old_name) = (file.dir, file.name.to_os_string());
-            let new_name = name.to_os_string();
-            self.queues.renamed((old_dir, &old_name), (dir, &new_name));
+            let (old_name, new_name) = (file.name.to_os_string(), name.to_os_string());
+            self.queues.renamed((file.dir, &old_name), (dir, &new_name));
         }
         self.file_renamed(id, dir, name);
     }
 
-    /// Makes a consumed handoff pending again, under its next free pending name.
-    /// Answers that name, and its directory.
+    /// Makes a consumed handoff pending again; answers its directory and its pending name, which may have a suffix.
     pub fn unconsume(&mut self, id: FileId) -> Result<(DirId, StampedName)> {
-        let doc = self.files.known(id)?;
-        let (dir, done) = (doc.dir, doc.stamped()?.clone());
-        let pending = self
-            .queues
-            .move_free(dir, &done.to_os_string(), &done.pending())?;
-        if let Ok(path) = self.queues.path(dir) {
-            self.ctx.pending_again(&path, &pending);
-        }
+        let file = self.files.known(id)?;
+        let (dir, done) = (file.dir, file.stamped()?.clone());
+        let path = self.queues.path(dir)?;
+        let done_file = done.to_os_string();
+        let pending = self.queues.move_free(dir, &done_file, &done.pending())?;
+        self.ctx.pending_again(&path, &pending);
         self.moved(id, dir, FileName::Handoff(pending.clone()));
         Ok((dir, pending))
     }

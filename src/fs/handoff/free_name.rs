@@ -8,20 +8,21 @@ use crate::fs::handoff::table::Files;
 use crate::fs::ids::DirId;
 use crate::fs::queue::cache::Queues;
 use crate::names::{Slug, StampedName};
+use crate::store::first_free;
 
 /// How the name of a new handoff is found.
 #[derive(Clone, Debug)]
 pub enum Naming {
-    /// Stamped now, with this slug, or the next suffix of it.
+    /// The time now and this slug, with the next suffix if the name is taken.
     Stamp(Slug),
-    /// Exactly this name, which its writer chose, and which is free.
+    /// Exactly this name, which the writer chose.
     Exactly(StampedName),
-    /// This name, or the next suffix of it: its writer chose it but for the extension (spec 3.4).
+    /// This name, which the writer chose but for the extension, with the next suffix if the name is taken (spec 3.4).
     Nearly(StampedName),
 }
 
 impl Ctx {
-    /// The name without a suffix, and whether it was written exactly so.
+    /// The name without a suffix, and whether the writer chose exactly that name.
     pub fn base_name(&self, naming: &Naming) -> (StampedName, bool) {
         match naming {
             Naming::Stamp(slug) => {
@@ -39,12 +40,12 @@ impl Files {
     pub fn free_name(&self, queues: &Queues, dir: DirId, naming: &Naming) -> Result<StampedName> {
         let path = queues.path(dir)?;
         let (base, exactly) = queues.ctx.base_name(naming);
-        for name in (1..).map(|n| base.with_suffix(n)) {
-            if self.is_free(queues, dir, &path, &name, exactly)? {
-                return Ok(name);
+        first_free(&base, |name| {
+            match self.is_free(queues, dir, &path, name, exactly)? {
+                true => Ok(()),
+                false => Err(Error::Exists),
             }
-        }
-        Err(Error::Exists)
+        })
     }
 
     /// Has neither a draft nor a file this name? Unless the writer chose it `exactly`, the consumed name must be free, too.
@@ -60,7 +61,7 @@ impl Files {
             if self.named(dir, name).is_some() {
                 return Ok(true);
             }
-            // The cache may be late. Publishing never replaces a file, and takes the next suffix then.
+            // The cache may be outdated. Publishing never replaces a file, and takes the next suffix then.
             if !exactly && queues.seems_to_lack(dir, name) {
                 return Ok(false);
             }

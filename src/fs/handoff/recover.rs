@@ -1,4 +1,4 @@
-//! What the last daemon left open (spec 3.8).
+//! Recovery of the drafts and rewrites that the last daemon left unfinished (spec 3.8, 3.9).
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -17,10 +17,9 @@ impl Ctx {
         self.recover_rewriting()?;
         for area in [Area::Drafts, Area::Edits] {
             for (queue, name, meta) in self.local.list_all(area)? {
-                let recovered = self.recover_one(area, &queue, &name, &meta);
                 let path = queue.join(&name);
-                match recovered {
-                    Ok(Some(what)) => log::warn!("{}: was being written; {what}", path.display()),
+                match self.recover_one(area, &queue, &name, &meta) {
+                    Ok(Some(done)) => log::warn!("{}: was being written; {done}", path.display()),
                     Ok(None) => {}
                     Err(error) => log::error!(
                         "{}: was being written and cannot be recovered ({error}); it is tried again at the next mount",
@@ -36,31 +35,25 @@ impl Ctx {
     fn recover_rewriting(&self) -> Result<()> {
         for (queue, name, _) in self.local.list_all(Area::Rewriting)? {
             let kept = Kept { queue, name };
-            let of = version_of(&kept.name).map(|(of, _)| of);
-            let back = of.map(|of| self.put_back(&kept, &kept.queue, of));
-            let path = kept.queue.join(of.unwrap_or(&kept.name));
-            let recovered = match back.transpose() {
-                Ok(Some(Some(_))) => {
-                    log::warn!(
-                        "{}: was being rewritten; what it held is put back",
-                        path.display()
-                    );
-                    Ok(())
-                }
-                Ok(_) => self.local.keep_rewritten(&kept),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = recovered {
-                log::error!(
-                    "{}: was being rewritten and what it held cannot be put back ({error}); it is tried again at the \
-                     next mount",
+            let of = version_of(&kept.name).map_or(&*kept.name, |(of, _)| of);
+            let path = kept.queue.join(of);
+            match self.put_back(&kept, &kept.queue, of) {
+                Ok(Some(_)) => log::warn!(
+                    "{}: was being rewritten; its old content is put back",
                     path.display()
-                );
+                ),
+                Ok(None) => {}
+                Err(error) => log::error!(
+                    "{}: was being rewritten, and its old content cannot be put back ({error}); it is tried again at \
+                     the next mount",
+                    path.display()
+                ),
             }
         }
         Ok(())
     }
 
+    /// Recovers one draft; answers in words for the log what was done, if anything was.
     fn recover_one(
         &self,
         area: Area,
@@ -73,12 +66,12 @@ impl Ctx {
             return Ok(None);
         }
         let stored = match self.store.stat(queue, name) {
-            // The stored file cannot be looked at now, so nobody knows whether this replaces it.
+            // Without a look at the stored file nobody knows whether this is a second name of it.
             Err(error) if !error.is_absence() => return Err(error),
             stored => stored,
         };
         if stored.is_ok_and(|stored| stored.ino == meta.ino) {
-            // The file has two names: a power cut came after the new name was durable, and before the old one was gone.
+            // The file has two names: a power cut came after the new name was durable and before the draft's name was gone.
             self.local.remove(area, queue, name)?;
             return Ok(None);
         }
@@ -92,7 +85,7 @@ impl Ctx {
         };
         if self.options.sync {
             match self.local.open_file(area, queue, name, Access::READ) {
-                // The writer's umask forbids to read the file.
+                // The file's mode forbids even its owner to read it.
                 Err(Error::AccessDenied) => rustix::fs::syncfs(self.local.dir(area, queue)?)?,
                 file => file?.sync_all()?,
             }

@@ -1,4 +1,4 @@
-//! What is known of a regular file while somebody is interested in it.
+//! The state of a regular file that has a node, a handle, an alias or a draft.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -16,13 +16,13 @@ use crate::store::local::{Area, Kept};
 /// How far the writing of a draft has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Progress {
-    /// As it was begun: empty, or a copy.
+    /// The draft is as it was begun: empty, or a copy.
     Untouched,
-    /// The only writes so far have failed: nothing of them is in the draft.
+    /// Every write so far has failed, and the draft holds no byte of them.
     Refused,
-    /// Written or truncated since it was begun: worth publishing.
+    /// The draft was written or truncated: it is worth publishing.
     Written,
-    /// Written, but a write failed or a writer was killed: published as partial only (spec 4.9).
+    /// The draft was written, but a write failed or a writer was killed: it is published as partial only (spec 4.9).
     Damaged,
 }
 
@@ -51,86 +51,116 @@ impl Progress {
         };
     }
 
+    /// Was the draft written or truncated?
     pub fn is_changed(self) -> bool {
         matches!(self, Progress::Written | Progress::Damaged)
     }
 
+    /// Did a write fail, or was a writer killed?
     pub fn is_damaged(self) -> bool {
         matches!(self, Progress::Refused | Progress::Damaged)
     }
 }
 
 /// New content that is not published yet, in a file of the private directory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Draft {
     /// Open for reading and writing.
     pub file: Arc<File>,
-    /// Its inode number.
+    /// The inode number of that file.
     pub ino: u64,
     pub progress: Progress,
-    /// Open handles that may write to it.
+    /// How many open handles may write to the draft.
     pub writers: u32,
-    /// An edit of what was consumed already: it stays consumed.
+    /// The edited handoff was consumed when the edit began: the new content is consumed, too.
     pub of_consumed: bool,
 }
 
-/// Where a doc's bytes are.
+impl Draft {
+    /// A draft that nobody has open yet.
+    pub fn new(file: Arc<File>, ino: u64, progress: Progress) -> Draft {
+        Draft {
+            file,
+            ino,
+            progress,
+            writers: 0,
+            of_consumed: false,
+        }
+    }
+
+    /// Has the draft not a byte?
+    pub fn is_empty(&self) -> bool {
+        stat_file(&*self.file).is_ok_and(|meta| meta.size == 0)
+    }
+}
+
+/// Where a file's bytes are.
 #[derive(Debug)]
 pub enum Content {
-    /// In a draft that waits for the open that it was made for. The name is reserved, and not listed yet.
+    /// In a new draft, made for an open that has not come yet. The name is reserved, and not listed.
     Reserved(Draft),
-    /// In a draft only. The name is reserved and listed; the store does not have the file yet.
+    /// In a new draft. The name is reserved and listed; the store does not have the file yet.
     New(Draft),
     /// In the store, under the file's name.
     Stored,
-    /// In the store, and a draft holds the content that is to replace it (spec 4.4).
+    /// In the store; a draft holds the content that is to replace the stored one (spec 4.4).
     Editing(Draft),
-    /// Nowhere under a name: removed, or no handoff any more. Open handles still hold the file.
+    /// Under no name: the file was removed or replaced, or is no handoff any more. Open handles still hold it.
     Gone,
 }
 
-/// What has become of the content that the last close left.
+/// What has become of the content that the last close left (spec 3.9).
 #[derive(Debug, Default)]
 pub enum Version {
-    /// It is in place. Bytes may have been appended.
+    /// The content is in place. Bytes may have been appended.
     #[default]
     Whole,
-    /// It is being written anew in place; a copy was kept, unless it was empty.
+    /// A writer rewrites the content in place. A copy was kept, unless the content was empty.
     Kept(Option<Kept>),
-    /// It was emptied by a writer that was killed, or failed, before it wrote anything. The copy comes back.
+    /// A writer emptied the file and then failed or was killed before it wrote anything. The copy comes back.
     CutShort(Kept),
 }
 
-/// Why a new handoff was begun, and so whether an unwritten one is worth anything.
+impl Version {
+    /// The file is empty, and its writer will not write it anew.
+    pub fn cut_short(&mut self) {
+        *self = match std::mem::take(self) {
+            Version::Kept(Some(kept)) => Version::CutShort(kept),
+            version => version,
+        };
+    }
+}
+
+/// Why a new handoff was begun. That decides whether an unwritten draft is published.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub enum Origin {
-    /// A name was created.
+    /// A process created a name.
     #[default]
     Created,
-    /// A copy of the handoff that had the alias before. If nothing is written, the alias goes back.
+    /// The draft is a copy of this handoff, which had the alias before. If nothing is written, the alias goes back.
     CopyOf(FileId),
-    /// The name of an ordinary file was opened (spec 3.6). An append copies nothing.
+    /// A process opened the name of this ordinary file for writing (spec 3.6).
     OverOrdinary(DirId, OsString),
-    /// `pending.md` was written (spec 4.7).
+    /// A process wrote `pending.md` (spec 4.7).
     PendingMd,
 }
 
-/// What is to become of a draft when its last writer has closed.
+/// What becomes of a new draft when its last writer closes.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum Fate {
     /// Published as pending.
     #[default]
     Publish,
-    /// Dropped if it is empty: its session has opened another handoff under the alias while this one was open.
+    /// Dropped if nobody wrote to it: its session opened another handoff under the alias meanwhile.
     DropIfEmpty,
-    /// Published as consumed: its alias was unlinked first (spec 4.5). Dropped if it is empty.
+    /// Published as consumed, because its alias was unlinked (spec 4.5). Dropped if nobody wrote to it.
     Consume,
 }
 
-/// Access and modification time, where they are given.
+/// Access and modification time, where a caller has set them.
 pub type Times = (Option<SystemTime>, Option<SystemTime>);
 
-/// What a regular file is called on disk, and by that what kind of file it is.
+/// A regular file's name on disk, which tells what kind of file it is.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum FileName {
     /// A handoff, in the backing directory once it is published.
@@ -153,53 +183,52 @@ impl FileName {
     }
 }
 
-/// What is remembered of a handoff, and of no other file.
+/// What is remembered of a handoff, and of no other kind of file.
 #[derive(Default, Debug)]
 pub struct HandoffState {
-    /// Agents and stream editors that have read it since it was last written (spec 4.4).
+    /// Agents and stream editors that have read the handoff since it was last written (spec 4.4).
     pub read_by: HashSet<Process>,
-    /// Some session has, or had, an alias of it: it is kept until the sweep finds none.
+    /// Some session has, or had, an alias of the handoff: its state is kept until the sweep finds no alias.
     pub aliased: bool,
     pub origin: Origin,
     pub fate: Fate,
-    /// When it was written, if the retraction of its alias has set another time.
+    /// The mtime before the retraction of the alias consumed the handoff, and so set another time (spec 4.5).
     pub written: Option<SystemTime>,
-    /// The process that made it with O_EXCL: it may open the empty file again by its name (spec 4.1).
+    /// The process that made the handoff with O_EXCL may open the empty file again by its name (spec 4.1).
     pub maker: Option<Process>,
-    /// Its writers have published it, or begun to rewrite it in place, and not closed it yet.
+    /// The handoff was published, or is being rewritten in place, by writers that have not closed it yet.
     pub unfinished: bool,
-    /// What has become of the content that the last close left (spec 3.9).
     pub version: Version,
     /// How often a version was kept. A copy that was begun before the latest one may hold old and new bytes.
     pub rewrites: u64,
-    /// Where the last write to the draft ended, and whether with a newline; `None` if another writer may have written
-    /// since. Where this is the file's size, it tells whether the file ends with a newline.
+    /// The offset at which the last write to the draft ended, and whether its last byte is a newline. `None` if another
+    /// writer may have written since. If the offset is the file's size, the file ends with that byte.
     pub last: Option<(u64, bool)>,
 }
 
-/// A regular file that somebody is interested in just now: it has a node, a handle, an alias or a draft.
+/// A regular file that has a node, a handle, an alias or a draft.
 #[derive(Debug)]
 pub struct RegularFile {
     pub dir: DirId,
     pub name: FileName,
     pub content: Content,
-    /// The inode number of the stored file, once there is one.
+    /// The inode number of the stored file; of the draft while there is no stored file.
     pub ino: u64,
-    /// The inode number shown through an alias, whichever file is below: a new handoff that takes over an alias takes
-    /// over its number, as a truncated file keeps its own.
+    /// The inode number that an alias shows, without its high bits. A new handoff that takes over an alias takes over this
+    /// number, too: to its session the file was truncated, and keeps its inode number.
     pub view: u64,
-    /// The inode number shown of an ordinary file that was edited: the one that it had before.
+    /// The inode number that an ordinary file had before its first edit: it is shown from then on.
     pub seen: Option<u64>,
-    /// Open handles that may write, to the draft or in place.
+    /// How many open handles may write, to the draft or in place.
     pub writers: u32,
-    /// Times that were set on a draft that turned out to be a mere copy.
+    /// Times that were set on a draft before anything was written to it. If nothing is, the stored file gets them.
     pub times: Option<Times>,
-    /// Since when no writer has anything unpublished: a RELEASE is probably on its way (spec 4.2).
+    /// When the last writer closed a descriptor: its RELEASE is probably on its way (spec 4.2).
     pub flushed: Option<Instant>,
-    /// Who opened it first for writing, and when; for `status`.
+    /// The thread that opened the file first for writing, and when; for `status`.
     pub pid: u32,
     pub since: SystemTime,
-    /// Of use for a handoff only.
+    /// Unused for a file that is no handoff.
     pub handoff: HandoffState,
 }
 
@@ -220,7 +249,7 @@ impl RegularFile {
     ///
     /// # Errors
     ///
-    /// EIO, logged, for any other file: its caller takes it for a handoff.
+    /// EIO, logged, for any other file: the caller takes the file for a handoff.
     pub fn stamped(&self) -> Result<&StampedName> {
         self.stamped_if_handoff()
             .ok_or_else(|| broken(&format!("{:?} is taken for a handoff", self.name)))
@@ -231,7 +260,7 @@ impl RegularFile {
         matches!(&self.name, FileName::Other(of, _) if *of == area)
     }
 
-    /// Is this an ordinary or scratch file that has its name still?
+    /// Area and name of an ordinary or scratch file, unless the file is gone.
     pub fn other(&self) -> Option<(Area, &OsStr)> {
         match &self.name {
             FileName::Other(area, name) if !self.is_gone() => Some((*area, name)),
@@ -239,11 +268,12 @@ impl RegularFile {
         }
     }
 
-    /// Does a close make what was written durable? Not of scratch files, nor of ordinary files that are written in place.
+    /// Does a close make the written bytes durable? Not those of scratch files, nor of ordinary files that are written in place.
     pub fn is_published_by_close(&self) -> bool {
         self.is_handoff() || self.draft().is_some()
     }
 
+    /// The draft, if there is one.
     pub fn draft(&self) -> Option<&Draft> {
         match &self.content {
             Content::Reserved(draft) | Content::New(draft) | Content::Editing(draft) => Some(draft),
@@ -251,6 +281,7 @@ impl RegularFile {
         }
     }
 
+    /// As [`RegularFile::draft`], to change the draft.
     pub fn draft_mut(&mut self) -> Option<&mut Draft> {
         match &mut self.content {
             Content::Reserved(draft) | Content::New(draft) | Content::Editing(draft) => Some(draft),
@@ -258,18 +289,19 @@ impl RegularFile {
         }
     }
 
-    /// The draft, if that is this open file.
+    /// The draft, if the draft is this open file.
     pub fn draft_of(&mut self, open: &Arc<File>) -> Option<&mut Draft> {
         self.draft_mut()
             .filter(|draft| Arc::ptr_eq(&draft.file, open))
     }
 
-    /// Is this open file its draft?
+    /// Is the draft this open file?
     pub fn is_draft(&self, file: &Arc<File>) -> bool {
         self.draft()
             .is_some_and(|draft| Arc::ptr_eq(&draft.file, file))
     }
 
+    /// Is this a new handoff, which the store does not have yet?
     pub fn is_new(&self) -> bool {
         matches!(self.content, Content::Reserved(_) | Content::New(_))
     }
@@ -278,7 +310,7 @@ impl RegularFile {
         matches!(self.content, Content::Reserved(_))
     }
 
-    /// The open that a reserved draft was made for has come: it is listed from now on.
+    /// The open that a reserved draft was made for has come: the draft is listed from now on.
     pub fn claimed(&mut self) {
         self.content = match std::mem::replace(&mut self.content, Content::Gone) {
             Content::Reserved(draft) => Content::New(draft),
@@ -286,41 +318,47 @@ impl RegularFile {
         };
     }
 
-    /// Its session has opened another handoff under its alias while this one was open.
+    /// The session has opened another handoff under the alias of this one.
     pub fn superseded(&mut self) {
         if self.handoff.fate == Fate::Publish {
             self.handoff.fate = Fate::DropIfEmpty;
         }
     }
 
-    /// Is a draft that nobody has written to worth nothing?
+    /// Is the draft of a new handoff dropped, rather than published, if nobody has written to it?
     pub fn is_nothing_unwritten(&self) -> bool {
         self.is_new()
             && (self.handoff.origin != Origin::Created || self.handoff.fate != Fate::Publish)
     }
 
-    /// Was its draft made for an open, and never written?
+    /// Is the draft empty because a write failed, or because `pending.md` was only truncated? Such a draft is not published.
+    pub fn comes_to_nothing(&self) -> bool {
+        let of_pending_md = self.is_new() && self.handoff.origin == Origin::PendingMd;
+        self.draft()
+            .is_some_and(|draft| (draft.progress.is_damaged() || of_pending_md) && draft.is_empty())
+    }
+
+    /// Was the draft made for an open, and never written?
     pub fn waits_for_its_open(&self) -> bool {
         match &self.content {
             Content::Reserved(_) => true,
-            Content::Editing(draft) => {
-                !draft.progress.is_changed()
-                    || stat_file(&*draft.file).is_ok_and(|meta| meta.size == 0)
-            }
+            Content::Editing(draft) => !draft.progress.is_changed() || draft.is_empty(),
             Content::New(_) | Content::Stored | Content::Gone => false,
         }
     }
 
+    /// Does the store have the file?
     pub fn is_stored(&self) -> bool {
         matches!(self.content, Content::Stored | Content::Editing(_))
     }
 
+    /// Has the file no name any more?
     pub fn is_gone(&self) -> bool {
         matches!(self.content, Content::Gone)
     }
 
-    /// May an open handle change the content that readers would get? Handles of an edit may not: they write a draft, and
-    /// the old content is whole until the draft takes its place (spec 4.4).
+    /// May an open handle change the content that readers get? Handles of an edit write the draft; the stored content is
+    /// whole until the draft replaces it (spec 4.4).
     pub fn is_being_written(&self) -> bool {
         match &self.content {
             Content::Editing(draft) => self.writers > draft.writers,
@@ -336,7 +374,7 @@ impl RegularFile {
         }
     }
 
-    /// The inode number behind a view: what the session that edits it sees, or everybody else.
+    /// The inode number of the file that is seen: by its own session (`own`) the draft, by everybody else the stored file.
     pub fn ino_seen(&self, own: bool) -> u64 {
         match &self.content {
             Content::Reserved(draft) | Content::New(draft) => draft.ino,
@@ -346,8 +384,8 @@ impl RegularFile {
     }
 }
 
-/// A broken invariant: the log says which, and the caller is answered EIO. ENOENT would say that its file is gone.
-pub fn broken(what: &str) -> Error {
-    log::error!("this is a fault of handoff-fs: {what}");
+/// Logs a broken invariant; answers EIO. ENOENT would tell the caller that its file is gone.
+pub fn broken(fault: &str) -> Error {
+    log::error!("this is a fault of handoff-fs: {fault}");
     Error::Os(libc::EIO)
 }

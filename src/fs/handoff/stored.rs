@@ -1,4 +1,4 @@
-//! The stored file behind a [`RegularFile`]: handoffs lie in the store, all other files in their area.
+//! The stored file of a [`RegularFile`]: the store has the handoffs, an area has every other file.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -10,7 +10,6 @@ use crate::fs::handoff::table::Files;
 use crate::fs::ids::FileId;
 use crate::fs::queue::cache::Queues;
 use crate::store::dirfd::stat_file;
-use crate::store::local::Area;
 use crate::store::{Access, Meta};
 
 impl RegularFile {
@@ -43,7 +42,7 @@ impl RegularFile {
         self.open(queues, access).map(Arc::new)
     }
 
-    /// What stat(2) says of what [`RegularFile::open_seen`] opens.
+    /// stat(2) of the file that [`RegularFile::open_seen`] opens.
     pub fn stat_seen(&self, queues: &Queues, ino: u64) -> Result<Meta> {
         if let Some(draft) = self.draft().filter(|draft| draft.ino == ino) {
             return stat_file(&*draft.file);
@@ -58,31 +57,22 @@ impl RegularFile {
 impl Files {
     /// Has a handoff, as its own session sees it, not a byte?
     pub fn is_empty(&self, queues: &Queues, id: FileId) -> bool {
-        let Some(file) = self.get(id) else {
-            return false;
-        };
-        let meta = match file.draft() {
-            Some(draft) => stat_file(&*draft.file),
-            None => file.stat(queues),
-        };
-        meta.is_ok_and(|meta| meta.size == 0)
+        let file = self.get(id);
+        let meta = file.map(|file| file.stat_seen(queues, file.ino_seen(true)));
+        meta.is_some_and(|meta| meta.is_ok_and(|meta| meta.size == 0))
     }
 }
 
 impl Handoffs<'_> {
-    /// The file has no name any more. An edit of an ordinary file that is under way is kept with the replaced versions,
-    /// and its writers go on writing to that.
+    /// The file has no name any more. The unfinished edit of an ordinary file is kept with the replaced versions, and its
+    /// writers go on writing to the kept file.
     pub fn file_gone(&mut self, id: FileId) {
         if let Some(file) = self.files.get(id)
             && !file.is_handoff()
             && let (Content::Editing(_), Ok(path)) = (&file.content, self.queues.path(file.dir))
         {
             let name = file.name.to_os_string();
-            if let Err(error) = self
-                .ctx
-                .local
-                .keep(Area::Edits, &path, &name, self.ctx.clock.now())
-            {
+            if let Err(error) = self.ctx.keep_edit(&path, &name) {
                 log::warn!(
                     "{}: the edit that was not finished stays with the edits ({error})",
                     path.join(&name).display()

@@ -1,8 +1,8 @@
-//! The table of regular files that somebody is interested in just now.
+//! The table of regular files that have a node, a handle, an alias or a draft.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::state::{Content, FileName, HandoffState, RegularFile, broken};
@@ -15,13 +15,11 @@ use crate::store::local::Area;
 pub struct Files {
     files: HashMap<FileId, RegularFile>,
     by_name: HashMap<(DirId, FileName), FileId>,
-    /// All that were changed since [`Files::busy`] was asked last, and those that were busy then.
+    /// The files that were busy when [`Files::busy`] was last called, and those that may have changed since.
     maybe_busy: HashSet<FileId>,
-    /// All new handoffs, and some that were new.
-    new: HashSet<FileId>,
-    /// When a draft was last left unpublished because publishing it failed.
-    pub left: Option<std::time::Instant>,
-    /// Incremented whenever a file may have been changed.
+    /// When publishing a draft last failed at its last close, so that the draft was left unpublished.
+    pub left: Option<Instant>,
+    /// Incremented whenever a file may have changed.
     generation: u64,
     last: u64,
 }
@@ -31,23 +29,24 @@ impl Files {
         self.files.get(&id)
     }
 
+    /// As [`Files::get`], to change the file: every cached merge is outdated.
     pub fn get_mut(&mut self, id: FileId) -> Option<&mut RegularFile> {
         self.generation += 1;
         self.maybe_busy.insert(id);
         self.files.get_mut(&id)
     }
 
-    /// As [`Files::known_mut`], to note what no merge depends on.
+    /// As [`Files::known_mut`], for a change on which no merge depends.
     pub fn note_mut(&mut self, id: FileId) -> Result<&mut RegularFile> {
         self.maybe_busy.insert(id);
         self.files.get_mut(&id).ok_or_else(|| missing(id))
     }
 
-    /// The file of an id that a node, a handle or a draft holds, so that it must be here.
+    /// The file of an id that a node, a handle or a draft holds.
     ///
     /// # Errors
     ///
-    /// EIO, logged, where it is not.
+    /// EIO, logged, if the table has no such file.
     pub fn known(&self, id: FileId) -> Result<&RegularFile> {
         self.files.get(&id).ok_or_else(|| missing(id))
     }
@@ -57,7 +56,7 @@ impl Files {
         self.get_mut(id).ok_or_else(|| missing(id))
     }
 
-    /// The handoffs that somebody has open for writing, and those with a draft.
+    /// The handoffs that are open for writing, and those with a draft.
     pub fn busy(&mut self) -> impl Iterator<Item = &RegularFile> {
         let files = &self.files;
         let is_busy =
@@ -69,11 +68,10 @@ impl Files {
 
     /// The handoff of this name.
     pub fn named(&self, dir: DirId, name: &StampedName) -> Option<FileId> {
-        let key = (dir, FileName::Handoff(name.clone()));
-        self.by_name.get(&key).copied()
+        self.at(dir, FileName::Handoff(name.clone()))
     }
 
-    /// Is this the name of a draft, which the store does not know of yet?
+    /// Is this the name of a new draft, which the store does not have yet?
     pub fn is_reserved(&self, dir: DirId, name: &StampedName) -> bool {
         let file = self.named(dir, name).and_then(|id| self.get(id));
         file.is_some_and(RegularFile::is_new)
@@ -81,15 +79,18 @@ impl Files {
 
     /// The ordinary or scratch file of this name.
     pub fn other_named(&self, area: Area, dir: DirId, name: &OsStr) -> Option<FileId> {
-        let key = (dir, FileName::Other(area, name.to_owned()));
-        self.by_name.get(&key).copied()
+        self.at(dir, FileName::Other(area, name.to_owned()))
+    }
+
+    fn at(&self, dir: DirId, name: FileName) -> Option<FileId> {
+        self.by_name.get(&(dir, name)).copied()
     }
 
     pub fn len(&self) -> usize {
         self.files.len()
     }
 
-    /// Another number whenever a file may have been changed.
+    /// Another number whenever a file may have changed.
     pub fn generation(&self) -> u64 {
         self.generation
     }
@@ -100,12 +101,10 @@ impl Files {
 
     /// The handoffs that are not published yet.
     pub fn drafts(&mut self) -> impl Iterator<Item = &RegularFile> {
-        let Files { files, new, .. } = self;
-        new.retain(|id| files.get(id).is_some_and(RegularFile::is_new));
-        new.iter().filter_map(|id| files.get(id))
+        self.busy().filter(|file| file.is_new())
     }
 
-    /// A file that was not known so far. `pid` is who made it, `since` when.
+    /// Adds a file. `pid` is the thread that made it, `since` the time.
     pub fn insert(
         &mut self,
         dir: DirId,
@@ -116,9 +115,6 @@ impl Files {
     ) -> FileId {
         self.last += 1;
         let id = FileId(self.last);
-        if matches!(content, Content::Reserved(_)) {
-            self.new.insert(id);
-        }
         self.by_name.insert((dir, name.clone()), id);
         self.maybe_busy.insert(id);
         let file = RegularFile {
@@ -139,13 +135,12 @@ impl Files {
         id
     }
 
-    /// The file of this name, which is stored with this inode number.
+    /// The stored file with this name and inode number.
     ///
-    /// A handoff that was replaced below the mount is still that handoff. Any other file is another one then, and the
-    /// old one has no name any more, unless an edit of it is under way.
+    /// If the file of the name was replaced below the mount, a handoff is still the same handoff, and a file that is being
+    /// edited the same file. Any other file is a new one, and the old file is gone.
     pub fn stored(&mut self, dir: DirId, name: FileName, ino: u64) -> FileId {
-        let known = self.by_name.get(&(dir, name.clone())).copied();
-        if let Some(id) = known
+        if let Some(id) = self.at(dir, name.clone())
             && let Some(file) = self.files.get_mut(&id)
         {
             if file.ino == ino || file.is_published_by_close() {
@@ -158,20 +153,18 @@ impl Files {
         self.insert(dir, name, Content::Stored, ino, nobody)
     }
 
-    /// The file has another name. A file that had this name has none any more.
+    /// The file has another name now. An ordinary or scratch file that had this name before is gone.
     pub fn rename(&mut self, id: FileId, dir: DirId, name: FileName) {
         self.generation += 1;
-        let key = (dir, name.clone());
-        if let Some(old) = self.by_name.get(&key).copied().filter(|old| *old != id)
-            && matches!(name, FileName::Other(..))
+        if matches!(name, FileName::Other(..))
+            && let Some(old) = self.at(dir, name.clone()).filter(|old| *old != id)
         {
             self.gone(old);
         }
         self.drop_name(id);
         if let Some(file) = self.files.get_mut(&id) {
-            file.dir = dir;
-            file.name = name;
-            self.by_name.insert(key, id);
+            (file.dir, file.name) = (dir, name.clone());
+            self.by_name.insert((dir, name), id);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Recovery of reads that the last daemon did not answer: what they consumed is made pending again (spec 6.3, 6.4).
+//! Recovery of reads that the last daemon did not answer: the handoffs that they consumed are pending again (spec 6.3, 6.4).
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -12,14 +12,14 @@ use crate::store::first_free;
 use crate::store::local::Area;
 
 impl Ctx {
-    /// Makes handoffs pending again that the last daemon consumed for readers that never got the answer: a handoff that is
-    /// delivered twice is better than one that is lost.
+    /// Makes handoffs pending again that the last daemon consumed for readers that may not have got the answer: a handoff that
+    /// is delivered twice is better than one that is lost.
     pub fn recover_unanswered(&self) -> Result<()> {
         for (queue, note, _) in self.local.list_all(Area::Consuming)? {
             if let Err(error) = self.recover_note(&queue, &note) {
                 log::error!(
-                    "the note {} of a read that was not answered cannot be followed ({error}); what was read stays \
-                     consumed, and the next mount tries again",
+                    "the note {} of a read that was not answered cannot be followed ({error}); the handoffs that the read \
+                     consumed stay consumed, and the next mount tries again",
                     queue.join(&note).display()
                 );
             }
@@ -35,13 +35,13 @@ impl Ctx {
             .collect();
         let mut renamed = BTreeSet::new();
         for entry in fields.chunks_exact(3) {
-            // Only names of this program's form are followed: any other could lead out of the directory.
+            // Only names of the program's own form are followed: any other could lead out of the directory.
             let queue = Path::new(entry[0]);
             let name = match [entry[1], entry[2]].map(StampedName::parse) {
                 [Some(name), Some(done)] if name.is_pending() && !done.is_pending() => name,
                 _ => return Err(Error::Invalid),
             };
-            // The pending name may have become another handoff's since.
+            // Another handoff may have taken the pending name since.
             let renamed_to = first_free(&name, |name| {
                 let name = name.to_os_string();
                 self.store.rename((queue, entry[2]), (queue, &name))
@@ -55,7 +55,7 @@ impl Ctx {
                     );
                     renamed.insert(queue);
                 }
-                // The handoff was not consumed yet when the daemon ended, or was renamed since.
+                // The daemon ended before it consumed the handoff, or somebody has renamed the handoff since.
                 Err(Error::NotFound) => {}
                 Err(error) => return Err(error),
             }

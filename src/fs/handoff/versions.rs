@@ -1,4 +1,4 @@
-//! What a write in place is about to destroy is kept first (spec 3.9, 4.5).
+//! Before a write in place destroys content, a copy of the file is kept (spec 3.9, 4.5).
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -8,13 +8,13 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::fs::ctx::Ctx;
 use crate::fs::handoff::below::Handoffs;
-use crate::fs::handoff::state::{RegularFile, Version};
+use crate::fs::handoff::state::Version;
 use crate::fs::ids::FileId;
 use crate::store::dirfd::stat_file;
 use crate::store::local::{Area, Kept};
 use crate::store::{Access, DraftFile, Meta};
 
-/// A file of which a copy is wanted.
+/// A stored handoff of which a copy is to be kept.
 pub struct Wanted {
     queue: PathBuf,
     name: OsString,
@@ -25,23 +25,37 @@ pub struct Wanted {
 }
 
 impl Ctx {
-    /// An empty version needs no copy.
+    /// Copies a version to an area, if the version is not empty.
     pub fn copy_version(&self, wanted: &Wanted, area: Area) -> Result<Option<(File, Kept)>> {
-        let Wanted {
-            queue, name, file, ..
-        } = wanted;
         if wanted.meta.size == 0 {
             return Ok(None);
         }
-        let now = self.clock.now();
-        let copy = || self.local.keep_copy(file, area, queue, name, now);
-        self.local.with_room(copy).map(Some)
+        self.keep_copy(&wanted.file, area, &wanted.queue, &wanted.name)
+            .map(Some)
     }
 
-    fn keep_rewritten(&self, kept: Option<Kept>) {
-        if let Some(kept) = kept
-            && let Err(error) = self.local.keep_rewritten(&kept)
-        {
+    /// Copies a file to an area, as a version of `name`.
+    pub fn keep_copy(
+        &self,
+        file: &File,
+        area: Area,
+        queue: &Path,
+        name: &OsStr,
+    ) -> Result<(File, Kept)> {
+        let now = self.clock.now();
+        let copy = || self.local.keep_copy(file, area, queue, name, now);
+        self.local.with_room(copy)
+    }
+
+    /// Moves an edit that will not be published to the replaced versions.
+    pub fn keep_edit(&self, queue: &Path, name: &OsStr) -> Result<()> {
+        let now = self.clock.now();
+        self.local.keep(Area::Edits, queue, name, now)
+    }
+
+    /// The file was rewritten whole: the copy of its old content is a replaced version now.
+    fn keep_rewritten(&self, kept: &Kept) {
+        if let Err(error) = self.local.keep_rewritten(kept) {
             log::warn!(
                 "{}: cannot be moved to the replaced versions ({error}); the next mount tries again",
                 kept.name.display()
@@ -49,16 +63,17 @@ impl Ctx {
         }
     }
 
-    /// Gives an empty file its kept content back; answers the inode number that it has then, or `None` if it is not empty.
+    /// Gives an empty file its kept content back; answers the inode number that the file has then. If the file is not
+    /// empty, the kept content becomes a replaced version.
     pub fn put_back(&self, kept: &Kept, queue: &Path, name: &OsStr) -> Result<Option<u64>> {
         match self.store.stat(queue, name) {
             Ok(meta) if meta.size == 0 => {}
             Err(error) if !error.is_absence() => return Err(error),
-            _ => return Ok(None),
+            _ => return self.local.keep_rewritten(kept).map(|()| None),
         }
-        let dir = self.local.dir(Area::Rewriting, &kept.queue)?;
+        let dir = &self.local.dir(Area::Rewriting, &kept.queue)?;
         let draft = DraftFile {
-            dir: &dir,
+            dir,
             name: &kept.name,
         };
         self.store.replace(draft, queue, name)?;
@@ -72,7 +87,7 @@ impl Ctx {
 }
 
 impl Handoffs<'_> {
-    /// Keeps a copy of what is about to be moved out of the way, and then probably removed.
+    /// Keeps a copy of a handoff that is about to be renamed to a backup, which its writer will probably remove.
     pub fn keep_moved(&mut self, id: FileId) -> Result<()> {
         if let Some(wanted) = self.version_wanted(id)?
             && let Some((file, _)) = self.ctx.copy_version(&wanted, Area::Replaced)?
@@ -82,89 +97,82 @@ impl Handoffs<'_> {
         Ok(())
     }
 
+    /// The version that a write in place is about to destroy, unless a copy of it was kept.
     pub fn version_wanted(&self, id: FileId) -> Result<Option<Wanted>> {
-        let doc = self.files.known(id)?;
-        if !doc.is_stored() || !matches!(doc.handoff.version, Version::Whole) {
+        let file = self.files.known(id)?;
+        if !file.is_stored() || !matches!(file.handoff.version, Version::Whole) {
             return Ok(None);
         }
-        let queue = self.queues.path(doc.dir)?;
-        let name = doc.name.to_os_string();
-        let file = doc.open(self.queues, Access::READ)?;
+        let opened = file.open(self.queues, Access::READ)?;
         Ok(Some(Wanted {
-            meta: stat_file(&file)?,
-            queue,
-            name,
-            file,
-            rewrites: doc.handoff.rewrites,
+            queue: self.queues.path(file.dir)?,
+            name: file.name.to_os_string(),
+            meta: stat_file(&opened)?,
+            file: opened,
+            rewrites: file.handoff.rewrites,
         }))
     }
 
+    /// A version was copied to [`Area::Rewriting`], without the lock. Readers of a snapshot go on reading the copy.
     pub fn version_copied(&mut self, id: FileId, wanted: &Wanted, copied: Option<(File, Kept)>) {
         let (file, kept) = copied.unzip();
-        let doc = self.files.get_mut(id);
-        let Some(doc) = doc.filter(|doc| doc.handoff.rewrites == wanted.rewrites) else {
+        let handoff = self.files.get_mut(id).map(|file| &mut file.handoff);
+        let Some(handoff) = handoff.filter(|handoff| handoff.rewrites == wanted.rewrites) else {
             // Another writer kept a copy first, and has written by now: this copy may hold old and new bytes.
-            if let Some(kept) = kept {
-                let _ = self
-                    .ctx
-                    .local
-                    .remove(Area::Rewriting, &kept.queue, &kept.name);
+            if let Some(Kept { queue, name }) = kept {
+                let _ = self.ctx.local.remove(Area::Rewriting, &queue, &name);
             }
             return;
         };
-        doc.handoff.rewrites += 1;
-        doc.handoff.version = Version::Kept(kept);
+        handoff.rewrites += 1;
+        handoff.version = Version::Kept(kept);
         if let Some(file) = file {
             self.readers.pin(wanted.meta.ino, &Arc::new(file));
         }
     }
 
-    /// A close has made the content durable: from now on it is a version of its own, which the next rewrite keeps.
+    /// A close has made the content durable: the content is a version of its own now, which the next rewrite keeps.
     pub fn version_written(&mut self, id: FileId) {
-        let Some(doc) = self.files.get_mut(id) else {
+        if let Some(file) = self.files.get_mut(id)
+            && let Version::Kept(kept) = &mut file.handoff.version
+        {
+            let kept = kept.take();
+            file.handoff.version = Version::Whole;
+            if let Some(kept) = kept {
+                self.ctx.keep_rewritten(&kept);
+            }
+        }
+    }
+
+    /// The last writer is gone. If its rewriting was cut short and left the file empty, the kept content comes back.
+    pub fn version_left(&mut self, id: FileId) {
+        self.version_written(id);
+        let Some(file) = self.files.get_mut(id) else {
             return;
         };
-        if let Version::Kept(kept) = &mut doc.handoff.version {
-            let kept = kept.take();
-            doc.handoff.version = Version::Whole;
-            self.ctx.keep_rewritten(kept);
+        if let Version::CutShort(kept) = std::mem::take(&mut file.handoff.version)
+            && let Err(error) = self.put_back_handoff(id, &kept)
+        {
+            // The copy stays where the next mount looks for it.
+            log::error!(
+                "{}: its rewriting was cut short, and the kept content cannot be put back ({error}); the next mount \
+                 tries again",
+                kept.name.display()
+            );
         }
     }
 
-    /// The last writer is gone. If its rewriting was cut short and left nothing, what was kept comes back.
-    pub fn version_left(&mut self, id: FileId) {
-        let doc = self.files.get_mut(id);
-        let version = doc.map(|doc| std::mem::take(&mut doc.handoff.version));
-        match version {
-            Some(Version::CutShort(kept)) => match self.put_back_handoff(id, &kept) {
-                Ok(true) => {}
-                Ok(false) => self.ctx.keep_rewritten(Some(kept)),
-                // The copy stays where the next mount looks for it.
-                Err(error) => log::error!(
-                    "{}: its rewriting was cut short, and what it held cannot be put back ({error}); the next mount \
-                     tries again",
-                    kept.name.display()
-                ),
-            },
-            Some(Version::Kept(kept)) => self.ctx.keep_rewritten(kept),
-            Some(Version::Whole) | None => {}
+    fn put_back_handoff(&mut self, id: FileId, kept: &Kept) -> Result<()> {
+        let file = self.files.known(id)?;
+        if !file.is_handoff() || !file.is_stored() {
+            return self.ctx.local.keep_rewritten(kept);
         }
-    }
-
-    fn put_back_handoff(&mut self, id: FileId, kept: &Kept) -> Result<bool> {
-        let kept_of_handoff = |doc: &&RegularFile| doc.is_handoff() && doc.is_stored();
-        let Some(doc) = self.files.get(id).filter(kept_of_handoff) else {
-            return Ok(false);
-        };
-        let (dir, name) = (doc.dir, doc.name.to_os_string());
+        let (dir, name) = (file.dir, file.name.to_os_string());
         let queue = self.queues.path(dir)?;
-        let Some(ino) = self.ctx.put_back(kept, &queue, &name)? else {
-            return Ok(false);
-        };
-        if let Some(doc) = self.files.get_mut(id) {
-            doc.ino = ino;
+        if let Some(ino) = self.ctx.put_back(kept, &queue, &name)? {
+            self.files.known_mut(id)?.ino = ino;
+            self.queues.changed(dir, &name);
         }
-        self.queues.changed(dir, &name);
-        Ok(true)
+        Ok(())
     }
 }

@@ -7,8 +7,8 @@ use crate::fs::ids::{DirId, FileId};
 use crate::names::StampedName;
 use crate::session::Session;
 
-/// By directory and name: which session means what by the name.
-type ByName<T> = HashMap<(DirId, OsString), Vec<(Session, T)>>;
+/// By directory and name: what the name means to each session.
+type ByName<T> = HashMap<(DirId, OsString), HashMap<Session, T>>;
 
 /// The aliases of every session.
 #[derive(Debug, Default)]
@@ -26,41 +26,34 @@ impl Aliases {
         self.written.contains_key(&key) || self.consumed.contains_key(&key)
     }
 
+    /// The handoff that the session wrote under this name.
     pub fn written(&self, dir: DirId, name: &OsStr, session: &Session) -> Option<FileId> {
-        self.written
-            .get(&(dir, name.to_owned()))?
-            .iter()
-            .find(|(of, _)| of == session)
-            .map(|(_, doc)| *doc)
+        let sessions = self.written.get(&(dir, name.to_owned()))?;
+        sessions.get(session).copied()
     }
 
+    /// The consumed name of the handoff that the session consumed under this pending name.
     pub fn consumed(&self, dir: DirId, name: &OsStr, session: &Session) -> Option<&StampedName> {
-        self.consumed
-            .get(&(dir, name.to_owned()))?
-            .iter()
-            .find(|(of, _)| of == session)
-            .map(|(_, done)| done)
+        let sessions = self.consumed.get(&(dir, name.to_owned()))?;
+        sessions.get(session)
     }
 
-    /// Makes a name lead to a handoff; answers to which one it led before.
+    /// Makes a name lead to a handoff; answers the handoff to which the name led before.
     pub fn write(
         &mut self,
         dir: DirId,
         name: &OsStr,
         session: &Session,
-        doc: FileId,
+        file: FileId,
     ) -> Option<FileId> {
-        let before = self.written(dir, name, session);
-        let of_name = self.written.entry((dir, name.to_owned())).or_default();
-        of_name.retain(|(of, _)| of != session);
-        of_name.push((*session, doc));
-        before
+        let sessions = self.written.entry((dir, name.to_owned())).or_default();
+        sessions.insert(*session, file)
     }
 
+    /// The session has consumed the handoff of this pending name, which is called `done` now.
     pub fn consume(&mut self, dir: DirId, pending: OsString, session: &Session, done: StampedName) {
-        let of_name = self.consumed.entry((dir, pending)).or_default();
-        of_name.retain(|(of, _)| of != session);
-        of_name.push((*session, done));
+        let sessions = self.consumed.entry((dir, pending)).or_default();
+        sessions.insert(*session, done);
     }
 
     /// Drops what the name means to the session.
@@ -70,34 +63,31 @@ impl Aliases {
         remove(&mut self.consumed, &key, session);
     }
 
-    /// The handoff of this pending name is pending again: its name leads to it without an alias.
+    /// The handoff of this pending name is pending again: its name leads to the handoff without an alias.
     pub fn unconsumed(&mut self, dir: DirId, pending: &OsStr) {
         self.consumed.remove(&(dir, pending.to_owned()));
     }
 
     /// Makes every alias of one handoff lead to another.
     pub fn retarget(&mut self, from: FileId, to: FileId) {
-        for (_, doc) in self.written.values_mut().flatten() {
-            if *doc == from {
-                *doc = to;
+        for file in self.written.values_mut().flat_map(HashMap::values_mut) {
+            if *file == from {
+                *file = to;
             }
         }
     }
 
     /// How many aliases there are.
     pub fn len(&self) -> usize {
-        let written = self.written.values().map(Vec::len);
-        let consumed = self.consumed.values().map(Vec::len);
+        let written = self.written.values().map(HashMap::len);
+        let consumed = self.consumed.values().map(HashMap::len);
         written.chain(consumed).sum()
     }
 
     /// Every handoff to which an alias leads.
     pub fn files(&self) -> HashSet<FileId> {
-        self.written
-            .values()
-            .flatten()
-            .map(|(_, doc)| *doc)
-            .collect()
+        let files = self.written.values().flat_map(HashMap::values);
+        files.copied().collect()
     }
 
     /// Drops the aliases that lead nowhere, and those of sessions that have ended.
@@ -107,31 +97,28 @@ impl Aliases {
         leads: impl Fn(FileId) -> bool,
         is_there: impl Fn(DirId, &StampedName) -> bool,
     ) {
-        self.written.retain(|_, of_name| {
-            of_name.retain(|(session, doc)| alive(session) && leads(*doc));
-            !of_name.is_empty()
+        self.written.retain(|_, sessions| {
+            sessions.retain(|session, file| alive(session) && leads(*file));
+            !sessions.is_empty()
         });
-        self.consumed.retain(|(dir, _), of_name| {
-            of_name.retain(|(session, done)| alive(session) && is_there(*dir, done));
-            !of_name.is_empty()
+        self.consumed.retain(|(dir, _), sessions| {
+            sessions.retain(|session, done| alive(session) && is_there(*dir, done));
+            !sessions.is_empty()
         });
     }
 
     /// The sessions that have an alias.
-    pub fn sessions(&self) -> Vec<Session> {
-        let written = self.written.values().flatten().map(|(session, _)| session);
-        let consumed = self.consumed.values().flatten().map(|(session, _)| session);
-        let mut sessions: Vec<Session> = written.chain(consumed).cloned().collect();
-        sessions.sort();
-        sessions.dedup();
-        sessions
+    pub fn sessions(&self) -> HashSet<Session> {
+        let written = self.written.values().flat_map(HashMap::keys);
+        let consumed = self.consumed.values().flat_map(HashMap::keys);
+        written.chain(consumed).copied().collect()
     }
 }
 
 fn remove<T>(names: &mut ByName<T>, key: &(DirId, OsString), session: &Session) {
-    if let Some(of_name) = names.get_mut(key) {
-        of_name.retain(|(of, _)| of != session);
-        if of_name.is_empty() {
+    if let Some(sessions) = names.get_mut(key) {
+        sessions.remove(session);
+        if sessions.is_empty() {
             names.remove(key);
         }
     }
@@ -182,12 +169,12 @@ mod tests {
     #[test]
     fn a_sweep_drops_what_leads_nowhere() {
         let (mut aliases, name) = (Aliases::default(), OsStr::new(NAME));
-        for (session, doc) in [("ended", 1), ("lives", 2), ("gone", 3)] {
-            aliases.write(DIR, name, &self::session(session), FileId(doc));
+        for (session, file) in [("ended", 1), ("lives", 2), ("gone", 3)] {
+            aliases.write(DIR, name, &self::session(session), FileId(file));
         }
         let alive = |session: &Session| *session != self::session("ended");
-        aliases.sweep(alive, |doc| doc != FileId(3), |_, _| true);
-        assert_eq!(aliases.sessions(), [session("lives")]);
+        aliases.sweep(alive, |file| file != FileId(3), |_, _| true);
+        assert_eq!(aliases.sessions(), HashSet::from([session("lives")]));
         aliases.retarget(FileId(2), FileId(4));
         assert_eq!(aliases.files(), HashSet::from([FileId(4)]));
     }

@@ -1,5 +1,5 @@
-//! What a thread does next. A kernel that is answered ESTALE looks the name up and opens it again *on the same thread*;
-//! mv and install unlink `pending.md` and then create it.
+//! The next request of a thread. The kernel, answered ESTALE, looks the name up and opens it again *on the same thread*; mv and
+//! install unlink `pending.md` and then create it.
 
 use std::ffi::{OsStr, OsString};
 use std::time::{Duration, Instant};
@@ -9,16 +9,16 @@ use crate::fs::ids::{DirId, FileId};
 use crate::session::Caller;
 use crate::store::local::Area;
 
-/// How long a thread that was answered ESTALE is expected back. It comes at once, but on a machine with much to do that
-/// may take seconds, and a second ESTALE would reach the reader.
+/// How long a thread that was answered ESTALE is expected to open again. On a busy machine that may take seconds, and a second
+/// ESTALE would reach the program.
 pub const REPLAY_WITHIN: Duration = Duration::from_secs(10);
 
-/// Short-lived notes about what one thread does next.
+/// Short-lived notes about the next request of a thread.
 #[derive(Default)]
 pub struct EstaleReplays {
-    /// Files that wait to be opened, because the open that wanted them held an older node.
+    /// Opens that were answered ESTALE, because their node showed another file than the one to be opened.
     replays: Vec<EstaleReplay>,
-    /// `pending.md` was unlinked by this thread: to it, and for one look-up, the name is free.
+    /// Threads that have unlinked a `pending.md`: for one look-up of the thread, the name is free.
     unlinked_pending: Vec<(u32, DirId, Instant)>,
 }
 
@@ -28,14 +28,15 @@ struct EstaleReplay {
     dir: DirId,
     name: OsString,
     to: ReplayTarget,
-    /// Who opens a handoff under an alias; `None` under its stamped name.
+    /// The caller that opens a handoff under an alias; `None` under its stamped name.
     caller: Option<Caller>,
     at: Instant,
-    /// Looked up once. Callers outside our PID namespace are all thread 0: each look-up takes another replay of theirs.
+    /// A look-up has taken this replay. Callers outside the daemon's PID namespace are all thread 0: each of their look-ups takes
+    /// another replay.
     taken: bool,
 }
 
-/// What the open that comes again is for.
+/// The file that the open gets when it comes again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ReplayTarget {
     /// A new draft, or the draft of an edit.
@@ -45,8 +46,8 @@ pub enum ReplayTarget {
 }
 
 impl EstaleReplays {
-    /// The node that a thread wants to open shows another file than the one to be opened, and others may have the node
-    /// open. The answer is ESTALE: the kernel looks the name up again, on this thread, and is given a node of `to`.
+    /// The node that a thread opens shows another file than the one to be opened, and other threads may have the node open.
+    /// Answers ESTALE: the kernel looks the name up again, on this thread, and gets a node of `to`.
     pub fn look_again(
         &mut self,
         tid: u32,
@@ -75,22 +76,19 @@ impl EstaleReplays {
         self.replays.is_empty() && self.unlinked_pending.is_empty()
     }
 
-    /// Forgets the replays that did not come, and answers the files that waited for them.
+    /// Forgets the opens that did not come again; answers the files that waited for them.
     pub fn expire(&mut self, now: Instant) -> Vec<FileId> {
-        let mut left = Vec::new();
-        self.replays.retain(|replay| {
-            let keep = now.duration_since(replay.at) < REPLAY_WITHIN;
-            if let (false, ReplayTarget::File(file)) = (keep, replay.to) {
-                left.push(file);
-            }
-            keep
-        });
-        self.unlinked_pending
-            .retain(|(_, _, at)| now.duration_since(*at) < REPLAY_WITHIN);
-        left
+        let is_old = |at: Instant| now.duration_since(at) >= REPLAY_WITHIN;
+        self.unlinked_pending.retain(|(_, _, at)| !is_old(*at));
+        let old = self.replays.extract_if(.., |replay| is_old(replay.at));
+        old.filter_map(|replay| match replay.to {
+            ReplayTarget::File(file) => Some(file),
+            ReplayTarget::Scratch(_) => None,
+        })
+        .collect()
     }
 
-    /// Takes the replay of this thread and name, for a look-up, and who the thread is.
+    /// Takes the replay of this thread and name for a look-up: the file that is opened, and the caller.
     pub fn take(
         &mut self,
         tid: u32,
@@ -101,58 +99,53 @@ impl EstaleReplays {
             .replays
             .iter_mut()
             .filter(|replay| replay.tid == tid && replay.dir == dir && replay.name == name);
-        // The kernel looks up twice: the second look-up, with nothing left to take, means what the first one did.
+        // The kernel looks up twice. When every replay is taken, the second look-up gets the latest replay again.
         let replay = of_thread.max_by_key(|replay| (!replay.taken, replay.at))?;
         replay.taken = true;
         Some((replay.to, replay.caller.clone()))
     }
 
-    /// Does this thread come again for this very draft?
+    /// Is this thread expected to open this file again?
     pub fn is_for(&self, tid: u32, file: FileId) -> bool {
         let mut replays = self.replays.iter();
         replays.any(|replay| replay.tid == tid && replay.to == ReplayTarget::File(file))
     }
 
-    /// Does any thread come again for this file?
+    /// Is any thread expected to open this file again?
     pub fn is_awaited(&self, file: FileId) -> bool {
         let to = ReplayTarget::File(file);
         self.replays.iter().any(|replay| replay.to == to)
     }
 
-    /// The open has come again.
+    /// The open of this file has come again.
     pub fn forget(&mut self, tid: u32, file: FileId) {
         let to = ReplayTarget::File(file);
         self.replays
             .retain(|replay| replay.tid != tid || replay.to != to);
     }
 
-    /// This thread has come again for a scratch file of its own.
+    /// The open of a scratch file of the session's own has come again.
     pub fn forget_scratch(&mut self, tid: u32) {
-        let is_scratch = |to| matches!(to, ReplayTarget::Scratch(_));
         self.replays
-            .retain(|replay| replay.tid != tid || !is_scratch(replay.to));
+            .retain(|replay| replay.tid != tid || matches!(replay.to, ReplayTarget::File(_)));
     }
 
     /// The open of a stamped name has come again.
     pub fn forget_stamped(&mut self, tid: u32, file: FileId) {
         let to = ReplayTarget::File(file);
         self.replays
-            .retain(|replay| !(replay.tid == tid && replay.to == to && replay.caller.is_none()));
+            .retain(|replay| replay.tid != tid || replay.to != to || replay.caller.is_some());
     }
 
+    /// This thread has unlinked `pending.md`.
     pub fn pending_unlinked(&mut self, tid: u32, dir: DirId) {
         self.unlinked_pending.push((tid, dir, Instant::now()));
     }
 
-    /// Did this thread unlink `pending.md` just now? So answered once.
+    /// Did this thread unlink `pending.md` just now? Answers yes once.
     pub fn take_unlinked_pending(&mut self, tid: u32, dir: DirId) -> bool {
-        let found = self
-            .unlinked_pending
-            .iter()
-            .position(|(by, of, _)| *by == tid && *of == dir);
-        found.is_some_and(|at| {
-            self.unlinked_pending.remove(at);
-            true
-        })
+        let mut unlinked = self.unlinked_pending.iter();
+        let found = unlinked.position(|(by, of, _)| (*by, *of) == (tid, dir));
+        found.map(|at| self.unlinked_pending.remove(at)).is_some()
     }
 }

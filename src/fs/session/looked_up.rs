@@ -1,5 +1,5 @@
-//! What each thread looked up last. One system call is several requests of one thread, and only the first has to ask `/proc` who
-//! calls.
+//! The name that each thread looked up last. One system call is several requests of one thread, and only the first of them needs
+//! to read `/proc` for the caller.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::fs::ids::DirId;
 use crate::session::Caller;
 
-/// How long a look-up is kept. The request that it is for follows at once.
+/// How long a look-up is kept. The request for which the kernel looked the name up follows at once.
 const FOLLOWS: Duration = Duration::from_secs(1);
 
 /// How many look-ups are kept before old ones are dropped.
@@ -16,8 +16,8 @@ const MANY: usize = 64;
 
 /// See the [module](self).
 ///
-/// Names are looked up with TTL 0, so every system call does that anew; its OPEN, CREATE, RENAME or UNLINK follows at once,
-/// on the same thread, and need not ask again.
+/// The kernel caches no name of the mount (TTL 0), so every system call begins with a LOOKUP. Its OPEN, CREATE, RENAME or UNLINK
+/// follows at once on the same thread, and takes the caller from here.
 #[derive(Default)]
 pub struct LookedUp {
     by_thread: HashMap<u32, Looked>,
@@ -26,15 +26,16 @@ pub struct LookedUp {
 struct Looked {
     dir: DirId,
     name: OsString,
-    /// `None` where it did not matter who asked.
+    /// `None` if the name means the same to every caller.
     caller: Option<Caller>,
-    /// Whether there was nothing of that name.
+    /// Whether there was no such name.
     absent: bool,
     at: Instant,
 }
 
 impl LookedUp {
-    /// A thread has looked a name up. `caller` is `None` where it does not matter who asks; `absent` says that there is nothing.
+    /// A thread has looked a name up. `caller` is `None` if the name means the same to every caller; `absent` tells that there is no
+    /// such name.
     pub fn note(
         &mut self,
         tid: u32,
@@ -62,13 +63,13 @@ impl LookedUp {
         self.by_thread.insert(tid, looked);
     }
 
-    /// The caller, if this name is what the thread looked up last.
+    /// The caller, if the thread looked up this name last.
     pub fn take(&mut self, tid: u32, dir: DirId, name: &OsStr) -> Option<Caller> {
         self.last(tid, dir, name)?.caller.take()
     }
 
-    /// Has the thread just found that there is no such name? The kernel keeps the directory locked from the LOOKUP to the CREATE,
-    /// so no other request through the mount can make the name in between.
+    /// Has the thread's LOOKUP just found no such name? The kernel keeps the directory locked from the LOOKUP to the CREATE, so no
+    /// other request through the mount can make the name in between.
     pub fn is_absent(&mut self, tid: u32, dir: DirId, name: &OsStr) -> bool {
         let last = self.last(tid, dir, name);
         last.is_some_and(|looked| std::mem::take(&mut looked.absent))

@@ -26,13 +26,14 @@ struct ReleasedName {
 pub enum Release {
     /// The alias of this handoff was unlinked, which retracted the handoff.
     Retracted(FileId),
-    /// The handoff of this stamped name was renamed to a backup.
+    /// The handoff with this stamped name was renamed to a backup.
     BackedUp(StampedName),
-    /// The ordinary file of the name was unlinked, and is kept under this one (spec 3.6).
+    /// The ordinary file of the name was unlinked, and is kept under this name (spec 3.6).
     Removed(OsString),
 }
 
 impl ReleasedNames {
+    /// The caller's process has released the name.
     pub fn add(&mut self, caller: &Caller, dir: DirId, name: &OsStr, how: Release) {
         let Some(process) = caller.process else {
             return;
@@ -48,13 +49,13 @@ impl ReleasedNames {
         });
     }
 
-    /// How this process has released the name, if it has. Answered once.
+    /// How the caller's process has released the name, if it has. Answers that once.
     pub fn take(&mut self, caller: &Caller, dir: DirId, name: &OsStr) -> Option<Release> {
         let process = caller.process?;
-        let at = self
-            .0
-            .iter()
-            .rposition(|it| it.process == process && it.dir == dir && it.name == name)?;
-        self.0.remove(at).map(|it| it.how)
+        let mut names = self.0.iter();
+        let at = names.rposition(|released| {
+            released.process == process && released.dir == dir && released.name == name
+        })?;
+        self.0.remove(at).map(|released| released.how)
     }
 }

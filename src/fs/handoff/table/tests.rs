@@ -20,13 +20,8 @@ fn ordinary(name: &str) -> FileName {
 }
 
 fn draft() -> Draft {
-    Draft {
-        file: Arc::new(File::open("/dev/null").unwrap()),
-        ino: 7,
-        progress: Progress::Untouched,
-        writers: 0,
-        of_consumed: false,
-    }
+    let file = Arc::new(File::open("/dev/null").unwrap());
+    Draft::new(file, 7, Progress::Untouched)
 }
 
 /// spec 4.5a: a handoff that was replaced below the mount is still the handoff of its name.
@@ -51,7 +46,7 @@ fn a_replaced_ordinary_file_is_gone() {
     assert_eq!(files.stored(DirId::ROOT, ordinary("notes.txt"), 12), new);
 }
 
-/// spec 4.6f: a rename onto a name leaves nobody else under it, and the old name free.
+/// spec 4.6f: a file that is renamed over another has the new name alone, and leaves the old name free.
 #[test]
 fn renaming_over_another_file() {
     let mut files = Files::default();
@@ -89,7 +84,7 @@ fn changes_are_counted() {
     assert_ne!(files.generation, before);
 }
 
-/// An id of ours that is not in the table is a fault of ours, and never "no such file".
+/// An id that the table does not have is a fault of the program, and never answered "no such file".
 #[test]
 fn an_unknown_id() {
     let error = Files::default().known(FileId(1)).unwrap_err();
