@@ -51,7 +51,7 @@ fn no_descriptor_left() {
     table.exhaust(false);
     let caller = resolver.caller(20, 0);
     assert!(caller.program.plays(&Programs::builtin(), Role::Agent));
-    assert_eq!(caller.session, Session::Agent(table.process(20)));
+    assert_eq!(caller.session, table.agent(20));
 }
 
 /// spec 5.5: the cache is bounded, and forgetting changes no answer.
@@ -62,10 +62,7 @@ fn the_cache_stays_small() {
     let resolver = table.resolver();
     for pid in 100..100 + 2 * MAX_KNOWN as u32 {
         table.spawn(20, pid, &["cat"]);
-        assert_eq!(
-            resolver.caller(pid, 0).session,
-            Session::Agent(table.process(20))
-        );
+        assert_eq!(session_of(&resolver, pid), table.agent(20));
         if pid % 2 == 0 {
             table.exit(pid);
         }
@@ -128,22 +125,13 @@ fn a_thread_that_only_wrote_and_ended_is_of_the_process_that_closes() {
 /// spec 5.1: no name that a program gives itself hides the fields after it.
 #[test]
 fn a_name_may_be_anything() {
-    for name in [
-        &b"a) R 1 (b"[..],
-        b") (",
-        b"\n \xff\0",
-        b"",
-        b"((((",
-        b"))))",
-    ] {
+    let names: [&[u8]; 6] = [b"a) R 1 (b", b") (", b"\n \xff\0", b"", b"((((", b"))))"];
+    for name in names {
         let table = Table::new();
         table.edit(10, |task| task.comm = name.to_vec());
         table.spawn(10, 20, &["cat"]);
-        let leader = table.process(10);
-        assert_eq!(
-            table.resolver().caller(20, 0).session,
-            Session::Terminal { tty: 1025, leader }
-        );
+        let session = session_of(&table.resolver(), 20);
+        assert_eq!(session, table.terminal(), "{name:?}");
     }
 }
 
