@@ -197,23 +197,13 @@ mod tests {
     /// spec 3.6k, 4.6a: hidden names, and whether rsync may have made them
     #[test]
     fn hidden_names() {
-        for (name, rsync) in [
-            (".x", false),
-            (".git", false),
-            (".gitignore", false),
-            (".netrc", false),
-            (".bak", false),
-            (".x.md.bak", false),
-            (".sw", false),
-            (".x.swap", false),
-            (".2026-11-22_142301_x.md", false),
-            (".x.md.Xa12b", false),
-            (".x.md.Xa12b_", false),
-            ("..Xa12bC", false),
-            (".Xa12bC", false),
-            (".x.md.Xa12bC", true),
-            (".x.Xa12bC", true),
-        ] {
+        let others = words(
+            ".x .git .gitignore .netrc .bak .x.md.bak .sw .x.swap .2026-11-22_142301_x.md .x.md.Xa12b \
+             .x.md.Xa12b_ ..Xa12bC .Xa12bC",
+        );
+        let others = others.map(|name| (name, false));
+        let rsyncs = words(".x.md.Xa12bC .x.Xa12bC").map(|name| (name, true));
+        for (name, rsync) in others.chain(rsyncs) {
             assert_eq!(classify(OsStr::new(name)), NameClass::Hidden, "{name}");
             assert_eq!(is_rsync_temporary(OsStr::new(name)), rsync, "{name}");
         }
@@ -251,19 +241,11 @@ mod tests {
     /// spec 3.7a: which files that turn up become handoffs
     #[test]
     fn strays_that_are_adopted() {
-        for name in [
-            "x.md",
-            "x.markdown",
-            "x.txt",
-            "x",
-            "a b.md",
-            "x_done.md",
-            "done",
-            "pending.txt",
-            "2026-11-22_142301_x",
-            "2026-11-22_142301_x.txt",
-            "2026-11-22_142301.md",
-        ] {
+        let adopted = words(
+            "x.md x.markdown x.txt x x_done.md done pending.txt 2026-11-22_142301_x \
+             2026-11-22_142301_x.txt 2026-11-22_142301.md",
+        );
+        for name in adopted.chain(["a b.md"]) {
             assert!(is_adoptable(OsStr::new(name)), "{name}");
         }
         for name in words(

@@ -17,14 +17,12 @@ impl Stamp {
     /// The stamp of `t`, cut to whole seconds. An mtime may be any time, and the file must not be lost for that. So a year
     /// outside 0 to 9999 becomes the nearest time that four digits can write.
     pub fn new(t: NaiveDateTime) -> Stamp {
-        let written = match t.year() {
-            ..0 => NaiveDate::from_ymd_opt(0, 1, 1).and_then(|day| day.and_hms_opt(0, 0, 0)),
-            0..=9999 => t.with_nanosecond(0),
-            10_000.. => {
-                NaiveDate::from_ymd_opt(9999, 12, 31).and_then(|day| day.and_hms_opt(23, 59, 59))
-            }
+        let stamp = match t.year() {
+            ..0 => Stamp::parse(b"0000-01-01_000000"),
+            0..=9999 => t.with_nanosecond(0).map(Stamp),
+            10_000.. => Stamp::parse(b"9999-12-31_235959"),
         };
-        Stamp(written.unwrap_or(t))
+        stamp.unwrap_or(Stamp(t))
     }
 
     /// The calendar time, in whole seconds.

@@ -19,14 +19,6 @@ pub struct Program {
 }
 
 impl Program {
-    /// A program known by one name.
-    pub fn named(name: impl AsRef<[u8]>) -> Program {
-        Program {
-            names: [Box::from(name.as_ref())].into(),
-            quiet: false,
-        }
-    }
-
     /// The program of a process with this `comm` and this `/proc/PID/cmdline`, which may be empty.
     pub(super) fn of(comm: &[u8], cmdline: &[u8], programs: &Programs) -> Program {
         let argv = cmdline.strip_suffix(b"\0").unwrap_or(cmdline);

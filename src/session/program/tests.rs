@@ -2,6 +2,11 @@
 
 use super::*;
 
+/// A program without arguments.
+fn named(comm: &str) -> Program {
+    Program::of(comm.as_bytes(), b"", &Programs::builtin())
+}
+
 /// The name of the script that a command line runs.
 fn runs(line: &str) -> Option<String> {
     let argv: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
@@ -68,12 +73,9 @@ fn a_script_is_known_by_its_package() {
     for (script, agent) in cases {
         let cmdline = format!("node\0--expose-gc\0{lib}/{script}\0");
         let program = Program::of(b"MainThread", cmdline.as_bytes(), &programs);
-        assert_eq!(
-            program.plays(&programs, Role::Agent),
-            agent.is_some(),
-            "{script}"
-        );
-        let named = Program::named(agent.unwrap_or("none"));
+        let plays = program.plays(&programs, Role::Agent);
+        assert_eq!(plays, agent.is_some(), "{script}");
+        let named = named(agent.unwrap_or("none"));
         let same = program.is_same_agent(&named, &programs);
         assert_eq!(same, agent.is_some(), "{script}");
     }
@@ -86,7 +88,7 @@ fn a_script_is_known_by_its_package() {
     ];
     for (cmdline, agent) in python {
         let program = Program::of(b"python3", cmdline, &programs);
-        assert!(program.is_same_agent(&Program::named(agent), &programs));
+        assert!(program.is_same_agent(&named(agent), &programs));
     }
     let cursor =
         b"agent\0--use-system-ca\0/home/u/.local/share/cursor-agent/versions/2026.05.24/index.js\0";

@@ -134,6 +134,10 @@ impl Local {
     }
 
     fn has_handoff(&self, area: Area, path: &Path, counts: Counts) -> Result<bool> {
+        let is_counted = |name: &OsStr| {
+            let name = StampedName::parse(name);
+            name.is_some_and(|name| counts == Counts::All || name.is_pending())
+        };
         let mut left: Vec<PathBuf> = vec![path.to_owned()];
         while let Some(dir) = left.pop() {
             let entries = match self.root.dir(&area.path(&dir)).and_then(dirfd::names) {
@@ -143,16 +147,9 @@ impl Local {
             };
             for entry in entries {
                 match entry.kind {
-                    Kind::File => {
-                        let name = StampedName::parse(&entry.name);
-                        if name.is_some_and(|it| counts == Counts::All || it.is_pending()) {
-                            return Ok(true);
-                        }
-                    }
-                    Kind::Directory if !is_hidden(&entry.name) => {
-                        left.push(dir.join(&*entry.name));
-                    }
-                    Kind::Directory | Kind::Other => {}
+                    Kind::File if is_counted(&entry.name) => return Ok(true),
+                    Kind::Directory if !is_hidden(&entry.name) => left.push(dir.join(&*entry.name)),
+                    _ => {}
                 }
             }
         }
