@@ -1,8 +1,9 @@
 //! Programs that the contract treats in a special way, known by their names.
 //!
-//! A filesystem sees system calls, not intentions: `vim` and `cp` replace a file with the same calls, and `cat` and `grep` read
-//! a file with the same calls. Where the contract depends on the intention (an edit, spec 4.4; a reader that shows a part, 6.3;
-//! a search, 6.5; an agent, 5), only the caller's name shows the intention. So the lists are long, and users can change them.
+//! A filesystem sees system calls, not intentions: `vim` and `cp` replace a file with the same calls, and `cat` and `grep`
+//! read a file with the same calls. Where the contract depends on the intention (an edit, spec 4.4; a reader that shows a part,
+//! 6.3; a search, 6.5; an agent, 5), only the caller's name shows the intention. So the lists are long, and users can
+//! change them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -84,13 +85,14 @@ impl Programs {
         Programs(lists.into())
     }
 
-    /// Changes the list of one role: `NAME` adds a program, `!NAME` removes a program, `NAME*` stands for every name with that
-    /// beginning, and `!*` empties the list. The last rule for a name decides: `!balooctl` after `baloo*` makes an exception.
+    /// Changes the list of one role: `NAME` adds a program, `!NAME` removes a program, `NAME*` stands for every name with
+    /// that beginning, and `!*` empties the list. The last rule for a name decides: `!balooctl` after `baloo*` makes an
+    /// exception.
     ///
     /// # Errors
     ///
-    /// A message with the cause and the cure, when `spec` cannot be a program's name, such as a path or a `*` in the middle. A
-    /// bare `*` is refused, too: it would make every program an agent or an editor.
+    /// A message with the cause and the cure, when `spec` cannot be a program's name, such as a path or a `*` in the middle.
+    /// A bare `*` is refused, too: it would make every program an agent or an editor.
     pub fn amend(&mut self, role: Role, spec: &str) -> Result<(), String> {
         let rule = Rule::parse(spec).ok_or_else(|| {
             format!(

@@ -89,7 +89,8 @@ impl Resolver {
             .and_then(|_| answered.recv_timeout(RESOLVE_WITHIN).ok());
         let caller = caller.unwrap_or_else(|| {
             log::warn!(
-                "process {tid}: /proc does not tell its ancestors just now; this call is anonymous, and the next one asks again"
+                "process {tid}: its ancestors cannot be read from /proc just now; this call is anonymous, and the next call reads \
+                 them again"
             );
             Caller::anonymous(uid)
         });
@@ -121,11 +122,11 @@ impl Resolver {
         }
     }
 
-    /// Is a signal killing the thread just now (spec 4.9)? A FLUSH may come from the kernel, which closes the files of a dying
-    /// process.
+    /// Is a signal killing the thread just now (spec 4.9)? A FLUSH may come from the kernel, which closes the files of a
+    /// dying process.
     ///
-    /// `statm` is read first, and is enough for most callers. A process in execve(2) closes files while it holds the lock that
-    /// a reader of `stat` waits for. `statm` needs no lock, and is the cheapest of these files to read.
+    /// `statm` is read first, and is enough for most callers. A process in execve(2) closes files while it holds the lock
+    /// that a reader of `stat` waits for. `statm` needs no lock, and is the cheapest of these files to read.
     pub fn dying_by_signal(&self, tid: u32) -> bool {
         let statm = || self.proc.read_of_caller(tid, "statm");
         let exiting = tid != 0 && statm().is_ok_and(|statm| proc::has_no_memory(&statm));
@@ -237,16 +238,16 @@ impl Resolver {
     /// Goes up from a process to the first cached ancestor, and caches every process on the way.
     fn trace(&self, process: Process, stat: Stat) -> io::Result<(Program, Line)> {
         let mut above = self.cache.lock().above(process);
-        let mut parent = stat.parent;
+        let mut pid = stat.parent;
         let mut youngest = process.start;
         let mut unknown = vec![(process, stat)];
         while above.is_none() && unknown.len() < MAX_DEPTH {
-            let Some(stat) = self.read_stat(parent)? else {
+            let Some(stat) = self.read_stat(pid)? else {
                 // The parent may have called before it ended.
-                above = self.cache.lock().line_of_ended(parent, youngest);
+                above = self.cache.lock().line_of_ended(pid, youngest);
                 break;
             };
-            let process = stat.process(parent);
+            let process = stat.process(pid);
             if process.start > youngest {
                 // No parent is younger than its child: the parent has ended, and another process reused its pid.
                 break;
@@ -256,7 +257,7 @@ impl Resolver {
                 above = Some(line);
             } else {
                 above = cache.above(process);
-                parent = stat.parent;
+                pid = stat.parent;
                 youngest = process.start;
                 unknown.push((process, stat));
             }
@@ -266,15 +267,9 @@ impl Resolver {
         for (process, stat) in unknown.into_iter().rev() {
             let cmdline = self.read(process.pid, "cmdline")?;
             let program = Program::of(&stat.comm, &cmdline, &self.programs);
-            let leader = self.leader(process, stat.session, above.as_ref())?;
-            let line = Line::below(
-                above.as_ref(),
-                process,
-                leader,
-                stat.tty,
-                &program,
-                &self.programs,
-            );
+            let (parent, programs) = (above.as_ref(), &self.programs);
+            let leader = self.leader(process, stat.session, parent)?;
+            let line = Line::below(parent, process, leader, stat.tty, &program, programs);
             let known = Known {
                 process,
                 comm: stat.comm,

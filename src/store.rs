@@ -3,8 +3,8 @@
 //! [`Store`] holds *published* handoffs. All other files are always local and belong to [`local::Local`]: drafts, scratch
 //! files, replaced versions, ordinary files.
 //!
-//! Nothing here knows a session's aliases or a node. Paths of queues are relative to the root queue, which is the empty path;
-//! names are single components.
+//! Nothing here knows a session's aliases or a node. Paths of queues are relative to the root queue, which is the empty
+//! path; names are single components.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -64,8 +64,8 @@ pub trait Store: Send + Sync {
         name: &StampedName,
     ) -> Result<StampedName>;
 
-    /// Puts a draft in the place of a stored file, atomically. The replaced file gets the draft's name, under which the caller
-    /// finds and keeps it (spec 3.9).
+    /// Puts a draft in the place of a stored file, atomically. The replaced file gets the draft's name, under which the
+    /// caller finds and keeps it (spec 3.9).
     fn replace(&self, draft: DraftFile<'_>, queue: &Path, name: &OsStr) -> Result<()>;
 
     /// Renames a stored file, never over another one.
@@ -77,8 +77,8 @@ pub trait Store: Send + Sync {
         dirfd::set_times(&file, Some(time), Some(time))
     }
 
-    /// Renames a pending handoff to `done`, or to the next free suffix of it, and sets both of its times to `now` (spec 3.5);
-    /// answers the new name.
+    /// Renames a pending handoff to `done`, or to the next free suffix of it, and sets both of its times to `now` (spec
+    /// 3.5); answers the new name.
     fn consume(
         &self,
         queue: &Path,
@@ -115,8 +115,8 @@ pub(crate) fn first_free(
     first_free_after(name, 0, attempt).map(|(name, _)| name)
 }
 
-/// As [`first_free`], after a search that ended with suffix `last`; answers the new suffix, too. Most suffixes up to `last` are
-/// not tried again, because ten thousand files of one name would take fifty million attempts.
+/// As [`first_free`], after a search that ended with suffix `last`; answers the new suffix, too. Most suffixes up to `last`
+/// are not tried again, because ten thousand files of one name would take fifty million attempts.
 pub(crate) fn first_free_after(
     name: &StampedName,
     last: u32,

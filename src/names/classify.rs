@@ -111,8 +111,8 @@ pub fn is_adoptable(name: &OsStr) -> bool {
     }
 }
 
-/// Is a file of this name in a queue's backing directory a stray (spec 3.7)? `pending.md` is a stray, too: a program wrote it
-/// while nothing was mounted.
+/// Is a file of this name in a queue's backing directory a stray (spec 3.7)? `pending.md` is a stray, too: a program wrote
+/// it while nothing was mounted.
 pub fn is_stray(name: &OsStr) -> bool {
     name == PENDING || is_adoptable(name)
 }
@@ -122,8 +122,8 @@ pub fn is_hidden(name: &OsStr) -> bool {
     name.as_bytes().starts_with(b".")
 }
 
-/// The name under which a stray becomes a handoff (spec 3.7): always a pending handoff's, because no agent has read the file.
-/// The name gets the `stamp` of the file's mtime, unless it has a stamp and only lacks the extension (spec 3.4).
+/// The name under which a stray becomes a handoff (spec 3.7): always a pending handoff's, because no agent has read the
+/// file. The name gets the `stamp` of the file's mtime, unless it has a stamp and only lacks the extension (spec 3.4).
 pub fn adopted(name: &OsStr, stamp: Stamp) -> StampedName {
     match StampedName::from_written(name) {
         Some(read) if read.is_pending() => read,

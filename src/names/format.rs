@@ -6,8 +6,8 @@ use super::stamp::Stamp;
 pub(super) const NAME_MAX: usize = 255;
 /// The extension of every handoff's file name.
 pub(super) const EXTENSION: &str = ".md";
-/// The mark at the end of a consumed handoff's stem. Scripts of the old protocol look for `*_done.md`, so a pending name must
-/// never match that pattern.
+/// The mark at the end of a consumed handoff's stem. Scripts of the old protocol look for `*_done.md`, so a pending name
+/// must never match that pattern.
 pub(super) const DONE: &str = "_done";
 /// Longest slug of a pending name, in bytes.
 pub(super) const SLUG_MAX: usize = NAME_MAX - Stamp::LEN - 1 - EXTENSION.len();

@@ -22,8 +22,8 @@ const WRITTEN_MAX: usize = PARTIAL_MAX - PARTIAL.len();
 
 /// The bytes of a handoff's name between the stamp and `_done` or `.md`.
 ///
-/// A slug is never empty, has no `/` or NUL, and never makes a pending name match `*_done.md`. A slug from a written name has
-/// only letters and digits of any script with their marks and joiners, `.`, `-` and `_`. A slug from a name on disk is
+/// A slug is never empty, has no `/` or NUL, and never makes a pending name match `*_done.md`. A slug from a written name
+/// has only letters and digits of any script with their marks and joiners, `.`, `-` and `_`. A slug from a name on disk is
 /// unchanged.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Slug(Vec<u8>);
@@ -35,8 +35,8 @@ impl Slug {
         Slug::from_stem(without_extension(name).unwrap_or(name))
     }
 
-    /// `<slug>-partial`, for a handoff that a crash or an error left unfinished (spec 3.8, 4.9). The slug is cut to leave room
-    /// for a number and for `_done`.
+    /// `<slug>-partial`, for a handoff that a crash or an error left unfinished (spec 3.8, 4.9). The slug is cut to leave
+    /// room for a number and for `_done`.
     #[must_use]
     pub fn partial(&self) -> Slug {
         self.with_ending(PARTIAL, PARTIAL_MAX)
@@ -88,8 +88,8 @@ impl Slug {
     }
 }
 
-/// Keeps letters and digits of any script with their marks and joiners, `.`, `-` and `_`. Every run of other characters, and of
-/// bytes that are not UTF-8, becomes one `-` (spec 3.2b).
+/// Keeps letters and digits of any script with their marks and joiners, `.`, `-` and `_`. Every run of other characters, and
+/// of bytes that are not UTF-8, becomes one `-` (spec 3.2b).
 fn cleaned(stem: &[u8]) -> String {
     let mut clean = String::with_capacity(stem.len());
     let mut in_run = false;
@@ -132,8 +132,8 @@ fn mended(mut slug: Vec<u8>) -> Vec<u8> {
     slug
 }
 
-/// At most the first `max` bytes, without a cut within a character or between a letter and its marks. A cut between bytes that
-/// are not UTF-8 may be anywhere.
+/// At most the first `max` bytes, without a cut within a character or between a letter and its marks. A cut between bytes
+/// that are not UTF-8 may be anywhere.
 fn prefix(bytes: &[u8], max: usize) -> &[u8] {
     const LONGEST_CHARACTER: usize = 4;
     if bytes.len() <= max {

@@ -17,8 +17,8 @@ pub struct StampedName {
     stamp: Stamp,
     /// INVARIANT: short enough for the whole name to fit [`NAME_MAX`].
     slug: Slug,
-    /// The number of `_done` at the end of the stem: 0 for a pending handoff, 1 for a consumed handoff. A script that renames
-    /// consumed handoffs once more leaves names with several marks; such a name must format back to itself.
+    /// The number of `_done` at the end of the stem: 0 for a pending handoff, 1 for a consumed handoff. A script that
+    /// renames consumed handoffs once more leaves names with several marks; such a name must format back to itself.
     marks: u8,
 }
 
@@ -87,8 +87,8 @@ impl StampedName {
         self.rebuilt(slug, self.marks.min(1))
     }
 
-    /// The `n`th name to try when earlier names are taken (spec 3.3): the name itself for `n <= 1`, else the slug ends in `_n`.
-    /// The number is never cut, so the names stay different, also when the handoffs are consumed.
+    /// The `n`th name to try when earlier names are taken (spec 3.3): the name itself for `n <= 1`, else the slug ends in
+    /// `_n`. The number is never cut, so the names stay different, also when the handoffs are consumed.
     #[must_use]
     pub fn with_suffix(&self, n: u32) -> StampedName {
         if n <= 1 {
@@ -99,16 +99,10 @@ impl StampedName {
 
     /// The file name, at most 255 bytes.
     pub fn to_os_string(&self) -> OsString {
+        let marks = DONE.repeat(self.marks.into());
         let slug = self.slug.as_os_str().as_bytes();
-        let marks = usize::from(self.marks) * DONE.len();
-        let mut name = Vec::with_capacity(Stamp::LEN + 1 + slug.len() + marks + EXTENSION.len());
-        name.extend_from_slice(&self.stamp.written());
-        name.push(b'_');
-        name.extend_from_slice(slug);
-        for _ in 0..self.marks {
-            name.extend_from_slice(DONE.as_bytes());
-        }
-        name.extend_from_slice(EXTENSION.as_bytes());
+        let (stamp, extension) = (self.stamp.written(), EXTENSION.as_bytes());
+        let name = [&stamp, &b"_"[..], slug, marks.as_bytes(), extension].concat();
         OsString::from_vec(name)
     }
 
@@ -120,8 +114,8 @@ impl StampedName {
         }
     }
 
-    /// Reads `STAMP_slug` and the marks after it. The marks are split off first: `STAMP_done` has a mark and no slug, so it is
-    /// no stamped name.
+    /// Reads `STAMP_slug` and the marks after it. The marks are split off first: `STAMP_done` has a mark and no slug, so it
+    /// is no stamped name.
     fn from_stem(stem: &[u8]) -> Option<StampedName> {
         let (stamp, tail) = stem.split_at_checked(Stamp::LEN)?;
         let stamp = Stamp::parse(stamp)?;

@@ -309,8 +309,8 @@ proptest! {
         }
     }
 
-    /// spec 3.2c, 3.3: after any change a name fits and reads back, and matches the old protocol's `*_done.md` exactly if the
-    /// handoff is consumed
+    /// spec 3.2c, 3.3: after any change a name fits and reads back, and matches the old protocol's `*_done.md` exactly if
+    /// the handoff is consumed
     #[test]
     fn every_name_reads_back(name in any_stamped()) {
         let text = name.to_os_string();

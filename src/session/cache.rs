@@ -110,6 +110,7 @@ impl Cache {
             .collect()
     }
 
+    /// All processes, also those of which only a thread is cached.
     pub(super) fn processes(&self) -> HashSet<Process> {
         let leading = self.processes.values().map(|known| known.process);
         let threads = self.threads.values().map(|thread| thread.process);

@@ -89,8 +89,8 @@ pub(super) fn thread_group(status: &[u8]) -> Option<u32> {
     std::str::from_utf8(value).ok()?.trim().parse().ok()
 }
 
-/// Does the `/proc/TID/statm` of a thread show no memory? Then the thread is exiting, and the kernel closes its files. (do_exit
-/// releases the memory first, and the files afterwards.)
+/// Does the `/proc/TID/statm` of a thread show no memory? Then the thread is exiting, and the kernel closes its files.
+/// (do_exit releases the memory first, and the files afterwards.)
 pub(super) fn has_no_memory(statm: &[u8]) -> bool {
     let digits = || statm.iter().filter(|byte| !byte.is_ascii_whitespace());
     digits().next().is_some() && digits().all(|byte| *byte == b'0')

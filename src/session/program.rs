@@ -42,22 +42,19 @@ impl Program {
         }
     }
 
-    /// Does any of its names play `role`?
+    /// Does the program play `role` under any of its names?
     pub fn plays(&self, programs: &Programs, role: Role) -> bool {
-        let shows_all = |name: &[u8]| {
-            !self.quiet && role == Role::PageReader && programs.is(Role::StreamEditor, name)
-        };
-        let plays = |name: &[u8]| programs.is(role, name) && !shows_all(name);
-        self.names.iter().any(|name| plays(name))
+        // A stream editor without `-n` prints the whole file, and not a page.
+        let prints_all = !self.quiet && role == Role::PageReader;
+        self.names.iter().any(|name| {
+            programs.is(role, name) && !(prints_all && programs.is(Role::StreamEditor, name))
+        })
     }
 
     /// Are both the same agent program (spec 5.3: Codex patches files in a child `codex`)?
     pub(super) fn is_same_agent(&self, other: &Program, programs: &Programs) -> bool {
-        let mut agents = self
-            .names
-            .iter()
-            .filter(|name| programs.is(Role::Agent, name));
-        agents.any(|name| other.names.contains(name))
+        let mut common = self.names.iter().filter(|name| other.names.contains(name));
+        common.any(|name| programs.is(Role::Agent, name))
     }
 }
 

@@ -8,12 +8,14 @@ use parking_lot::Mutex;
 
 use super::proc::Proc;
 
-/// The kernel's `/proc`. The files of threads that called last stay open: to open and close a file costs more than to read it.
+/// The kernel's `/proc`. The files of threads that called last stay open: to open and close a file costs more than to read
+/// it.
 ///
 /// An open file belongs to a thread, not to its number: after the thread has ended every read fails (ESRCH), even if another
 /// thread reused the number. A process that executes another program keeps its files, which then show that program. If a
-/// thread other than the leading one called execve(2), the files of that thread end, and the leading thread's files are valid
-/// for it. `hidepid` is only checked at open: a process that executes a set-user-ID program may stay visible for some time.
+/// thread other than the leading one called execve(2), the files of that thread end, and the leading thread's files are
+/// valid for it. `hidepid` is only checked at open: a process that executes a set-user-ID program may stay visible for
+/// some time.
 #[derive(Debug, Default)]
 pub struct SystemProc {
     /// Thread, name, and file. The file that was read last is at the end.
@@ -21,8 +23,8 @@ pub struct SystemProc {
 }
 
 impl SystemProc {
-    /// At most so many files are kept open: two each of eight threads, and seldom more threads call in turns. The descriptors
-    /// are among those that the program reserves for itself.
+    /// At most so many files are kept open: two each of eight threads, and seldom more threads call in turns. The
+    /// descriptors are among those that the program reserves for itself.
     const MAX_KEPT: usize = 16;
 
     fn take(&self, tid: u32, name: &'static str) -> Option<File> {

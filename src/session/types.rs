@@ -16,8 +16,8 @@ pub struct Process {
 
 /// A group of processes that work together: each session has its own aliases (spec 4.3) and scratch files (spec 4.6).
 ///
-/// [`Display`](fmt::Display) gives the name of the session's directory of scratch files, which outlive the daemon. [`FromStr`]
-/// reads that name.
+/// [`Display`](fmt::Display) gives the name of the session's directory of scratch files, which outlive the daemon.
+/// [`FromStr`] reads that name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub enum Session {
     /// A hash of the name that the user gave the session in `HANDOFF_SESSION`. See [`Session::named`].

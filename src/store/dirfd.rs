@@ -1,8 +1,8 @@
 //! System calls beneath one directory descriptor.
 //!
 //! The descriptor is opened before the mount covers the directory. A path would lead back into the mount, and the daemon
-//! would wait for itself. So every directory is opened from the descriptor, without following a symbolic link, and every file
-//! by its single name in such a directory.
+//! would wait for itself. So every directory is opened from the descriptor, without following a symbolic link, and every
+//! file by its single name in such a directory.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;

@@ -1,8 +1,8 @@
 //! The record of the first mount, which leaves the files that it finds as they are (spec 3.6).
 //!
-//! A small file in the private directory has the time of the first mount, the ordinary files and directories, and the `_done`
-//! files that had expired before. The file is written at the first mount, and when a listed path is renamed or removed. All
-//! other state is in names and mtimes.
+//! A small file in the private directory has the time of the first mount, the ordinary files and directories, and the
+//! `_done` files that had expired before. The file is written at the first mount, and when a listed path is renamed or removed.
+//! All other state is in names and mtimes.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -169,8 +169,8 @@ impl FirstMount {
         bytes
     }
 
-    /// Reads the bytes that [`FirstMount::to_bytes`] of this version or of version 1 wrote; `None` for any other bytes, such as
-    /// a half-written record.
+    /// Reads the bytes that [`FirstMount::to_bytes`] of this version or of version 1 wrote; `None` for any other bytes, such
+    /// as a half-written record.
     pub fn from_bytes(bytes: &[u8]) -> Option<Read> {
         let mut fields = bytes.strip_suffix(b"\0")?.split(|byte| *byte == 0);
         let magic = fields.next()?;

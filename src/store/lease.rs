@@ -1,7 +1,7 @@
 //! A read lease shows whether any process has a file open for writing (spec 3.7).
 //!
-//! The kernel refuses a read lease while any process has the file open for writing. A granted lease is given back at once, so
-//! that no writer has to wait.
+//! The kernel refuses a read lease while any process has the file open for writing. A granted lease is given back at once,
+//! so that no writer has to wait.
 #![allow(unsafe_code)] // Neither rustix nor nix has F_SETLEASE; this is the only unsafe call of the program.
 
 use std::fs::File;

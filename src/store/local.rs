@@ -9,7 +9,7 @@
 //! .handoff-fs/scratch/…      scratch files that all sessions share (spec 4.6), as QUEUE/NAME
 //! .handoff-fs/sessions/…     the other scratch files, as SESSION/QUEUE/NAME
 //! .handoff-fs/replaced/…     replaced versions (spec 3.9), as QUEUE/NAME.NANOSECONDS-SINCE-1970
-//! .handoff-fs/rewriting/…    copies of files that a writer is changing in place, until the writer closes; named as in replaced
+//! .handoff-fs/rewriting/…    copies of files that writers are changing in place, until they close; named as in replaced
 //! .handoff-fs/removed/…      pending handoffs that were removed (spec 3.9), named as in replaced
 //! .handoff-fs/consuming/…    notes about the handoffs that a read is consuming, until the read is answered
 //! ```

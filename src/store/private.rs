@@ -16,8 +16,8 @@ use super::open_error::{OpenError, OpenResult};
 use super::types::{Access, Kind};
 use crate::error::{Error, Result};
 
-/// Checks that the private directory and its parts are directories of this user. Another user who owns such a directory, or may
-/// write to it, could choose the content of the next handoff.
+/// Checks that the private directory and its parts are directories of this user. Another user who owns such a directory, or
+/// may write to it, could choose the content of the next handoff.
 pub(super) fn check(root: &Beneath, private: &Dir) -> OpenResult<()> {
     let backing = dirfd::stat_file(root.dir(Path::new(""))?)?;
     let me = rustix::process::geteuid().as_raw();

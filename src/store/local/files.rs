@@ -94,8 +94,8 @@ impl Local {
         }
     }
 
-    /// Runs `act` in the directory that [`Local::make_dir`] opens. If another program has removed the kept directory of drafts,
-    /// runs `act` again in a new directory.
+    /// Runs `act` in the directory that [`Local::make_dir`] opens. If another program has removed the kept directory of
+    /// drafts, runs `act` again in a new directory.
     fn within<T>(&self, area: Area, queue: &Path, act: impl Fn(&Dir) -> Result<T>) -> Result<T> {
         match act(&self.make_dir(area, queue)?) {
             Err(Error::NotFound) if area == Area::Drafts => {

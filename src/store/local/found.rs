@@ -139,8 +139,8 @@ fn adopt_root(root: &Beneath, record: &mut FirstMount) -> Result<bool> {
     Ok(adopted)
 }
 
-/// Visits directories and the queues below them. `visit` gets the files of each directory, and answers whether the directory is
-/// a queue. The record gets the directories that are ordinary for their content, or cannot be read.
+/// Visits directories and the queues below them. `visit` gets the files of each directory, and answers whether the directory
+/// is a queue. The record gets the directories that are ordinary for their content, or cannot be read.
 fn walk(
     root: &Beneath,
     archives: &Archives,

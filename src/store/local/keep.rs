@@ -19,8 +19,8 @@ const VERSIONS: usize = 16;
 const ROOM: u64 = 1 << 20;
 
 impl Local {
-    /// Keeps a copy, with times and mode, of a file that a write is about to replace. A copy in [`Area::Rewriting`] stays there
-    /// until the write has ended and the caller calls [`Local::keep_rewritten`].
+    /// Keeps a copy, with times and mode, of a file that a write is about to replace. A copy in [`Area::Rewriting`] stays
+    /// there until the write has ended and the caller calls [`Local::keep_rewritten`].
     pub fn keep_copy(
         &self,
         file: &File,
@@ -46,10 +46,8 @@ impl Local {
     /// Moves a copy from [`Area::Rewriting`] to the replaced versions, because the write has ended.
     pub fn keep_rewritten(&self, kept: &Kept) -> Result<()> {
         let Kept { queue, name } = kept;
-        self.rename_new(
-            (Area::Rewriting, queue, name),
-            (Area::Replaced, queue, name),
-        )?;
+        let copy = (Area::Rewriting, queue.as_path(), name.as_os_str());
+        self.rename_new(copy, (Area::Replaced, queue, name))?;
         self.drop_oldest_of(queue, name);
         Ok(())
     }

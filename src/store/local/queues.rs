@@ -1,7 +1,8 @@
 //! Directories of the mount, and the directories that areas have for each of them.
 //!
-//! A queue in which a handoff was begun has a directory among the drafts. That directory marks the queue: it stays a queue while
-//! it holds handoffs (spec 3.6f). A directory that only has files with stamped names, such as a repository's, has no mark.
+//! A queue in which a handoff was begun has a directory among the drafts. That directory marks the queue: it stays a queue
+//! while it holds handoffs (spec 3.6f). A directory that only has files with stamped names, such as a repository's, has no
+//! mark.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -57,8 +58,8 @@ impl Local {
         Ok(())
     }
 
-    /// Renames a directory and the areas' directories for it. A crash between the renames leaves drafts under the old path; the
-    /// next mount recovers them there.
+    /// Renames a directory and the areas' directories for it. A crash between the renames leaves drafts under the old path;
+    /// the next mount recovers them there.
     pub fn rename_queue(
         &self,
         from: (&Path, &OsStr),
@@ -116,7 +117,7 @@ impl Local {
     /// The areas whose directories follow when a queue is renamed. Replaced versions stay where they were kept.
     fn following(&self) -> Vec<Area> {
         let owned = self.owned().inspect_err(|error| {
-            log::warn!("the scratch files of sessions cannot be listed ({error}); these files stay under their queue's old name");
+            log::warn!("the scratch files of sessions cannot be listed ({error}); they stay under their queue's old name");
         });
         let mut areas = vec![Area::Drafts, Area::Edits, Area::Scratch];
         areas.extend(owned.unwrap_or_default());

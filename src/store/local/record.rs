@@ -60,8 +60,8 @@ impl Local {
         self.sync_name(path)?;
         let mut record = self.record.lock();
         record.now.forget(path);
-        // The removal of thousands of files must not write a long record thousands of times. A path that is still listed is a
-        // problem only if a new file of that name turns up before the next mount.
+        // The removal of thousands of files must not write a long record thousands of times. A path that is still listed is
+        // a problem only if a new file of that name turns up before the next mount.
         record.unwritten += 1;
         match record.unwritten * FORGOTTEN >= record.now.len() {
             true => self.write_changes(&mut record),
@@ -89,8 +89,8 @@ impl Local {
         }
     }
 
-    /// Changes the record, and writes all changes that are not on disk. If the write fails, the change still counts while this
-    /// program runs, and the next change or sweep writes the record.
+    /// Changes the record, and writes all changes that are not on disk. If the write fails, the change still counts while
+    /// this program runs, and the next change or sweep writes the record.
     pub(super) fn change_record(&self, change: impl FnOnce(&mut FirstMount) -> bool) -> Result<()> {
         let mut record = self.record.lock();
         if change(&mut record.now) {
