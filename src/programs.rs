@@ -68,9 +68,11 @@ const BUILTIN: [(Role, &str); 7] = [
     ),
 ];
 
-/// The names of the programs that play each [`Role`].
+/// The names of the programs that play each [`Role`]: the built-in rules, then the user's.
+///
+/// INVARIANT: no later rule makes an earlier rule pointless, so every rule in `--help` has an effect.
 #[derive(Clone, Debug)]
-pub struct Programs(BTreeMap<Role, Rules>);
+pub struct Programs(BTreeMap<Role, Vec<Rule>>);
 
 impl Default for Programs {
     fn default() -> Programs {
@@ -81,8 +83,8 @@ impl Default for Programs {
 impl Programs {
     /// The lists of spec 4.4, 5, 6.3, 6.5 and 6.7, with programs of the same kinds.
     pub fn builtin() -> Programs {
-        let lists = BUILTIN.map(|(role, names)| (role, Rules::of(names)));
-        Programs(lists.into())
+        let rules = |names: &str| names.split_whitespace().filter_map(Rule::parse).collect();
+        Programs(BUILTIN.map(|(role, names)| (role, rules(names))).into())
     }
 
     /// Changes the list of one role: `NAME` adds a program, `!NAME` removes a program, `NAME*` stands for every name with
@@ -99,47 +101,31 @@ impl Programs {
                 "{spec:?} names no program: give NAME, NAME* for all that start so, or !NAME to remove one (a name, not a path)"
             )
         })?;
-        self.0.entry(role).or_default().push(rule);
+        let rules = self.0.entry(role).or_default();
+        rules.retain(|earlier| !rule.covers(earlier));
+        // A removal stays only as an exception to a wider rule.
+        if rule.adds || rules.iter().any(|wider| wider.covers(&rule)) {
+            rules.push(rule);
+        }
         Ok(())
     }
 
     /// Does a program called `name` play `role`? Only the first 15 bytes count, because the kernel keeps no more.
     pub fn is(&self, role: Role, name: &[u8]) -> bool {
-        self.0.get(&role).is_some_and(|rules| rules.holds(name))
+        let name = as_comm(name);
+        // The last rule that matches decides.
+        let last = self.rules(role).rev().find(|rule| rule.matches(name));
+        last.is_some_and(|rule| rule.adds)
     }
 
     /// The rules of one role in the form that [`Programs::amend`] takes, sorted; for `--help`.
     pub fn names(&self, role: Role) -> Vec<String> {
-        let rules = self.0.get(&role).into_iter().flat_map(|rules| &rules.0);
-        let names: BTreeSet<String> = rules.map(Rule::to_string).collect();
+        let names: BTreeSet<String> = self.rules(role).map(Rule::to_string).collect();
         names.into_iter().collect()
     }
-}
 
-/// The rules for one role: the built-in ones, then the user's.
-///
-/// INVARIANT: no later rule makes an earlier rule pointless, so every rule in `--help` has an effect.
-#[derive(Clone, Debug, Default)]
-struct Rules(Vec<Rule>);
-
-impl Rules {
-    fn of(names: &str) -> Rules {
-        Rules(names.split_whitespace().filter_map(Rule::parse).collect())
-    }
-
-    /// The last rule that matches decides.
-    fn holds(&self, name: &[u8]) -> bool {
-        let name = as_comm(name);
-        let rule = self.0.iter().rev().find(|rule| rule.matches(name));
-        rule.is_some_and(|rule| rule.adds)
-    }
-
-    fn push(&mut self, rule: Rule) {
-        self.0.retain(|earlier| !rule.covers(earlier));
-        // A removal stays only as an exception to a wider rule.
-        if rule.adds || self.0.iter().any(|wider| wider.covers(&rule)) {
-            self.0.push(rule);
-        }
+    fn rules(&self, role: Role) -> impl DoubleEndedIterator<Item = &Rule> {
+        self.0.get(&role).into_iter().flatten()
     }
 }
 

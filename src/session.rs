@@ -198,12 +198,11 @@ impl Resolver {
             .or_else(|| proc::thread_group(&self.proc.read(tid, "status").ok()?));
         // If `status` cannot be read: most threads that call are the only thread of their process.
         let pid = pid.unwrap_or(tid);
-        let start = stat.start;
         if pid == tid {
-            return Some((Process { pid, start }, stat));
+            return Some((stat.process(pid), stat));
         }
         let leading = self.stat(pid)?;
-        let process = leading.process(pid);
+        let (start, process) = (stat.start, leading.process(pid));
         let thread = Thread { start, process };
         self.cache.lock().threads.insert(tid, thread);
         self.trim_cache();

@@ -44,24 +44,22 @@ pub(super) struct Thread {
 
 impl Cache {
     fn get(&self, process: Process) -> Option<&Known> {
-        self.processes
-            .get(&process.pid)
-            .filter(|known| known.process == process)
+        let known = self.processes.get(&process.pid)?;
+        (known.process == process).then_some(known)
     }
 
     fn get_mut(&mut self, process: Process) -> Option<&mut Known> {
-        self.processes
-            .get_mut(&process.pid)
-            .filter(|known| known.process == process)
+        let known = self.processes.get_mut(&process.pid)?;
+        (known.process == process).then_some(known)
     }
 
     /// The process of a thread that started at `start`.
     pub(super) fn process(&self, tid: u32, start: u64) -> Option<Process> {
         let leads = Process { pid: tid, start };
-        let thread = self.threads.get(&tid).filter(|it| it.start == start);
-        thread
-            .map(|thread| thread.process)
-            .or_else(|| self.get(leads).map(|_| leads))
+        match self.threads.get(&tid) {
+            Some(thread) if thread.start == start => Some(thread.process),
+            _ => self.get(leads).map(|known| known.process),
+        }
     }
 
     /// The process of a thread that has ended.
@@ -102,12 +100,11 @@ impl Cache {
 
     /// The processes of a session that have called.
     pub(super) fn callers_of(&self, session: &Session) -> Vec<Process> {
-        self.processes
-            .values()
-            .filter_map(|known| known.caller.as_ref())
-            .filter(|caller| caller.session == *session)
-            .filter_map(|caller| caller.process)
-            .collect()
+        let callers = self.processes.values().filter(|known| {
+            let caller = known.caller.as_ref();
+            caller.is_some_and(|caller| caller.session == *session)
+        });
+        callers.map(|known| known.process).collect()
     }
 
     /// All processes, also those of which only a thread is cached.

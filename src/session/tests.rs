@@ -24,7 +24,7 @@ fn session_of(resolver: &Resolver, tid: u32) -> Session {
     resolver.caller(tid, 0).session
 }
 
-/// spec 5.1: one Claude Code run is one session, whichever thread writes and whichever shell command it runs.
+/// spec 5.1: a run of Claude Code is one session, with all its threads and shell commands.
 #[test]
 fn an_agents_threads_and_detached_commands_are_its_session() {
     let table = Table::new();
@@ -100,9 +100,9 @@ fn sandbox_helpers_break_no_line() {
     for pid in [25, 27, 26, 22, 21, 20] {
         assert_eq!(session_of(&resolver, pid), session, "{pid}");
     }
-    // What a command in the sandbox starts is a run of its own.
+    // An agent that a command in the sandbox starts is a run of its own.
     table.spawn(26, 30, &["codex", "exec"]);
-    // And so is another agent in the same sandbox.
+    // Another agent in the same sandbox is a run of its own, too.
     table.spawn(24, 31, &["claude"]);
     for pid in [30, 31] {
         let own = table.agent(pid);
@@ -203,7 +203,7 @@ fn without_a_terminal_the_kernels_session_counts() {
     assert!(!resolver.session_alive(&session));
 }
 
-/// spec 5.1: `HANDOFF_SESSION` wins over everything, if it says something.
+/// spec 5.1: `HANDOFF_SESSION` comes before every other rule, unless the variable is empty.
 #[test]
 fn the_environment_names_the_session() {
     let table = Table::new();
@@ -269,7 +269,7 @@ fn hidden_files_of_proc() {
 
 /// spec 5.5: "A session is a pid *and* its start time", for threads too.
 #[test]
-fn a_reused_pid_is_somebody_else() {
+fn a_reused_pid_is_another_process() {
     let table = Table::new();
     table.spawn(10, 20, &["claude"]);
     table.thread(20, 25, "worker");
@@ -298,7 +298,7 @@ fn a_reused_parent_pid_is_not_followed() {
     assert_eq!(session, table.terminal());
 }
 
-/// spec 5.1: `sh` becomes `claude` in the same process, for itself and for the children it has from then on.
+/// spec 5.1: `sh` executes `claude` in the same process, which counts for itself and for its later children.
 #[test]
 fn another_program_is_another_caller() {
     let table = Table::new();

@@ -72,7 +72,7 @@ mod tests {
 
     /// spec 3.7c: refused exactly while a process has the file open for writing.
     #[test]
-    fn refused_while_somebody_writes() {
+    fn refused_while_a_process_writes() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
         let writer = File::create(&path).unwrap();
@@ -87,9 +87,9 @@ mod tests {
         assert_eq!(writers(&reader), Writers::None);
     }
 
-    /// spec 3.7c: a process that opens the file for writing in that moment neither waits for long nor ends this process.
+    /// spec 3.7c: a process that opens the file for writing during the lease neither waits for long nor ends this process.
     #[test]
-    fn a_writer_that_comes_in_between() {
+    fn a_writer_during_the_lease() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
         File::create(&path).unwrap();

@@ -150,7 +150,7 @@ fn an_agent_called_by_a_searchers_name_searches() {
     assert!(script.plays(&programs, Role::Searcher));
     assert!(
         !script.plays(&programs, Role::StreamEditor),
-        "its interpreter is nobody's business"
+        "the name of its interpreter does not count"
     );
 }
 

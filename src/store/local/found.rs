@@ -129,14 +129,13 @@ fn upgrade(root: &Beneath, archives: &Archives, old: &FirstMount) -> Result<Firs
 
 /// Makes handoffs of the ordinary text files of the root, for `--adopt` at a later mount; true if there were any.
 fn adopt_root(root: &Beneath, record: &mut FirstMount) -> Result<bool> {
-    let mut adopted = false;
+    let before = record.adopted;
     for (name, meta) in dirfd::list(root.dir(Path::new(""))?)? {
         if meta.kind == Kind::File && names::is_adoptable(&name) && record.adopt(name.as_ref()) {
             record.adopted += 1;
-            adopted = true;
         }
     }
-    Ok(adopted)
+    Ok(record.adopted > before)
 }
 
 /// Visits directories and the queues below them. `visit` gets the files of each directory, and answers whether the directory

@@ -56,11 +56,8 @@ pub(super) fn unique_nanos(now: SystemTime) -> u128 {
         .unwrap_or_default()
         .as_nanos();
     let mut last = LAST.lock();
-    *last = if *last >= now && *last - now < 1_000_000 {
-        *last + 1
-    } else {
-        now
-    };
+    let is_close = *last >= now && *last - now < 1_000_000;
+    *last = if is_close { *last + 1 } else { now };
     *last
 }
 
