@@ -1,8 +1,8 @@
-//! Names: the only place that knows how a handoff is called on disk (spec 3.2 to 3.5).
+//! Names: the only module that knows the form of a handoff's file name (spec 3.2 to 3.5).
 //!
-//! Everything here is a pure function of time, written name and suffix. A [`StampedName`] can only be made by stamping or by
+//! Every function here depends only on time, written name and suffix. A [`StampedName`] can only be made by stamping or by
 //! parsing. Every such name fits a directory entry, and `parse(format(x)) == x`; so no other module ever cuts, joins or
-//! compares pieces of file names.
+//! compares parts of file names.
 
 mod archives;
 mod classify;

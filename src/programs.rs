@@ -1,8 +1,9 @@
 //! Programs that the contract treats in a special way, known by their names.
 //!
-//! A filesystem sees system calls, not intentions: `vim` and `cp` replace a file in the same way, and `cat` and `grep` read
-//! it in the same way. Where the contract depends on the intention (an edit, spec 4.4; a reader that shows a part, 6.3; a
-//! search, 6.5; an agent, 5), only the caller's name can tell. Therefore the lists are generous, and the user can change them.
+//! A filesystem sees system calls, not intentions: `vim` and `cp` replace a file with the same calls, and `cat` and `grep`
+//! read a file with the same calls. Where the contract depends on the intention (an edit, spec 4.4; a reader that shows a part,
+//! 6.3; a search, 6.5; an agent, 5), only the caller's name shows the intention. So the lists are long, and users can
+//! change them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,7 +11,7 @@ use std::fmt;
 /// How many bytes of a program's name the kernel keeps (`TASK_COMM_LEN` less the final NUL).
 const COMM_LEN: usize = 15;
 
-/// The way in which the contract treats a program.
+/// A kind of program that the contract treats in a special way.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Role {
     /// Replaces a file because a person edits it (spec 4.4).
@@ -19,72 +20,59 @@ pub enum Role {
     Agent,
     /// Reads a file and writes it anew (spec 4.4).
     StreamEditor,
-    /// Reads files to search, index or save them, not to show them to anyone (spec 6.5).
+    /// Reads files to search, index or save them, and does not show them to an agent (spec 6.5).
     Searcher,
-    /// Shows a part of what it reads (spec 6.3).
+    /// Shows a part of the file that it reads (spec 6.3).
     PartReader,
-    /// Reads a file whole to show one page of it, and reads it again for the next page (spec 6.7).
+    /// Reads the whole file to show one page, and reads the file again for the next page (spec 6.7).
     PageReader,
-    /// Only starts another program in a sandbox (spec 5).
+    /// Does nothing but start another program in a sandbox (spec 5).
     SandboxHelper,
 }
 
-#[rustfmt::skip]
-const EDITORS: &[&str] = &[
-    "vi", "vim", "vim.basic", "vim.tiny", "vim.nox", "vim.gtk", "vim.gtk3", "vim.athena", "vim.motif", "vimx",
-    "vimdiff", "gvim", "gvimdiff", "rvim", "rgvim", "evim", "eview", "view", "rview", "nvi", "nvim", "nvim-qt",
-    "neovide", "elvis", "vile", "vis", "kak", "hx", "helix", "nano", "rnano", "pico", "micro", "emacs*", "zile", "mg", "jed",
-    "joe", "jmacs", "jpico", "jstar", "rjoe", "ne", "dte", "tilde", "mcedit", "code", "code-insiders", "code-oss",
-    "code-server", "codium", "vscodium", "cursor", "windsurf", "zed", "zeditor", "zed-editor", "subl", "sublime_text", "lapce",
-    "lite-xl", "kate", "kwrite", "gedit", "gnome-text-editor", "xed", "pluma", "mousepad", "featherpad", "leafpad",
-    "l3afpad", "geany", "idea", "pycharm", "webstorm", "goland", "clion", "rustrover", "rubymine", "phpstorm",
+/// The names that each [`Role`] has by default, in the form that [`Programs::amend`] takes.
+const BUILTIN: [(Role, &str); 7] = [
+    (
+        Role::Editor,
+        "vi vim vim.basic vim.tiny vim.nox vim.gtk vim.gtk3 vim.athena vim.motif vimx vimdiff gvim gvimdiff rvim rgvim \
+         evim eview view rview nvi nvim nvim-qt neovide elvis vile vis kak hx helix nano rnano pico micro emacs* zile mg \
+         jed joe jmacs jpico jstar rjoe ne dte tilde mcedit code code-insiders code-oss code-server codium vscodium \
+         cursor windsurf zed zeditor zed-editor subl sublime_text lapce lite-xl kate kwrite gedit gnome-text-editor xed \
+         pluma mousepad featherpad leafpad l3afpad geany idea pycharm webstorm goland clion rustrover rubymine phpstorm",
+    ),
+    (
+        Role::Agent,
+        "claude codex opencode gemini aider cursor-agent pi goose amp crush qwen copilot cline kilo kilocode kiro-cli \
+         qchat droid auggie openhands plandex kimi vibe gptme codebuff iflow trae-cli",
+    ),
+    (Role::StreamEditor, "sed gsed ssed sd perl ed red ex"),
+    // `fff-*` are threads of opencode that index the files of a project.
+    (
+        Role::Searcher,
+        "grep egrep fgrep rgrep ggrep pcregrep pcre2grep rg rga ugrep ug ag ack ack-grep git file find gfind bfs fd \
+         fdfind updatedb* locate plocate mlocate slocate recollindex baloo* tracker* localsearch* rsync rclone tar gtar \
+         bsdtar borg restic duplicity duplicati* kopia bup rdiff-backup syncthing unison fff-*",
+    ),
+    (
+        Role::PartReader,
+        "head ghead tail gtail wc gwc less more most",
+    ),
+    // A stream editor of this list reads pages only with `-n`.
+    (
+        Role::PageReader,
+        "sed gsed ssed nl gnl awk gawk mawk nawk original-awk goawk",
+    ),
+    (
+        Role::SandboxHelper,
+        "bwrap codex-linux-sandbox sandbox-exec firejail",
+    ),
 ];
 
-#[rustfmt::skip]
-const AGENTS: &[&str] = &[
-    "claude", "codex", "opencode", "gemini", "aider", "cursor-agent", "pi", "goose", "amp", "crush", "qwen",
-    "copilot", "cline", "kilo", "kilocode", "kiro-cli", "qchat", "droid", "auggie", "openhands", "plandex", "kimi",
-    "vibe", "gptme", "codebuff", "iflow", "trae-cli",
-];
-
-const STREAM_EDITORS: &[&str] = &["sed", "gsed", "ssed", "sd", "perl", "ed", "red", "ex"];
-
-#[rustfmt::skip]
-const SEARCHERS: &[&str] = &[
-    "grep", "egrep", "fgrep", "rgrep", "ggrep", "pcregrep", "pcre2grep", "rg", "rga", "ugrep", "ug", "ag", "ack",
-    "ack-grep", "git", "file", "find", "gfind", "bfs", "fd", "fdfind", "updatedb*", "locate", "plocate", "mlocate",
-    "slocate", "recollindex", "baloo*", "tracker*", "localsearch*", "rsync", "rclone", "tar", "gtar", "bsdtar",
-    "borg", "restic", "duplicity", "duplicati*", "kopia", "bup", "rdiff-backup", "syncthing", "unison",
-    // Threads of opencode that index the files of a project.
-    "fff-*",
-];
-
-const PART_READERS: &[&str] = &[
-    "head", "ghead", "tail", "gtail", "wc", "gwc", "less", "more", "most",
-];
-
-/// Stream editors in this list read pages only with `-n`.
-#[rustfmt::skip]
-const PAGE_READERS: &[&str] = &[
-    "sed", "gsed", "ssed", "nl", "gnl", "awk", "gawk", "mawk", "nawk", "original-awk", "goawk",
-];
-
-const SANDBOX_HELPERS: &[&str] = &["bwrap", "codex-linux-sandbox", "sandbox-exec", "firejail"];
-
-/// The names that each [`Role`] has by default.
-const BUILTIN: [(Role, &[&str]); 7] = [
-    (Role::Editor, EDITORS),
-    (Role::Agent, AGENTS),
-    (Role::StreamEditor, STREAM_EDITORS),
-    (Role::Searcher, SEARCHERS),
-    (Role::PartReader, PART_READERS),
-    (Role::PageReader, PAGE_READERS),
-    (Role::SandboxHelper, SANDBOX_HELPERS),
-];
-
-/// Which names play which [`Role`].
+/// The names of the programs that play each [`Role`]: the built-in rules, then the user's.
+///
+/// INVARIANT: no later rule makes an earlier rule pointless, so every rule in `--help` has an effect.
 #[derive(Clone, Debug)]
-pub struct Programs(BTreeMap<Role, Rules>);
+pub struct Programs(BTreeMap<Role, Vec<Rule>>);
 
 impl Default for Programs {
     fn default() -> Programs {
@@ -95,68 +83,49 @@ impl Default for Programs {
 impl Programs {
     /// The lists of spec 4.4, 5, 6.3, 6.5 and 6.7, with programs of the same kinds.
     pub fn builtin() -> Programs {
-        let lists = BUILTIN.into_iter();
-        Programs(
-            lists
-                .map(|(role, names)| (role, Rules::of(names)))
-                .collect(),
-        )
+        let rules = |names: &str| names.split_whitespace().filter_map(Rule::parse).collect();
+        Programs(BUILTIN.map(|(role, names)| (role, rules(names))).into())
     }
 
-    /// Changes one list: `NAME` adds a program, `!NAME` removes one; `NAME*` means every name that begins so, and `!*`
-    /// empties the list. The last word on a name holds: `!balooctl` after `baloo*` makes an exception.
+    /// Changes the list of one role: `NAME` adds a program, `!NAME` removes a program, `NAME*` stands for every name with
+    /// that beginning, and `!*` empties the list. The last rule for a name decides: `!balooctl` after `baloo*` makes an
+    /// exception.
     ///
     /// # Errors
     ///
-    /// A message with the cause and the cure, when `spec` cannot be a program's name, such as a path or a `*` in the middle. A
-    /// bare `*` is refused too: hardly anybody means that every program is an agent or an editor.
+    /// A message with the cause and the cure, when `spec` cannot be a program's name, such as a path or a `*` in the middle.
+    /// A bare `*` is refused, too: it would make every program an agent or an editor.
     pub fn amend(&mut self, role: Role, spec: &str) -> Result<(), String> {
         let rule = Rule::parse(spec).ok_or_else(|| {
             format!(
                 "{spec:?} names no program: give NAME, NAME* for all that start so, or !NAME to remove one (a name, not a path)"
             )
         })?;
-        self.0.entry(role).or_default().push(rule);
+        let rules = self.0.entry(role).or_default();
+        rules.retain(|earlier| !rule.covers(earlier));
+        // A removal stays only as an exception to a wider rule.
+        if rule.adds || rules.iter().any(|wider| wider.covers(&rule)) {
+            rules.push(rule);
+        }
         Ok(())
     }
 
     /// Does a program called `name` play `role`? Only the first 15 bytes count, because the kernel keeps no more.
     pub fn is(&self, role: Role, name: &[u8]) -> bool {
-        self.0.get(&role).is_some_and(|rules| rules.holds(name))
+        let name = as_comm(name);
+        // The last rule that matches decides.
+        let last = self.rules(role).rev().find(|rule| rule.matches(name));
+        last.is_some_and(|rule| rule.adds)
     }
 
-    /// The list, sorted, as [`Programs::amend`] takes it; for `--help`.
+    /// The rules of one role in the form that [`Programs::amend`] takes, sorted; for `--help`.
     pub fn names(&self, role: Role) -> Vec<String> {
-        let rules = self.0.get(&role).into_iter().flat_map(|rules| &rules.0);
-        let names: BTreeSet<String> = rules.map(Rule::to_string).collect();
+        let names: BTreeSet<String> = self.rules(role).map(Rule::to_string).collect();
         names.into_iter().collect()
     }
-}
 
-/// The rules for one role: the built-in ones, then the user's.
-///
-/// INVARIANT: no later rule makes an earlier one pointless, so the list that is shown is the list that holds.
-#[derive(Clone, Debug, Default)]
-struct Rules(Vec<Rule>);
-
-impl Rules {
-    fn of(names: &[&str]) -> Rules {
-        Rules(names.iter().filter_map(|name| Rule::parse(name)).collect())
-    }
-
-    /// The last rule that matches decides.
-    fn holds(&self, name: &[u8]) -> bool {
-        let name = as_comm(name);
-        let rule = self.0.iter().rev().find(|rule| rule.matches(name));
-        rule.is_some_and(|rule| rule.adds)
-    }
-
-    fn push(&mut self, rule: Rule) {
-        self.0.retain(|earlier| !rule.covers(earlier));
-        // A removal stays only as an exception to a wider rule.
-        if rule.adds || self.0.iter().any(|wider| wider.covers(&rule)) {
-            self.0.push(rule);
-        }
+    fn rules(&self, role: Role) -> impl DoubleEndedIterator<Item = &Rule> {
+        self.0.get(&role).into_iter().flatten()
     }
 }
 
@@ -166,7 +135,7 @@ struct Rule {
     /// False for a rule with `!`.
     adds: bool,
     name: String,
-    /// Every name that begins with this one.
+    /// The rule is for every name that begins with `name`.
     prefix: bool,
 }
 
@@ -210,7 +179,7 @@ impl fmt::Display for Rule {
     }
 }
 
-/// As much of a name as the kernel keeps.
+/// The part of a name that the kernel keeps.
 fn as_comm(name: &[u8]) -> &[u8] {
     &name[..name.len().min(COMM_LEN)]
 }
@@ -256,7 +225,7 @@ mod tests {
         for (role, names) in BUILTIN {
             assert_eq!(
                 programs.names(role).len(),
-                names.len(),
+                names.split_whitespace().count(),
                 "a rule of {role:?} does not parse"
             );
         }

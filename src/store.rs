@@ -1,10 +1,10 @@
-//! Where handoffs are kept: the boundary between the filesystem's logic and the storage below it.
+//! The storage below the filesystem's logic.
 //!
-//! [`Store`] holds *published* handoffs. Everything else is always local and belongs to [`local::Local`]: drafts, scratch
+//! [`Store`] holds *published* handoffs. All other files are always local and belong to [`local::Local`]: drafts, scratch
 //! files, replaced versions, ordinary files.
 //!
-//! Nothing here knows a session's aliases or a node. Paths of queues are relative to the root queue, which is the empty path;
-//! names are single components.
+//! Nothing here knows a session's aliases or a node. Paths of queues are relative to the root queue, which is the empty
+//! path; names are single components.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -48,14 +48,12 @@ pub trait Store: Send + Sync {
     fn stat(&self, queue: &Path, name: &OsStr) -> Result<Meta>;
 
     /// Opens a stored file.
-    fn open(&self, queue: &Path, name: &OsStr, access: Access) -> Result<File>;
+    fn open(&self, queue: &Path, name: &OsStr, access: Access) -> Result<File> {
+        self.open_known(queue, name, access).map(|(file, _)| file)
+    }
 
     /// As [`Store::open`], with the stat(2) of the opened file.
-    fn open_known(&self, queue: &Path, name: &OsStr, access: Access) -> Result<(File, Meta)> {
-        let file = self.open(queue, name, access)?;
-        let meta = dirfd::stat_file(&file)?;
-        Ok((file, meta))
-    }
+    fn open_known(&self, queue: &Path, name: &OsStr, access: Access) -> Result<(File, Meta)>;
 
     /// Moves a draft to `name`, or to the next free suffix of it, never over another file; answers the new name (spec 3.3,
     /// 4.2). The name is durable once [`Store::sync`] has returned.
@@ -66,8 +64,8 @@ pub trait Store: Send + Sync {
         name: &StampedName,
     ) -> Result<StampedName>;
 
-    /// Puts a draft in the place of a stored file, atomically. Afterwards the replaced file is in the draft's place, and the
-    /// caller keeps it (spec 3.9).
+    /// Puts a draft in the place of a stored file, atomically. The replaced file gets the draft's name, under which the
+    /// caller finds and keeps it (spec 3.9).
     fn replace(&self, draft: DraftFile<'_>, queue: &Path, name: &OsStr) -> Result<()>;
 
     /// Renames a stored file, never over another one.
@@ -79,8 +77,8 @@ pub trait Store: Send + Sync {
         dirfd::set_times(&file, Some(time), Some(time))
     }
 
-    /// Renames a pending handoff to `done`, or to the next free suffix of it, and sets both of its times to `now` (spec 3.5);
-    /// answers the new name.
+    /// Renames a pending handoff to `done`, or to the next free suffix of it, and sets both of its times to `now` (spec
+    /// 3.5); answers the new name.
     fn consume(
         &self,
         queue: &Path,
@@ -103,13 +101,13 @@ pub trait Store: Send + Sync {
     fn changes(&self) -> Changes;
 }
 
-/// How many suffixes are tried before publishing fails.
+/// At most so many suffixes are tried.
 const SUFFIXES: u32 = 100_000;
 
-/// How many suffixes are tried before the search goes on where the last one ended.
+/// So many suffixes are tried before the search continues after the suffix of the last search.
 const TRIED_FIRST: u32 = 16;
 
-/// Runs `attempt` with `name` and then with its suffixes `_2`, `_3`, … until one is free (spec 3.3).
+/// Runs `attempt` with `name` and then with its suffixes `_2`, `_3`, … until a name is free (spec 3.3).
 pub(crate) fn first_free(
     name: &StampedName,
     attempt: impl FnMut(&StampedName) -> Result<()>,
@@ -117,8 +115,8 @@ pub(crate) fn first_free(
     first_free_after(name, 0, attempt).map(|(name, _)| name)
 }
 
-/// As [`first_free`], where names up to the `last`th were taken at the last search. Not all of those are tried again: ten
-/// thousand files of one name would take fifty million attempts. Answers the number of the new name, too.
+/// As [`first_free`], after a search that ended with suffix `last`; answers the new suffix, too. Most suffixes up to `last`
+/// are not tried again, because ten thousand files of one name would take fifty million attempts.
 pub(crate) fn first_free_after(
     name: &StampedName,
     last: u32,

@@ -3,19 +3,16 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 
-/// The built-in names of archives.
-#[rustfmt::skip]
-const BUILTIN: &[&str] = &[
-    "archive", "archived", "consumed", "done", "old", "processed", "read", "taken", "trash",
-];
+/// The names of archives by default.
+const BUILTIN: &str = "archive archived consumed done old processed read taken trash";
 
-/// The names of directories whose content is neither delivered nor expires.
+/// The names of directories whose files are neither delivered nor expire.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Archives(BTreeSet<OsString>);
 
 impl Default for Archives {
     fn default() -> Archives {
-        Archives(BUILTIN.iter().map(OsString::from).collect())
+        Archives(BUILTIN.split(' ').map(OsString::from).collect())
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a name means. Every operation asks here, so that no two of them can disagree.
+//! The meaning of a name. Every operation uses this classification, so no two operations can disagree.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -11,14 +11,14 @@ use super::stamped::StampedName;
 
 /// The virtual file that merges the pending handoffs; reading it consumes them (spec 6.1).
 pub const PENDING: &str = "pending.md";
-/// The virtual file with the same bytes; reading it consumes nothing (spec 6.5).
+/// The virtual file with the same bytes as `pending.md`; reading it consumes nothing (spec 6.5).
 pub const PEEK: &str = ".peek.md";
 /// The virtual file with the state of the daemon.
 pub const STATUS: &str = ".status.json";
 /// The private directory (spec 2).
 pub const PRIVATE: &str = ".handoff-fs";
 
-/// What kind of thing a name in a queue stands for.
+/// The kind of file that a name in a queue stands for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum NameClass {
     /// `pending.md`
@@ -31,14 +31,14 @@ pub enum NameClass {
     Private,
     /// A handoff under its own name, as [`StampedName::from_written`] reads it.
     Stamped(StampedName),
-    /// A tool's temporary file, of which each session has its own (spec 4.6).
+    /// A tool's temporary file: each session has its own file of that name (spec 4.6).
     Scratch,
     /// A lock, a pid or a swap file, which all sessions share (spec 4.6).
     SharedScratch,
-    /// Any other hidden name: an ordinary file (spec 3.6). rsync's temporary names are among these; their meaning depends
-    /// on how the file is created, see [`is_rsync_temporary`](super::is_rsync_temporary).
+    /// Any other hidden name: an ordinary file (spec 3.6). rsync's temporary names are hidden names, too; their meaning
+    /// depends on how the file is created, see [`is_rsync_temporary`](super::is_rsync_temporary).
     Hidden,
-    /// A stamped name with an ending that no document has: an ordinary file (spec 3.4).
+    /// A stamped name with an extension that no text document has: an ordinary file (spec 3.4).
     Ordinary,
     /// A tool's copy of an earlier version, `*.bak` or `*.orig` (spec 4.5).
     Backup,
@@ -47,35 +47,29 @@ pub enum NameClass {
 }
 
 impl NameClass {
-    /// Is it a tool's temporary file, shared or not (spec 4.6)?
+    /// Is this the name of a tool's temporary file, shared or not (spec 4.6)?
     pub fn is_scratch(&self) -> bool {
-        matches!(self, NameClass::Scratch | NameClass::SharedScratch)
+        matches!(self, Self::Scratch | Self::SharedScratch)
     }
 
     /// Is a new file of this name an ordinary one (spec 3.4b, 3.6k)?
     pub fn is_ordinary(&self) -> bool {
-        matches!(self, NameClass::Hidden | NameClass::Ordinary)
+        matches!(self, Self::Hidden | Self::Ordinary)
     }
 
-    /// Is it a name of this program that nobody can give to a file?
+    /// Is this a name of this program that no client can give to a file?
     pub fn is_reserved(&self) -> bool {
-        matches!(
-            self,
-            NameClass::Peek | NameClass::Status | NameClass::Private
-        )
+        matches!(self, Self::Peek | Self::Status | Self::Private)
     }
 
     /// Does a new file of this name become a handoff with a stamp of its own (spec 4.1a)?
     pub fn gets_stamp(&self) -> bool {
-        matches!(self, NameClass::Unstamped | NameClass::Backup)
+        matches!(self, Self::Unstamped | Self::Backup)
     }
 
     /// Does a handoff that is renamed to this name stay a handoff (spec 4.5f)?
     pub fn keeps_handoff(&self) -> bool {
-        matches!(
-            self,
-            NameClass::Stamped(_) | NameClass::Unstamped | NameClass::Pending
-        )
+        matches!(self, Self::Stamped(_) | Self::Unstamped | Self::Pending)
     }
 }
 
@@ -98,7 +92,7 @@ pub fn classify(name: &OsStr) -> NameClass {
         NameClass::Hidden
     } else if let Some(stamped) = StampedName::from_written(name) {
         NameClass::Stamped(stamped)
-    } else if is_stamped_otherwise(bytes) {
+    } else if has_other_extension(bytes) {
         NameClass::Ordinary
     } else if bytes.ends_with(b".bak") || bytes.ends_with(b".orig") {
         NameClass::Backup
@@ -107,8 +101,8 @@ pub fn classify(name: &OsStr) -> NameClass {
     }
 }
 
-/// Does a file of this name become a handoff if it turns up in a queue's backing directory (spec 3.7)? Exactly stamped names
-/// are handoffs already.
+/// Does a file of this name become a handoff if another program puts it into a queue's backing directory (spec 3.7)? A file
+/// with an exactly stamped name is a handoff already.
 pub fn is_adoptable(name: &OsStr) -> bool {
     match classify(name) {
         NameClass::Unstamped => document_stem(name.as_bytes()).is_some(),
@@ -117,26 +111,26 @@ pub fn is_adoptable(name: &OsStr) -> bool {
     }
 }
 
-/// Is a file of this name a stray if it turns up in a queue's backing directory (spec 3.7)? `pending.md` is one, too: a
-/// program wrote it while nothing was mounted.
+/// Is a file of this name in a queue's backing directory a stray (spec 3.7)? `pending.md` is a stray, too: a program wrote
+/// it while nothing was mounted.
 pub fn is_stray(name: &OsStr) -> bool {
     name == PENDING || is_adoptable(name)
 }
 
-/// Is this a name that `ls` does not show?
+/// Does `ls` hide this name?
 pub fn is_hidden(name: &OsStr) -> bool {
     name.as_bytes().starts_with(b".")
 }
 
-/// The name under which a stray becomes a handoff (spec 3.7): always pending, because nobody can have read the file. `stamp`
-/// is that of its mtime; a name that is stamped but for its extension keeps its own (spec 3.4).
+/// The name under which a stray becomes a handoff (spec 3.7): always a pending handoff's, because no agent has read the
+/// file. The name gets the `stamp` of the file's mtime, unless it has a stamp and only lacks the extension (spec 3.4).
 pub fn adopted(name: &OsStr, stamp: Stamp) -> StampedName {
     match StampedName::from_written(name) {
         Some(read) if read.is_pending() => read,
         read => {
             let stem = without_extension(name.as_bytes()).unwrap_or(name.as_bytes());
             let (stamp, stem) = match read {
-                // The stamp and the `_` after it go.
+                // The stem without the stamp and the `_` after it.
                 Some(read) => (read.stamp(), stem.get(Stamp::LEN + 1..).unwrap_or_default()),
                 None => (stamp, stem),
             };
@@ -145,8 +139,8 @@ pub fn adopted(name: &OsStr, stamp: Stamp) -> StampedName {
     }
 }
 
-/// `YYYY-MM-DD_HHMMSS_*.*` with an ending that no document has.
-fn is_stamped_otherwise(name: &[u8]) -> bool {
+/// `YYYY-MM-DD_HHMMSS_*.*` with an extension that no text document has.
+fn has_other_extension(name: &[u8]) -> bool {
     let rest = name.split_at_checked(Stamp::LEN);
     let rest = rest.and_then(|(stamp, rest)| Stamp::parse(stamp).map(|_| rest));
     rest.and_then(|rest| rest.strip_prefix(b"_"))
@@ -203,23 +197,13 @@ mod tests {
     /// spec 3.6k, 4.6a: hidden names, and whether rsync may have made them
     #[test]
     fn hidden_names() {
-        for (name, rsync) in [
-            (".x", false),
-            (".git", false),
-            (".gitignore", false),
-            (".netrc", false),
-            (".bak", false),
-            (".x.md.bak", false),
-            (".sw", false),
-            (".x.swap", false),
-            (".2026-11-22_142301_x.md", false),
-            (".x.md.Xa12b", false),
-            (".x.md.Xa12b_", false),
-            ("..Xa12bC", false),
-            (".Xa12bC", false),
-            (".x.md.Xa12bC", true),
-            (".x.Xa12bC", true),
-        ] {
+        let others = words(
+            ".x .git .gitignore .netrc .bak .x.md.bak .sw .x.swap .2026-11-22_142301_x.md .x.md.Xa12b \
+             .x.md.Xa12b_ ..Xa12bC .Xa12bC",
+        );
+        let others = others.map(|name| (name, false));
+        let rsyncs = words(".x.md.Xa12bC .x.Xa12bC").map(|name| (name, true));
+        for (name, rsync) in others.chain(rsyncs) {
             assert_eq!(classify(OsStr::new(name)), NameClass::Hidden, "{name}");
             assert_eq!(is_rsync_temporary(OsStr::new(name)), rsync, "{name}");
         }
@@ -257,19 +241,11 @@ mod tests {
     /// spec 3.7a: which files that turn up become handoffs
     #[test]
     fn strays_that_are_adopted() {
-        for name in [
-            "x.md",
-            "x.markdown",
-            "x.txt",
-            "x",
-            "a b.md",
-            "x_done.md",
-            "done",
-            "pending.txt",
-            "2026-11-22_142301_x",
-            "2026-11-22_142301_x.txt",
-            "2026-11-22_142301.md",
-        ] {
+        let adopted = words(
+            "x.md x.markdown x.txt x x_done.md done pending.txt 2026-11-22_142301_x \
+             2026-11-22_142301_x.txt 2026-11-22_142301.md",
+        );
+        for name in adopted.chain(["a b.md"]) {
             assert!(is_adoptable(OsStr::new(name)), "{name}");
         }
         for name in words(

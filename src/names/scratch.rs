@@ -3,20 +3,20 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-/// Is this a scratch name, shared or not? Stamped and hidden names of these kinds are scratch names, too.
+/// Is this a scratch name, shared or not? A scratch name may also be stamped or hidden.
 pub(super) fn is_scratch(name: &[u8]) -> bool {
     is_shared_scratch(name) || is_temporary(name)
 }
 
-/// Scratch names that all sessions share, because a lock that each session has of its own locks nothing.
+/// Scratch names that all sessions share: a lock file would not work if each session had its own.
 pub(super) fn is_shared_scratch(name: &[u8]) -> bool {
     const ENDINGS: [&str; 5] = [".lock", ".lck", ".pid", ".swp", ".swx"];
-    /// Vim creates this file to see whether it may write to the directory.
+    /// Vim creates this file to check that the directory is writable.
     const VIM_PROBE: &[u8] = b"4913";
     ends_with_any(name, &ENDINGS) || name == VIM_PROBE || is_hidden_swap(name)
 }
 
-/// Scratch names of which each session has its own file.
+/// Scratch names for which each session has its own file.
 fn is_temporary(name: &[u8]) -> bool {
     const ENDINGS: [&str; 8] = [
         "~",
@@ -40,8 +40,8 @@ fn is_hidden_swap(name: &[u8]) -> bool {
     hidden.is_some_and(|rest| matches!(rest, [.., b'.', b's', b'w', _]))
 }
 
-/// `.name.XXXXXX`, the file that rsync renames into place. Such a file is scratch only if it was created with O_EXCL, as
-/// rsync does (spec 4.6).
+/// `.name.XXXXXX`, the file that rsync renames into place. Such a file is scratch only if it was created with O_EXCL, which
+/// rsync uses (spec 4.6).
 pub fn is_rsync_temporary(name: &OsStr) -> bool {
     let mut parts = name.as_bytes().rsplitn(2, |&byte| byte == b'.');
     let drawn = |random: &[u8]| random.len() == 6 && random.iter().all(u8::is_ascii_alphanumeric);
@@ -64,8 +64,7 @@ fn is_numbered_tmp(name: &[u8]) -> bool {
     }
 }
 
-/// The whole names that `mkstemp` and its kin give in GNU sed (`sedXXXXXX`), Python (`tmpXXXXXXXX`) and others
-/// (`XXXXXXXX`).
+/// The names that functions like `mkstemp` make for GNU sed (`sedXXXXXX`), Python (`tmpXXXXXXXX`) and others (`XXXXXXXX`).
 fn is_random(name: &[u8]) -> bool {
     const PREFIXES: [(&str, usize); 3] = [("sed", 6), ("tmp", 8), ("XX", 6)];
     PREFIXES.iter().any(|&(prefix, count)| {

@@ -1,4 +1,4 @@
-//! The part of a handoff's name that says what it is about (spec 3.2).
+//! The slug: the part of a handoff's name that gives its subject (spec 3.2).
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -7,36 +7,36 @@ use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
 use super::format::{CONSUMABLE_MAX, DONE, without_extension};
 
-/// Replaces an ending that would read as [`DONE`]. Both have the same length, so a slug that was cut stays short enough.
+/// Replaces an ending that would read as [`DONE`]. Both have the same length, so the slug does not grow.
 const NOT_DONE: &str = "-done";
-/// The slug of a name of which nothing is left.
+/// The slug of a written name that has no character for a slug.
 const NAMELESS: &str = "handoff";
 /// The slug of a handoff that was written to `pending.md`.
 const PENDING: &str = "pending";
-/// The ending of a handoff that its writer could not finish.
+/// The ending of a handoff whose writer could not finish.
 const PARTIAL: &str = "-partial";
-/// Longest slug with [`PARTIAL`], in bytes: it leaves room for `_` and the ten digits of a `u32`.
+/// Longest slug with [`PARTIAL`], in bytes: `_` and the ten digits of a `u32` fit after the slug.
 const PARTIAL_MAX: usize = CONSUMABLE_MAX - 11;
-/// Longest slug of a written name, in bytes: the whole name fits with every suffix that it may get.
+/// Longest slug of a written name, in bytes: all endings and suffixes fit after the slug.
 const WRITTEN_MAX: usize = PARTIAL_MAX - PARTIAL.len();
 
 /// The bytes of a handoff's name between the stamp and `_done` or `.md`.
 ///
-/// A slug is never empty, has no `/` or NUL in it, and never makes a pending name match `*_done.md`. A slug that was made from
-/// a written name holds only letters and digits of any script with their marks and joiners, `.`, `-` and `_`. A slug that was
-/// found on disk is kept as it is.
+/// A slug is never empty, has no `/` or NUL, and never makes a pending name match `*_done.md`. A slug from a written name
+/// has only letters and digits of any script with their marks and joiners, `.`, `-` and `_`. A slug from a name on disk is
+/// unchanged.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Slug(Vec<u8>);
 
 impl Slug {
-    /// The slug of a name as a program wrote it. Any bytes have one.
+    /// The slug of a name as a program wrote it. Any bytes give a slug.
     pub fn from_written(name: &OsStr) -> Slug {
         let name = name.as_bytes();
         Slug::from_stem(without_extension(name).unwrap_or(name))
     }
 
-    /// `<slug>-partial`, for a handoff that a crash or an error left unfinished (spec 3.8, 4.9). The slug is cut to leave room
-    /// for a number and for `_done`.
+    /// `<slug>-partial`, for a handoff that a crash or an error left unfinished (spec 3.8, 4.9). The slug is cut to leave
+    /// room for a number and for `_done`.
     #[must_use]
     pub fn partial(&self) -> Slug {
         self.with_ending(PARTIAL, PARTIAL_MAX)
@@ -52,7 +52,7 @@ impl Slug {
         OsStr::from_bytes(&self.0)
     }
 
-    /// Does it begin with the other slug? The same slug with a number does.
+    /// Does this slug begin with the other slug? The other slug with a number does.
     pub fn starts_with(&self, other: &Slug) -> bool {
         self.0.starts_with(&other.0)
     }
@@ -67,7 +67,7 @@ impl Slug {
         }
     }
 
-    /// The slug of a name found on disk, kept as it is; `None` if the bytes cannot be a slug.
+    /// The unchanged slug of a name on disk; `None` if the bytes cannot be a slug.
     pub(super) fn found(bytes: &[u8]) -> Option<Slug> {
         let never = |byte: &u8| matches!(byte, b'/' | 0);
         let possible = !bytes.is_empty() && !bytes.iter().any(never) && !reads_as_done(bytes);
@@ -88,8 +88,8 @@ impl Slug {
     }
 }
 
-/// Keeps letters and digits of any script with their marks and joiners, `.`, `-` and `_`. Every run of anything else, bytes
-/// that are not UTF-8 included, becomes one `-` (spec 3.2b).
+/// Keeps letters and digits of any script with their marks and joiners, `.`, `-` and `_`. Every run of other characters, and
+/// of bytes that are not UTF-8, becomes one `-` (spec 3.2b).
 fn cleaned(stem: &[u8]) -> String {
     let mut clean = String::with_capacity(stem.len());
     let mut in_run = false;
@@ -132,8 +132,8 @@ fn mended(mut slug: Vec<u8>) -> Vec<u8> {
     slug
 }
 
-/// At most the first `max` bytes, without cutting within a character or between a letter and its marks. Bytes that are not
-/// UTF-8 are cut anywhere.
+/// At most the first `max` bytes, without a cut within a character or between a letter and its marks. A cut between bytes
+/// that are not UTF-8 may be anywhere.
 fn prefix(bytes: &[u8], max: usize) -> &[u8] {
     const LONGEST_CHARACTER: usize = 4;
     if bytes.len() <= max {
@@ -144,12 +144,12 @@ fn prefix(bytes: &[u8], max: usize) -> &[u8] {
         .rev()
         .find(|at| !continues(at))
         .unwrap_or(max);
-    // The text from there on: a mark at its start belongs to a letter before the cut.
+    // A mark at the start of the text that is cut off belongs to a letter before the cut.
     let cut_off = bytes[boundary..].utf8_chunks().next();
     let splits = cut_off.is_some_and(|chunk| chunk.valid().starts_with(continues_letter));
     let kept = &bytes[..boundary];
     match std::str::from_utf8(kept) {
-        // That letter goes too, with all its marks, unless the text has no other letter.
+        // That letter is cut off, too, with all its marks, unless the text has no other letter.
         Ok(text) if splits => match text
             .trim_end_matches(continues_letter)
             .char_indices()

@@ -6,7 +6,7 @@ use chrono::{Datelike, NaiveDate, NaiveDateTime, Timelike};
 
 /// A calendar time to the second, written `YYYY-MM-DD_HHMMSS`.
 ///
-/// A stamp has no zone: the writer's clock showed this time, as local time or UTC. Only the order of stamps matters.
+/// A stamp has no zone: it is the time of the writer's clock, local or UTC. Only the order of stamps matters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Stamp(NaiveDateTime);
 
@@ -14,17 +14,15 @@ impl Stamp {
     /// Length of the written form, in bytes.
     pub(super) const LEN: usize = 17;
 
-    /// The stamp of `t`, cut to whole seconds. A year outside 0 to 9999 becomes the nearest time that four digits can write:
-    /// an mtime may hold any time, and the file must not be lost for that.
+    /// The stamp of `t`, cut to whole seconds. An mtime may be any time, and the file must not be lost for that. So a year
+    /// outside 0 to 9999 becomes the nearest time that four digits can write.
     pub fn new(t: NaiveDateTime) -> Stamp {
-        let written = match t.year() {
-            ..0 => NaiveDate::from_ymd_opt(0, 1, 1).and_then(|day| day.and_hms_opt(0, 0, 0)),
-            0..=9999 => t.with_nanosecond(0),
-            10_000.. => {
-                NaiveDate::from_ymd_opt(9999, 12, 31).and_then(|day| day.and_hms_opt(23, 59, 59))
-            }
+        let stamp = match t.year() {
+            ..0 => Stamp::parse(b"0000-01-01_000000"),
+            0..=9999 => t.with_nanosecond(0).map(Stamp),
+            10_000.. => Stamp::parse(b"9999-12-31_235959"),
         };
-        Stamp(written.unwrap_or(t))
+        stamp.unwrap_or(Stamp(t))
     }
 
     /// The calendar time, in whole seconds.
@@ -32,7 +30,7 @@ impl Stamp {
         self.0
     }
 
-    /// The written form. A listing writes every name of a queue; chrono's formatter is too slow for that.
+    /// The written form. By hand, because chrono's formatter is too slow for listings, which write every name of a queue.
     pub(super) fn written(self) -> [u8; Stamp::LEN] {
         let t = self.0;
         let mut written = *b"0000-00-00_000000";

@@ -17,8 +17,8 @@ pub struct StampedName {
     stamp: Stamp,
     /// INVARIANT: short enough for the whole name to fit [`NAME_MAX`].
     slug: Slug,
-    /// How many `_done` end the stem: 0 for a pending handoff, 1 for a consumed one. A script that renames consumed handoffs
-    /// once more leaves names with several; they must format back to themselves.
+    /// The number of `_done` at the end of the stem: 0 for a pending handoff, 1 for a consumed handoff. A script that
+    /// renames consumed handoffs once more leaves names with several marks; such a name must format back to itself.
     marks: u8,
 }
 
@@ -29,11 +29,11 @@ impl StampedName {
         StampedName { stamp, slug, marks }
     }
 
-    /// Reads a name of exactly the on-disk form; it formats back to the same bytes.
+    /// Reads a name of exactly the on-disk form. The result formats back to the same bytes.
     pub fn parse(name: &OsStr) -> Option<StampedName> {
         let name = name.as_bytes();
         let stem = name.strip_suffix(EXTENSION.as_bytes())?;
-        // No component of a path has `/` or NUL in it. Names that are read from a file of ours may.
+        // A component of a path has no `/` or NUL. But this name may have been read from a damaged file.
         let is_component = !name.contains(&b'/') && !name.contains(&0);
         if name.len() > NAME_MAX || !is_component {
             return None;
@@ -59,36 +59,36 @@ impl StampedName {
         self.stamp
     }
 
-    /// What the handoff is about.
+    /// The subject of the handoff.
     pub fn slug(&self) -> &Slug {
         &self.slug
     }
 
-    /// Does the handoff still wait for a reader?
+    /// Is the handoff pending, that is, not consumed?
     pub fn is_pending(&self) -> bool {
         self.marks == 0
     }
 
-    /// The name once the handoff is consumed (spec 3.5). A slug that leaves no room for `_done` is cut.
+    /// The name of the consumed handoff (spec 3.5). A slug that leaves no room for `_done` is cut.
     #[must_use]
     pub fn consumed(&self) -> StampedName {
         self.rebuilt(self.slug.clone(), self.marks.max(1))
     }
 
-    /// The name once the handoff is pending again (spec 6.6).
+    /// The name of the handoff that is made pending again (spec 6.6).
     #[must_use]
     pub fn pending(&self) -> StampedName {
         self.rebuilt(self.slug.clone(), 0)
     }
 
-    /// Same stamp and state, other slug (spec 4.5).
+    /// The name with the same stamp and state, and another slug (spec 4.5).
     #[must_use]
     pub fn with_slug(&self, slug: Slug) -> StampedName {
         self.rebuilt(slug, self.marks.min(1))
     }
 
-    /// The `n`th choice of name where earlier ones are taken (spec 3.3): `n <= 1` is the name itself, after that the slug
-    /// ends in `_n`. The number itself is never cut, so choices stay different, also once consumed.
+    /// The `n`th name to try when earlier names are taken (spec 3.3): the name itself for `n <= 1`, else the slug ends in
+    /// `_n`. The number is never cut, so the names stay different, also when the handoffs are consumed.
     #[must_use]
     pub fn with_suffix(&self, n: u32) -> StampedName {
         if n <= 1 {
@@ -99,22 +99,11 @@ impl StampedName {
 
     /// The file name, at most 255 bytes.
     pub fn to_os_string(&self) -> OsString {
+        let marks = DONE.repeat(self.marks.into());
         let slug = self.slug.as_os_str().as_bytes();
-        let marks = usize::from(self.marks) * DONE.len();
-        let mut name = Vec::with_capacity(Stamp::LEN + 1 + slug.len() + marks + EXTENSION.len());
-        name.extend_from_slice(&self.stamp.written());
-        name.push(b'_');
-        name.extend_from_slice(slug);
-        for _ in 0..self.marks {
-            name.extend_from_slice(DONE.as_bytes());
-        }
-        name.extend_from_slice(EXTENSION.as_bytes());
+        let (stamp, extension) = (self.stamp.written(), EXTENSION.as_bytes());
+        let name = [&stamp, &b"_"[..], slug, marks.as_bytes(), extension].concat();
         OsString::from_vec(name)
-    }
-
-    /// The name for messages; bytes that are not UTF-8 show as `�`.
-    pub fn display(&self) -> impl fmt::Display + '_ {
-        self
     }
 
     fn rebuilt(&self, slug: Slug, marks: u8) -> StampedName {
@@ -125,8 +114,8 @@ impl StampedName {
         }
     }
 
-    /// Reads `STAMP_slug` and the marks after it. `STAMP_done` has a mark and no slug, so it is no stamped name: the marks
-    /// are split off before the `_` after the stamp is.
+    /// Reads `STAMP_slug` and the marks after it. The marks are split off first: `STAMP_done` has a mark and no slug, so it
+    /// is no stamped name.
     fn from_stem(stem: &[u8]) -> Option<StampedName> {
         let (stamp, tail) = stem.split_at_checked(Stamp::LEN)?;
         let stamp = Stamp::parse(stamp)?;
@@ -137,13 +126,14 @@ impl StampedName {
     }
 }
 
+/// For messages; bytes that are not UTF-8 show as `�`.
 impl fmt::Display for StampedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.to_os_string().display().fmt(f)
     }
 }
 
-/// `stem` without every `_done` at its end, and how many those were.
+/// `stem` without the marks at its end, and their number.
 fn split_marks(stem: &[u8]) -> (&[u8], usize) {
     let mut rest = stem;
     while let Some(shorter) = rest.strip_suffix(DONE.as_bytes()) {
@@ -152,7 +142,7 @@ fn split_marks(stem: &[u8]) -> (&[u8], usize) {
     (rest, (stem.len() - rest.len()) / DONE.len())
 }
 
-/// Is `done` the stem of `name` with `_done` after it? A rename to it consumes the handoff (spec 4.5).
+/// Is `done` the stem of `name` followed by `_done`? Such a rename consumes the handoff (spec 4.5).
 pub fn is_done_form(name: &OsStr, done: &OsStr) -> bool {
     let stem = |name| without_extension(name).unwrap_or(name);
     let (name, done) = (stem(name.as_bytes()), stem(done.as_bytes()));

@@ -1,4 +1,4 @@
-//! What the resolver remembers.
+//! The resolver's cache.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,32 +7,32 @@ use super::proc::Stat;
 use super::program::Program;
 use super::types::{Caller, Process, Session};
 
-/// How many processes, and how many threads, are remembered.
+/// At most so many processes, and so many threads, are cached.
 pub(super) const MAX_KNOWN: usize = 4096;
 
-/// Every process that called, and its ancestors. Ended processes stay until there are too many, because their children may
+/// Every process that called, and its ancestors. Ended processes stay until the cache is full, because their children may
 /// call later.
 #[derive(Default)]
 pub(super) struct Cache {
     pub(super) processes: HashMap<u32, Known>,
     /// Threads that do not lead their process.
     pub(super) threads: HashMap<u32, Thread>,
-    /// Counts look-ups, to tell which processes have not called for long.
+    /// Counts look-ups. The difference to [`Known::used`] tells how long ago a process called.
     now: u64,
 }
 
 /// A process that called, or an ancestor of one.
 pub(super) struct Known {
     pub(super) process: Process,
-    /// Another name means that the process runs another program by now.
+    /// The process's name then. Another name now means that the process executed another program.
     pub(super) comm: Box<[u8]>,
     pub(super) program: Program,
-    /// The parent's line, as it was when the process was first seen.
+    /// The parent's line when the process was first seen.
     pub(super) above: Option<Line>,
     pub(super) line: Line,
-    /// `None` for a process that is only known as an ancestor.
+    /// `None` for an ancestor that never called.
     pub(super) caller: Option<Caller>,
-    /// When it called last, as [`Cache`] counts.
+    /// The value of [`Cache::now`] at the last call of the process.
     pub(super) used: u64,
 }
 
@@ -44,24 +44,22 @@ pub(super) struct Thread {
 
 impl Cache {
     fn get(&self, process: Process) -> Option<&Known> {
-        self.processes
-            .get(&process.pid)
-            .filter(|known| known.process == process)
+        let known = self.processes.get(&process.pid)?;
+        (known.process == process).then_some(known)
     }
 
     fn get_mut(&mut self, process: Process) -> Option<&mut Known> {
-        self.processes
-            .get_mut(&process.pid)
-            .filter(|known| known.process == process)
+        let known = self.processes.get_mut(&process.pid)?;
+        (known.process == process).then_some(known)
     }
 
     /// The process of a thread that started at `start`.
     pub(super) fn process(&self, tid: u32, start: u64) -> Option<Process> {
         let leads = Process { pid: tid, start };
-        let thread = self.threads.get(&tid).filter(|it| it.start == start);
-        thread
-            .map(|thread| thread.process)
-            .or_else(|| self.get(leads).map(|_| leads))
+        match self.threads.get(&tid) {
+            Some(thread) if thread.start == start => Some(thread.process),
+            _ => self.get(leads).map(|known| known.process),
+        }
     }
 
     /// The process of a thread that has ended.
@@ -69,13 +67,13 @@ impl Cache {
         self.threads.get(&tid).map(|thread| thread.process)
     }
 
-    /// The caller that a thread with this `stat` is, unless its process runs another program by now.
+    /// The cached caller of a thread with this `stat`; `None` if its process has executed another program since.
     pub(super) fn caller(&mut self, tid: u32, stat: &Stat) -> Option<Caller> {
         self.now += 1;
         let now = self.now;
         let process = self.process(tid, stat.start)?;
         let known = self.get_mut(process)?;
-        // Only the leading thread's name counts: other threads name themselves, and end when the process runs another program.
+        // Only the leading thread's name counts: other threads name themselves, and execve(2) ends them.
         if process.pid == tid && known.comm != stat.comm {
             return None;
         }
@@ -89,12 +87,12 @@ impl Cache {
         Some((known.program.clone(), known.line.clone()))
     }
 
-    /// The line of a process's parent, as it was when the process was first seen.
+    /// The line of a process's parent when the process was first seen.
     pub(super) fn above(&self, process: Process) -> Option<Line> {
         self.get(process)?.above.clone()
     }
 
-    /// The line of a parent that has ended, if a process with that pid is known that is older than the child.
+    /// The line of a parent that has ended: of the cached process with that pid, if that process is older than the child.
     pub(super) fn line_of_ended(&self, pid: u32, child_start: u64) -> Option<Line> {
         let known = self.processes.get(&pid)?;
         (known.process.start <= child_start).then(|| known.line.clone())
@@ -102,34 +100,27 @@ impl Cache {
 
     /// The processes of a session that have called.
     pub(super) fn callers_of(&self, session: &Session) -> Vec<Process> {
-        self.processes
-            .values()
-            .filter_map(|known| known.caller.as_ref())
-            .filter(|caller| caller.session == *session)
-            .filter_map(|caller| caller.process)
-            .collect()
+        let callers = self.processes.values().filter(|known| {
+            let caller = known.caller.as_ref();
+            caller.is_some_and(|caller| caller.session == *session)
+        });
+        callers.map(|known| known.process).collect()
     }
 
+    /// All processes, also those of which only a thread is cached.
     pub(super) fn processes(&self) -> HashSet<Process> {
         let leading = self.processes.values().map(|known| known.process);
         let threads = self.threads.values().map(|thread| thread.process);
         leading.chain(threads).collect()
     }
 
-    /// Adds a process; true when it is time to [`Cache::trim`].
-    pub(super) fn add(&mut self, mut known: Known) -> bool {
+    /// Adds a process.
+    pub(super) fn add(&mut self, mut known: Known) {
         // Two threads may resolve the same process at once: the first answer counts.
         if self.known(known.process, &known.comm).is_none() {
             known.used = self.now;
             self.processes.insert(known.process.pid, known);
         }
-        self.processes.len() > MAX_KNOWN
-    }
-
-    /// Adds a thread; true when it is time to [`Cache::trim`].
-    pub(super) fn add_thread(&mut self, tid: u32, thread: Thread) -> bool {
-        self.threads.insert(tid, thread);
-        self.threads.len() > MAX_KNOWN
     }
 
     pub(super) fn add_caller(&mut self, process: Process, caller: &Caller) {
@@ -145,8 +136,13 @@ impl Cache {
             .retain(|_, thread| !dead.contains(&thread.process));
     }
 
-    /// Makes room, with some to spare so that it is not needed again at once. A forgotten process costs a few reads when it
-    /// calls again.
+    /// Is it time to [`trim`](Cache::trim)?
+    pub(super) fn is_full(&self) -> bool {
+        self.processes.len().max(self.threads.len()) > MAX_KNOWN
+    }
+
+    /// Makes room: drops the quarter of the processes that called longest ago, or all threads. A dropped process costs a few
+    /// reads when it calls again.
     pub(super) fn trim(&mut self) {
         if self.threads.len() > MAX_KNOWN {
             self.threads.clear();

@@ -1,15 +1,16 @@
-//! What a process has from its ancestors (spec 5.1, 5.3).
+//! The line of a process: the facts about its ancestors that decide its session (spec 5.1, 5.3).
 
 use super::program::Program;
 use super::types::{Process, Session};
 use crate::programs::{Programs, Role};
 
-/// What a process has from its ancestors and itself: all of spec 5.1 but the environment, which each process has of its own.
+/// The agent, terminal and kernel session of a process, its own or inherited: all of spec 5.1 but the environment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Line {
     agent: Option<Agent>,
     terminal: Option<(u32, Process)>,
-    leader: Process,
+    /// The leader of the process's kernel session.
+    pub(super) leader: Process,
 }
 
 /// The nearest agent of a line.
@@ -18,13 +19,13 @@ struct Agent {
     /// The outermost agent of the same program in an unbroken line of parents.
     session: Process,
     program: Program,
-    /// Is the process the agent itself, or are only sandbox helpers between the two?
+    /// The process is the agent itself, or only sandbox helpers are between the two.
     unbroken: bool,
 }
 
 impl Line {
-    /// The line of a process below `above`. `leader` leads the process's kernel session, `tty` is its terminal's device
-    /// number, 0 for none.
+    /// The line of a process whose parent has the line `above`. `leader` leads the process's kernel session. `tty` is the
+    /// device number of its terminal, 0 for none.
     pub(super) fn below(
         above: Option<&Line>,
         process: Process,
@@ -60,11 +61,6 @@ impl Line {
         }
     }
 
-    /// The leader of the process's kernel session.
-    pub(super) fn leader(&self) -> Process {
-        self.leader
-    }
-
     /// The session of a process with this line; `None` if only its user is known.
     pub(super) fn session(&self) -> Option<Session> {
         if let Some(agent) = &self.agent {
@@ -73,7 +69,7 @@ impl Line {
         if let Some((tty, leader)) = self.terminal {
             return Some(Session::Terminal { tty, leader });
         }
-        // Every leader outside the daemon's PID namespace has the pid 0 here, so 0 tells no session from another.
+        // All leaders outside the daemon's PID namespace have the pid 0 here, so 0 identifies no session.
         (self.leader.pid != 0).then_some(Session::Kernel(self.leader))
     }
 }

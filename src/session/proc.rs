@@ -1,23 +1,23 @@
-//! `/proc`, as far as telling callers and their programs apart needs it.
+//! The files of `/proc` that identify callers and their programs.
 
 use std::io;
 
 use super::types::Process;
 
-/// The files of `/proc/PID`; `pid` may also be the id of a thread. Tests make up their own.
+/// The files of `/proc/PID`; `pid` may also be the id of a thread. Tests implement a `/proc` of their own.
 ///
-/// Reading may fail at any time: the process ends, or `hidepid` and `ptrace` rules hide it.
+/// A read may fail at any time, because the process ends, or because `hidepid` or `ptrace` rules hide the file.
 pub trait Proc: Send + Sync {
     /// The content of `/proc/PID/FILE`.
     fn read(&self, pid: u32, file: &'static str) -> io::Result<Vec<u8>>;
 
-    /// As [`Proc::read`], for a thread that calls, and is likely to be asked about again soon.
+    /// As [`Proc::read`], for a thread that calls, and that will probably call again soon.
     fn read_of_caller(&self, tid: u32, file: &'static str) -> io::Result<Vec<u8>> {
         self.read(tid, file)
     }
 }
 
-/// The fields of `/proc/PID/stat` that we need; proc_pid_stat(5) numbers them.
+/// The fields of `/proc/PID/stat` that are used here; proc_pid_stat(5) numbers them.
 #[derive(Clone, Debug)]
 pub(super) struct Stat {
     /// The name of the thread; the leading thread's name is the process's.
@@ -36,13 +36,13 @@ pub(super) struct Stat {
 }
 
 impl Stat {
-    /// By hand, because `comm` may be any bytes, and the crate procfs replaces those that are not UTF-8.
+    /// Parsed by hand, because `comm` may be any bytes, and the crate procfs replaces bytes that are not UTF-8.
     pub(super) fn parse(content: &[u8]) -> Option<Stat> {
-        // A program may name itself anything, also `) R 1 (`; no field after the name has a parenthesis.
+        // A program may choose any name, also `) R 1 (`. No field after the name has a parenthesis.
         let open = content.iter().position(|&byte| byte == b'(')?;
         let close = content.iter().rposition(|&byte| byte == b')')?;
         let comm = content.get(open + 1..close)?;
-        // INVARIANT: `fields[n]` is what the manual calls field n + 3.
+        // INVARIANT: `fields[n]` is the manual's field n + 3.
         let fields = std::str::from_utf8(&content[close + 1..]).ok()?;
         let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
         let number = |manual: usize| fields.get(manual - 3)?.parse::<u64>().ok();
@@ -57,12 +57,12 @@ impl Stat {
             flags: number(9)?,
             threads: number(20)?,
             start: number(22)?,
-            // 0 for a reader who may not trace the process; missing before Linux 3.5.
+            // The kernel writes 0 for a reader that may not trace the process. The field is missing before Linux 3.5.
             exit_code: number(52).unwrap_or(0),
         })
     }
 
-    /// The process with this pid, which has this `stat`.
+    /// The process whose pid and `stat` these are.
     pub(super) fn process(&self, pid: u32) -> Process {
         let start = self.start;
         Process { pid, start }
@@ -83,14 +83,14 @@ impl Stat {
 
 /// The process that a thread belongs to, from its `/proc/TID/status`.
 pub(super) fn thread_group(status: &[u8]) -> Option<u32> {
-    // The name comes first, and the kernel escapes a newline in it.
+    // The process's name stands before `Tgid`; the kernel escapes a newline in the name.
     let mut lines = status.split(|&byte| byte == b'\n');
     let value = lines.find_map(|line| line.strip_prefix(b"Tgid:"))?;
     std::str::from_utf8(value).ok()?.trim().parse().ok()
 }
 
-/// Has a thread given up its memory, by its `/proc/TID/statm`? Then it is exiting, and the kernel closes its files. (do_exit
-/// lets go of the memory first, and of the files afterwards.)
+/// Does the `/proc/TID/statm` of a thread show no memory? Then the thread is exiting, and the kernel closes its files.
+/// (do_exit releases the memory first, and the files afterwards.)
 pub(super) fn has_no_memory(statm: &[u8]) -> bool {
     let digits = || statm.iter().filter(|byte| !byte.is_ascii_whitespace());
     digits().next().is_some() && digits().all(|byte| *byte == b'0')

@@ -1,31 +1,24 @@
-//! What a process runs: the names by which its program is known.
+//! The names by which the program of a process is known.
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::programs::{Programs, Role};
 
-/// The names of one running program: its `comm`, the name in its `argv[0]`, and the script that an interpreter runs.
+/// The names of one running program: its `comm`, the name in its `argv[0]`, and the script of an interpreter.
 ///
 /// The script counts because many agents are scripts: `gemini` is a process called `node`.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
     names: Arc<[Box<[u8]>]>,
-    /// It runs with `-n`, so a stream editor prints only the lines that its script prints (spec 6.7).
+    /// The program has the option `-n`: a stream editor then prints only the lines that its script prints (spec 6.7).
     quiet: bool,
 }
 
 impl Program {
-    /// A program known by one name.
-    pub fn named(name: impl AsRef<[u8]>) -> Program {
-        Program {
-            names: [Box::from(name.as_ref())].into(),
-            quiet: false,
-        }
-    }
-
     /// The program of a process with this `comm` and this `/proc/PID/cmdline`, which may be empty.
     pub(super) fn of(comm: &[u8], cmdline: &[u8], programs: &Programs) -> Program {
         let argv = cmdline.strip_suffix(b"\0").unwrap_or(cmdline);
@@ -35,49 +28,38 @@ impl Program {
         let args = argv.get(1..).unwrap_or_default();
         let script = script(comm, called, args);
 
-        // Claude Code has `ugrep` and others inside its own executable, and runs it under their names. Such a process is a
-        // searcher (spec 6.5), and not another agent inside the agent, which would have aliases of its own.
+        // Claude Code has `ugrep` and others inside its own executable, and executes it under their names. Such a process is
+        // a searcher (spec 6.5), and not a second agent with aliases of its own.
         let masked = programs.is(Role::Agent, comm) && programs.is(Role::Searcher, called);
-        // Of an interpreter only its script's names count, and not `perl`.
+        // The name of an interpreter, such as `perl`, does not count, only the names of its script.
         let called = Some(called).filter(|called| Syntax::of(called).is_none());
-        let mut names: Vec<Box<[u8]>> = Vec::new();
         let package = script.and_then(package_agent).map(str::as_bytes);
-        let script = script.map(stem);
-        for name in [(!masked).then_some(comm), called, script, package]
-            .into_iter()
-            .flatten()
-        {
-            if !name.is_empty() && !names.iter().any(|known| **known == *name) {
-                names.push(name.into());
-            }
-        }
+        let names = [(!masked).then_some(comm), called, script.map(stem), package];
+        let different: BTreeSet<&[u8]> = names.into_iter().flatten().collect();
         Program {
-            names: names.into(),
+            names: different.into_iter().map(Box::from).collect(),
             quiet: is_quiet(args),
         }
     }
 
-    /// Does any of its names play `role`?
+    /// Does the program play `role` under any of its names?
     pub fn plays(&self, programs: &Programs, role: Role) -> bool {
-        let shows_all = |name: &[u8]| {
-            !self.quiet && role == Role::PageReader && programs.is(Role::StreamEditor, name)
-        };
-        let plays = |name: &[u8]| programs.is(role, name) && !shows_all(name);
-        self.names.iter().any(|name| plays(name))
+        // A stream editor without `-n` prints the whole file, and not a page.
+        let prints_all = !self.quiet && role == Role::PageReader;
+        self.names.iter().any(|name| {
+            programs.is(role, name) && !(prints_all && programs.is(Role::StreamEditor, name))
+        })
     }
 
     /// Are both the same agent program (spec 5.3: Codex patches files in a child `codex`)?
     pub(super) fn is_same_agent(&self, other: &Program, programs: &Programs) -> bool {
-        let mut agents = self
-            .names
-            .iter()
-            .filter(|name| programs.is(Role::Agent, name));
-        agents.any(|name| other.names.contains(name))
+        let mut common = self.names.iter().filter(|name| other.names.contains(name));
+        common.any(|name| programs.is(Role::Agent, name))
     }
 }
 
-/// The name of a program that Nix has wrapped: Nix renames `claude` to `.claude-wrapped`, and puts a wrapper in its place. The
-/// kernel may have cut the ending in `comm`.
+/// The name of a program that Nix has wrapped: Nix renames `claude` to `.claude-wrapped`, and the wrapper gets the old name.
+/// The kernel may have cut the ending in `comm`.
 fn unwrapped(name: &[u8]) -> &[u8] {
     let Some(hidden) = name.strip_prefix(b".") else {
         return name;
@@ -116,7 +98,7 @@ fn is_quiet(args: &[&[u8]]) -> bool {
     false
 }
 
-/// The directories of npm's and PyPI's packages, and of one user's programs.
+/// The directories of npm's and PyPI's packages, and of a user's own programs.
 #[rustfmt::skip]
 const PACKAGE_DIRS: &[&[u8]] = &[b"node_modules", b"site-packages", b"dist-packages", b"share"];
 
@@ -149,7 +131,7 @@ const AGENT_PACKAGES: &[(&str, &str)] = &[
     ("vibe", "vibe"),
 ];
 
-/// The agent in whose package this script lies, or whose package this Python module is.
+/// The agent whose package has this script, or is this Python module.
 fn package_agent(script: &[u8]) -> Option<&'static str> {
     let path: Vec<&[u8]> = script.split(|&byte| byte == b'/').collect();
     // A package may have others inside: the innermost counts.
@@ -245,7 +227,7 @@ impl Syntax {
             b"python" | b"pypy" => Some(&PYTHON),
             b"perl" => Some(&PERL),
             b"ruby" => Some(&RUBY),
-            // Node names its main thread so, and with it the process.
+            // Node gives its main thread, and thereby its process, such a name.
             b"node" | b"nodejs" | b"MainThread" | b"node-MainThread" => Some(&NODE),
             b"bun" => Some(&BUN),
             b"deno" => Some(&DENO),

@@ -8,21 +8,23 @@ use parking_lot::Mutex;
 
 use super::proc::Proc;
 
-/// The kernel's `/proc`. The files of threads that called last stay open: to open and close one costs more than to read it.
+/// The kernel's `/proc`. The files of threads that called last stay open: to open and close a file costs more than to read
+/// it.
 ///
-/// An open file belongs to a thread, not to its number: once the thread is gone every read fails (ESRCH), also when another
-/// thread has the number. A process that runs another program keeps its files, and they tell of that program. If another
-/// thread than the leading one has run it, that thread's files end, and the leading thread's files are its. `hidepid` is only
-/// checked at open: a process that runs a set-user-ID program may be visible for some time yet.
+/// An open file belongs to a thread, not to its number: after the thread has ended every read fails (ESRCH), even if another
+/// thread reused the number. A process that executes another program keeps its files, which then show that program. If a
+/// thread other than the leading one called execve(2), the files of that thread end, and the leading thread's files are
+/// valid for it. `hidepid` is only checked at open: a process that executes a set-user-ID program may stay visible for
+/// some time.
 #[derive(Debug, Default)]
 pub struct SystemProc {
-    /// The last one that was read is at the end.
+    /// Thread, name, and file. The file that was read last is at the end.
     kept: Mutex<Vec<(u32, &'static str, File)>>,
 }
 
 impl SystemProc {
-    /// How many files are kept open: two each of more threads than usually call in turns. The descriptors come out of those
-    /// that the program keeps for itself.
+    /// At most so many files are kept open: two each of eight threads, and seldom more threads call in turns. The
+    /// descriptors are among those that the program reserves for itself.
     const MAX_KEPT: usize = 16;
 
     fn take(&self, tid: u32, name: &'static str) -> Option<File> {
@@ -49,8 +51,8 @@ impl Proc for SystemProc {
     }
 
     fn read_of_caller(&self, tid: u32, name: &'static str) -> io::Result<Vec<u8>> {
-        // Two requests never read the same open file: the kernel lets one in at a time, and the first may have to wait for
-        // the process (see `Resolver::dying_by_signal`). A request that finds no kept file opens its own.
+        // Two requests never read the same open file: the kernel lets one reader in at a time, and that reader may have to
+        // wait for the process (see `Resolver::dying_by_signal`). A request that finds no kept file opens another.
         let kept = self.take(tid, name);
         let read = kept.and_then(|file| Some((read_all(&file).ok()?, file)));
         let (content, file) = match read {
@@ -69,10 +71,10 @@ fn open(pid: u32, name: &str) -> io::Result<File> {
     File::open(format!("/proc/{pid}/{name}"))
 }
 
-/// Reads a file of `/proc` from its start, which the kernel writes anew for each such read. One read is enough for all but a
-/// long environment or command line.
+/// Reads a file of `/proc` from its start; the kernel generates the content anew for each such read. One read is enough for
+/// all but a long environment or command line.
 fn read_all(file: &File) -> io::Result<Vec<u8>> {
-    /// More than an environment and a command line can have: the kernel's own limit is 6 MiB for both.
+    /// More than an environment and a command line can have: the kernel's limit is 6 MiB for both.
     const MAX_LEN: u64 = 8 << 20;
     let mut content = vec![0; 2048];
     let read = file.read_at(&mut content, 0)?;

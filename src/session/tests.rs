@@ -19,7 +19,12 @@ mod table;
 use real::Waiting;
 use table::*;
 
-/// spec 5.1: one Claude Code run is one session, whichever thread writes and whichever shell command it runs.
+/// The session of a thread.
+fn session_of(resolver: &Resolver, tid: u32) -> Session {
+    resolver.caller(tid, 0).session
+}
+
+/// spec 5.1: a run of Claude Code is one session, with all its threads and shell commands.
 #[test]
 fn an_agents_threads_and_detached_commands_are_its_session() {
     let table = Table::new();
@@ -30,7 +35,7 @@ fn an_agents_threads_and_detached_commands_are_its_session() {
     table.setsid(30);
     table.spawn(30, 31, &["tee", "notes.md"]);
     let resolver = table.resolver();
-    let session = Session::Agent(table.process(20));
+    let session = table.agent(20);
     for (tid, pid) in [(31, 31), (21, 20), (20, 20), (22, 20), (30, 30)] {
         let caller = resolver.caller(tid, 1000);
         assert_eq!(caller.session, session, "{tid}");
@@ -56,14 +61,8 @@ fn agents_side_by_side_are_apart() {
     table.spawn(20, 30, &["sh"]);
     table.spawn(21, 31, &["sh"]);
     let resolver = table.resolver();
-    assert_eq!(
-        resolver.caller(30, 0).session,
-        Session::Agent(table.process(20))
-    );
-    assert_eq!(
-        resolver.caller(31, 0).session,
-        Session::Agent(table.process(21))
-    );
+    assert_eq!(session_of(&resolver, 30), table.agent(20));
+    assert_eq!(session_of(&resolver, 31), table.agent(21));
 }
 
 /// spec 5.3: "Codex patches files in a child `codex`": the outermost of an unbroken line, under a script's name too.
@@ -75,18 +74,12 @@ fn the_outermost_of_the_same_agent_counts() {
     table.spawn(21, 22, &["codex", "--apply-patch"]);
     let resolver = table.resolver();
     for pid in [22, 21, 20] {
-        assert_eq!(
-            resolver.caller(pid, 0).session,
-            Session::Agent(table.process(20))
-        );
+        assert_eq!(session_of(&resolver, pid), table.agent(20));
     }
     // Here the line is broken: a run of its own.
     table.spawn(21, 30, &["bash"]);
     table.spawn(30, 31, &["codex", "exec"]);
-    assert_eq!(
-        resolver.caller(31, 0).session,
-        Session::Agent(table.process(31))
-    );
+    assert_eq!(session_of(&resolver, 31), table.agent(31));
 }
 
 /// spec 5.3: sandbox helpers break no line: Codex patches files in a `codex` of a sandbox of a `codex`.
@@ -103,17 +96,17 @@ fn sandbox_helpers_break_no_line() {
     table.spawn(24, 26, &["bash", "-c", "..."]);
     table.spawn(26, 27, &["tee", "notes.md"]);
     let resolver = table.resolver();
-    let session = Session::Agent(table.process(20));
+    let session = table.agent(20);
     for pid in [25, 27, 26, 22, 21, 20] {
-        assert_eq!(resolver.caller(pid, 0).session, session, "{pid}");
+        assert_eq!(session_of(&resolver, pid), session, "{pid}");
     }
-    // What a command in the sandbox starts is a run of its own.
+    // An agent that a command in the sandbox starts is a run of its own.
     table.spawn(26, 30, &["codex", "exec"]);
-    // And so is another agent in the same sandbox.
+    // Another agent in the same sandbox is a run of its own, too.
     table.spawn(24, 31, &["claude"]);
     for pid in [30, 31] {
-        let own = Session::Agent(table.process(pid));
-        assert_eq!(resolver.caller(pid, 0).session, own, "{pid}");
+        let own = table.agent(pid);
+        assert_eq!(session_of(&resolver, pid), own, "{pid}");
     }
 }
 
@@ -139,14 +132,8 @@ fn an_agent_within_another_is_a_session_of_its_own() {
     table.spawn(21, 22, &["sh"]);
     table.spawn(20, 23, &["sh"]);
     let resolver = table.resolver();
-    assert_eq!(
-        resolver.caller(22, 0).session,
-        Session::Agent(table.process(21))
-    );
-    assert_eq!(
-        resolver.caller(23, 0).session,
-        Session::Agent(table.process(20))
-    );
+    assert_eq!(session_of(&resolver, 22), table.agent(21));
+    assert_eq!(session_of(&resolver, 23), table.agent(20));
 }
 
 /// spec 5.2: an agent known by its interpreter's script.
@@ -161,10 +148,7 @@ fn a_script_is_an_agent() {
     table.spawn(20, 21, &["bash"]);
     table.setsid(21);
     let resolver = table.resolver();
-    assert_eq!(
-        resolver.caller(21, 0).session,
-        Session::Agent(table.process(20))
-    );
+    assert_eq!(session_of(&resolver, 21), table.agent(20));
     assert!(
         resolver
             .caller(20, 0)
@@ -183,17 +167,14 @@ fn terminals_are_sessions() {
     table.spawn(11, 22, &["cat"]);
     table.setsid(22);
     let resolver = table.resolver();
-    let first = Session::Terminal {
-        tty: 1025,
-        leader: table.process(10),
-    };
+    let first = table.terminal();
     let second = Session::Terminal {
         tty: u32::MAX - 1,
         leader: table.process(11),
     };
-    assert_eq!(resolver.caller(20, 0).session, first);
-    assert_eq!(resolver.caller(21, 0).session, second);
-    assert_eq!(resolver.caller(22, 0).session, second);
+    assert_eq!(session_of(&resolver, 20), first);
+    assert_eq!(session_of(&resolver, 21), second);
+    assert_eq!(session_of(&resolver, 22), second);
 }
 
 /// spec 5.1: the kernel's session comes last; its leader may be gone already.
@@ -206,15 +187,15 @@ fn without_a_terminal_the_kernels_session_counts() {
     table.spawn(21, 22, &["cat"]);
     let resolver = table.resolver();
     let session = Session::Kernel(table.process(20));
-    assert_eq!(resolver.caller(22, 0).session, session);
+    assert_eq!(session_of(&resolver, 22), session);
     table.exit(20);
-    assert_eq!(resolver.caller(21, 0).session, session, "known before");
+    assert_eq!(session_of(&resolver, 21), session, "known before");
     assert!(resolver.session_alive(&session), "two of it are left");
 
     let later = table.resolver();
     let leaderless = Session::Kernel(Process { pid: 20, start: 0 });
-    assert_eq!(later.caller(22, 0).session, leaderless);
-    assert_eq!(later.caller(21, 0).session, leaderless);
+    assert_eq!(session_of(&later, 22), leaderless);
+    assert_eq!(session_of(&later, 21), leaderless);
     assert!(later.session_alive(&leaderless));
     table.exit(21);
     table.exit(22);
@@ -222,7 +203,7 @@ fn without_a_terminal_the_kernels_session_counts() {
     assert!(!resolver.session_alive(&session));
 }
 
-/// spec 5.1: `HANDOFF_SESSION` wins over everything, if it says something.
+/// spec 5.1: `HANDOFF_SESSION` comes before every other rule, unless the variable is empty.
 #[test]
 fn the_environment_names_the_session() {
     let table = Table::new();
@@ -236,12 +217,9 @@ fn the_environment_names_the_session() {
     });
     let resolver = table.resolver();
     let named = Session::named(b"a=b");
-    assert_eq!(resolver.caller(20, 0).session, named);
+    assert_eq!(session_of(&resolver, 20), named);
     assert!(resolver.session_alive(&named));
-    assert_eq!(
-        resolver.caller(21, 0).session,
-        Session::Agent(table.process(21))
-    );
+    assert_eq!(session_of(&resolver, 21), table.agent(21));
 }
 
 /// spec 5.4: "Pid 0, or `/proc` out of reach, is one anonymous session per uid".
@@ -271,18 +249,15 @@ fn hidden_files_of_proc() {
     for file in ["environ", "cmdline", "status"] {
         table.hide(22, file);
     }
-    assert_eq!(
-        table.resolver().caller(22, 0).session,
-        Session::Agent(table.process(20))
-    );
+    assert_eq!(session_of(&table.resolver(), 22), table.agent(20));
     table.hide(20, "stat");
     assert_eq!(
-        table.resolver().caller(22, 0).session,
+        session_of(&table.resolver(), 22),
         Session::Kernel(table.process(21))
     );
     table.hide(21, "stat");
     assert_eq!(
-        table.resolver().caller(22, 0).session,
+        session_of(&table.resolver(), 22),
         Session::Kernel(Process { pid: 21, start: 0 })
     );
     table.edit(22, |task| task.session = 0);
@@ -294,28 +269,22 @@ fn hidden_files_of_proc() {
 
 /// spec 5.5: "A session is a pid *and* its start time", for threads too.
 #[test]
-fn a_reused_pid_is_somebody_else() {
+fn a_reused_pid_is_another_process() {
     let table = Table::new();
     table.spawn(10, 20, &["claude"]);
     table.thread(20, 25, "worker");
     let resolver = table.resolver();
     let old = resolver.caller(20, 0);
-    assert_eq!(resolver.caller(25, 0).session, old.session);
+    assert_eq!(session_of(&resolver, 25), old.session);
     table.exit(20);
     assert!(!resolver.session_alive(&old.session));
     table.spawn(10, 20, &["claude"]);
     table.spawn(10, 24, &["codex"]);
     table.thread(24, 25, "worker");
     assert!(!resolver.session_alive(&old.session));
-    assert_eq!(
-        resolver.caller(20, 0).session,
-        Session::Agent(table.process(20))
-    );
-    assert_ne!(resolver.caller(20, 0).session, old.session);
-    assert_eq!(
-        resolver.caller(25, 0).session,
-        Session::Agent(table.process(24))
-    );
+    assert_eq!(session_of(&resolver, 20), table.agent(20));
+    assert_ne!(session_of(&resolver, 20), old.session);
+    assert_eq!(session_of(&resolver, 25), table.agent(24));
 }
 
 /// spec 5.5: a parent younger than its child is not its parent.
@@ -325,46 +294,31 @@ fn a_reused_parent_pid_is_not_followed() {
     table.spawn(10, 20, &["sh"]);
     table.spawn(20, 21, &["cat"]);
     table.spawn(10, 20, &["claude"]);
-    let session = table.resolver().caller(21, 0).session;
-    assert_eq!(
-        session,
-        Session::Terminal {
-            tty: 1025,
-            leader: table.process(10)
-        }
-    );
+    let session = session_of(&table.resolver(), 21);
+    assert_eq!(session, table.terminal());
 }
 
-/// spec 5.1: `sh` becomes `claude` in the same process, for itself and for the children it has from then on.
+/// spec 5.1: `sh` executes `claude` in the same process, which counts for itself and for its later children.
 #[test]
 fn another_program_is_another_caller() {
     let table = Table::new();
     table.spawn(10, 20, &["sh", "/usr/bin/claude-launcher"]);
     let resolver = table.resolver();
     assert!(matches!(
-        resolver.caller(20, 0).session,
+        session_of(&resolver, 20),
         Session::Terminal { .. }
     ));
     table.spawn(20, 30, &["sh"]);
     assert!(matches!(
-        resolver.caller(30, 0).session,
+        session_of(&resolver, 30),
         Session::Terminal { .. }
     ));
     table.exec(30, &["codex"]);
-    assert_eq!(
-        resolver.caller(30, 0).session,
-        Session::Agent(table.process(30))
-    );
+    assert_eq!(session_of(&resolver, 30), table.agent(30));
     table.exec(20, &["claude"]);
     table.spawn(20, 21, &["bash"]);
-    assert_eq!(
-        resolver.caller(21, 0).session,
-        Session::Agent(table.process(20))
-    );
-    assert_eq!(
-        resolver.caller(20, 0).session,
-        Session::Agent(table.process(20))
-    );
+    assert_eq!(session_of(&resolver, 21), table.agent(20));
+    assert_eq!(session_of(&resolver, 20), table.agent(20));
 }
 
 /// spec 5.1: a command that an agent left in the background stays the agent's, also when its parent died and after execve.
@@ -376,18 +330,14 @@ fn an_orphan_keeps_its_session() {
     table.setsid(21);
     table.spawn(21, 22, &["sh"]);
     let resolver = table.resolver();
-    let session = Session::Agent(table.process(20));
-    assert_eq!(resolver.caller(22, 0).session, session);
+    let session = table.agent(20);
+    assert_eq!(session_of(&resolver, 22), session);
     table.exit(21);
     resolver.forget_dead();
-    assert_eq!(resolver.caller(22, 0).session, session);
+    assert_eq!(session_of(&resolver, 22), session);
     table.exec(22, &["python3", "server.py"]);
-    assert_eq!(resolver.caller(22, 0).session, session);
+    assert_eq!(session_of(&resolver, 22), session);
     table.exec(22, &["make"]);
     table.spawn(22, 23, &["cat"]);
-    assert_eq!(
-        resolver.caller(23, 0).session,
-        session,
-        "and so do its children"
-    );
+    assert_eq!(session_of(&resolver, 23), session, "and so do its children");
 }

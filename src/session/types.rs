@@ -8,29 +8,30 @@ use super::program::Program;
 /// A process, told apart from all others that ever had its pid.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, PartialOrd, Ord)]
 pub struct Process {
-    /// The thread group id, which every program but the kernel calls pid.
+    /// The thread group id, which user space calls pid.
     pub pid: u32,
     /// The start time, in clock ticks since boot.
     pub start: u64,
 }
 
-/// On whose behalf a process calls: aliases are kept per session (spec 4.3), and scratch files, too (spec 4.6).
+/// A group of processes that work together: each session has its own aliases (spec 4.3) and scratch files (spec 4.6).
 ///
-/// A session is written as the name of a directory and read again, because its scratch files outlive the daemon.
+/// [`Display`](fmt::Display) gives the name of the session's directory of scratch files, which outlive the daemon.
+/// [`FromStr`] reads that name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub enum Session {
-    /// The user named the session in `HANDOFF_SESSION`: a hash of that name. See [`Session::named`].
+    /// A hash of the name that the user gave the session in `HANDOFF_SESSION`. See [`Session::named`].
     Named(u64),
-    /// The agent that the process is, or works for.
+    /// The process itself or its ancestor, a coding agent.
     Agent(Process),
     /// The session of a terminal.
     Terminal {
         /// The terminal's device number.
         tty: u32,
-        /// The leader of the kernel session that the terminal controls; start 0 if the leader had ended before.
+        /// The leader of the terminal's kernel session; start 0 if the leader had ended before.
         leader: Process,
     },
-    /// The kernel's session, by its leader; start 0 if the leader had ended before.
+    /// The leader of the kernel's session; start 0 if the leader had ended before.
     Kernel(Process),
     /// Only the user is known.
     Anonymous {
@@ -87,10 +88,10 @@ impl FromStr for Session {
     }
 }
 
-/// The process that makes a call.
+/// The process that sent a request.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// `None` where `/proc` does not tell.
+    /// `None` if `/proc` could not be read.
     pub process: Option<Process>,
     /// The session that the process belongs to.
     pub session: Session,

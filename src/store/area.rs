@@ -22,13 +22,13 @@ pub enum Area {
     Scratch,
     /// Scratch files of one session.
     Own(Session),
-    /// Copies of handoffs that writes in place are changing, until the writers close.
+    /// Copies of files that writers are changing in place, until the writers close.
     Rewriting,
     /// Replaced versions.
     Replaced,
     /// Pending handoffs that were removed.
     Removed,
-    /// Notes of what reads are consuming, until they are answered.
+    /// Notes about the handoffs that a read is consuming, until the read is answered.
     Consuming,
 }
 
@@ -53,20 +53,19 @@ impl Area {
         matches!(self, Area::Scratch | Area::Own(_))
     }
 
-    /// The area's directory of a queue, beneath the backing directory.
+    /// The area's directory for a queue, relative to the backing directory.
     pub(super) fn path(self, queue: &Path) -> PathBuf {
-        let private = Path::new(PRIVATE);
-        let area = match self {
+        let part = match self {
             Area::Backing => return queue.to_owned(),
-            Area::Drafts => private.join("drafts"),
-            Area::Edits => private.join("edits"),
-            Area::Scratch => private.join("scratch"),
-            Area::Own(session) => private.join(SESSIONS).join(session.to_string()),
-            Area::Rewriting => private.join("rewriting"),
-            Area::Replaced => private.join("replaced"),
-            Area::Removed => private.join("removed"),
-            Area::Consuming => private.join("consuming"),
+            Area::Drafts => "drafts",
+            Area::Edits => "edits",
+            Area::Scratch => "scratch",
+            Area::Own(session) => &format!("{SESSIONS}/{session}"),
+            Area::Rewriting => "rewriting",
+            Area::Replaced => "replaced",
+            Area::Removed => "removed",
+            Area::Consuming => "consuming",
         };
-        area.join(queue)
+        Path::new(PRIVATE).join(part).join(queue)
     }
 }

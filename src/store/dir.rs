@@ -1,4 +1,4 @@
-//! Handoffs as plain files in a local directory: the known protocol and nothing else (spec 3.1).
+//! The store that keeps handoffs as plain files in a local directory, in the form of the old protocol (spec 3.1).
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -21,7 +21,7 @@ use crate::names::StampedName;
 #[derive(Debug)]
 pub struct DirStore {
     root: Arc<Beneath>,
-    /// `None` where the kernel grants no inotify instance.
+    /// `None` if the kernel grants no inotify instance.
     notify: Option<OwnedFd>,
 }
 
@@ -46,10 +46,6 @@ impl Store for DirStore {
         dirfd::stat(self.root.dir(queue)?, name)
     }
 
-    fn open(&self, queue: &Path, name: &OsStr, access: Access) -> Result<File> {
-        dirfd::open(self.root.dir(queue)?, name, access)
-    }
-
     fn open_known(&self, queue: &Path, name: &OsStr, access: Access) -> Result<(File, Meta)> {
         dirfd::open_known(self.root.dir(queue)?, name, access)
     }
@@ -71,7 +67,7 @@ impl Store for DirStore {
         if dirfd::exchange(draft.dir, draft.name, &dir, name)? {
             return Ok(());
         }
-        // This filesystem cannot exchange two names. A second name keeps the old version, and rename(2) is atomic, too.
+        // This filesystem cannot exchange two names. A link keeps the old version, and rename(2) is atomic, too.
         let aside = OsString::from(".handoff-fs-aside");
         let _ = dirfd::unlink(draft.dir, &aside);
         dirfd::link(&dir, name, draft.dir, &aside)?;
@@ -92,8 +88,8 @@ impl Store for DirStore {
     ) -> Result<StampedName> {
         let dir = self.root.dir(queue)?;
         let name = name.to_os_string();
-        // The times first: a `_done` file with an old mtime would expire too early. A crash between the two leaves a pending
-        // handoff, which is delivered again.
+        // The times are set first: a `_done` file with an old mtime would expire too early. A crash between the two calls
+        // leaves a pending handoff, which is delivered again.
         dirfd::set_times_of(&dir, &name, now)?;
         first_free(done, |candidate| {
             dirfd::rename_new(&dir, &name, &dir, &candidate.to_os_string())
@@ -111,7 +107,7 @@ impl Store for DirStore {
     fn watch(&self, queue: &Path) -> Option<Watch> {
         let notify = self.notify.as_ref()?;
         let dir = self.root.dir(queue).ok()?;
-        // The path of the directory is covered by the mount; its descriptor's name in /proc leads below.
+        // The directory's own path leads into the mount; its descriptor's path in /proc leads below the mount.
         let path = format!("/proc/self/fd/{}", dir.as_fd().as_raw_fd());
         let what = WatchFlags::CREATE
             | WatchFlags::DELETE
@@ -159,7 +155,7 @@ impl Store for DirStore {
                     What::Touched
                 },
             };
-            // A long append makes thousands of equal events.
+            // A long append sends thousands of equal events.
             if changes.last() != Some(&change) {
                 changes.push(change);
             }

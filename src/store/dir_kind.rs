@@ -1,4 +1,4 @@
-//! Which directories are ordinary throughout, by their name, place or content (spec 3.6g, 3.6h).
+//! The reasons for a directory to be ordinary throughout: its name, place or content (spec 3.6g, 3.6h).
 
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
@@ -14,20 +14,20 @@ use crate::names::{Archives, is_hidden};
 /// Why a directory is no queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Why {
-    /// Its name begins with a dot.
+    /// The name begins with a dot.
     Hidden,
-    /// It is called `*.lock`.
+    /// The name is `*.lock`.
     Lock,
-    /// Its name is that of an archive.
+    /// The name is an archive's.
     Archive,
-    /// It lies on another filesystem or mount: rename(2) moves nothing there from the private directory.
+    /// The directory is on another filesystem or mount, where rename(2) from the private directory fails.
     Elsewhere,
-    /// It has a `.git`.
+    /// The directory has a `.git`.
     Git,
 }
 
-/// Why the directory at `path` is ordinary by itself; `None` for a queue and for the root. The directories above it do not
-/// count. The name costs no system call; the rest opens the directory.
+/// Why the directory at `path` is ordinary, apart from the directories above it; `None` for a queue and for the root. The
+/// checks of the name need no system call; the others open the directory.
 pub(super) fn why_ordinary(
     root: &Beneath,
     archives: &Archives,
@@ -46,7 +46,7 @@ pub(super) fn why_ordinary(
         return Ok(Some(Why::Archive));
     }
     let dir = match root.dir(path) {
-        // This program cannot read the directory, so nothing in it can be delivered or adopted.
+        // This program cannot read the directory, so no file in it can be delivered or adopted.
         Err(Error::AccessDenied) => return Ok(None),
         dir => dir?,
     };
@@ -64,11 +64,11 @@ pub(super) fn why_ordinary(
 /// The entry that makes its directory a repository.
 pub const GIT: &str = ".git";
 
-/// Device and mount of a directory: rename(2) fails with EXDEV where either differs. Kernels before 5.8 tell no mount.
+/// Device and mount of a directory: if either differs, rename(2) fails with EXDEV. Kernels before 5.8 do not know the mount.
 fn mount_of(dir: impl AsFd) -> Result<(u32, u32, u64)> {
     let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
     let stat = rustix::fs::statx(dir, "", AtFlags::EMPTY_PATH, wanted)?;
-    let told = stat.stx_mask & StatxFlags::MNT_ID.bits() != 0;
-    let mount = if told { stat.stx_mnt_id } else { 0 };
+    let has_mount = stat.stx_mask & StatxFlags::MNT_ID.bits() != 0;
+    let mount = if has_mount { stat.stx_mnt_id } else { 0 };
     Ok((stat.stx_dev_major, stat.stx_dev_minor, mount))
 }

@@ -1,8 +1,8 @@
-//! System calls relative to one directory descriptor, and beneath it only.
+//! System calls beneath one directory descriptor.
 //!
 //! The descriptor is opened before the mount covers the directory. A path would lead back into the mount, and the daemon
-//! would wait for itself. So every directory is opened from the descriptor, without following a symbolic link, and every file
-//! by its single name in such a directory.
+//! would wait for itself. So every directory is opened from the descriptor, without following a symbolic link, and every
+//! file by its single name in such a directory.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 /// An open directory.
 pub type Dir = Arc<OwnedFd>;
 
-/// The directory beneath which everything lies.
+/// The root of the backing directory; all paths are relative to it and lead beneath it.
 #[derive(Debug)]
 pub struct Beneath(Dir);
 
@@ -41,8 +41,8 @@ impl Beneath {
         Beneath(Arc::new(root))
     }
 
-    /// Opens the directory at `path`, which is relative; the empty path is the root. By hand, because cap-std follows
-    /// symbolic links that stay beneath.
+    /// Opens the directory at a relative path; the empty path is the root. cap-std would follow a symbolic link that stays
+    /// beneath the root; this method follows none.
     pub fn dir(&self, path: &Path) -> Result<Dir> {
         if path.as_os_str().is_empty() {
             return Ok(self.0.clone());
@@ -66,14 +66,14 @@ impl Beneath {
         Ok(dir)
     }
 
-    /// stat(2) of the name at `path`, not following a symbolic link. `path` is not the empty path.
+    /// The stat(2) of the name at a path other than the root, not following a symbolic link.
     pub fn stat(&self, path: &Path) -> Result<Meta> {
         let parent = path.parent().ok_or(Error::Invalid)?;
         let name = path.file_name().ok_or(Error::Invalid)?;
         stat(self.dir(parent)?, name)
     }
 
-    /// Opens the directory at `path`, making it and its parents (mode 0700) where missing. With `durable`, a
+    /// Opens the directory at `path`; makes the directory and its parents (mode 0700) if they are missing. With `durable`, a
     /// directory that was made survives a power cut.
     pub fn make_dirs(&self, path: &Path, durable: bool) -> Result<Dir> {
         match self.dir(path) {
@@ -86,7 +86,7 @@ impl Beneath {
         match rustix::fs::mkdirat(&above, name, Mode::RWXU) {
             Ok(()) if durable => {
                 if let Err(error) = rustix::fs::fsync(&above) {
-                    // The next call would find the directory, and take it for durable.
+                    // The next call would find the directory, and assume that it is durable.
                     let _ = remove_dir(&above, name);
                     return Err(error.into());
                 }
@@ -98,7 +98,7 @@ impl Beneath {
     }
 }
 
-/// Everything in a directory but `.` and `..`, as the directory itself tells, without a stat(2) of each name.
+/// All entries of a directory but `.` and `..`, without a stat(2) of each name.
 pub fn names(dir: impl AsFd) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for entry in rustix::fs::Dir::read_from(&dir)? {
@@ -108,10 +108,10 @@ pub fn names(dir: impl AsFd) -> Result<Vec<Entry>> {
             continue;
         }
         let (kind, meta) = match entry.file_type() {
-            // Some filesystems do not tell the type.
+            // Some filesystems list no types.
             FileType::Unknown => match stat(&dir, name) {
                 Ok(meta) => (meta.kind, Some(meta)),
-                // The name was removed after it was listed.
+                // The file was removed after the name was listed.
                 Err(Error::NotFound) => continue,
                 Err(error) => return Err(error),
             },
@@ -123,13 +123,13 @@ pub fn names(dir: impl AsFd) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// The same, with what stat(2) says of each.
+/// All entries of a directory, with the stat(2) of each.
 pub fn list(dir: impl AsFd) -> Result<Vec<(OsString, Meta)>> {
     let mut entries = Vec::new();
     for Entry { name, meta, .. } in names(&dir)? {
         match meta.map_or_else(|| stat(&dir, &name), Ok) {
             Ok(meta) => entries.push((name.to_os_string(), meta)),
-            // The name was removed after it was listed.
+            // The file was removed after the name was listed.
             Err(Error::NotFound) => {}
             Err(error) => return Err(error),
         }
@@ -145,13 +145,13 @@ fn kind(file_type: FileType) -> Kind {
     }
 }
 
-/// stat(2) of one name, not following a symbolic link.
+/// The stat(2) of a name, not following a symbolic link.
 pub fn stat(dir: impl AsFd, name: &OsStr) -> Result<Meta> {
     let (flags, wanted) = (AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS);
     Ok(meta(&rustix::fs::statx(dir, name, flags, wanted)?))
 }
 
-/// stat(2) of an open file.
+/// The stat(2) of an open file.
 pub fn stat_file(file: impl AsFd) -> Result<Meta> {
     let (flags, wanted) = (AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS);
     Ok(meta(&rustix::fs::statx(file, "", flags, wanted)?))
@@ -197,7 +197,7 @@ pub fn open_known(dir: impl AsFd, name: &OsStr, access: Access) -> Result<(File,
         (false, true) => OFlags::WRONLY,
         (true, true) => OFlags::RDWR,
     };
-    // NONBLOCK: another process may have put a fifo here, whose open would wait. The flag means nothing to a regular file.
+    // NONBLOCK: another process may have made a fifo of this name, whose open would wait. Regular files ignore the flag.
     let flags = mode | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = File::from(rustix::fs::openat(dir, name, flags, Mode::empty())?);
     let meta = stat_file(&file)?;
@@ -215,7 +215,7 @@ pub fn create(dir: impl AsFd, name: &OsStr, mode: u32) -> Result<File> {
     Ok(File::from(rustix::fs::openat(dir, name, flags, mode)?))
 }
 
-/// Renames a file, and replaces the one that has the new name.
+/// Renames a file, and replaces the file that has the new name.
 pub fn rename(from: impl AsFd, name: &OsStr, to: impl AsFd, new_name: &OsStr) -> Result<()> {
     Ok(rustix::fs::renameat(from, name, to, new_name)?)
 }
@@ -223,23 +223,20 @@ pub fn rename(from: impl AsFd, name: &OsStr, to: impl AsFd, new_name: &OsStr) ->
 /// Renames a file; [`Error::Exists`] if the new name is taken.
 pub fn rename_new(from: impl AsFd, name: &OsStr, to: impl AsFd, new_name: &OsStr) -> Result<()> {
     match rustix::fs::renameat_with(&from, name, &to, new_name, RenameFlags::NOREPLACE) {
-        // Some network filesystems lack the flag. link(2) is as atomic, and replaces nothing either.
+        // Some network filesystems lack the flag. link(2) is atomic, too, and replaces no file either.
         Err(Errno::INVAL | Errno::NOSYS) => {
-            rustix::fs::linkat(&from, name, &to, new_name, AtFlags::empty())?;
-            Ok(rustix::fs::unlinkat(from, name, AtFlags::empty())?)
+            link(&from, name, &to, new_name)?;
+            unlink(from, name)
         }
         answer => Ok(answer?),
     }
 }
 
-/// Exchanges two names; false where the filesystem cannot.
+/// Exchanges two names; false if the filesystem does not support that.
 pub fn exchange(from: impl AsFd, name: &OsStr, to: impl AsFd, new_name: &OsStr) -> Result<bool> {
     match rustix::fs::renameat_with(from, name, to, new_name, RenameFlags::EXCHANGE) {
         Err(Errno::INVAL | Errno::NOSYS) => Ok(false),
-        answer => {
-            answer?;
-            Ok(true)
-        }
+        answer => Ok(answer.map(|()| true)?),
     }
 }
 
@@ -253,24 +250,19 @@ pub fn remove_dir(dir: impl AsFd, name: &OsStr) -> Result<()> {
     Ok(rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR)?)
 }
 
-/// Gives a file a second name; [`Error::Exists`] if that is taken.
+/// Gives a file a second name; [`Error::Exists`] if the name is taken.
 pub fn link(from: impl AsFd, name: &OsStr, to: impl AsFd, new_name: &OsStr) -> Result<()> {
-    Ok(rustix::fs::linkat(
-        from,
-        name,
-        to,
-        new_name,
-        AtFlags::empty(),
-    )?)
+    let flags = AtFlags::empty();
+    Ok(rustix::fs::linkat(from, name, to, new_name, flags)?)
 }
 
-/// Sets the times that are given, and leaves the others. The file may be open for neither reading nor writing.
+/// Sets the times that are given, and leaves the others. The file need not be open for reading or writing.
 pub fn set_times(
     file: impl AsFd,
     atime: Option<SystemTime>,
     mtime: Option<SystemTime>,
 ) -> Result<()> {
-    // bindfs and encfs ignore a call that omits one of the two (spec 3.5), so the other one is set to its own value.
+    // bindfs and encfs ignore a call that omits one of the times (spec 3.5), so that time is set to its old value.
     let (atime, mtime) = match (atime, mtime) {
         (Some(atime), Some(mtime)) => (atime, mtime),
         (Some(atime), None) => (atime, stat_file(&file)?.mtime),
@@ -304,8 +296,8 @@ fn timespec(time: SystemTime) -> Timespec {
     }
 }
 
-/// Copies all of one file to another: by reference where the filesystem can, else every byte that is not in a hole. By hand,
-/// because std::io::copy fills holes.
+/// Copies a whole file: by reference if the filesystem supports that, else every byte that is not in a hole. (std::io::copy
+/// would fill the holes.)
 pub fn copy(from: &File, to: &File) -> Result<()> {
     if rustix::fs::ioctl_ficlone(to, from).is_ok() {
         return Ok(());
@@ -316,7 +308,7 @@ pub fn copy(from: &File, to: &File) -> Result<()> {
     while offset < size {
         offset = match rustix::fs::seek(from, SeekFrom::Data(offset)) {
             Err(Errno::NXIO) => break,
-            // This filesystem does not tell holes.
+            // This filesystem does not list holes.
             Err(Errno::INVAL) => offset,
             data => data?,
         };
@@ -325,7 +317,7 @@ pub fn copy(from: &File, to: &File) -> Result<()> {
             let want = buffer.len().min((end - offset) as usize);
             let n = rustix::io::pread(from, &mut buffer[..want], offset)?;
             if n == 0 {
-                // Another process cut the file.
+                // Another process truncated the file.
                 return Ok(());
             }
             to.write_all_at(&buffer[..n], offset)?;
@@ -335,7 +327,7 @@ pub fn copy(from: &File, to: &File) -> Result<()> {
     Ok(to.set_len(size)?)
 }
 
-/// Writes some of `data` at an offset, or at the end that the file then has; answers how many bytes.
+/// Writes a part of `data` at an offset, or at the current end of the file; answers the number of bytes written.
 pub fn write(file: &File, data: &[u8], offset: Option<u64>) -> Result<usize> {
     Ok(match offset {
         Some(offset) => rustix::io::pwrite(file, data, offset)?,

@@ -1,8 +1,8 @@
-//! The record of the first mount, which keeps the files it found as they were (spec 3.6).
+//! The record of the first mount, which leaves the files that it finds as they are (spec 3.6).
 //!
-//! One small file in the private directory has the time of the first mount, the ordinary files and directories, and the
-//! `_done` files that had expired before. The file is written at the first mount, and when one of those is renamed or removed.
-//! Everything else is told by names and mtimes.
+//! A small file in the private directory has the time of the first mount, the ordinary files and directories, and the
+//! `_done` files that had expired before. The file is written at the first mount, and when a listed path is renamed or removed.
+//! All other state is in names and mtimes.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,15 +13,15 @@ use std::time::{Duration, SystemTime};
 
 pub use crate::names::{is_hidden, is_stray};
 
-/// What becomes of the text files that are found in the root (spec 3.6).
+/// Which mounts make handoffs of the text files in the root (spec 3.6).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Adopt {
-    /// They stay ordinary.
+    /// No mount: the files stay ordinary.
     #[default]
     Nothing,
-    /// The first mount makes handoffs of them; later mounts leave them alone.
+    /// The first mount.
     AtFirst,
-    /// Every mount makes handoffs of them.
+    /// Every mount.
     Always,
 }
 
@@ -32,10 +32,10 @@ pub struct FirstMount {
     pub at: SystemTime,
     /// How many files became handoffs.
     pub adopted: u64,
-    known: BTreeMap<PathBuf, Found>,
+    listed: BTreeMap<PathBuf, Found>,
 }
 
-/// What the first mount found at a path.
+/// The state in which the first mount found a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
     /// A file, or a directory that is ordinary throughout.
@@ -48,50 +48,48 @@ enum Found {
 const MAGIC_1: &[u8] = b"handoff-fs first mount 1";
 const MAGIC: &[u8] = b"handoff-fs first mount 2";
 
-/// A record as it was read.
+/// A record from a file.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Read {
     /// A record of this version.
     Current(FirstMount),
-    /// A record of version 1: its directories are ordinary because they were there.
+    /// A record of version 1, in which every directory that the first mount found is ordinary.
     Version1(FirstMount),
 }
 
 impl FirstMount {
-    /// The record of a first mount that has found nothing yet.
+    /// An empty record.
     pub fn at(now: SystemTime) -> FirstMount {
         FirstMount {
             at: now,
             adopted: 0,
-            known: BTreeMap::new(),
+            listed: BTreeMap::new(),
         }
     }
 
-    /// Is this file or directory ordinary, because it, or the one that had its old name, was there before the first mount?
+    /// Is this file or directory ordinary, because it was there, under this or an older name, before the first mount?
     pub fn is_ordinary(&self, path: &Path) -> bool {
-        self.known.get(path) == Some(&Found::Ordinary)
+        self.listed.get(path) == Some(&Found::Ordinary)
     }
 
     /// Was this consumed handoff found expired? Such a handoff is never deleted.
     pub fn found_expired(&self, path: &Path) -> bool {
-        self.known.get(path) == Some(&Found::Expired)
+        self.listed.get(path) == Some(&Found::Expired)
     }
 
-    /// How many paths are known.
+    /// The number of listed paths.
     pub(super) fn len(&self) -> usize {
-        self.known.len()
+        self.listed.len()
     }
 
-    /// How many consumed handoffs were found expired, and are still there.
+    /// The number of consumed handoffs that were found expired, and are still there.
     pub fn expired(&self) -> usize {
-        let found = self.known.values();
+        let found = self.listed.values();
         found.filter(|found| **found == Found::Expired).count()
     }
 
-    /// Notes that a file or directory is about to be renamed: it is known under both names, until [`forget`] is called with
-    /// the one that is gone. True if the record changed.
-    ///
-    /// [`forget`]: FirstMount::forget
+    /// Lists a file or directory that is about to be renamed under its new name, too, until [`forget`](FirstMount::forget)
+    /// is called with the name that is gone. True if the record changed.
     pub fn renaming(&mut self, from: &Path, to: &Path) -> bool {
         let moved = self.below(from).filter_map(|(path, found)| {
             let rest = path.strip_prefix(from).ok()?;
@@ -100,58 +98,58 @@ impl FirstMount {
         let moved: Vec<(PathBuf, Found)> = moved.collect();
         let mut changed = false;
         for (path, found) in moved {
-            changed |= self.known.insert(path, found) != Some(found);
+            changed |= self.listed.insert(path, found) != Some(found);
         }
         changed
     }
 
-    /// Notes that a path is ordinary from now on; true if the record changed.
+    /// Lists a path as ordinary; true if the record changed.
     pub fn make_ordinary(&mut self, path: &Path) -> bool {
-        self.known.insert(path.to_owned(), Found::Ordinary) != Some(Found::Ordinary)
+        self.listed.insert(path.to_owned(), Found::Ordinary) != Some(Found::Ordinary)
     }
 
-    /// Notes that a path is ordinary no longer, whatever lies below it; true if the record changed.
+    /// Makes a path ordinary no longer, but no path below it; true if the record changed.
     pub fn adopt(&mut self, path: &Path) -> bool {
-        self.is_ordinary(path) && self.known.remove(path).is_some()
+        self.is_ordinary(path) && self.listed.remove(path).is_some()
     }
 
-    /// Notes a consumed handoff that is found expired.
+    /// Lists a consumed handoff as found expired.
     pub fn find_expired(&mut self, path: &Path) {
-        self.known.insert(path.to_owned(), Found::Expired);
+        self.listed.insert(path.to_owned(), Found::Expired);
     }
 
-    /// Forgets paths that are gone, because a new file of such a name is a handoff. True if the record changed.
+    /// Drops the paths that are gone, because a new file of such a name is a handoff. True if the record changed.
     pub fn retain(&mut self, is_there: impl Fn(&Path) -> bool) -> bool {
         let before = self.len();
-        self.known.retain(|path, _| is_there(path));
+        self.listed.retain(|path, _| is_there(path));
         before != self.len()
     }
 
-    /// Is this path known, or any path below it?
-    pub fn knows(&self, path: &Path) -> bool {
+    /// Is this path listed, or any path below it?
+    pub fn lists(&self, path: &Path) -> bool {
         self.below(path).next().is_some()
     }
 
-    /// Forgets a path, and everything below it.
+    /// Drops a path and all paths below it.
     pub fn forget(&mut self, path: &Path) {
         let gone: Vec<PathBuf> = self.below(path).map(|(path, _)| path.clone()).collect();
         for path in gone {
-            self.known.remove(&path);
+            self.listed.remove(&path);
         }
     }
 
     /// The ordinary paths.
     pub fn ordinary(&self) -> impl Iterator<Item = &Path> {
         let ordinary = |path: &&PathBuf| self.is_ordinary(path);
-        self.known.keys().filter(ordinary).map(PathBuf::as_path)
+        self.listed.keys().filter(ordinary).map(PathBuf::as_path)
     }
 
-    /// A path, and everything below it: paths are ordered by their components, so these stand next to each other.
+    /// A path and all paths below it: paths are ordered by their components, so these paths are neighbours.
     fn below<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = (&'a PathBuf, &'a Found)> {
         let from = (Bound::Included(path), Bound::Unbounded);
-        self.known
+        self.listed
             .range::<Path, _>(from)
-            .take_while(move |(known, _)| known.starts_with(path))
+            .take_while(move |(below, _)| below.starts_with(path))
     }
 
     /// The bytes of the file: NUL-terminated fields, because a name may hold any other byte.
@@ -160,7 +158,7 @@ impl FirstMount {
         let seconds = at.unwrap_or_default().as_secs();
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(format!("\0{seconds}\0a{}\0", self.adopted).as_bytes());
-        for (path, found) in &self.known {
+        for (path, found) in &self.listed {
             bytes.push(match found {
                 Found::Ordinary => b'o',
                 Found::Expired => b'x',
@@ -171,8 +169,8 @@ impl FirstMount {
         bytes
     }
 
-    /// Reads the bytes that [`FirstMount::to_bytes`] of this version or of version 1 wrote; `None` for any others, such as a
-    /// part of them.
+    /// Reads the bytes that [`FirstMount::to_bytes`] of this version or of version 1 wrote; `None` for any other bytes, such
+    /// as a half-written record.
     pub fn from_bytes(bytes: &[u8]) -> Option<Read> {
         let mut fields = bytes.strip_suffix(b"\0")?.split(|byte| *byte == 0);
         let magic = fields.next()?;
@@ -193,7 +191,7 @@ impl FirstMount {
                 _ => return None,
             };
             let path = OsString::from_vec(rest.to_vec());
-            record.known.insert(path.into(), found);
+            record.listed.insert(path.into(), found);
         }
         match magic {
             MAGIC => Some(Read::Current(record)),
@@ -213,7 +211,7 @@ mod tests {
         let record = FirstMount {
             at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_763_821_381),
             adopted: 7,
-            known: [
+            listed: [
                 (PathBuf::from("notes.md"), Found::Ordinary),
                 (
                     OsString::from_vec(b"a\n\xff b".to_vec()).into(),

@@ -1,7 +1,7 @@
-//! Has any process a file open for writing? A read lease asks the kernel (spec 3.7).
+//! A read lease shows whether any process has a file open for writing (spec 3.7).
 //!
-//! The kernel refuses a read lease while any process has the file open for writing. A granted lease is given back at once, so
-//! that no process is kept from writing.
+//! The kernel refuses a read lease while any process has the file open for writing. A granted lease is given back at once,
+//! so that no writer has to wait.
 #![allow(unsafe_code)] // Neither rustix nor nix has F_SETLEASE; this is the only unsafe call of the program.
 
 use std::fs::File;
@@ -30,8 +30,8 @@ const REMOTE: [u32; 3] = [0x6969, 0xff53_4d42, 0xfe53_4d42];
 
 /// Asks whether any process, this one included, has this file open for writing. `file` is open for reading only.
 pub fn writers(file: &File) -> Writers {
-    // A process that opens the file for writing just now waits until the lease is given back, and the kernel signals this
-    // process. SIGIO, the default signal, would end this process; SIGURG is ignored.
+    // A process that opens the file for writing during the lease waits until the lease is given back, and the kernel sends
+    // this process a signal. SIGIO, the default signal, would end this process; SIGURG is ignored.
     if fcntl(file, F_SETSIG, libc::SIGURG).is_err() {
         return Writers::Unknown;
     }
@@ -72,7 +72,7 @@ mod tests {
 
     /// spec 3.7c: refused exactly while a process has the file open for writing.
     #[test]
-    fn refused_while_somebody_writes() {
+    fn refused_while_a_process_writes() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
         let writer = File::create(&path).unwrap();
@@ -87,9 +87,9 @@ mod tests {
         assert_eq!(writers(&reader), Writers::None);
     }
 
-    /// spec 3.7c: a process that opens the file for writing in that moment neither waits for long nor ends this process.
+    /// spec 3.7c: a process that opens the file for writing during the lease neither waits for long nor ends this process.
     #[test]
-    fn a_writer_that_comes_in_between() {
+    fn a_writer_during_the_lease() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
         File::create(&path).unwrap();

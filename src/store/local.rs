@@ -1,17 +1,17 @@
-//! Everything that is always local: the private directory `.handoff-fs/`, and files that are no handoffs.
+//! The files that are always local: the private directory `.handoff-fs/`, and files that are no handoffs.
 //!
 //! ```text
-//! .handoff-fs/lock           locked with flock(2) by the one daemon; holds its pid, and in a second line its supervisor's
+//! .handoff-fs/lock           locked with flock(2) by the daemon; the pids of the daemon and, in a second line, its supervisor
 //! .handoff-fs/first-mount    see first_mount
 //! .handoff-fs/mountpoint     see mountpoint
-//! .handoff-fs/drafts/…       new handoffs that are not published yet, under their queue's path and stamped name
-//! .handoff-fs/edits/…        new content of published handoffs, likewise
-//! .handoff-fs/scratch/…      scratch files that all sessions share (spec 4.6), under their queue's path
-//! .handoff-fs/sessions/…     the other scratch files, under their session and then their queue's path
-//! .handoff-fs/replaced/…     replaced versions (spec 3.9), under their queue's path: `<name>.<nanoseconds since 1970>`
-//! .handoff-fs/rewriting/…    what a write in place is replacing, until its writer closes; named likewise
-//! .handoff-fs/removed/…      pending handoffs that were removed (spec 3.9), named likewise
-//! .handoff-fs/consuming/…    what a read is consuming, until the read is answered
+//! .handoff-fs/drafts/…       unpublished handoffs, as QUEUE/STAMPED-NAME
+//! .handoff-fs/edits/…        new content of published handoffs, as QUEUE/STAMPED-NAME
+//! .handoff-fs/scratch/…      scratch files that all sessions share (spec 4.6), as QUEUE/NAME
+//! .handoff-fs/sessions/…     the other scratch files, as SESSION/QUEUE/NAME
+//! .handoff-fs/replaced/…     replaced versions (spec 3.9), as QUEUE/NAME.NANOSECONDS-SINCE-1970
+//! .handoff-fs/rewriting/…    copies of files that writers are changing in place, until they close; named as in replaced
+//! .handoff-fs/removed/…      pending handoffs that were removed (spec 3.9), named as in replaced
+//! .handoff-fs/consuming/…    notes about the handoffs that a read is consuming, until the read is answered
 //! ```
 
 mod files;

@@ -1,4 +1,4 @@
-//! Why a backing directory cannot be served, as messages for the user.
+//! The reasons why a backing directory cannot be served, as messages for the user.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -6,17 +6,20 @@ use std::fmt;
 use crate::error::Error;
 use crate::names::PRIVATE;
 
+/// The result of opening a backing directory.
+pub(super) type OpenResult<T> = std::result::Result<T, OpenError>;
+
 /// Why the backing directory cannot be used. Displays as one line with the cause and the cure.
 #[derive(Debug)]
 pub enum OpenError {
-    /// Another daemon serves it.
+    /// Another daemon serves the directory.
     Locked {
         /// The other daemon's pid, as its lock file says.
         pid: Option<u32>,
     },
     /// The private directory cannot be made or used.
     Private(Error),
-    /// A part of the private directory is of another type than this program makes it, such as a link or a fifo.
+    /// A part of the private directory is neither a file nor a directory of this program, such as a link or a fifo.
     Part(OsString),
     /// The private directory belongs to another user.
     Foreign {

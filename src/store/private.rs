@@ -1,4 +1,4 @@
-//! The private directory as a mount finds it: its owner, its parts, its lock, and its small files.
+//! The private directory: checks of its owner and parts, its lock, and its small files.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -12,13 +12,13 @@ use rustix::io::Errno;
 
 use super::area::Area;
 use super::dirfd::{self, Beneath, Dir};
-use super::open_error::OpenError;
+use super::open_error::{OpenError, OpenResult};
 use super::types::{Access, Kind};
 use crate::error::{Error, Result};
 
-/// Checks that the private directory and its parts are directories of this user. Another user who owns one, or may write to
-/// it, could choose the content of the next handoff.
-pub(super) fn check(root: &Beneath, private: &Dir) -> std::result::Result<(), OpenError> {
+/// Checks that the private directory and its parts are directories of this user. Another user who owns such a directory, or
+/// may write to it, could choose the content of the next handoff.
+pub(super) fn check(root: &Beneath, private: &Dir) -> OpenResult<()> {
     let backing = dirfd::stat_file(root.dir(Path::new(""))?)?;
     let me = rustix::process::geteuid().as_raw();
     let meta = dirfd::stat_file(private)?;
@@ -26,22 +26,17 @@ pub(super) fn check(root: &Beneath, private: &Dir) -> std::result::Result<(), Op
         return Err(OpenError::Foreign { uid: meta.uid });
     }
     if meta.mode & 0o077 != 0 {
-        // Another program has opened it to other users since it was made.
+        // Another program has given other users access.
         rustix::fs::fchmod(private, Mode::RWXU).map_err(Error::from)?;
     }
     for part in Area::PARTS {
-        let name = OsStr::new(part);
-        check_part(private, name, Kind::Directory)?;
+        check_part(private, OsStr::new(part), Kind::Directory)?;
     }
     Ok(())
 }
 
-/// Checks that a part of the private directory, if it is there, is of this kind.
-pub(super) fn check_part(
-    private: &Dir,
-    name: &OsStr,
-    kind: Kind,
-) -> std::result::Result<(), OpenError> {
+/// Checks that a part of the private directory is of this kind, or is missing.
+pub(super) fn check_part(private: &Dir, name: &OsStr, kind: Kind) -> OpenResult<()> {
     match dirfd::stat(private, name) {
         Ok(meta) if meta.kind != kind => Err(OpenError::Part(name.to_owned())),
         Ok(_) | Err(Error::NotFound) => Ok(()),
@@ -49,16 +44,16 @@ pub(super) fn check_part(
     }
 }
 
-/// The file that the one daemon has locked.
+/// The file that a running daemon keeps locked.
 const LOCK: &str = "lock";
 
-/// Takes the lock of the one daemon, and writes this process's pid into it.
-pub(super) fn lock(private: &Dir) -> std::result::Result<File, OpenError> {
+/// Takes the lock that only one daemon can have, and writes this process's pid into the file.
+pub(super) fn lock(private: &Dir) -> OpenResult<File> {
     let name = OsStr::new(LOCK);
-    // Checked before it is opened: opening a device may do something to the device.
+    // The kind is checked before the open, because opening a device may have an effect on the device.
     check_part(private, name, Kind::File)?;
-    // For reading only, as long as the mount lives: a file that is open for writing keeps its disk from being remounted
-    // read-only. Some network filesystems lock only files that are open for writing.
+    // Opened for reading only: a file that is open for writing would keep its disk from being remounted read-only. But some
+    // network filesystems lock only files that are open for writing.
     let mut file = open(private, name, OFlags::RDONLY)?;
     let exclusive = FlockOperation::NonBlockingLockExclusive;
     let mut locked = rustix::fs::flock(&file, exclusive);
@@ -77,19 +72,18 @@ pub(super) fn lock(private: &Dir) -> std::result::Result<File, OpenError> {
         }
         Err(errno) => return Err(OpenError::Private(errno.into())),
     }
-    // The supervisor's pid stays: this daemon may end before it is mounted, and `unmount` must find the supervisor.
+    // The supervisor's pid stays: this daemon may end before the mount, and then `unmount` must find the supervisor.
     write_pids(private, pids.nth(1).flatten())?;
     Ok(file)
 }
 
-fn open(private: &Dir, name: &OsStr, access: OFlags) -> std::result::Result<File, OpenError> {
+fn open(private: &Dir, name: &OsStr, access: OFlags) -> Result<File> {
     let flags = access | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(private, name, flags, Mode::RUSR | Mode::WUSR)
-        .map(File::from)
-        .map_err(|errno| OpenError::Private(errno.into()))
+    let mode = Mode::RUSR | Mode::WUSR;
+    Ok(rustix::fs::openat(private, name, flags, mode)?.into())
 }
 
-/// Writes into the lock the pids of this process and of its supervisor.
+/// Writes the pids of this process and of its supervisor into the lock file.
 pub(super) fn write_pids(private: &Dir, supervisor: Option<u32>) -> Result<()> {
     let mut text = format!("{}\n", process::id());
     if let Some(pid) = supervisor {
@@ -108,7 +102,7 @@ pub(super) fn read_file(dir: &Dir, name: &OsStr) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes a small file, atomically; durably, too, with `durable`.
+/// Replaces a small file atomically; with `durable`, the new content survives a power cut.
 pub(super) fn write_file(dir: &Dir, name: &OsStr, bytes: &[u8], durable: bool) -> Result<()> {
     let mut new = OsString::from(name);
     new.push(".new");

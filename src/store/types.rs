@@ -1,21 +1,21 @@
-//! What the store tells of files and directories.
+//! The types of the store's answers.
 
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// The type of a directory entry. `Other`, that is symbolic links and special files, is never shown (spec 3.6, 4.10).
+/// The type of a directory entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// A regular file.
     File,
     /// A directory.
     Directory,
-    /// Anything else.
+    /// A symbolic link or special file, which is never shown (spec 3.6, 4.10).
     Other,
 }
 
-/// What stat(2) says of a file.
+/// The stat(2) of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Meta {
     /// Inode number in the backing filesystem.
@@ -45,16 +45,15 @@ pub struct Meta {
 /// A name in a listing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
-    /// The name, which others may keep without a copy.
+    /// The name, shared with the caches.
     pub name: Arc<OsStr>,
-    /// The type of the file that has it.
+    /// The type of the file.
     pub kind: Kind,
-    /// What stat(2) says, where listing needed one anyway.
+    /// The stat(2), if the listing needed one.
     pub meta: Option<Meta>,
 }
 
-/// How a stored file is opened. A file that is open for neither reading nor writing has attributes that can be read and
-/// changed, whatever its mode.
+/// The access for which a stored file is opened. Attributes can be read and changed without any, whatever the file's mode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Access {
     /// For reading.
@@ -81,13 +80,13 @@ impl Access {
 pub struct Change {
     /// The watched queue.
     pub watch: Watch,
-    /// The name that changed; empty for a change of the queue itself, whose watch ends if it was removed.
+    /// The name that changed; empty for a change of the queue itself. The watch of a removed queue ends.
     pub name: OsString,
-    /// How the name changed.
+    /// The kind of change.
     pub what: What,
 }
 
-/// How a name changed.
+/// The kind of change of a name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum What {
     /// Removed, not moved away.
@@ -96,15 +95,15 @@ pub enum What {
     Touched,
 }
 
-/// A watched queue, as `Store::watch` answered.
+/// The number of a watched queue, from `Store::watch`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Watch(pub i32);
 
-/// The changes since the last question.
+/// The changes since the last call.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Changes {
-    /// These, in order.
+    /// All changes, in order.
     These(Vec<Change>),
-    /// The kernel has dropped some: list again.
+    /// The kernel has dropped some changes: list again.
     Overflow,
 }

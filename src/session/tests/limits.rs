@@ -37,7 +37,7 @@ fn known_threads_cost_one_read() {
     assert_eq!(table.reads(|| resolver.same_process(40, 99)), 2);
 }
 
-/// spec 5.4, 5.5: a caller whose files cannot be read for want of a descriptor is anonymous, and is asked about again.
+/// spec 5.4, 5.5: a caller whose files cannot be read for lack of a descriptor is anonymous; its next call reads them again.
 #[test]
 fn no_descriptor_left() {
     let table = Table::new();
@@ -51,7 +51,7 @@ fn no_descriptor_left() {
     table.exhaust(false);
     let caller = resolver.caller(20, 0);
     assert!(caller.program.plays(&Programs::builtin(), Role::Agent));
-    assert_eq!(caller.session, Session::Agent(table.process(20)));
+    assert_eq!(caller.session, table.agent(20));
 }
 
 /// spec 5.5: the cache is bounded, and forgetting changes no answer.
@@ -62,10 +62,7 @@ fn the_cache_stays_small() {
     let resolver = table.resolver();
     for pid in 100..100 + 2 * MAX_KNOWN as u32 {
         table.spawn(20, pid, &["cat"]);
-        assert_eq!(
-            resolver.caller(pid, 0).session,
-            Session::Agent(table.process(20))
-        );
+        assert_eq!(session_of(&resolver, pid), table.agent(20));
         if pid % 2 == 0 {
             table.exit(pid);
         }
@@ -83,7 +80,8 @@ fn the_cache_stays_small() {
     assert!(resolver.cache.lock().threads.is_empty());
 }
 
-/// spec 4.9b: exiting, and a signal in the low bits; a plain exit, or a signal that only stops, is neither.
+/// spec 4.9b: a thread that is exiting with a signal in the low bits dies by the signal. A plain exit does not count, nor does a
+/// signal that only stops.
 #[test]
 fn a_death_by_signal_is_told_from_an_exit() {
     const EXITING: u64 = 0x40_0004;
@@ -101,7 +99,7 @@ fn a_death_by_signal_is_told_from_an_exit() {
     }
 }
 
-/// spec 4.9b: a thread that wrote and ended is still known as its process's when another one closes.
+/// spec 4.9b: a writing thread that has ended still belongs to its process when another thread closes.
 #[test]
 fn an_ended_thread_is_still_of_its_process() {
     let table = Table::new();
@@ -113,7 +111,7 @@ fn an_ended_thread_is_still_of_its_process() {
     assert!(resolver.same_process(11, 12));
 }
 
-/// spec 4.9b: so is a thread that only wrote; a thread of another process is not.
+/// spec 4.9b: an unknown thread that has ended counts as a thread of the closing process; a thread of another process does not.
 #[test]
 fn a_thread_that_only_wrote_and_ended_is_of_the_process_that_closes() {
     let table = Table::new();
@@ -125,25 +123,16 @@ fn a_thread_that_only_wrote_and_ended_is_of_the_process_that_closes() {
     assert!(!resolver.same_process(0, 12));
 }
 
-/// spec 5.1: no name that a program gives itself hides the fields after it.
+/// spec 5.1: a program cannot hide the fields after its name, whatever its name is.
 #[test]
 fn a_name_may_be_anything() {
-    for name in [
-        &b"a) R 1 (b"[..],
-        b") (",
-        b"\n \xff\0",
-        b"",
-        b"((((",
-        b"))))",
-    ] {
+    let names: [&[u8]; 6] = [b"a) R 1 (b", b") (", b"\n \xff\0", b"", b"((((", b"))))"];
+    for name in names {
         let table = Table::new();
         table.edit(10, |task| task.comm = name.to_vec());
         table.spawn(10, 20, &["cat"]);
-        let leader = table.process(10);
-        assert_eq!(
-            table.resolver().caller(20, 0).session,
-            Session::Terminal { tty: 1025, leader }
-        );
+        let session = session_of(&table.resolver(), 20);
+        assert_eq!(session, table.terminal(), "{name:?}");
     }
 }
 
@@ -158,7 +147,7 @@ fn a_zombie_is_dead() {
     assert!(!resolver.is_alive(Process { pid: 10, start: 0 }));
 }
 
-/// A `/proc` of which every file holds any bytes, or nearly real ones.
+/// A `/proc` whose files have random or nearly real content.
 struct Garbage(HashMap<u32, [Vec<u8>; 4]>, Arc<Mutex<usize>>);
 
 impl Proc for Garbage {

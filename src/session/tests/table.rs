@@ -125,6 +125,16 @@ impl Table {
         }
     }
 
+    pub(super) fn agent(&self, pid: u32) -> Session {
+        Session::Agent(self.process(pid))
+    }
+
+    /// The session of the terminal that [`Table::new`] makes.
+    pub(super) fn terminal(&self) -> Session {
+        let (tty, leader) = (1025, self.process(10));
+        Session::Terminal { tty, leader }
+    }
+
     /// How often `call` reads.
     pub(super) fn reads<T>(&self, call: impl FnOnce() -> T) -> usize {
         let before = self.0.lock().reads;

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::names::{Archives, PRIVATE};
 use crate::store::area::{Area, AreaFile};
 use crate::store::dirfd::{self, Beneath, Dir};
-use crate::store::open_error::OpenError;
+use crate::store::open_error::OpenResult;
 use crate::store::types::{Access, Kind, Meta};
 use crate::store::{mountpoint, private};
 
@@ -27,7 +27,8 @@ pub struct Local {
     pub(super) durable: bool,
     pub(super) archives: Archives,
     pub(super) record: Mutex<Record>,
-    /// The last used directory of drafts, by its queue: every handoff is begun there, and published from there.
+    /// The queue whose directory of drafts was used last, and that directory, kept open: every handoff is begun there, and
+    /// published from there.
     drafts: Mutex<Option<(PathBuf, Dir)>>,
     _lock: File,
 }
@@ -35,11 +36,7 @@ pub struct Local {
 impl Local {
     /// Takes the lock, prepares the private directory, and reads or makes the record of the first mount. With
     /// `durable`, names made here survive a power cut once [`Local::sync`] has returned.
-    pub fn open(
-        root: Arc<Beneath>,
-        durable: bool,
-        look: FirstLook<'_>,
-    ) -> std::result::Result<Local, OpenError> {
+    pub fn open(root: Arc<Beneath>, durable: bool, look: FirstLook<'_>) -> OpenResult<Local> {
         let private = root.make_dirs(Path::new(PRIVATE), durable)?;
         private::check(&root, &private)?;
         let lock = private::lock(&private)?;
@@ -58,17 +55,17 @@ impl Local {
         Ok(local)
     }
 
-    /// Writes the supervisor's pid into the lock, so that `unmount` finds the supervisor while there is no daemon to ask.
+    /// Writes the supervisor's pid into the lock file, where `unmount` finds the pid while no daemon runs.
     pub fn note_supervisor(&self, pid: Option<u32>) -> Result<()> {
         private::write_pids(&self.root.dir(Path::new(PRIVATE))?, pid)
     }
 
-    /// Notes where this is about to be mounted, if that is a directory of its own (spec 3.7).
+    /// Notes the mountpoint of the next mount, a directory other than the backing directory (spec 3.7).
     pub fn note_mountpoint(&self, mountpoint: &Path) -> Result<()> {
         mountpoint::note(&self.root, mountpoint, self.durable)
     }
 
-    /// An area's directory of a queue, which must exist.
+    /// Opens an area's directory for a queue, which must exist.
     pub fn dir(&self, area: Area, queue: &Path) -> Result<Dir> {
         if area == Area::Drafts
             && let Some((_, dir)) = self.drafts.lock().as_ref().filter(|(of, _)| of == queue)
@@ -82,12 +79,12 @@ impl Local {
         Ok(dir)
     }
 
-    /// Closes the directory of drafts that is kept open, because directories were moved or removed.
+    /// Closes the kept directory of drafts, because directories were renamed or removed.
     pub(super) fn forget_drafts(&self) {
         *self.drafts.lock() = None;
     }
 
-    /// An area's directory of a queue, made where missing.
+    /// Opens an area's directory for a queue; makes the directory if it is missing.
     pub(super) fn make_dir(&self, area: Area, queue: &Path) -> Result<Dir> {
         match self.dir(area, queue) {
             Err(Error::NotFound) if area != Area::Backing => {
@@ -97,8 +94,8 @@ impl Local {
         }
     }
 
-    /// Runs `act` in an area's directory, which is made where missing. If a process has removed the kept directory of drafts
-    /// from outside, runs it again in a new one.
+    /// Runs `act` in the directory that [`Local::make_dir`] opens. If another program has removed the kept directory of
+    /// drafts, runs `act` again in a new directory.
     fn within<T>(&self, area: Area, queue: &Path, act: impl Fn(&Dir) -> Result<T>) -> Result<T> {
         match act(&self.make_dir(area, queue)?) {
             Err(Error::NotFound) if area == Area::Drafts => {
@@ -114,8 +111,7 @@ impl Local {
         self.with_room(|| self.within(area, queue, |dir| dirfd::create(dir, name, mode)))
     }
 
-    /// Makes a file of a name that no other has, and fills it. The file survives a power cut before anything that is done
-    /// afterwards.
+    /// Makes and fills a file; calls `name` until a name is free. A power cut keeps the file if it keeps any later change.
     pub(super) fn create_filled(
         &self,
         area: Area,
@@ -140,15 +136,14 @@ impl Local {
         match filled {
             Ok(()) => Ok((file, name)),
             Err(error) => {
-                // Half a file would be taken for a whole one.
+                // A later mount could not tell half a file from a whole file.
                 let _ = self.remove(area, queue, &name);
                 Err(error)
             }
         }
     }
 
-    /// Writes a small file of a name that no other has; answers the name. The file survives a power cut before anything that
-    /// is done afterwards.
+    /// Writes a small file under a new name; answers the name. A power cut keeps the file if it keeps any later change.
     pub fn note(&self, area: Area, content: &[u8], now: SystemTime) -> Result<OsString> {
         let name = || unique_nanos(now).to_string().into();
         let fill = |file: &File| self.with_room(|| Ok(file.write_all_at(content, 0)?));
@@ -172,12 +167,12 @@ impl Local {
         dirfd::open(self.dir(area, queue)?, name, access)
     }
 
-    /// stat(2) of a name.
+    /// The stat(2) of a name.
     pub fn stat(&self, area: Area, queue: &Path, name: &OsStr) -> Result<Meta> {
         dirfd::stat(self.dir(area, queue)?, name)
     }
 
-    /// Everything in an area's directory of a queue; nothing if there is no such directory.
+    /// All entries of an area's directory for a queue; none if there is no such directory.
     pub fn list(&self, area: Area, queue: &Path) -> Result<Vec<(OsString, Meta)>> {
         match self.dir(area, queue) {
             Ok(dir) => dirfd::list(dir),
@@ -207,7 +202,7 @@ impl Local {
         dirfd::unlink(self.dir(area, queue)?, name)
     }
 
-    /// Renames a file, and replaces the one that has the new name.
+    /// Renames a file, and replaces the file that has the new name.
     pub fn rename(&self, from: AreaFile<'_>, to: AreaFile<'_>) -> Result<()> {
         let old = self.dir(from.0, from.1)?;
         self.within(to.0, to.1, |new| dirfd::rename(&old, from.2, new, to.2))
@@ -219,7 +214,7 @@ impl Local {
         self.within(to.0, to.1, |new| dirfd::rename_new(&old, from.2, new, to.2))
     }
 
-    /// Gives a file a second name; [`Error::Exists`] if that is taken.
+    /// Gives a file a second name; [`Error::Exists`] if the name is taken.
     pub fn link(&self, from: AreaFile<'_>, to: AreaFile<'_>) -> Result<()> {
         let old = self.dir(from.0, from.1)?;
         self.within(to.0, to.1, |new| dirfd::link(&old, from.2, new, to.2))
@@ -230,10 +225,8 @@ impl Local {
         Ok(rustix::fs::fsync(self.dir(area, queue)?)?)
     }
 
-    /// Room and inodes of the filesystem below.
+    /// Free space and inodes of the filesystem below.
     pub fn statvfs(&self) -> Result<rustix::fs::StatVfs> {
-        Ok(rustix::fs::fstatvfs(
-            self.dir(Area::Backing, Path::new(""))?,
-        )?)
+        Ok(rustix::fs::fstatvfs(self.root.dir(Path::new(""))?)?)
     }
 }

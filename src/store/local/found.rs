@@ -1,4 +1,4 @@
-//! The record of the first mount as a mount finds it, or makes it (spec 3.6).
+//! How a mount reads or makes the record of the first mount (spec 3.6).
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -10,21 +10,21 @@ use crate::retention::Retention;
 use crate::store::dir_kind::{self, Why};
 use crate::store::dirfd::{self, Beneath, Dir};
 use crate::store::first_mount::{Adopt, FirstMount, Read};
-use crate::store::open_error::OpenError;
+use crate::store::open_error::{OpenError, OpenResult};
 use crate::store::private;
 use crate::store::types::{Kind, Meta};
 
 /// The file of the record in the private directory.
 pub const FIRST_MOUNT: &str = "first-mount";
 
-/// How the first mount judges the files that it finds, and when it is.
+/// The options by which a mount judges the files that it finds.
 #[derive(Clone, Copy, Debug)]
 pub struct FirstLook<'a> {
-    /// What becomes of text files in the root.
+    /// Do text files in the root become handoffs?
     pub adopt: Adopt,
-    /// Which directories are archives.
+    /// The names of archives.
     pub archives: &'a Archives,
-    /// The age from which on consumed handoffs are hidden.
+    /// The time after which consumed handoffs are hidden.
     pub retention: Retention,
     /// The time of this mount.
     pub now: SystemTime,
@@ -34,21 +34,17 @@ pub struct FirstLook<'a> {
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) now: FirstMount,
-    /// Is this mount the first one?
+    /// This mount is the first one.
     pub(super) first: bool,
-    /// How many changes are not on disk, because writing them failed or can wait.
+    /// The number of changes that are not on disk, because writing them failed or can wait.
     pub(super) unwritten: usize,
 }
 
-/// Reads the record, or makes it at the first mount; true with it if it is to be written.
-pub(super) fn read(
-    root: &Beneath,
-    private_dir: &Dir,
-    look: FirstLook<'_>,
-) -> std::result::Result<(Record, bool), OpenError> {
+/// Reads the record, or makes it at the first mount. Answers true with a record that the caller must write.
+pub(super) fn read(root: &Beneath, dir: &Dir, look: FirstLook<'_>) -> OpenResult<(Record, bool)> {
     let name = OsStr::new(FIRST_MOUNT);
-    private::check_part(private_dir, name, Kind::File)?;
-    let bytes = match private::read_file(private_dir, name) {
+    private::check_part(dir, name, Kind::File)?;
+    let bytes = match private::read_file(dir, name) {
         Err(Error::NotFound) => None,
         bytes => Some(bytes?),
     };
@@ -74,29 +70,29 @@ pub(super) fn read(
 /// The record of a first mount over the files that are there now.
 fn find(root: &Beneath, look: FirstLook<'_>) -> Result<FirstMount> {
     let mut record = FirstMount::at(look.now);
-    let top = vec![PathBuf::new()];
+    let visit = |record: &mut FirstMount, dir: &Path, files: &[(OsString, Meta)]| {
+        let adopts = look.adopt != Adopt::Nothing && dir.as_os_str().is_empty();
+        for (name, meta) in files {
+            let done = StampedName::parse(name).is_some_and(|name| !name.is_pending());
+            if done && look.retention.expired(meta.mtime, look.now) {
+                record.find_expired(&dir.join(name));
+            } else if name == names::PENDING {
+                // A `pending.md` with content becomes a handoff, because the virtual file takes its name.
+                record.adopted += u64::from(meta.size > 0);
+            } else if names::is_adoptable(name) && adopts {
+                record.adopted += 1;
+            } else if names::is_adoptable(name) {
+                record.make_ordinary(&dir.join(name));
+            }
+        }
+        true
+    };
     walk(
         root,
         look.archives,
         &mut record,
-        top,
-        |record, dir, files| {
-            let adopts = look.adopt != Adopt::Nothing && dir.as_os_str().is_empty();
-            for (name, meta) in files {
-                let done = StampedName::parse(name).is_some_and(|name| !name.is_pending());
-                if done && look.retention.expired(meta.mtime, look.now) {
-                    record.find_expired(&dir.join(name));
-                } else if name == names::PENDING {
-                    // With content it becomes a handoff, because the virtual file takes its name.
-                    record.adopted += u64::from(meta.size > 0);
-                } else if names::is_adoptable(name) && adopts {
-                    record.adopted += 1;
-                } else if names::is_adoptable(name) {
-                    record.make_ordinary(&dir.join(name));
-                }
-            }
-            true
-        },
+        vec![PathBuf::new()],
+        visit,
     )?;
     log::info!(
         "first mount: {} files become handoffs, {} stay ordinary, {} consumed ones are hidden",
@@ -107,53 +103,43 @@ fn find(root: &Beneath, look: FirstLook<'_>) -> Result<FirstMount> {
     Ok(record)
 }
 
-/// Makes a record of this version of one of version 1, where the directories that were there were ordinary. They become queues
-/// with ordinary files, except for a directory in which anything would become pending, or would expire.
+/// Makes a record of this version from a record of version 1. Its ordinary directories become queues with ordinary files. A
+/// directory with a handoff stays ordinary: the handoff would become pending, or would expire.
 fn upgrade(root: &Beneath, archives: &Archives, old: &FirstMount) -> Result<FirstMount> {
-    let (mut record, mut directories) = (old.clone(), Vec::new());
-    for path in old.ordinary() {
-        if root
-            .stat(path)
-            .is_ok_and(|meta| meta.kind == Kind::Directory)
-        {
-            record.adopt(path);
-            directories.push(path.to_owned());
-        }
+    let is_directory = |path: &Path| root.stat(path).is_ok_and(|it| it.kind == Kind::Directory);
+    let directories = old.ordinary().filter(|path| is_directory(path));
+    let directories: Vec<PathBuf> = directories.map(Path::to_owned).collect();
+    let mut record = old.clone();
+    for path in &directories {
+        record.adopt(path);
     }
-    walk(
-        root,
-        archives,
-        &mut record,
-        directories,
-        |record, dir, files| {
-            let is_handoff =
-                |name: &OsStr| StampedName::parse(name).is_some() || name == names::PENDING;
-            if files.iter().any(|(name, _)| is_handoff(name)) {
-                return false;
-            }
-            for (name, _) in files.iter().filter(|(name, _)| names::is_adoptable(name)) {
-                record.make_ordinary(&dir.join(name));
-            }
-            true
-        },
-    )?;
+    let is_handoff = |name: &OsStr| StampedName::parse(name).is_some() || name == names::PENDING;
+    let visit = |record: &mut FirstMount, dir: &Path, files: &[(OsString, Meta)]| {
+        if files.iter().any(|(name, _)| is_handoff(name)) {
+            return false;
+        }
+        for (name, _) in files.iter().filter(|(name, _)| names::is_adoptable(name)) {
+            record.make_ordinary(&dir.join(name));
+        }
+        true
+    };
+    walk(root, archives, &mut record, directories, visit)?;
     Ok(record)
 }
 
-/// `--adopt` at a later mount: ordinary text files of the root are handoffs from now on.
+/// Makes handoffs of the ordinary text files of the root, for `--adopt` at a later mount; true if there were any.
 fn adopt_root(root: &Beneath, record: &mut FirstMount) -> Result<bool> {
-    let mut adopted = false;
+    let before = record.adopted;
     for (name, meta) in dirfd::list(root.dir(Path::new(""))?)? {
         if meta.kind == Kind::File && names::is_adoptable(&name) && record.adopt(name.as_ref()) {
             record.adopted += 1;
-            adopted = true;
         }
     }
-    Ok(adopted)
+    Ok(record.adopted > before)
 }
 
-/// Goes through directories and the queues below them. `visit` gets the files of each, and answers whether the directory is a
-/// queue. Directories that their content makes ordinary are noted.
+/// Visits directories and the queues below them. `visit` gets the files of each directory, and answers whether the directory
+/// is a queue. The record gets the directories that are ordinary for their content, or cannot be read.
 fn walk(
     root: &Beneath,
     archives: &Archives,

@@ -12,15 +12,15 @@ use crate::retention::Retention;
 use crate::store::area::{Area, AreaFile};
 use crate::store::dirfd::{self, stat_file};
 
-/// How many replaced versions of one handoff are kept.
+/// At most so many replaced versions of one handoff are kept.
 const VERSIONS: usize = 16;
 
-/// How many bytes are freed at a time where the disk is full: more than one writer needs at once.
+/// So many bytes are freed at a time if the disk is full: more than one write needs.
 const ROOM: u64 = 1 << 20;
 
 impl Local {
-    /// Keeps a copy of a file that a write is about to replace, with its times and mode. In [`Area::Rewriting`] the copy waits
-    /// for the end of that write, and for [`Local::keep_rewritten`].
+    /// Keeps a copy, with times and mode, of a file that a write is about to replace. A copy in [`Area::Rewriting`] stays
+    /// there until the write has ended and the caller calls [`Local::keep_rewritten`].
     pub fn keep_copy(
         &self,
         file: &File,
@@ -43,18 +43,16 @@ impl Local {
         Ok((copy, Kept { queue, name }))
     }
 
-    /// Keeps a copy in [`Area::Rewriting`] whose write has ended.
+    /// Moves a copy from [`Area::Rewriting`] to the replaced versions, because the write has ended.
     pub fn keep_rewritten(&self, kept: &Kept) -> Result<()> {
         let Kept { queue, name } = kept;
-        self.rename_new(
-            (Area::Rewriting, queue, name),
-            (Area::Replaced, queue, name),
-        )?;
+        let copy = (Area::Rewriting, queue.as_path(), name.as_os_str());
+        self.rename_new(copy, (Area::Replaced, queue, name))?;
         self.drop_oldest_of(queue, name);
         Ok(())
     }
 
-    /// Keeps a file that was left in an area.
+    /// Keeps a file that was left in an area as a version of its own name.
     pub fn keep(&self, area: Area, queue: &Path, name: &OsStr, now: SystemTime) -> Result<()> {
         self.keep_as((area, queue, name), queue, name, now)
     }
@@ -72,7 +70,7 @@ impl Local {
         Ok(())
     }
 
-    /// Keeps the file of a pending handoff that is removed.
+    /// Keeps a removed pending handoff in [`Area::Removed`].
     pub fn keep_pending(
         &self,
         area: Area,
@@ -84,7 +82,7 @@ impl Local {
             .map(drop)
     }
 
-    /// Keeps an ordinary file that is removed, with the replaced versions; answers its name there.
+    /// Keeps a removed ordinary file with the replaced versions; answers its name there.
     pub fn keep_ordinary_removed(
         &self,
         queue: &Path,
@@ -106,7 +104,7 @@ impl Local {
         }
     }
 
-    /// Removes all but the latest versions of the handoff of which `kept` is a version.
+    /// Removes all but the latest versions of the handoff that has the version `kept`.
     fn drop_oldest_of(&self, queue: &Path, kept: &OsStr) {
         let of = version_of(kept).map(|(of, _)| of);
         let listed = self.dir(Area::Replaced, queue).and_then(dirfd::names);
@@ -127,7 +125,7 @@ impl Local {
         }
     }
 
-    /// Runs `act`. Where the disk is full, removes replaced versions and runs it again, as long as there are any.
+    /// Runs `act`. If the disk is full, removes replaced versions and runs `act` again, until no version is left.
     pub fn with_room<T>(&self, mut act: impl FnMut() -> Result<T>) -> Result<T> {
         loop {
             match act() {
@@ -137,7 +135,7 @@ impl Local {
         }
     }
 
-    /// Removes replaced versions, the oldest first; false if there are none.
+    /// Removes replaced versions, the oldest first; false if there was none.
     fn make_room(&self) -> bool {
         let mut versions = self.list_all(Area::Replaced).unwrap_or_default();
         versions.sort_by_key(|(_, name, _)| kept_at(name));
@@ -156,8 +154,7 @@ impl Local {
 
     /// Removes replaced versions and removed handoffs past the retention time.
     pub fn sweep(&self, retention: Retention, now: SystemTime) -> Result<()> {
-        // Writes the changes that are not on disk yet.
-        self.change_record(|_| false)?;
+        self.write_changes(&mut self.record.lock())?;
         for area in [Area::Removed, Area::Replaced] {
             for (queue, name, _) in self.list_all(area)? {
                 if kept_at(&name).is_some_and(|at| retention.expired(at, now)) {

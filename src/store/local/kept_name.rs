@@ -1,4 +1,4 @@
-//! The names of replaced versions and removed handoffs (spec 3.9): `<name>.<nanoseconds since 1970>`.
+//! The names of replaced versions and removed handoffs (spec 3.9): `NAME.NANOSECONDS-SINCE-1970`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -7,22 +7,22 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 
-/// A kept version: a file of an area.
+/// A kept version, or a copy that may become one.
 #[derive(Debug)]
 pub struct Kept {
     /// The queue of the handoff.
     pub queue: PathBuf,
-    /// The file's own name in the area: see [`version_of`].
+    /// The file's name in its area: see [`version_of`].
     pub name: OsString,
 }
 
-/// The longest name that is kept whole, in bytes. A dot and 20 digits, enough until the year 5000, fit after it.
+/// Longer names are cut to this number of bytes. A dot and 20 digits, enough until the year 5000, fit after the name.
 const NAME_MAX: usize = 230;
 
-/// The extension of a handoff is never cut, so that a handoff that is brought back is one again.
+/// The extension of a handoff is never cut, so that a user can move the file back and has a handoff again.
 const EXTENSION: &[u8] = b".md";
 
-/// A name under which a version of `name` is kept; no two are equal.
+/// A new name under which a version of `name` is kept; no other version has it.
 pub(super) fn kept_name(name: &OsStr, now: SystemTime) -> OsString {
     let (stem, extension) = match name.as_bytes().strip_suffix(EXTENSION) {
         Some(stem) => (stem, EXTENSION),
@@ -33,8 +33,8 @@ pub(super) fn kept_name(name: &OsStr, now: SystemTime) -> OsString {
     OsString::from_vec([stem, extension, time.as_bytes()].concat())
 }
 
-/// The name of which this is a version, and when the version was replaced, in nanoseconds since 1970. `None` if the name is
-/// not of that form.
+/// The original name of a version, and the time when it was replaced, in nanoseconds since 1970. `None` if the name has not
+/// that form.
 pub fn version_of(kept: &OsStr) -> Option<(&OsStr, u64)> {
     let bytes = kept.as_bytes();
     let dot = bytes.iter().rposition(|byte| *byte == b'.')?;
@@ -42,13 +42,13 @@ pub fn version_of(kept: &OsStr) -> Option<(&OsStr, u64)> {
     Some((OsStr::from_bytes(&bytes[..dot]), nanos))
 }
 
-/// When a version was replaced, or a handoff removed.
+/// The time when a version was replaced, or a handoff removed.
 pub(super) fn kept_at(kept: &OsStr) -> Option<SystemTime> {
     let (_, nanos) = version_of(kept)?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(nanos))
 }
 
-/// Nanoseconds since 1970, never the same twice in one process, also if the clock is set back a little.
+/// Nanoseconds since 1970. No two calls get the same number, also if the clock is set back by less than a millisecond.
 pub(super) fn unique_nanos(now: SystemTime) -> u128 {
     static LAST: Mutex<u128> = Mutex::new(0);
     let now = now
@@ -56,11 +56,8 @@ pub(super) fn unique_nanos(now: SystemTime) -> u128 {
         .unwrap_or_default()
         .as_nanos();
     let mut last = LAST.lock();
-    *last = if *last >= now && *last - now < 1_000_000 {
-        *last + 1
-    } else {
-        now
-    };
+    let is_close = *last >= now && *last - now < 1_000_000;
+    *last = if is_close { *last + 1 } else { now };
     *last
 }
 

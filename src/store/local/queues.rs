@@ -1,7 +1,8 @@
 //! Directories of the mount, and the directories that areas have for each of them.
 //!
-//! A queue in which a handoff was begun has a directory among the drafts, which marks it as a queue that holds handoffs
-//! (spec 3.6f). A directory that only has files with stamped names, such as a repository's, has no mark.
+//! A queue in which a handoff was begun has a directory among the drafts. That directory marks the queue: it stays a queue
+//! while it holds handoffs (spec 3.6f). A directory that only has files with stamped names, such as a repository's, has no
+//! mark.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use crate::store::area::{Area, SESSIONS};
 use crate::store::dirfd::{self, Beneath};
 use crate::store::types::Kind;
 
-/// Which handoffs count.
+/// The handoffs for which a queue stays a queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Counts {
     /// All handoffs.
@@ -25,7 +26,7 @@ pub enum Counts {
 }
 
 impl Local {
-    /// Makes a directory in the backing directory, durably: handoffs published in it depend on it.
+    /// Makes a directory in the backing directory, durably, because handoffs will be published there.
     pub fn make_queue(&self, parent: &Path, name: &OsStr, mode: u32) -> Result<()> {
         let dir = self.dir(Area::Backing, parent)?;
         let mode = Mode::from_raw_mode(mode & 0o7777);
@@ -40,12 +41,12 @@ impl Local {
         Ok(())
     }
 
-    /// Makes the directory of a queue, and its parents, for a recovered draft whose queue is gone.
+    /// Makes the directory of a queue, and its parents, for a recovered draft whose queue was removed.
     pub fn restore_queue(&self, queue: &Path) -> Result<()> {
         self.root.make_dirs(queue, self.durable).map(drop)
     }
 
-    /// Removes an empty directory, and the areas' directories of it.
+    /// Removes an empty directory, and the areas' directories for it.
     pub fn remove_queue(&self, parent: &Path, name: &OsStr) -> Result<()> {
         dirfd::remove_dir(self.dir(Area::Backing, parent)?, name)?;
         self.forget_drafts();
@@ -57,8 +58,8 @@ impl Local {
         Ok(())
     }
 
-    /// Renames a directory; the areas' directories of it follow. A crash between the two leaves drafts under the old path,
-    /// which are recovered there.
+    /// Renames a directory and the areas' directories for it. A crash between the renames leaves drafts under the old path;
+    /// the next mount recovers them there.
     pub fn rename_queue(
         &self,
         from: (&Path, &OsStr),
@@ -69,7 +70,7 @@ impl Local {
         let new = self.dir(Area::Backing, to.0)?;
         let (from_path, to_path) = (from.0.join(from.1), to.0.join(to.1));
         let before = self.record.lock().now.clone();
-        // The record first: after a crash the new name of an ordinary file would be unknown, and the file a stray.
+        // The record is changed first: after a crash an ordinary file with an unlisted name would be a stray.
         let renamed = self
             .change_record(|record| record.renaming(&from_path, &to_path))
             .and_then(|()| match replace {
@@ -86,21 +87,23 @@ impl Local {
             match self.rename((area, from.0, from.1), (area, to.0, to.1)) {
                 Ok(()) | Err(Error::NotFound) => {}
                 Err(error) => log::warn!(
-                    "{}: its {area:?} could not follow the rename ({error}); they are recovered at the next mount",
+                    "{}: the directory was renamed, but not its part of {area:?} ({error}); the next mount recovers the files \
+                     under the old name",
                     from_path.display()
                 ),
             }
         }
         if let Err(error) = self.ordinary_moved(&from_path, &to_path) {
             log::warn!(
-                "{}: the record of the first mount still has this old name ({error}); the next sweep tries again",
+                "{}: the directory was renamed, but the record of the first mount has the old name, too ({error}); the next \
+                 sweep tries again",
                 from_path.display()
             );
         }
         Ok(())
     }
 
-    /// The areas of all sessions that have, or had, scratch files.
+    /// The areas of all sessions that have or had scratch files.
     pub fn owned(&self) -> Result<Vec<Area>> {
         let sessions = match self.root.dir(&Path::new(PRIVATE).join(SESSIONS)) {
             Err(Error::NotFound) => return Ok(Vec::new()),
@@ -121,7 +124,7 @@ impl Local {
         areas
     }
 
-    /// Is this directory marked as a queue, and does it, or a directory below it, hold a handoff?
+    /// Does this directory have a mark, and is there a handoff in it or below?
     pub fn holds_handoffs(&self, path: &Path, counts: Counts) -> Result<bool> {
         match self.dir(Area::Drafts, path) {
             Ok(_) => Ok(self.has_handoff(Area::Drafts, path, counts)?
@@ -132,25 +135,22 @@ impl Local {
     }
 
     fn has_handoff(&self, area: Area, path: &Path, counts: Counts) -> Result<bool> {
+        let is_counted = |name: &OsStr| {
+            let name = StampedName::parse(name);
+            name.is_some_and(|name| counts == Counts::All || name.is_pending())
+        };
         let mut left: Vec<PathBuf> = vec![path.to_owned()];
         while let Some(dir) = left.pop() {
             let entries = match self.root.dir(&area.path(&dir)).and_then(dirfd::names) {
-                // The directory is gone, or this program may not read it: nothing in it was ever delivered.
+                // The directory is gone, or this program may not read it: no handoff in it was ever delivered.
                 Err(Error::NotFound | Error::NotDirectory | Error::AccessDenied) => continue,
                 entries => entries?,
             };
             for entry in entries {
                 match entry.kind {
-                    Kind::File => {
-                        let name = StampedName::parse(&entry.name);
-                        if name.is_some_and(|it| counts == Counts::All || it.is_pending()) {
-                            return Ok(true);
-                        }
-                    }
-                    Kind::Directory if !is_hidden(&entry.name) => {
-                        left.push(dir.join(&*entry.name));
-                    }
-                    Kind::Directory | Kind::Other => {}
+                    Kind::File if is_counted(&entry.name) => return Ok(true),
+                    Kind::Directory if !is_hidden(&entry.name) => left.push(dir.join(&*entry.name)),
+                    _ => {}
                 }
             }
         }
@@ -162,19 +162,19 @@ impl Local {
         self.make_dir(Area::Drafts, path).map(drop)
     }
 
-    /// Takes the mark off a directory, and off those below it; one with unpublished drafts keeps its mark.
+    /// Removes the marks of a directory and of those below it. A directory with unpublished drafts keeps its mark.
     pub fn unmark_queue(&self, path: &Path) {
         self.forget_drafts();
         let _ = remove_empty_dirs(&self.root, &Area::Drafts.path(path));
     }
 
-    /// Removes the directories of an area that hold no file.
+    /// Removes an area's directories that have no file in them or below.
     pub fn remove_empty_dirs(&self, area: Area) -> Result<()> {
         remove_empty_dirs(&self.root, &area.path(Path::new("")))
     }
 }
 
-/// Removes a directory, and those below it, as far as they hold no file.
+/// Removes a directory and those below it, but no directory with a file in it or below.
 fn remove_empty_dirs(root: &Beneath, path: &Path) -> Result<()> {
     for entry in dirfd::names(root.dir(path)?)? {
         if entry.kind == Kind::Directory {

@@ -12,12 +12,12 @@ use crate::store::dir_kind::{self, Why};
 use crate::store::first_mount::FirstMount;
 use crate::store::private;
 
-/// The record is written once the names that were forgotten are one in so many.
+/// The record is written when the unwritten changes are more than one in so many listed paths.
 const FORGOTTEN: usize = 64;
 
 impl Drop for Local {
     fn drop(&mut self) {
-        if let Err(error) = self.change_record(|_| false) {
+        if let Err(error) = self.write_changes(&mut self.record.lock()) {
             log::warn!("the record of the first mount cannot be written ({error})");
         }
     }
@@ -34,8 +34,8 @@ impl Local {
         self.record.lock().now.found_expired(path)
     }
 
-    /// Whether this is the first mount, how many files the first one adopted, and how many consumed handoffs it found
-    /// expired that are there still.
+    /// Is this the first mount? The number of files that the first mount adopted, and of consumed handoffs that it found
+    /// expired and that are still there.
     pub fn first_mount(&self) -> (bool, u64, usize) {
         let record = self.record.lock();
         (record.first, record.now.adopted, record.now.expired())
@@ -46,22 +46,22 @@ impl Local {
         dir_kind::why_ordinary(&self.root, &self.archives, path)
     }
 
-    /// Notes that a path is ordinary from now on.
+    /// Records that a path is ordinary from now on.
     pub fn ordinary_made(&self, path: &Path) -> Result<()> {
         self.change_record(|record| record.make_ordinary(path))
     }
 
-    /// Notes that a path, and everything below it, is gone. Its removal is made durable first: after a power cut a path that
-    /// is back, and that the record does not know, would be a stray.
+    /// Records that a path, and all paths below it, are gone. The removal is made durable first: a power cut that undid the
+    /// removal, but not the change of the record, would make a stray of the file.
     pub fn ordinary_gone(&self, path: &Path) -> Result<()> {
-        if !self.record.lock().now.knows(path) {
+        if !self.record.lock().now.lists(path) {
             return Ok(());
         }
         self.sync_name(path)?;
         let mut record = self.record.lock();
         record.now.forget(path);
-        // Removing thousands of files must not take as many writes of a long record. A name that is forgotten too late does
-        // harm only if a file of that name turns up before the next mount.
+        // The removal of thousands of files must not write a long record thousands of times. A path that is still listed is
+        // a problem only if a new file of that name turns up before the next mount.
         record.unwritten += 1;
         match record.unwritten * FORGOTTEN >= record.now.len() {
             true => self.write_changes(&mut record),
@@ -69,9 +69,9 @@ impl Local {
         }
     }
 
-    /// As [`Local::ordinary_gone`], of a path that was renamed.
+    /// As [`Local::ordinary_gone`], for a path that was renamed.
     pub fn ordinary_moved(&self, from: &Path, to: &Path) -> Result<()> {
-        if self.record.lock().now.knows(from) {
+        if self.record.lock().now.lists(from) {
             self.sync_name(to)?;
         }
         self.ordinary_gone(from)
@@ -83,14 +83,14 @@ impl Local {
             return Ok(());
         }
         match self.sync(Area::Backing, path.parent().unwrap_or(Path::new(""))) {
-            // The directory is gone with all its entries.
+            // The directory was removed with all its entries.
             Err(Error::NotFound) => Ok(()),
             synced => synced,
         }
     }
 
-    /// Changes the record, and writes all changes that are not on disk. If writing fails, the change still counts while this
-    /// program runs, and the next change or sweep writes it.
+    /// Changes the record, and writes all changes that are not on disk. If the write fails, the change still counts while
+    /// this program runs, and the next change or sweep writes the record.
     pub(super) fn change_record(&self, change: impl FnOnce(&mut FirstMount) -> bool) -> Result<()> {
         let mut record = self.record.lock();
         if change(&mut record.now) {
@@ -99,7 +99,7 @@ impl Local {
         self.write_changes(&mut record)
     }
 
-    fn write_changes(&self, record: &mut Record) -> Result<()> {
+    pub(super) fn write_changes(&self, record: &mut Record) -> Result<()> {
         if record.unwritten > 0 {
             self.with_room(|| self.write_record(record))?;
             record.unwritten = 0;
