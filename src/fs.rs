@@ -106,6 +106,7 @@ mod handoff {
     pub mod below;
     pub mod consumed;
     pub mod draft;
+    pub mod expire;
     pub mod free_name;
     pub mod publish;
     pub mod recover;

@@ -112,10 +112,10 @@ impl Fs {
                 false => self.ctx.store.remove(&path, &name)?,
             }
         }
-        if doc.draft().is_some() {
-            match unread(drafted) {
-                true => keep(doc.draft_area())?,
-                false => self.ctx.local.remove(doc.draft_area(), &path, &name)?,
+        if let Some(size) = draft {
+            match is_unread(size) {
+                true => keep(handoff.draft_area())?,
+                false => local.remove(handoff.draft_area(), &path, &name)?,
             }
         }
         state.handoffs().file_gone(id);
@@ -245,8 +245,10 @@ impl Fs {
             for (name, known) in &hidden {
                 let may_go = is_empty_pending_md(name, known)
                     || StampedName::parse(name).is_some_and(|stamped| {
-                        let found = self.ctx.store.stat(&path, name);
-                        found.is_ok_and(|meta| self.may_delete(state, dir, &path, &stamped, &meta))
+                        let expired = self.ctx.store.stat(&path, name).and_then(|meta| {
+                            state.files.may_delete(&state.queues, dir, &stamped, &meta)
+                        });
+                        expired == Ok(true)
                     });
                 if !may_go {
                     return Err(Error::NotEmpty);

@@ -221,7 +221,6 @@ impl Fs {
         state.queues.dir_renamed(dir, to.dir, to.name);
         state.queues.changed(from.dir, from.name);
         state.queues.changed(to.dir, to.name);
-        state.queues.generation += 1;
         Ok(())
     }
 }

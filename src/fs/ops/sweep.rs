@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,7 +11,6 @@ use crate::fs::ids::{DirId, FileId};
 use crate::fs::state::{Fs, State};
 use crate::names::StampedName;
 use crate::session::{Process, Session};
-use crate::store::{Kind, Meta};
 
 /// How many names are looked at in one go.
 const BATCH: usize = 256;
@@ -87,12 +85,17 @@ impl Fs {
             return;
         };
         // Its mtime may have been set since it was listed, so it is looked at again.
-        let deleted = match self.ctx.store.stat(&path, name) {
-            Ok(meta) if self.may_delete(state, dir, &path, &stamped, &meta) => {
+        let may_delete = self
+            .ctx
+            .store
+            .stat(&path, name)
+            .and_then(|meta| state.files.may_delete(&state.queues, dir, &stamped, &meta));
+        let deleted = match may_delete {
+            Ok(true) => {
                 self.pin_file(state, &path, name);
                 self.ctx.store.remove(&path, name)
             }
-            stat => stat.map(drop),
+            other => other.map(drop),
         };
         match deleted {
             Ok(()) | Err(Error::NotFound) => {}
@@ -103,30 +106,6 @@ impl Fs {
             ),
         }
         state.queues.changed(dir, name);
-    }
-
-    /// May handoff-fs delete this file of its own accord? A consumed handoff past its time (spec 7.1) or one without a byte
-    /// (4.8), which nobody is writing; never one that the first mount found expired (3.6). Nothing else decides that.
-    pub(in crate::fs) fn may_delete(
-        &self,
-        state: &State,
-        dir: DirId,
-        queue: &Path,
-        name: &StampedName,
-        meta: &Meta,
-    ) -> bool {
-        let known = state
-            .files
-            .named(dir, name)
-            .and_then(|id| state.files.get(id));
-        meta.kind == Kind::File
-            && (!name.is_pending() || meta.size == 0)
-            && known.is_none_or(|doc| doc.writers == 0)
-            && self.ctx.retention.expired(meta.mtime, self.ctx.clock.now())
-            && !self
-                .ctx
-                .local
-                .found_expired(&queue.join(name.to_os_string()))
     }
 
     fn forget_sessions(&self) {
