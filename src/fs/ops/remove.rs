@@ -2,8 +2,10 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::fs::handoff::below::Pins;
 use crate::fs::handoff::free_name::Naming;
 use crate::fs::handoff::state::{Content, Fate, FileName};
 use crate::fs::ids::{DirId, FileId, NodeId};
@@ -83,31 +85,46 @@ impl Fs {
         }
     }
 
+    /// Removes a handoff, and keeps what nobody has read of it (spec 3.9b).
     fn delete(&self, state: &mut State, id: FileId) -> Result<()> {
-        self.pin_handoff(state, id)?;
-        let doc = state.files.known(id)?;
-        if doc.is_gone() {
+        let handoff = state.files.known(id)?;
+        if handoff.is_gone() {
             return Err(Error::NotFound);
         }
-        let (dir, name) = (doc.dir, doc.name.to_os_string());
+        let (dir, name) = (handoff.dir, handoff.name.to_os_string());
         let path = state.queues.path(dir)?;
-        // Nobody has read a pending handoff (spec 3.9). One that is still being written may yet get its first byte.
-        let unread = |size| doc.name.is_pending() && (size > 0 || doc.writers > 0);
-        let drafted = match doc.draft() {
-            Some(draft) if doc.is_new() || draft.progress.is_changed() => {
-                stat_file(&*draft.file)?.size
+        let (local, now) = (&self.ctx.local, self.ctx.clock.now());
+        // An empty handoff that a writer has open may yet get its first byte.
+        let is_unread = |size| handoff.name.is_pending() && (size > 0 || handoff.writers > 0);
+        let keep = |area| local.with_room(|| local.keep_pending(area, &path, &name, now));
+        let draft = match handoff.draft() {
+            Some(draft) if handoff.is_new() || draft.progress.is_changed() => {
+                Some(stat_file(&*draft.file)?.size)
             }
-            _ => 0,
+            Some(_) => Some(0),
+            None => None,
         };
-        let now = self.ctx.clock.now();
-        let keep = |area| {
-            self.ctx
-                .local
-                .with_room(|| self.ctx.local.keep_pending(area, &path, &name, now))
-        };
-        if doc.is_stored() {
-            let size = self.ctx.store.stat(&path, &name)?.size;
-            match unread(size) {
+        if handoff.is_stored() {
+            let meta = self.ctx.store.stat(&path, &name)?;
+            let is_unread = is_unread(meta.size);
+            // Writers may change the file that is moved, so a copy keeps what they have published.
+            let needs_copy = is_unread && meta.size > 0 && handoff.is_being_written();
+            if needs_copy || state.readers.is_read() {
+                match handoff.open(&state.queues, Access::READ) {
+                    Ok(file) => {
+                        let copy = || local.keep_copy(&file, Area::Removed, &path, &name, now);
+                        let shown = match needs_copy {
+                            true => local.with_room(copy)?.0,
+                            false => file,
+                        };
+                        state.readers.pin(meta.ino, &Arc::new(shown));
+                    }
+                    // The file's mode forbids even its owner to read it, so that no snapshot has it.
+                    Err(Error::AccessDenied) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            match is_unread {
                 true => keep(Area::Backing)?,
                 false => self.ctx.store.remove(&path, &name)?,
             }
@@ -265,7 +282,6 @@ impl Fs {
         state.scratch.forget(dir);
         state.queues.dirs.removed(dir);
         state.queues.changed(parent, name);
-        state.queues.generation += 1;
         Ok(())
     }
 

@@ -29,15 +29,16 @@ impl Fs {
         let Renaming {
             to, target, caller, ..
         } = renaming;
-        self.pin_handoff(state, id)?;
         let new = state.queues.join(to.dir, to.name)?;
         let kept_under = area_of_name(to.name, *caller);
         let text = self.is_ordinary_text(state, to.dir, to.name);
         let edits = self.edits_ordinary(state, *to, *caller);
         if state.queues.is_queue(to.dir) && kept_under.is_some() {
-            // Editors move the old version out of the way, and then remove it (spec 3.9).
+            // Editors move the old version out of the way, and then remove it (spec 3.9). Readers of a snapshot go on reading
+            // the copy: a writer may change the file that is moved.
             state.handoffs().keep_moved(id)?;
         }
+        self.pin_handoff(state, id)?;
         let replaced = match target {
             Some(Resolved::Other(other)) => Some(*other),
             _ => None,
