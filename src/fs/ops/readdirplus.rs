@@ -46,8 +46,8 @@ impl Fs {
             if offset == 0 && next > listing.first {
                 break;
             }
-            let dots = next <= 2;
-            let found = match dots {
+            let is_dot = next <= 2;
+            let found = match is_dot {
                 true => Some((dot(&listed), Duration::ZERO)),
                 false => self.look_at(state, dir, &listed, ttl),
             };
@@ -65,7 +65,7 @@ impl Fs {
                 next,
             };
             if !add(looked_at) {
-                if !dots {
+                if !is_dot {
                     self.uncount(state, entry.node);
                 }
                 break;

@@ -27,8 +27,7 @@ impl Fs {
     pub fn unlink(&self, request: Request, parent: NodeId, name: &OsStr) -> Result<()> {
         check_name(name)?;
         let caller = self.caller_if(request, &[(parent, name)], |state| {
-            let dir = state.dir(parent);
-            dir.is_ok_and(|dir| {
+            state.dir(parent).is_ok_and(|dir| {
                 state.aliases.any(dir, name)
                     || is_own_name(state, dir, name)
                     || self.is_ordinary_text(state, dir, name)

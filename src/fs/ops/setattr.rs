@@ -34,8 +34,8 @@ impl Fs {
         if set.size.is_some_and(|size| size > max_size) {
             return Err(Error::TooLarge);
         }
-        let is_path = handle.is_none();
-        if let (Some(size), true) = (set.size, is_path)
+        let by_path = handle.is_none();
+        if let (Some(size), true) = (set.size, by_path)
             && let Some((file, ino)) = self.other_behind(node)?
         {
             if self.truncate_over(request, (file, ino), size)?.is_some() {
@@ -58,7 +58,7 @@ impl Fs {
                 NodeTarget::File { file, ino, alias } => {
                     let known = state.files.known(file)?;
                     let is_consumed = known.is_stored() && !known.name.is_pending();
-                    if alias.is_some() && is_consumed && set.size.is_some() && is_path {
+                    if alias.is_some() && is_consumed && set.size.is_some() && by_path {
                         // Read-only through an alias (spec 4.3).
                         return Err(Error::AccessDenied);
                     }

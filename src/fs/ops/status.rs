@@ -120,14 +120,13 @@ impl Fs {
         drafts.sort_by(|a, b| a.name.cmp(&b.name));
         let monotonic = self.ctx.clock.monotonic();
         let seconds = |since| monotonic.duration_since(since).as_secs();
-        let turns = state.readers.held();
-        let turns = turns.map(|(queue, pid, since, last_read)| Turn {
+        let held = state.readers.held();
+        let turns = held.map(|(queue, pid, since, last_read)| Turn {
             name: in_queue(queue, names::PENDING.as_ref()),
             pid,
             age_seconds: seconds(since),
             idle_seconds: seconds(last_read),
         });
-        let turns = turns.collect();
         let (first_mount, adopted, hidden) = self.ctx.local.first_mount();
         let status = Status {
             pid: std::process::id(),
@@ -149,7 +148,7 @@ impl Fs {
                 age_seconds: age(mtime),
             }),
             drafts,
-            turns,
+            turns: turns.collect(),
             trouble: self.ctx.trouble().or(unreadable),
         };
         let json = serde_json::to_string_pretty(&status).map_err(|_| Error::Os(libc::EIO))?;
