@@ -31,8 +31,8 @@
 //! There is one lock for what is not on disk, `Fs::state`. It is never held while `/proc` is read to tell who calls, which
 //! can wait for a request of ours, nor while what a writer has written is made durable, which takes long, nor while what a
 //! write in place is about to destroy is copied. What is made durable under it is small or rare: a directory that is made,
-//! the record of the first mount, the name of what is made pending again, the copy of what is renamed to a backup or replaced
-//! while somebody writes it, the mtime of what is consumed so late that its old one has it expire.
+//! the record of the first mount, the name of what is made pending again, the copy of what is renamed to a backup, or replaced
+//! or removed while somebody writes it, the mtime of what is consumed so late that its old one has it expire.
 //!
 //! All locks, in the order in which they are taken. A thread that holds one takes only later ones:
 //!
@@ -106,6 +106,7 @@ mod handoff {
     pub mod below;
     pub mod consumed;
     pub mod draft;
+    pub mod expire;
     pub mod free_name;
     pub mod publish;
     pub mod recover;

@@ -91,6 +91,27 @@ fn removed_while_it_is_written() {
     assert_eq!(mount.peek(), [""; 0]);
 }
 
+/// spec 3.9b: what a close has published is kept as it was when the handoff is removed, whatever its writer does to the
+/// file afterwards.
+#[test]
+fn a_writer_goes_on_after_the_removal() {
+    let mount = Mount::new();
+    let mut writer = Actor::new(&mount, "a");
+    for (name, change) in [
+        ("over", "f.seek(0); f.write('X')"),
+        ("cut", "f.truncate(0)"),
+    ] {
+        let open = format!("f = open('{name}.md', 'w'); f.write('published'); f.flush()");
+        writer.run(&format!("{open}; os.close(os.dup(f.fileno()))"));
+        mount.sh("b", &format!("rm 2*_{name}.md"));
+        writer.run(&format!("{change}; f.close()"));
+        let published = kept("", name, "published");
+        let removed = removed(&mount);
+        assert!(removed.contains(&published), "{name}: {removed:?}");
+    }
+    assert_eq!(mount.names(), [""; 0]);
+}
+
 /// spec 3.9a, 3.9b, 4.5g: an unread handoff that another is renamed over is kept with the replaced versions; a consumed one,
 /// and an alias that is unlinked, leave nothing behind.
 #[test]

@@ -302,7 +302,7 @@ fn what_has_expired_is_forgotten() {
     let remembered: HashMap<_, _> = mount.fs().remembered().into();
     assert_eq!(remembered["aliases"], 0);
     // Entries of nodes that the kernel still knows are kept.
-    assert!(remembered["docs"] <= remembered["nodes"]);
+    assert!(remembered["files"] <= remembered["nodes"]);
     assert_eq!(mount.run("w", "cat n1.md").status.code(), Some(1));
 }
 

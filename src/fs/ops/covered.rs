@@ -1,4 +1,5 @@
-//! What was written under the mountpoint while nothing was mounted, where the files are kept elsewhere (spec 3.7).
+//! Files that were written under the mountpoint while nothing was mounted, where the backing directory is another one (spec
+//! 3.7b).
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -19,20 +20,20 @@ use crate::store::first_mount::{is_hidden, is_stray};
 use crate::store::local::Area;
 use crate::store::{Access, DraftFile, Kind, Meta};
 
-/// How many of the files that are left are named in the log.
+/// How many of the files that stay are named in the log.
 const NAMED: usize = 5;
 
 /// The name of a copy that is under way from another filesystem. A scratch file expires if it is never finished.
 const COPY: &str = "moving.part";
 
 impl Fs {
-    /// Notes the mountpoint, which is not the backing directory. To be called before it is mounted over.
+    /// Notes a mountpoint other than the backing directory. To be called before the mount covers it.
     pub fn note_mountpoint(&self) -> Result<()> {
         self.ctx.local.note_mountpoint(&self.ctx.options.mountpoint)
     }
 
-    /// Moves the handoffs that lie in the directory that was mounted over, opened before, into the backing directory.
-    /// What cannot be moved, or is no handoff by its name, stays, and is logged.
+    /// Moves the handoffs in the directory under the mount into the backing directory. `covered` was opened before the mount.
+    /// Files that cannot be moved, or are no handoffs by their names, stay there, and the log names them.
     pub fn take_in(&self, covered: OwnedFd) {
         let covered = Beneath::new(covered);
         let mut left = Vec::new();
@@ -48,21 +49,26 @@ impl Fs {
             });
             for (name, meta) in entries {
                 let path = dir.join(&name);
-                let named = is_stray(&name) || StampedName::parse(&name).is_some();
-                match meta.kind {
-                    Kind::Directory if !is_hidden(&name) => dirs.push(path),
-                    Kind::File if named => match self.take_in_one(&covered, &dir, &name) {
-                        Ok(true) => {}
-                        Ok(false) => left.push(path),
-                        Err(error) => {
+                let is_named = is_stray(&name) || StampedName::parse(&name).is_some();
+                let is_moved = match meta.kind {
+                    Kind::Directory if !is_hidden(&name) => {
+                        dirs.push(path);
+                        continue;
+                    }
+                    Kind::File if is_named => {
+                        let moved = self.take_in_one(&covered, &dir, &name);
+                        moved.unwrap_or_else(|error| {
                             let shown = self.shown(&path);
                             log::warn!(
                                 "{shown}: cannot be moved into the backing directory ({error})"
                             );
-                            left.push(path);
-                        }
-                    },
-                    Kind::File | Kind::Directory | Kind::Other => left.push(path),
+                            false
+                        })
+                    }
+                    Kind::File | Kind::Directory | Kind::Other => false,
+                };
+                if !is_moved {
+                    left.push(path);
                 }
             }
         }
@@ -72,16 +78,15 @@ impl Fs {
         self.say_what_is_left(&left);
     }
 
-    /// Moves one file; false if it is to stay for now.
+    /// Moves one file; false if the file stays for now.
     fn take_in_one(&self, covered: &Beneath, queue: &Path, name: &OsStr) -> Result<bool> {
         let from = covered.dir(queue)?;
         let (file, meta) = dirfd::open_known(&from, name, Access::READ)?;
-        let finished = |file: &File, meta: &Meta| {
-            is_finished_at_mount(file, meta, Instant::now(), self.ctx.clock.now())
-        };
-        if !finished(&file, &meta) {
+        let is_finished =
+            |meta: &Meta| is_finished_at_mount(&file, meta, Instant::now(), self.ctx.clock.now());
+        if !is_finished(&meta) {
             log::info!(
-                "{}: somebody may be writing it",
+                "{}: a process may be writing it",
                 self.shown(&queue.join(name))
             );
             return Ok(false);
@@ -95,11 +100,11 @@ impl Fs {
         let draft = DraftFile { dir: &from, name };
         let moved = match self.ctx.store.publish(draft, queue, &wanted) {
             Err(Error::Os(libc::EXDEV)) => {
-                let copied = self.copy_in(&file, &meta, queue, &wanted, || {
+                let is_whole = || {
                     let now = stat_file(&file)?;
-                    Ok((now.size, now.mtime) == (meta.size, meta.mtime) && finished(&file, &now))
-                });
-                let Some(copied) = copied? else {
+                    Ok((now.size, now.mtime) == (meta.size, meta.mtime) && is_finished(&now))
+                };
+                let Some(copied) = self.copy_in(&file, &meta, queue, &wanted, is_whole)? else {
                     return Ok(false);
                 };
                 dirfd::unlink(&from, name)?;
@@ -115,46 +120,44 @@ impl Fs {
         Ok(true)
     }
 
-    /// Publishes a copy of a file that lies on another filesystem, durably; `None` if it is not `whole` any more.
+    /// Publishes a copy of a file that lies on another filesystem, durably; `None` if the file has changed meanwhile.
     fn copy_in(
         &self,
         file: &File,
         meta: &Meta,
         queue: &Path,
         wanted: &StampedName,
-        whole: impl Fn() -> Result<bool>,
+        is_whole: impl Fn() -> Result<bool>,
     ) -> Result<Option<StampedName>> {
-        let part = OsStr::new(COPY);
-        let _ = self.ctx.local.remove(Area::Scratch, queue, part);
-        let copy = self
-            .ctx
-            .local
-            .create(Area::Scratch, queue, part, meta.mode)?;
+        let (local, store) = (&self.ctx.local, &self.ctx.store);
+        let (scratch, part) = (Area::Scratch, OsStr::new(COPY));
+        let _ = local.remove(scratch, queue, part);
+        let copy = local.create(scratch, queue, part, meta.mode)?;
         let publish = || {
             dirfd::copy(file, &copy)?;
             dirfd::set_times(&copy, Some(meta.atime), Some(meta.mtime))?;
             copy.sync_all()?;
-            if !whole()? {
+            if !is_whole()? {
                 return Ok(None);
             }
-            let dir = self.ctx.local.dir(Area::Scratch, queue)?;
+            let dir = local.dir(scratch, queue)?;
             let draft = DraftFile {
                 dir: &dir,
                 name: part,
             };
-            let published = self.ctx.store.publish(draft, queue, wanted)?;
+            let published = store.publish(draft, queue, wanted)?;
             // Durable before the original is removed.
-            self.ctx.store.sync(queue)?;
+            store.sync(queue)?;
             Ok(Some(published))
         };
         let published = publish();
         if !matches!(published, Ok(Some(_))) {
-            let _ = self.ctx.local.remove(Area::Scratch, queue, part);
+            let _ = local.remove(scratch, queue, part);
         }
         published
     }
 
-    /// The queue at a path, made where it is missing; `None` where what is there is no queue.
+    /// The queue at a path, which is made if it is missing; `None` if something else has the path.
     fn queue_at(&self, state: &mut State, path: &Path, mode: u32) -> Result<Option<DirId>> {
         let mut dir = DirId::ROOT;
         for name in path {
@@ -184,7 +187,7 @@ impl Fs {
         if moved.is_ok_and(|meta| meta.kind == Kind::Directory)
             && let Ok(above) = covered.dir(above)
         {
-            // Refused if anything is left in it.
+            // The kernel refuses a directory that is not empty.
             let _ = rustix::fs::unlinkat(above, name, AtFlags::REMOVEDIR);
         }
     }
@@ -193,11 +196,8 @@ impl Fs {
         if left.is_empty() {
             return;
         }
-        let mut names: Vec<String> = left
-            .iter()
-            .take(NAMED)
-            .map(|path| format!("{path:?}"))
-            .collect();
+        let named = left.iter().take(NAMED);
+        let mut names: Vec<String> = named.map(|path| format!("{path:?}")).collect();
         if left.len() > NAMED {
             names.push(format!("{} more", left.len() - NAMED));
         }

@@ -3,21 +3,22 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use crate::fs::handoff::state::RegularFile;
 use crate::fs::ids::FileId;
 use crate::fs::inode::handles::Open;
 use crate::fs::state::Fs;
 
-/// Who is waited for when a mount ends.
+/// The processes that the end of a mount waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaited {
-    /// Whoever has a file open.
+    /// Processes that have a file open.
     OpenFiles,
-    /// Whoever has a file open for writing.
+    /// Processes that have a file open for writing.
     Writers,
 }
 
 impl Fs {
-    /// Is there anybody who is to be waited for?
+    /// Is there such a process?
     pub fn is_in_use(&self, awaited: Awaited) -> bool {
         self.lock().handles.iter().any(|handle| match &handle.open {
             Open::File(open) => open.write || awaited == Awaited::OpenFiles,
@@ -32,15 +33,9 @@ impl Fs {
         let mut open: Vec<(FileId, Arc<File>)> = Vec::new();
         {
             let state = self.lock();
-            let published = |id| {
-                state
-                    .files
-                    .get(id)
-                    .is_some_and(|file| file.is_published_by_close())
-            };
-            for it in state.handles.files() {
-                if it.write
-                    && published(it.id)
+            for it in state.handles.files().filter(|it| it.write) {
+                let file = state.files.get(it.id);
+                if file.is_some_and(RegularFile::is_published_by_close)
                     && !open.iter().any(|(_, file)| Arc::ptr_eq(file, &it.file))
                 {
                     open.push((it.id, it.file.clone()));

@@ -33,16 +33,17 @@ impl Fs {
     ) -> Result<Answer> {
         let mut guard = self.lock();
         let state = &mut *guard;
-        let at = state.handles.get(handle).ok_or(Error::BadHandle)?;
-        let file = match &at.open {
+        let open_node = state.handles.get(handle).ok_or(Error::BadHandle)?;
+        let file = match &open_node.open {
             Open::File(open) => {
                 if let Some(reader) = open.reader
-                    && let Ok(doc) = state.files.note_mut(open.id)
-                    && let Some(NodeTarget::File { ino, .. }) = state.nodes.get(at.node).map(|it| &it.what)
+                    && let Ok(handoff) = state.files.note_mut(open.id)
+                    && let Some(node) = state.nodes.get(open_node.node)
+                    && let NodeTarget::File { ino, .. } = node.what
                     // Having read a version that was since replaced does not entitle an agent to edit the current one (4.4).
-                    && *ino == doc.ino_seen(true)
+                    && ino == handoff.ino_seen(true)
                 {
-                    doc.handoff.read_by.insert(reader);
+                    handoff.handoff.read_by.insert(reader);
                 }
                 open.file.clone()
             }
@@ -52,11 +53,9 @@ impl Fs {
                 return self.read_merge(request, &merge, offset, u64::from(size), cached);
             }
             Open::Bytes(bytes) => {
-                let start = usize::try_from(offset)
-                    .unwrap_or(usize::MAX)
-                    .min(bytes.len());
-                let end = start.saturating_add(size as usize).min(bytes.len());
-                return Ok(bytes[start..end].to_vec().into());
+                let start = usize::try_from(offset).unwrap_or(usize::MAX);
+                let rest = bytes.get(start..).unwrap_or_default();
+                return Ok(rest[..rest.len().min(size as usize)].to_vec().into());
             }
             Open::Dir(_) => return Err(Error::IsDirectory),
         };
@@ -73,25 +72,25 @@ impl Fs {
         data: &[u8],
         append: bool,
     ) -> Result<u32> {
-        let (file, doc) = {
+        let at = (!append).then_some(offset);
+        let (file, id) = {
             let mut guard = self.lock();
-            let (file, doc) = guard.writable(handle)?;
-            let at = (!append).then_some(offset);
-            if let Err(error) = self.before_write(&mut guard, (doc, &file), at, data) {
-                self.write_failed(&mut guard, doc, &file);
+            let (file, id) = guard.writable(handle)?;
+            if let Err(error) = self.before_write(&mut guard, (id, &file), at, data) {
+                self.write_failed(&mut guard, id, &file);
                 return Err(error);
             }
             guard.mark_dirty(handle, request.tid);
-            (file, doc)
+            (file, id)
         };
-        if let Err(error) = self.write_data(&file, data, (!append).then_some(offset)) {
-            self.write_failed(&mut self.lock(), doc, &file);
+        if let Err(error) = self.write_data(&file, data, at) {
+            self.write_failed(&mut self.lock(), id, &file);
             return self.ctx.noticed(Err(error));
         }
         Ok(data.len() as u32)
     }
 
-    /// Writes all of it, also where replaced versions have to make room.
+    /// Writes all of `data`. On a full disk replaced versions make room.
     fn write_data(&self, file: &File, data: &[u8], at: Option<u64>) -> Result<()> {
         let mut done = 0;
         self.ctx.local.with_room(|| {
@@ -103,7 +102,7 @@ impl Fs {
         })
     }
 
-    /// These bytes are about to be written, `at` an offset or else at the end.
+    /// Prepares for writing these bytes, `at` an offset or else at the end.
     fn before_write(
         &self,
         guard: &mut MutexGuard<'_, State>,
@@ -111,23 +110,22 @@ impl Fs {
         at: Option<u64>,
         data: &[u8],
     ) -> Result<()> {
-        let is_draft = guard.files.known(id)?.is_draft(file);
-        if is_draft && self.ctx.options.max_size.is_none() {
-            // Nobody reads a draft but its writers, so that nothing of it needs to be kept.
+        let max_size = self.ctx.options.max_size;
+        if max_size.is_none() && guard.files.known(id)?.is_draft(file) {
+            // A draft has no readers but its writers, so that nothing of it needs to be kept.
             self.before_change(guard, id, file, false)?;
-            let state = &mut **guard;
-            let doc = state.files.note_mut(id)?;
+            let draft = guard.files.note_mut(id)?;
             if let (Some(at), Some(last)) = (at, data.last())
-                && doc.writers == 1
+                && draft.writers == 1
             {
-                doc.handoff.last = Some((at.saturating_add(data.len() as u64), *last == b'\n'));
+                draft.handoff.last = Some((at.saturating_add(data.len() as u64), *last == b'\n'));
             }
             return Ok(());
         }
         let size = stat_file(&**file)?.size;
         let from = at.unwrap_or(size);
         let end = from.saturating_add(data.len() as u64);
-        if self.ctx.options.max_size.is_some_and(|max| end > max) {
+        if max_size.is_some_and(|max| end > max) {
             return Err(Error::TooLarge);
         }
         self.before_change(guard, id, file, from < size)
@@ -136,24 +134,26 @@ impl Fs {
     /// A write failed, so that the file is no whole handoff (spec 4.9).
     fn write_failed(&self, state: &mut State, id: FileId, file: &Arc<File>) {
         state.damage(id, file);
-        // An earlier close has published it, and its writers have not finished.
-        let stored = |doc: &RegularFile| doc.is_handoff() && doc.draft().is_none();
-        if !state.files.get(id).is_some_and(stored) {
+        // An earlier close has published the file, and its writers have not finished.
+        let is_stored = |file: &RegularFile| file.is_handoff() && file.draft().is_none();
+        if !state.files.get(id).is_some_and(is_stored) {
             return;
         }
         match state.handoffs().unfinished(id) {
             Ok(()) => {
-                if let Some(doc) = state.files.get_mut(id) {
-                    doc.handoff.unfinished = false;
+                if let Some(handoff) = state.files.get_mut(id) {
+                    handoff.handoff.unfinished = false;
                 }
             }
             Err(error) => {
-                log::warn!("what was not written whole keeps the name of a whole one ({error})");
+                log::warn!(
+                    "a handoff that was not written whole keeps the name of a whole one ({error})"
+                );
             }
         }
     }
 
-    /// A descriptor of the file was closed. What was written through the handle is published before this returns
+    /// A descriptor of the file was closed. Data that was written through the handle is published before this returns
     /// (spec 4.2).
     pub fn flush(&self, request: Request, handle: Handle) -> Result<()> {
         let (id, file, dirty, writes) = {
@@ -162,21 +162,19 @@ impl Fs {
                 return Ok(());
             };
             open.flushed = true;
-            // The handle stays dirty until its data is durable. A close by a child of the caller may come meanwhile, and
-            // must not be answered before that either.
+            // The handle stays dirty until its data is durable: a child of the caller may close meanwhile, and its close must
+            // wait for that, too.
             (open.id, open.file.clone(), open.dirty, open.writes)
         };
-        // The writer is being killed: it has not finished what it wrote (spec 4.9).
+        // The writer is being killed, so its content is not whole (spec 4.9).
         let killed = dirty.is_some_and(|by| {
             self.resolver.dying_by_signal(request.tid)
                 && (by == request.tid || self.resolver.same_process(by, request.tid))
         });
         // A shell that redirects closes a first time before anything is written. An edit that is still empty then is not
         // published: a writer that dies leaves the old content. If nothing is written, the RELEASE publishes the edit.
-        let dirty = dirty.filter(|_| killed || !self.lock().is_emptied_edit(id, &file));
-        if dirty.is_some()
-            && let Err(error) = self.ctx.noticed(self.publish_written(id, &file, killed))
-        {
+        let publishes = dirty.is_some() && (killed || !self.lock().is_emptied_edit(id, &file));
+        if publishes && let Err(error) = self.ctx.noticed(self.publish_written(id, &file, killed)) {
             // The next close tries again.
             if let Some(open) = self.lock().handles.file_mut(handle) {
                 open.flushed = false;
@@ -185,22 +183,20 @@ impl Fs {
         }
         let mut guard = self.lock();
         let state = &mut *guard;
-        if let Some(open) = state.handles.file_mut(handle)
-            && open.writes == writes
-            && dirty.is_some()
-        {
-            open.dirty = None;
-        }
-        if dirty.is_some() {
+        if publishes {
+            let open = state.handles.file_mut(handle);
+            if let Some(open) = open.filter(|open| open.writes == writes) {
+                open.dirty = None;
+            }
             state.handoffs().version_written(id);
         }
         state.closing(id);
         Ok(())
     }
 
-    /// Makes what was written so far durable and recoverable (spec 4.2).
+    /// Makes the content so far durable and recoverable (spec 4.2).
     pub fn fsync(&self, handle: Handle) -> Result<()> {
-        let (file, doc) = {
+        let (file, written) = {
             let state = self.lock();
             match &state.handles.get(handle).ok_or(Error::BadHandle)?.open {
                 Open::File(open) => (open.file.clone(), open.write.then_some(open.id)),
@@ -209,9 +205,9 @@ impl Fs {
         };
         if self.ctx.options.sync {
             file.sync_all()?;
-            // Another close may have published the draft just now, and not made its name durable yet.
+            // A close may have published the draft meanwhile, without making its name durable yet.
             let mut last = None;
-            while let Some((area, path)) = doc.and_then(|id| self.lock().place_of(id))
+            while let Some((area, path)) = written.and_then(|id| self.lock().place_of(id))
                 && last != Some(area)
             {
                 match area {
@@ -256,7 +252,7 @@ impl Fs {
         if let Open::File(open) = &closed.open {
             state.handoffs().let_go_file(open.id);
         }
-        // Closing the file below may take a while: others need not wait for that.
+        // Closing the backing file may take long, so the lock is not held.
         drop(guard);
         if let Open::Merge(merge) = &closed.open {
             merge.read_ahead.close();
@@ -274,18 +270,13 @@ impl Fs {
     ) -> Result<()> {
         let flags = FallocateFlags::from_bits(mode.cast_unsigned()).ok_or(Error::NotSupported)?;
         let mut guard = self.lock();
-        let (file, doc) = guard.writable(handle)?;
+        let (file, id) = guard.writable(handle)?;
         let grows = !flags.contains(FallocateFlags::KEEP_SIZE);
-        if grows
-            && self
-                .ctx
-                .options
-                .max_size
-                .is_some_and(|max| offset.saturating_add(len) > max)
-        {
+        let max_size = self.ctx.options.max_size.unwrap_or(u64::MAX);
+        if grows && offset.saturating_add(len) > max_size {
             return Err(Error::TooLarge);
         }
-        self.before_change(&mut guard, doc, &file, flags != FallocateFlags::empty())?;
+        self.before_change(&mut guard, id, &file, flags != FallocateFlags::empty())?;
         guard.mark_dirty(handle, request.tid);
         drop(guard);
         self.ctx
@@ -296,17 +287,14 @@ impl Fs {
     /// lseek(2) for holes and data, the only ones that the kernel asks about.
     pub fn lseek(&self, handle: Handle, offset: i64, whence: i32) -> Result<i64> {
         let from = offset.try_into().map_err(|_| Error::Invalid)?;
-        let file = match &self
-            .lock()
-            .handles
-            .get(handle)
-            .ok_or(Error::BadHandle)?
-            .open
-        {
-            Open::File(open) => open.file.clone(),
-            Open::Merge(merge) => return seek_dense(merge.snapshot.plan.size(), from, whence),
-            Open::Bytes(bytes) => return seek_dense(bytes.len() as u64, from, whence),
-            Open::Dir(_) => return Err(Error::Invalid),
+        let file = {
+            let state = self.lock();
+            match &state.handles.get(handle).ok_or(Error::BadHandle)?.open {
+                Open::File(open) => open.file.clone(),
+                Open::Merge(merge) => return seek_dense(merge.snapshot.plan.size(), from, whence),
+                Open::Bytes(bytes) => return seek_dense(bytes.len() as u64, from, whence),
+                Open::Dir(_) => return Err(Error::Invalid),
+            }
         };
         let from = match whence {
             libc::SEEK_DATA => rustix::fs::SeekFrom::Data(from),
@@ -336,52 +324,49 @@ impl State {
         }
     }
 
-    /// Is this the draft of an edit that has not a byte as yet?
+    /// Is this the draft of an edit, and still empty?
     fn is_emptied_edit(&self, id: FileId, file: &Arc<File>) -> bool {
-        let doc = self.files.get(id);
-        doc.is_some_and(
-            |doc| matches!(&doc.content, Content::Editing(draft) if Arc::ptr_eq(&draft.file, file)),
-        ) && stat_file(&**file).is_ok_and(|meta| meta.size == 0)
+        let edited = self.files.get(id);
+        edited.is_some_and(|it| matches!(it.content, Content::Editing(_)) && it.is_draft(file))
+            && stat_file(&**file).is_ok_and(|meta| meta.size == 0)
     }
 
-    /// Where the name of a file that is being written must be made durable.
+    /// The area and the queue in which the name of a file that is being written must be made durable.
     fn place_of(&self, id: FileId) -> Option<(Area, PathBuf)> {
-        let doc = self.files.get(id)?;
-        if doc.is_gone() || !doc.is_published_by_close() {
+        let file = self.files.get(id)?;
+        if file.is_gone() || !file.is_published_by_close() {
             return None;
         }
-        let area = match doc.draft() {
-            Some(_) => doc.draft_area(),
-            None => Area::Backing,
-        };
-        Some((area, self.queues.path(doc.dir).ok()?))
+        let draft_area = file.draft().map(|_| file.draft_area());
+        let area = draft_area.unwrap_or(Area::Backing);
+        Some((area, self.queues.path(file.dir).ok()?))
     }
 
-    pub(in crate::fs) fn mark_dirty(&mut self, handle: Handle, tid: u32) {
+    pub(super) fn mark_dirty(&mut self, handle: Handle, tid: u32) {
         if let Some(open) = self.handles.file_mut(handle) {
             let file = self.files.get(open.id);
-            let published = file.is_some_and(RegularFile::is_published_by_close);
-            open.dirty = published.then_some(tid);
+            let is_published = file.is_some_and(RegularFile::is_published_by_close);
+            open.dirty = is_published.then_some(tid);
             open.writes += 1;
             open.flushed = false;
         }
     }
 
-    /// A writer has closed a descriptor: if all have, the RELEASE of the last one is probably on its way.
+    /// A writer has closed a descriptor. If every writer has, the RELEASE of the last one is probably on its way.
     pub(in crate::fs) fn closing(&mut self, id: FileId) {
         let is_open = |open: &OpenFile| open.id == id && open.write && !open.flushed;
         if !self.handles.files().any(is_open)
-            && let Some(doc) = self.files.get_mut(id).filter(|doc| doc.is_handoff())
+            && let Some(file) = self.files.get_mut(id).filter(|file| file.is_handoff())
         {
-            doc.flushed = Some(Instant::now());
+            file.flushed = Some(Instant::now());
         }
     }
 
     /// A write failed, so that the draft is not what its writer meant (spec 4.9).
     pub(in crate::fs) fn damage(&mut self, id: FileId, file: &Arc<File>) {
-        if let Some(doc) = self.files.get_mut(id) {
-            doc.handoff.last = None;
-            if let Some(draft) = doc.draft_of(file) {
+        if let Some(written) = self.files.get_mut(id) {
+            written.handoff.last = None;
+            if let Some(draft) = written.draft_of(file) {
                 draft.progress.damage();
             }
         }

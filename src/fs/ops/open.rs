@@ -1,4 +1,4 @@
-//! Creating and opening files: where a write becomes a new handoff, an edit, or an append (spec 4).
+//! CREATE and OPEN: whether a write makes a new handoff, an edit, or an append (spec 4).
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -9,11 +9,10 @@ use parking_lot::MutexGuard;
 use crate::error::{Error, Result};
 use crate::fs::handoff::free_name::Naming;
 use crate::fs::handoff::state::{FileName, Origin};
-use crate::fs::ids::{DirId, FileId, NodeId};
+use crate::fs::ids::{FileId, NodeId};
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::table::NodeTarget;
-use crate::fs::inode::types::Request;
-use crate::fs::inode::types::{Created, Entry, Opened};
+use crate::fs::inode::types::{Created, Entry, Opened, Request};
 use crate::fs::pending::turns::Outcome;
 use crate::fs::queue::dirs::Place;
 use crate::fs::resolve::alias::Decision;
@@ -26,6 +25,180 @@ use crate::names::{self, NameClass, Slug};
 use crate::session::Caller;
 use crate::store::local::Area;
 
+/// A CREATE request.
+struct Creating<'a> {
+    fs: &'a Fs,
+    guard: MutexGuard<'a, State>,
+    request: Request,
+    place: Place<'a>,
+    /// The permission bits, with the umask taken off.
+    mode: u32,
+    flags: Flags,
+    /// `None` where the meaning of the name does not depend on the caller.
+    caller: Option<&'a Caller>,
+}
+
+impl Creating<'_> {
+    fn create(&mut self) -> Result<Created> {
+        let (fs, caller) = (self.fs, self.caller);
+        let Place { dir, name } = self.place;
+        fs.make_way(&mut self.guard, dir, name);
+        // The handoff gets a stamped name, so a file that has turned up under the written name meanwhile does no harm.
+        let is_absent = caller.is_some()
+            && names::classify(name).gets_stamp()
+            && (self.guard.looked_up).is_absent(self.request.tid, dir, name);
+        let found = match is_absent {
+            true => Err(Error::NotFound),
+            false => fs.resolve_own(&mut self.guard, dir, name, caller),
+        };
+        match found {
+            // This thread has unlinked pending.md: to the thread the name is free.
+            Err(Error::NotFound) | Ok(Resolved::Pending) => {}
+            Err(error) => return Err(error),
+            Ok(_) if self.flags.exclusive => return Err(Error::Exists),
+            // Another thread has made the file since the look-up.
+            Ok(object) => return self.open_existing(&object),
+        }
+        let (object, file) = fs.ctx.noticed(self.make())?;
+        let created = self.open_made(&object, file);
+        if let (Err(_), Resolved::Handoff { doc, .. }) = (&created, object) {
+            self.guard.handoffs().drop_draft(doc);
+        }
+        created
+    }
+
+    /// Opens the file that was made. An ordinary or scratch file is open already: its mode may forbid even its maker to write,
+    /// and only the open that makes a file may write all the same.
+    fn open_made(&mut self, object: &Resolved, file: Option<File>) -> Result<Created> {
+        let (fs, request) = (self.fs, self.request);
+        let Place { dir, name } = self.place;
+        let entry = fs.enter(&mut self.guard, dir, name, object)?;
+        let (Resolved::Handoff { doc: id, .. } | Resolved::Other(id)) = *object else {
+            return Err(Error::NotPermitted);
+        };
+        let mut flags = self.flags;
+        let opened = match file {
+            Some(file) => {
+                let file = Arc::new(file);
+                fs.opened(&mut self.guard, request, entry.node, id, file, flags)
+            }
+            None => {
+                // The maker counts as a writer even with O_RDONLY: its close publishes the handoff.
+                flags.write = true;
+                fs.open_shown(&mut self.guard, request, entry.node, id, flags)
+            }
+        };
+        self.created(entry, opened)
+    }
+
+    /// The answer. If the open failed, the kernel is not told of the node.
+    fn created(&mut self, entry: Entry, opened: Result<Opened>) -> Result<Created> {
+        if opened.is_err() {
+            let gone = self.guard.nodes.forget(entry.node, 1);
+            self.fs.let_go(&mut self.guard, gone.as_ref());
+        }
+        opened.map(|opened| Created { entry, opened })
+    }
+
+    /// Makes a file of a name that is free to this caller. An ordinary or scratch file is answered open.
+    fn make(&mut self) -> Result<(Resolved, Option<File>)> {
+        let (fs, place, flags, caller) = (self.fs, self.place, self.flags, self.caller);
+        let Place { dir, name } = place;
+        let class = names::classify(name);
+        // An editor has renamed the ordinary file to a backup, and writes the name again.
+        let is_rewritten = fs.is_ordinary_text(&self.guard, dir, name)
+            && fs.edits_ordinary(&self.guard, place, caller);
+        let area = match class {
+            _ if !self.guard.queues.is_queue(dir) || is_rewritten => Some(Area::Backing),
+            // rsync draws these names at random, so that no two sessions have the same one.
+            NameClass::Hidden if flags.exclusive && names::is_rsync_temporary(name) => {
+                Some(Area::Scratch)
+            }
+            _ => area_of_new_name(name, caller),
+        };
+        if let Some(area) = area {
+            let (made, file) = self.make_other(area)?;
+            return Ok((Resolved::Other(made), Some(file)));
+        }
+        let (naming, own) = match class {
+            NameClass::Stamped(stamped) if stamped.to_os_string() == name => {
+                (Naming::Exactly(stamped), false)
+            }
+            NameClass::Stamped(stamped) => (Naming::Nearly(stamped), true),
+            NameClass::Pending => (Naming::Stamp(Slug::pending()), true),
+            class if class.gets_stamp() => (fs.naming_of(&mut self.guard, place, caller), true),
+            _ => return Err(Error::NotPermitted),
+        };
+        let mut handoffs = self.guard.handoffs();
+        let doc = handoffs.new_draft(self.request, dir, &naming, self.mode)?;
+        let made = &mut self.guard.files.known_mut(doc)?.handoff;
+        if flags.exclusive {
+            made.maker = caller.and_then(|caller| caller.process);
+        }
+        if name == names::PENDING {
+            made.origin = Origin::PendingMd;
+            fs.note_pending_written(&mut self.guard, caller);
+        }
+        if let (true, Some(caller)) = (own, caller) {
+            fs.set_alias(&mut self.guard, dir, name, caller, doc);
+        }
+        Ok((Resolved::Handoff { doc, own }, None))
+    }
+
+    /// Makes an ordinary or scratch file.
+    fn make_other(&mut self, area: Area) -> Result<(FileId, File)> {
+        let (ctx, state) = (&self.fs.ctx, &mut *self.guard);
+        let Place { dir, name } = self.place;
+        let path = state.queues.path(dir)?;
+        let file = ctx.local.create(area, &path, name, self.mode)?;
+        let meta = ctx.filled(&file, (area, &path, name), || ctx.admit(&file))?;
+        if area == Area::Backing {
+            state.queues.changed(dir, name);
+        }
+        state.scratch.add(area, dir, name);
+        let name = FileName::Other(area, name.to_owned());
+        Ok((state.files.stored(dir, name, meta.ino), file))
+    }
+
+    /// Opens a file that is there after all.
+    fn open_existing(&mut self, object: &Resolved) -> Result<Created> {
+        let (fs, guard, request) = (self.fs, &mut self.guard, self.request);
+        let (place, flags) = (self.place, self.flags);
+        let alias = (place.dir, place.name);
+        let is_text = flags.write && fs.is_ordinary_text(guard, place.dir, place.name);
+        let (id, entry) = match (object, self.caller) {
+            (Resolved::Handoff { doc, own: false }, _)
+                if flags.write && fs.edits_stamped(guard, *doc, flags, false)? =>
+            {
+                (*doc, fs.enter_edit(guard, *doc)?)
+            }
+            (Resolved::Handoff { doc, own: true }, Some(caller)) => {
+                let doc = match fs.decide(guard, request, *doc, alias, caller, flags)? {
+                    Decision::AsItIs | Decision::Draft => *doc,
+                    Decision::Fork(new) => {
+                        fs.draft_opened(guard, request, alias, caller, new);
+                        new
+                    }
+                };
+                (doc, fs.enter_alias(guard, doc, alias)?)
+            }
+            (Resolved::Other(file), Some(caller)) if is_text => {
+                let doc = fs.create_over_text(guard, request, *file, place, caller, flags)?;
+                (doc, fs.enter_alias(guard, doc, alias)?)
+            }
+            (Resolved::Handoff { doc: file, .. } | Resolved::Other(file), _) => {
+                (*file, fs.enter(guard, place.dir, place.name, object)?)
+            }
+            (Resolved::Dir(_), _) => return Err(Error::IsDirectory),
+            (Resolved::Pending | Resolved::Peek | Resolved::Status, _) => {
+                return Err(Error::Exists);
+            }
+        };
+        let opened = fs.open_shown(guard, request, entry.node, id, flags);
+        self.created(entry, opened)
+    }
+}
+
 impl Fs {
     /// open(2) with O_CREAT of a name that the caller did not find. `mode` has the umask taken off already.
     pub fn create(
@@ -37,226 +210,46 @@ impl Fs {
         flags: i32,
     ) -> Result<Created> {
         check_name(name)?;
-        let flags = Flags::new(flags);
         let caller = self.caller_if(request, &[(parent, name)], |state| {
             state.dir(parent).is_ok_and(|dir| {
                 may_become_alias(state, dir, name) || is_own_name(state, dir, name)
             })
         });
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        let dir = state.dir(parent)?;
-        self.make_way(state, dir, name);
-        // The file of an alias has another name, so that a file which appears below the mount meanwhile cannot meet it.
-        let absent = caller.is_some()
-            && matches!(
-                names::classify(name),
-                NameClass::Unstamped | NameClass::Backup
-            )
-            && state.looked_up.is_absent(request.tid, dir, name);
-        let found = match absent {
-            true => Err(Error::NotFound),
-            false => self.resolve_own(state, dir, name, caller.as_ref()),
+        let guard = self.lock();
+        let dir = guard.dir(parent)?;
+        let mut creating = Creating {
+            fs: self,
+            guard,
+            request,
+            place: Place { dir, name },
+            mode,
+            flags: Flags::new(flags),
+            caller: caller.as_ref(),
         };
-        match found {
-            // This thread has unlinked pending.md, so to it the name is free.
-            Err(Error::NotFound) | Ok(Resolved::Pending) => {}
-            Err(error) => return Err(error),
-            Ok(_) if flags.exclusive => return Err(Error::Exists),
-            Ok(object) => {
-                // Made by another thread since the look-up.
-                let caller = caller.as_ref();
-                let place = (dir, name);
-                return self.create_over(&mut guard, request, place, &object, flags, caller);
-            }
-        }
-        let made = self.make(state, request, (dir, name), mode, flags, caller.as_ref());
-        let (object, file) = self.ctx.noticed(made)?;
-        if let (Resolved::Handoff { doc, .. }, true) = (&object, flags.exclusive) {
-            let maker = caller.as_ref().and_then(|caller| caller.process);
-            state.files.known_mut(*doc)?.handoff.maker = maker;
-        }
-        let created = self.open_made(state, request, (dir, name), (&object, file), flags);
-        if let (Err(_), Resolved::Handoff { doc, .. }) = (&created, object) {
-            state.handoffs().drop_draft(doc);
-        }
-        created
-    }
-
-    /// Opens what was made just now. An ordinary or scratch file is open already: its mode may forbid its own maker to write
-    /// to it, and only the open that makes it may do so all the same.
-    fn open_made(
-        &self,
-        state: &mut State,
-        request: Request,
-        (dir, name): (DirId, &OsStr),
-        (object, file): (&Resolved, Option<File>),
-        flags: Flags,
-    ) -> Result<Created> {
-        let entry = self.enter(state, dir, name, object)?;
-        let (Resolved::Handoff { doc: id, .. } | Resolved::Other(id)) = object else {
-            return Err(Error::NotPermitted);
-        };
-        let opened = match file {
-            Some(file) => self.opened(state, request, entry.node, *id, Arc::new(file), flags),
-            None => {
-                // The maker is the first writer, even one that means only to read: its close publishes the handoff.
-                let flags = Flags {
-                    write: true,
-                    ..flags
-                };
-                self.open_shown(state, request, entry.node, *id, flags)
-            }
-        };
-        self.created(state, entry, opened)
-    }
-
-    /// The answer to a CREATE.
-    fn created(&self, state: &mut State, entry: Entry, opened: Result<Opened>) -> Result<Created> {
-        if opened.is_err() {
-            // The kernel is not told of the node.
-            let gone = state.nodes.forget(entry.node, 1);
-            self.let_go(state, gone.as_ref());
-        }
-        opened.map(|opened| Created { entry, opened })
-    }
-
-    /// Makes a file of a name that is free to this caller. An ordinary or scratch file is answered open.
-    fn make(
-        &self,
-        state: &mut State,
-        request: Request,
-        (dir, name): (DirId, &OsStr),
-        mode: u32,
-        flags: Flags,
-        caller: Option<&Caller>,
-    ) -> Result<(Resolved, Option<File>)> {
-        // An editor has moved the ordinary file away, and writes it anew.
-        let again = self.is_ordinary_text(state, dir, name)
-            && self.edits_ordinary(state, Place { dir, name }, caller);
-        let area = match names::classify(name) {
-            _ if !state.queues.is_queue(dir) || again => Some(Area::Backing),
-            // rsync draws these names at random, so that no two sessions have the same one.
-            NameClass::Hidden if flags.exclusive && names::is_rsync_temporary(name) => {
-                Some(Area::Scratch)
-            }
-            _ => area_of_new_name(name, caller),
-        };
-        if let Some(area) = area {
-            let (made, file) = self.make_other(state, area, (dir, name), mode)?;
-            return Ok((Resolved::Other(made), Some(file)));
-        }
-        let (naming, own) = match names::classify(name) {
-            NameClass::Stamped(stamped) if stamped.to_os_string() == name => {
-                (Naming::Exactly(stamped), false)
-            }
-            NameClass::Stamped(stamped) => (Naming::Nearly(stamped), true),
-            NameClass::Pending => (Naming::Stamp(Slug::pending()), true),
-            NameClass::Unstamped | NameClass::Backup => match caller {
-                Some(caller) => (self.naming_after_release(state, caller, dir, name), true),
-                None => (Naming::Stamp(Slug::from_written(name)), true),
-            },
-            _ => return Err(Error::NotPermitted),
-        };
-        let doc = state.handoffs().new_draft(request, dir, &naming, mode)?;
-        if name == names::PENDING {
-            state.files.known_mut(doc)?.handoff.origin = Origin::PendingMd;
-            self.note_pending_written(state, caller);
-        }
-        if let (true, Some(caller)) = (own, caller) {
-            self.set_alias(state, dir, name, caller, doc);
-        }
-        Ok((Resolved::Handoff { doc, own }, None))
-    }
-
-    /// Makes an ordinary or scratch file.
-    fn make_other(
-        &self,
-        state: &mut State,
-        area: Area,
-        (dir, name): (DirId, &OsStr),
-        mode: u32,
-    ) -> Result<(FileId, File)> {
-        let path = state.queues.path(dir)?;
-        let file = self.ctx.local.create(area, &path, name, mode)?;
-        let meta = self
-            .ctx
-            .filled(&file, (area, &path, name), || self.ctx.admit(&file))?;
-        if area == Area::Backing {
-            state.queues.changed(dir, name);
-        }
-        state.scratch.add(area, dir, name);
-        let name = FileName::Other(area, name.to_owned());
-        Ok((state.files.stored(dir, name, meta.ino), file))
-    }
-
-    /// CREATE of a name that exists after all.
-    fn create_over(
-        &self,
-        guard: &mut MutexGuard<'_, State>,
-        request: Request,
-        (dir, name): (DirId, &OsStr),
-        object: &Resolved,
-        flags: Flags,
-        caller: Option<&Caller>,
-    ) -> Result<Created> {
-        let text = flags.write && self.is_ordinary_text(guard, dir, name);
-        let (id, entry) = match (object, caller) {
-            (Resolved::Handoff { doc, own: false }, _)
-                if flags.write && self.edits_stamped(guard, *doc, flags, false)? =>
-            {
-                (*doc, self.enter_edit(guard, *doc)?)
-            }
-            (Resolved::Handoff { doc, own: true }, Some(caller)) => {
-                let doc = match self.decide(guard, request, *doc, (dir, name), caller, flags)? {
-                    Decision::AsItIs | Decision::Draft => *doc,
-                    Decision::Fork(new) => {
-                        self.draft_opened(guard, request, (dir, name), caller, new);
-                        new
-                    }
-                };
-                (doc, self.enter_alias(guard, doc, (dir, name))?)
-            }
-            (Resolved::Other(file), Some(caller)) if text => {
-                let place = Place { dir, name };
-                let doc = self.create_over_text(guard, request, *file, place, caller, flags)?;
-                (doc, self.enter_alias(guard, doc, (dir, name))?)
-            }
-            (Resolved::Handoff { doc: file, .. } | Resolved::Other(file), _) => {
-                (*file, self.enter(guard, dir, name, object)?)
-            }
-            (Resolved::Dir(_), _) => return Err(Error::IsDirectory),
-            (Resolved::Pending | Resolved::Peek | Resolved::Status, _) => {
-                return Err(Error::Exists);
-            }
-        };
-        let opened = self.open_shown(guard, request, entry.node, id, flags);
-        self.created(guard, entry, opened)
+        creating.create()
     }
 
     /// open(2) of a node.
     pub fn open_node(self: &Arc<Self>, request: Request, node: NodeId, flags: i32) -> Outcome {
         let flags = Flags::new(flags);
-        let what = match self.known(&mut self.lock(), node) {
-            Ok(what) => what,
-            Err(error) => return Outcome::Ready(Err(error)),
-        };
-        match what {
-            NodeTarget::Merge { plan, peek } if !flags.write => {
+        let target = self.known(&mut self.lock(), node);
+        match target {
+            Err(error) => Outcome::Ready(Err(error)),
+            Ok(NodeTarget::Merge { plan, peek }) if !flags.write => {
                 self.open_merge(request, node, &plan, peek)
             }
-            what => Outcome::Ready(self.open_now(request, node, &what, flags)),
+            Ok(target) => Outcome::Ready(self.open_target(request, node, &target, flags)),
         }
     }
 
-    fn open_now(
+    fn open_target(
         &self,
         request: Request,
         node: NodeId,
-        what: &NodeTarget,
+        target: &NodeTarget,
         flags: Flags,
     ) -> Result<Opened> {
-        match what {
+        match target {
             NodeTarget::Dir(_) => Err(Error::IsDirectory),
             NodeTarget::File {
                 file,

@@ -1,18 +1,20 @@
-//! OPENDIR, READDIR, RELEASEDIR and FSYNCDIR: what a directory lists.
+//! OPENDIR, READDIR, RELEASEDIR and FSYNCDIR: the names in a directory.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::fs::handoff::state::Content;
 use crate::fs::ids::{DirId, Handle, NodeId};
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::listing::Listing;
+use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::PENDING_INO;
 use crate::fs::state::{Fs, State};
 use crate::names::{self, StampedName};
 use crate::store::Kind;
-use crate::store::dirfd::stat_file;
 use crate::store::local::Area;
 
 impl Fs {
@@ -24,8 +26,8 @@ impl Fs {
         Ok(state.handles.insert(node, listing))
     }
 
-    /// What the directory lists, `.` and `..` first. The directory is read anew at offset 0 (rewinddir(3)). The listing then
-    /// stays as it is, so that offsets mean the same from one call to the next.
+    /// The names of a directory, `.` and `..` first. Offset 0 reads the directory anew (rewinddir(3)); at other offsets the
+    /// listing stays the same, so that offsets keep their meaning.
     pub fn readdir(&self, handle: Handle, offset: u64) -> Result<Arc<Listing>> {
         let mut guard = self.lock();
         self.listed(&mut guard, handle, offset)
@@ -75,72 +77,73 @@ impl Fs {
         Ok(())
     }
 
-    fn ino_of_dir(&self, state: &State, dir: DirId) -> u64 {
-        state
-            .queues
-            .path(dir)
-            .and_then(|path| stat_file(self.ctx.local.dir(Area::Backing, &path)?))
-            .map_or(1, |meta| meta.ino)
-    }
-
-    /// `.` and `..`, and then everything that a directory shows to any session: no aliases (spec 4.3), nothing expired (7.1).
-    pub(in crate::fs) fn entries(&self, state: &mut State, dir: DirId) -> Result<Listing> {
+    /// `.` and `..`, and then every name that a directory shows to any session: no aliases (spec 4.3), nothing expired (7.1).
+    pub(super) fn entries(&self, state: &mut State, dir: DirId) -> Result<Listing> {
         let mut listing = Listing::default();
         for (name, dir) in [(".", dir), ("..", state.queues.dirs.parent(dir))] {
-            let ino = self.ino_of_dir(state, dir);
+            let attr = self.attr_of(state, &NodeTarget::Dir(dir));
+            let ino = attr.map_or(NodeId::ROOT.0, |attr| attr.ino);
             listing.push(OsStr::new(name), ino, Kind::Directory);
         }
         let path = state.queues.path(dir)?;
-        if !state.queues.is_queue(dir) {
-            for (name, meta) in self.ctx.local.list(Area::Backing, &path)? {
-                if meta.kind != Kind::Other {
-                    listing.push(&name, meta.ino, meta.kind);
+        match state.queues.is_queue(dir) {
+            true => self.list_queue(state, dir, &path, &mut listing)?,
+            false => {
+                for (name, meta) in self.ctx.local.list(Area::Backing, &path)? {
+                    if meta.kind != Kind::Other {
+                        listing.push(&name, meta.ino, meta.kind);
+                    }
                 }
             }
-            listing.sort();
-            return Ok(listing);
-        }
-        state.queues.load(dir)?;
-        let now = self.ctx.clock.now();
-        // Drafts, scratch files and pending.md are not in the index.
-        let mut more: BTreeMap<OsString, u64> = BTreeMap::new();
-        for (name, meta) in self.ctx.local.list(Area::Scratch, &path)? {
-            if meta.kind == Kind::File {
-                more.insert(name, meta.ino);
-            }
-        }
-        self.load_scratch(state, dir)?;
-        for (name, area) in state.scratch.names(dir) {
-            if let Ok(meta) = self.ctx.local.stat(area, &path, name) {
-                more.insert(name.to_owned(), meta.ino);
-            }
-        }
-        for doc in state.files.drafts() {
-            if let (true, Some(draft)) = (doc.dir == dir && !doc.is_reserved(), doc.draft()) {
-                more.insert(doc.name.to_os_string(), draft.ino);
-            }
-        }
-        more.remove(OsStr::new(names::PENDING));
-        if !self.ctx.options.hide_pending {
-            more.insert(names::PENDING.into(), PENDING_INO);
-        }
-        for (name, known) in state.queues.names(dir) {
-            let shown = known.kind == Kind::Directory
-                || match StampedName::parse(name) {
-                    Some(stamped) => {
-                        stamped.is_pending() || !self.ctx.retention.expired(known.mtime, now)
-                    }
-                    // A stray is shown once it is adopted (spec 3.7).
-                    None => !state.queues.is_stray(dir, name),
-                };
-            if shown && name != names::PENDING && !more.contains_key(name) {
-                listing.push(name, known.ino, known.kind);
-            }
-        }
-        for (name, ino) in &more {
-            listing.push(name, *ino, Kind::File);
         }
         listing.sort();
         Ok(listing)
+    }
+
+    fn list_queue(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        path: &Path,
+        listing: &mut Listing,
+    ) -> Result<()> {
+        state.queues.load(dir)?;
+        self.load_scratch(state, dir)?;
+        // Drafts, scratch files and pending.md are not in the cache.
+        let mut uncached: HashMap<OsString, u64> = HashMap::new();
+        for (name, meta) in self.ctx.local.list(Area::Scratch, path)? {
+            if meta.kind == Kind::File {
+                uncached.insert(name, meta.ino);
+            }
+        }
+        for (name, area) in state.scratch.names(dir) {
+            if let Ok(meta) = self.ctx.local.stat(area, path, name) {
+                uncached.insert(name.to_owned(), meta.ino);
+            }
+        }
+        for file in state.files.drafts().filter(|file| file.dir == dir) {
+            if let Content::New(draft) = &file.content {
+                uncached.insert(file.name.to_os_string(), draft.ino);
+            }
+        }
+        uncached.remove(OsStr::new(names::PENDING));
+        if !self.ctx.options.hide_pending {
+            uncached.insert(names::PENDING.into(), PENDING_INO);
+        }
+        for (name, known) in state.queues.names(dir) {
+            let is_shown = known.kind == Kind::Directory
+                || match StampedName::parse(name) {
+                    Some(stamped) => !self.ctx.is_expired(&stamped, known.mtime),
+                    // A stray is shown once it is adopted (spec 3.7).
+                    None => !state.queues.is_stray(dir, name),
+                };
+            if is_shown && name != names::PENDING && !uncached.contains_key(name) {
+                listing.push(name, known.ino, known.kind);
+            }
+        }
+        for (name, ino) in &uncached {
+            listing.push(name, *ino, Kind::File);
+        }
+        Ok(())
     }
 }

@@ -10,6 +10,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::error::Result;
+use crate::fs::handoff::state::Content;
 use crate::fs::ids::{DirId, Handle, NodeId};
 use crate::fs::inode::listing::{Listed, Listing};
 use crate::fs::inode::types::{Attr, Entry, LookedAt};
@@ -19,15 +20,15 @@ use crate::fs::state::{Fs, State};
 use crate::names::StampedName;
 use crate::store::{Kind, Meta};
 
-/// Directories with no more names than these are not worth it.
+/// Smaller directories gain nothing.
 const SMALL: usize = 64;
 
-/// How many names are tried for the first one.
+/// How many names are tried in search of one that the kernel may cache.
 const TRIED: usize = 16;
 
 impl Fs {
-    /// Answers names, from this offset on, with what a LOOKUP of each would answer, until `add` answers false because its
-    /// name has found no room. Every name counts as a LOOKUP, but for `.` and `..`.
+    /// Passes the names from this offset on to `add`, each with the answer to its LOOKUP, until `add` returns false because the
+    /// name found no room. Every name but `.` and `..` counts as looked up.
     pub fn readdir_plus(
         &self,
         handle: Handle,
@@ -45,8 +46,8 @@ impl Fs {
             if offset == 0 && next > listing.first {
                 break;
             }
-            let dots = next <= 2;
-            let found = match dots {
+            let is_dot = next <= 2;
+            let found = match is_dot {
                 true => Some((dot(&listed), Duration::ZERO)),
                 false => self.look_at(state, dir, &listed, ttl),
             };
@@ -64,7 +65,7 @@ impl Fs {
                 next,
             };
             if !add(looked_at) {
-                if !dots {
+                if !is_dot {
                     self.uncount(state, entry.node);
                 }
                 break;
@@ -73,7 +74,7 @@ impl Fs {
         Ok(())
     }
 
-    /// Gives or takes the way to the kernel. Names are cached there only while there is one.
+    /// Gives or takes the way to the kernel, which caches names only while there is one.
     pub fn connect(&self, kernel: Option<Box<dyn Kernel>>) {
         self.lock().nodes.dentries.lock().connect(kernel);
     }
@@ -100,7 +101,7 @@ impl Fs {
         }
     }
 
-    /// The answer to a LOOKUP of a listed name, counted as one, and how long the kernel may keep the answer.
+    /// The answer to a LOOKUP of a listed name, which counts as looked up, and how long the kernel may cache the answer.
     fn look_at(
         &self,
         state: &mut State,
@@ -111,25 +112,25 @@ impl Fs {
         if let Some(stamped) = StampedName::parse(listed.name)
             && let Some(meta) = self.idle(state, dir, listed, &stamped)
         {
-            let doc = state.files.named(dir, &stamped);
+            let file = state.files.named(dir, &stamped);
             let name = state.queues.key(dir, listed.name);
             let name = name.unwrap_or_else(|| listed.name.into());
-            if let Some(node) = state.nodes.list(dir, &name, meta.ino, doc) {
+            if let Some(node) = state.nodes.list(dir, &name, meta.ino, file) {
                 let ino = meta.ino;
                 let attr = Attr { ino, meta };
                 return Some((Entry { node, attr }, ttl));
             }
         }
         let mut entry = match self.resolve(state, dir, listed.name, None).ok()? {
-            // A node of which nothing is known: the kernel looks it up before anything is done with it.
+            // A made-up node: the kernel sends a LOOKUP before it uses pending.md.
             Resolved::Pending => Entry {
                 node: NodeId(listed.ino),
                 attr: Attr::made_up(listed.ino, 0, 0o600, self.ctx.clock.now()),
             },
             object => self.enter(state, dir, listed.name, &object).ok()?,
         };
-        // READDIRPLUS must answer with the node of the inode number that it lists. If that node is another file's, the next
-        // LOOKUP corrects it. Not so for a directory: a process whose working directory is there would lose it.
+        // READDIRPLUS must return the inode number it lists. If another node owns that number, answer with that node; the next
+        // LOOKUP corrects the entry. Not for directories: a process whose working directory is there would lose it.
         if entry.attr.meta.kind == Kind::File
             && let Some(node) = state.nodes.count(entry.node, entry.attr.meta.ino)
         {
@@ -139,7 +140,7 @@ impl Fs {
         Some((entry, Duration::ZERO))
     }
 
-    /// A node was not handed out after all: takes back that it was counted as looked up.
+    /// Takes back a counted look-up: the node was not handed out after all.
     fn uncount(&self, state: &mut State, node: NodeId) {
         let gone = state.nodes.forget(node, 1);
         self.let_go(state, gone.as_ref());
@@ -156,15 +157,16 @@ impl Fs {
         if listed.kind != Kind::File || !state.queues.is_queue(dir) {
             return None;
         }
-        let doc = state.files.named(dir, stamped);
-        let doc = doc.and_then(|id| state.files.get(id));
+        let known = state.files.named(dir, stamped);
+        let known = known.and_then(|id| state.files.get(id));
         let path = state.queues.path(dir).ok()?;
         let meta = self.ctx.store.stat(&path, listed.name).ok()?;
-        // Not one that expires before the kernel asks again, nor one with a second name, which may be another handoff.
+        // The kernel must ask again for a handoff that expires within the TTL, and for a file with a second name, which may be
+        // another handoff.
         let soon = self.ctx.clock.now() + TTL;
         let lasts = stamped.is_pending() || !self.ctx.retention.expired(meta.mtime, soon);
-        let idle = doc.is_none_or(|doc| {
-            doc.is_stored() && doc.draft().is_none() && doc.writers == 0 && doc.ino == meta.ino
+        let idle = known.is_none_or(|file| {
+            matches!(file.content, Content::Stored) && file.writers == 0 && file.ino == meta.ino
         });
         (meta.kind == Kind::File && meta.nlink == 1 && lasts && idle).then_some(meta)
     }

@@ -1,15 +1,13 @@
 //! unlink(2), rmdir(2), mkdir(2), mknod(2) and link(2).
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::free_name::Naming;
+use crate::fs::handoff::below::Pins;
 use crate::fs::handoff::state::{Content, Fate, FileName};
 use crate::fs::ids::{DirId, FileId, NodeId};
-use crate::fs::inode::table::NodeTarget;
-use crate::fs::inode::types::Entry;
-use crate::fs::inode::types::Request;
+use crate::fs::inode::types::{Entry, Request};
 use crate::fs::queue::dirs::Place;
 use crate::fs::queue::entry::is_empty_pending_md;
 use crate::fs::resolve::name::{area_of_new_name, check_name, must_be_free};
@@ -29,8 +27,7 @@ impl Fs {
     pub fn unlink(&self, request: Request, parent: NodeId, name: &OsStr) -> Result<()> {
         check_name(name)?;
         let caller = self.caller_if(request, &[(parent, name)], |state| {
-            let dir = state.dir(parent);
-            dir.is_ok_and(|dir| {
+            state.dir(parent).is_ok_and(|dir| {
                 state.aliases.any(dir, name)
                     || is_own_name(state, dir, name)
                     || self.is_ordinary_text(state, dir, name)
@@ -42,80 +39,101 @@ impl Fs {
         let mut guard = self.lock();
         let state = &mut *guard;
         let dir = state.dir(parent)?;
+        let place = Place { dir, name };
         match self.resolve_own(state, dir, name, caller.as_ref())? {
-            // Nothing changes but the thread's next LOOKUP: it may be that of a tool that unlinks before it creates.
+            // Only this thread's next LOOKUP is answered ENOENT: the tool may be about to create the name.
             Resolved::Pending => {
                 state.replays.pending_unlinked(request.tid, dir);
                 Ok(())
             }
             Resolved::Peek | Resolved::Status => Ok(()),
             Resolved::Dir(_) => Err(Error::IsDirectory),
-            Resolved::Other(id) => {
-                let (area, _) = state.files.known(id)?.other().ok_or(Error::NotFound)?;
-                let path = state.queues.path(dir)?;
-                if area == Area::Backing && self.is_ordinary_text(state, dir, name) {
-                    // mv and install unlink the file that they are about to replace. A handoff must not replace an ordinary file.
-                    let kept =
-                        self.ctx
-                            .local
-                            .keep_ordinary_removed(&path, name, self.ctx.clock.now())?;
-                    if let Some(caller) = &caller {
-                        state
-                            .released
-                            .add(caller, dir, name, Release::Removed(kept));
-                    }
-                } else {
-                    self.ctx.local.remove(area, &path, name)?;
-                }
-                if area == Area::Backing && state.queues.is_queue(dir) {
-                    state.queues.ordinary_removed(dir, name);
-                }
-                state.scratch.remove(area, dir, name);
-                state.handoffs().file_gone(id);
-                state.queues.changed(dir, name);
-                Ok(())
-            }
+            Resolved::Other(id) => self.unlink_other(state, id, place, caller.as_ref()),
             Resolved::Handoff { doc, own: false } => self.delete(state, doc),
             Resolved::Handoff { doc, own: true } => {
                 let caller = caller.ok_or(Error::NotFound)?;
-                self.retract(state, doc, Place { dir, name }, &caller)
+                self.retract(state, doc, place, &caller)
             }
         }
     }
 
+    fn unlink_other(
+        &self,
+        state: &mut State,
+        id: FileId,
+        Place { dir, name }: Place<'_>,
+        caller: Option<&Caller>,
+    ) -> Result<()> {
+        let (area, _) = state.files.known(id)?.other().ok_or(Error::NotFound)?;
+        let path = state.queues.path(dir)?;
+        let local = &self.ctx.local;
+        if area == Area::Backing && self.is_ordinary_text(state, dir, name) {
+            // mv and install unlink the file that they are about to replace. A handoff must not replace an ordinary file.
+            let kept = local.keep_ordinary_removed(&path, name, self.ctx.clock.now())?;
+            if let Some(caller) = caller {
+                let release = Release::Removed(kept);
+                state.released.add(caller, dir, name, release);
+            }
+        } else {
+            local.remove(area, &path, name)?;
+        }
+        if area == Area::Backing && state.queues.is_queue(dir) {
+            state.queues.ordinary_removed(dir, name);
+        }
+        state.scratch.remove(area, dir, name);
+        state.handoffs().file_gone(id);
+        state.queues.changed(dir, name);
+        Ok(())
+    }
+
+    /// Removes a handoff. If nobody has read it, its files are kept (spec 3.9b).
     fn delete(&self, state: &mut State, id: FileId) -> Result<()> {
-        self.pin_handoff(state, id)?;
-        let doc = state.files.known(id)?;
-        if doc.is_gone() {
+        let handoff = state.files.known(id)?;
+        if handoff.is_gone() {
             return Err(Error::NotFound);
         }
-        let (dir, name) = (doc.dir, doc.name.to_os_string());
+        let (dir, name) = (handoff.dir, handoff.name.to_os_string());
         let path = state.queues.path(dir)?;
-        // Nobody has read a pending handoff (spec 3.9). One that is still being written may yet get its first byte.
-        let unread = |size| doc.name.is_pending() && (size > 0 || doc.writers > 0);
-        let drafted = match doc.draft() {
-            Some(draft) if doc.is_new() || draft.progress.is_changed() => {
-                stat_file(&*draft.file)?.size
+        let (local, now) = (&self.ctx.local, self.ctx.clock.now());
+        // An empty handoff that a writer has open may yet get its first byte.
+        let is_unread = |size| handoff.name.is_pending() && (size > 0 || handoff.writers > 0);
+        let keep = |area| local.with_room(|| local.keep_pending(area, &path, &name, now));
+        let draft = match handoff.draft() {
+            Some(draft) if handoff.is_new() || draft.progress.is_changed() => {
+                Some(stat_file(&*draft.file)?.size)
             }
-            _ => 0,
+            Some(_) => Some(0),
+            None => None,
         };
-        let now = self.ctx.clock.now();
-        let keep = |area| {
-            self.ctx
-                .local
-                .with_room(|| self.ctx.local.keep_pending(area, &path, &name, now))
-        };
-        if doc.is_stored() {
-            let size = self.ctx.store.stat(&path, &name)?.size;
-            match unread(size) {
+        if handoff.is_stored() {
+            let meta = self.ctx.store.stat(&path, &name)?;
+            let keeps = is_unread(meta.size);
+            // Writers may change the file that is moved, so a copy keeps what they have published.
+            let needs_copy = keeps && meta.size > 0 && handoff.is_being_written();
+            if needs_copy || state.readers.is_read() {
+                match handoff.open(&state.queues, Access::READ) {
+                    Ok(file) => {
+                        let copy = || local.keep_copy(&file, Area::Removed, &path, &name, now);
+                        let shown = match needs_copy {
+                            true => local.with_room(copy)?.0,
+                            false => file,
+                        };
+                        state.readers.pin(meta.ino, &Arc::new(shown));
+                    }
+                    // The file's mode forbids even its owner to read it, so that no snapshot has it.
+                    Err(Error::AccessDenied) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            match keeps {
                 true => keep(Area::Backing)?,
                 false => self.ctx.store.remove(&path, &name)?,
             }
         }
-        if doc.draft().is_some() {
-            match unread(drafted) {
-                true => keep(doc.draft_area())?,
-                false => self.ctx.local.remove(doc.draft_area(), &path, &name)?,
+        if let Some(size) = draft {
+            match is_unread(size) {
+                true => keep(handoff.draft_area())?,
+                false => local.remove(handoff.draft_area(), &path, &name)?,
             }
         }
         state.handoffs().file_gone(id);
@@ -123,8 +141,8 @@ impl Fs {
         Ok(())
     }
 
-    /// The alias goes; its handoff is consumed without having been delivered, unless the same process makes the name
-    /// anew.
+    /// Drops an alias. Its handoff is consumed undelivered, and is pending again if the same process creates the name (spec
+    /// 4.5g).
     fn retract(
         &self,
         state: &mut State,
@@ -132,41 +150,42 @@ impl Fs {
         alias: Place<'_>,
         caller: &Caller,
     ) -> Result<()> {
-        let doc = state.files.known_mut(id)?;
-        let (dir, name) = (doc.dir, doc.stamped()?.clone());
-        match doc.content {
-            Content::Reserved(_) | Content::New(_) => doc.handoff.fate = Fate::Consume,
+        let handoff = state.files.known_mut(id)?;
+        let (dir, name) = (handoff.dir, handoff.stamped()?.clone());
+        let may_return = match handoff.content {
+            Content::Reserved(_) | Content::New(_) => {
+                handoff.handoff.fate = Fate::Consume;
+                true
+            }
             Content::Stored | Content::Editing(_) if name.is_pending() => {
                 let path = state.queues.path(dir)?;
-                let file_name = name.to_os_string();
-                let meta = self.ctx.store.stat(&path, &file_name)?;
-                if meta.size == 0 {
-                    // An empty handoff loses nothing by being deleted.
-                    state.aliases.remove(alias.dir, alias.name, &caller.session);
-                    return self.delete(state, id);
+                let meta = self.ctx.store.stat(&path, &name.to_os_string())?;
+                let has_content = meta.size > 0;
+                if has_content {
+                    state.pin_handoff(id)?;
+                    let done = state.files.stays_as(&state.queues, dir, &name);
+                    let now = self.ctx.clock.now();
+                    let done = self.ctx.consume_as(&path, &name, &done, meta.mtime, now)?;
+                    state.handoffs().moved(id, dir, FileName::Handoff(done));
+                    state.files.known_mut(id)?.handoff.written = Some(meta.mtime);
+                } else {
+                    self.delete(state, id)?;
                 }
-                self.pin_handoff(state, id)?;
-                let done = state.files.stays_as(&state.queues, dir, &name);
-                let done =
-                    self.ctx
-                        .consume_as(&path, &name, &done, meta.mtime, self.ctx.clock.now())?;
-                state.handoffs().moved(id, dir, FileName::Handoff(done));
-                state.files.known_mut(id)?.handoff.written = Some(meta.mtime);
+                has_content
             }
             // A consumed handoff has been delivered, so that it cannot be retracted.
-            _ => {
-                state.aliases.remove(alias.dir, alias.name, &caller.session);
-                return Ok(());
-            }
+            _ => false,
+        };
+        state.drop_alias(alias, Some(caller));
+        if may_return {
+            let release = Release::Retracted(id);
+            state.released.add(caller, alias.dir, alias.name, release);
         }
-        state.aliases.remove(alias.dir, alias.name, &caller.session);
-        state
-            .released
-            .add(caller, alias.dir, alias.name, Release::Retracted(id));
         Ok(())
     }
 
-    /// mkdir(2): makes a queue, or a plain directory where its name or place says so. `mode` has the umask taken off.
+    /// mkdir(2): makes a queue, or an ordinary directory where its name or its parent says so (spec 3.6). `mode` has the umask
+    /// taken off.
     pub fn mkdir(
         &self,
         request: Request,
@@ -215,44 +234,42 @@ impl Fs {
         let state = &mut *guard;
         let dir = state.dir(parent)?;
         match self.resolve(state, dir, name, None)? {
-            Resolved::Dir(child) => self.remove_dir(state, child, dir, name),
+            Resolved::Dir(child) => self.remove_dir(state, child, Place { dir, name }),
             _ => Err(Error::NotDirectory),
         }
     }
 
-    pub(in crate::fs) fn remove_dir(
+    /// Removes a directory that lists nothing, together with expired files, which are not listed.
+    pub(super) fn remove_dir(
         &self,
         state: &mut State,
         dir: DirId,
-        parent: DirId,
-        name: &OsStr,
+        Place { dir: parent, name }: Place<'_>,
     ) -> Result<()> {
         let listed = self.entries(state, dir)?;
         // After `.` and `..`.
-        let mut found = listed.from(2).map(|(_, entry)| entry.name);
-        if found.any(|name| name != names::PENDING) {
+        if (listed.from(2)).any(|(_, entry)| entry.name != names::PENDING) {
             return Err(Error::NotEmpty);
         }
         if state.queues.is_queue(dir) {
             let path = state.queues.path(dir)?;
-            // Not listed: expired, or being written below, or not adopted yet (spec 3.7).
-            let hidden: Vec<_> = state
-                .queues
-                .names(dir)
-                .filter(|(_, known)| known.kind == Kind::File)
-                .map(|(name, known)| (name.to_owned(), *known))
-                .collect();
-            for (name, known) in &hidden {
-                let may_go = is_empty_pending_md(name, known)
-                    || StampedName::parse(name).is_some_and(|stamped| {
-                        let found = self.ctx.store.stat(&path, name);
-                        found.is_ok_and(|meta| self.may_delete(state, dir, &path, &stamped, &meta))
-                    });
-                if !may_go {
+            let mut unseen = Vec::new();
+            for (name, known) in state.queues.names(dir) {
+                if known.kind != Kind::File {
+                    continue;
+                }
+                let is_expired = |stamped| {
+                    let meta = self.ctx.store.stat(&path, name)?;
+                    state.files.may_delete(&state.queues, dir, &stamped, &meta)
+                };
+                let stamped = StampedName::parse(name);
+                // A file that is neither listed nor expired is a stray, which is adopted later (spec 3.7).
+                if !is_empty_pending_md(name, known) && stamped.map(is_expired) != Some(Ok(true)) {
                     return Err(Error::NotEmpty);
                 }
+                unseen.push(name.to_owned());
             }
-            for (name, _) in &hidden {
+            for name in &unseen {
                 self.ctx.store.remove(&path, name)?;
             }
         }
@@ -263,12 +280,11 @@ impl Fs {
         state.scratch.forget(dir);
         state.queues.dirs.removed(dir);
         state.queues.changed(parent, name);
-        state.queues.generation += 1;
         Ok(())
     }
 
-    /// link(2): a scratch or hidden file that is linked to another name is published under it (spec 4.6). Everything else may
-    /// not have two names (spec 4.10), but for what is passed through.
+    /// link(2) publishes a scratch or hidden file under the new name (spec 4.6). No other file of a queue may have two names
+    /// (spec 4.10); in ordinary directories every file may.
     pub fn link(
         &self,
         request: Request,
@@ -278,71 +294,29 @@ impl Fs {
     ) -> Result<Entry> {
         check_name(name)?;
         let caller = self.caller(request);
-        let (linked, dir) = {
+        let (linked, file, dir) = {
             let state = self.lock();
-            match state.nodes.get(node).map(|node| &node.what) {
-                Some(NodeTarget::File { file, .. }) if !state.files.known(*file)?.is_handoff() => {
-                    (*file, state.dir(parent)?)
-                }
-                _ => return Err(Error::NotPermitted),
+            let linked = state.nodes.file(node).ok_or(Error::NotPermitted)?;
+            let file = state.files.known(linked)?;
+            if file.is_handoff() {
+                return Err(Error::NotPermitted);
             }
-        };
-        if self.ctx.options.sync {
-            let file = {
-                let state = self.lock();
-                state
-                    .files
-                    .known(linked)?
-                    .open(&state.queues, Access::READ)?
+            let file = match self.ctx.options.sync {
+                true => Some(file.open(&state.queues, Access::READ)?),
+                false => None,
             };
+            (linked, file, state.dir(parent)?)
+        };
+        if let Some(file) = file {
             file.sync_all()?;
         }
+        let to = Place { dir, name };
         let (entry, queue) = {
             let mut guard = self.lock();
             let state = &mut *guard;
-            let from = state.files.known(linked)?;
-            let (area, from_name) = from.other().ok_or(Error::NotFound)?;
-            let (from_dir, from_name, ino) = (from.dir, from_name.to_owned(), from.ino);
-            if state.is_anothers(linked, Some(&caller)) {
-                return Err(Error::NotFound);
-            }
-            self.make_way(state, dir, name);
-            must_be_free(&self.resolve_own(state, dir, name, Some(&caller)))?;
-            let from_path = state.queues.path(from_dir)?;
-            let path = state.queues.path(dir)?;
-            let from = (area, from_path.as_path(), from_name.as_os_str());
-            let hidden = state.queues.is_queue(from_dir) && is_hidden(&from_name);
-            let passed_through = !state.queues.is_queue(from_dir) && !state.queues.is_queue(dir);
-            let publishable = (area.is_scratch() || hidden) && state.queues.is_queue(dir);
-            if !passed_through && !publishable {
-                return Err(Error::NotPermitted);
-            }
-            let kept_under = match names::classify(name) {
-                _ if passed_through => Some(Area::Backing),
-                NameClass::Peek | NameClass::Status | NameClass::Private => {
-                    return Err(Error::NotPermitted);
-                }
-                _ => area_of_new_name(name, Some(&caller)),
-            };
-            let object = if let Some(area) = kept_under {
-                self.ctx.local.link(from, (area, &path, name))?;
-                state.scratch.add(area, dir, name);
-                state.queues.changed(dir, name);
-                self.resolve(state, dir, name, Some(&caller))?
-            } else {
-                let place = Place { dir, name };
-                let stamped = self.publish_link(state, from, ino, place, &caller)?;
-                let own = stamped.to_os_string() != name;
-                let (tid, now) = (request.tid, self.ctx.clock.now());
-                let stamped = FileName::Handoff(stamped);
-                let doc = state
-                    .files
-                    .insert(dir, stamped, Content::Stored, ino, (tid, now));
-                self.alias_for(state, place, Some(&caller), doc);
-                state.adopt_handles(linked, doc, tid);
-                Resolved::Handoff { doc, own }
-            };
-            (self.enter(state, dir, name, &object)?, path)
+            let object = self.link_other(state, request, linked, to, &caller)?;
+            let entry = self.enter(state, dir, name, &object)?;
+            (entry, state.queues.path(dir)?)
         };
         if self.ctx.options.sync {
             self.ctx.store.sync(&queue)?;
@@ -350,34 +324,61 @@ impl Fs {
         Ok(entry)
     }
 
-    /// Gives a scratch or hidden file a second name, that of a new handoff; answers which.
-    fn publish_link(
+    /// Gives an ordinary or scratch file a second name.
+    fn link_other(
         &self,
         state: &mut State,
-        from: (Area, &Path, &OsStr),
-        ino: u64,
+        request: Request,
+        id: FileId,
         to: Place<'_>,
         caller: &Caller,
-    ) -> Result<StampedName> {
+    ) -> Result<Resolved> {
         let Place { dir, name } = to;
-        let path = state.queues.path(dir)?;
-        let naming = match names::classify(name) {
-            NameClass::Stamped(stamped) => Naming::Exactly(stamped),
-            _ => self.naming_after_release(state, caller, dir, name),
-        };
-        let stamped = state.files.free_name(&state.queues, dir, &naming)?;
-        let reserved = stamped.to_os_string();
-        self.ctx
-            .local
-            .link(from, (Area::Drafts, &path, &reserved))?;
-        let published = self
-            .ctx
-            .move_draft((Area::Drafts, &path), &stamped, ino, &stamped);
-        match &published {
-            Ok(stamped) => state.queues.changed(dir, &stamped.to_os_string()),
-            // The scratch file has all of it still.
-            Err(_) => drop(self.ctx.local.remove(Area::Drafts, &path, &reserved)),
+        if state.is_anothers(id, Some(caller)) {
+            return Err(Error::NotFound);
         }
-        published
+        self.make_way(state, dir, name);
+        must_be_free(&self.resolve_own(state, dir, name, Some(caller)))?;
+        let file = state.files.known(id)?;
+        let ino = file.ino;
+        let (area, from_name) = file.other().ok_or(Error::NotFound)?;
+        let from_name = from_name.to_owned();
+        let from_path = state.queues.path(file.dir)?;
+        let path = state.queues.path(dir)?;
+        let from = (area, from_path.as_path(), from_name.as_os_str());
+        let class = names::classify(name);
+        let kept_under = match (state.queues.is_queue(file.dir), state.queues.is_queue(dir)) {
+            (false, false) => Some(Area::Backing),
+            (from_queue, true)
+                if (area.is_scratch() || from_queue && is_hidden(&from_name))
+                    && !class.is_reserved() =>
+            {
+                area_of_new_name(name, Some(caller))
+            }
+            _ => return Err(Error::NotPermitted),
+        };
+        if let Some(area) = kept_under {
+            self.ctx.local.link(from, (area, &path, name))?;
+            state.scratch.add(area, dir, name);
+            state.queues.changed(dir, name);
+            return self.resolve(state, dir, name, Some(caller));
+        }
+        let naming = self.naming_of(state, to, Some(caller));
+        let reserved = state.files.free_name(&state.queues, dir, &naming)?;
+        let file_name = reserved.to_os_string();
+        let draft = (Area::Drafts, path.as_path(), file_name.as_os_str());
+        self.ctx.local.link(from, draft)?;
+        let stamped = self
+            .ctx
+            .move_draft((Area::Drafts, &path), &reserved, ino, &reserved)
+            .inspect_err(|_| {
+                // The scratch file still has all of the content.
+                let _ = self.ctx.local.remove(Area::Drafts, &path, &file_name);
+            })?;
+        let own = stamped.to_os_string() != name;
+        let doc = self.enter_published(state, dir, stamped, ino, request);
+        self.alias_for(state, to, Some(caller), doc);
+        state.adopt_handles(id, doc, request.tid);
+        Ok(Resolved::Handoff { doc, own })
     }
 }

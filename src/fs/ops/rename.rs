@@ -1,9 +1,12 @@
-//! rename(2): the table of what becomes what (spec 4.1, 4.4, 4.5, 4.6, 4.7).
+//! rename(2): a table of the kinds of file that may be renamed, and of their targets (spec 4.1, 4.4, 4.5, 4.6, 4.7).
 
 use std::ffi::OsStr;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::state::FileName;
+use crate::fs::handoff::below::Pins;
+use crate::fs::handoff::free_name::Naming;
+use crate::fs::handoff::state::{Content, FileName, RegularFile};
 use crate::fs::ids::{DirId, FileId, NodeId};
 use crate::fs::inode::types::Request;
 use crate::fs::queue::dirs::Place;
@@ -11,21 +14,93 @@ use crate::fs::resolve::name::{check_name, may_become_alias};
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::resolve::scratch::is_own_name;
 use crate::fs::state::{Fs, State};
-use crate::names::{self, NameClass, StampedName};
+use crate::names::{self, NameClass, Slug, StampedName};
 use crate::session::Caller;
 use crate::store::Access;
+use crate::store::local::Area;
 
 mod handoff;
 mod other;
 
-/// One rename, before anything is changed.
+/// One rename.
 struct Renaming<'a> {
+    fs: &'a Fs,
+    state: &'a mut State,
     request: Request,
     caller: Option<&'a Caller>,
     from: Place<'a>,
     to: Place<'a>,
-    /// What the new name means now, to this caller.
+    /// The meaning of the new name to this caller; `None` where the name is free.
     target: Option<Resolved>,
+}
+
+impl Renaming<'_> {
+    /// Renames the file or directory that the old name means.
+    fn rename(&mut self, source: &Resolved) -> Result<()> {
+        let to = self.to;
+        if names::classify(to.name) == NameClass::Private && self.state.queues.is_queue(to.dir) {
+            return Err(Error::NotPermitted);
+        }
+        match (source, &self.target) {
+            (Resolved::Pending, _) => Ok(()),
+            (Resolved::Peek | Resolved::Status, _) => Err(Error::NotPermitted),
+            (Resolved::Dir(dir), _) => self.rename_dir(*dir),
+            (_, Some(Resolved::Dir(_))) => Err(Error::IsDirectory),
+            (Resolved::Other(file), _) => self.rename_other(*file),
+            (Resolved::Handoff { doc, own }, Some(Resolved::Handoff { doc: target, .. }))
+                if doc == target =>
+            {
+                if is_another_name(self.state.files.known(*doc)?, to) {
+                    // `mv X_done.md X.md`, by the session that finds the handoff under both names.
+                    self.target = None;
+                    return self.rename_handoff(*doc, *own);
+                }
+                // `mv X.md X_done.md`: X.md is the session's alias of the consumed handoff, which has the new name already.
+                if *own {
+                    self.state.drop_alias(self.from, self.caller);
+                }
+                Ok(())
+            }
+            (Resolved::Handoff { doc, own }, _) => self.rename_handoff(*doc, *own),
+        }
+    }
+
+    fn rename_dir(&mut self, dir: DirId) -> Result<()> {
+        let (from, to) = (self.from, self.to);
+        let state = &mut *self.state;
+        if state.queues.dirs.is_within(to.dir, dir) {
+            return Err(Error::Invalid);
+        }
+        match self.target {
+            None if to.name == names::PENDING && state.queues.is_queue(to.dir) => {
+                return Err(Error::Exists);
+            }
+            None => {}
+            Some(Resolved::Dir(replaced)) => self.fs.remove_dir(state, replaced, to)?,
+            Some(_) => return Err(Error::NotDirectory),
+        }
+        let old = state.queues.path(from.dir)?;
+        let new = state.queues.path(to.dir)?;
+        state.queues.before_dir_rename(dir)?;
+        let local = &self.fs.ctx.local;
+        local.rename_queue((&old, from.name), (&new, to.name), false)?;
+        state.queues.dir_renamed(dir, to.dir, to.name);
+        state
+            .queues
+            .renamed((from.dir, from.name), (to.dir, to.name));
+        Ok(())
+    }
+
+    /// The area of the ordinary or scratch file that the rename replaces.
+    fn replaced_area(&self) -> Result<Option<Area>> {
+        match self.target {
+            Some(Resolved::Other(file)) => {
+                let name = self.state.files.known(file)?.other();
+                Ok(Some(name.map_or(Area::Backing, |(area, _)| area)))
+            }
+            _ => Ok(None),
+        }
+    }
 }
 
 impl Fs {
@@ -42,38 +117,33 @@ impl Fs {
         if flags & !libc::RENAME_NOREPLACE != 0 {
             return Err(Error::Invalid);
         }
+        let (from, to) = {
+            let state = self.lock();
+            let place = |parent, name| state.dir(parent).map(|dir| Place { dir, name });
+            (place(parent, name)?, place(new_parent, new_name)?)
+        };
         let names = [(parent, name), (new_parent, new_name)];
         let caller = self.caller_if(request, &names, |state| {
-            let (Ok(dir), Ok(new_dir)) = (state.dir(parent), state.dir(new_parent)) else {
-                return false;
+            let depends_on_caller = |place: Place<'_>| {
+                state.aliases.any(place.dir, place.name)
+                    || is_own_name(state, place.dir, place.name)
             };
-            state.aliases.any(dir, name)
-                || state.aliases.any(new_dir, new_name)
-                || self.is_ordinary_text(state, dir, name)
-                || may_become_alias(state, new_dir, new_name)
-                || is_own_name(state, dir, name)
-                || is_own_name(state, new_dir, new_name)
+            depends_on_caller(from)
+                || depends_on_caller(to)
+                || self.is_ordinary_text(state, from.dir, from.name)
+                || may_become_alias(state, to.dir, to.name)
         });
-        let (dir, new_dir) = {
-            let state = self.lock();
-            (state.dir(parent)?, state.dir(new_parent)?)
-        };
-        let from = Place { dir, name };
-        let to = Place {
-            dir: new_dir,
-            name: new_name,
-        };
-        self.inherit(parent, name, caller.as_ref())?;
-        // The content that a rename publishes must be durable first. An fsync takes long, so the lock is not held.
-        self.sync_scratch(from, to, caller.as_ref())?;
+        let caller = caller.as_ref();
+        self.inherit(parent, name, caller)?;
+        self.sync_content(from, to, caller)?;
         let queues: Vec<_> = {
             let mut guard = self.lock();
             let state = &mut *guard;
-            let source = self.resolve_own(state, dir, name, caller.as_ref())?;
-            self.make_way(state, new_dir, new_name);
+            let source = self.resolve_own(state, from.dir, from.name, caller)?;
+            self.make_way(state, to.dir, to.name);
             let target = match source {
-                Resolved::Dir(_) => self.resolve(state, new_dir, new_name, caller.as_ref()),
-                _ => self.resolve_own(state, new_dir, new_name, caller.as_ref()),
+                Resolved::Dir(_) => self.resolve(state, to.dir, to.name, caller),
+                _ => self.resolve_own(state, to.dir, to.name, caller),
             };
             let target = match target {
                 Ok(Resolved::Pending) | Err(Error::NotFound) => None,
@@ -83,74 +153,34 @@ impl Fs {
             if flags & libc::RENAME_NOREPLACE != 0 && target.is_some() {
                 return Err(Error::Exists);
             }
-            let renaming = Renaming {
+            // An alias may lie in another directory than its handoff.
+            let old_dir = match &source {
+                Resolved::Handoff { doc, .. } => Some(state.files.known(*doc)?.dir),
+                Resolved::Dir(_) => Some(from.dir),
+                _ => None,
+            };
+            let mut renaming = Renaming {
+                fs: self,
+                state,
                 request,
-                caller: caller.as_ref(),
+                caller,
                 from,
                 to,
                 target,
             };
-            // The directories whose names are made durable. An alias may lie in another directory than its handoff.
-            let whence = match &source {
-                Resolved::Handoff { doc, .. } => state.files.get(*doc).map(|doc| doc.dir),
-                Resolved::Dir(_) => Some(dir),
-                _ => None,
-            };
-            self.rename_object(state, &source, &renaming)?;
-            let whence = whence.filter(|whence| *whence != new_dir);
-            let dirs = [Some(new_dir), whence].into_iter().flatten();
-            dirs.filter_map(|dir| state.queues.path(dir).ok()).collect()
+            renaming.rename(&source)?;
+            let old_dir = old_dir.filter(|old_dir| *old_dir != to.dir);
+            let changed = [Some(to.dir), old_dir].into_iter().flatten();
+            changed
+                .filter_map(|dir| state.queues.path(dir).ok())
+                .collect()
         };
         self.ctx.sync_names(&queues)
     }
 
-    fn rename_object(
-        &self,
-        state: &mut State,
-        source: &Resolved,
-        renaming: &Renaming<'_>,
-    ) -> Result<()> {
-        if names::classify(renaming.to.name) == NameClass::Private
-            && state.queues.is_queue(renaming.to.dir)
-        {
-            return Err(Error::NotPermitted);
-        }
-        match (source, &renaming.target) {
-            (Resolved::Pending, _) => Ok(()),
-            (Resolved::Peek | Resolved::Status, _) => Err(Error::NotPermitted),
-            (Resolved::Dir(dir), _) => self.rename_dir(state, *dir, renaming),
-            (_, Some(Resolved::Dir(_))) => Err(Error::IsDirectory),
-            (Resolved::Other(plain), _) => self.rename_other(state, *plain, renaming),
-            (Resolved::Handoff { doc, own }, Some(Resolved::Handoff { doc: other, .. }))
-                if doc == other =>
-            {
-                if self.is_another_name(state, *doc, renaming.to) {
-                    // `mv X_done.md X.md`, by the session that finds the handoff under both names.
-                    let renaming = Renaming {
-                        target: None,
-                        ..*renaming
-                    };
-                    return self.rename_handoff(state, *doc, *own, &renaming);
-                }
-                // `mv X.md X_done.md`, where X.md is the alias of what was consumed, and so has that name already.
-                self.drop_alias(state, *own, renaming);
-                Ok(())
-            }
-            (Resolved::Handoff { doc, own }, _) => self.rename_handoff(state, *doc, *own, renaming),
-        }
-    }
-
-    /// Is this a stamped name, and another one than the handoff's own?
-    fn is_another_name(&self, state: &State, id: FileId, to: Place<'_>) -> bool {
-        let stamped = StampedName::parse(to.name);
-        let doc = state.files.get(id);
-        stamped.zip(doc).is_some_and(|(stamped, doc)| {
-            (doc.dir, &doc.name) != (to.dir, &FileName::Handoff(stamped))
-        })
-    }
-
-    /// Makes a scratch or ordinary file's content durable, in case the rename publishes it.
-    fn sync_scratch(&self, from: Place<'_>, to: Place<'_>, caller: Option<&Caller>) -> Result<()> {
+    /// Makes the content of an ordinary or scratch file durable, in case the rename publishes the file. The lock is not held:
+    /// an fsync takes long.
+    fn sync_content(&self, from: Place<'_>, to: Place<'_>, caller: Option<&Caller>) -> Result<()> {
         if !self.ctx.options.sync {
             return Ok(());
         }
@@ -167,69 +197,78 @@ impl Fs {
                 _ => None,
             }
         };
-        match file {
-            Some(file) => Ok(file.sync_all()?),
-            None => Ok(()),
+        file.map_or(Ok(()), |file| Ok(file.sync_all()?))
+    }
+
+    /// The name of the handoff that a file becomes under this name (spec 3.4, 4.1, 4.5).
+    pub(super) fn naming_of(
+        &self,
+        state: &mut State,
+        place: Place<'_>,
+        caller: Option<&Caller>,
+    ) -> Naming {
+        match (names::classify(place.name), caller) {
+            (NameClass::Stamped(stamped), _) => Naming::Exactly(stamped),
+            (_, Some(caller)) => self.naming_after_release(state, caller, place.dir, place.name),
+            (_, None) => Naming::Stamp(Slug::from_written(place.name)),
         }
     }
 
     /// The session finds the handoff under the name it wrote, unless that is the stamped name itself.
-    pub(in crate::fs) fn alias_for(
+    pub(super) fn alias_for(
         &self,
         state: &mut State,
         to: Place<'_>,
         caller: Option<&Caller>,
-        doc: FileId,
+        id: FileId,
     ) {
-        let Some(caller) = caller else {
-            return;
-        };
-        let stamped = state.files.get(doc).map(|doc| doc.name.to_os_string());
-        if stamped.as_deref() != Some(to.name) {
-            self.set_alias(state, to.dir, to.name, caller, doc);
+        let stamped = state.files.get(id).map(|file| file.name.to_os_string());
+        if let Some(caller) = caller
+            && stamped.as_deref() != Some(to.name)
+        {
+            self.set_alias(state, to.dir, to.name, caller, id);
         }
     }
 
-    fn drop_alias(&self, state: &mut State, own: bool, renaming: &Renaming<'_>) {
-        if let (true, Some(caller)) = (own, renaming.caller) {
-            let from = renaming.from;
-            state.aliases.remove(from.dir, from.name, &caller.session);
-        }
-    }
-
-    fn rename_dir(&self, state: &mut State, dir: DirId, renaming: &Renaming<'_>) -> Result<()> {
-        let Renaming {
-            from, to, target, ..
-        } = renaming;
-        if state.queues.dirs.is_within(to.dir, dir) {
-            return Err(Error::Invalid);
-        }
-        match target {
-            None if to.name == names::PENDING && state.queues.is_queue(to.dir) => {
-                return Err(Error::Exists);
-            }
-            None => {}
-            Some(Resolved::Dir(other)) => self.remove_dir(state, *other, to.dir, to.name)?,
-            Some(_) => return Err(Error::NotDirectory),
-        }
-        let old = state.queues.path(from.dir)?;
-        let new = state.queues.path(to.dir)?;
-        state.queues.before_dir_rename(dir)?;
-        self.ctx
-            .local
-            .rename_queue((&old, from.name), (&new, to.name), false)?;
-        state.queues.dir_renamed(dir, to.dir, to.name);
-        state.queues.changed(from.dir, from.name);
-        state.queues.changed(to.dir, to.name);
-        state.queues.generation += 1;
-        Ok(())
+    /// Enters a file that was published as a new handoff.
+    pub(super) fn enter_published(
+        &self,
+        state: &mut State,
+        dir: DirId,
+        name: StampedName,
+        ino: u64,
+        request: Request,
+    ) -> FileId {
+        state.queues.changed(dir, &name.to_os_string());
+        let made = (request.tid, self.ctx.clock.now());
+        state
+            .files
+            .insert(dir, FileName::Handoff(name), Content::Stored, ino, made)
     }
 }
 
 impl State {
-    /// Handles of a scratch or ordinary file are handles of a handoff from now on, which is delivered when its writers are
-    /// done. What is written meanwhile may not be durable yet, so their next close sees to it.
-    pub(in crate::fs) fn adopt_handles(&mut self, from: FileId, to: FileId, tid: u32) {
+    /// Drops the session's alias of this name.
+    pub(super) fn drop_alias(&mut self, place: Place<'_>, caller: Option<&Caller>) {
+        if let Some(caller) = caller {
+            let Place { dir, name } = place;
+            self.aliases.remove(dir, name, &caller.session);
+        }
+    }
+
+    /// A handoff is about to be renamed or consumed: readers of a snapshot go on reading its file.
+    pub(super) fn pin_handoff(&mut self, id: FileId) -> Result<()> {
+        let handoff = self.files.known(id)?;
+        if self.readers.is_read() && handoff.is_stored() {
+            let file = Arc::new(handoff.open(&self.queues, Access::READ)?);
+            self.readers.pin(handoff.ino, &file);
+        }
+        Ok(())
+    }
+
+    /// The open handles of a scratch or ordinary file become handles of the handoff that the file was published as. Their writers
+    /// may have written data that is not durable yet, so their next close makes it durable.
+    pub(super) fn adopt_handles(&mut self, from: FileId, to: FileId, tid: u32) {
         let mut writers = 0;
         for open in self.handles.files_mut().filter(|open| open.id == from) {
             open.id = to;
@@ -245,15 +284,15 @@ impl State {
             handoff.writers += writers;
         }
         if writers > 0 {
-            // Writers that have closed just before the rename: their RELEASE is on its way.
+            // The RELEASE of a writer that has closed just before the rename may be on its way.
             self.closing(to);
         }
     }
 }
 
-/// The session's alias of this name ends: another file has the name now.
-fn drop_own(state: &mut State, name: Place<'_>, caller: Option<&Caller>) {
-    if let Some(caller) = caller {
-        state.aliases.remove(name.dir, name.name, &caller.session);
-    }
+/// Is this a stamped name other than the handoff's own?
+fn is_another_name(handoff: &RegularFile, to: Place<'_>) -> bool {
+    StampedName::parse(to.name).is_some_and(|stamped| {
+        (handoff.dir, &handoff.name) != (to.dir, &FileName::Handoff(stamped))
+    })
 }

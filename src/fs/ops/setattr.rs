@@ -11,18 +11,18 @@ use parking_lot::MutexGuard;
 use rustix::fs::XattrFlags;
 
 use crate::error::{Error, Result};
+use crate::fs::handoff::state::Draft;
 use crate::fs::ids::{FileId, Handle, NodeId};
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::table::NodeTarget;
-use crate::fs::inode::types::Request;
-use crate::fs::inode::types::{Attr, SetAttr};
+use crate::fs::inode::types::{Attr, Request, SetAttr};
 use crate::fs::state::{Fs, State};
 use crate::store::dirfd::{self, stat_file};
 use crate::store::local::Area;
 use crate::store::{Access, Meta};
 
 impl Fs {
-    /// Changes attributes of a node, through a handle where the caller has one.
+    /// Changes attributes of a node; `handle` is the open file, if the kernel names it.
     pub fn setattr(
         &self,
         request: Request,
@@ -30,45 +30,35 @@ impl Fs {
         handle: Option<Handle>,
         set: SetAttr,
     ) -> Result<Attr> {
-        if let (Some(size), None) = (set.size, handle) {
-            let what = match node {
-                NodeId::ROOT => None,
-                node => Some(self.known(&mut self.lock(), node)?),
-            };
-            self.check_size(&set)?;
-            let is_other = |id| {
-                let state = self.lock();
-                state.files.known(id).map(|file| !file.is_handoff())
-            };
-            if let Some(NodeTarget::File { file, ino, .. }) = what
-                && is_other(file)?
-            {
-                if self.truncate_over(request, (file, ino), size)?.is_some() {
-                    return self.getattr(node);
-                }
-                drop(self.claim(request, node, file, size > 0)?);
+        let max_size = self.ctx.options.max_size.unwrap_or(u64::MAX);
+        if set.size.is_some_and(|size| size > max_size) {
+            return Err(Error::TooLarge);
+        }
+        let by_path = handle.is_none();
+        if let (Some(size), true) = (set.size, by_path)
+            && let Some((file, ino)) = self.other_behind(node)?
+        {
+            if self.truncate_over(request, (file, ino), size)?.is_some() {
+                return self.getattr(node);
             }
+            drop(self.claim(request, node, file, size > 0)?);
         }
         {
             let mut guard = self.lock();
-            let what = match node {
-                NodeId::ROOT => NodeTarget::Dir(crate::fs::ids::DirId::ROOT),
-                node => self.known(&mut guard, node)?,
-            };
+            let target = self.known(&mut guard, node)?;
             let state = &mut *guard;
-            match what {
-                // Whatever is done to the virtual files succeeds and changes nothing (spec 4.7).
+            match target {
+                // Every change of a virtual file succeeds and changes nothing (spec 4.7).
                 NodeTarget::Merge { .. } | NodeTarget::Status(_) => {}
                 NodeTarget::Dir(dir) => {
                     let path = state.queues.path(dir)?;
                     let dir = self.ctx.local.dir(Area::Backing, &path)?;
-                    let file = File::from(rustix::io::fcntl_dupfd_cloexec(&dir, 0)?);
-                    change(&file, &set)?;
+                    change(&File::from(dir.try_clone()?), &set)?;
                 }
                 NodeTarget::File { file, ino, alias } => {
                     let known = state.files.known(file)?;
-                    let consumed = known.is_stored() && !known.name.is_pending();
-                    if alias.is_some() && consumed && set.size.is_some() && handle.is_none() {
+                    let is_consumed = known.is_stored() && !known.name.is_pending();
+                    if alias.is_some() && is_consumed && set.size.is_some() && by_path {
                         // Read-only through an alias (spec 4.3).
                         return Err(Error::AccessDenied);
                     }
@@ -79,10 +69,14 @@ impl Fs {
         self.getattr(node)
     }
 
-    fn check_size(&self, set: &SetAttr) -> Result<()> {
-        match (set.size, self.ctx.options.max_size) {
-            (Some(size), Some(max)) if size > max => Err(Error::TooLarge),
-            _ => Ok(()),
+    /// The ordinary or scratch file that a node stands for, and its inode number; `None` for any other node.
+    fn other_behind(&self, node: NodeId) -> Result<Option<(FileId, u64)>> {
+        let mut guard = self.lock();
+        match self.known(&mut guard, node)? {
+            NodeTarget::File { file, ino, .. } if !guard.files.known(file)?.is_handoff() => {
+                Ok(Some((file, ino)))
+            }
+            _ => Ok(None),
         }
     }
 
@@ -95,16 +89,21 @@ impl Fs {
         handle: Option<Handle>,
         set: &SetAttr,
     ) -> Result<()> {
-        // truncate(2) by path is one change, after which nobody holds the file.
-        let mut at_once = false;
         let file = match guard.file_of(node, handle, set) {
             Some(file) => file,
             None => {
-                let doc = guard.files.known(id)?;
-                doc.open_seen(&guard.queues, ino, access_for(set))?
+                let access = match set.size {
+                    Some(_) => Access::WRITE,
+                    None => Access::NONE,
+                };
+                guard
+                    .files
+                    .known(id)?
+                    .open_seen(&guard.queues, ino, access)?
             }
         };
-        self.check_size(set)?;
+        // truncate(2) by path is a whole change, as a write and a close are.
+        let mut is_whole = false;
         if let Some(size) = set.size {
             let shrinks = size < stat_file(&*file)?.size;
             self.before_change(guard, id, &file, shrinks)?;
@@ -113,45 +112,36 @@ impl Fs {
             }
             match handle {
                 Some(handle) => guard.mark_dirty(handle, request.tid),
-                None => at_once = guard.files.get(id).is_some_and(|doc| doc.writers == 0),
+                None => is_whole = guard.files.known(id)?.writers == 0,
             }
         }
         let state = &mut **guard;
-        // A draft is reached through its own descriptor, which may write even where the mode forbids it.
-        let drafted = state
-            .files
-            .get(id)
-            .and_then(|doc| doc.draft())
-            .filter(|draft| draft.ino == ino)
-            .map(|draft| draft.file.clone());
-        let changed = change(drafted.as_ref().unwrap_or(&file), set);
-        if at_once {
+        // The descriptor of a draft may write even if the mode forbids that.
+        let draft = state.files.known(id)?.draft();
+        let draft = draft.filter(|draft| draft.ino == ino);
+        let changed = change(draft.map_or(&file, |draft| &draft.file), set);
+        if is_whole {
             state.handoffs().version_written(id);
         }
         changed?;
-        if let Some(doc) = state.files.get_mut(id) {
-            if (set.atime.is_some() || set.mtime.is_some())
-                && doc
-                    .draft()
-                    .is_some_and(|draft| !draft.progress.is_changed())
-            {
-                doc.times = Some((set.atime, set.mtime));
-            }
-            if doc.is_handoff() {
-                let (dir, name) = (doc.dir, doc.name.to_os_string());
-                state.queues.changed(dir, &name);
-            }
+        let file = state.files.known_mut(id)?;
+        let is_unchanged_draft = |draft: &Draft| !draft.progress.is_changed();
+        if (set.atime.is_some() || set.mtime.is_some())
+            && file.draft().is_some_and(is_unchanged_draft)
+        {
+            file.times = Some((set.atime, set.mtime));
+        }
+        if file.is_handoff() {
+            let (dir, name) = (file.dir, file.name.to_os_string());
+            state.queues.changed(dir, &name);
         }
         Ok(())
     }
 
-    /// A file to read or change the extended attributes of; `None` for what has none.
+    /// A file to read or change the extended attributes of; `None` for a directory and for a virtual file, which have none.
     fn xattr_file(&self, node: NodeId) -> Result<Option<Arc<File>>> {
         let mut guard = self.lock();
         let state = &mut *guard;
-        if node == NodeId::ROOT {
-            return Ok(None);
-        }
         if let Some(file) = state.nodes.get(node).and_then(|node| node.file()) {
             return Ok(Some(file.clone()));
         }
@@ -206,7 +196,7 @@ impl Fs {
     /// access(2): may the owner do this, as the mode below says? `mask` as there.
     pub fn access(&self, node: NodeId, mask: i32) -> Result<()> {
         let Meta { mode, .. } = self.getattr(node)?.meta;
-        // Root may do anything but execute what nobody may.
+        // Root may do anything, but executes only files that have an execute bit.
         let root = rustix::process::geteuid().is_root();
         let wanted = (mask & 0o7).cast_unsigned();
         let allowed = if root {
@@ -234,14 +224,6 @@ impl State {
     }
 }
 
-fn access_for(set: &SetAttr) -> Access {
-    if set.size.is_some() {
-        Access::WRITE
-    } else {
-        Access::NONE
-    }
-}
-
 fn change(file: &File, set: &SetAttr) -> Result<()> {
     if let Some(size) = set.size {
         file.set_len(size)?;
@@ -261,10 +243,10 @@ fn change(file: &File, set: &SetAttr) -> Result<()> {
     Ok(())
 }
 
-/// Access control lists would have to be kept in step with modes and aliases, and nobody here needs them.
+/// Access control lists are not supported: they would have to follow modes and aliases.
 fn check_xattr(name: &OsStr) -> Result<()> {
     let name = name.as_encoded_bytes();
-    // `ls -l` asks for the label of every file until it is told that labels are not supported.
+    // Until ENOTSUP tells that there are no labels, `ls -l` asks for the label of every file.
     if name.starts_with(b"system.posix_acl") || name.starts_with(b"security.") {
         return Err(Error::NotSupported);
     }

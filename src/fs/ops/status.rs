@@ -1,4 +1,4 @@
-//! `.status.json`: what `handoff-fs status` shows, without a socket.
+//! `.status.json`: the file from which `handoff-fs status` reads the daemon's state, without a socket.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -60,14 +60,14 @@ struct Draft {
     age_seconds: u64,
 }
 
-/// A reader that has not read to the end yet, and for which others wait (spec 6.4, 6.8).
+/// A reader that has not read to the end yet, so that other readers wait (spec 6.4, 6.8).
 #[derive(Debug, Serialize)]
 struct Turn {
-    /// The `pending.md` that it reads.
+    /// The `pending.md` that the reader has open.
     name: String,
     pid: u32,
     age_seconds: u64,
-    /// How long it has read nothing.
+    /// Time since its last read.
     idle_seconds: u64,
 }
 
@@ -77,7 +77,7 @@ impl Fs {
         let age = |since: SystemTime| now.duration_since(since).unwrap_or_default().as_secs();
         let (mut pending, mut consumed, mut ordinary) = (0, 0, 0);
         let mut oldest: Option<(SystemTime, String)> = None;
-        // Where nothing else can be said any more, the status says at least what is wrong.
+        // If the backing directory cannot be read, the status says that instead of counts.
         let queues = state.queues.queues_below(DirId::ROOT);
         let unreadable = queues.as_ref().err().map(|error| {
             let name = self.ctx.options.backing_name.display();
@@ -110,24 +110,23 @@ impl Fs {
         let files = state.files.iter().map(|(_, file)| file);
         let mut drafts: Vec<Draft> = files
             .filter(|file| file.is_handoff() && !file.is_reserved() && !file.is_gone())
-            .filter(|doc| doc.writers > 0 || doc.draft().is_some())
-            .map(|doc| Draft {
-                name: in_queue(doc.dir, &doc.name.to_os_string()),
-                pid: doc.pid,
-                age_seconds: age(doc.since),
+            .filter(|file| file.writers > 0 || file.draft().is_some())
+            .map(|file| Draft {
+                name: in_queue(file.dir, &file.name.to_os_string()),
+                pid: file.pid,
+                age_seconds: age(file.since),
             })
             .collect();
         drafts.sort_by(|a, b| a.name.cmp(&b.name));
         let monotonic = self.ctx.clock.monotonic();
         let seconds = |since| monotonic.duration_since(since).as_secs();
-        let turns = state.readers.held();
-        let turns = turns.map(|(queue, pid, since, last_read)| Turn {
+        let held = state.readers.held();
+        let turns = held.map(|(queue, pid, since, last_read)| Turn {
             name: in_queue(queue, names::PENDING.as_ref()),
             pid,
             age_seconds: seconds(since),
             idle_seconds: seconds(last_read),
         });
-        let turns = turns.collect();
         let (first_mount, adopted, hidden) = self.ctx.local.first_mount();
         let status = Status {
             pid: std::process::id(),
@@ -149,19 +148,16 @@ impl Fs {
                 age_seconds: age(mtime),
             }),
             drafts,
-            turns,
+            turns: turns.collect(),
             trouble: self.ctx.trouble().or(unreadable),
         };
         let json = serde_json::to_string_pretty(&status).map_err(|_| Error::Os(libc::EIO))?;
-        let mut printable = String::with_capacity(json.len() + 1);
-        for c in json.chars() {
-            // JSON leaves DEL and the C1 control characters as they are, and some terminals obey them. Only names hold any.
-            if matches!(c, '\u{7f}'..='\u{9f}') {
-                printable.push_str(&format!("\\u{:04x}", u32::from(c)));
-            } else {
-                printable.push(c);
-            }
-        }
+        // JSON leaves DEL and the C1 control characters as they are, and some terminals obey them. Only names hold any.
+        let escaped = json.chars().map(|c| match c {
+            '\u{7f}'..='\u{9f}' => format!("\\u{:04x}", u32::from(c)),
+            _ => c.to_string(),
+        });
+        let mut printable: String = escaped.collect();
         printable.push('\n');
         Ok(printable.into_bytes())
     }
@@ -191,7 +187,7 @@ impl Fs {
         [
             ("nodes", state.nodes.len()),
             ("handles", state.handles.iter().count()),
-            ("docs", state.files.len()),
+            ("files", state.files.len()),
             ("aliases", state.aliases.len()),
             ("readers", state.readers.len()),
             ("estale_replays", state.replays.len()),

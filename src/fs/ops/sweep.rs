@@ -1,51 +1,46 @@
-//! What time does: expiry, and forgetting sessions that have ended (spec 7.1, 4.3).
+//! The hourly sweep: expired files are deleted, ended sessions are forgotten (spec 7.1, 4.3).
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::state::Content;
+use crate::fs::handoff::state::{Content, RegularFile};
+use crate::fs::handoff::table::Files;
 use crate::fs::ids::{DirId, FileId};
 use crate::fs::state::{Fs, State};
 use crate::names::StampedName;
 use crate::session::{Process, Session};
-use crate::store::{Kind, Meta};
 
-/// How many names are looked at in one go.
+/// How many names are checked before other requests get the lock.
 const BATCH: usize = 256;
 
 impl Fs {
-    /// Deletes what has expired and forgets what nobody can ask for any more. Called at mount and hourly.
+    /// Deletes expired files, and forgets sessions that have ended. Called at mount and hourly.
     pub fn sweep(&self) {
-        if let Err(error) = self.expire() {
-            log::warn!(
-                "expired handoffs could not all be deleted ({error}); the next sweep tries again"
-            );
-        }
-        if let Err(error) = self
-            .ctx
-            .local
-            .sweep(self.ctx.retention, self.ctx.clock.now())
-        {
-            log::warn!(
-                "expired replaced versions and removed handoffs could not all be deleted ({error}); the next sweep tries again"
-            );
-        }
-        if let Err(error) = self.sweep_scratch() {
-            log::warn!(
-                "expired scratch files could not all be deleted ({error}); the next sweep tries again"
-            );
+        let (retention, now) = (self.ctx.retention, self.ctx.clock.now());
+        for (files, swept) in [
+            ("handoffs", self.delete_expired()),
+            (
+                "replaced versions and removed handoffs",
+                self.ctx.local.sweep(retention, now),
+            ),
+            ("scratch files", self.sweep_scratch()),
+        ] {
+            if let Err(error) = swept {
+                log::warn!(
+                    "expired {files} could not all be deleted ({error}); the next sweep tries again"
+                );
+            }
         }
         self.forget_sessions();
     }
 
-    fn expire(&self) -> Result<()> {
+    fn delete_expired(&self) -> Result<()> {
         let queues = self.lock().queues.queues_below(DirId::ROOT)?;
         for dir in queues {
-            // A few at a time, so that nobody waits while a hundred thousand names are looked at.
+            // In batches: other requests must not wait for a hundred thousand names.
             let mut last: Option<Arc<OsStr>> = None;
             loop {
                 let (path, batch) = {
@@ -61,16 +56,24 @@ impl Fs {
                     let Some(stamped) = StampedName::parse(&name) else {
                         continue;
                     };
-                    let (mtime, size) = match known {
-                        Some(known) => (known.mtime, known.size),
-                        None => match self.ctx.store.stat(&path, &name) {
-                            Ok(meta) => (meta.mtime, meta.size),
-                            Err(_) => continue,
-                        },
-                    };
-                    let may_go = !stamped.is_pending() || size == 0;
-                    if may_go && self.ctx.retention.expired(mtime, self.ctx.clock.now()) {
-                        self.expire_one(&mut self.lock(), dir, &name);
+                    // The cache may have no more than the name: then only stat(2) can tell.
+                    let may_be_expired = known.is_none_or(|known| {
+                        (!stamped.is_pending() || known.size == 0)
+                            && self
+                                .ctx
+                                .retention
+                                .expired(known.mtime, self.ctx.clock.now())
+                    });
+                    if !may_be_expired {
+                        continue;
+                    }
+                    match self.expire_one(&mut self.lock(), dir, &stamped) {
+                        Ok(()) | Err(Error::NotFound) => {}
+                        // The sweep goes on with the other files.
+                        Err(error) => log::warn!(
+                            "{}: has expired and cannot be deleted ({error}); the next sweep tries again",
+                            path.join(&*name).display()
+                        ),
                     }
                 }
             }
@@ -81,54 +84,20 @@ impl Fs {
         Ok(())
     }
 
-    /// Deletes a handoff that has expired, if it may go.
-    fn expire_one(&self, state: &mut State, dir: DirId, name: &OsStr) {
-        let (Ok(path), Some(stamped)) = (state.queues.path(dir), StampedName::parse(name)) else {
-            return;
-        };
-        // Its mtime may have been set since it was listed, so it is looked at again.
-        let deleted = match self.ctx.store.stat(&path, name) {
-            Ok(meta) if self.may_delete(state, dir, &path, &stamped, &meta) => {
-                self.pin_file(state, &path, name);
-                self.ctx.store.remove(&path, name)
-            }
-            stat => stat.map(drop),
-        };
-        match deleted {
-            Ok(()) | Err(Error::NotFound) => {}
-            // A file that cannot be deleted must not keep the sweep from deleting the others.
-            Err(error) => log::warn!(
-                "{}: has expired and cannot be deleted ({error}); the next sweep tries again",
-                path.join(name).display()
-            ),
+    /// Deletes a handoff if it has expired. Its mtime may have been set since the cache was filled.
+    fn expire_one(&self, state: &mut State, dir: DirId, name: &StampedName) -> Result<()> {
+        let path = state.queues.path(dir)?;
+        let file = name.to_os_string();
+        let meta = self.ctx.store.stat(&path, &file)?;
+        if state.files.may_delete(&state.queues, dir, name, &meta)? {
+            self.pin_file(state, &path, &file);
+            self.ctx.store.remove(&path, &file)?;
+            state.queues.changed(dir, &file);
         }
-        state.queues.changed(dir, name);
+        Ok(())
     }
 
-    /// May handoff-fs delete this file of its own accord? A consumed handoff past its time (spec 7.1) or one without a byte
-    /// (4.8), which nobody is writing; never one that the first mount found expired (3.6). Nothing else decides that.
-    pub(in crate::fs) fn may_delete(
-        &self,
-        state: &State,
-        dir: DirId,
-        queue: &Path,
-        name: &StampedName,
-        meta: &Meta,
-    ) -> bool {
-        let known = state
-            .files
-            .named(dir, name)
-            .and_then(|id| state.files.get(id));
-        meta.kind == Kind::File
-            && (!name.is_pending() || meta.size == 0)
-            && known.is_none_or(|doc| doc.writers == 0)
-            && self.ctx.retention.expired(meta.mtime, self.ctx.clock.now())
-            && !self
-                .ctx
-                .local
-                .found_expired(&queue.join(name.to_os_string()))
-    }
-
+    /// Forgets sessions and readers that have ended, and files that no node, handle or alias needs any more.
     fn forget_sessions(&self) {
         let (sessions, agents) = {
             let mut state = self.lock();
@@ -138,53 +107,51 @@ impl Fs {
             sessions.extend(state.aliases.sessions());
             (sessions, state.single_file.agents())
         };
-        // Reading /proc takes a while, so the lock is not held. Sessions that begin meanwhile are asked about next time.
+        // Reading /proc takes long, so the lock is not held. The next sweep covers sessions that begin meanwhile.
         let ended = |session: &Session| !self.resolver.session_alive(session);
         let ended: HashSet<Session> = sessions.into_iter().filter(ended).collect();
-        let dead: HashSet<Process> = agents
-            .into_iter()
-            .filter(|agent| !self.resolver.is_alive(*agent))
-            .collect();
+        let dead = |agent: &Process| !self.resolver.is_alive(*agent);
+        let dead: HashSet<Process> = agents.into_iter().filter(dead).collect();
         self.resolver.forget_dead();
         let mut guard = self.lock();
         let state = &mut *guard;
         state.queues.take_changes();
         state.readers.forget_missing(Instant::now());
-        // A session that HANDOFF_SESSION names never ends, but aliases of expired handoffs go.
-        let gone: Vec<FileId> = state
-            .files
-            .iter()
-            .filter(|(_, doc)| matches!(doc.content, Content::Stored) && doc.writers == 0)
-            .filter(|(_, doc)| {
-                let name = doc.stamped_if_handoff();
-                name.is_some_and(|name| state.queues.lacks(doc.dir, name))
-            })
-            .map(|(id, _)| id)
-            .collect();
-        for id in gone {
+        // A session named by HANDOFF_SESSION never ends, so its aliases go once their handoffs have expired.
+        let queues = &state.queues;
+        let is_gone = |file: &RegularFile| {
+            matches!(file.content, Content::Stored)
+                && file.writers == 0
+                && file
+                    .stamped_if_handoff()
+                    .is_some_and(|name| queues.lacks(file.dir, name))
+        };
+        for id in ids(&state.files, is_gone) {
             state.handoffs().file_gone(id);
         }
-        let (files, index) = (&state.files, &state.queues);
+        let (files, queues) = (&state.files, &state.queues);
         state.aliases.sweep(
             |session| !ended.contains(session),
             |id| files.get(id).is_some_and(|file| !file.is_gone()),
-            |dir, done| !index.lacks(dir, done),
+            |dir, done| !queues.lacks(dir, done),
         );
         let looks = &mut state.readers.second_looks;
         looks.keep_sessions(|session| !ended.contains(session));
         state.single_file.forget(&dead);
-        let idle: Vec<FileId> = state
-            .files
-            .iter()
-            .filter(|(_, doc)| matches!(doc.content, Content::Stored | Content::Gone))
-            .map(|(id, _)| id)
-            .collect();
         let aliased = state.aliases.files();
-        for id in idle {
-            if let Some(doc) = state.files.get_mut(id) {
-                doc.handoff.aliased = aliased.contains(&id);
+        let may_be_idle =
+            |file: &RegularFile| matches!(file.content, Content::Stored | Content::Gone);
+        for id in ids(&state.files, may_be_idle) {
+            if let Some(file) = state.files.get_mut(id) {
+                file.handoff.aliased = aliased.contains(&id);
             }
             state.handoffs().let_go_file(id);
         }
     }
+}
+
+/// The files of which this is true.
+fn ids(files: &Files, is_wanted: impl Fn(&RegularFile) -> bool) -> Vec<FileId> {
+    let wanted = files.iter().filter(|(_, file)| is_wanted(file));
+    wanted.map(|(id, _)| id).collect()
 }

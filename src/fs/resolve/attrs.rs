@@ -25,9 +25,6 @@ impl Fs {
     pub fn getattr(&self, id: NodeId) -> Result<Attr> {
         let mut guard = self.lock();
         let state = &mut *guard;
-        if id == NodeId::ROOT {
-            return self.attr_of(state, &NodeTarget::Dir(DirId::ROOT));
-        }
         let what = self.known(state, id)?;
         if let Some(file) = state.nodes.get(id).and_then(|node| node.file()) {
             let meta = stat_file(&**file)?;
@@ -41,6 +38,9 @@ impl Fs {
 
     /// What a node stands for, when something is done with it: a handoff that was only listed so far enters the table of files.
     pub(in crate::fs) fn known(&self, state: &mut State, id: NodeId) -> Result<NodeTarget> {
+        if id == NodeId::ROOT {
+            return Ok(NodeTarget::Dir(DirId::ROOT));
+        }
         if let Some(node) = state.nodes.get(id) {
             return Ok(node.what.clone());
         }

@@ -238,8 +238,8 @@ impl Fs {
             .ctx
             .store
             .stat(&path, &name)
-            .is_ok_and(|meta| self.may_delete(state, dir, &path, &stamped, &meta));
-        if expired {
+            .and_then(|meta| state.files.may_delete(&state.queues, dir, &stamped, &meta));
+        if expired == Ok(true) {
             self.pin_file(state, &path, &name);
             if self.ctx.store.remove(&path, &name).is_err() {
                 return;
