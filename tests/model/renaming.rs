@@ -6,12 +6,18 @@ use crate::names::{Kind, is_text, kind, queue};
 use crate::ops::Caller;
 
 impl Expected {
-    /// Whether the contract does not say what this rename does: with or over a handoff that is being written, or over an
-    /// ordinary file.
+    /// Whether the contract does not say what this rename does: with or over a handoff that is being written, over an ordinary
+    /// file, or with a file that all sessions share to a name of which each has its own.
     pub fn is_rename_unsaid(&self, caller: Caller, from: &str, to: &str) -> bool {
         let is_busy = |target: &Target| match target {
             Target::Handoff(id) | Target::Alias(id) => {
                 self.writers(*id) > 0 || !self.handoffs[*id].is_published
+            }
+            _ => false,
+        };
+        let is_unwritten = |target: &Target| match target {
+            Target::Handoff(id) | Target::Alias(id) => {
+                !self.handoffs[*id].is_published && self.handoffs[*id].changes == 0
             }
             _ => false,
         };
@@ -20,9 +26,10 @@ impl Expected {
         match (&source, &target) {
             (Target::Merge | Target::Nothing, _) => false,
             (_, Target::Handoff(_) | Target::Alias(_)) => is_busy(&source) || is_busy(&target),
-            (Target::File(_), _) => false,
+            (Target::File(key), _) => key.1.is_none() && kind(to) == Kind::Scratch,
             (_, Target::File(_)) => !becomes_file || is_busy(&source),
-            _ => becomes_file && is_busy(&source),
+            // If nothing is written, the handoff comes to nothing, and what its new name means is open.
+            _ => becomes_file && is_busy(&source) || is_unwritten(&source),
         }
     }
 
@@ -116,6 +123,7 @@ impl Expected {
                 self.handoffs[other].states = vec![State::Gone];
                 let place = self.handoffs[other].path.clone().unwrap();
                 let aliases = self.aliases.values_mut().flatten();
+                let aliases = aliases.chain(self.consumed.values_mut());
                 aliases
                     .filter(|alias| **alias == other)
                     .for_each(|alias| *alias = id);
@@ -147,6 +155,8 @@ impl Expected {
             Target::File(key) => {
                 let content = self.files.remove(&key).unwrap();
                 self.forgive(content);
+                self.unlinked_files
+                    .insert((caller, path.to_owned()), content);
             }
             Target::Handoff(id) => {
                 // spec 3.9b: a pending handoff is kept.
@@ -176,7 +186,7 @@ impl Expected {
     pub fn consume(&mut self, caller: Caller, id: Id, path: &str) {
         self.handoffs[id].states = vec![State::Consumed(Some(self.now))];
         let key = (caller.session(), path.to_owned());
-        self.aliases.entry(key).or_default().push(id);
+        self.consumed.insert(key, id);
     }
 
     /// spec 3.7a: a stray with a text's name becomes a pending handoff, any other an ordinary file.
@@ -211,7 +221,9 @@ impl Expected {
     /// spec 4.3d: aliases end with the mount.
     pub fn remount(&mut self) {
         self.aliases.clear();
+        self.consumed.clear();
         self.unlinked.clear();
+        self.unlinked_files.clear();
         self.sweep();
     }
 }

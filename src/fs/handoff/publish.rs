@@ -8,6 +8,7 @@ use std::time::Instant;
 use crate::error::{Error, Result};
 use crate::fs::ctx::Ctx;
 use crate::fs::handoff::below::Handoffs;
+use crate::fs::handoff::free_name::Naming;
 use crate::fs::handoff::state::{Content, Draft, Fate, FileName, Origin, RegularFile, Times};
 use crate::fs::ids::{DirId, FileId};
 use crate::names::StampedName;
@@ -148,16 +149,15 @@ impl Handoffs<'_> {
             name = name.with_slug(name.slug().partial());
         }
         let file = self.files.known_mut(id)?;
+        let dir = file.dir;
         file.handoff.written = None;
         if file.handoff.fate == Fate::Consume {
             file.handoff.written = Some(stat_file(&*draft.file)?.mtime);
-            let dir = file.dir;
             name = self.files.stays_as(self.queues, dir, &name);
             let now = Some(self.ctx.clock.now());
             dirfd::set_times(&*draft.file, now, now)?;
         }
-        self.ctx
-            .move_draft((Area::Drafts, path), reserved, draft.ino, &name)
+        self.move_free(dir, (Area::Drafts, path), reserved, draft.ino, name)
     }
 
     /// Publishes the edit of a handoff; answers the handoff's name.
@@ -176,9 +176,7 @@ impl Handoffs<'_> {
         if draft.progress.is_damaged() {
             // The old content stays. The part that was written of the new one becomes another handoff.
             let partial = name.pending().with_slug(name.slug().partial());
-            let partial = self
-                .ctx
-                .move_draft((Area::Edits, path), &name, draft.ino, &partial)?;
+            let partial = self.move_free(dir, (Area::Edits, path), &name, draft.ino, partial)?;
             self.queues.changed(dir, &partial.to_os_string());
             Ok(name)
         } else if stored && (draft.of_consumed || name.is_pending()) {
@@ -191,9 +189,26 @@ impl Handoffs<'_> {
                 true => name.clone(),
                 false => name.pending(),
             };
-            self.ctx
-                .move_draft((Area::Edits, path), &name, draft.ino, &new)
+            self.move_free(dir, (Area::Edits, path), &name, draft.ino, new)
         }
+    }
+
+    /// Moves a draft into its queue under `wanted`, or under the next suffix of it that no file and no other draft has.
+    fn move_free(
+        &self,
+        dir: DirId,
+        from: (Area, &Path),
+        reserved: &StampedName,
+        ino: u64,
+        wanted: StampedName,
+    ) -> Result<StampedName> {
+        let name = match wanted == *reserved {
+            true => wanted,
+            false => self
+                .files
+                .free_name(self.queues, dir, &Naming::Exactly(wanted))?,
+        };
+        self.ctx.move_draft(from, reserved, ino, &name)
     }
 
     /// Publishes the edit of an ordinary file, which keeps its name. If a writer has not finished, the edit is kept with the
