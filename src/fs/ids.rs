@@ -15,14 +15,14 @@ impl NodeId {
     }
 }
 
-/// The first number of nodes that are not numbered by the file below: views through an alias, directories, virtual files.
+/// Numbers below this are inode numbers of the backing filesystem; aliases, directories and virtual files have higher ones.
 pub(super) const FIRST_VIEW: u64 = 1 << 62;
 
 /// An open file or directory.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Handle(pub u64);
 
-/// A directory, for as long as this program runs.
+/// A directory, for as long as the daemon runs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub(super) struct DirId(pub(super) u32);
 

@@ -28,8 +28,8 @@ impl Ctx {
         self.store.consume(queue, name, done, now)
     }
 
-    /// Sets the times of a pending handoff before its name becomes a consumed one: with an old mtime it would expire at once. If
-    /// the old mtime had expired, the new one is made durable: a power cut could leave the new name with the old mtime.
+    /// Sets the times of a pending handoff before the rename that consumes it: with an old mtime it would expire at once. If the old
+    /// mtime had expired, the new one is made durable: a power cut could leave the consumed name with the old mtime.
     pub fn seven_days_from_now(&self, queue: &Path, name: &OsStr) -> Result<()> {
         let now = self.clock.now();
         let mtime = self.store.stat(queue, name)?.mtime;

@@ -1,4 +1,4 @@
-//! Drafts: they are begun, filled, renamed and dropped.
+//! Beginning, filling, renaming and dropping drafts.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -196,7 +196,8 @@ impl Handoffs<'_> {
             );
             if let Err(error) = moved {
                 log::error!(
-                    "{}: its unfinished edit cannot follow it to {} ({error}); it stays with the drafts and is recovered at the next mount",
+                    "{}: its unfinished edit cannot be renamed to {} ({error}); the edit stays with the drafts and is \
+                     recovered at the next mount",
                     from.join(&old).display(),
                     name.to_os_string().display()
                 );

@@ -47,7 +47,7 @@ impl Ctx {
             name: &reserved.to_os_string(),
         };
         let publish = || self.store.publish(draft, queue, name);
-        // A network filesystem may report an error of a rename that was done, or after which both names exist.
+        // A network filesystem may report an error although the rename was done, or although both names exist now.
         let is_published = || {
             let found = self.store.stat(queue, &name.to_os_string());
             found.is_ok_and(|meta| meta.ino == ino)
@@ -227,7 +227,7 @@ impl Handoffs<'_> {
         }
     }
 
-    /// Looks at a file that was published just now. If its last write tells whether it ends with a newline, notes that.
+    /// Updates the cached entry of a file that was published just now, and whether the file ends with a newline.
     fn look_at_published(&mut self, id: FileId) {
         let Some(file) = self.files.get_mut(id) else {
             return;
@@ -285,7 +285,7 @@ impl Handoffs<'_> {
         Ok(())
     }
 
-    /// Has anybody this file open for writing?
+    /// Does any handle have this file open for writing?
     fn is_written(&self, file: &Meta) -> bool {
         self.handles
             .files()
@@ -305,7 +305,7 @@ impl Handoffs<'_> {
             // The edit was begun for an open that is to come (spec 4.4), and not for this writer.
             Content::Editing(draft) if draft.writers == 0 && awaited => {}
             Content::New(draft) | Content::Editing(draft) if draft.progress.is_changed() => {
-                // A FLUSH has published it already, unless that failed.
+                // The FLUSH could not publish the draft, or there was none.
                 self.publish_or_leave(id);
             }
             Content::Editing(_) => {
@@ -324,10 +324,10 @@ impl Handoffs<'_> {
                     Origin::Created | Origin::PendingMd => {}
                 }
             }
-            // An empty handoff that somebody made on purpose: `touch x.md` (spec 4.8).
+            // An empty handoff, made on purpose: `touch x.md` (spec 4.8).
             Content::New(_) => self.publish_or_leave(id),
             Content::Reserved(_) => {}
-            // Where the queue is watched, inotify tells what was written since the file was published.
+            // Where the queue is watched, inotify reports the writes since the file was published.
             Content::Stored | Content::Gone if self.queues.is_watched(dir) => {
                 if let FileName::Handoff(name) = &name {
                     self.queues.written_by_us(dir, name);
@@ -355,14 +355,14 @@ impl Handoffs<'_> {
         }
     }
 
-    /// As [`Handoffs::apply_times_below`], for the stored file of this id.
+    /// Sets the times of the stored file with this id, if any are given.
     pub fn apply_times(&mut self, id: FileId, times: Option<Times>) {
         if let Some(file) = self.files.get(id) {
             self.apply_times_below(file.dir, &file.name.to_os_string(), times);
         }
     }
 
-    /// Sets the times of a stored file, if any are given.
+    /// Sets the times of the stored file with this name, if any are given.
     fn apply_times_below(&mut self, dir: DirId, name: &OsStr, times: Option<Times>) {
         let (Some((atime, mtime)), Ok(path)) = (times, self.queues.path(dir)) else {
             return;

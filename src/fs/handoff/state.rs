@@ -88,7 +88,7 @@ impl Draft {
         }
     }
 
-    /// Has the draft not a byte?
+    /// Is the draft empty?
     pub fn is_empty(&self) -> bool {
         stat_file(&*self.file).is_ok_and(|meta| meta.size == 0)
     }
@@ -122,7 +122,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// The file is empty, and its writer will not write it anew.
+    /// The writer has emptied the file, and will not write it anew.
     pub fn cut_short(&mut self) {
         *self = match std::mem::take(self) {
             Version::Kept(Some(kept)) => Version::CutShort(kept),
@@ -192,7 +192,7 @@ pub struct HandoffState {
     pub aliased: bool,
     pub origin: Origin,
     pub fate: Fate,
-    /// The mtime before the retraction of the alias consumed the handoff, and so set another time (spec 4.5).
+    /// The mtime of a handoff before its alias was unlinked, which consumed the handoff and set another mtime (spec 4.5).
     pub written: Option<SystemTime>,
     /// The process that made the handoff with O_EXCL may open the empty file again by its name (spec 4.1).
     pub maker: Option<Process>,
@@ -201,8 +201,8 @@ pub struct HandoffState {
     pub version: Version,
     /// How often a version was kept. A copy that was begun before the latest one may hold old and new bytes.
     pub rewrites: u64,
-    /// The offset at which the last write to the draft ended, and whether its last byte is a newline. `None` if another
-    /// writer may have written since. If the offset is the file's size, the file ends with that byte.
+    /// The offset where the last write to the draft ended, and whether the last byte was a newline; `None` if another writer
+    /// may have written since. If the offset is the file's size, that byte is the file's last one.
     pub last: Option<(u64, bool)>,
 }
 
@@ -221,11 +221,12 @@ pub struct RegularFile {
     pub seen: Option<u64>,
     /// How many open handles may write, to the draft or in place.
     pub writers: u32,
-    /// Times that were set on a draft before anything was written to it. If nothing is, the stored file gets them.
+    /// Times that were set on a draft before anything was written to it. If nothing is written, the stored file
+    /// gets them.
     pub times: Option<Times>,
     /// When the last writer closed a descriptor: its RELEASE is probably on its way (spec 4.2).
     pub flushed: Option<Instant>,
-    /// The thread that opened the file first for writing, and when; for `status`.
+    /// The thread that first opened the file for writing, and when; for `status`.
     pub pid: u32,
     pub since: SystemTime,
     /// Unused for a file that is no handoff.
@@ -255,7 +256,7 @@ impl RegularFile {
             .ok_or_else(|| broken(&format!("{:?} is taken for a handoff", self.name)))
     }
 
-    /// Is this a scratch file, or an ordinary file where `area` is the backing directory?
+    /// Is this an ordinary or scratch file of this area?
     pub fn is_other_in(&self, area: Area) -> bool {
         matches!(&self.name, FileName::Other(of, _) if *of == area)
     }

@@ -55,7 +55,7 @@ impl RegularFile {
 }
 
 impl Files {
-    /// Has a handoff, as its own session sees it, not a byte?
+    /// Is a handoff empty, as its own session sees it?
     pub fn is_empty(&self, queues: &Queues, id: FileId) -> bool {
         let file = self.get(id);
         let meta = file.map(|file| file.stat_seen(queues, file.ino_seen(true)));

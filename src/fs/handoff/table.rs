@@ -17,7 +17,7 @@ pub struct Files {
     by_name: HashMap<(DirId, FileName), FileId>,
     /// The files that were busy when [`Files::busy`] was last called, and those that may have changed since.
     maybe_busy: HashSet<FileId>,
-    /// When publishing a draft last failed at its last close, so that the draft was left unpublished.
+    /// When publishing a draft last failed at the draft's last close.
     pub left: Option<Instant>,
     /// Incremented whenever a file may have changed.
     generation: u64,
@@ -168,7 +168,7 @@ impl Files {
         }
     }
 
-    /// The file has no name any more.
+    /// The file has no name any more, but may be open.
     pub fn gone(&mut self, id: FileId) {
         self.generation += 1;
         self.drop_name(id);

@@ -58,7 +58,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// With these files in the backing directory.
+    /// These files are in the backing directory.
     fn with(files: &[(&str, &str)]) -> Fixture {
         let dir = tempfile::tempdir().unwrap();
         for (name, content) in files {
@@ -250,7 +250,7 @@ fn an_edit_keeps_the_old_version() {
     assert_eq!(fixture.pinned.0, 1);
 }
 
-/// spec 3.6e: the same for an ordinary file, which keeps its name and the inode number that it shows.
+/// spec 3.6e: an edit of an ordinary file keeps the old version, and the file's name and inode number.
 #[test]
 fn an_edit_of_an_ordinary_file() {
     let mut fixture = Fixture::with(&[("notes.txt", "old")]);
@@ -315,7 +315,7 @@ fn an_edit_that_waits_for_its_open() {
     assert_eq!(fixture.shown(), files([(A, "old")]));
 }
 
-/// spec 4.9a: the part that a failed writer has written is called partial; a draft without a byte is dropped.
+/// spec 4.9a: after a failed write the written part is published as partial, and an empty draft is dropped.
 #[test]
 fn a_failed_write_makes_a_partial_handoff() {
     let mut fixture = Fixture::with(&[]);
@@ -362,7 +362,7 @@ fn stays_as_avoids_names_that_are_taken() {
     assert_eq!(stays_as(&fixture), A_DONE);
 }
 
-/// spec 3.9a: what writes in place destroy is kept once between two closes.
+/// spec 3.9a: between two closes, writes in place keep one copy of the old content.
 #[test]
 fn a_version_is_kept_once_between_two_closes() {
     let mut fixture = Fixture::with(&[(A, "old")]);

@@ -144,7 +144,7 @@ impl Handoffs<'_> {
         }
     }
 
-    /// The last writer is gone. If its rewriting was cut short and left the file empty, the kept content comes back.
+    /// The last writer has closed. If its rewrite was cut short and left the file empty, the kept content comes back.
     pub fn version_left(&mut self, id: FileId) {
         self.version_written(id);
         let Some(file) = self.files.get_mut(id) else {
@@ -155,7 +155,7 @@ impl Handoffs<'_> {
         {
             // The copy stays where the next mount looks for it.
             log::error!(
-                "{}: its rewriting was cut short, and the kept content cannot be put back ({error}); the next mount \
+                "{}: its rewrite was cut short, and the kept content cannot be put back ({error}); the next mount \
                  tries again",
                 kept.name.display()
             );

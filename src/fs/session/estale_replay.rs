@@ -124,7 +124,7 @@ impl EstaleReplays {
             .retain(|replay| replay.tid != tid || replay.to != to);
     }
 
-    /// The open of a scratch file of the session's own has come again.
+    /// The open of the session's own scratch file has come again.
     pub fn forget_scratch(&mut self, tid: u32) {
         self.replays
             .retain(|replay| replay.tid != tid || matches!(replay.to, ReplayTarget::File(_)));
