@@ -91,6 +91,14 @@ fn removed_while_it_is_written() {
     assert_eq!(mount.peek(), [""; 0]);
 }
 
+/// Publishes `published` under this name, by the close of a copy of the descriptor, and leaves the file open as `f`.
+fn publish_and_stay(writer: &mut Actor, name: &str) {
+    writer.run(&format!(
+        "f = open('{name}', 'w'); f.write('published'); f.flush()"
+    ));
+    writer.run("os.close(os.dup(f.fileno()))");
+}
+
 /// spec 3.9b: what a close has published is kept as it was when the handoff is removed, whatever its writer does to the
 /// file afterwards.
 #[test]
@@ -101,8 +109,7 @@ fn a_writer_goes_on_after_the_removal() {
         ("over", "f.seek(0); f.write('X')"),
         ("cut", "f.truncate(0)"),
     ] {
-        let open = format!("f = open('{name}.md', 'w'); f.write('published'); f.flush()");
-        writer.run(&format!("{open}; os.close(os.dup(f.fileno()))"));
+        publish_and_stay(&mut writer, &format!("{name}.md"));
         mount.sh("b", &format!("rm 2*_{name}.md"));
         writer.run(&format!("{change}; f.close()"));
         let published = kept("", name, "published");
@@ -110,6 +117,42 @@ fn a_writer_goes_on_after_the_removal() {
         assert!(removed.contains(&published), "{name}: {removed:?}");
     }
     assert_eq!(mount.names(), [""; 0]);
+}
+
+/// spec 3.9a: the same of what a rename replaces, and of what an editor renames to a backup.
+#[test]
+fn a_writer_goes_on_after_the_rename() {
+    for rename in [
+        "echo new > new.tmp; mv new.tmp 2*_n.md",
+        "mv 2*_n.md n.md.bak",
+    ] {
+        let mount = Mount::new();
+        let mut writer = Actor::new(&mount, "a");
+        publish_and_stay(&mut writer, "n.md");
+        mount.sh("b", rename);
+        writer.run("f.seek(0); f.write('X'); f.close()");
+        let replaced = replaced(&mount);
+        assert!(
+            replaced.contains(&"published".to_owned()),
+            "{rename}: {replaced:?}"
+        );
+    }
+}
+
+/// spec 6.2b: a reader of `pending.md` reads a handoff as it was when the file is removed or renamed, and written afterwards.
+#[test]
+fn a_reader_sees_nothing_of_it() {
+    for command in ["rm 2*_n.md", "mv 2*_n.md n.md.bak"] {
+        let mount = Mount::new();
+        let (mut writer, mut reader) = (Actor::new(&mount, "a"), Actor::new(&mount, "r"));
+        writer.run("open('n.md', 'w').write('o' * (8 << 20))");
+        let name = mount.names().remove(0);
+        reader.run("r = open('pending.md', 'rb', 0); r.read(10)");
+        writer.run(&format!("f = open('{name}', 'r+')"));
+        mount.sh("b", command);
+        writer.run("f.write('X' * (8 << 20)); f.close()");
+        assert_eq!(reader.run("r.read().count(b'X')"), "0", "{command}");
+    }
 }
 
 /// spec 3.9a, 3.9b, 4.5g: an unread handoff that another is renamed over is kept with the replaced versions; a consumed one,
