@@ -1,13 +1,13 @@
 //! `mount` in the background: starts the supervisor, which starts the daemon, and waits until the mount is usable.
 
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, Write as _};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Stdio;
 
 use rustix::fs::AtFlags;
 
-use super::start::{Line, start};
+use super::start::{await_mount, start};
 use super::{logging, mounted, preflight};
 use crate::config::{Config, Part};
 use crate::failure::Failure;
@@ -29,47 +29,33 @@ pub(super) fn launch(config: &Config) -> Result<(), Failure> {
     let is_first = is_first_mount(&place.directory);
     drop(place);
 
-    let part = Part::Supervisor(None);
-    let mut child = start(&config, part, Stdio::piped(), log.output)?;
-    let stdout = child.stdout.take();
-    for line in stdout
-        .into_iter()
-        .flat_map(|stdout| BufReader::new(stdout).lines())
-    {
-        // An error in reading counts as the child's death.
-        match line.ok().as_deref().and_then(Line::parse) {
-            Some(Line::Waiting(text)) => {
-                let _ = writeln!(io::stderr(), "handoff-fs: {text}");
-            }
-            Some(Line::Ready) => {
-                // A closed pipe is the reader's choice.
-                let _ = writeln!(
-                    io::stdout(),
-                    "handoff-fs is mounted at {}",
-                    quoted(mountpoint)
-                );
-                if is_first {
-                    print_found(mountpoint);
-                }
-                return Ok(());
-            }
-            Some(Line::Failed(failure)) => {
-                // The child is about to end; waiting leaves no zombie to the parent of this process.
-                let _ = child.wait();
-                return Err(failure);
-            }
-            None => break,
-        }
+    let mut supervisor = start(&config, Part::Supervisor(None), Stdio::piped(), log.output)?;
+    let started = await_mount(supervisor.take_stdout(), |text| {
+        let _ = writeln!(io::stderr(), "handoff-fs: {text}");
+    });
+    if let Err(failure) = started {
+        // A child that is not waited for would be left as a zombie to the parent of this process.
+        let status = supervisor.wait();
+        return Err(failure.unwrap_or_else(|| {
+            let end = status.map_or_else(|| "unknown how".to_owned(), |status| status.to_string());
+            let cause = format_args!("the daemon ended before the mount was usable ({end})");
+            let cure = match &log.path {
+                Some(path) => format!("see its log: {}", quoted(path)),
+                None => "run it with --foreground to see why".to_owned(),
+            };
+            Failure::new(mountpoint, cause, cure)
+        }));
     }
-    let end = child
-        .wait()
-        .map_or_else(|error| error.to_string(), |status| status.to_string());
-    let cause = format_args!("the daemon ended before the mount was usable ({end})");
-    let cure = match log.path {
-        Some(path) => format!("see its log: {}", quoted(&path)),
-        None => "run it with --foreground to see why".to_owned(),
-    };
-    Err(Failure::new(mountpoint, cause, cure))
+    // A reader may close the pipe whenever it likes.
+    let _ = writeln!(
+        io::stdout(),
+        "handoff-fs is mounted at {}",
+        quoted(mountpoint)
+    );
+    if is_first {
+        print_found(mountpoint);
+    }
+    Ok(())
 }
 
 /// Was this backing directory never mounted before? The daemon could tell, too, but would look at every handoff for it.

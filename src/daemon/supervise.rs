@@ -14,10 +14,9 @@
 //! the daemon, which unmounts. If the daemon does not, the supervisor unmounts, kills the daemon, and at last cuts the daemon's
 //! connection to the kernel, so that no process hangs in the mount.
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::Read as _;
 use std::os::unix::net::UnixStream;
-use std::process::{ChildStdout, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -29,7 +28,7 @@ use super::backoff::{Backoff, EARLY, MOST_EARLY, MOST_FAILED, PAUSE};
 use super::child::{Daemon, Death, ENDING};
 use super::mounts::{self, State};
 use super::process::Process;
-use super::start::{Line, report, start};
+use super::start::{await_mount, report, start};
 use super::{logging, mounted, surroundings};
 use crate::config::{Config, Part, Past};
 use crate::failure::Failure;
@@ -72,7 +71,7 @@ fn signals() -> std::io::Result<UnixStream> {
 
 /// What ended a wait.
 enum Woken {
-    Ready,
+    Death,
     Signal,
     TimeOut,
 }
@@ -143,8 +142,8 @@ impl Supervisor {
         };
         let mut time = self.told_to_end.then_some(ENDING);
         loop {
-            (request, time) = match (self.wait(Some(daemon.process.as_fd()), time), request) {
-                (Woken::Ready, _) => return daemon.death(),
+            (request, time) = match (self.wait(Some(&daemon.process), time), request) {
+                (Woken::Death, _) => return daemon.death(),
                 (Woken::Signal, _) => {
                     daemon.process.signal(Signal::TERM);
                     let request = match request {
@@ -203,9 +202,6 @@ impl Supervisor {
                 Err(error) => error,
             };
             self.clear();
-            if self.told_to_end {
-                return Ok(None);
-            }
             let mountpoint = &self.config.mountpoint;
             if mounted::is_ours(mountpoint) && mounts::probe(mountpoint) == State::Usable {
                 log::info!(
@@ -220,60 +216,29 @@ impl Supervisor {
         }
     }
 
-    /// Starts a daemon and waits until its mount is usable. A signal that comes meanwhile is passed on.
+    /// Starts a daemon and waits until its mount is usable. A signal that comes meanwhile is handled after that.
     fn start(&mut self) -> Result<Daemon, Failure> {
         let part = Part::Daemon(std::process::id().cast_signed());
-        let mut child = start(&self.config, part, Stdio::piped(), Stdio::inherit())?;
-        let stdout = child.stdout.take();
-        let process = Process::of_child(child)
-            .map_err(|error| self.failed(&format!("the daemon cannot be watched ({error})")))?;
-        let started = stdout.and_then(|stdout| self.await_start(stdout, &process));
+        let mut process = start(&self.config, part, Stdio::piped(), Stdio::inherit())?;
+        // After the launcher's end the log still holds the text.
+        let started = await_mount(process.take_stdout(), |text| drop(report(text)));
         let daemon = Daemon::new(process, &self.config.mountpoint);
         match started {
-            Some(Ok(())) => Ok(daemon),
-            Some(Err(failure)) => {
-                daemon.death();
-                Err(failure)
-            }
-            None => {
+            Ok(()) => Ok(daemon),
+            Err(failure) => {
                 let how = daemon.death().how;
                 let cause = format!("the daemon ended before the mount was usable ({how})");
-                Err(self.failed(&cause))
+                Err(failure.unwrap_or_else(|| self.failed(&cause)))
             }
         }
     }
 
-    /// Waits until the daemon says that its mount is usable, or why it is not; passes on to the launcher what the daemon waits
-    /// for. None if the daemon died first.
-    fn await_start(
-        &mut self,
-        stdout: ChildStdout,
-        daemon: &Process,
-    ) -> Option<Result<(), Failure>> {
-        let mut stdout = BufReader::new(stdout);
-        loop {
-            let all_read = stdout.buffer().is_empty();
-            if all_read && let Woken::Signal = self.wait(Some(stdout.get_ref().as_fd()), None) {
-                daemon.signal(Signal::TERM);
-                continue;
-            }
-            // The daemon writes a line at once, so the rest of the line follows.
-            let mut line = String::new();
-            stdout.read_line(&mut line).ok()?;
-            match Line::parse(&line)? {
-                Line::Ready => return Some(Ok(())),
-                Line::Failed(failure) => return Some(Err(failure)),
-                // After the launcher's end the text is only in the log.
-                Line::Waiting(text) => drop(report(&text)),
-            }
-        }
-    }
-
-    /// Sleeps until this is readable, a signal comes, or so much time is over.
-    fn wait(&mut self, awaited: Option<BorrowedFd<'_>>, time: Option<Duration>) -> Woken {
+    /// Sleeps until the daemon dies, a signal comes, or this time is over.
+    fn wait(&mut self, daemon: Option<&Process>, time: Option<Duration>) -> Woken {
         let time = time.and_then(|time| Timespec::try_from(time).ok());
         let mut wanted = vec![PollFd::new(&self.signals, PollFlags::IN)];
-        wanted.extend(awaited.map(|awaited| PollFd::from_borrowed_fd(awaited, PollFlags::IN)));
+        // A pidfd is readable once the process has ended.
+        wanted.extend(daemon.map(|daemon| PollFd::new(daemon, PollFlags::IN)));
         loop {
             match rustix::event::poll(&mut wanted, time.as_ref()) {
                 Ok(0) => return Woken::TimeOut,
@@ -286,9 +251,9 @@ impl Supervisor {
         }
         if wanted
             .get(1)
-            .is_some_and(|wanted| !wanted.revents().is_empty())
+            .is_some_and(|daemon| !daemon.revents().is_empty())
         {
-            return Woken::Ready;
+            return Woken::Death;
         }
         if self.signals.read(&mut [0; 64]).is_ok_and(|n| n > 0) {
             self.told_to_end = true;

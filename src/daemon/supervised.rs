@@ -28,11 +28,10 @@ pub(super) fn watch_supervisor(config: &Config, supervisor: i32, fs: Arc<Fs>) {
             last_death: config.past.last_death.clone(),
         }));
     };
-    let first = Process::open_parent(supervisor);
-    note(first.as_ref(), config);
+    let mut supervisor = Process::open_parent(supervisor);
+    note(supervisor.as_ref(), config);
     let config = config.clone();
     let work = move || {
-        let mut supervisor = first;
         let mut pause = Duration::ZERO;
         loop {
             let since = Instant::now();
@@ -57,16 +56,15 @@ pub(super) fn watch_supervisor(config: &Config, supervisor: i32, fs: Arc<Fs>) {
 
 fn start_supervisor(config: &Config) -> Option<Process> {
     let part = Part::Supervisor(Some(std::process::id().cast_signed()));
-    let started = match start(config, part, Stdio::null(), Stdio::inherit()) {
-        Ok(child) => Process::of_child(child).map_err(|error| error.to_string()),
-        Err(failure) => Err(failure.to_string()),
-    };
-    match &started {
-        Ok(process) => log::warn!(
-            "the supervisor has died; another one is started, pid {}",
-            process.pid
-        ),
-        Err(error) => log::error!("no supervisor can be started ({error})"),
+    match start(config, part, Stdio::null(), Stdio::inherit()) {
+        Ok(process) => {
+            let pid = process.pid;
+            log::warn!("the supervisor has died; another one is started, pid {pid}");
+            Some(process)
+        }
+        Err(failure) => {
+            log::error!("no supervisor can be started ({failure})");
+            None
+        }
     }
-    started.ok()
 }
