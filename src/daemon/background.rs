@@ -8,6 +8,7 @@ use std::process::Stdio;
 use rustix::fs::AtFlags;
 
 use super::start::{await_mount, start};
+use super::status::found_lines;
 use super::{logging, mounted, preflight};
 use crate::config::{Config, Part};
 use crate::failure::Failure;
@@ -64,13 +65,13 @@ fn is_first_mount(backing: impl AsFd) -> bool {
     rustix::fs::statat(backing, record, AtFlags::SYMLINK_NOFOLLOW).is_err()
 }
 
-/// Prints what the first mount found, if this is one (spec 3.6c).
+/// Says what the first mount did with the files that it found (spec 3.6c). Prints nothing after a later mount.
 fn print_found(mountpoint: &Path) {
-    let Ok((_, status)) = mounted::ask(mountpoint) else {
-        return;
-    };
-    let found = status.found.filter(|found| found.first_mount);
-    for line in found.iter().flat_map(mounted::Found::lines) {
-        let _ = writeln!(io::stdout(), "{}: {line}", quoted(mountpoint));
+    if let Ok((_, status)) = mounted::ask(mountpoint)
+        && status.found.first_mount
+    {
+        for line in found_lines(&status.found) {
+            let _ = writeln!(io::stdout(), "{}: {line}", quoted(mountpoint));
+        }
     }
 }

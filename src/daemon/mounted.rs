@@ -1,86 +1,13 @@
 //! The mount at a path: whether it is ours, whether it is dead, and what it says about itself in its virtual `.status.json`.
 
 use std::io;
-use std::path::{Path, PathBuf};
-
-use serde::Deserialize;
+use std::path::Path;
 
 use super::mounts::{self, Mount, State};
 use crate::failure::Failure;
+use crate::fs::Status;
 use crate::names::STATUS;
 use crate::quote::quoted;
-
-/// The content of [`STATUS`]. An older daemon may lack any of these fields.
-#[derive(Debug, Deserialize)]
-pub(super) struct Status {
-    pub(super) pid: Option<i32>,
-    pub(super) supervisor: Option<Supervisor>,
-    pub(super) backing: Option<PathBuf>,
-    pub(super) uptime_seconds: Option<u64>,
-    pub(super) pending: Option<u64>,
-    pub(super) consumed: Option<u64>,
-    pub(super) found: Option<Found>,
-    pub(super) oldest_pending: Option<Aged>,
-    #[serde(default)]
-    pub(super) drafts: Vec<Aged>,
-    #[serde(default)]
-    pub(super) turns: Vec<Aged>,
-    pub(super) trouble: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Supervisor {
-    pub(super) pid: i32,
-    #[serde(default)]
-    pub(super) restarts: u64,
-    pub(super) last_death: Option<String>,
-}
-
-/// How many files the first mount found, by what became of them (spec 3.6).
-#[derive(Debug, Deserialize)]
-pub(super) struct Found {
-    #[serde(default)]
-    pub(super) first_mount: bool,
-    adopted: u64,
-    ordinary: u64,
-    hidden: u64,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Aged {
-    pub(super) name: String,
-    pub(super) pid: Option<i64>,
-    pub(super) age_seconds: u64,
-    #[serde(default)]
-    pub(super) idle_seconds: u64,
-}
-
-impl Found {
-    /// A line for each kind of file of which there are any.
-    pub(super) fn lines(&self) -> Vec<String> {
-        let lines = [
-            (
-                self.adopted,
-                "adopted as handoffs",
-                " (--keep at the first mount leaves all but pending.md as they are)",
-            ),
-            (
-                self.ordinary,
-                "left as they are",
-                ", shown and never merged (mount --adopt makes handoffs of the text files at the top)",
-            ),
-            (
-                self.hidden,
-                "hidden and never deleted",
-                ", consumed long before the first mount",
-            ),
-        ];
-        let lines = lines.into_iter().filter(|(n, _, _)| *n > 0);
-        lines
-            .map(|(n, what, why)| format!("{what}: {n}{why}"))
-            .collect()
-    }
-}
 
 /// Reads the status of the mount: its text, and what it means.
 ///
@@ -102,7 +29,8 @@ pub(super) fn ask(mountpoint: &Path) -> Result<(String, Status), Failure> {
 
 /// The pid of the daemon behind a mount, if the daemon answers.
 pub(super) fn pid(mountpoint: &Path) -> Option<i32> {
-    ask(mountpoint).ok()?.1.pid
+    let (_, status) = ask(mountpoint).ok()?;
+    Some(status.pid.cast_signed())
 }
 
 /// The mount is another user's.

@@ -89,12 +89,10 @@ fn must_end(mountpoint: &Path, what: &str, process: &Process) -> Result<(), Fail
 
 fn unmount_live(mountpoint: &Path, mount: &Mount) -> Result<(), Failure> {
     let status = mounted::ask(mountpoint).ok().map(|(_, status)| status);
-    let supervisor = status
-        .as_ref()
-        .and_then(|status| status.supervisor.as_ref());
-    // Opened while the processes surely live, so that no pid is a later process's.
-    let supervisor = supervisor.and_then(|supervisor| Process::open(supervisor.pid).ok());
-    let daemon = status.and_then(|status| Process::open(status.pid?).ok());
+    // Opened while the daemon answers and lives, so that neither pid can belong to a later process.
+    let open = |pid: u32| Process::open(pid.cast_signed()).ok();
+    let daemon = status.as_ref().and_then(|status| open(status.pid));
+    let supervisor = status.and_then(|status| open(status.supervisor?.pid));
 
     match mounts::unmount(mountpoint, Manner::Plain) {
         Ok(()) => {
