@@ -107,11 +107,6 @@ pub fn calendar(time: SystemTime) -> DateTime<Utc> {
     time.clamp(first, last).into()
 }
 
-/// The machine's time, which a caller of utimensat(2) means by UTIME_NOW.
-pub fn machine_now() -> SystemTime {
-    SystemClock.now()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,8 +16,8 @@ use fuser::{
 
 use self::adapter::guarded;
 use self::convert::{
-    entry_attr, errno, handle, kind, node, reply_attr, reply_created, reply_empty, reply_entry,
-    reply_open, reply_statfs, reply_xattr, time, who,
+    answer, entry_attr, errno, handle, kind, node, reply_attr, reply_created, reply_empty,
+    reply_entry, reply_open, reply_statfs, reply_xattr, time, who,
 };
 use crate::error::Error;
 use crate::fs::{LookedAt, Outcome, SetAttr};
@@ -113,10 +113,6 @@ impl Filesystem for Adapter {
             reply.error(errno(Error::NotPermitted));
         }
 
-        readlink(_fs, _req, _ino: INodeNo, reply: ReplyData) {
-            reply.error(errno(Error::Invalid));
-        }
-
         rename(
             fs, req, parent: INodeNo, name: &OsStr, newparent: INodeNo, newname: &OsStr,
             flags: RenameFlags, reply: ReplyEmpty
@@ -158,10 +154,8 @@ impl Filesystem for Adapter {
             lock_owner: Option<LockOwner>, reply: ReplyData
         ) {
             let cached = lock_owner.is_none();
-            match fs.read(who(req), handle(fh), offset, size, cached) {
-                Ok(answer) => reply.data(&answer.bytes),
-                Err(error) => reply.error(errno(error)),
-            }
+            let read = fs.read(who(req), handle(fh), offset, size, cached);
+            answer!(reply, read, read => reply.data(&read.bytes));
         }
 
         write(
@@ -170,10 +164,8 @@ impl Filesystem for Adapter {
             reply: ReplyWrite
         ) {
             let append = flags.0 & libc::O_APPEND != 0;
-            match fs.write(who(req), handle(fh), offset, data, append) {
-                Ok(written) => reply.written(written),
-                Err(error) => reply.error(errno(error)),
-            }
+            let written = fs.write(who(req), handle(fh), offset, data, append);
+            answer!(reply, written, length => reply.written(length));
         }
 
         flush(
@@ -195,25 +187,21 @@ impl Filesystem for Adapter {
         }
 
         opendir(fs, _req, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-            match fs.opendir(node(ino)) {
-                Ok(opened) => reply.opened(FileHandle(opened.0), FopenFlags::empty()),
-                Err(error) => reply.error(errno(error)),
-            }
+            let opened = fs.opendir(node(ino));
+            answer!(reply, opened, fh => reply.opened(FileHandle(fh.0), FopenFlags::empty()));
         }
 
         readdir(fs, _req, _ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectory) {
             let mut reply = reply;
-            match fs.readdir(handle(fh), offset) {
-                Ok(listing) => {
-                    for (next, entry) in listing.from(offset) {
-                        if reply.add(INodeNo(entry.ino), next, kind(entry.kind), entry.name) {
-                            break;
-                        }
+            answer!(reply, fs.readdir(handle(fh), offset), listing => {
+                for (next, entry) in listing.from(offset) {
+                    let is_full = reply.add(INodeNo(entry.ino), next, kind(entry.kind), entry.name);
+                    if is_full {
+                        break;
                     }
-                    reply.ok();
                 }
-                Err(error) => reply.error(errno(error)),
-            }
+                reply.ok();
+            });
         }
 
         readdirplus(
@@ -224,10 +212,7 @@ impl Filesystem for Adapter {
                 let attr = entry_attr(&found.entry);
                 !reply.add(attr.ino, found.next, found.name, &found.ttl, &attr, Generation(0))
             };
-            match fs.readdir_plus(handle(fh), offset, add) {
-                Ok(()) => reply.ok(),
-                Err(error) => reply.error(errno(error)),
-            }
+            answer!(reply, fs.readdir_plus(handle(fh), offset, add), () => reply.ok());
         }
 
         releasedir(
@@ -276,10 +261,7 @@ impl Filesystem for Adapter {
         }
 
         lseek(fs, _req, _ino: INodeNo, fh: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
-            match fs.lseek(handle(fh), offset, whence) {
-                Ok(at) => reply.offset(at),
-                Err(error) => reply.error(errno(error)),
-            }
+            answer!(reply, fs.lseek(handle(fh), offset, whence), at => reply.offset(at));
         }
 
         ioctl(

@@ -274,6 +274,11 @@ impl OwnMount {
         at(point).ok()?.filter(Mount::is_ours).map(OwnMount)
     }
 
+    /// The mountpoint.
+    pub(super) fn point(&self) -> &Path {
+        &self.0.point
+    }
+
     /// Whether this mount is on top at its path.
     pub(super) fn is_there(&self) -> bool {
         at(&self.0.point).is_ok_and(|top| top.as_ref() == Some(&self.0))

@@ -6,7 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 use std::{io, mem};
@@ -81,19 +81,16 @@ pub(super) fn serve(config: &Config) -> Result<(), Failure> {
         )
     })?;
 
-    log::info!(
-        "mounted at {}, pid {}",
-        quoted(&mountpoint),
-        std::process::id()
-    );
-    let _sweeper = start_sweeper(fs.clone());
-    let reported = !config.report_ready || report(&format!("ready {}", std::process::id())).is_ok();
+    let pid = std::process::id();
+    log::info!("mounted at {}, pid {pid}", quoted(&mountpoint));
+    start_sweeper(fs.clone());
+    let reported = !config.report_ready || report(&format!("ready {pid}")).is_ok();
     // After a restart the mount is in use, even if the supervisor has died meanwhile.
     if !reported && config.past.restarts == 0 {
         log::warn!("the program that asked for the mount is gone; unmounting");
-        unmount(&own, &mountpoint);
+        unmount(&own);
     }
-    let result = wait(&events, &own, &mountpoint, config.part, &fs);
+    let result = wait(&events, &own, config.part, &fs);
     log::info!("ended: {}", quoted(&mountpoint));
     result
 }
@@ -181,7 +178,7 @@ fn fuse_config() -> fuser::Config {
 /// Starts serving, and the threads that send events.
 fn start(session: Session<Adapter>, mut signals: Signals) -> io::Result<Receiver<Event>> {
     let (sender, events) = mpsc::channel();
-    let ended: Sender<Event> = sender.clone();
+    let ended = sender.clone();
     let mut background = session.spawn()?;
     let idle = thread::Builder::new().spawn(|| Ok(()))?;
     let serving = mem::replace(&mut background.guard, idle);
@@ -209,115 +206,101 @@ fn start(session: Session<Adapter>, mut signals: Signals) -> io::Result<Receiver
 
 /// Waits for the end of the mount. A signal unmounts; a second signal ends the process at once. SIGUSR1 comes from another
 /// `mount` that waits for the lock, and ends only a daemon whose mount is gone.
-fn wait(
-    events: &Receiver<Event>,
-    own: &OwnMount,
-    mountpoint: &Path,
-    part: Part,
-    fs: &Arc<Fs>,
-) -> Result<(), Failure> {
+fn wait(events: &Receiver<Event>, own: &OwnMount, part: Part, fs: &Arc<Fs>) -> Result<(), Failure> {
+    let mountpoint = own.point();
     let mut ending: Option<Ending> = None;
-    // To a supervisor a dead mount is the sign to mount again, so the mount is left to it.
-    let unmount_if_alone = || {
-        if !matches!(part, Part::Daemon(_)) {
-            unmount(own, mountpoint);
-        }
-    };
     loop {
         let event = match &ending {
-            None => events.recv().map_err(RecvTimeoutError::from),
-            Some(_) => events.recv_timeout(LOOK_EVERY),
+            None => events.recv().ok(),
+            Some(_) => events.recv_timeout(LOOK_EVERY).ok(),
+        };
+        // Without a wait that can be over, the end of serving is always sent as the last event.
+        let Some(event) = event else {
+            if ending.as_ref().is_none_or(Ending::is_over) {
+                log::info!("the wait is over");
+                return Ok(());
+            }
+            continue;
         };
         match event {
-            Ok(Event::Signal(SIGUSR1)) if own.is_anywhere() => {
+            Event::Signal(SIGUSR1) if own.is_anywhere() => {
                 log::info!(
                     "another handoff-fs waits for this one to end; this one is mounted and stays"
                 );
             }
-            Ok(Event::Signal(SIGUSR1)) => {
+            Event::Signal(SIGUSR1) => {
                 log::info!("another handoff-fs waits for this one to end: waiting for writers");
                 ending = Some(Ending::begin(fs, Awaited::Writers));
             }
-            Err(RecvTimeoutError::Timeout) => {
-                if ending.as_ref().is_some_and(Ending::is_over) {
-                    log::info!("the wait is over");
-                    return Ok(());
-                }
-            }
-            Ok(Event::Signal(signal)) if ending.is_some() => {
+            Event::Signal(signal) if ending.is_some() => {
                 let cause = format_args!(
                     "ended at once by a second signal ({signal}), with files still open"
                 );
-                let cure = "what was not closed is recovered at the next mount";
+                let cure = "the next mount recovers files that were not closed";
                 return Err(Failure::new(mountpoint, cause, cure));
             }
-            Ok(Event::Signal(signal)) => {
+            Event::Signal(signal) => {
                 log::info!("signal {signal}: unmounting {}", quoted(mountpoint));
-                if unmount(own, mountpoint) {
+                if unmount(own) {
                     ending = Some(Ending::begin(fs, Awaited::OpenFiles));
                 }
             }
-            Ok(Event::Ended(Ok(()))) => {
+            Event::Ended(Ok(())) => {
                 own.unmount_if_dead();
                 return Ok(());
             }
-            Ok(Event::Ended(Err(error))) if ending.is_some() || !own.is_there() => {
+            Event::Ended(Err(error)) if ending.is_some() || !own.is_there() => {
                 // Expected. The error is ENODEV mostly; ECONNABORTED if the connection was cut.
                 log::info!("the connection ended with: {error}");
                 return Ok(());
             }
-            Ok(Event::Ended(Err(error))) => {
-                unmount_if_alone();
+            Event::Ended(Err(error)) => {
+                // A supervisor takes a dead mount as the sign to mount again, so a supervised daemon leaves the mount.
+                if !matches!(part, Part::Daemon(_)) {
+                    unmount(own);
+                }
                 let cause = format_args!("serving the mount failed ({error})");
                 let cure = "mount it again; nothing that was acknowledged is lost";
                 return Err(Failure::new(mountpoint, cause, cure));
-            }
-            Err(RecvTimeoutError::Disconnected) => {
-                unmount_if_alone();
-                let cause = "the serving threads are gone";
-                return Err(Failure::new(mountpoint, cause, "mount it again"));
             }
         }
     }
 }
 
 /// Unmounts; says whether that succeeded. If not, the mount is served on: a dead mount would be worse.
-fn unmount(own: &OwnMount, mountpoint: &Path) -> bool {
+fn unmount(own: &OwnMount) -> bool {
+    let mountpoint = quoted(own.point());
     match own.unmount() {
         Ok(Manner::Plain) => true,
         Ok(Manner::Lazy) => {
-            log::info!("{}: waiting for files still open", quoted(mountpoint));
+            log::info!("{mountpoint}: waiting for files still open");
             true
         }
         Err(error) => {
             log::error!(
-                "{}: cannot be unmounted ({error}); unmount what is in its way and signal again",
-                quoted(mountpoint)
+                "{mountpoint}: cannot be unmounted ({error}); unmount what is in its way and signal again"
             );
             false
         }
     }
 }
 
-/// Starts the thread that deletes expired handoffs. The thread stops when the returned sender is dropped, or with the
-/// process: a sweep can be interrupted anywhere.
-fn start_sweeper(fs: Arc<Fs>) -> Sender<()> {
-    let (stop, stopped) = mpsc::channel();
+/// Starts the thread that deletes expired handoffs. The thread ends with the process: a sweep can be interrupted anywhere.
+fn start_sweeper(fs: Arc<Fs>) {
     let work = move || {
-        let mut wait = FIRST_SWEEP;
-        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
-            wait = SWEEP_EVERY;
+        thread::sleep(FIRST_SWEEP);
+        loop {
             // After a sweep that panics there must be another one.
             if catch_unwind(AssertUnwindSafe(|| fs.sweep())).is_err() {
                 log::error!("a sweep panicked; the next one is in half an hour");
             }
+            thread::sleep(SWEEP_EVERY);
         }
     };
     let thread = thread::Builder::new().name("sweep".to_owned()).spawn(work);
     if let Err(error) = thread {
         log::error!(
-            "no thread for sweeping ({error}); what expires is hidden, and deleted at the next mount"
+            "no thread for sweeping ({error}); expired handoffs are hidden, and the next mount deletes them"
         );
     }
-    stop
 }

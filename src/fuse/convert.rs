@@ -8,6 +8,7 @@ use fuser::{
 };
 use rustix::fs::StatVfs;
 
+use crate::clock::{Clock as _, SystemClock};
 use crate::error::{Error, Result};
 use crate::fs::{self, Attr, Created, Entry, HandleId, NodeId, Opened};
 use crate::store::Kind;
@@ -84,62 +85,54 @@ pub(super) fn open_flags(opened: &Opened) -> FopenFlags {
     flags
 }
 
+/// Sends one reply: the value as the given call sends it, or the errno of the error.
+macro_rules! answer {
+    ($reply:ident, $result:expr, $value:pat => $send:expr) => {
+        match $result {
+            Ok($value) => $send,
+            Err(error) => $reply.error(errno(error)),
+        }
+    };
+}
+pub(super) use answer;
+
 pub(super) fn reply_entry(reply: ReplyEntry, found: Result<Entry>) {
-    match found {
-        Ok(entry) => reply.entry(&TTL, &entry_attr(&entry), Generation(0)),
-        Err(error) => reply.error(errno(error)),
-    }
+    answer!(reply, found, entry => reply.entry(&TTL, &entry_attr(&entry), Generation(0)));
 }
 
 pub(super) fn reply_attr(reply: ReplyAttr, found: Result<Attr>) {
-    match found {
-        Ok(found) => reply.attr(&TTL, &attr(&found)),
-        Err(error) => reply.error(errno(error)),
-    }
+    answer!(reply, found, found => reply.attr(&TTL, &attr(&found)));
 }
 
 pub(super) fn reply_open(reply: ReplyOpen, opened: Result<Opened>) {
-    match opened {
-        Ok(opened) => reply.opened(FileHandle(opened.handle.0), open_flags(&opened)),
-        Err(error) => reply.error(errno(error)),
-    }
+    answer!(reply, opened, opened => {
+        reply.opened(FileHandle(opened.handle.0), open_flags(&opened));
+    });
 }
 
 pub(super) fn reply_created(reply: ReplyCreate, created: Result<Created>) {
-    match created {
-        Ok(Created { entry, opened }) => reply.created(
-            &TTL,
-            &entry_attr(&entry),
-            Generation(0),
-            FileHandle(opened.handle.0),
-            open_flags(&opened),
-        ),
-        Err(error) => reply.error(errno(error)),
-    }
+    answer!(reply, created, Created { entry, opened } => {
+        let (attr, handle) = (entry_attr(&entry), FileHandle(opened.handle.0));
+        reply.created(&TTL, &attr, Generation(0), handle, open_flags(&opened));
+    });
 }
 
 pub(super) fn reply_statfs(reply: ReplyStatfs, room: Result<StatVfs>) {
     let size = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX);
-    match room {
-        Ok(room) => reply.statfs(
-            room.f_blocks,
-            room.f_bfree,
-            room.f_bavail,
-            room.f_files,
-            room.f_ffree,
-            size(room.f_bsize),
-            size(room.f_namemax),
-            size(room.f_frsize),
-        ),
-        Err(error) => reply.error(errno(error)),
-    }
+    answer!(reply, room, room => reply.statfs(
+        room.f_blocks,
+        room.f_bfree,
+        room.f_bavail,
+        room.f_files,
+        room.f_ffree,
+        size(room.f_bsize),
+        size(room.f_namemax),
+        size(room.f_frsize),
+    ));
 }
 
 pub(super) fn reply_empty(reply: ReplyEmpty, done: Result<()>) {
-    match done {
-        Ok(()) => reply.ok(),
-        Err(error) => reply.error(errno(error)),
-    }
+    answer!(reply, done, () => reply.ok());
 }
 
 pub(super) fn reply_xattr(reply: ReplyXattr, size: u32, value: Result<Vec<u8>>) {
@@ -158,6 +151,7 @@ pub(super) fn time(time: TimeOrNow) -> SystemTime {
             Ok(before) => time + 2 * Duration::from_nanos(before.subsec_nanos().into()),
             Err(_) => time,
         },
-        TimeOrNow::Now => crate::clock::machine_now(),
+        // A caller of utimensat(2) that passes UTIME_NOW means the machine's clock.
+        TimeOrNow::Now => SystemClock.now(),
     }
 }
