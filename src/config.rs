@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::cli::args::MountArgs;
 use crate::failure::Failure;
+use crate::fs::Options;
 use crate::names::Archives;
 use crate::programs::Programs;
 use crate::quote::quoted;
@@ -61,23 +62,11 @@ pub struct Config {
     pub mountpoint: PathBuf,
     /// Absolute. Without one, the directory that is mounted over.
     pub backing: Option<PathBuf>,
-    /// How long consumed handoffs stay, between a second and a hundred years.
-    pub retention: Duration,
-    /// Stamps in UTC.
-    pub utc: bool,
-    /// Publishing waits for the disk.
-    pub sync: bool,
-    /// The largest handoff, in bytes.
-    pub max_size: Option<u64>,
+    /// How the filesystem behaves. The daemon fills in the paths, and what becomes of the files found.
+    pub options: Options,
     /// What becomes of the text files that the first mount finds.
     pub found_files: FoundFiles,
-    /// Which directories are archives by their name.
-    pub archives: Archives,
-    /// `pending.md` is not listed.
-    pub hide_pending: bool,
-    /// Which programs are editors, agents and so on.
-    pub programs: Programs,
-    /// The options that changed these two lists, with `NAME` or `!NAME`, in the order given.
+    /// The options that changed the lists of programs and archives, each with `NAME` or `!NAME`, in the order given.
     pub amendments: Vec<(&'static str, String)>,
     /// Absolute. Without one, standard error in the foreground, and the state directory in the background.
     pub log_file: Option<PathBuf>,
@@ -96,6 +85,7 @@ impl Config {
     /// the process can be started anywhere, and so that `ps` shows what it does.
     #[must_use]
     pub fn arguments_as(&self, part: Part) -> Vec<OsString> {
+        let options = &self.options;
         let mut arguments: Vec<OsString> = vec!["mount".into()];
         // One argument for name and value: a value may begin with a dash.
         let mut add_value = |name: &str, value: &OsStr| {
@@ -103,11 +93,6 @@ impl Config {
             argument.push(value);
             arguments.push(argument);
         };
-        match part {
-            Part::Launcher | Part::Foreground | Part::Supervisor(None) => {}
-            Part::Supervisor(Some(pid)) => add_value("daemon", pid.to_string().as_ref()),
-            Part::Daemon(pid) => add_value("supervised", pid.to_string().as_ref()),
-        }
         if self.past.restarts > 0 {
             add_value("restarts", self.past.restarts.to_string().as_ref());
         }
@@ -115,32 +100,33 @@ impl Config {
             add_value("last-death", death.as_ref());
         }
         // humantime writes "1h 30m"; a command line reads better without the blank.
-        let retention = humantime::format_duration(self.retention).to_string();
+        let retention = humantime::format_duration(options.retention).to_string();
         add_value("retention", retention.replace(' ', "").as_ref());
         if let Some(backing) = &self.backing {
             add_value("backing", backing.as_os_str());
         }
-        if let Some(size) = self.max_size {
+        if let Some(size) = options.max_size {
             add_value("max-size", size.to_string().as_ref());
         }
         for (option, name) in &self.amendments {
             add_value(option, name.as_ref());
         }
+        let part_words = match part {
+            Part::Launcher => vec![],
+            Part::Foreground => vec!["--foreground".to_owned()],
+            Part::Supervisor(None) => vec!["--supervise".to_owned(), "--report-ready".to_owned()],
+            Part::Supervisor(Some(pid)) => {
+                vec!["--supervise".to_owned(), format!("--daemon={pid}")]
+            }
+            Part::Daemon(pid) => vec![format!("--supervised={pid}"), "--report-ready".to_owned()],
+        };
+        arguments.extend(part_words.into_iter().map(OsString::from));
         let flags = [
-            (
-                "--foreground",
-                matches!(part, Part::Foreground | Part::Daemon(_)),
-            ),
-            ("--supervise", matches!(part, Part::Supervisor(_))),
-            (
-                "--report-ready",
-                matches!(part, Part::Supervisor(None) | Part::Daemon(_)),
-            ),
-            ("--utc", self.utc),
-            ("--no-sync", !self.sync),
+            ("--utc", options.utc),
+            ("--no-sync", !options.sync),
             ("--adopt", self.found_files == FoundFiles::Adopt),
             ("--keep", self.found_files == FoundFiles::Keep),
-            ("--hide-pending", self.hide_pending),
+            ("--hide-pending", options.hide_pending),
         ];
         arguments.extend(flags.iter().filter(|flag| flag.1).map(|flag| flag.0.into()));
         arguments.extend((0..self.verbosity).map(|_| "--verbose".into()));
@@ -196,13 +182,19 @@ pub fn resolve(arguments: &MountArgs) -> Result<Config, Failure> {
             .or(source)
             .map(|backing| absolute("--backing", backing))
             .transpose()?,
-        retention: match &arguments.retention {
-            None => Retention::default().duration(),
-            Some(text) => retention(text)?,
+        options: Options {
+            retention: match &arguments.retention {
+                None => Retention::default().duration(),
+                Some(text) => retention(text)?,
+            },
+            utc: arguments.utc,
+            sync: !arguments.no_sync,
+            max_size: arguments.max_size.as_deref().map(size).transpose()?,
+            archives,
+            hide_pending: arguments.hide_pending,
+            programs,
+            ..Options::default()
         },
-        utc: arguments.utc,
-        sync: !arguments.no_sync,
-        max_size: arguments.max_size.as_deref().map(size).transpose()?,
         found_files: match (arguments.adopt, arguments.keep) {
             (true, false) => FoundFiles::Adopt,
             (false, true) => FoundFiles::Keep,
@@ -213,9 +205,6 @@ pub fn resolve(arguments: &MountArgs) -> Result<Config, Failure> {
                 ));
             }
         },
-        hide_pending: arguments.hide_pending,
-        archives,
-        programs,
         amendments,
         log_file: arguments
             .log_file

@@ -91,13 +91,7 @@ pub struct MountArgs {
     #[arg(long, hide = true, value_name = "PID", requires = "supervise")]
     pub daemon: Option<i32>,
     /// Be the daemon of the supervisor with this pid
-    #[arg(
-        long,
-        hide = true,
-        value_name = "PID",
-        conflicts_with = "supervise",
-        requires = "foreground"
-    )]
+    #[arg(long, hide = true, value_name = "PID", conflicts_with = "supervise")]
     pub supervised: Option<i32>,
     /// How many daemons of this mount have died before
     #[arg(long, hide = true, value_name = "N", default_value_t = 0)]

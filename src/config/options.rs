@@ -107,20 +107,20 @@ fn apply_one(arguments: &mut MountArgs, option: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Why an option of FUSE or mount(8) cannot be had, and what to do instead.
+/// Why an option of FUSE or mount(8) is not possible, and what to do instead.
 fn impossible(option: &str) -> Option<&'static str> {
-    match option {
-        "allow_other" => Some(
-            "handoffs are their owner's alone; leave it out, and let each user mount a directory",
-        ),
-        "allow_root" => Some("handoffs are their owner's alone; leave it out"),
-        "auto_unmount" => {
-            Some("it needs allow_other; leave it out: a dead mount is cleared at the next mount")
+    let reason = match option {
+        "allow_other" | "allow_root" => {
+            "handoffs are their owner's alone; leave it out, and let each user mount a directory"
         }
-        "ro" => Some(
-            "reading pending.md renames what was read; leave it out, or unmount to read the plain files",
-        ),
-        "remount" => Some("the settings of a mount cannot be changed; unmount and mount again"),
-        _ => None,
-    }
+        "auto_unmount" => {
+            "it needs allow_other; leave it out: a dead mount is cleared at the next mount"
+        }
+        "ro" => {
+            "reading pending.md renames what was read; leave it out, or unmount to read the plain files"
+        }
+        "remount" => "the settings of a mount cannot be changed; unmount and mount again",
+        _ => return None,
+    };
+    Some(reason)
 }

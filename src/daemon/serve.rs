@@ -104,16 +104,10 @@ fn open(config: &Config, place: Place) -> Result<(Arc<Fs>, Session<Adapter>), Fa
         covered,
     } = place;
     let options = Options {
-        retention: config.retention,
-        utc: config.utc,
-        sync: config.sync,
-        max_size: config.max_size,
         adopt: adopt(config, &mountpoint),
-        archives: config.archives.clone(),
-        hide_pending: config.hide_pending,
-        programs: config.programs.clone(),
         backing_name: backing.clone(),
         mountpoint: mountpoint.clone(),
+        ..config.options.clone()
     };
     let failed = |error: OpenError| Failure::from_text(&format!("{}: {error}", quoted(&backing)));
     let is_launched = matches!(config.part, Part::Daemon(_));
