@@ -99,10 +99,7 @@ impl From<rustix::io::Errno> for Error {
 
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Error {
-        match error.raw_os_error() {
-            Some(errno) => Error::from_errno(errno),
-            None => Error::Os(libc::EIO),
-        }
+        Error::from_errno(error.raw_os_error().unwrap_or(libc::EIO))
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 pub(crate) fn quoted(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes();
     let Some(text) = path.to_str().filter(|text| !text.contains(is_hidden)) else {
-        return format!("$'{}'", bytes.iter().map(escaped).collect::<String>());
+        return format!("$'{}'", bytes.escape_ascii());
     };
     let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
     match !text.is_empty() && text.chars().all(plain) {
@@ -30,17 +30,6 @@ pub(crate) fn one_line(text: &str) -> String {
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-fn escaped(byte: &u8) -> String {
-    match *byte {
-        b'\n' => r"\n".to_owned(),
-        b'\t' => r"\t".to_owned(),
-        b'\\' | b'\'' => format!("\\{}", char::from(*byte)),
-        b' '..=b'~' => char::from(*byte).to_string(),
-        // Three octal digits: no digit that follows can be taken for a part of them.
-        other => format!("\\{other:03o}"),
-    }
 }
 
 #[cfg(test)]
