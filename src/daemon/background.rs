@@ -22,6 +22,10 @@ pub(super) fn launch(config: &Config) -> Result<(), Failure> {
     // of the daemon that is running.
     let place = preflight::prepare(config)?;
     let log = logging::for_background(config, &place.mountpoint)?;
+    let (log, output) = match log {
+        Some((path, file)) => (Some(path), Stdio::from(file)),
+        None => (None, Stdio::null()),
+    };
     // Resolved: a symbolic link that changes later must not lead a restart to another place.
     let mut config = config.clone();
     config.mountpoint.clone_from(&place.mountpoint);
@@ -30,7 +34,7 @@ pub(super) fn launch(config: &Config) -> Result<(), Failure> {
     let is_first = is_first_mount(&place.directory);
     drop(place);
 
-    let mut supervisor = start(&config, Part::Supervisor(None), Stdio::piped(), log.output)?;
+    let mut supervisor = start(&config, Part::Supervisor(None), Stdio::piped(), output)?;
     let started = await_mount(supervisor.take_stdout(), |text| {
         let _ = writeln!(io::stderr(), "handoff-fs: {text}");
     });
@@ -40,7 +44,7 @@ pub(super) fn launch(config: &Config) -> Result<(), Failure> {
         return Err(failure.unwrap_or_else(|| {
             let end = status.map_or_else(|| "unknown how".to_owned(), |status| status.to_string());
             let cause = format_args!("the daemon ended before the mount was usable ({end})");
-            let cure = match &log.path {
+            let cure = match &log {
                 Some(path) => format!("see its log: {}", quoted(path)),
                 None => "run it with --foreground to see why".to_owned(),
             };

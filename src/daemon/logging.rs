@@ -5,7 +5,6 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use env_logger::{Builder, Target};
 
@@ -22,27 +21,22 @@ const LARGEST_LOG: u64 = 1 << 20;
 /// Leaves room for `.log.old` within the 255 bytes of a file name.
 const LONGEST_STEM: usize = 200;
 
-/// The standard error of a daemon in the background.
-pub(super) struct BackgroundLog {
-    /// None if no log can be kept.
-    pub(super) path: Option<PathBuf>,
-    pub(super) output: Stdio,
-}
-
-/// Opens the log of the daemon for `mountpoint`. If the default log cannot be opened (no home, a read-only home), the mount
-/// goes on with a warning: handoffs matter more than their log. A `--log-file` that does not open is an error.
-pub(super) fn for_background(config: &Config, mountpoint: &Path) -> Result<BackgroundLog, Failure> {
-    let kept = |path: PathBuf, file: File| BackgroundLog {
-        path: Some(path),
-        output: file.into(),
-    };
+/// Opens the log of the daemon for `mountpoint`, and returns it with its path. If the default log cannot be opened (no home, a
+/// read-only home), the mount goes on with a warning: handoffs matter more than their log.
+///
+/// # Errors
+/// The file of `--log-file` cannot be opened.
+pub(super) fn for_background(
+    config: &Config,
+    mountpoint: &Path,
+) -> Result<Option<(PathBuf, File)>, Failure> {
     if let Some(path) = &config.log_file {
-        return Ok(kept(path.clone(), open_asked_for(path)?));
+        return Ok(Some((path.clone(), open_asked_for(path)?)));
     }
     let cause = match state_directory().map(|directory| directory.join(log_name(mountpoint))) {
         None => "neither XDG_STATE_HOME nor HOME is an absolute path".to_owned(),
         Some(path) => match open(&path) {
-            Ok(file) => return Ok(kept(path, file)),
+            Ok(file) => return Ok(Some((path, file))),
             Err(error) => format!("{}: {error}", quoted(&path)),
         },
     };
@@ -50,10 +44,7 @@ pub(super) fn for_background(config: &Config, mountpoint: &Path) -> Result<Backg
         io::stderr(),
         "handoff-fs: warning: no log is kept ({cause}); --log-file FILE names one"
     );
-    Ok(BackgroundLog {
-        path: None,
-        output: Stdio::null(),
-    })
+    Ok(None)
 }
 
 /// Starts the logger of a daemon or supervisor: to `--log-file`, or else to standard error, which is the log file in the
