@@ -1,4 +1,4 @@
-//! The mount at a path: whether it is ours, whether it is dead, and what it says about itself in its virtual `.status.json`.
+//! The mount at a path: whether the mount is ours, whether its daemon has died, and its `.status.json`.
 
 use std::io;
 use std::path::Path;
@@ -9,7 +9,10 @@ use crate::fs::Status;
 use crate::names::STATUS;
 use crate::quote::quoted;
 
-/// Reads the status of the mount: its text, and what it means.
+/// More dead mounts than this at one path, left by repeated crashes, are reported instead of cleared.
+const MOST_DEAD: usize = 32;
+
+/// Reads the status of the mount: its JSON text, and the same parsed.
 ///
 /// # Errors
 /// The daemon does not answer, or its answer cannot be understood.
@@ -74,17 +77,24 @@ pub(super) fn at(mountpoint: &Path) -> Result<Mount, Failure> {
     })
 }
 
-/// Clears one dead mount of ours.
-pub(super) fn clear_dead(mountpoint: &Path) -> Result<(), Failure> {
-    match mounts::unmount_dead(mountpoint) {
-        Err(error) if is_dead(mountpoint) => {
+/// Clears the dead mounts of ours here; says whether there was one.
+pub(super) fn clear_dead(mountpoint: &Path) -> Result<bool, Failure> {
+    for cleared in 0..MOST_DEAD {
+        if !is_dead(mountpoint) {
+            return Ok(cleared > 0);
+        }
+        // If there is no dead mount any more, a supervisor or another `mount` was faster.
+        if let Err(error) = mounts::unmount_dead(mountpoint)
+            && is_dead(mountpoint)
+        {
             let cause = format_args!("a dead mount is here and cannot be cleared ({error})");
             let cure = format_args!("as root: umount -l {}", quoted(mountpoint));
-            Err(Failure::new(mountpoint, cause, cure))
+            return Err(Failure::new(mountpoint, cause, cure));
         }
-        // Without a dead mount here, a supervisor or another `mount` was faster.
-        _ => Ok(()),
     }
+    let cause = "too many dead mounts on top of each other";
+    let cure = format_args!("clear them: umount -R -l {}", quoted(mountpoint));
+    Err(Failure::new(mountpoint, cause, cure))
 }
 
 /// Whether the mount on top here is ours and its daemon has died.

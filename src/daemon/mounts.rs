@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, Mode, OFlags, Stat};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
@@ -143,11 +143,7 @@ fn unescape(field: &[u8]) -> Vec<u8> {
 /// Asks the mount at this path for the attributes of its root.
 pub(super) fn probe(point: &Path) -> State {
     let path = point.to_owned();
-    state(move || rustix::fs::stat(&path))
-}
-
-fn state(stat: impl FnOnce() -> rustix::io::Result<Stat> + Send + 'static) -> State {
-    match patiently(stat) {
+    match patiently(move || rustix::fs::stat(&path)) {
         None => State::Silent,
         Some(Err(Errno::NOTCONN | Errno::CONNABORTED)) => State::Dead,
         Some(Err(Errno::ACCESS)) => State::Denied,
@@ -195,10 +191,11 @@ pub(super) fn unmount_dead(point: &Path) -> io::Result<()> {
     // O_PATH sends no request to the daemon.
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let root = rustix::fs::open(point, flags, Mode::empty())?;
-    let Some(dead) = seen_dead(&root)? else {
+    let path = PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()));
+    let mount = mount_of(&root)?.filter(Mount::is_ours);
+    let Some(dead) = mount.filter(|_| probe(&path) == State::Dead) else {
         return Ok(());
     };
-    let path = format!("/proc/self/fd/{}", root.as_raw_fd());
     match rustix::mount::unmount(&path, UnmountFlags::DETACH) {
         // Another process was faster.
         Err(Errno::INVAL) if !table()?.contains(&dead) => Ok(()),
@@ -210,18 +207,12 @@ pub(super) fn unmount_dead(point: &Path) -> io::Result<()> {
     }
 }
 
-/// The mount whose root this is, if it is ours and its daemon has died.
-fn seen_dead(root: &OwnedFd) -> io::Result<Option<Mount>> {
-    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", root.as_raw_fd()))?;
+/// The mount that this directory is open in.
+fn mount_of(directory: &OwnedFd) -> io::Result<Option<Mount>> {
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", directory.as_raw_fd()))?;
     let mut lines = info.lines();
     let id = lines.find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok());
-    let mut table = table()?.into_iter();
-    let Some(mount) = table.find(|mount| Some(mount.id) == id && mount.is_ours()) else {
-        return Ok(None);
-    };
-    let root = root.try_clone()?;
-    let state = state(move || rustix::fs::statat(&root, "", AtFlags::EMPTY_PATH));
-    Ok((state == State::Dead).then_some(mount))
+    Ok(table()?.into_iter().find(|mount| Some(mount.id) == id))
 }
 
 fn unmount_with_helper(point: &Path, manner: Manner) -> io::Result<()> {

@@ -96,8 +96,11 @@ impl<'a> Predecessor<'a> {
             thread::sleep(EVERY);
             return Ok(());
         }
-        let holder = self.holder(pid);
-        if let (Holder::Leaving, Some(process)) = (&holder, self.open(pid)) {
+        let process = self.open(pid);
+        let holder = process
+            .as_ref()
+            .map_or(Holder::Invisible, |process| holder(process.pid));
+        if let (Holder::Leaving, Some(process)) = (&holder, process) {
             let pid = process.pid;
             match self.request {
                 Request::None => {
@@ -141,39 +144,6 @@ impl<'a> Predecessor<'a> {
         }
         thread::sleep(EVERY);
         Ok(())
-    }
-
-    fn holder(&self, pid: Option<u32>) -> Holder {
-        let Some(process) = self.open(pid) else {
-            return Holder::Invisible;
-        };
-        let pid = process.pid;
-        let Ok(table) = mounts::table_of(&thread(pid)) else {
-            return Holder::Busy;
-        };
-        let mut ours = table
-            .into_iter()
-            .filter(|mount| mount.is_ours() && mount.whole);
-        if is_elsewhere(pid) {
-            // A mount in another namespace cannot be probed from here.
-            if ours.next().is_some() {
-                return Holder::Mounted(None);
-            }
-        } else {
-            let process = std::fs::metadata(format!("/proc/{}", thread(pid))).ok();
-            let user = process.map(|process| process.uid());
-            for mount in ours.filter(|mount| user.is_none() || mount.owner == user) {
-                match serves(pid, &mount) {
-                    Some(true) => return Holder::Mounted(Some(mount.point)),
-                    Some(false) => {}
-                    None => return Holder::Busy,
-                }
-            }
-        }
-        match has_device(pid) {
-            true => Holder::Leaving,
-            false => Holder::Busy,
-        }
     }
 
     /// The process with this pid, if it holds the lock: no other process is ever signalled.
@@ -233,6 +203,37 @@ impl<'a> Predecessor<'a> {
     }
 }
 
+/// What this process, which holds the lock, does.
+fn holder(pid: i32) -> Holder {
+    let thread = thread(pid);
+    let Ok(table) = mounts::table_of(&thread) else {
+        return Holder::Busy;
+    };
+    let mut ours = table
+        .into_iter()
+        .filter(|mount| mount.is_ours() && mount.whole);
+    if is_elsewhere(&thread) {
+        // A mount in another namespace cannot be probed from here.
+        if ours.next().is_some() {
+            return Holder::Mounted(None);
+        }
+    } else {
+        let process = std::fs::metadata(format!("/proc/{thread}")).ok();
+        let user = process.map(|process| process.uid());
+        for mount in ours.filter(|mount| user.is_none() || mount.owner == user) {
+            match serves(pid, &mount) {
+                Some(true) => return Holder::Mounted(Some(mount.point)),
+                Some(false) => {}
+                None => return Holder::Busy,
+            }
+        }
+    }
+    match has_device(&thread) {
+        true => Holder::Leaving,
+        false => Holder::Busy,
+    }
+}
+
 /// A thread of the process that still has files, as `/proc` names it. When a process ends, its first thread loses its files
 /// first; another thread that hangs in the disk holds the lock for as long as that lasts.
 fn thread(pid: i32) -> String {
@@ -259,13 +260,13 @@ fn serves(pid: i32, mount: &Mount) -> Option<bool> {
 }
 
 /// Is this process in another mount namespace?
-fn is_elsewhere(pid: i32) -> bool {
+fn is_elsewhere(process: &str) -> bool {
     let of = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
-    of("self") != of(&thread(pid))
+    of("self") != of(process)
 }
 
 /// Has this process /dev/fuse open? A daemon that is or was mounted has.
-fn has_device(pid: i32) -> bool {
-    open_files(&thread(pid))
+fn has_device(process: &str) -> bool {
+    open_files(process)
         .any(|file| std::fs::read_link(file).is_ok_and(|target| target == Path::new("/dev/fuse")))
 }

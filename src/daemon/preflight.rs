@@ -18,9 +18,6 @@ use crate::quote::quoted;
 use crate::store::dirfd::{self, Beneath};
 use crate::store::mountpoint;
 
-/// More dead mounts than this at one path, left by repeated crashes, are reported instead of cleared.
-const MOST_DEAD: usize = 32;
-
 /// The directories of a mount, checked.
 pub(super) struct Place {
     /// Without symbolic links, as in the kernel's table of mounts.
@@ -175,39 +172,28 @@ fn refuse_inside_mount(path: &Path) -> Result<(), Failure> {
 /// # Errors
 /// A mount there is alive, or cannot be cleared.
 fn clear(mountpoint: &Path) -> Result<(), Failure> {
-    for _ in 0..MOST_DEAD {
-        let Some(mount) = mounts::at(mountpoint).map_err(|error| mounted::cannot_list(&error))?
-        else {
-            return Ok(());
-        };
-        if !mount.is_fuse() {
-            return Ok(());
-        }
-        if !mount.is_ours() {
-            return Err(foreign(mountpoint, &mount));
-        }
-        match mounts::probe(mountpoint) {
-            State::Dead => mounted::clear_dead(mountpoint)?,
-            State::Usable => {
-                let pid = mounted::pid(mountpoint)
-                    .map_or_else(String::new, |pid| format!(" (pid {pid})"));
-                let cause = format_args!("is mounted by handoff-fs{pid} already and usable");
-                let cure = format_args!(
-                    "use it, or first run: handoff-fs unmount {}",
-                    quoted(mountpoint)
-                );
-                return Err(Failure::new(mountpoint, cause, cure));
-            }
-            State::Denied => return Err(mounted::not_ours(mountpoint, &mount)),
-            State::Silent => return Err(mounted::silent(mountpoint)),
-        }
+    mounted::clear_dead(mountpoint)?;
+    let mount = mounts::at(mountpoint).map_err(|error| mounted::cannot_list(&error))?;
+    let Some(mount) = mount.filter(Mount::is_fuse) else {
+        return Ok(());
+    };
+    if !mount.is_ours() {
+        return Err(foreign(mountpoint, &mount));
     }
-    let cure = format_args!("clear them: umount -R -l {}", quoted(mountpoint));
-    Err(Failure::new(
-        mountpoint,
-        "too many dead mounts on top of each other",
-        cure,
-    ))
+    match mounts::probe(mountpoint) {
+        // The daemon has died just now.
+        State::Dead => clear(mountpoint),
+        State::Usable => {
+            let pid = mounted::pid(mountpoint);
+            let pid = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+            let cause = format_args!("is mounted by handoff-fs{pid} already and usable");
+            let point = quoted(mountpoint);
+            let cure = format_args!("use it, or first run: handoff-fs unmount {point}");
+            Err(Failure::new(mountpoint, cause, cure))
+        }
+        State::Denied => Err(mounted::not_ours(mountpoint, &mount)),
+        State::Silent => Err(mounted::silent(mountpoint)),
+    }
 }
 
 fn foreign(mountpoint: &Path, mount: &Mount) -> Failure {

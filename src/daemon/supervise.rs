@@ -24,7 +24,7 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::backoff::{Backoff, EARLY, MOST_EARLY, MOST_FAILED, PAUSE};
+use super::backoff::{Backoff, PAUSE};
 use super::child::{Daemon, Death, ENDING};
 use super::mounts::{self, State};
 use super::process::Process;
@@ -110,16 +110,15 @@ impl Supervisor {
     }
 
     fn run(mut self, first: Option<Daemon>) -> Result<(), Failure> {
-        let mut daemon = first;
+        let mut death = match first {
+            Some(daemon) => self.outlive(daemon),
+            None => Death {
+                how: "before its new supervisor came".to_owned(),
+                well: true,
+                lived: Duration::ZERO,
+            },
+        };
         loop {
-            let death = match daemon {
-                Some(daemon) => self.outlive(daemon),
-                None => Death {
-                    how: "before its new supervisor came".to_owned(),
-                    well: true,
-                    lived: Duration::ZERO,
-                },
-            };
             let dead_mount = self.clear();
             if self.told_to_end || !dead_mount {
                 return match death.well {
@@ -127,10 +126,10 @@ impl Supervisor {
                     false => Err(self.failed(&format!("the daemon has ended ({})", death.how))),
                 };
             }
-            daemon = match self.start_again(&death)? {
-                Some(daemon) => Some(daemon),
-                None => return Ok(()),
+            let Some(daemon) = self.start_again(&death)? else {
+                return Ok(());
             };
+            death = self.outlive(daemon);
         }
     }
 
@@ -181,18 +180,15 @@ impl Supervisor {
             quoted(&self.config.mountpoint)
         );
         let mut pause = self.backoff.died(death.lived);
-        let mut reason = format!(
-            "{MOST_EARLY} daemons in a row died within {} s, the last one: {}",
-            EARLY.as_secs(),
-            death.how
-        );
+        let mut last = death.how.clone();
         loop {
-            let Some(now) = pause else {
+            let pause_now = pause.map_err(|reason| {
+                let reason = format!("{reason}, the last one: {last}");
                 log::error!("giving up: {reason}");
-                return Err(self.failed(&format!("not mounted again, given up ({reason})")));
-            };
-            if !now.is_zero() {
-                self.wait(None, Some(now));
+                self.failed(&format!("not mounted again, given up ({reason})"))
+            })?;
+            if !pause_now.is_zero() {
+                self.wait(None, Some(pause_now));
             }
             if self.told_to_end {
                 return Ok(None);
@@ -211,7 +207,7 @@ impl Supervisor {
                 return Ok(None);
             }
             log::error!("mounting again failed: {error}");
-            reason = format!("{MOST_FAILED} starts in a row failed, the last one: {error}");
+            last = error.to_string();
             pause = self.backoff.start_failed();
         }
     }
@@ -263,16 +259,10 @@ impl Supervisor {
 
     /// Clears the dead mounts at the mountpoint; says whether there was one.
     fn clear(&self) -> bool {
-        let mountpoint = &self.config.mountpoint;
-        let mut found = false;
-        while mounted::is_dead(mountpoint) {
-            found = true;
-            if let Err(error) = mounted::clear_dead(mountpoint) {
-                log::error!("{error}");
-                break;
-            }
-        }
-        found
+        mounted::clear_dead(&self.config.mountpoint).unwrap_or_else(|failure| {
+            log::error!("{failure}");
+            true
+        })
     }
 
     fn failed(&self, cause: &str) -> Failure {

@@ -33,29 +33,27 @@ pub fn unmount(mountpoint: &Path) -> Result<(), Failure> {
     let mountpoint = preflight::resolve(mountpoint);
     let mut done = false;
     for _ in 0..MOST_MOUNTS {
-        let missing = match mounted::at(&mountpoint) {
-            Err(failure) => Some(failure),
-            Ok(_) if mounted::is_dead(&mountpoint) => {
-                mounted::clear_dead(&mountpoint)?;
-                done = true;
-                None
+        done |= mounted::clear_dead(&mountpoint)?;
+        let mount = mounted::at(&mountpoint);
+        if let Ok(mount) = &mount {
+            let result = unmount_live(&mountpoint, mount);
+            // After an error the mount may be gone: another process has unmounted, or the daemon has died.
+            if result.is_ok() || mounted::at(&mountpoint).is_ok() {
+                return result;
             }
-            Ok(mount) => match unmount_live(&mountpoint, &mount) {
-                // The mount was gone before it could be unmounted.
-                Err(_) if mounted::at(&mountpoint).is_err() => None,
-                result => return result,
-            },
-        };
+        }
         if let Some(supervisor) = supervisor_without_daemon(&mountpoint) {
             supervisor.signal(Signal::TERM);
             must_end(&mountpoint, "supervisor", &supervisor)?;
             done = true;
         }
-        match missing {
-            Some(_) if mounted::at(&mountpoint).is_ok() => {}
-            Some(_) if done => return Ok(()),
-            Some(failure) => return Err(failure),
-            None => {}
+        if let Err(failure) = mount
+            && mounted::at(&mountpoint).is_err()
+        {
+            return match done {
+                true => Ok(()),
+                false => Err(failure),
+            };
         }
     }
     let cause = "is mounted again and again";
