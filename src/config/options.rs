@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use crate::cli::args::MountArgs;
 use crate::failure::Failure;
 
-/// Options that mount(8), systemd and the mount.fuse helper put into a list, and that change nothing here. The mount is
-/// always nosuid and nodev, and no times of access are kept.
+/// Options that mount(8), systemd and the mount.fuse helper pass, and that change nothing here. The mount is always nosuid and
+/// nodev, and times of access are never kept.
 const IGNORED: &str = "rw defaults auto noauto user users nouser owner group nofail _netdev suid nosuid dev nodev \
      exec noexec atime noatime diratime nodiratime relatime norelatime strictatime nostrictatime lazytime nolazytime \
      async sync dirsync silent loud fsname subtype comment";
 
-/// Where the value of an option goes.
+/// The argument that an option sets.
 enum Setting<'a> {
     Flag(&'a mut bool),
     Path(&'a mut Option<PathBuf>),
@@ -61,7 +61,7 @@ fn apply_one(arguments: &mut MountArgs, option: &[u8]) -> Result<(), Failure> {
     if let Some(reason) = impossible(&key) {
         return refused(&format!("not possible: {reason}"));
     }
-    // libfuse's own options are written with underscores, so both are understood.
+    // libfuse writes its options with underscores, so both forms are accepted.
     let key = key.replace('_', "-");
     let setting = match key.as_str() {
         "utc" => Setting::Flag(&mut arguments.utc),

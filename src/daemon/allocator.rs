@@ -1,8 +1,8 @@
-//! How much memory the daemon keeps.
+//! Settings that make the daemon return unused memory to the system.
 
 use std::process::Command;
 
-/// What glibc's allocator reads from the environment (mallopt(3)), in bytes or numbers.
+/// Variables of the environment that glibc's allocator reads (mallopt(3)): two sizes in bytes, and a number of heaps.
 ///
 /// By default the allocator keeps large blocks that were freed, and gives every thread a heap of its own. This program lists
 /// a hundred thousand names once and then runs for weeks, so it returns such blocks to the system. The blocks of a request are
@@ -13,7 +13,7 @@ const SETTINGS: [(&str, &str); 3] = [
     ("MALLOC_ARENA_MAX", "1"),
 ];
 
-/// Makes the program, and all that it starts, return unused memory to the system. The user's own settings stay.
+/// Makes the program, and every program that it starts, return unused memory to the system. Variables that the user has set stay.
 pub(super) fn limit_memory(command: &mut Command) -> &mut Command {
     let unset = |name: &&(&str, &str)| std::env::var_os(name.0).is_none();
     command.envs(SETTINGS.iter().filter(unset).copied())

@@ -18,15 +18,14 @@ use crate::store::local::FIRST_MOUNT;
 
 /// Returns when the mount is usable.
 pub(super) fn launch(config: &Config) -> Result<(), Failure> {
-    // The daemon checks again for itself. Checking here first keeps a second `mount` from rotating the log
-    // of the daemon that is running.
+    // The daemon makes these checks again. A second `mount` must fail here, before it rotates the log of the running daemon.
     let place = preflight::prepare(config)?;
     let log = logging::for_background(config, &place.mountpoint)?;
     let (log, output) = match log {
         Some((path, file)) => (Some(path), Stdio::from(file)),
         None => (None, Stdio::null()),
     };
-    // Resolved: a symbolic link that changes later must not lead a restart to another place.
+    // The paths are resolved now, so that a restart does not follow a symbolic link that has changed since.
     let mut config = config.clone();
     config.mountpoint.clone_from(&place.mountpoint);
     config.backing = config.backing.map(|_| place.backing.clone());
@@ -51,7 +50,7 @@ pub(super) fn launch(config: &Config) -> Result<(), Failure> {
             Failure::new(mountpoint, cause, cure)
         }));
     }
-    // A reader may close the pipe whenever it likes.
+    // The mount goes on, even if no process reads this line.
     let _ = writeln!(
         io::stdout(),
         "handoff-fs is mounted at {}",
@@ -63,7 +62,7 @@ pub(super) fn launch(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Was this backing directory never mounted before? The daemon could tell, too, but would look at every handoff for it.
+/// Was this backing directory never mounted before? The status says so too, but the daemon reads every queue to write it.
 fn is_first_mount(backing: impl AsFd) -> bool {
     let record = Path::new(names::PRIVATE).join(FIRST_MOUNT);
     rustix::fs::statat(backing, record, AtFlags::SYMLINK_NOFOLLOW).is_err()

@@ -1,4 +1,4 @@
-//! How often a supervisor mounts again, and when it gives up (spec 8.3b).
+//! When a supervisor mounts again, and when the supervisor gives up (spec 8.3b).
 
 use std::time::Duration;
 

@@ -23,7 +23,7 @@ pub(super) fn ask(mountpoint: &Path) -> Result<(String, Status), Failure> {
         Failure::new(&path, format_args!("cannot be read ({error})"), cure)
     };
     let file = path.clone();
-    let text = mounts::patiently(move || std::fs::read_to_string(file))
+    let text = mounts::with_timeout(move || std::fs::read_to_string(file))
         .ok_or_else(|| silent(mountpoint))?
         .map_err(|error| unreadable(&error))?;
     let status = serde_json::from_str(&text).map_err(|error| unreadable(&error))?;
@@ -47,7 +47,7 @@ pub(super) fn not_ours(mountpoint: &Path, mount: &Mount) -> Failure {
     Failure::new(mountpoint, cause, format_args!("run this as {owner}"))
 }
 
-/// The daemon lives but does not answer.
+/// The daemon lives and does not answer.
 pub(super) fn silent(mountpoint: &Path) -> Failure {
     let point = quoted(mountpoint);
     let cause = "the handoff-fs mounted here does not answer";

@@ -1,4 +1,4 @@
-//! Which mount is meant when none is named (spec 8.1b).
+//! The mount for a command that names none (spec 8.1b).
 
 use std::path::PathBuf;
 
@@ -6,10 +6,10 @@ use super::{mounted, mounts};
 use crate::failure::Failure;
 use crate::quote::quoted;
 
-/// The one mount that this user has, for the command with this name.
+/// The only mount of this user. `command` is named in the error.
 ///
 /// # Errors
-/// There is none, or more than one.
+/// This user has no mount, or more than one.
 pub fn only_mount(command: &str) -> Result<PathBuf, Failure> {
     let user = rustix::process::geteuid().as_raw();
     let mounts = mounts::of_user(user).map_err(|error| mounted::cannot_list(&error))?;

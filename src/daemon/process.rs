@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
-/// A process, held by a pidfd: this value never comes to mean a later process with the same pid.
+/// A process, held by a pidfd, so that the value never means a later process with the same pid.
 pub(super) struct Process {
     pub(super) pid: i32,
     pidfd: OwnedFd,

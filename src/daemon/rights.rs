@@ -1,4 +1,4 @@
-//! What mounting needs of the system: the device of FUSE, the setuid helper, the right to mount.
+//! Needs of a mount: the FUSE device, the setuid helper, and the right to mount.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -57,7 +57,7 @@ fn no_device() -> &'static str {
     }
 }
 
-/// The mount itself was refused, with this error.
+/// The failure for a mount that was refused with this error.
 pub(super) fn not_mounted(mountpoint: &Path, error: &io::Error) -> Failure {
     let text = error.to_string();
     let cause = format_args!("cannot be mounted ({})", text.trim());
@@ -109,7 +109,7 @@ fn unprivileged_helper() -> String {
 
 /// Is this process in a user namespace other than the machine's first one?
 fn is_namespaced() -> bool {
-    // The map is empty if no user of the namespace is mapped.
+    // The first namespace maps every uid to itself. An empty map means that no uid is mapped.
     std::fs::read_to_string("/proc/self/uid_map")
         .is_ok_and(|map| !map.split_whitespace().eq(["0", "0", "4294967295"]))
 }

@@ -1,18 +1,18 @@
 //! The supervisor: the small process that mounts again when the daemon has died (spec 8.3).
 //!
 //! `handoff-fs mount` starts the supervisor, and the supervisor starts the daemon. Each holds a pidfd of the other and sleeps
-//! until that says that the other has died. So both are idle while all is well.
+//! until the other dies.
 //!
 //! | dies | what happens |
 //! |---|---|
 //! | the daemon, and its mount is dead | the supervisor clears the mount, so that files written meanwhile land in the plain directory (spec 3.7), and starts another daemon |
-//! | the daemon, and its mount is gone | somebody has unmounted: the supervisor ends too |
+//! | the daemon, and its mount is gone | a user has unmounted: the supervisor ends too |
 //! | the supervisor | the daemon goes on, and starts another supervisor |
 //! | both at once | the mount is dead until the next `handoff-fs mount` |
 //!
-//! Only the dead mount tells a crash from an end: a killed process could send no message. SIGTERM and SIGINT are passed on to
-//! the daemon, which unmounts. If the daemon does not, the supervisor unmounts, kills the daemon, and at last cuts the daemon's
-//! connection to the kernel, so that no process hangs in the mount.
+//! A dead mount is the sign of a crash, because a killed daemon can send no message. The supervisor passes SIGTERM and SIGINT on
+//! to the daemon, which unmounts. If the daemon does not unmount, the supervisor unmounts, kills the daemon, and at last cuts
+//! the daemon's connection to the kernel, so that no process hangs in the mount.
 
 use std::io::Read as _;
 use std::os::unix::net::UnixStream;
@@ -59,7 +59,7 @@ pub(super) fn supervise(config: &Config, daemon: Option<i32>) -> Result<(), Fail
     supervisor.run(first)
 }
 
-/// Becomes readable when a signal has come that asks for the end.
+/// A socket that becomes readable when a signal asks this process to end.
 fn signals() -> std::io::Result<UnixStream> {
     let (receiver, sender) = UnixStream::pair()?;
     for signal in [SIGTERM, SIGINT, SIGHUP] {
@@ -69,14 +69,14 @@ fn signals() -> std::io::Result<UnixStream> {
     Ok(receiver)
 }
 
-/// What ended a wait.
+/// Why a wait has ended.
 enum Woken {
     Death,
     Signal,
     TimeOut,
 }
 
-/// What was done to end a daemon.
+/// What the supervisor has done to end the daemon.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Request {
     None,
@@ -86,7 +86,7 @@ enum Request {
 }
 
 struct Supervisor {
-    /// The settings, with what became of the daemons so far.
+    /// The settings. `past` is kept up to date.
     config: Config,
     signals: UnixStream,
     /// Whether a signal has asked for the end.
@@ -95,7 +95,7 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    /// Starts the first daemon, and reports to the launcher how that went.
+    /// Starts the first daemon, and reports to the launcher that the mount is usable.
     fn start_first(&mut self) -> Result<Daemon, Failure> {
         let daemon = self.start().inspect_err(|_| {
             self.clear();
@@ -114,14 +114,14 @@ impl Supervisor {
             Some(daemon) => self.outlive(daemon),
             None => Death {
                 how: "before its new supervisor came".to_owned(),
-                well: true,
+                success: true,
                 lived: Duration::ZERO,
             },
         };
         loop {
             let dead_mount = self.clear();
             if self.told_to_end || !dead_mount {
-                return match death.well {
+                return match death.success {
                     true => Ok(()),
                     false => Err(self.failed(&format!("the daemon has ended ({})", death.how))),
                 };
@@ -133,7 +133,7 @@ impl Supervisor {
         }
     }
 
-    /// Waits for the daemon's end. Signals are passed on to it; a daemon that does not obey is made to end.
+    /// Waits for the daemon's end. Passes signals on, and ends a daemon that does not obey them.
     fn outlive(&mut self, daemon: Daemon) -> Death {
         let mut request = match self.told_to_end {
             true => Request::Told,
@@ -167,7 +167,7 @@ impl Supervisor {
         }
     }
 
-    /// Mounts again, with growing pauses. None if another process has mounted here meanwhile, or if a signal came.
+    /// Mounts again, with growing pauses. None if another process has mounted here meanwhile, or after a signal.
     fn start_again(&mut self, death: &Death) -> Result<Option<Daemon>, Failure> {
         self.config.past = Past {
             restarts: self.config.past.restarts + 1,
@@ -216,7 +216,7 @@ impl Supervisor {
     fn start(&mut self) -> Result<Daemon, Failure> {
         let part = Part::Daemon(std::process::id().cast_signed());
         let mut process = start(&self.config, part, Stdio::piped(), Stdio::inherit())?;
-        // After the launcher's end the log still holds the text.
+        // If the launcher has ended, the text is still in the log.
         let started = await_mount(process.take_stdout(), |text| drop(report(text)));
         let daemon = Daemon::new(process, &self.config.mountpoint);
         match started {
@@ -239,9 +239,9 @@ impl Supervisor {
             match rustix::event::poll(&mut wanted, time.as_ref()) {
                 Ok(0) => return Woken::TimeOut,
                 Ok(_) => break,
-                // A signal has made its pipe readable.
+                // The signal has made its socket readable.
                 Err(Errno::INTR) => {}
-                // With these arguments only a lack of memory is possible.
+                // The only possible error is a lack of memory.
                 Err(_) => std::thread::sleep(PAUSE),
             }
         }

@@ -1,4 +1,4 @@
-//! The daemon's side of supervision: it replaces a supervisor that has died.
+//! The daemon's side of supervision: a thread that replaces a supervisor that has died.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use super::start::start;
 use crate::config::{Config, Part};
 use crate::fs::{Fs, Supervision};
 
-/// After a supervisor that lived shorter than this, the next one is started after a pause.
+/// If a supervisor lived shorter than this, the daemon pauses before it starts the next one.
 const EARLY: Duration = Duration::from_secs(1);
 
-/// The first pause; each one in a row is twice as long.
+/// The first pause. Each next pause in a row is twice as long.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Replaces the supervisor whenever it dies, in a thread.
+/// Starts a thread that replaces the supervisor whenever the supervisor dies.
 pub(super) fn watch_supervisor(config: &Config, supervisor: i32, fs: Arc<Fs>) {
     let note = move |supervisor: Option<&Process>, config: &Config| {
         fs.set_supervision(supervisor.map(|supervisor| Supervision {

@@ -21,11 +21,11 @@ const ENDING: Duration = Duration::from_secs(17);
 /// Files that a program had open for a moment only are closed within this time.
 const MOMENT: Duration = Duration::from_millis(300);
 
-/// A supervisor may mount again between any two looks, but not more often than this.
+/// How often a supervisor may have mounted again before `unmount` gives up.
 const MOST_MOUNTS: usize = 10;
 
-/// Unmounts; a mount in use lazily, naming who uses it. Returns when the daemon and its supervisor have ended, or
-/// when the daemon only waits for open files.
+/// Unmounts. A mount in use is unmounted lazily, and its users are named. Returns when the daemon and its supervisor have ended,
+/// or when the daemon only waits for open files.
 ///
 /// # Errors
 /// Nothing is mounted there, the mount is another user's, or the daemon does not end.
@@ -57,17 +57,18 @@ pub fn unmount(mountpoint: &Path) -> Result<(), Failure> {
         }
     }
     let cause = "is mounted again and again";
-    let cure = "see the log, and end what mounts it: handoff-fs status names it";
+    let cure =
+        "see the log, and end the supervisor that mounts it: handoff-fs status names its pid";
     Err(Failure::new(&mountpoint, cause, cure))
 }
 
-/// This mount's supervisor, if that lives on while nothing is mounted. The lock of the last daemon names it; with `--backing`
-/// elsewhere nothing here names the lock.
+/// This mount's supervisor, if the supervisor lives while nothing is mounted. The lock file of the last daemon names its pid. With
+/// `--backing` the lock file is not found here.
 fn supervisor_without_daemon(mountpoint: &Path) -> Option<Process> {
     let lock = mountpoint.join(PRIVATE).join("lock");
-    let text = mounts::patiently(move || std::fs::read_to_string(lock))?.ok()?;
+    let text = mounts::with_timeout(move || std::fs::read_to_string(lock))?.ok()?;
     let process = Process::open(text.lines().nth(1)?.parse().ok()?).ok()?;
-    // By now the pid may belong to another process.
+    // The pid in an old lock file may belong to another process by now.
     let line = std::fs::read(format!("/proc/{}/cmdline", process.pid)).ok()?;
     let words: Vec<_> = line.split(|byte| *byte == 0).collect();
     let is_supervisor = words.contains(&b"--supervise".as_slice())
@@ -75,12 +76,13 @@ fn supervisor_without_daemon(mountpoint: &Path) -> Option<Process> {
     is_supervisor.then_some(process)
 }
 
-fn must_end(mountpoint: &Path, what: &str, process: &Process) -> Result<(), Failure> {
+/// Waits for the end of the daemon or supervisor, named by `role`.
+fn must_end(mountpoint: &Path, role: &str, process: &Process) -> Result<(), Failure> {
     if process.ends_within(ENDING) {
         return Ok(());
     }
     let pid = process.pid;
-    let cause = format_args!("is unmounted, but its {what} (pid {pid}) has not ended");
+    let cause = format_args!("is unmounted, but its {role} (pid {pid}) has not ended");
     let cure = format_args!("see its log, or end it: kill {pid}");
     Err(Failure::new(mountpoint, cause, cure))
 }
@@ -95,12 +97,12 @@ fn unmount_live(mountpoint: &Path, mount: &Mount) -> Result<(), Failure> {
     match mounts::unmount(mountpoint, Manner::Plain) {
         Ok(()) => {
             if let Some(supervisor) = &supervisor {
-                // The supervisor ends with its daemon, unless that has died just now and the supervisor mounts again.
+                // A supervisor ends with its daemon. But if the daemon has just crashed, the supervisor would mount again.
                 supervisor.signal(Signal::TERM);
             }
-            for (what, process) in [("daemon", daemon), ("supervisor", supervisor)] {
+            for (role, process) in [("daemon", daemon), ("supervisor", supervisor)] {
                 if let Some(process) = process {
-                    must_end(mountpoint, what, &process)?;
+                    must_end(mountpoint, role, &process)?;
                 }
             }
             Ok(())
@@ -137,8 +139,8 @@ fn not_unmounted(mountpoint: &Path, mount: &Mount, error: &io::Error) -> Failure
     Failure::new(mountpoint, cause, cure)
 }
 
-/// Who uses a mount, in words: processes with a file, a working directory or a root in it, as far as this user may see
-/// them, and mounts on top.
+/// The users of a mount, in words: processes that have a file, their working directory or their root in the mount, as far as
+/// this user may see them, and mounts below its root.
 fn holders(mountpoint: &Path, daemon: Option<i32>) -> String {
     let mut found = BTreeSet::new();
     for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -146,7 +148,7 @@ fn holders(mountpoint: &Path, daemon: Option<i32>) -> String {
         let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
             continue;
         };
-        // The daemon's descriptor of the covered directory has the path of the mount.
+        // The daemon holds the covered directory open, whose path is that of the mount.
         if daemon == Some(pid) {
             continue;
         }
