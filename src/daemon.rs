@@ -3,7 +3,6 @@
 use crate::config::{Config, Part};
 use crate::failure::Failure;
 
-mod allocator;
 mod background;
 mod backoff;
 mod child;
@@ -11,7 +10,6 @@ mod ending;
 mod logging;
 mod mounted;
 mod mounts;
-mod only_mount;
 mod predecessor;
 mod preflight;
 mod process;
@@ -25,7 +23,7 @@ mod surroundings;
 mod unmount;
 
 pub use backoff::supervision;
-pub use only_mount::only_mount;
+pub use mounted::only_mount;
 pub use preflight::resolve;
 pub use status::status;
 pub use unmount::unmount;

@@ -1,7 +1,7 @@
 //! The mount at a path: whether the mount is ours, whether its daemon has died, and its `.status.json`.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::mounts::{self, Mount, State};
 use crate::failure::Failure;
@@ -53,6 +53,30 @@ pub(super) fn silent(mountpoint: &Path) -> Failure {
     let cause = "the handoff-fs mounted here does not answer";
     let cure = format_args!("mount it again: handoff-fs unmount {point}; handoff-fs mount {point}");
     Failure::new(mountpoint, cause, cure)
+}
+
+/// The only mount of this user, for a command that names none (spec 8.1b). `command` is named in the error.
+///
+/// # Errors
+/// This user has no mount, or more than one.
+pub fn only_mount(command: &str) -> Result<PathBuf, Failure> {
+    let user = rustix::process::geteuid().as_raw();
+    let mounts = mounts::of_user(user).map_err(|error| cannot_list(&error))?;
+    match mounts.as_slice() {
+        [mount] => Ok(mount.point.clone()),
+        [] => Err(Failure::from_text(
+            "no handoff-fs of yours is mounted; mount one: handoff-fs mount [MOUNTPOINT]",
+        )),
+        [first, ..] => {
+            let points: Vec<_> = mounts.iter().map(|mount| quoted(&mount.point)).collect();
+            Err(Failure::usage(format!(
+                "{} are mounted: {}; name one: handoff-fs {command} {}",
+                points.len(),
+                points.join(", "),
+                quoted(&first.point)
+            )))
+        }
+    }
 }
 
 /// The mount of ours at this path.

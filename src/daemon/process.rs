@@ -1,7 +1,7 @@
 //! Processes, held by a pidfd, and their open files.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, ExitStatus};
 use std::time::Duration;
@@ -13,7 +13,8 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 /// A process, held by a pidfd, so that the value never means a later process with the same pid.
 pub(super) struct Process {
     pub(super) pid: i32,
-    pidfd: OwnedFd,
+    /// Readable once the process has ended.
+    pub(super) pidfd: OwnedFd,
     child: Option<Child>,
 }
 
@@ -74,16 +75,9 @@ impl Process {
     pub(super) fn ends_within(&self, time: Duration) -> bool {
         // A time too long for the system call means to wait for ever.
         let time = Timespec::try_from(time).ok();
-        // A pidfd is readable once the process has ended.
         let mut wanted = [PollFd::new(&self.pidfd, PollFlags::IN)];
         rustix::io::retry_on_intr(|| rustix::event::poll(&mut wanted, time.as_ref()))
             .is_ok_and(|ready| ready > 0)
-    }
-}
-
-impl AsFd for Process {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.pidfd.as_fd()
     }
 }
 

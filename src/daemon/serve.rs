@@ -28,17 +28,17 @@ use crate::fs::{Adopt, Awaited, Fs, OpenError, Options};
 use crate::fuse::Adapter;
 use crate::quote::quoted;
 
-/// Half of the time that the contract allows, so that a slow sweep is still in time (spec 7.1a).
+/// Half of the time that the contract allows, so that a slow sweep still ends in time (spec 7.1a).
 const SWEEP_EVERY: Duration = Duration::from_secs(30 * 60);
 
-/// How long after the mount the first sweep begins: the user wants to use the mount first.
+/// The pause between the mount and the first sweep. The user's first requests come before it.
 const FIRST_SWEEP: Duration = Duration::from_millis(300);
 
-/// How many threads serve requests. A close waits for the disk twice, and so many closes may wait before any other request
-/// must: more than agents run side by side. An idle thread costs nothing.
+/// How many threads serve requests. A close waits for the disk twice, and holds a thread meanwhile. So this is more than the
+/// agents that usually run side by side; an idle thread costs nothing.
 const WORKERS: usize = 8;
 
-/// What the main thread waits for.
+/// An event that the main thread waits for.
 enum Event {
     Signal(i32),
     /// The kernel has closed the connection, or serving it failed.
@@ -55,7 +55,7 @@ pub(super) fn serve(config: &Config) -> Result<(), Failure> {
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])
         .map_err(|error| surroundings::no_signals(&config.mountpoint, &error))?;
     if config.report_ready {
-        // Leaves the caller's terminal. Refused to the leader of a process group, which has none.
+        // Leaves the caller's terminal. Fails for the leader of a process group, which has no terminal.
         let _ = rustix::process::setsid();
     }
     let place = preflight::prepare(config)?;
@@ -74,18 +74,15 @@ pub(super) fn serve(config: &Config) -> Result<(), Failure> {
     let events = start(session, signals).map_err(|error| {
         let _ = own.unmount();
         let cause = format_args!("threads cannot be started ({error})");
-        Failure::new(
-            &mountpoint,
-            cause,
-            "raise the limit on processes: ulimit -u",
-        )
+        let cure = "raise the limit on processes: ulimit -u";
+        Failure::new(&mountpoint, cause, cure)
     })?;
 
     let pid = std::process::id();
     log::info!("mounted at {}, pid {pid}", quoted(&mountpoint));
     start_sweeper(fs.clone());
     let reported = !config.report_ready || report(&format!("ready {pid}")).is_ok();
-    // After a restart the mount is in use, even if the supervisor has died meanwhile.
+    // After a restart the mount goes on, even if the supervisor has died meanwhile: programs use it.
     if !reported && config.past.restarts == 0 {
         log::warn!("the program that asked for the mount is gone; unmounting");
         unmount(&own);
@@ -118,7 +115,7 @@ fn open(config: &Config, place: Place) -> Result<(Arc<Fs>, Session<Adapter>), Fa
             Failure::new(&backing, cause, "raise the limit on open files: ulimit -n")
         })?;
         match Fs::open(directory, options.clone(), Arc::new(SystemClock)) {
-            // A daemon whose mount is gone holds the lock until it ends.
+            // A daemon whose mount is gone holds the lock until the daemon ends.
             Err(OpenError::Locked { pid }) if !mounted::is_ours(&mountpoint) => {
                 predecessor.gives_way(pid)?;
             }
@@ -126,10 +123,10 @@ fn open(config: &Config, place: Place) -> Result<(Arc<Fs>, Session<Adapter>), Fa
         }
     };
     if covered.is_some() {
-        // Before the mount: after a crash, files that are written there must count as strays.
+        // To be noted before the mount: files that are written to the mountpoint after a crash must count as strays.
         fs.note_mountpoint().map_err(|error| failed(error.into()))?;
     }
-    // Before the mount, whose status names the supervisor.
+    // To be done before the mount, because its status names the supervisor.
     if let Part::Daemon(supervisor) = config.part {
         supervised::watch_supervisor(config, supervisor, fs.clone());
     }
@@ -137,7 +134,7 @@ fn open(config: &Config, place: Place) -> Result<(Arc<Fs>, Session<Adapter>), Fa
         .mount(&mountpoint, &fuse_config())
         .map_err(|error| rights::not_mounted(&mountpoint, &error))?;
     if let Some(covered) = covered {
-        // The mount hides the directory's path by now, and nothing is served yet.
+        // No program can reach the directory now: the mount covers it, and no request is served yet.
         fs.take_in(covered);
     }
     Ok((fs, session))
@@ -176,7 +173,7 @@ fn start(session: Session<Adapter>, mut signals: Signals) -> io::Result<Receiver
     let mut background = session.spawn()?;
     let idle = thread::Builder::new().spawn(|| Ok(()))?;
     let serving = mem::replace(&mut background.guard, idle);
-    // Dropping `background` would unmount by path whatever is mounted there by then. `OwnMount` unmounts instead.
+    // Dropping `background` would unmount by path, which may hit another mount by then. `OwnMount` unmounts instead.
     mem::forget(background);
     thread::Builder::new()
         .name("ended".to_owned())
@@ -208,7 +205,7 @@ fn wait(events: &Receiver<Event>, own: &OwnMount, part: Part, fs: &Arc<Fs>) -> R
             None => events.recv().ok(),
             Some(_) => events.recv_timeout(LOOK_EVERY).ok(),
         };
-        // Without a wait that can be over, the end of serving is always sent as the last event.
+        // While no end has begun, an event always comes: the end of serving is one.
         let Some(event) = event else {
             if ending.as_ref().is_none_or(Ending::is_over) {
                 log::info!("the wait is over");
@@ -261,7 +258,7 @@ fn wait(events: &Receiver<Event>, own: &OwnMount, part: Part, fs: &Arc<Fs>) -> R
     }
 }
 
-/// Unmounts; says whether that succeeded. If not, the mount is served on: a dead mount would be worse.
+/// Unmounts; says whether that succeeded. If not, the daemon goes on serving: a dead mount would be worse.
 fn unmount(own: &OwnMount) -> bool {
     let mountpoint = quoted(own.point());
     match own.unmount() {
@@ -272,7 +269,7 @@ fn unmount(own: &OwnMount) -> bool {
         }
         Err(error) => {
             log::error!(
-                "{mountpoint}: cannot be unmounted ({error}); unmount what is in its way and signal again"
+                "{mountpoint}: cannot be unmounted ({error}); unmount the file system that is mounted on top or inside, and signal again"
             );
             false
         }

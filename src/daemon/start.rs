@@ -6,7 +6,6 @@ use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::allocator::limit_memory;
 use super::process::Process;
 use crate::config::{Config, Part};
 use crate::failure::Failure;
@@ -62,6 +61,23 @@ pub(super) fn start(
         let cure = "put the handoff-fs program back there and run it again";
         Failure::new(&program, cause, cure)
     })
+}
+
+/// Variables of the environment that glibc's allocator reads (mallopt(3)): two sizes in bytes, and a number of heaps.
+///
+/// By default the allocator keeps large blocks that were freed, and gives every thread a heap of its own. This program lists
+/// a hundred thousand names once and then runs for weeks, so it returns such blocks to the system. The blocks of a request are
+/// below the first limit and cost no system call. Measured after mounting 100,000 handoffs: 18 MiB instead of 43.
+const SETTINGS: [(&str, &str); 3] = [
+    ("MALLOC_MMAP_THRESHOLD_", "2097152"),
+    ("MALLOC_TRIM_THRESHOLD_", "1048576"),
+    ("MALLOC_ARENA_MAX", "1"),
+];
+
+/// Makes the program, and every program that it starts, return unused memory to the system. Variables that the user has set stay.
+fn limit_memory(command: &mut Command) -> &mut Command {
+    let unset = |name: &&(&str, &str)| std::env::var_os(name.0).is_none();
+    command.envs(SETTINGS.iter().filter(unset).copied())
 }
 
 /// This program's file, or the running program itself after an update has replaced the file.

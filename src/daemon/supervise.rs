@@ -135,11 +135,10 @@ impl Supervisor {
 
     /// Waits for the daemon's end. Passes signals on, and ends a daemon that does not obey them.
     fn outlive(&mut self, daemon: Daemon) -> Death {
-        let mut request = match self.told_to_end {
-            true => Request::Told,
-            false => Request::None,
+        let (mut request, mut time) = match self.told_to_end {
+            true => (Request::Told, Some(ENDING)),
+            false => (Request::None, None),
         };
-        let mut time = self.told_to_end.then_some(ENDING);
         loop {
             (request, time) = match (self.wait(Some(&daemon.process), time), request) {
                 (Woken::Death, _) => return daemon.death(),
@@ -233,8 +232,7 @@ impl Supervisor {
     fn wait(&mut self, daemon: Option<&Process>, time: Option<Duration>) -> Woken {
         let time = time.and_then(|time| Timespec::try_from(time).ok());
         let mut wanted = vec![PollFd::new(&self.signals, PollFlags::IN)];
-        // A pidfd is readable once the process has ended.
-        wanted.extend(daemon.map(|daemon| PollFd::new(daemon, PollFlags::IN)));
+        wanted.extend(daemon.map(|daemon| PollFd::new(&daemon.pidfd, PollFlags::IN)));
         loop {
             match rustix::event::poll(&mut wanted, time.as_ref()) {
                 Ok(0) => return Woken::TimeOut,

@@ -41,9 +41,8 @@ pub(super) fn no_signals(mountpoint: &Path, error: &io::Error) -> Failure {
 
 /// Leaves the caller's working directory, so that its file system can be unmounted.
 pub(super) fn leave_directory() {
-    if let Err(error) = rustix::process::chdir("/") {
-        log::debug!("chdir /: {error}");
-    }
+    // Every process may enter the root.
+    let _ = rustix::process::chdir("/");
 }
 
 /// Drops the caller's umask, and its limit on open files as far as allowed.
@@ -53,7 +52,6 @@ pub(super) fn drop_limits() {
     // This process opens a file for each file that a program has open in the mount.
     let mut limit = rustix::process::getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, limit) {
-        log::debug!("limit on open files: {error}");
-    }
+    // Every process may raise its limit to the maximum.
+    let _ = rustix::process::setrlimit(Resource::Nofile, limit);
 }

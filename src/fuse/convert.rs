@@ -15,7 +15,7 @@ use crate::store::Kind;
 
 /// The kernel may cache only what listings return. One name means different files to different sessions (spec 4.3), and
 /// reading `pending.md` renames other files (spec 6.3).
-pub(super) const TTL: Duration = Duration::ZERO;
+const TTL: Duration = Duration::ZERO;
 
 /// The thread and the user that sent a request.
 pub(super) fn who(request: &Request) -> fs::Request {
@@ -45,7 +45,7 @@ pub(super) fn kind(kind: Kind) -> FileType {
     }
 }
 
-pub(super) fn attr(attr: &Attr) -> FileAttr {
+fn attr(attr: &Attr) -> FileAttr {
     let meta = &attr.meta;
     FileAttr {
         ino: INodeNo(attr.ino),
@@ -77,12 +77,11 @@ pub(super) fn entry_attr(entry: &Entry) -> FileAttr {
 
 /// Every open file bypasses the page cache: a reader sees the current content, and no second view of the same file has
 /// stale pages. Memory maps still work.
-pub(super) fn open_flags(opened: &Opened) -> FopenFlags {
-    let mut flags = FopenFlags::FOPEN_DIRECT_IO;
-    if !opened.flush {
-        flags |= FopenFlags::FOPEN_NOFLUSH;
+fn open_flags(opened: &Opened) -> FopenFlags {
+    match opened.flush {
+        true => FopenFlags::FOPEN_DIRECT_IO,
+        false => FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_NOFLUSH,
     }
-    flags
 }
 
 /// Sends one reply: the value as the given call sends it, or the errno of the error.
