@@ -24,7 +24,8 @@ impl Process {
     /// # Errors
     /// There is no such process, or no descriptor is left.
     pub(super) fn open(pid: i32) -> Result<Process, Errno> {
-        let raw = Pid::from_raw(pid).ok_or(Errno::SRCH)?;
+        // A negative number is no pid either.
+        let raw = Pid::from_raw(pid.max(0)).ok_or(Errno::SRCH)?;
         let pidfd = rustix::process::pidfd_open(raw, PidfdFlags::empty())?;
         Ok(Process {
             pid,

@@ -94,35 +94,29 @@ pub(super) fn serve(config: &Config) -> Result<(), Failure> {
 
 /// Opens the backing directory and mounts. On return the mount is usable as soon as requests are served.
 fn open(config: &Config, place: Place) -> Result<(Arc<Fs>, Session<Adapter>), Failure> {
-    let Place {
-        mountpoint,
-        backing,
-        directory,
-        covered,
-    } = place;
+    let (mountpoint, backing) = (&place.mountpoint, &place.backing);
     let options = Options {
-        adopt: adopt(config, &mountpoint),
+        adopt: adopt(config, mountpoint),
         backing_name: backing.clone(),
         mountpoint: mountpoint.clone(),
         ..config.options.clone()
     };
-    let failed = |error: OpenError| Failure::from_text(&format!("{}: {error}", quoted(&backing)));
-    let is_launched = matches!(config.part, Part::Daemon(_));
-    let mut predecessor = Predecessor::of(&backing, &directory, is_launched);
+    let failed = |error: OpenError| Failure::from_text(&format!("{}: {error}", quoted(backing)));
+    let mut predecessor = Predecessor::of(&place, matches!(config.part, Part::Daemon(_)));
     let fs = loop {
-        let directory = directory.try_clone().map_err(|error| {
+        let directory = place.directory.try_clone().map_err(|error| {
             let cause = format_args!("cannot be opened ({error})");
-            Failure::new(&backing, cause, "raise the limit on open files: ulimit -n")
+            Failure::new(backing, cause, "raise the limit on open files: ulimit -n")
         })?;
         match Fs::open(directory, options.clone(), Arc::new(SystemClock)) {
             // A daemon whose mount is gone holds the lock until the daemon ends.
-            Err(OpenError::Locked { pid }) if !mounted::is_ours(&mountpoint) => {
-                predecessor.gives_way(pid)?;
+            Err(OpenError::Locked { pid }) if !mounted::is_ours(mountpoint) => {
+                predecessor.make_way(pid)?;
             }
             opened => break opened.map_err(failed)?,
         }
     };
-    if covered.is_some() {
+    if place.covered.is_some() {
         // To be noted before the mount: files that are written to the mountpoint after a crash must count as strays.
         fs.note_mountpoint().map_err(|error| failed(error.into()))?;
     }
@@ -131,9 +125,9 @@ fn open(config: &Config, place: Place) -> Result<(Arc<Fs>, Session<Adapter>), Fa
         supervised::watch_supervisor(config, supervisor, fs.clone());
     }
     let session = Adapter::new(fs.clone())
-        .mount(&mountpoint, &fuse_config())
-        .map_err(|error| rights::not_mounted(&mountpoint, &error))?;
-    if let Some(covered) = covered {
+        .mount(mountpoint, &fuse_config())
+        .map_err(|error| rights::not_mounted(mountpoint, &error))?;
+    if let Some(covered) = place.covered {
         // No program can reach the directory now: the mount covers it, and no request is served yet.
         fs.take_in(covered);
     }
