@@ -91,19 +91,18 @@ fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
             mount(&cli.mount)?;
         }
         Some(Command::Mount(arguments)) => mount(&arguments)?,
-        Some(Command::Unmount { mountpoint: word }) => {
-            daemon::unmount(&named_mount(word, "unmount")?)?
+        Some(Command::Unmount { mountpoint }) => {
+            daemon::unmount(&selected(mountpoint, "unmount")?)?
         }
-        Some(Command::Status {
-            mountpoint: word,
-            json,
-        }) => daemon::status(&named_mount(word, "status")?, json)?,
+        Some(Command::Status { mountpoint, json }) => {
+            daemon::status(&selected(mountpoint, "status")?, json)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// The mountpoint that the user named, or else the user's only mount. `command` is named in the error.
-fn named_mount(word: Option<PathBuf>, command: &str) -> Result<PathBuf, Failure> {
+fn selected(word: Option<PathBuf>, command: &str) -> Result<PathBuf, Failure> {
     match word {
         Some(word) => config::mountpoint(Some(&word)),
         None => daemon::only_mount(command),

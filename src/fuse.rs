@@ -41,22 +41,22 @@ macro_rules! requests {
 impl Filesystem for Adapter {
     fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
         for wanted in [
-            // O_TRUNC comes with the open request, and so differs from truncate(2).
+            // O_TRUNC comes with the OPEN request; an open with O_TRUNC can then be told from truncate(2).
             InitFlags::FUSE_ATOMIC_O_TRUNC,
             InitFlags::FUSE_PARALLEL_DIROPS,
-            // Files that bypass the page cache can be mapped even so.
+            // Programs can map files into memory, although the files bypass the page cache.
             InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
         ] {
             if let Err(missing) = config.add_capabilities(wanted) {
                 log::info!("this kernel does not offer {missing:?}");
             }
         }
-        // The kernel caches names that a listing returns with their attributes. It must have a way to drop them again.
+        // The kernel caches the dentries that READDIRPLUS returns, so READDIRPLUS needs a way to drop them again.
         if config.kernel_abi() >= adapter::INC_EPOCH_SINCE {
             let plus = InitFlags::FUSE_DO_READDIRPLUS | InitFlags::FUSE_READDIRPLUS_AUTO;
             let _ = config.add_capabilities(plus);
         }
-        // Bounds the length of a write request, and so the memory that a worker holds.
+        // Limits the length of a WRITE request, and so the memory that a worker holds.
         let _ = config.set_max_write(1 << 20);
         Ok(())
     }
@@ -128,7 +128,7 @@ impl Filesystem for Adapter {
         open(fs, req, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
             match fs.open_node(who(req), node(ino), flags.0) {
                 Outcome::Ready(opened) => reply_open(reply, opened),
-                // The open waits for a RELEASE, which a worker that waited could not receive.
+                // The open waits for the RELEASE of another reader. A worker that waited could not serve that RELEASE.
                 Outcome::Later(waiting) => {
                     let waiter = thread::Builder::new().name("turn".into()).stack_size(256 << 10);
                     let finish = || guarded("open", || reply_open(reply, waiting.finish()));
@@ -276,7 +276,7 @@ impl Filesystem for Adapter {
             _fs, _req, _ino: INodeNo, _fh: FileHandle, _ph: PollNotifier, _events: PollEvents,
             _flags: PollFlags, reply: ReplyPoll
         ) {
-            // From now on the kernel answers by itself: regular files are always ready.
+            // After ENOSYS the kernel answers poll(2) without asking: regular files are always ready.
             reply.error(Errno::ENOSYS);
         }
 
@@ -285,7 +285,7 @@ impl Filesystem for Adapter {
             _ino_out: INodeNo, _fh_out: FileHandle, _offset_out: u64, _len: u64,
             _flags: CopyFileRangeFlags, reply: ReplyWrite
         ) {
-            // From now on the kernel copies by itself, with read and write requests.
+            // After ENOSYS the kernel copies with READ and WRITE requests.
             reply.error(Errno::ENOSYS);
         }
     }

@@ -79,17 +79,14 @@ impl Daemon {
     /// Cuts the connection of a daemon that was killed and does not end. Processes that wait for an answer then get an error.
     pub(super) fn abort(&self) {
         let Some(mount) = &self.mount else { return };
-        let pid = self.process.pid;
-        match mount.abort() {
-            Ok(()) => {
-                log::error!(
-                    "the daemon, pid {pid}, was killed and has not ended; its connection was cut"
-                );
-            }
-            Err(error) => log::error!(
-                "the daemon, pid {pid}, was killed and has not ended, and its connection cannot be cut ({error}); \
-                 as root: mount -t fusectl fusectl /sys/fs/fuse/connections, and write 1 into the file abort there"
+        let connection = match mount.abort() {
+            Ok(()) => "its connection was cut".to_owned(),
+            Err(error) => format!(
+                "its connection cannot be cut ({error}); as root: mount -t fusectl fusectl /sys/fs/fuse/connections, and write 1 \
+                 into the file abort there"
             ),
-        }
+        };
+        let pid = self.process.pid;
+        log::error!("the daemon, pid {pid}, was killed and has not ended; {connection}");
     }
 }

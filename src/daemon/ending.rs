@@ -13,6 +13,9 @@ const OPEN_FILES: Duration = Duration::from_secs(10);
 /// the drafts that are not kept by then.
 const KEEPING: Duration = Duration::from_secs(5);
 
+/// Longer than the two together: a daemon that has not ended by then hangs.
+pub(super) const LONGEST: Duration = Duration::from_secs(17);
+
 /// How often the daemon looks whether the wait is over.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(20);
 

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use rustix::fs::AtFlags;
 use rustix::process::Signal;
 
-use super::mounted;
 use super::mounts::{self, Mount, State};
 use super::preflight::Place;
 use super::process::{Process, open_files};
 use super::start::report;
+use super::{ending, mounted};
 use crate::failure::Failure;
 use crate::names::PRIVATE;
 use crate::quote::quoted;
@@ -26,9 +26,6 @@ const EVERY: Duration = Duration::from_millis(25);
 
 /// How long a daemon without writers takes to end.
 const MOMENT: Duration = Duration::from_millis(500);
-
-/// Longer than a daemon takes to end after SIGUSR1: 10 s for writers, and 5 s to keep unfinished drafts.
-const ENDING: Duration = Duration::from_secs(17);
 
 /// How long a killed daemon takes to end, at most.
 const DYING: Duration = Duration::from_secs(3);
@@ -102,7 +99,7 @@ impl<'a> Predecessor<'a> {
             Holder::Busy | Holder::Invisible => self.last_leaving.elapsed() > MOMENT,
             Holder::Leaving => {
                 self.last_leaving = Instant::now();
-                waited > ENDING + DYING
+                waited > ending::LONGEST + DYING
             }
         };
         if refused {
@@ -136,7 +133,7 @@ impl<'a> Predecessor<'a> {
                 }
                 self.request = Request::Announced;
             }
-            Request::Announced if waited > ENDING => {
+            Request::Announced if waited > ending::LONGEST => {
                 log::warn!("killing the daemon with pid {pid}, which has not ended");
                 process.signal(Signal::KILL);
                 self.request = Request::Killed;

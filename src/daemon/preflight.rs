@@ -32,7 +32,6 @@ pub(super) struct Place {
 /// Clears a dead mount, creates a missing mountpoint, and makes all checks.
 pub(super) fn prepare(config: &Config) -> Result<Place, Failure> {
     let mountpoint = resolve(&config.mountpoint);
-    let shared = config.backing.is_none();
     refuse_private(&mountpoint)?;
     refuse_home(&mountpoint)?;
     if let Some(backing) = &config.backing {
@@ -45,16 +44,16 @@ pub(super) fn prepare(config: &Config) -> Result<Place, Failure> {
     // A directory that was created just now may lie behind a symbolic link.
     let mountpoint = resolve(&mountpoint);
     check_directory(&mountpoint)?;
-    if shared {
+    if config.backing.is_none() {
         check_writable(&mountpoint, "keep the files elsewhere with --backing DIR")?;
     } else if !rustix::process::geteuid().is_root() {
         // fusermount3 mounts only over a writable directory.
         check_writable(&mountpoint, "choose another mountpoint")?;
     }
-    let backing = match &config.backing {
-        None => mountpoint.clone(),
-        Some(backing) => resolve(backing),
-    };
+    let backing = config
+        .backing
+        .as_deref()
+        .map_or_else(|| mountpoint.clone(), resolve);
     check_backing(&backing, &mountpoint)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = |path: &Path| {

@@ -59,8 +59,7 @@ pub(super) fn serve(config: &Config) -> Result<(), Failure> {
         let _ = rustix::process::setsid();
     }
     let place = preflight::prepare(config)?;
-    surroundings::leave_directory();
-    surroundings::drop_limits();
+    surroundings::leave_caller();
 
     let mountpoint = place.mountpoint.clone();
     let (fs, session) = open(config, place)?;

@@ -43,7 +43,7 @@ pub(super) fn supervise(config: &Config, daemon: Option<i32>) -> Result<(), Fail
         signals().map_err(|error| surroundings::no_signals(&config.mountpoint, &error))?;
     // Leaves the caller's terminal.
     let _ = rustix::process::setsid();
-    surroundings::leave_directory();
+    surroundings::leave_caller();
     let mut supervisor = Supervisor {
         config: config.clone(),
         signals,

@@ -39,19 +39,14 @@ pub(super) fn no_signals(mountpoint: &Path, error: &io::Error) -> Failure {
     Failure::new(mountpoint, cause, cure)
 }
 
-/// Leaves the caller's working directory, so that its file system can be unmounted.
-pub(super) fn leave_directory() {
-    // Every process may enter the root.
+/// Leaves the caller's working directory, so that its file system can be unmounted, and drops the caller's umask and limit on
+/// open files. None of these calls can fail.
+pub(super) fn leave_caller() {
     let _ = rustix::process::chdir("/");
-}
-
-/// Drops the caller's umask, and its limit on open files as far as allowed.
-pub(super) fn drop_limits() {
     // The kernel has applied the umask of each writer already.
     rustix::process::umask(Mode::empty());
     // This process opens a file for each file that a program has open in the mount.
     let mut limit = rustix::process::getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Every process may raise its limit to the maximum.
     let _ = rustix::process::setrlimit(Resource::Nofile, limit);
 }

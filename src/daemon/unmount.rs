@@ -10,13 +10,10 @@ use rustix::process::Signal;
 
 use super::mounts::{Manner, Mount};
 use super::process::{self, Process};
-use super::{mounted, mounts, preflight};
+use super::{ending, mounted, mounts, preflight};
 use crate::failure::Failure;
 use crate::names::PRIVATE;
 use crate::quote::quoted;
-
-/// How long a daemon may take to end after its mount: it waits up to 10 s for open files, and 5 s for the disk.
-const ENDING: Duration = Duration::from_secs(17);
 
 /// Files that a program had open for a moment only are closed within this time.
 const MOMENT: Duration = Duration::from_millis(300);
@@ -78,7 +75,7 @@ fn supervisor_without_daemon(mountpoint: &Path) -> Option<Process> {
 
 /// Waits for the end of the daemon or supervisor, named by `role`.
 fn must_end(mountpoint: &Path, role: &str, process: &Process) -> Result<(), Failure> {
-    if process.ends_within(ENDING) {
+    if process.ends_within(ending::LONGEST) {
         return Ok(());
     }
     let pid = process.pid;

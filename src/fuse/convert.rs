@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::fs::{self, Attr, Created, Entry, HandleId, NodeId, Opened};
 use crate::store::Kind;
 
-/// The kernel may cache only what listings return. One name means different files to different sessions (spec 4.3), and
-/// reading `pending.md` renames other files (spec 6.3).
+/// How long the kernel may cache an answer: not at all. One name means different files to different sessions (spec 4.3), and
+/// reading `pending.md` renames other files (spec 6.3). Only listings have a lifetime of their own.
 const TTL: Duration = Duration::ZERO;
 
 /// The thread and the user that sent a request.
@@ -66,8 +66,8 @@ fn attr(attr: &Attr) -> FileAttr {
     }
 }
 
-/// The reply to a LOOKUP carries the node id as its inode number. Users see the number from the GETATTR that follows,
-/// because nothing is cached.
+/// The attributes in the reply to a LOOKUP, with the node id as the inode number. Programs see the inode number of the GETATTR that
+/// follows, because the kernel caches nothing.
 pub(super) fn entry_attr(entry: &Entry) -> FileAttr {
     FileAttr {
         ino: INodeNo(entry.node.0),
@@ -75,8 +75,7 @@ pub(super) fn entry_attr(entry: &Entry) -> FileAttr {
     }
 }
 
-/// Every open file bypasses the page cache: a reader sees the current content, and no second view of the same file has
-/// stale pages. Memory maps still work.
+/// Every open file bypasses the page cache, so that readers never see stale pages. Memory maps still work.
 fn open_flags(opened: &Opened) -> FopenFlags {
     match opened.flush {
         true => FopenFlags::FOPEN_DIRECT_IO,
@@ -146,7 +145,7 @@ pub(super) fn reply_xattr(reply: ReplyXattr, size: u32, value: Result<Vec<u8>>) 
 pub(super) fn time(time: TimeOrNow) -> SystemTime {
     match time {
         TimeOrNow::SpecificTime(time) => match SystemTime::UNIX_EPOCH.duration_since(time) {
-            // fuser 0.18 subtracts the nanoseconds of a time before 1970, which count forward like all others.
+            // For a time before 1970, fuser 0.18 subtracts the nanoseconds, although they must be added.
             Ok(before) => time + 2 * Duration::from_nanos(before.subsec_nanos().into()),
             Err(_) => time,
         },
