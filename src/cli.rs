@@ -92,7 +92,7 @@ fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
         }
         Some(Command::Mount(arguments)) => mount(&arguments)?,
         Some(Command::Unmount { mountpoint }) => {
-            daemon::unmount(&selected(mountpoint, "unmount")?)?
+            daemon::unmount(&selected(mountpoint, "unmount")?)?;
         }
         Some(Command::Status { mountpoint, json }) => {
             daemon::status(&selected(mountpoint, "status")?, json)?;

@@ -36,7 +36,7 @@ pub(super) fn pid(mountpoint: &Path) -> Option<i32> {
     Some(status.pid.cast_signed())
 }
 
-/// The mount is another user's.
+/// The failure for a mount of another user.
 pub(super) fn not_ours(mountpoint: &Path, mount: &Mount) -> Failure {
     let owner = mount
         .owner
@@ -47,7 +47,7 @@ pub(super) fn not_ours(mountpoint: &Path, mount: &Mount) -> Failure {
     Failure::new(mountpoint, cause, format_args!("run this as {owner}"))
 }
 
-/// The daemon lives and does not answer.
+/// The failure for a daemon that lives and does not answer.
 pub(super) fn silent(mountpoint: &Path) -> Failure {
     let point = quoted(mountpoint);
     let cause = "the handoff-fs mounted here does not answer";

@@ -21,7 +21,7 @@ pub(super) const NAME: &str = "handoff-fs";
 const CONNECTIONS: &str = "/sys/fs/fuse/connections";
 
 /// How long a mount may take to answer before it counts as silent. An answer takes microseconds, but an open of
-/// `pending.md` may wait two seconds for its turn, and others behind it.
+/// `pending.md` may wait two seconds for its turn, and other requests wait behind the open.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// One line of `/proc/self/mountinfo`.
@@ -89,7 +89,7 @@ pub(super) fn of_user(uid: u32) -> io::Result<Vec<Mount>> {
         if !mount.is_ours() || mount.owner != Some(uid) || !mount.whole {
             continue;
         }
-        // A mount hides those below it; a bind mount shows the same daemon at another path.
+        // A mount hides the mounts below it. A bind mount shows the same daemon at another path.
         found.retain(|other| other.point != mount.point);
         if !found.iter().any(|other| other.device == mount.device) {
             found.push(mount);
@@ -106,7 +106,7 @@ pub(super) fn above(path: &Path) -> io::Result<Option<Mount>> {
     Ok(above.max_by_key(|mount| mount.point.as_os_str().len()))
 }
 
-/// By hand, because procfs 0.18 leaves `\040` in the path of a mountpoint as it is.
+/// Parses a line of the table. By hand, because procfs 0.18 leaves `\040` in the path of a mountpoint as it is.
 fn parse(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|&byte| byte == b' ');
     let text = |field: &[u8]| String::from_utf8_lossy(&unescape(field)).into_owned();
@@ -284,8 +284,8 @@ impl OwnMount {
         table().map_or(true, |table| table.iter().any(of_ours))
     }
 
-    /// Unmounts, lazily if the mount is in use; says which. Lazily is also the answer when the mount has left the tree
-    /// before: then only open files keep it.
+    /// Unmounts, lazily if the mount is in use; says which. If the mount has left the tree already, the answer is lazily: only
+    /// open files keep the mount.
     pub(super) fn unmount(&self) -> io::Result<Manner> {
         let table = table()?;
         if !table.contains(&self.0) {
@@ -308,7 +308,7 @@ impl OwnMount {
     /// [`CONNECTIONS`] is not mounted, which needs root, or shows no such connection.
     pub(super) fn abort(&self) -> io::Result<()> {
         let mount = &self.0;
-        // After a connection has ended, another one may have its number.
+        // After a connection has ended, another connection may get its number.
         let is_other = |other: &Mount| other.device == mount.device && other != mount;
         if table()?.iter().any(is_other) {
             return Err(io::Error::from(Errno::NOENT));

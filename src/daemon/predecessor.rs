@@ -204,20 +204,19 @@ impl<'a> Predecessor<'a> {
 /// What this process does, which holds the lock.
 fn holder(process: &Process) -> Holder {
     let pid = process.pid;
-    let thread = thread(pid);
-    let Ok(table) = mounts::table_of(&thread) else {
+    let Ok(table) = mounts::table_of(&thread(pid)) else {
         return Holder::Busy;
     };
     let mut ours = table
         .into_iter()
         .filter(|mount| mount.is_ours() && mount.whole);
-    if is_elsewhere(&thread) {
+    if is_elsewhere(pid) {
         // A mount in another namespace cannot be probed from here.
         if ours.next().is_some() {
             return Holder::Mounted(None);
         }
     } else {
-        let process = std::fs::metadata(format!("/proc/{thread}")).ok();
+        let process = std::fs::metadata(format!("/proc/{}", thread(pid))).ok();
         let user = process.map(|process| process.uid());
         for mount in ours.filter(|mount| user.is_none() || mount.owner == user) {
             match serves(pid, &mount) {
@@ -227,7 +226,7 @@ fn holder(process: &Process) -> Holder {
             }
         }
     }
-    match has_device(&thread) {
+    match has_device(pid) {
         true => Holder::Leaving,
         false => Holder::Busy,
     }
@@ -258,14 +257,16 @@ fn serves(pid: i32, mount: &Mount) -> Option<bool> {
     }
 }
 
-/// Is this process in another mount namespace?
-fn is_elsewhere(process: &str) -> bool {
-    let of = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
-    of("self") != of(process)
+/// Is this process known to be in another mount namespace?
+fn is_elsewhere(pid: i32) -> bool {
+    let namespace = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
+    // The link of a thread that has just ended cannot be read.
+    let theirs = namespace(&thread(pid));
+    theirs.is_some() && theirs != namespace("self")
 }
 
 /// Has this process /dev/fuse open? A daemon that is or was mounted has.
-fn has_device(process: &str) -> bool {
-    open_files(process)
+fn has_device(pid: i32) -> bool {
+    open_files(&thread(pid))
         .any(|file| std::fs::read_link(file).is_ok_and(|target| target == Path::new("/dev/fuse")))
 }

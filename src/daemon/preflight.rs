@@ -98,9 +98,9 @@ fn refuse_to_cover(place: &Place) -> Result<(), Failure> {
     if names.is_empty() || last.as_ref() == Some(mountpoint) {
         return Ok(());
     }
-    let cause = "is not empty, and --backing would hide the files in it";
+    let cause = "is not empty, and --backing would hide its content";
     let backing = quoted(backing);
-    let cure = format_args!("move them to {backing} or away, or choose an empty mountpoint");
+    let cure = format_args!("move that to {backing} or away, or choose an empty mountpoint");
     Err(Failure::new(mountpoint, cause, cure))
 }
 
@@ -168,7 +168,6 @@ fn refuse_inside_mount(path: &Path) -> Result<(), Failure> {
 /// # Errors
 /// A mount there is alive, or cannot be cleared.
 fn clear(mountpoint: &Path) -> Result<(), Failure> {
-    mounted::clear_dead(mountpoint)?;
     let mount = mounts::at(mountpoint).map_err(|error| mounted::cannot_list(&error))?;
     let Some(mount) = mount.filter(Mount::is_fuse) else {
         return Ok(());
@@ -177,8 +176,10 @@ fn clear(mountpoint: &Path) -> Result<(), Failure> {
         return Err(foreign(mountpoint, &mount));
     }
     match mounts::probe(mountpoint) {
-        // The daemon has died just now.
-        State::Dead => clear(mountpoint),
+        State::Dead => {
+            mounted::clear_dead(mountpoint)?;
+            clear(mountpoint)
+        }
         State::Usable => {
             let pid = mounted::pid(mountpoint);
             let pid = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));

@@ -1,7 +1,7 @@
 //! The process that serves a mount, from its first check to its end.
 //!
-//! Signals are caught from the start, so that none kills the process between mounting and unmounting, and are obeyed once
-//! there is a mount.
+//! The process catches signals from the start, so that none kills it between mounting and unmounting, and obeys them once the
+//! directory is mounted.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -81,7 +81,7 @@ pub(super) fn serve(config: &Config) -> Result<(), Failure> {
     log::info!("mounted at {}, pid {pid}", quoted(&mountpoint));
     start_sweeper(fs.clone());
     let reported = !config.report_ready || report(&format!("ready {pid}")).is_ok();
-    // After a restart the mount goes on, even if the supervisor has died meanwhile: programs use it.
+    // After a restart programs use the mount already, so the mount goes on even if the supervisor has died meanwhile.
     if !reported && config.past.restarts == 0 {
         log::warn!("the program that asked for the mount is gone; unmounting");
         unmount(&own);
@@ -198,7 +198,7 @@ fn wait(events: &Receiver<Event>, own: &OwnMount, part: Part, fs: &Arc<Fs>) -> R
             None => events.recv().ok(),
             Some(_) => events.recv_timeout(LOOK_EVERY).ok(),
         };
-        // While no end has begun, an event always comes: the end of serving is one.
+        // While `ending` is None an event always comes, because the end of serving is an event.
         let Some(event) = event else {
             if ending.as_ref().is_none_or(Ending::is_over) {
                 log::info!("the wait is over");
@@ -274,7 +274,7 @@ fn start_sweeper(fs: Arc<Fs>) {
     let work = move || {
         thread::sleep(FIRST_SWEEP);
         loop {
-            // After a sweep that panics there must be another one.
+            // A panic must not end the thread: the next sweep may succeed.
             if catch_unwind(AssertUnwindSafe(|| fs.sweep())).is_err() {
                 log::error!("a sweep panicked; the next one is in half an hour");
             }

@@ -99,7 +99,7 @@ mod tests {
         let announced = RefCell::new(String::new());
         let start = |lines: &'static str| {
             await_mount(Some(lines.as_bytes()), |line| {
-                *announced.borrow_mut() += line
+                *announced.borrow_mut() += line;
             })
         };
         assert_eq!(start("waiting up to 10 s\nready 7\n"), Ok(()));

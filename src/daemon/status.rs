@@ -35,7 +35,7 @@ pub fn status(mountpoint: &Path, json: bool) -> Result<(), Failure> {
         true => text,
         false => describe(&mountpoint, &status),
     };
-    // A closed pipe is the reader's choice.
+    // Printing fails if the reader has closed the pipe, which is no error here.
     let _ = writeln!(io::stdout(), "{}", text.trim_end());
     Ok(())
 }

@@ -97,9 +97,7 @@ struct Supervisor {
 impl Supervisor {
     /// Starts the first daemon, and reports to the launcher that the mount is usable.
     fn start_first(&mut self) -> Result<Daemon, Failure> {
-        let daemon = self.start().inspect_err(|_| {
-            self.clear();
-        })?;
+        let daemon = self.start()?;
         let pid = daemon.process.pid;
         if self.config.report_ready && report(&format!("ready {pid}")).is_err() {
             log::warn!("the program that asked for the mount is gone; unmounting");
@@ -196,7 +194,6 @@ impl Supervisor {
                 Ok(daemon) => return Ok(Some(daemon)),
                 Err(error) => error,
             };
-            self.clear();
             let mountpoint = &self.config.mountpoint;
             if mounted::is_ours(mountpoint) && mounts::probe(mountpoint) == State::Usable {
                 log::info!(
@@ -211,7 +208,8 @@ impl Supervisor {
         }
     }
 
-    /// Starts a daemon and waits until its mount is usable. A signal that comes meanwhile is handled after that.
+    /// Starts a daemon and waits until its mount is usable. A signal that comes meanwhile is handled after that. If the daemon
+    /// dies, its mount is cleared.
     fn start(&mut self) -> Result<Daemon, Failure> {
         let part = Part::Daemon(std::process::id().cast_signed());
         let mut process = start(&self.config, part, Stdio::piped(), Stdio::inherit())?;
@@ -222,6 +220,7 @@ impl Supervisor {
             Ok(()) => Ok(daemon),
             Err(failure) => {
                 let how = daemon.death().how;
+                self.clear();
                 let cause = format!("the daemon ended before the mount was usable ({how})");
                 Err(failure.unwrap_or_else(|| self.failed(&cause)))
             }

@@ -54,8 +54,7 @@ pub fn unmount(mountpoint: &Path) -> Result<(), Failure> {
         }
     }
     let cause = "is mounted again and again";
-    let cure =
-        "see the log, and end the supervisor that mounts it: handoff-fs status names its pid";
+    let cure = "see the log, and end its supervisor: handoff-fs status names the pid";
     Err(Failure::new(&mountpoint, cause, cure))
 }
 
