@@ -1,4 +1,4 @@
-//! The commands and their words, and the one place where the program ends. [`crate::config`] decides what the options mean.
+//! The command line: commands, help and exit codes. [`crate::config`] checks the values of the options.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -59,8 +59,8 @@ enum Command {
     },
 }
 
-/// Runs the program on these arguments (the first is its own name). Every exit goes through here: 0 done,
-/// 1 failed, 2 wrong usage.
+/// Runs the program on these arguments (the first is the program's name). The program exits only here: 0 done, 1 failed,
+/// 2 wrong usage.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
     run(&arguments).unwrap_or_else(|failure| {
@@ -74,11 +74,11 @@ fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
     let cli = match parse(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            // In `stauts --json` the first word is wrong, not the option.
+            // In `stauts --json` the parser refuses the option, although the first word is the mistake.
             if let Some(word) = arguments.get(1).filter(|_| error.use_stderr()) {
                 refuse_stray_word(word, arguments)?;
             }
-            // Help and version are among these errors. A closed pipe (`--help | head -1`) is the reader's choice.
+            // Help and version are among these errors. Printing fails if a reader has closed the pipe (`--help | head -1`).
             let _ = error.print();
             return Ok(ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)));
         }
@@ -92,17 +92,17 @@ fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
         }
         Some(Command::Mount(arguments)) => mount(&arguments)?,
         Some(Command::Unmount { mountpoint }) => {
-            daemon::unmount(&mounted(mountpoint, "unmount")?)?;
+            daemon::unmount(&selected(mountpoint, "unmount")?)?;
         }
         Some(Command::Status { mountpoint, json }) => {
-            daemon::status(&mounted(mountpoint, "status")?, json)?;
+            daemon::status(&selected(mountpoint, "status")?, json)?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The mountpoint that `command` is given, or else the user's only one.
-fn mounted(word: Option<PathBuf>, command: &str) -> Result<PathBuf, Failure> {
+/// The mountpoint that the user named, or else the user's only mount. `command` is named in the error.
+fn selected(word: Option<PathBuf>, command: &str) -> Result<PathBuf, Failure> {
     match word {
         Some(word) => config::mountpoint(Some(&word)),
         None => daemon::only_mount(command),
@@ -138,8 +138,8 @@ fn refuse_stray_word(word: &OsStr, arguments: &[OsString]) -> Result<(), Failure
     )))
 }
 
-/// A word with a slash means a directory, even if that is missing. Any answer but ENOENT counts as a directory: a dead mount
-/// answers nothing.
+/// Could this word name a directory? A word with a slash does, even if the directory is missing. After any error but ENOENT the
+/// word counts as a directory, because a dead mount answers with other errors.
 fn may_be_directory(word: &OsStr) -> bool {
     word.is_empty()
         || word.as_encoded_bytes().contains(&b'/')
@@ -149,7 +149,7 @@ fn may_be_directory(word: &OsStr) -> bool {
         }
 }
 
-/// The command that a mistyped one is most like, as clap finds it.
+/// The command whose name is nearest to a mistyped word, as clap finds it.
 fn nearest(command: &clap::Command, word: &OsStr) -> Option<String> {
     let commands = clap::Command::new("handoff-fs").subcommand_required(true);
     let commands = commands.subcommands(command.get_subcommands().cloned());
@@ -157,7 +157,6 @@ fn nearest(command: &clap::Command, word: &OsStr) -> Option<String> {
         .try_get_matches_from([OsStr::new("handoff-fs"), word])
         .err()?;
     match error.get(ContextKind::SuggestedSubcommand)? {
-        ContextValue::String(name) => Some(name.clone()),
         ContextValue::Strings(names) => names.last().cloned(),
         _ => None,
     }
@@ -183,7 +182,7 @@ fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
     Cli::from_arg_matches(&matches)
 }
 
-/// The built-in lists of programs, for `--help`: a user who extends one should see what it holds already.
+/// The built-in lists of programs, for `--help`: a user who adds a program to a list must see which programs it holds already.
 fn program_lists() -> String {
     let programs = Programs::builtin();
     let mut text = String::from("Built-in lists of programs:\n");

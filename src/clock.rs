@@ -1,4 +1,4 @@
-//! The only source of time, so that tests can set it.
+//! The only source of time of the filesystem's logic, so that tests can set the time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -13,7 +13,7 @@ pub trait Clock: Send + Sync {
     /// The wall-clock time now.
     fn now(&self) -> SystemTime;
 
-    /// The monotonic time now, which does not change when the wall clock is set.
+    /// The monotonic time now, which goes on evenly when the wall clock is set.
     fn monotonic(&self) -> Instant {
         Instant::now()
     }
@@ -68,7 +68,7 @@ pub enum Zone {
 }
 
 impl Zone {
-    /// A point in time as a calendar and a clock of this zone show it.
+    /// The date and time of day in this zone.
     pub fn at(self, time: SystemTime) -> DateTime<FixedOffset> {
         match self {
             Zone::Local => calendar(time).with_timezone(&Local).fixed_offset(),
@@ -76,13 +76,13 @@ impl Zone {
         }
     }
 
-    /// When this zone's clocks showed the stamp; the earlier time, if they were put back over it.
+    /// The time at which the clocks of this zone showed the stamp; the earlier one, if the clocks were put back over the stamp.
     pub fn time(self, stamp: Stamp) -> SystemTime {
         let shown = stamp.time();
         let local = match self {
             Zone::Utc => LocalResult::None,
             Zone::Local => match Local.from_local_datetime(&shown) {
-                // The clocks were put forward over this time.
+                // The clocks skipped this time when they were put forward.
                 LocalResult::None => Local.from_local_datetime(&(shown + TimeDelta::hours(1))),
                 found => found,
             },
@@ -105,11 +105,6 @@ pub fn calendar(time: SystemTime) -> DateTime<Utc> {
     let first = SystemTime::UNIX_EPOCH - Duration::from_secs(62_167_132_800);
     let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_214_400);
     time.clamp(first, last).into()
-}
-
-/// The machine's time, which a caller of utimensat(2) means by UTIME_NOW.
-pub fn machine_now() -> SystemTime {
-    SystemClock.now()
 }
 
 #[cfg(test)]

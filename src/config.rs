@@ -1,12 +1,13 @@
-//! Turns the words of the command line into settings that need no further check.
+//! Turns the arguments of the command line into checked settings.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cli::args::MountArgs;
 use crate::failure::Failure;
+use crate::fs::Options;
 use crate::names::Archives;
 use crate::programs::Programs;
 use crate::quote::quoted;
@@ -17,14 +18,14 @@ mod options;
 /// The default mountpoint, below the home directory.
 const DEFAULT_MOUNTPOINT: &str = ".claude/handoffs";
 
-/// Longer than anybody needs, and short enough that today's date minus this time does not overflow.
+/// Short enough that subtracting this time from today's date does not overflow.
 const LONGEST_RETENTION: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// What this process does for the mount. A mount in the background has two processes: the daemon serves it, and the
 /// supervisor mounts again when the daemon has died (spec 8.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Starts a mount in the background, and ends when it is usable.
+    /// Starts a mount in the background, and ends when the mount is usable.
     Launcher,
     /// Serves without a supervisor: a person or a service manager looks after this process.
     Foreground,
@@ -37,123 +38,103 @@ pub enum Part {
 /// Whether the text files that the first mount finds in the root become handoffs (spec 3.6b).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FoundFiles {
-    /// `--adopt`: they do.
+    /// `--adopt`: they become handoffs.
     Adopt,
-    /// `--keep`: they do not.
+    /// `--keep`: they stay as they are.
     Keep,
-    /// They do if the mountpoint is called `handoffs`.
+    /// They become handoffs if the mountpoint is called `handoffs`.
     ByName,
 }
 
-/// What became of the daemons that a mount had before.
+/// The earlier daemons of a mount.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Past {
-    /// How many have died.
+    /// How many daemons have died.
     pub restarts: u64,
-    /// How the last of them died.
+    /// How the last daemon died.
     pub last_death: Option<String>,
 }
 
 /// The settings of a mount.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Absolute. `..` and symbolic links are still in it: only the file system can resolve them.
+    /// Absolute, but not resolved: the path may hold `..` and symbolic links.
     pub mountpoint: PathBuf,
-    /// Absolute. Without one, the directory that is mounted over.
+    /// Absolute. None: the files are kept in the directory that is mounted over.
     pub backing: Option<PathBuf>,
-    /// How long consumed handoffs stay, between a second and a hundred years.
-    pub retention: Duration,
-    /// Stamps in UTC.
-    pub utc: bool,
-    /// Publishing waits for the disk.
-    pub sync: bool,
-    /// The largest handoff, in bytes.
-    pub max_size: Option<u64>,
+    /// How the filesystem behaves. The daemon fills in the paths, and what becomes of the files found.
+    pub options: Options,
     /// What becomes of the text files that the first mount finds.
     pub found_files: FoundFiles,
-    /// Which directories are archives by their name.
-    pub archives: Archives,
-    /// `pending.md` is not listed.
-    pub hide_pending: bool,
-    /// Which programs are editors, agents and so on.
-    pub programs: Programs,
-    /// The options that changed these two lists, with `NAME` or `!NAME`, in the order given.
+    /// The options that changed the lists of programs and archives, each with `NAME` or `!NAME`, in the order given.
     pub amendments: Vec<(&'static str, String)>,
-    /// Absolute. Without one, standard error in the foreground, and the state directory in the background.
+    /// Absolute. None: the log goes to standard error in the foreground, and to the state directory in the background.
     pub log_file: Option<PathBuf>,
     /// 0 logs at info, 1 at debug, 2 and more at trace.
     pub verbosity: u8,
-    /// Another process waits on standard output for `ready PID` or `error TEXT`.
+    /// Whether another process reads `ready PID` or `error TEXT` from standard output.
     pub report_ready: bool,
     /// What this process does for the mount.
     pub part: Part,
-    /// Passed on between a supervisor and its daemon.
+    /// A supervisor and its daemon pass this on to each other.
     pub past: Past,
 }
 
 impl Config {
-    /// The command line of the process that plays this part for the same mount. Complete and with absolute paths, so that
-    /// the process can be started anywhere, and so that `ps` shows what it does.
+    /// The command line of the process that plays this part for the same mount. All settings are named and all paths are
+    /// absolute, so that the process can be started anywhere, and so that `ps` shows the settings.
     #[must_use]
     pub fn arguments_as(&self, part: Part) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> = vec!["mount".into()];
-        // One argument for name and value: a value may begin with a dash.
-        let mut add_value = |name: &str, value: &OsStr| {
-            let mut argument = OsString::from(format!("--{name}="));
-            argument.push(value);
-            arguments.push(argument);
+        let options = &self.options;
+        // An option and its value are one word, because a value may begin with a dash.
+        let mut words = match part {
+            Part::Launcher => vec![],
+            Part::Foreground => vec!["--foreground".to_owned()],
+            Part::Supervisor(None) => vec!["--supervise".to_owned(), "--report-ready".to_owned()],
+            Part::Supervisor(Some(pid)) => vec!["--supervise".into(), format!("--daemon={pid}")],
+            Part::Daemon(pid) => vec![format!("--supervised={pid}"), "--report-ready".to_owned()],
         };
-        match part {
-            Part::Launcher | Part::Foreground | Part::Supervisor(None) => {}
-            Part::Supervisor(Some(pid)) => add_value("daemon", pid.to_string().as_ref()),
-            Part::Daemon(pid) => add_value("supervised", pid.to_string().as_ref()),
-        }
-        if self.past.restarts > 0 {
-            add_value("restarts", self.past.restarts.to_string().as_ref());
-        }
-        if let Some(death) = &self.past.last_death {
-            add_value("last-death", death.as_ref());
-        }
+        words.push(format!("--restarts={}", self.past.restarts));
+        let last_death = self.past.last_death.as_ref();
+        words.extend(last_death.map(|death| format!("--last-death={death}")));
         // humantime writes "1h 30m"; a command line reads better without the blank.
-        let retention = humantime::format_duration(self.retention).to_string();
-        add_value("retention", retention.replace(' ', "").as_ref());
-        if let Some(backing) = &self.backing {
-            add_value("backing", backing.as_os_str());
-        }
-        if let Some(size) = self.max_size {
-            add_value("max-size", size.to_string().as_ref());
-        }
-        for (option, name) in &self.amendments {
-            add_value(option, name.as_ref());
-        }
+        let retention = humantime::format_duration(options.retention).to_string();
+        words.push(format!("--retention={}", retention.replace(' ', "")));
+        words.extend(options.max_size.map(|size| format!("--max-size={size}")));
+        let amendments = self.amendments.iter();
+        words.extend(amendments.map(|(option, name)| format!("--{option}={name}")));
         let flags = [
-            (
-                "--foreground",
-                matches!(part, Part::Foreground | Part::Daemon(_)),
-            ),
-            ("--supervise", matches!(part, Part::Supervisor(_))),
-            (
-                "--report-ready",
-                matches!(part, Part::Supervisor(None) | Part::Daemon(_)),
-            ),
-            ("--utc", self.utc),
-            ("--no-sync", !self.sync),
+            ("--utc", options.utc),
+            ("--no-sync", !options.sync),
             ("--adopt", self.found_files == FoundFiles::Adopt),
             ("--keep", self.found_files == FoundFiles::Keep),
-            ("--hide-pending", self.hide_pending),
+            ("--hide-pending", options.hide_pending),
         ];
-        arguments.extend(flags.iter().filter(|flag| flag.1).map(|flag| flag.0.into()));
-        arguments.extend((0..self.verbosity).map(|_| "--verbose".into()));
-        arguments.push("--".into());
-        arguments.push(self.mountpoint.clone().into_os_string());
+        words.extend(
+            flags
+                .into_iter()
+                .filter(|(_, set)| *set)
+                .map(|(word, _)| word.to_owned()),
+        );
+        words.extend((0..self.verbosity).map(|_| "--verbose".to_owned()));
+
+        let mut arguments = vec![OsString::from("mount")];
+        arguments.extend(words.into_iter().map(OsString::from));
+        if let Some(backing) = &self.backing {
+            // A path need not be UTF-8.
+            let mut word = OsString::from("--backing=");
+            word.push(backing);
+            arguments.push(word);
+        }
+        arguments.extend(["--".into(), self.mountpoint.clone().into_os_string()]);
         arguments
     }
 }
 
-/// Turns the words of `mount`, the `-o` options among them, into settings.
+/// Turns the arguments of `mount`, the `-o` options among them, into settings.
 ///
 /// # Errors
-/// The first word that cannot be followed.
+/// The first argument that is unknown or has a wrong value.
 pub fn resolve(arguments: &MountArgs) -> Result<Config, Failure> {
     let from_mount = !arguments.options.is_empty();
     let arguments = options::apply(arguments)?;
@@ -173,7 +154,7 @@ pub fn resolve(arguments: &MountArgs) -> Result<Config, Failure> {
         amendments.push(("archive", name));
     }
     let (source, mountpoint_word) = match arguments.paths.as_slice() {
-        // Only mount(8) has a reason to name a source.
+        // Only mount(8) names a source, and mount(8) always passes -o.
         [source, mountpoint, ..] if !from_mount => {
             return Err(Failure::usage(format!(
                 "{}: a second directory; name one: handoff-fs mount {}; to keep its files elsewhere: --backing DIR",
@@ -185,7 +166,7 @@ pub fn resolve(arguments: &MountArgs) -> Result<Config, Failure> {
         [mountpoint] => (None, Some(mountpoint.as_path())),
         [source, mountpoint, ..] => (Some(source), Some(mountpoint.as_path())),
     };
-    // In fstab the first field is a label unless it is a path: "none", "handoff-fs".
+    // The first field of an fstab line is a path or a mere label, such as "none" or "handoff-fs".
     let source = source.filter(|source| source.as_os_str().as_bytes().contains(&b'/'));
 
     Ok(Config {
@@ -196,13 +177,19 @@ pub fn resolve(arguments: &MountArgs) -> Result<Config, Failure> {
             .or(source)
             .map(|backing| absolute("--backing", backing))
             .transpose()?,
-        retention: match &arguments.retention {
-            None => Retention::default().duration(),
-            Some(text) => retention(text)?,
+        options: Options {
+            retention: match &arguments.retention {
+                None => Retention::default().duration(),
+                Some(text) => retention(text)?,
+            },
+            utc: arguments.utc,
+            sync: !arguments.no_sync,
+            max_size: arguments.max_size.as_deref().map(size).transpose()?,
+            archives,
+            hide_pending: arguments.hide_pending,
+            programs,
+            ..Options::default()
         },
-        utc: arguments.utc,
-        sync: !arguments.no_sync,
-        max_size: arguments.max_size.as_deref().map(size).transpose()?,
         found_files: match (arguments.adopt, arguments.keep) {
             (true, false) => FoundFiles::Adopt,
             (false, true) => FoundFiles::Keep,
@@ -213,9 +200,6 @@ pub fn resolve(arguments: &MountArgs) -> Result<Config, Failure> {
                 ));
             }
         },
-        hide_pending: arguments.hide_pending,
-        archives,
-        programs,
         amendments,
         log_file: arguments
             .log_file
@@ -257,10 +241,10 @@ pub fn mountpoint(word: Option<&Path>) -> Result<PathBuf, Failure> {
     }
 }
 
-fn absolute(what: &str, path: &Path) -> Result<PathBuf, Failure> {
+fn absolute(option: &str, path: &Path) -> Result<PathBuf, Failure> {
     if path.as_os_str().is_empty() {
         return Err(Failure::usage(format!(
-            "{what}: is empty; name a directory"
+            "{option}: is empty; name a directory"
         )));
     }
     std::path::absolute(path).map_err(|error| {
@@ -294,13 +278,13 @@ fn size(text: &str) -> Result<u64, Failure> {
         ))
     };
     let text = text.trim();
-    // The parser would also take `1.5M`, `1e3` and `1 000`.
+    // The parser also accepts `1.5M`, `1e3` and `1 000`.
     if !text.bytes().all(|b| b"0123456789bBiIkKmMgG".contains(&b)) {
         return Err(refuse("not a size"));
     }
     let bytes = match text.len() {
         ..=20 => parse_size::Config::new().with_binary().parse_size(text),
-        // At 21 digits the parser overflows.
+        // At 21 digits the arithmetic of the parser overflows.
         _ => Err(parse_size::Error::PosOverflow),
     };
     match bytes {

@@ -1,9 +1,8 @@
-//! The program around the filesystem: mounting, serving, supervising, and the other commands.
+//! The commands `mount`, `unmount` and `status`, and the processes behind a mount: daemon and supervisor.
 
 use crate::config::{Config, Part};
 use crate::failure::Failure;
 
-mod allocator;
 mod background;
 mod backoff;
 mod child;
@@ -11,7 +10,6 @@ mod ending;
 mod logging;
 mod mounted;
 mod mounts;
-mod only_mount;
 mod predecessor;
 mod preflight;
 mod process;
@@ -25,7 +23,7 @@ mod surroundings;
 mod unmount;
 
 pub use backoff::supervision;
-pub use only_mount::only_mount;
+pub use mounted::only_mount;
 pub use preflight::resolve;
 pub use status::status;
 pub use unmount::unmount;
@@ -33,7 +31,7 @@ pub use unmount::unmount;
 /// Mounts. In the background this returns when the mount is usable; in the foreground when it has ended.
 ///
 /// # Errors
-/// Whatever prevents the mount; nothing is left mounted then.
+/// The directory cannot be mounted; nothing is left mounted then.
 pub fn mount(config: &Config) -> Result<(), Failure> {
     let done = match config.part {
         Part::Launcher => background::launch(config),
@@ -42,7 +40,7 @@ pub fn mount(config: &Config) -> Result<(), Failure> {
     };
     done.inspect_err(|failure| {
         if config.report_ready {
-            // Without a reader, the failure is in the log.
+            // If no process reads this line, the failure is still in the log.
             let _ = start::report(&format!("error {failure}"));
         }
     })

@@ -17,7 +17,7 @@ pub enum Error {
     NotDirectory,
     /// A directory where a file was wanted.
     IsDirectory,
-    /// Allowed to nobody here: symbolic links, special files, hard links to handoffs.
+    /// Allowed to no caller: symbolic links, special files, hard links to handoffs.
     NotPermitted,
     /// Not allowed to this caller.
     AccessDenied,
@@ -33,7 +33,7 @@ pub enum Error {
     Invalid,
     /// Past `--max-size`.
     TooLarge,
-    /// A handle that was not opened for this.
+    /// A handle that was not opened for this operation.
     BadHandle,
     /// Any other error of a system call, by its errno.
     Os(i32),
@@ -64,8 +64,7 @@ impl Error {
         }
     }
 
-    /// Does this error mean that there is no such file? After any other error, such as a disk's or a lack of descriptors, that
-    /// is not known.
+    /// Does this error mean that there is no such file? After any other error, such as EIO or EMFILE, the file may exist.
     pub fn is_absence(self) -> bool {
         matches!(self, Error::NotFound | Error::NotDirectory)
     }
@@ -84,7 +83,7 @@ impl Error {
             libc::EOPNOTSUPP => Error::NotSupported,
             libc::EINVAL => Error::Invalid,
             libc::EFBIG => Error::TooLarge,
-            // A symbolic link, which is neither shown nor followed (spec 3.6l).
+            // The name is a symbolic link. Links are neither shown nor followed (spec 3.6l).
             libc::ELOOP => Error::NotFound,
             errno => Error::Os(errno),
         }
@@ -99,10 +98,7 @@ impl From<rustix::io::Errno> for Error {
 
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Error {
-        match error.raw_os_error() {
-            Some(errno) => Error::from_errno(errno),
-            None => Error::Os(libc::EIO),
-        }
+        Error::from_errno(error.raw_os_error().unwrap_or(libc::EIO))
     }
 }
 

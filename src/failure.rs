@@ -1,4 +1,4 @@
-//! Why the program did not do what it was asked.
+//! The error of a command of the program.
 
 use std::fmt;
 use std::path::Path;
@@ -8,25 +8,25 @@ use crate::quote::{one_line, quoted};
 /// One line for a person, with the path, the cause and the cure.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The command line cannot be followed.
+    /// The command line is wrong.
     Usage(String),
-    /// The command could not be carried out.
+    /// The command failed.
     Failed(String),
 }
 
 impl Failure {
-    /// Something about this path prevented what was asked.
+    /// A failure about this path.
     pub(crate) fn new(path: &Path, cause: impl fmt::Display, cure: impl fmt::Display) -> Failure {
         Failure::from_text(&format!("{}: {cause}; {cure}", quoted(path)))
     }
 
-    /// A text from elsewhere, such as a helper's standard error, is brought onto one line.
+    /// A failure with this text. Several lines, as in the standard error of a helper, are joined into one.
     pub(crate) fn from_text(text: &str) -> Failure {
         let lines: Vec<_> = text.split(['\n', '\r']).map(str::trim).collect();
         Failure::Failed(lines.join(" ").trim().to_owned())
     }
 
-    /// The words that the user wrote stand in the message, whatever they hold.
+    /// A wrong command line. The message may quote any words of the user, so control characters are escaped.
     pub(crate) fn usage(message: impl AsRef<str>) -> Failure {
         Failure::Usage(one_line(message.as_ref()))
     }

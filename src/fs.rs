@@ -53,6 +53,7 @@ pub use ids::{Handle as HandleId, NodeId};
 pub use inode::listing::{Listed, Listing};
 pub use inode::types::{Attr, Created, Entry, LookedAt, Opened, Request, SetAttr};
 pub use ops::ending::Awaited;
+pub(crate) use ops::status::{Found, Status};
 pub use pending::consume::Answer;
 pub use pending::turns::{Outcome, Waiting};
 pub use queue::dentry_cache::Kernel;

@@ -16,8 +16,8 @@ use fuser::{
 
 use self::adapter::guarded;
 use self::convert::{
-    entry_attr, errno, handle, kind, node, reply_attr, reply_created, reply_empty, reply_entry,
-    reply_open, reply_statfs, reply_xattr, time, who,
+    answer, entry_attr, errno, handle, kind, node, reply_attr, reply_created, reply_empty,
+    reply_entry, reply_open, reply_statfs, reply_xattr, time, who,
 };
 use crate::error::Error;
 use crate::fs::{LookedAt, Outcome, SetAttr};
@@ -41,22 +41,22 @@ macro_rules! requests {
 impl Filesystem for Adapter {
     fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
         for wanted in [
-            // O_TRUNC comes with the open request, and so differs from truncate(2).
+            // O_TRUNC comes with the OPEN request; an open with O_TRUNC can then be told from truncate(2).
             InitFlags::FUSE_ATOMIC_O_TRUNC,
             InitFlags::FUSE_PARALLEL_DIROPS,
-            // Files that bypass the page cache can be mapped even so.
+            // Programs can map files into memory, although the files bypass the page cache.
             InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
         ] {
             if let Err(missing) = config.add_capabilities(wanted) {
                 log::info!("this kernel does not offer {missing:?}");
             }
         }
-        // The kernel caches names that a listing returns with their attributes. It must have a way to drop them again.
+        // The kernel caches the dentries that READDIRPLUS returns, so READDIRPLUS needs a way to drop them again.
         if config.kernel_abi() >= adapter::INC_EPOCH_SINCE {
             let plus = InitFlags::FUSE_DO_READDIRPLUS | InitFlags::FUSE_READDIRPLUS_AUTO;
             let _ = config.add_capabilities(plus);
         }
-        // Bounds the length of a write request, and so the memory that a worker holds.
+        // Limits the length of a WRITE request, and so the memory that a worker holds.
         let _ = config.set_max_write(1 << 20);
         Ok(())
     }
@@ -113,10 +113,6 @@ impl Filesystem for Adapter {
             reply.error(errno(Error::NotPermitted));
         }
 
-        readlink(_fs, _req, _ino: INodeNo, reply: ReplyData) {
-            reply.error(errno(Error::Invalid));
-        }
-
         rename(
             fs, req, parent: INodeNo, name: &OsStr, newparent: INodeNo, newname: &OsStr,
             flags: RenameFlags, reply: ReplyEmpty
@@ -132,7 +128,7 @@ impl Filesystem for Adapter {
         open(fs, req, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
             match fs.open_node(who(req), node(ino), flags.0) {
                 Outcome::Ready(opened) => reply_open(reply, opened),
-                // The open waits for a RELEASE, which a worker that waited could not receive.
+                // The open waits for the RELEASE of another reader. A worker that waited could not serve that RELEASE.
                 Outcome::Later(waiting) => {
                     let waiter = thread::Builder::new().name("turn".into()).stack_size(256 << 10);
                     let finish = || guarded("open", || reply_open(reply, waiting.finish()));
@@ -158,10 +154,8 @@ impl Filesystem for Adapter {
             lock_owner: Option<LockOwner>, reply: ReplyData
         ) {
             let cached = lock_owner.is_none();
-            match fs.read(who(req), handle(fh), offset, size, cached) {
-                Ok(answer) => reply.data(&answer.bytes),
-                Err(error) => reply.error(errno(error)),
-            }
+            let read = fs.read(who(req), handle(fh), offset, size, cached);
+            answer!(reply, read, read => reply.data(&read.bytes));
         }
 
         write(
@@ -170,10 +164,8 @@ impl Filesystem for Adapter {
             reply: ReplyWrite
         ) {
             let append = flags.0 & libc::O_APPEND != 0;
-            match fs.write(who(req), handle(fh), offset, data, append) {
-                Ok(written) => reply.written(written),
-                Err(error) => reply.error(errno(error)),
-            }
+            let written = fs.write(who(req), handle(fh), offset, data, append);
+            answer!(reply, written, length => reply.written(length));
         }
 
         flush(
@@ -195,25 +187,21 @@ impl Filesystem for Adapter {
         }
 
         opendir(fs, _req, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-            match fs.opendir(node(ino)) {
-                Ok(opened) => reply.opened(FileHandle(opened.0), FopenFlags::empty()),
-                Err(error) => reply.error(errno(error)),
-            }
+            let opened = fs.opendir(node(ino));
+            answer!(reply, opened, fh => reply.opened(FileHandle(fh.0), FopenFlags::empty()));
         }
 
         readdir(fs, _req, _ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectory) {
             let mut reply = reply;
-            match fs.readdir(handle(fh), offset) {
-                Ok(listing) => {
-                    for (next, entry) in listing.from(offset) {
-                        if reply.add(INodeNo(entry.ino), next, kind(entry.kind), entry.name) {
-                            break;
-                        }
+            answer!(reply, fs.readdir(handle(fh), offset), listing => {
+                for (next, entry) in listing.from(offset) {
+                    let is_full = reply.add(INodeNo(entry.ino), next, kind(entry.kind), entry.name);
+                    if is_full {
+                        break;
                     }
-                    reply.ok();
                 }
-                Err(error) => reply.error(errno(error)),
-            }
+                reply.ok();
+            });
         }
 
         readdirplus(
@@ -224,10 +212,7 @@ impl Filesystem for Adapter {
                 let attr = entry_attr(&found.entry);
                 !reply.add(attr.ino, found.next, found.name, &found.ttl, &attr, Generation(0))
             };
-            match fs.readdir_plus(handle(fh), offset, add) {
-                Ok(()) => reply.ok(),
-                Err(error) => reply.error(errno(error)),
-            }
+            answer!(reply, fs.readdir_plus(handle(fh), offset, add), () => reply.ok());
         }
 
         releasedir(
@@ -276,10 +261,7 @@ impl Filesystem for Adapter {
         }
 
         lseek(fs, _req, _ino: INodeNo, fh: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
-            match fs.lseek(handle(fh), offset, whence) {
-                Ok(at) => reply.offset(at),
-                Err(error) => reply.error(errno(error)),
-            }
+            answer!(reply, fs.lseek(handle(fh), offset, whence), at => reply.offset(at));
         }
 
         ioctl(
@@ -294,7 +276,7 @@ impl Filesystem for Adapter {
             _fs, _req, _ino: INodeNo, _fh: FileHandle, _ph: PollNotifier, _events: PollEvents,
             _flags: PollFlags, reply: ReplyPoll
         ) {
-            // From now on the kernel answers by itself: regular files are always ready.
+            // After ENOSYS the kernel answers poll(2) without asking: regular files are always ready.
             reply.error(Errno::ENOSYS);
         }
 
@@ -303,7 +285,7 @@ impl Filesystem for Adapter {
             _ino_out: INodeNo, _fh_out: FileHandle, _offset_out: u64, _len: u64,
             _flags: CopyFileRangeFlags, reply: ReplyWrite
         ) {
-            // From now on the kernel copies by itself, with read and write requests.
+            // After ENOSYS the kernel copies with READ and WRITE requests.
             reply.error(Errno::ENOSYS);
         }
     }

@@ -1,4 +1,4 @@
-//! Paths and texts as they may be shown on a terminal.
+//! Quotes paths and texts, so that they are safe to show on a terminal.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::path::Path;
 pub(crate) fn quoted(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes();
     let Some(text) = path.to_str().filter(|text| !text.contains(is_hidden)) else {
-        return format!("$'{}'", bytes.iter().map(escaped).collect::<String>());
+        return format!("$'{}'", bytes.escape_ascii());
     };
     let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
     match !text.is_empty() && text.chars().all(plain) {
@@ -17,7 +17,7 @@ pub(crate) fn quoted(path: &Path) -> String {
     }
 }
 
-/// The text on one line, without anything that a terminal would obey: the names in it were chosen by anybody.
+/// The text on one line, with control characters escaped: the text may hold names that any program has chosen.
 pub(crate) fn one_line(text: &str) -> String {
     let shown = |c: char| match is_hidden(c) {
         true => c.escape_default().to_string(),
@@ -26,21 +26,10 @@ pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
-/// Would a terminal obey this character, or show the text after it in another order than it is written?
+/// Is this a control character for a terminal, a line separator, or a mark that reverses the order of the text after it?
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-fn escaped(byte: &u8) -> String {
-    match *byte {
-        b'\n' => r"\n".to_owned(),
-        b'\t' => r"\t".to_owned(),
-        b'\\' | b'\'' => format!("\\{}", char::from(*byte)),
-        b' '..=b'~' => char::from(*byte).to_string(),
-        // Three octal digits: no digit that follows can be taken for a part of them.
-        other => format!("\\{other:03o}"),
-    }
 }
 
 #[cfg(test)]

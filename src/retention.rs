@@ -18,7 +18,7 @@ impl Retention {
     }
 
     /// Whether a file that was consumed at `since` (its mtime) has expired at `now`: its age has reached the retention. A file
-    /// from the future has no age: a clock that was set back must not delete anything.
+    /// with an mtime in the future has not expired, so that a clock that was set back deletes nothing.
     pub fn expired(&self, since: SystemTime, now: SystemTime) -> bool {
         now.duration_since(since).is_ok_and(|age| age >= self.0)
     }

@@ -7,7 +7,7 @@ use clap::{ArgAction, Args};
 
 use crate::programs::Role;
 
-/// The options of `mount` as they are written; [`config::resolve`](crate::config::resolve) checks them.
+/// The arguments of `mount`, unchecked; [`config::resolve`](crate::config::resolve) checks their values.
 #[derive(Args, Clone, Debug, Default)]
 pub struct MountArgs {
     /// The directory to mount over, created if missing [default: ~/.claude/handoffs]. mount(8) passes
@@ -87,22 +87,16 @@ pub struct MountArgs {
     /// Be the supervisor (spec 8.3b)
     #[arg(long, hide = true)]
     pub supervise: bool,
-    /// The daemon that started this supervisor. Without one, the supervisor starts the daemon
+    /// The pid of the daemon that started this supervisor. Without it, the supervisor starts the daemon
     #[arg(long, hide = true, value_name = "PID", requires = "supervise")]
     pub daemon: Option<i32>,
     /// Be the daemon of the supervisor with this pid
-    #[arg(
-        long,
-        hide = true,
-        value_name = "PID",
-        conflicts_with = "supervise",
-        requires = "foreground"
-    )]
+    #[arg(long, hide = true, value_name = "PID", conflicts_with = "supervise")]
     pub supervised: Option<i32>,
-    /// How many daemons of this mount have died before
+    /// How many daemons of this mount have died
     #[arg(long, hide = true, value_name = "N", default_value_t = 0)]
     pub restarts: u64,
-    /// How the last of them died
+    /// How the last daemon died
     #[arg(long, hide = true, value_name = "TEXT")]
     pub last_death: Option<String>,
 }

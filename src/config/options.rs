@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use crate::cli::args::MountArgs;
 use crate::failure::Failure;
 
-/// Options that mount(8), systemd and the mount.fuse helper put into a list, and that change nothing here. The mount is
-/// always nosuid and nodev, and no times of access are kept.
+/// Options that mount(8), systemd and the mount.fuse helper pass, and that change nothing here. The mount is always nosuid and
+/// nodev, and times of access are never kept.
 const IGNORED: &str = "rw defaults auto noauto user users nouser owner group nofail _netdev suid nosuid dev nodev \
      exec noexec atime noatime diratime nodiratime relatime norelatime strictatime nostrictatime lazytime nolazytime \
      async sync dirsync silent loud fsname subtype comment";
 
-/// Where the value of an option goes.
+/// The argument that an option sets.
 enum Setting<'a> {
     Flag(&'a mut bool),
     Path(&'a mut Option<PathBuf>),
@@ -61,7 +61,7 @@ fn apply_one(arguments: &mut MountArgs, option: &[u8]) -> Result<(), Failure> {
     if let Some(reason) = impossible(&key) {
         return refused(&format!("not possible: {reason}"));
     }
-    // libfuse's own options are written with underscores, so both are understood.
+    // libfuse writes its options with underscores, so both forms are accepted.
     let key = key.replace('_', "-");
     let setting = match key.as_str() {
         "utc" => Setting::Flag(&mut arguments.utc),
@@ -107,20 +107,20 @@ fn apply_one(arguments: &mut MountArgs, option: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Why an option of FUSE or mount(8) cannot be had, and what to do instead.
+/// Why an option of FUSE or mount(8) is not possible, and what to do instead.
 fn impossible(option: &str) -> Option<&'static str> {
-    match option {
-        "allow_other" => Some(
-            "handoffs are their owner's alone; leave it out, and let each user mount a directory",
-        ),
-        "allow_root" => Some("handoffs are their owner's alone; leave it out"),
-        "auto_unmount" => {
-            Some("it needs allow_other; leave it out: a dead mount is cleared at the next mount")
+    let reason = match option {
+        "allow_other" | "allow_root" => {
+            "handoffs are their owner's alone; leave it out, and let each user mount a directory"
         }
-        "ro" => Some(
-            "reading pending.md renames what was read; leave it out, or unmount to read the plain files",
-        ),
-        "remount" => Some("the settings of a mount cannot be changed; unmount and mount again"),
-        _ => None,
-    }
+        "auto_unmount" => {
+            "it needs allow_other; leave it out: a dead mount is cleared at the next mount"
+        }
+        "ro" => {
+            "reading pending.md renames what was read; leave it out, or unmount to read the plain files"
+        }
+        "remount" => "the settings of a mount cannot be changed; unmount and mount again",
+        _ => return None,
+    };
+    Some(reason)
 }

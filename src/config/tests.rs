@@ -47,7 +47,10 @@ fn relative_paths_become_absolute() {
 /// spec 7.1a
 #[test]
 fn retention_is_a_week_or_what_humantime_understands() {
-    assert_eq!(resolved(&["/m"]).retention, Duration::from_secs(604_800));
+    assert_eq!(
+        resolved(&["/m"]).options.retention,
+        Duration::from_secs(604_800)
+    );
     for (text, seconds) in [
         ("7d", 604_800),
         ("1day 12h", 129_600),
@@ -55,7 +58,10 @@ fn retention_is_a_week_or_what_humantime_understands() {
         ("1s", 1),
     ] {
         assert_eq!(
-            resolved(&["/m", "--retention", text]).retention.as_secs(),
+            resolved(&["/m", "--retention", text])
+                .options
+                .retention
+                .as_secs(),
             seconds
         );
     }
@@ -83,7 +89,10 @@ fn sizes_have_units() {
         ("3MiB", 3 << 20),
         ("1G", 1 << 30),
     ] {
-        assert_eq!(resolved(&["/m", "--max-size", text]).max_size, Some(bytes));
+        assert_eq!(
+            resolved(&["/m", "--max-size", text]).options.max_size,
+            Some(bytes)
+        );
     }
     for nonsense in [
         "0",
@@ -122,11 +131,11 @@ fn fstab_options_are_the_same_options() {
         "-o",
         r"adopt,backing=/a\,b\\c,max-size=1M,agent=foo,log_file=/l",
     ]);
-    assert_eq!(config.retention, Duration::from_secs(3 * 86_400));
-    assert!(config.utc && !config.sync && config.hide_pending);
+    assert_eq!(config.options.retention, Duration::from_secs(3 * 86_400));
+    assert!(config.options.utc && !config.options.sync && config.options.hide_pending);
     assert_eq!(config.backing, Some(PathBuf::from(r"/a,b\c")));
     assert_eq!(config.found_files, FoundFiles::Adopt);
-    assert_eq!(config.max_size, Some(1 << 20));
+    assert_eq!(config.options.max_size, Some(1 << 20));
     assert_eq!(config.log_file, Some(PathBuf::from("/l")));
     assert_eq!(config.amendments, [("agent", "foo".to_owned())]);
     for (list, word) in [
@@ -256,8 +265,8 @@ proptest! {
         match resolve(&line.mount) {
             Ok(config) => {
                 prop_assert!(config.mountpoint.is_absolute());
-                prop_assert!(config.retention >= Duration::from_secs(1) && config.retention <= LONGEST_RETENTION);
-                prop_assert!(config.max_size != Some(0));
+                prop_assert!(config.options.retention >= Duration::from_secs(1) && config.options.retention <= LONGEST_RETENTION);
+                prop_assert!(config.options.max_size != Some(0));
             }
             Err(error) => {
                 let error = error.to_string();

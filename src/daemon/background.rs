@@ -1,13 +1,14 @@
 //! `mount` in the background: starts the supervisor, which starts the daemon, and waits until the mount is usable.
 
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, Write as _};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Stdio;
 
 use rustix::fs::AtFlags;
 
-use super::start::{Line, start};
+use super::start::{await_mount, start};
+use super::status::found_lines;
 use super::{logging, mounted, preflight};
 use crate::config::{Config, Part};
 use crate::failure::Failure;
@@ -17,11 +18,14 @@ use crate::store::local::FIRST_MOUNT;
 
 /// Returns when the mount is usable.
 pub(super) fn launch(config: &Config) -> Result<(), Failure> {
-    // The daemon checks again for itself. Checking here first keeps a second `mount` from rotating the log
-    // of the daemon that is running.
+    // The daemon makes these checks again. A second `mount` must fail here, before it rotates the log of the running daemon.
     let place = preflight::prepare(config)?;
     let log = logging::for_background(config, &place.mountpoint)?;
-    // Resolved: a symbolic link that changes later must not lead a restart to another place.
+    let (log, output) = match log {
+        Some((path, file)) => (Some(path), Stdio::from(file)),
+        None => (None, Stdio::null()),
+    };
+    // The paths are resolved now, so that a restart does not follow a symbolic link that has changed since.
     let mut config = config.clone();
     config.mountpoint.clone_from(&place.mountpoint);
     config.backing = config.backing.map(|_| place.backing.clone());
@@ -29,62 +33,48 @@ pub(super) fn launch(config: &Config) -> Result<(), Failure> {
     let is_first = is_first_mount(&place.directory);
     drop(place);
 
-    let part = Part::Supervisor(None);
-    let mut child = start(&config, part, Stdio::piped(), log.output)?;
-    let stdout = child.stdout.take();
-    for line in stdout
-        .into_iter()
-        .flat_map(|stdout| BufReader::new(stdout).lines())
-    {
-        // An error in reading counts as the child's death.
-        match line.ok().as_deref().and_then(Line::parse) {
-            Some(Line::Waiting(text)) => {
-                let _ = writeln!(io::stderr(), "handoff-fs: {text}");
-            }
-            Some(Line::Ready) => {
-                // A closed pipe is the reader's choice.
-                let _ = writeln!(
-                    io::stdout(),
-                    "handoff-fs is mounted at {}",
-                    quoted(mountpoint)
-                );
-                if is_first {
-                    print_found(mountpoint);
-                }
-                return Ok(());
-            }
-            Some(Line::Failed(failure)) => {
-                // The child is about to end; waiting leaves no zombie to the parent of this process.
-                let _ = child.wait();
-                return Err(failure);
-            }
-            None => break,
-        }
+    let mut supervisor = start(&config, Part::Supervisor(None), Stdio::piped(), output)?;
+    let started = await_mount(supervisor.take_stdout(), |text| {
+        let _ = writeln!(io::stderr(), "handoff-fs: {text}");
+    });
+    if let Err(failure) = started {
+        // A child that is not waited for would be left as a zombie to the parent of this process.
+        let status = supervisor.wait();
+        return Err(failure.unwrap_or_else(|| {
+            let end = status.map_or_else(|| "unknown how".to_owned(), |status| status.to_string());
+            let cause = format_args!("the daemon ended before the mount was usable ({end})");
+            let cure = match &log {
+                Some(path) => format!("see its log: {}", quoted(path)),
+                None => "run it with --foreground to see why".to_owned(),
+            };
+            Failure::new(mountpoint, cause, cure)
+        }));
     }
-    let end = child
-        .wait()
-        .map_or_else(|error| error.to_string(), |status| status.to_string());
-    let cause = format_args!("the daemon ended before the mount was usable ({end})");
-    let cure = match log.path {
-        Some(path) => format!("see its log: {}", quoted(&path)),
-        None => "run it with --foreground to see why".to_owned(),
-    };
-    Err(Failure::new(mountpoint, cause, cure))
+    // The mount goes on, even if no process reads this line.
+    let _ = writeln!(
+        io::stdout(),
+        "handoff-fs is mounted at {}",
+        quoted(mountpoint)
+    );
+    if is_first {
+        print_found(mountpoint);
+    }
+    Ok(())
 }
 
-/// Was this backing directory never mounted before? The daemon could tell, too, but would look at every handoff for it.
+/// Was this backing directory never mounted before? The status says so too, but the daemon reads every queue to write it.
 fn is_first_mount(backing: impl AsFd) -> bool {
     let record = Path::new(names::PRIVATE).join(FIRST_MOUNT);
     rustix::fs::statat(backing, record, AtFlags::SYMLINK_NOFOLLOW).is_err()
 }
 
-/// Prints what the first mount found, if this is one (spec 3.6c).
+/// Says what the first mount did with the files that it found (spec 3.6c). Prints nothing after a later mount.
 fn print_found(mountpoint: &Path) {
-    let Ok((_, status)) = mounted::ask(mountpoint) else {
-        return;
-    };
-    let found = status.found.filter(|found| found.first_mount);
-    for line in found.iter().flat_map(mounted::Found::lines) {
-        let _ = writeln!(io::stdout(), "{}: {line}", quoted(mountpoint));
+    if let Ok((_, status)) = mounted::ask(mountpoint)
+        && status.found.first_mount
+    {
+        for line in found_lines(&status.found) {
+            let _ = writeln!(io::stdout(), "{}: {line}", quoted(mountpoint));
+        }
     }
 }

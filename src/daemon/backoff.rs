@@ -1,24 +1,24 @@
-//! How often a supervisor mounts again, and when it gives up (spec 8.3b).
+//! When a supervisor mounts again, and when the supervisor gives up (spec 8.3b).
 
 use std::time::Duration;
 
-/// A daemon that lived shorter than this died early: perhaps every daemon here dies.
-pub(super) const EARLY: Duration = Duration::from_secs(1);
+/// A daemon that lived shorter than this died early. Perhaps each next one will, too.
+const EARLY: Duration = Duration::from_secs(1);
 
 /// After so many early deaths in a row, each next start waits for [`PAUSE`].
 const EARLY_AT_ONCE: u32 = 25;
 
 /// After so many early deaths in a row the supervisor gives up.
-pub(super) const MOST_EARLY: u32 = 50;
+const MOST_EARLY: u32 = 50;
 
-/// Short enough that there is a mount again within a second.
+/// Short enough that the directory is mounted again within a second.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// After so many failed starts in a row the supervisor gives up. The first pause is [`PAUSE`], and each next one is twice as
 /// long: 6.3 s in all.
-pub(super) const MOST_FAILED: u32 = 7;
+const MOST_FAILED: u32 = 7;
 
-/// What the supervisor does, for `--help`.
+/// Describes the supervisor, for `--help`.
 #[must_use]
 pub fn supervision() -> String {
     format!(
@@ -37,24 +37,38 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// A daemon has died after serving for so long. Returns the pause before the next start, or none to give up.
-    pub(super) fn died(&mut self, lived: Duration) -> Option<Duration> {
+    /// Returns the pause before the next start, after a daemon has died that lived so long.
+    ///
+    /// # Errors
+    /// The reason to give up.
+    pub(super) fn died(&mut self, lived: Duration) -> Result<Duration, String> {
         self.failed_starts = 0;
         self.early_deaths = match lived < EARLY {
             true => self.early_deaths + 1,
             false => 0,
         };
         match self.early_deaths {
-            0..=EARLY_AT_ONCE => Some(Duration::ZERO),
-            MOST_EARLY.. => None,
-            _ => Some(PAUSE),
+            0..=EARLY_AT_ONCE => Ok(Duration::ZERO),
+            MOST_EARLY.. => {
+                let early = EARLY.as_secs();
+                Err(format!(
+                    "{MOST_EARLY} daemons in a row died within {early} s"
+                ))
+            }
+            _ => Ok(PAUSE),
         }
     }
 
-    /// A daemon could not be started. Returns the same.
-    pub(super) fn start_failed(&mut self) -> Option<Duration> {
+    /// Returns the pause before the next start, after a daemon could not be started.
+    ///
+    /// # Errors
+    /// The reason to give up.
+    pub(super) fn start_failed(&mut self) -> Result<Duration, String> {
         self.failed_starts += 1;
-        (self.failed_starts < MOST_FAILED).then(|| PAUSE * (1 << (self.failed_starts - 1)))
+        match self.failed_starts {
+            MOST_FAILED.. => Err(format!("{MOST_FAILED} starts in a row failed")),
+            n => Ok(PAUSE * (1 << (n - 1))),
+        }
     }
 }
 
@@ -67,7 +81,7 @@ mod tests {
     fn late_deaths_are_no_failures() {
         let mut backoff = Backoff::default();
         for _ in 0..1000 {
-            assert_eq!(backoff.died(EARLY), Some(Duration::ZERO));
+            assert_eq!(backoff.died(EARLY), Ok(Duration::ZERO));
         }
     }
 
@@ -80,21 +94,22 @@ mod tests {
             assert_eq!(pause.is_zero(), n <= EARLY_AT_ONCE, "{n}");
             assert!(pause <= PAUSE);
         }
-        assert_eq!(backoff.died(Duration::ZERO), None);
-        assert_eq!(backoff.died(EARLY), Some(Duration::ZERO));
-        assert_eq!(backoff.died(Duration::ZERO), Some(Duration::ZERO));
+        let reason = backoff.died(Duration::ZERO).unwrap_err();
+        assert_eq!(reason, "50 daemons in a row died within 1 s");
+        assert_eq!(backoff.died(EARLY), Ok(Duration::ZERO));
+        assert_eq!(backoff.died(Duration::ZERO), Ok(Duration::ZERO));
     }
 
     /// spec 8.3b
     #[test]
     fn failed_starts_have_longer_and_longer_pauses() {
         let mut backoff = Backoff::default();
-        let pauses: Vec<_> = std::iter::from_fn(|| backoff.start_failed()).collect();
+        let pauses: Vec<_> = std::iter::from_fn(|| backoff.start_failed().ok()).collect();
         assert_eq!(pauses.len(), 6);
         assert!(pauses.windows(2).all(|two| two[1] == two[0] * 2));
         assert_eq!(pauses.iter().sum::<Duration>(), Duration::from_millis(6300));
         // A daemon that has served was a successful start.
-        assert!(backoff.died(Duration::ZERO).is_some());
-        assert_eq!(backoff.start_failed(), Some(PAUSE));
+        assert!(backoff.died(Duration::ZERO).is_ok());
+        assert_eq!(backoff.start_failed(), Ok(PAUSE));
     }
 }

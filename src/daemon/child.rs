@@ -1,4 +1,4 @@
-//! The daemon of a supervisor: its death, and how it is made to end.
+//! The daemon as its supervisor sees it: how the daemon died, and how to end a daemon that hangs.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use super::mounts::{self, Manner, OwnMount};
 use super::process::Process;
 use crate::quote::quoted;
 
-/// How long a daemon may take to unmount when it is told to end, and then to end when it is killed.
+/// How long a daemon may take to unmount after SIGTERM, and to end after SIGKILL.
 pub(super) const ENDING: Duration = Duration::from_secs(10);
 
 /// A daemon that serves.
@@ -19,16 +19,16 @@ pub(super) struct Daemon {
     since: Instant,
 }
 
-/// How a daemon came to its end.
+/// How a daemon has ended.
 pub(super) struct Death {
     pub(super) how: String,
-    /// Whether the exit code was 0, as far as that is known.
-    pub(super) well: bool,
+    /// False if the daemon is known to have failed.
+    pub(super) success: bool,
     pub(super) lived: Duration,
 }
 
 impl Daemon {
-    /// The daemon that this process is, and the mount that it has just made.
+    /// To be called right after this process has mounted.
     pub(super) fn new(process: Process, mountpoint: &Path) -> Daemon {
         Daemon {
             process,
@@ -44,22 +44,23 @@ impl Daemon {
         Death {
             how: match status {
                 Some(status) => format!("pid {pid}, {status}"),
-                // The kernel tells only a parent.
-                None => format!("pid {pid}, it is not known how"),
+                // The kernel tells the exit status only to the parent.
+                None => format!("pid {pid}, exit status unknown"),
             },
-            well: status.is_none_or(|status| status.success()),
+            success: status.is_none_or(|status| status.success()),
             lived: self.since.elapsed(),
         }
     }
 
-    /// Kills a daemon that was told to end and has not unmounted, though that is possible; says whether it did. A daemon that
-    /// has unmounted waits for files that are still open, and is killed only if it was told twice.
+    /// Unmounts for a daemon that was told to end and has not unmounted, and kills it; says whether the daemon was killed.
+    ///
+    /// A daemon that has unmounted may be waiting for open files, and is killed only if it was told to end twice.
     pub(super) fn kill_if_stuck(&self, mountpoint: &Path, told_twice: bool) -> bool {
         if self.mount.as_ref().is_some_and(OwnMount::is_there) {
             let path = mountpoint.to_owned();
-            match mounts::patiently(move || mounts::unmount(&path, Manner::Lazy)) {
+            match mounts::with_timeout(move || mounts::unmount(&path, Manner::Lazy)) {
                 Some(Ok(())) => {}
-                // The daemon cannot unmount either, and a dead mount would be worse.
+                // If the mount cannot be unmounted, a slow daemon is better than a dead mount.
                 Some(Err(_)) => return false,
                 None => log::warn!("{}: unmounting takes long", quoted(mountpoint)),
             }
@@ -75,21 +76,17 @@ impl Daemon {
         true
     }
 
-    /// Cuts the connection of a daemon that was killed and does not end, so that processes that wait for its answers get an
-    /// error.
+    /// Cuts the connection of a daemon that was killed and does not end. Processes that wait for an answer then get an error.
     pub(super) fn abort(&self) {
         let Some(mount) = &self.mount else { return };
-        let pid = self.process.pid;
-        match mount.abort() {
-            Ok(()) => {
-                log::error!(
-                    "the daemon, pid {pid}, was killed and has not ended; its connection was cut"
-                );
-            }
-            Err(error) => log::error!(
-                "the daemon, pid {pid}, was killed and has not ended, and its connection cannot be cut ({error}); \
-                 as root: mount -t fusectl fusectl /sys/fs/fuse/connections, and write 1 into the file abort there"
+        let connection = match mount.abort() {
+            Ok(()) => "its connection was cut".to_owned(),
+            Err(error) => format!(
+                "its connection cannot be cut ({error}); as root: mount -t fusectl fusectl /sys/fs/fuse/connections, and write 1 \
+                 into the file abort there"
             ),
-        }
+        };
+        let pid = self.process.pid;
+        log::error!("the daemon, pid {pid}, was killed and has not ended; {connection}");
     }
 }

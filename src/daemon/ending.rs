@@ -6,20 +6,23 @@ use std::time::{Duration, Instant};
 
 use crate::fs::{Awaited, Fs};
 
-/// How long open files are waited for.
+/// How long the daemon waits for open files to be closed.
 const OPEN_FILES: Duration = Duration::from_secs(10);
 
-/// How long keeping unfinished drafts may take. A disk that hangs must not keep the daemon from its end; drafts that are not
-/// kept by then are recovered at the next mount.
+/// How long keeping unfinished drafts may take. A disk that hangs must not keep the daemon from its end; the next mount recovers
+/// the drafts that are not kept by then.
 const KEEPING: Duration = Duration::from_secs(5);
 
-/// How often the end is checked for.
+/// Longer than the two together: a daemon that has not ended by then hangs.
+pub(super) const LONGEST: Duration = Duration::from_secs(17);
+
+/// How often the daemon looks whether the wait is over.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The end of a daemon whose mount has left the tree.
 pub(super) struct Ending {
-    /// Waits, and then keeps unfinished drafts. A thread, because this takes the state lock, which a request that hangs may
-    /// hold.
+    /// Waits for open files, and then keeps unfinished drafts. A thread, because this takes the state lock, which a request that
+    /// hangs may hold.
     waiting: Option<JoinHandle<()>>,
     latest: Instant,
 }
@@ -36,13 +39,13 @@ impl Ending {
         };
         let thread = thread::Builder::new().name("ending".to_owned());
         Ending {
-            // Without a thread there is no wait; unfinished drafts are recovered at the next mount.
+            // Without a thread the daemon does not wait, and the next mount recovers unfinished drafts.
             waiting: thread.spawn(work).ok(),
             latest: until + KEEPING,
         }
     }
 
-    /// Whether the process may exit. Programs that still use the mount are cut off then.
+    /// Whether the process may exit. The exit cuts off programs that still use the mount.
     pub(super) fn is_over(&self) -> bool {
         let done = self.waiting.as_ref().is_none_or(JoinHandle::is_finished);
         done || Instant::now() >= self.latest

@@ -1,11 +1,10 @@
-//! The log: its file, and its lines.
+//! The log file, and the format of its lines.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use env_logger::{Builder, Target};
 
@@ -13,8 +12,8 @@ use crate::config::{self, Config};
 use crate::failure::Failure;
 use crate::quote::{one_line, quoted};
 
-/// A log larger than this at a start is renamed to the same name with `.old`. At the default level little is logged between
-/// two starts.
+/// At a start, a log larger than this many bytes is renamed to the same name with `.old`. At the default level little is logged
+/// between two starts.
 // By hand: file-rotate panics if another process (the supervisor, an ending daemon) has rotated the file, and if the new file
 // cannot be created; after a panic within a log call every later log call panics too.
 const LARGEST_LOG: u64 = 1 << 20;
@@ -22,27 +21,22 @@ const LARGEST_LOG: u64 = 1 << 20;
 /// Leaves room for `.log.old` within the 255 bytes of a file name.
 const LONGEST_STEM: usize = 200;
 
-/// The standard error of a daemon in the background.
-pub(super) struct BackgroundLog {
-    /// None if no log can be kept.
-    pub(super) path: Option<PathBuf>,
-    pub(super) output: Stdio,
-}
-
-/// Opens the log of the daemon for `mountpoint`. If the default log cannot be opened (no home, a read-only home), the mount
-/// goes on with a warning: handoffs matter more than their log. A `--log-file` that does not open is an error.
-pub(super) fn for_background(config: &Config, mountpoint: &Path) -> Result<BackgroundLog, Failure> {
-    let kept = |path: PathBuf, file: File| BackgroundLog {
-        path: Some(path),
-        output: file.into(),
-    };
+/// Opens the log of the daemon for `mountpoint`, and returns it with its path. If the default log cannot be opened (no home, a
+/// read-only home), the mount goes on with a warning: handoffs matter more than their log.
+///
+/// # Errors
+/// The file of `--log-file` cannot be opened.
+pub(super) fn for_background(
+    config: &Config,
+    mountpoint: &Path,
+) -> Result<Option<(PathBuf, File)>, Failure> {
     if let Some(path) = &config.log_file {
-        return Ok(kept(path.clone(), open_asked_for(path)?));
+        return Ok(Some((path.clone(), open_log_file(path)?)));
     }
     let cause = match state_directory().map(|directory| directory.join(log_name(mountpoint))) {
         None => "neither XDG_STATE_HOME nor HOME is an absolute path".to_owned(),
         Some(path) => match open(&path) {
-            Ok(file) => return Ok(kept(path, file)),
+            Ok(file) => return Ok(Some((path, file))),
             Err(error) => format!("{}: {error}", quoted(&path)),
         },
     };
@@ -50,10 +44,7 @@ pub(super) fn for_background(config: &Config, mountpoint: &Path) -> Result<Backg
         io::stderr(),
         "handoff-fs: warning: no log is kept ({cause}); --log-file FILE names one"
     );
-    Ok(BackgroundLog {
-        path: None,
-        output: Stdio::null(),
-    })
+    Ok(None)
 }
 
 /// Starts the logger of a daemon or supervisor: to `--log-file`, or else to standard error, which is the log file in the
@@ -71,7 +62,7 @@ pub(super) fn init(config: &Config) -> Result<(), Failure> {
         }
     }
     if let Some(path) = &config.log_file {
-        builder.target(Target::Pipe(Box::new(open_asked_for(path)?)));
+        builder.target(Target::Pipe(Box::new(open_log_file(path)?)));
     }
     builder.format(|out, record| {
         if is_late_answer(record.target(), record.args()) {
@@ -81,17 +72,17 @@ pub(super) fn init(config: &Config) -> Result<(), Failure> {
         let message = one_line(&record.args().to_string());
         writeln!(out, "[{time} {level:<5} {target}] {message}")
     });
-    // Only a test starts a second logger in one process; the first one stays.
+    // In a test a logger may be running already; that logger stays.
     let _ = builder.try_init();
     Ok(())
 }
 
-/// After a caller was interrupted the kernel refuses the late answer (ENOENT), which fuser logs as an error.
+/// Is this fuser's error about an answer that came too late? The kernel refuses the answer to an interrupted caller (ENOENT).
 fn is_late_answer(target: &str, message: &std::fmt::Arguments<'_>) -> bool {
     target == "fuser::reply" && message.to_string().ends_with("(os error 2)")
 }
 
-fn open_asked_for(path: &Path) -> Result<File, Failure> {
+fn open_log_file(path: &Path) -> Result<File, Failure> {
     open(path).map_err(|error| {
         let cause = format_args!("the log file cannot be opened ({error})");
         Failure::new(path, cause, "name one that can be written with --log-file")
@@ -130,7 +121,7 @@ fn state_directory() -> Option<PathBuf> {
 }
 
 /// `/home/u/.claude/handoffs` → `home-u-.claude-handoffs.log`. Other bytes become `%XX`, so that no two mountpoints share a log.
-/// Of a very long path the end is kept, after a hash of the whole.
+/// A very long path is shortened to a hash of the whole path and the end of the path.
 fn log_name(mountpoint: &Path) -> String {
     let bytes = mountpoint.as_os_str().as_bytes();
     let mut stem = String::new();
@@ -142,7 +133,7 @@ fn log_name(mountpoint: &Path) -> String {
         }
     }
     if stem.len() > LONGEST_STEM {
-        // FNV-1a, because the hash must be the same in every version of the program.
+        // FNV-1a: unlike the hash of std, the same in every version of the program.
         let number = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });

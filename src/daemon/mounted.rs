@@ -1,88 +1,18 @@
-//! The mount at a path: whether it is ours, whether it is dead, and what it says about itself in its virtual `.status.json`.
+//! The mount at a path: whether the mount is ours, whether its daemon has died, and its `.status.json`.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
 use super::mounts::{self, Mount, State};
 use crate::failure::Failure;
+use crate::fs::Status;
 use crate::names::STATUS;
 use crate::quote::quoted;
 
-/// The content of [`STATUS`]. An older daemon may lack any of these fields.
-#[derive(Debug, Deserialize)]
-pub(super) struct Status {
-    pub(super) pid: Option<i32>,
-    pub(super) supervisor: Option<Supervisor>,
-    pub(super) backing: Option<PathBuf>,
-    pub(super) uptime_seconds: Option<u64>,
-    pub(super) pending: Option<u64>,
-    pub(super) consumed: Option<u64>,
-    pub(super) found: Option<Found>,
-    pub(super) oldest_pending: Option<Aged>,
-    #[serde(default)]
-    pub(super) drafts: Vec<Aged>,
-    #[serde(default)]
-    pub(super) turns: Vec<Aged>,
-    pub(super) trouble: Option<String>,
-}
+/// More dead mounts than this at one path, left by repeated crashes, are reported instead of cleared.
+const MOST_DEAD: usize = 32;
 
-#[derive(Debug, Deserialize)]
-pub(super) struct Supervisor {
-    pub(super) pid: i32,
-    #[serde(default)]
-    pub(super) restarts: u64,
-    pub(super) last_death: Option<String>,
-}
-
-/// How many files the first mount found, by what became of them (spec 3.6).
-#[derive(Debug, Deserialize)]
-pub(super) struct Found {
-    #[serde(default)]
-    pub(super) first_mount: bool,
-    adopted: u64,
-    ordinary: u64,
-    hidden: u64,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Aged {
-    pub(super) name: String,
-    pub(super) pid: Option<i64>,
-    pub(super) age_seconds: u64,
-    #[serde(default)]
-    pub(super) idle_seconds: u64,
-}
-
-impl Found {
-    /// A line for each kind of file of which there are any.
-    pub(super) fn lines(&self) -> Vec<String> {
-        let lines = [
-            (
-                self.adopted,
-                "adopted as handoffs",
-                " (--keep at the first mount leaves all but pending.md as they are)",
-            ),
-            (
-                self.ordinary,
-                "left as they are",
-                ", shown and never merged (mount --adopt makes handoffs of the text files at the top)",
-            ),
-            (
-                self.hidden,
-                "hidden and never deleted",
-                ", consumed long before the first mount",
-            ),
-        ];
-        let lines = lines.into_iter().filter(|(n, _, _)| *n > 0);
-        lines
-            .map(|(n, what, why)| format!("{what}: {n}{why}"))
-            .collect()
-    }
-}
-
-/// Reads the status of the mount: its text, and what it means.
+/// Reads the status of the mount: its JSON text, and the same parsed.
 ///
 /// # Errors
 /// The daemon does not answer, or its answer cannot be understood.
@@ -93,7 +23,7 @@ pub(super) fn ask(mountpoint: &Path) -> Result<(String, Status), Failure> {
         Failure::new(&path, format_args!("cannot be read ({error})"), cure)
     };
     let file = path.clone();
-    let text = mounts::patiently(move || std::fs::read_to_string(file))
+    let text = mounts::with_timeout(move || std::fs::read_to_string(file))
         .ok_or_else(|| silent(mountpoint))?
         .map_err(|error| unreadable(&error))?;
     let status = serde_json::from_str(&text).map_err(|error| unreadable(&error))?;
@@ -102,10 +32,11 @@ pub(super) fn ask(mountpoint: &Path) -> Result<(String, Status), Failure> {
 
 /// The pid of the daemon behind a mount, if the daemon answers.
 pub(super) fn pid(mountpoint: &Path) -> Option<i32> {
-    ask(mountpoint).ok()?.1.pid
+    let (_, status) = ask(mountpoint).ok()?;
+    Some(status.pid.cast_signed())
 }
 
-/// The mount is another user's.
+/// The failure for a mount of another user.
 pub(super) fn not_ours(mountpoint: &Path, mount: &Mount) -> Failure {
     let owner = mount
         .owner
@@ -116,12 +47,36 @@ pub(super) fn not_ours(mountpoint: &Path, mount: &Mount) -> Failure {
     Failure::new(mountpoint, cause, format_args!("run this as {owner}"))
 }
 
-/// The daemon lives but does not answer.
+/// The failure for a daemon that lives and does not answer.
 pub(super) fn silent(mountpoint: &Path) -> Failure {
     let point = quoted(mountpoint);
     let cause = "the handoff-fs mounted here does not answer";
     let cure = format_args!("mount it again: handoff-fs unmount {point}; handoff-fs mount {point}");
     Failure::new(mountpoint, cause, cure)
+}
+
+/// The only mount of this user, for a command that names none (spec 8.1b). `command` is named in the error.
+///
+/// # Errors
+/// This user has no mount, or more than one.
+pub fn only_mount(command: &str) -> Result<PathBuf, Failure> {
+    let user = rustix::process::geteuid().as_raw();
+    let mounts = mounts::of_user(user).map_err(|error| cannot_list(&error))?;
+    match mounts.as_slice() {
+        [mount] => Ok(mount.point.clone()),
+        [] => Err(Failure::from_text(
+            "no handoff-fs of yours is mounted; mount one: handoff-fs mount [MOUNTPOINT]",
+        )),
+        [first, ..] => {
+            let points: Vec<_> = mounts.iter().map(|mount| quoted(&mount.point)).collect();
+            Err(Failure::usage(format!(
+                "{} are mounted: {}; name one: handoff-fs {command} {}",
+                points.len(),
+                points.join(", "),
+                quoted(&first.point)
+            )))
+        }
+    }
 }
 
 /// The mount of ours at this path.
@@ -146,17 +101,24 @@ pub(super) fn at(mountpoint: &Path) -> Result<Mount, Failure> {
     })
 }
 
-/// Clears one dead mount of ours.
-pub(super) fn clear_dead(mountpoint: &Path) -> Result<(), Failure> {
-    match mounts::unmount_dead(mountpoint) {
-        Err(error) if is_dead(mountpoint) => {
+/// Clears the dead mounts of ours here; says whether there was one.
+pub(super) fn clear_dead(mountpoint: &Path) -> Result<bool, Failure> {
+    for cleared in 0..MOST_DEAD {
+        if !is_dead(mountpoint) {
+            return Ok(cleared > 0);
+        }
+        // If there is no dead mount any more, a supervisor or another `mount` was faster.
+        if let Err(error) = mounts::unmount_dead(mountpoint)
+            && is_dead(mountpoint)
+        {
             let cause = format_args!("a dead mount is here and cannot be cleared ({error})");
             let cure = format_args!("as root: umount -l {}", quoted(mountpoint));
-            Err(Failure::new(mountpoint, cause, cure))
+            return Err(Failure::new(mountpoint, cause, cure));
         }
-        // Without a dead mount here, a supervisor or another `mount` was faster.
-        _ => Ok(()),
     }
+    let cause = "too many dead mounts on top of each other";
+    let cure = format_args!("clear them: umount -R -l {}", quoted(mountpoint));
+    Err(Failure::new(mountpoint, cause, cure))
 }
 
 /// Whether the mount on top here is ours and its daemon has died.

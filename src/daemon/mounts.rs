@@ -10,18 +10,18 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, Mode, OFlags, Stat};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
-/// The name of the file system in the table. A comma in it would be read as an option.
+/// The source of a mount in the table. Must not hold a comma, which separates options.
 pub(super) const NAME: &str = "handoff-fs";
 
 /// Where fusectl, if mounted, shows the kernel's connections to FUSE daemons.
 const CONNECTIONS: &str = "/sys/fs/fuse/connections";
 
 /// How long a mount may take to answer before it counts as silent. An answer takes microseconds, but an open of
-/// `pending.md` may wait two seconds for its turn, and others behind it.
+/// `pending.md` may wait two seconds for its turn, and other requests wait behind the open.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// One line of `/proc/self/mountinfo`.
@@ -30,7 +30,7 @@ pub(super) struct Mount {
     id: u64,
     /// `major:minor`. No other mount gets the same while the connection to the daemon lasts.
     device: String,
-    /// Whether it shows the root of its file system; a bind mount may show a directory of it.
+    /// Whether the mount shows the root of its file system. A bind mount may show only a directory of it.
     pub(super) whole: bool,
     pub(super) point: PathBuf,
     pub(super) kind: String,
@@ -50,14 +50,14 @@ impl Mount {
     }
 }
 
-/// How a mount answers when asked for the attributes of its root.
+/// How a mount answers a stat of its root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// The daemon answers.
     Usable,
     /// The daemon has died: ENOTCONN.
     Dead,
-    /// The mount is another user's; FUSE lets nobody else in, not even root.
+    /// The mount belongs to another user. FUSE lets no other user in, not even root.
     Denied,
     /// No answer within [`ANSWER_WITHIN`].
     Silent,
@@ -68,7 +68,7 @@ pub(super) fn table() -> io::Result<Vec<Mount>> {
     table_of("self")
 }
 
-/// The mounts that this process sees; its name is as in `/proc`.
+/// The mounts in the namespace of a process, which is named as in `/proc`: a pid, `PID/task/TID`, or `self`.
 pub(super) fn table_of(process: &str) -> io::Result<Vec<Mount>> {
     let text = std::fs::read(format!("/proc/{process}/mountinfo"))?;
     Ok(text
@@ -89,7 +89,7 @@ pub(super) fn of_user(uid: u32) -> io::Result<Vec<Mount>> {
         if !mount.is_ours() || mount.owner != Some(uid) || !mount.whole {
             continue;
         }
-        // A mount hides those below it; a bind mount shows the same daemon at another path.
+        // A mount hides the mounts below it. A bind mount shows the same daemon at another path.
         found.retain(|other| other.point != mount.point);
         if !found.iter().any(|other| other.device == mount.device) {
             found.push(mount);
@@ -98,7 +98,7 @@ pub(super) fn of_user(uid: u32) -> io::Result<Vec<Mount>> {
     Ok(found)
 }
 
-/// The mount that `path` lies in, strictly below its root.
+/// The mount that holds `path` below its root.
 pub(super) fn above(path: &Path) -> io::Result<Option<Mount>> {
     let above = table()?
         .into_iter()
@@ -106,7 +106,7 @@ pub(super) fn above(path: &Path) -> io::Result<Option<Mount>> {
     Ok(above.max_by_key(|mount| mount.point.as_os_str().len()))
 }
 
-/// By hand, because procfs 0.18 leaves `\040` in the path of a mountpoint as it is.
+/// Parses a line of the table. By hand, because procfs 0.18 leaves `\040` in the path of a mountpoint as it is.
 fn parse(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|&byte| byte == b' ');
     let text = |field: &[u8]| String::from_utf8_lossy(&unescape(field)).into_owned();
@@ -125,7 +125,7 @@ fn parse(line: &[u8]) -> Option<Mount> {
     })
 }
 
-/// In the table, a blank, a tab, a newline and a backslash are octal: `\040` and the like.
+/// Replaces octal escapes such as `\040`: the table writes blanks, tabs, newlines and backslashes so.
 fn unescape(field: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -143,11 +143,7 @@ fn unescape(field: &[u8]) -> Vec<u8> {
 /// Asks the mount at this path for the attributes of its root.
 pub(super) fn probe(point: &Path) -> State {
     let path = point.to_owned();
-    state(move || rustix::fs::stat(&path))
-}
-
-fn state(stat: impl FnOnce() -> rustix::io::Result<Stat> + Send + 'static) -> State {
-    match patiently(stat) {
+    match with_timeout(move || rustix::fs::stat(&path)) {
         None => State::Silent,
         Some(Err(Errno::NOTCONN | Errno::CONNABORTED)) => State::Dead,
         Some(Err(Errno::ACCESS)) => State::Denied,
@@ -155,8 +151,11 @@ fn state(stat: impl FnOnce() -> rustix::io::Result<Stat> + Send + 'static) -> St
     }
 }
 
-/// Runs what may block on a daemon that has stopped, in a thread. None if it takes too long; the thread is then left behind.
-pub(super) fn patiently<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+/// Runs a call that blocks if the daemon hangs, in a thread. None if the call takes longer than [`ANSWER_WITHIN`]; the thread is
+/// then left behind.
+pub(super) fn with_timeout<T: Send + 'static>(
+    ask: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || sender.send(ask()));
     receiver.recv_timeout(ANSWER_WITHIN).ok()
@@ -188,19 +187,19 @@ pub(super) fn unmount(point: &Path, manner: Manner) -> io::Result<()> {
 
 /// Lazily unmounts a dead mount of ours at this path; does nothing if the mount on top is another one.
 ///
-/// A supervisor and a second `mount` may do this at the same time, and the later one must not unmount what the first has
-/// mounted since. So a descriptor holds the mount that was seen to be dead. The helper takes only a path, which leaves a
-/// short race there.
+/// A supervisor and a second `mount` may do this at the same time, and the later one must not unmount the new mount of the
+/// first. So a descriptor holds the dead mount. The helper takes only a path, which leaves a short race there.
 pub(super) fn unmount_dead(point: &Path) -> io::Result<()> {
     // O_PATH sends no request to the daemon.
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let root = rustix::fs::open(point, flags, Mode::empty())?;
-    let Some(dead) = seen_dead(&root)? else {
+    let path = PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()));
+    let mount = mount_of(&root)?.filter(Mount::is_ours);
+    let Some(dead) = mount.filter(|_| probe(&path) == State::Dead) else {
         return Ok(());
     };
-    let path = format!("/proc/self/fd/{}", root.as_raw_fd());
     match rustix::mount::unmount(&path, UnmountFlags::DETACH) {
-        // Another process was faster.
+        // Another process has unmounted it already.
         Err(Errno::INVAL) if !table()?.contains(&dead) => Ok(()),
         Err(Errno::PERM) => {
             drop(root);
@@ -210,18 +209,12 @@ pub(super) fn unmount_dead(point: &Path) -> io::Result<()> {
     }
 }
 
-/// The mount whose root this is, if it is ours and its daemon has died.
-fn seen_dead(root: &OwnedFd) -> io::Result<Option<Mount>> {
-    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", root.as_raw_fd()))?;
+/// The mount that this directory is open in.
+fn mount_of(directory: &OwnedFd) -> io::Result<Option<Mount>> {
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", directory.as_raw_fd()))?;
     let mut lines = info.lines();
     let id = lines.find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok());
-    let mut table = table()?.into_iter();
-    let Some(mount) = table.find(|mount| Some(mount.id) == id && mount.is_ours()) else {
-        return Ok(None);
-    };
-    let root = root.try_clone()?;
-    let state = state(move || rustix::fs::statat(&root, "", AtFlags::EMPTY_PATH));
-    Ok((state == State::Dead).then_some(mount))
+    Ok(table()?.into_iter().find(|mount| Some(mount.id) == id))
 }
 
 fn unmount_with_helper(point: &Path, manner: Manner) -> io::Result<()> {
@@ -274,20 +267,25 @@ impl OwnMount {
         at(point).ok()?.filter(Mount::is_ours).map(OwnMount)
     }
 
+    /// The mountpoint.
+    pub(super) fn point(&self) -> &Path {
+        &self.0.point
+    }
+
     /// Whether this mount is on top at its path.
     pub(super) fn is_there(&self) -> bool {
         at(&self.0.point).is_ok_and(|top| top.as_ref() == Some(&self.0))
     }
 
-    /// Whether this mount, or a bind mount of all of it, is still in the tree. Yes, if that cannot be told.
+    /// Whether this mount, or a bind mount of its root, is still in the tree. True if the table cannot be read.
     pub(super) fn is_anywhere(&self) -> bool {
         let of_ours =
             |mount: &Mount| mount.device == self.0.device && mount.is_ours() && mount.whole;
         table().map_or(true, |table| table.iter().any(of_ours))
     }
 
-    /// Unmounts, lazily if the mount is in use; says which. Lazily is also the answer when the mount has left the tree
-    /// before: then only open files keep it.
+    /// Unmounts, lazily if the mount is in use; says which. If the mount has left the tree already, the answer is lazily: only
+    /// open files keep the mount.
     pub(super) fn unmount(&self) -> io::Result<Manner> {
         let table = table()?;
         if !table.contains(&self.0) {
@@ -304,13 +302,13 @@ impl OwnMount {
         }
     }
 
-    /// Cuts the connection to the daemon: every process that waits for an answer gets an error. Sends the daemon nothing.
+    /// Cuts the connection to the daemon: every process that waits for an answer gets an error. The daemon gets no request.
     ///
     /// # Errors
     /// [`CONNECTIONS`] is not mounted, which needs root, or shows no such connection.
     pub(super) fn abort(&self) -> io::Result<()> {
         let mount = &self.0;
-        // After a connection has ended, another one may have its number.
+        // After a connection has ended, another connection may get its number.
         let is_other = |other: &Mount| other.device == mount.device && other != mount;
         if table()?.iter().any(is_other) {
             return Err(io::Error::from(Errno::NOENT));

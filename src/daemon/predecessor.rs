@@ -1,10 +1,9 @@
 //! An earlier daemon that still holds the lock of the backing directory (spec 8.2d).
 //!
 //! After an unmount a daemon goes on for processes that have files or their working directory in its mount. SIGUSR1 asks the
-//! daemon to end, and the daemon decides: only it knows for certain whether it is mounted somewhere. A daemon that does not
-//! end is killed, if it has been mounted nowhere for longer than its end may take.
+//! daemon to end, and the daemon decides: only the daemon knows for certain whether it is still mounted somewhere. A daemon that
+//! does not end is killed, if it has been mounted nowhere for longer than ending may take.
 
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -13,10 +12,11 @@ use std::time::{Duration, Instant};
 use rustix::fs::AtFlags;
 use rustix::process::Signal;
 
-use super::mounted;
 use super::mounts::{self, Mount, State};
+use super::preflight::Place;
 use super::process::{Process, open_files};
 use super::start::report;
+use super::{ending, mounted};
 use crate::failure::Failure;
 use crate::names::PRIVATE;
 use crate::quote::quoted;
@@ -24,61 +24,53 @@ use crate::quote::quoted;
 /// How often the lock is tried.
 const EVERY: Duration = Duration::from_millis(25);
 
-/// How long a daemon that has no writers takes to end.
+/// How long a daemon without writers takes to end.
 const MOMENT: Duration = Duration::from_millis(500);
-
-/// Longer than a daemon that was asked takes to end: 10 s for writers, and 5 s to keep what they have not finished.
-const ENDING: Duration = Duration::from_secs(17);
 
 /// How long a killed daemon takes to end, at most.
 const DYING: Duration = Duration::from_secs(3);
 
-/// What is known of the daemon that holds the lock.
+/// What the daemon that holds the lock does, as far as `/proc` tells.
 enum Holder {
-    /// The daemon is mounted: where, if that can be seen from here.
+    /// The daemon serves a mount. None if the mount is in another mount namespace.
     Mounted(Option<PathBuf>),
-    /// The daemon was mounted, and is no more.
+    /// The daemon's mount is gone.
     Leaving,
-    /// The daemon was not mounted yet, or nothing more can be told.
+    /// The daemon has not mounted yet, or has no open files any more, or does not answer.
     Busy,
     /// No process that is visible here holds the lock: the daemon is another user's, in another container, or on another
     /// machine.
     Invisible,
 }
 
-/// What was done to end the daemon.
+/// What this process has done to end the daemon.
 #[derive(PartialEq, Eq)]
 enum Request {
     None,
-    /// To end, by a signal.
+    /// SIGUSR1 was sent.
     Asked,
-    /// The same, and the user was told that this may take long.
+    /// The user was told that the end of the daemon may take long.
     Announced,
+    /// SIGKILL was sent.
     Killed,
 }
 
 /// See the [module](self).
 pub(super) struct Predecessor<'a> {
-    backing: &'a Path,
-    directory: &'a OwnedFd,
-    /// Whether a launcher reads what this process waits for.
+    place: &'a Place,
+    /// Whether a launcher reads the announcement that this process waits.
     tells_launcher: bool,
     since: Instant,
-    /// When the daemon was last seen to be leaving. In its last moment `/proc` no longer tells.
+    /// When the daemon was last seen leaving. Just before a process ends, `/proc` shows its files no longer.
     last_leaving: Instant,
     request: Request,
 }
 
 impl<'a> Predecessor<'a> {
-    /// Of the daemon that is to serve `backing`, open as `directory`.
-    pub(super) fn of(
-        backing: &'a Path,
-        directory: &'a OwnedFd,
-        tells_launcher: bool,
-    ) -> Predecessor<'a> {
+    /// The predecessor of the daemon that is to serve this place.
+    pub(super) fn of(place: &'a Place, tells_launcher: bool) -> Predecessor<'a> {
         Predecessor {
-            backing,
-            directory,
+            place,
             tells_launcher,
             since: Instant::now(),
             last_leaving: Instant::now(),
@@ -86,93 +78,67 @@ impl<'a> Predecessor<'a> {
         }
     }
 
-    /// The lock is held, and names this pid. Returns when the lock is to be tried again.
+    /// To be called whenever the lock is held, with the pid that the lock file names. Returns when the caller should try the lock
+    /// again.
     ///
     /// # Errors
     /// The other daemon is mounted, or does not end.
-    pub(super) fn gives_way(&mut self, pid: Option<u32>) -> Result<(), Failure> {
+    pub(super) fn make_way(&mut self, pid: Option<u32>) -> Result<(), Failure> {
         let waited = self.since.elapsed();
         if self.request == Request::Asked && waited < MOMENT {
             thread::sleep(EVERY);
             return Ok(());
         }
-        let holder = self.holder(pid);
-        if let (Holder::Leaving, Some(process)) = (&holder, self.open(pid)) {
-            let pid = process.pid;
-            match self.request {
-                Request::None => {
-                    log::info!(
-                        "asking the daemon with pid {pid} to end, which is mounted nowhere any more"
-                    );
-                    process.signal(Signal::USR1);
-                    // A stopped process handles no signal before this one.
-                    process.signal(Signal::CONT);
-                    self.request = Request::Asked;
-                }
-                Request::Asked => {
-                    let text = format!(
-                        "waiting up to 10 s for programs that are still writing in the old mount (its daemon: pid {pid})"
-                    );
-                    log::info!("{text}");
-                    if self.tells_launcher {
-                        // Without a launcher the text is in the log.
-                        let _ = report(&text);
-                    }
-                    self.request = Request::Announced;
-                }
-                Request::Announced if waited > ENDING => {
-                    log::warn!("killing the daemon with pid {pid}, which has not ended");
-                    process.signal(Signal::KILL);
-                    self.request = Request::Killed;
-                }
-                Request::Announced | Request::Killed => {}
-            }
+        let process = self.open(pid);
+        let holder = process.as_ref().map_or(Holder::Invisible, holder);
+        if let (Holder::Leaving, Some(process)) = (&holder, process) {
+            self.hasten(&process, waited);
         }
-        let waits_in_vain = match holder {
+        let refused = match holder {
             Holder::Mounted(_) => true,
             Holder::Busy | Holder::Invisible => self.last_leaving.elapsed() > MOMENT,
             Holder::Leaving => {
                 self.last_leaving = Instant::now();
-                waited > ENDING + DYING
+                waited > ending::LONGEST + DYING
             }
         };
-        if waits_in_vain {
+        if refused {
             return Err(self.refusal(pid, &holder));
         }
         thread::sleep(EVERY);
         Ok(())
     }
 
-    fn holder(&self, pid: Option<u32>) -> Holder {
-        let Some(process) = self.open(pid) else {
-            return Holder::Invisible;
-        };
+    /// Takes the next step to end a daemon that is leaving: asks, announces the wait, and at last kills.
+    fn hasten(&mut self, process: &Process, waited: Duration) {
         let pid = process.pid;
-        let Ok(table) = mounts::table_of(&thread(pid)) else {
-            return Holder::Busy;
-        };
-        let mut ours = table
-            .into_iter()
-            .filter(|mount| mount.is_ours() && mount.whole);
-        if is_elsewhere(pid) {
-            // A mount in another namespace cannot be probed from here.
-            if ours.next().is_some() {
-                return Holder::Mounted(None);
+        match self.request {
+            Request::None => {
+                log::info!(
+                    "asking the daemon with pid {pid}, which is not mounted any more, to end"
+                );
+                process.signal(Signal::USR1);
+                // A stopped process handles SIGUSR1 only after SIGCONT.
+                process.signal(Signal::CONT);
+                self.request = Request::Asked;
             }
-        } else {
-            let process = std::fs::metadata(format!("/proc/{}", thread(pid))).ok();
-            let user = process.map(|process| process.uid());
-            for mount in ours.filter(|mount| user.is_none() || mount.owner == user) {
-                match serves(pid, &mount) {
-                    Some(true) => return Holder::Mounted(Some(mount.point)),
-                    Some(false) => {}
-                    None => return Holder::Busy,
+            Request::Asked => {
+                let text = format!(
+                    "waiting up to 10 s for programs that are still writing in the old mount (its daemon: pid {pid})"
+                );
+                log::info!("{text}");
+                if self.tells_launcher {
+                    // If the launcher has ended, the text is still in the log.
+                    let _ = report(&text);
                 }
+                self.request = Request::Announced;
             }
-        }
-        match has_device(pid) {
-            true => Holder::Leaving,
-            false => Holder::Busy,
+            Request::Announced if waited > ending::LONGEST => {
+                log::warn!("killing the daemon with pid {pid}, which has not ended");
+                process.signal(Signal::KILL);
+                self.request = Request::Killed;
+            }
+            Request::Announced | Request::Killed => {}
         }
     }
 
@@ -182,17 +148,19 @@ impl<'a> Predecessor<'a> {
         self.has_lock(process.pid).then_some(process)
     }
 
+    /// Has this process the lock file open, and locked?
     fn has_lock(&self, pid: i32) -> bool {
-        let lock = Path::new(PRIVATE).join("lock");
-        let Ok(lock) = rustix::fs::statat(self.directory, lock, AtFlags::SYMLINK_NOFOLLOW) else {
+        let path = Path::new(PRIVATE).join("lock");
+        let Ok(lock) = rustix::fs::statat(&self.place.directory, path, AtFlags::SYMLINK_NOFOLLOW)
+        else {
             return false;
         };
         let thread = thread(pid);
-        let infos = PathBuf::from(format!("/proc/{thread}/fdinfo"));
         open_files(&thread).any(|file| {
-            let info = infos.join(file.file_name().unwrap_or_default());
-            let text = std::fs::read_to_string(info).unwrap_or_default();
-            let is_locked = text
+            let number = file.file_name().unwrap_or_default().display();
+            let info = std::fs::read_to_string(format!("/proc/{thread}/fdinfo/{number}"));
+            let is_locked = info
+                .unwrap_or_default()
                 .lines()
                 .any(|line| line.starts_with("lock:") && line.contains("FLOCK"));
             is_locked
@@ -217,7 +185,7 @@ impl<'a> Predecessor<'a> {
                 format!("use it there, or end it: kill {pid}"),
             ),
             Holder::Leaving | Holder::Busy => (
-                format!("{served} that does not give way"),
+                format!("{served} that does not end"),
                 format!(
                     "see its log, or end it, nothing that was acknowledged is lost: kill -9 {pid}"
                 ),
@@ -229,12 +197,43 @@ impl<'a> Predecessor<'a> {
                 "unmount it there".to_owned(),
             ),
         };
-        Failure::new(self.backing, cause, cure)
+        Failure::new(&self.place.backing, cause, cure)
     }
 }
 
-/// A thread of the process that still has files, as `/proc` names it. When a process ends, its first thread loses its files
-/// first; another thread that hangs in the disk holds the lock for as long as that lasts.
+/// What this process does, which holds the lock.
+fn holder(process: &Process) -> Holder {
+    let pid = process.pid;
+    let Ok(table) = mounts::table_of(&thread(pid)) else {
+        return Holder::Busy;
+    };
+    let mut ours = table
+        .into_iter()
+        .filter(|mount| mount.is_ours() && mount.whole);
+    if is_elsewhere(pid) {
+        // A mount in another namespace cannot be probed from here.
+        if ours.next().is_some() {
+            return Holder::Mounted(None);
+        }
+    } else {
+        let process = std::fs::metadata(format!("/proc/{}", thread(pid))).ok();
+        let user = process.map(|process| process.uid());
+        for mount in ours.filter(|mount| user.is_none() || mount.owner == user) {
+            match serves(pid, &mount) {
+                Some(true) => return Holder::Mounted(Some(mount.point)),
+                Some(false) => {}
+                None => return Holder::Busy,
+            }
+        }
+    }
+    match has_device(pid) {
+        true => Holder::Leaving,
+        false => Holder::Busy,
+    }
+}
+
+/// A thread of the process that still has open files, as `/proc` names it. When a process ends, its first thread loses its files
+/// first; another thread that hangs in the disk keeps the files and the lock.
 fn thread(pid: i32) -> String {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
     let threads = threads.into_iter().flatten().flatten();
@@ -244,7 +243,7 @@ fn thread(pid: i32) -> String {
         .unwrap_or_else(|| pid.to_string())
 }
 
-/// Does this process serve this mount? None if that cannot be told.
+/// Does this process serve this mount? None if the mount does not tell.
 fn serves(pid: i32, mount: &Mount) -> Option<bool> {
     let is_listed = || mounts::table().map_or(true, |table| table.contains(mount));
     if !mounts::at(&mount.point).is_ok_and(|top| top.as_ref() == Some(mount)) {
@@ -258,10 +257,12 @@ fn serves(pid: i32, mount: &Mount) -> Option<bool> {
     }
 }
 
-/// Is this process in another mount namespace?
+/// Is this process known to be in another mount namespace?
 fn is_elsewhere(pid: i32) -> bool {
-    let of = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
-    of("self") != of(&thread(pid))
+    let namespace = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
+    // The link of a thread that has just ended cannot be read.
+    let theirs = namespace(&thread(pid));
+    theirs.is_some() && theirs != namespace("self")
 }
 
 /// Has this process /dev/fuse open? A daemon that is or was mounted has.

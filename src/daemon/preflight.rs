@@ -1,4 +1,4 @@
-//! The checks before a mount; each failure with its cure.
+//! The checks before a mount.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -18,10 +18,7 @@ use crate::quote::quoted;
 use crate::store::dirfd::{self, Beneath};
 use crate::store::mountpoint;
 
-/// More dead mounts than this at one path, left by repeated crashes, are reported instead of cleared.
-const MOST_DEAD: usize = 32;
-
-/// The directories of a mount, checked.
+/// The checked directories of a mount.
 pub(super) struct Place {
     /// Without symbolic links, as in the kernel's table of mounts.
     pub(super) mountpoint: PathBuf,
@@ -35,7 +32,6 @@ pub(super) struct Place {
 /// Clears a dead mount, creates a missing mountpoint, and makes all checks.
 pub(super) fn prepare(config: &Config) -> Result<Place, Failure> {
     let mountpoint = resolve(&config.mountpoint);
-    let shared = config.backing.is_none();
     refuse_private(&mountpoint)?;
     refuse_home(&mountpoint)?;
     if let Some(backing) = &config.backing {
@@ -45,19 +41,19 @@ pub(super) fn prepare(config: &Config) -> Result<Place, Failure> {
     clear(&mountpoint)?;
     refuse_inside_mount(&mountpoint)?;
     make_if_missing(&mountpoint)?;
-    // The directories that were created just now may lie behind a symbolic link.
+    // A directory that was created just now may lie behind a symbolic link.
     let mountpoint = resolve(&mountpoint);
     check_directory(&mountpoint)?;
-    if shared {
+    if config.backing.is_none() {
         check_writable(&mountpoint, "keep the files elsewhere with --backing DIR")?;
     } else if !rustix::process::geteuid().is_root() {
         // fusermount3 mounts only over a writable directory.
         check_writable(&mountpoint, "choose another mountpoint")?;
     }
-    let backing = match &config.backing {
-        None => mountpoint.clone(),
-        Some(backing) => resolve(backing),
-    };
+    let backing = config
+        .backing
+        .as_deref()
+        .map_or_else(|| mountpoint.clone(), resolve);
     check_backing(&backing, &mountpoint)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = |path: &Path| {
@@ -75,44 +71,41 @@ pub(super) fn prepare(config: &Config) -> Result<Place, Failure> {
         // Another process has mounted here meanwhile, so this may be the directory of that mount.
         clear(&mountpoint)?;
     };
-    if let Some(covered) = &covered {
-        refuse_to_cover((&mountpoint, covered), (&backing, &directory))?;
-    }
-    Ok(Place {
+    let place = Place {
         mountpoint,
         backing,
         directory,
         covered,
-    })
+    };
+    refuse_to_cover(&place)?;
+    Ok(place)
 }
 
 /// Refuses to hide the files of a directory that was never mounted over. After an earlier mount such files are strays, and
 /// become handoffs (spec 3.7b).
-fn refuse_to_cover(
-    (mountpoint, covered): (&Path, &OwnedFd),
-    (backing, directory): (&Path, &OwnedFd),
-) -> Result<(), Failure> {
+fn refuse_to_cover(place: &Place) -> Result<(), Failure> {
+    let (mountpoint, backing) = (&place.mountpoint, &place.backing);
+    let Some(covered) = &place.covered else {
+        return Ok(());
+    };
     let names = dirfd::names(covered).map_err(|error| {
         let error = io::Error::from_raw_os_error(error.errno());
         cannot("be read", mountpoint, &error)
     })?;
-    let directory = directory
-        .try_clone()
-        .map_err(|error| cannot("be opened", backing, &error))?;
+    let directory = place.directory.try_clone();
+    let directory = directory.map_err(|error| cannot("be opened", backing, &error))?;
     let last = mountpoint::last(&Beneath::new(directory));
-    if names.is_empty() || last.as_deref() == Some(mountpoint) {
+    if names.is_empty() || last.as_ref() == Some(mountpoint) {
         return Ok(());
     }
-    let cause = "is not empty, and --backing would hide what is in it";
-    let cure = format_args!(
-        "move that to {} or away, or choose an empty mountpoint",
-        quoted(backing)
-    );
+    let cause = "is not empty, and --backing would hide its content";
+    let backing = quoted(backing);
+    let cure = format_args!("move that to {backing} or away, or choose an empty mountpoint");
     Err(Failure::new(mountpoint, cause, cure))
 }
 
-/// The path as in the kernel's table of mounts: symbolic links are followed. A mount at its end is not asked, because a
-/// dead one does not answer.
+/// The path as in the kernel's table of mounts, with symbolic links followed. If the path is a mountpoint, nothing is asked of the
+/// mount, because a dead mount does not answer.
 #[must_use]
 pub fn resolve(path: &Path) -> PathBuf {
     let (Some(parent), Some(Component::Normal(name))) =
@@ -122,7 +115,7 @@ pub fn resolve(path: &Path) -> PathBuf {
     };
     let parent = match parent.canonicalize() {
         Ok(parent) => parent,
-        // Resolves as much as exists.
+        // Resolves the directories that exist.
         Err(error) if error.kind() == io::ErrorKind::NotFound => resolve(parent),
         Err(_) => parent.to_owned(),
     };
@@ -175,39 +168,29 @@ fn refuse_inside_mount(path: &Path) -> Result<(), Failure> {
 /// # Errors
 /// A mount there is alive, or cannot be cleared.
 fn clear(mountpoint: &Path) -> Result<(), Failure> {
-    for _ in 0..MOST_DEAD {
-        let Some(mount) = mounts::at(mountpoint).map_err(|error| mounted::cannot_list(&error))?
-        else {
-            return Ok(());
-        };
-        if !mount.is_fuse() {
-            return Ok(());
-        }
-        if !mount.is_ours() {
-            return Err(foreign(mountpoint, &mount));
-        }
-        match mounts::probe(mountpoint) {
-            State::Dead => mounted::clear_dead(mountpoint)?,
-            State::Usable => {
-                let pid = mounted::pid(mountpoint)
-                    .map_or_else(String::new, |pid| format!(" (pid {pid})"));
-                let cause = format_args!("is mounted by handoff-fs{pid} already and usable");
-                let cure = format_args!(
-                    "use it, or first run: handoff-fs unmount {}",
-                    quoted(mountpoint)
-                );
-                return Err(Failure::new(mountpoint, cause, cure));
-            }
-            State::Denied => return Err(mounted::not_ours(mountpoint, &mount)),
-            State::Silent => return Err(mounted::silent(mountpoint)),
-        }
+    let mount = mounts::at(mountpoint).map_err(|error| mounted::cannot_list(&error))?;
+    let Some(mount) = mount.filter(Mount::is_fuse) else {
+        return Ok(());
+    };
+    if !mount.is_ours() {
+        return Err(foreign(mountpoint, &mount));
     }
-    let cure = format_args!("clear them: umount -R -l {}", quoted(mountpoint));
-    Err(Failure::new(
-        mountpoint,
-        "too many dead mounts on top of each other",
-        cure,
-    ))
+    match mounts::probe(mountpoint) {
+        State::Dead => {
+            mounted::clear_dead(mountpoint)?;
+            clear(mountpoint)
+        }
+        State::Usable => {
+            let pid = mounted::pid(mountpoint);
+            let pid = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+            let cause = format_args!("is mounted by handoff-fs{pid} already and usable");
+            let point = quoted(mountpoint);
+            let cure = format_args!("use it, or first run: handoff-fs unmount {point}");
+            Err(Failure::new(mountpoint, cause, cure))
+        }
+        State::Denied => Err(mounted::not_ours(mountpoint, &mount)),
+        State::Silent => Err(mounted::silent(mountpoint)),
+    }
 }
 
 fn foreign(mountpoint: &Path, mount: &Mount) -> Failure {
@@ -265,13 +248,13 @@ fn check_directory(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `else_do` is another cure for a read-only filesystem.
-fn check_writable(path: &Path, else_do: &str) -> Result<(), Failure> {
+/// `alternative` is a second cure for a read-only filesystem.
+fn check_writable(path: &Path, alternative: &str) -> Result<(), Failure> {
     let wanted = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
     match rustix::fs::accessat(CWD, path, wanted, AtFlags::empty()) {
         Ok(()) => Ok(()),
         Err(Errno::ROFS) => {
-            let cure = format_args!("make that writable, or {else_do}");
+            let cure = format_args!("make that writable, or {alternative}");
             Err(Failure::new(path, "is on a read-only filesystem", cure))
         }
         Err(Errno::ACCESS) => {
@@ -323,11 +306,11 @@ fn forbidden(path: &Path) -> Option<&Path> {
     path.ancestors().skip(1).filter(is_forbidden).last()
 }
 
-/// A system call failed; the cure depends on the error.
-fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {
+/// The failure of a system call on this path; the cure depends on the error.
+fn cannot(be_done: &str, path: &Path, error: &io::Error) -> Failure {
     if let (io::ErrorKind::PermissionDenied, Some(above)) = (error.kind(), forbidden(path)) {
         let above = quoted(above);
-        let cause = format_args!("cannot {what}: you may not enter {above}");
+        let cause = format_args!("cannot {be_done}: you may not enter {above}");
         let cure = format_args!(
             "if that is yours: chmod u+x {above}; else choose a directory that is yours"
         );
@@ -335,7 +318,7 @@ fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {
     }
     if let (io::ErrorKind::NotConnected, Ok(Some(mount))) = (error.kind(), mounts::above(path)) {
         let point = quoted(&mount.point);
-        let cause = format_args!("cannot {what}: it lies below a dead mount at {point}");
+        let cause = format_args!("cannot {be_done}: it lies below a dead mount at {point}");
         let cure = format_args!("clear that first: fusermount3 -u -z {point}");
         return Failure::new(path, cause, cure);
     }
@@ -348,7 +331,7 @@ fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {
         io::ErrorKind::NotADirectory => "a part of this path is a file; name a directory",
         _ => "choose another directory",
     };
-    Failure::new(path, format_args!("cannot {what} ({error})"), cure)
+    Failure::new(path, format_args!("cannot {be_done} ({error})"), cure)
 }
 
 #[cfg(test)]

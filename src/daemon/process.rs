@@ -1,26 +1,31 @@
-//! Processes, and what `/proc` says of them.
+//! Processes, held by a pidfd, and their open files.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::process::{Child, ExitStatus};
+use std::process::{Child, ChildStdout, ExitStatus};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
-/// A process, held by a pidfd: this value never comes to mean a later process with the same pid.
+/// A process, held by a pidfd, so that the value never means a later process with the same pid.
 pub(super) struct Process {
     pub(super) pid: i32,
-    pidfd: OwnedFd,
+    /// Readable once the process has ended.
+    pub(super) pidfd: OwnedFd,
     child: Option<Child>,
 }
 
 impl Process {
+    /// The process with this pid.
+    ///
     /// # Errors
-    /// There is no such process, or this process has no descriptor left.
+    /// There is no such process, or no descriptor is left.
     pub(super) fn open(pid: i32) -> Result<Process, Errno> {
-        let raw = Pid::from_raw(pid).ok_or(Errno::SRCH)?;
+        // A negative number is no pid either.
+        let raw = Pid::from_raw(pid.max(0)).ok_or(Errno::SRCH)?;
         let pidfd = rustix::process::pidfd_open(raw, PidfdFlags::empty())?;
         Ok(Process {
             pid,
@@ -29,16 +34,24 @@ impl Process {
         })
     }
 
-    /// This child. A child that cannot be held is killed.
-    pub(super) fn of_child(mut child: Child) -> Result<Process, Errno> {
-        let process = Process::open(child.id().cast_signed()).inspect_err(|_| {
-            let _ = child.kill();
-            let _ = child.wait();
-        })?;
-        Ok(Process {
-            child: Some(child),
-            ..process
-        })
+    /// This child. If no descriptor is left to watch the child with, it is killed.
+    pub(super) fn of_child(mut child: Child) -> io::Result<Process> {
+        match Process::open(child.id().cast_signed()) {
+            Ok(process) => Ok(Process {
+                child: Some(child),
+                ..process
+            }),
+            Err(error) => {
+                child.kill()?;
+                child.wait()?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// The standard output of a child that was started with a pipe there.
+    pub(super) fn take_stdout(&mut self) -> Option<ChildStdout> {
+        self.child.as_mut()?.stdout.take()
     }
 
     /// The parent of this process, if that still has this pid: a parent's pid cannot have been given to another process.
@@ -48,12 +61,12 @@ impl Process {
         is_parent.then_some(process)
     }
 
-    /// A process that has ended gets no signal.
+    /// Sends a signal. Does nothing if the process has ended.
     pub(super) fn signal(&self, signal: Signal) {
         let _ = rustix::process::pidfd_send_signal(&self.pidfd, signal);
     }
 
-    /// Waits for the end of the process. The status is known only of a child.
+    /// Waits for the end of the process. Only a parent learns the exit status.
     pub(super) fn wait(self) -> Option<ExitStatus> {
         while !self.ends_within(Duration::MAX) {}
         self.child?.wait().ok()
@@ -61,23 +74,16 @@ impl Process {
 
     /// Waits for the end of the process, at most for this time; says whether the process has ended.
     pub(super) fn ends_within(&self, time: Duration) -> bool {
-        // A time that does not fit is without end.
+        // A time too long for the system call means to wait for ever.
         let time = Timespec::try_from(time).ok();
-        // A pidfd is readable once the process has ended.
         let mut wanted = [PollFd::new(&self.pidfd, PollFlags::IN)];
         rustix::io::retry_on_intr(|| rustix::event::poll(&mut wanted, time.as_ref()))
             .is_ok_and(|ready| ready > 0)
     }
 }
 
-impl AsFd for Process {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.pidfd.as_fd()
-    }
-}
-
-/// The files that `process` has open, each as its name in `/proc`: `/proc/PID/fd/N`. None where they cannot be seen.
-/// A process is a pid, `PID/task/TID`, or `self`.
+/// The links `/proc/PID/fd/N` to the files that a process has open; empty if this user may not see them. `process` is a pid,
+/// `PID/task/TID`, or `self`.
 pub(super) fn open_files(process: &str) -> impl Iterator<Item = PathBuf> {
     let files = std::fs::read_dir(format!("/proc/{process}/fd"));
     let files = files.into_iter().flatten().flatten();

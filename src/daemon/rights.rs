@@ -1,11 +1,11 @@
-//! What mounting needs of the system: the device of FUSE, the setuid helper, the right to mount.
+//! Needs of a mount: the FUSE device, the setuid helper, and the right to mount.
 
+use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
+use rustix::fs::Mode;
 
 use super::mounts;
 use crate::failure::Failure;
@@ -13,31 +13,37 @@ use crate::quote::quoted;
 
 /// Checks that the device can be opened, and that there is a helper for a user who needs one.
 pub(super) fn check() -> Result<(), Failure> {
-    let device = Path::new("/dev/fuse");
-    let failed = |cause: String, cure: &str| Err(Failure::new(device, cause, cure));
-    match std::fs::metadata(device) {
-        Err(error) => return failed(format!("is missing ({error})"), no_device()),
-        Ok(metadata) if !metadata.file_type().is_char_device() => {
-            return failed("is not a device".to_owned(), no_device());
-        }
-        Ok(_) => {}
-    }
-    match rustix::fs::open(device, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) {
-        Ok(_) => {}
-        Err(error @ (Errno::ACCESS | Errno::PERM)) => {
-            let cure = "as root: chmod 666 /dev/fuse, its usual mode (in a container also: --device /dev/fuse)";
-            return failed(format!("may not be opened ({error})"), cure);
-        }
-        Err(error) => return failed(format!("does not open ({error})"), no_device()),
-    }
+    check_device()?;
     if !rustix::process::geteuid().is_root() && mounts::helper().is_none() {
-        let name = std::env::var_os("FUSERMOUNT_PATH")
-            .map_or_else(|| PathBuf::from("fusermount3"), PathBuf::from);
+        let name = std::env::var_os("FUSERMOUNT_PATH").unwrap_or_else(|| "fusermount3".into());
         let cause = "is not installed, and mounts for users who are not root";
         let cure = "as root: apt-get install fuse3 (or run handoff-fs as root)";
-        return Err(Failure::new(&name, cause, cure));
+        return Err(Failure::new(name.as_ref(), cause, cure));
     }
     Ok(())
+}
+
+fn check_device() -> Result<(), Failure> {
+    let device = Path::new("/dev/fuse");
+    let (cause, cure) = match OpenOptions::new().read(true).write(true).open(device) {
+        Ok(file)
+            if file
+                .metadata()
+                .is_ok_and(|file| file.file_type().is_char_device()) =>
+        {
+            return Ok(());
+        }
+        Ok(_) => ("is not a device".to_owned(), no_device()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => (
+            format!("may not be opened ({error})"),
+            "as root: chmod 666 /dev/fuse, its usual mode (in a container also: --device /dev/fuse)",
+        ),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            (format!("is missing ({error})"), no_device())
+        }
+        Err(error) => (format!("cannot be opened ({error})"), no_device()),
+    };
+    Err(Failure::new(device, cause, cure))
 }
 
 /// The cure for a missing device.
@@ -51,7 +57,7 @@ fn no_device() -> &'static str {
     }
 }
 
-/// The mount itself was refused, with this error.
+/// The failure for a mount that was refused with this error.
 pub(super) fn not_mounted(mountpoint: &Path, error: &io::Error) -> Failure {
     let text = error.to_string();
     let cause = format_args!("cannot be mounted ({})", text.trim());
@@ -103,7 +109,7 @@ fn unprivileged_helper() -> String {
 
 /// Is this process in a user namespace other than the machine's first one?
 fn is_namespaced() -> bool {
-    // The map is empty if no user of the namespace is mapped.
+    // The first namespace maps every uid to itself. An empty map means that no uid is mapped.
     std::fs::read_to_string("/proc/self/uid_map")
         .is_ok_and(|map| !map.split_whitespace().eq(["0", "0", "4294967295"]))
 }

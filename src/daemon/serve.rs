@@ -1,12 +1,12 @@
 //! The process that serves a mount, from its first check to its end.
 //!
-//! Signals are caught from the start, so that none kills the process between mounting and unmounting, and are obeyed once
-//! there is a mount.
+//! The process catches signals from the start, so that none kills it between mounting and unmounting, and obeys them once the
+//! directory is mounted.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 use std::{io, mem};
@@ -28,17 +28,17 @@ use crate::fs::{Adopt, Awaited, Fs, OpenError, Options};
 use crate::fuse::Adapter;
 use crate::quote::quoted;
 
-/// Half of the time that the contract allows, so that a slow sweep is still in time (spec 7.1a).
+/// Half of the time that the contract allows, so that a slow sweep still ends in time (spec 7.1a).
 const SWEEP_EVERY: Duration = Duration::from_secs(30 * 60);
 
-/// How long after the mount the first sweep begins: the user wants to use the mount first.
+/// The pause between the mount and the first sweep. The user's first requests come before it.
 const FIRST_SWEEP: Duration = Duration::from_millis(300);
 
-/// How many threads serve requests. A close waits for the disk twice, and so many closes may wait before any other request
-/// must: more than agents run side by side. An idle thread costs nothing.
+/// How many threads serve requests. A close waits for the disk twice, and holds a thread meanwhile. So this is more than the
+/// agents that usually run side by side; an idle thread costs nothing.
 const WORKERS: usize = 8;
 
-/// What the main thread waits for.
+/// An event that the main thread waits for.
 enum Event {
     Signal(i32),
     /// The kernel has closed the connection, or serving it failed.
@@ -55,12 +55,11 @@ pub(super) fn serve(config: &Config) -> Result<(), Failure> {
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])
         .map_err(|error| surroundings::no_signals(&config.mountpoint, &error))?;
     if config.report_ready {
-        // Leaves the caller's terminal. Refused to the leader of a process group, which has none.
+        // Leaves the caller's terminal. Fails for the leader of a process group, which has no terminal.
         let _ = rustix::process::setsid();
     }
     let place = preflight::prepare(config)?;
-    surroundings::leave_directory();
-    surroundings::drop_limits();
+    surroundings::leave_caller();
 
     let mountpoint = place.mountpoint.clone();
     let (fs, session) = open(config, place)?;
@@ -74,79 +73,61 @@ pub(super) fn serve(config: &Config) -> Result<(), Failure> {
     let events = start(session, signals).map_err(|error| {
         let _ = own.unmount();
         let cause = format_args!("threads cannot be started ({error})");
-        Failure::new(
-            &mountpoint,
-            cause,
-            "raise the limit on processes: ulimit -u",
-        )
+        let cure = "raise the limit on processes: ulimit -u";
+        Failure::new(&mountpoint, cause, cure)
     })?;
 
-    log::info!(
-        "mounted at {}, pid {}",
-        quoted(&mountpoint),
-        std::process::id()
-    );
-    let _sweeper = start_sweeper(fs.clone());
-    let reported = !config.report_ready || report(&format!("ready {}", std::process::id())).is_ok();
-    // After a restart the mount is in use, even if the supervisor has died meanwhile.
+    let pid = std::process::id();
+    log::info!("mounted at {}, pid {pid}", quoted(&mountpoint));
+    start_sweeper(fs.clone());
+    let reported = !config.report_ready || report(&format!("ready {pid}")).is_ok();
+    // After a restart programs use the mount already, so the mount goes on even if the supervisor has died meanwhile.
     if !reported && config.past.restarts == 0 {
         log::warn!("the program that asked for the mount is gone; unmounting");
-        unmount(&own, &mountpoint);
+        unmount(&own);
     }
-    let result = wait(&events, &own, &mountpoint, config.part, &fs);
+    let result = wait(&events, &own, config.part, &fs);
     log::info!("ended: {}", quoted(&mountpoint));
     result
 }
 
 /// Opens the backing directory and mounts. On return the mount is usable as soon as requests are served.
 fn open(config: &Config, place: Place) -> Result<(Arc<Fs>, Session<Adapter>), Failure> {
-    let Place {
-        mountpoint,
-        backing,
-        directory,
-        covered,
-    } = place;
+    let (mountpoint, backing) = (&place.mountpoint, &place.backing);
     let options = Options {
-        retention: config.retention,
-        utc: config.utc,
-        sync: config.sync,
-        max_size: config.max_size,
-        adopt: adopt(config, &mountpoint),
-        archives: config.archives.clone(),
-        hide_pending: config.hide_pending,
-        programs: config.programs.clone(),
+        adopt: adopt(config, mountpoint),
         backing_name: backing.clone(),
         mountpoint: mountpoint.clone(),
+        ..config.options.clone()
     };
-    let failed = |error: OpenError| Failure::from_text(&format!("{}: {error}", quoted(&backing)));
-    let is_launched = matches!(config.part, Part::Daemon(_));
-    let mut predecessor = Predecessor::of(&backing, &directory, is_launched);
+    let failed = |error: OpenError| Failure::from_text(&format!("{}: {error}", quoted(backing)));
+    let mut predecessor = Predecessor::of(&place, matches!(config.part, Part::Daemon(_)));
     let fs = loop {
-        let directory = directory.try_clone().map_err(|error| {
+        let directory = place.directory.try_clone().map_err(|error| {
             let cause = format_args!("cannot be opened ({error})");
-            Failure::new(&backing, cause, "raise the limit on open files: ulimit -n")
+            Failure::new(backing, cause, "raise the limit on open files: ulimit -n")
         })?;
         match Fs::open(directory, options.clone(), Arc::new(SystemClock)) {
-            // A daemon whose mount is gone holds the lock until it ends.
-            Err(OpenError::Locked { pid }) if !mounted::is_ours(&mountpoint) => {
-                predecessor.gives_way(pid)?;
+            // A daemon whose mount is gone holds the lock until the daemon ends.
+            Err(OpenError::Locked { pid }) if !mounted::is_ours(mountpoint) => {
+                predecessor.make_way(pid)?;
             }
             opened => break opened.map_err(failed)?,
         }
     };
-    if covered.is_some() {
-        // Before the mount: after a crash, files that are written there must count as strays.
+    if place.covered.is_some() {
+        // To be noted before the mount: files that are written to the mountpoint after a crash must count as strays.
         fs.note_mountpoint().map_err(|error| failed(error.into()))?;
     }
-    // Before the mount, whose status names the supervisor.
+    // To be done before the mount, because its status names the supervisor.
     if let Part::Daemon(supervisor) = config.part {
         supervised::watch_supervisor(config, supervisor, fs.clone());
     }
     let session = Adapter::new(fs.clone())
-        .mount(&mountpoint, &fuse_config())
-        .map_err(|error| rights::not_mounted(&mountpoint, &error))?;
-    if let Some(covered) = covered {
-        // The mount hides the directory's path by now, and nothing is served yet.
+        .mount(mountpoint, &fuse_config())
+        .map_err(|error| rights::not_mounted(mountpoint, &error))?;
+    if let Some(covered) = place.covered {
+        // No program can reach the directory now: the mount covers it, and no request is served yet.
         fs.take_in(covered);
     }
     Ok((fs, session))
@@ -181,11 +162,11 @@ fn fuse_config() -> fuser::Config {
 /// Starts serving, and the threads that send events.
 fn start(session: Session<Adapter>, mut signals: Signals) -> io::Result<Receiver<Event>> {
     let (sender, events) = mpsc::channel();
-    let ended: Sender<Event> = sender.clone();
+    let ended = sender.clone();
     let mut background = session.spawn()?;
     let idle = thread::Builder::new().spawn(|| Ok(()))?;
     let serving = mem::replace(&mut background.guard, idle);
-    // Dropping `background` would unmount by path whatever is mounted there by then. `OwnMount` unmounts instead.
+    // Dropping `background` would unmount by path, which may hit another mount by then. `OwnMount` unmounts instead.
     mem::forget(background);
     thread::Builder::new()
         .name("ended".to_owned())
@@ -209,115 +190,101 @@ fn start(session: Session<Adapter>, mut signals: Signals) -> io::Result<Receiver
 
 /// Waits for the end of the mount. A signal unmounts; a second signal ends the process at once. SIGUSR1 comes from another
 /// `mount` that waits for the lock, and ends only a daemon whose mount is gone.
-fn wait(
-    events: &Receiver<Event>,
-    own: &OwnMount,
-    mountpoint: &Path,
-    part: Part,
-    fs: &Arc<Fs>,
-) -> Result<(), Failure> {
+fn wait(events: &Receiver<Event>, own: &OwnMount, part: Part, fs: &Arc<Fs>) -> Result<(), Failure> {
+    let mountpoint = own.point();
     let mut ending: Option<Ending> = None;
-    // To a supervisor a dead mount is the sign to mount again, so the mount is left to it.
-    let unmount_if_alone = || {
-        if !matches!(part, Part::Daemon(_)) {
-            unmount(own, mountpoint);
-        }
-    };
     loop {
         let event = match &ending {
-            None => events.recv().map_err(RecvTimeoutError::from),
-            Some(_) => events.recv_timeout(LOOK_EVERY),
+            None => events.recv().ok(),
+            Some(_) => events.recv_timeout(LOOK_EVERY).ok(),
+        };
+        // While `ending` is None an event always comes, because the end of serving is an event.
+        let Some(event) = event else {
+            if ending.as_ref().is_none_or(Ending::is_over) {
+                log::info!("the wait is over");
+                return Ok(());
+            }
+            continue;
         };
         match event {
-            Ok(Event::Signal(SIGUSR1)) if own.is_anywhere() => {
+            Event::Signal(SIGUSR1) if own.is_anywhere() => {
                 log::info!(
                     "another handoff-fs waits for this one to end; this one is mounted and stays"
                 );
             }
-            Ok(Event::Signal(SIGUSR1)) => {
+            Event::Signal(SIGUSR1) => {
                 log::info!("another handoff-fs waits for this one to end: waiting for writers");
                 ending = Some(Ending::begin(fs, Awaited::Writers));
             }
-            Err(RecvTimeoutError::Timeout) => {
-                if ending.as_ref().is_some_and(Ending::is_over) {
-                    log::info!("the wait is over");
-                    return Ok(());
-                }
-            }
-            Ok(Event::Signal(signal)) if ending.is_some() => {
+            Event::Signal(signal) if ending.is_some() => {
                 let cause = format_args!(
                     "ended at once by a second signal ({signal}), with files still open"
                 );
-                let cure = "what was not closed is recovered at the next mount";
+                let cure = "the next mount recovers files that were not closed";
                 return Err(Failure::new(mountpoint, cause, cure));
             }
-            Ok(Event::Signal(signal)) => {
+            Event::Signal(signal) => {
                 log::info!("signal {signal}: unmounting {}", quoted(mountpoint));
-                if unmount(own, mountpoint) {
+                if unmount(own) {
                     ending = Some(Ending::begin(fs, Awaited::OpenFiles));
                 }
             }
-            Ok(Event::Ended(Ok(()))) => {
+            Event::Ended(Ok(())) => {
                 own.unmount_if_dead();
                 return Ok(());
             }
-            Ok(Event::Ended(Err(error))) if ending.is_some() || !own.is_there() => {
+            Event::Ended(Err(error)) if ending.is_some() || !own.is_there() => {
                 // Expected. The error is ENODEV mostly; ECONNABORTED if the connection was cut.
                 log::info!("the connection ended with: {error}");
                 return Ok(());
             }
-            Ok(Event::Ended(Err(error))) => {
-                unmount_if_alone();
+            Event::Ended(Err(error)) => {
+                // A supervisor takes a dead mount as the sign to mount again, so a supervised daemon leaves the mount.
+                if !matches!(part, Part::Daemon(_)) {
+                    unmount(own);
+                }
                 let cause = format_args!("serving the mount failed ({error})");
                 let cure = "mount it again; nothing that was acknowledged is lost";
                 return Err(Failure::new(mountpoint, cause, cure));
-            }
-            Err(RecvTimeoutError::Disconnected) => {
-                unmount_if_alone();
-                let cause = "the serving threads are gone";
-                return Err(Failure::new(mountpoint, cause, "mount it again"));
             }
         }
     }
 }
 
-/// Unmounts; says whether that succeeded. If not, the mount is served on: a dead mount would be worse.
-fn unmount(own: &OwnMount, mountpoint: &Path) -> bool {
+/// Unmounts; says whether that succeeded. If not, the daemon goes on serving: a dead mount would be worse.
+fn unmount(own: &OwnMount) -> bool {
+    let mountpoint = quoted(own.point());
     match own.unmount() {
         Ok(Manner::Plain) => true,
         Ok(Manner::Lazy) => {
-            log::info!("{}: waiting for files still open", quoted(mountpoint));
+            log::info!("{mountpoint}: waiting for files still open");
             true
         }
         Err(error) => {
             log::error!(
-                "{}: cannot be unmounted ({error}); unmount what is in its way and signal again",
-                quoted(mountpoint)
+                "{mountpoint}: cannot be unmounted ({error}); unmount the file system that is mounted on top or inside, and signal again"
             );
             false
         }
     }
 }
 
-/// Starts the thread that deletes expired handoffs. The thread stops when the returned sender is dropped, or with the
-/// process: a sweep can be interrupted anywhere.
-fn start_sweeper(fs: Arc<Fs>) -> Sender<()> {
-    let (stop, stopped) = mpsc::channel();
+/// Starts the thread that deletes expired handoffs. The thread ends with the process: a sweep can be interrupted anywhere.
+fn start_sweeper(fs: Arc<Fs>) {
     let work = move || {
-        let mut wait = FIRST_SWEEP;
-        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
-            wait = SWEEP_EVERY;
-            // After a sweep that panics there must be another one.
+        thread::sleep(FIRST_SWEEP);
+        loop {
+            // A panic must not end the thread: the next sweep may succeed.
             if catch_unwind(AssertUnwindSafe(|| fs.sweep())).is_err() {
                 log::error!("a sweep panicked; the next one is in half an hour");
             }
+            thread::sleep(SWEEP_EVERY);
         }
     };
     let thread = thread::Builder::new().name("sweep".to_owned()).spawn(work);
     if let Err(error) = thread {
         log::error!(
-            "no thread for sweeping ({error}); what expires is hidden, and deleted at the next mount"
+            "no thread for sweeping ({error}); expired handoffs are hidden, and the next mount deletes them"
         );
     }
-    stop
 }

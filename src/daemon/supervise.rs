@@ -1,23 +1,22 @@
 //! The supervisor: the small process that mounts again when the daemon has died (spec 8.3).
 //!
 //! `handoff-fs mount` starts the supervisor, and the supervisor starts the daemon. Each holds a pidfd of the other and sleeps
-//! until that says that the other has died. So both are idle while all is well.
+//! until the other dies.
 //!
 //! | dies | what happens |
 //! |---|---|
 //! | the daemon, and its mount is dead | the supervisor clears the mount, so that files written meanwhile land in the plain directory (spec 3.7), and starts another daemon |
-//! | the daemon, and its mount is gone | somebody has unmounted: the supervisor ends too |
+//! | the daemon, and its mount is gone | a user has unmounted: the supervisor ends too |
 //! | the supervisor | the daemon goes on, and starts another supervisor |
 //! | both at once | the mount is dead until the next `handoff-fs mount` |
 //!
-//! Only the dead mount tells a crash from an end: a killed process could send no message. SIGTERM and SIGINT are passed on to
-//! the daemon, which unmounts. If the daemon does not, the supervisor unmounts, kills the daemon, and at last cuts the daemon's
-//! connection to the kernel, so that no process hangs in the mount.
+//! A dead mount is the sign of a crash, because a killed daemon can send no message. The supervisor passes SIGTERM and SIGINT on
+//! to the daemon, which unmounts. If the daemon does not unmount, the supervisor unmounts, kills the daemon, and at last cuts
+//! the daemon's connection to the kernel, so that no process hangs in the mount.
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::Read as _;
 use std::os::unix::net::UnixStream;
-use std::process::{ChildStdout, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -25,11 +24,11 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::backoff::{Backoff, EARLY, MOST_EARLY, MOST_FAILED, PAUSE};
+use super::backoff::{Backoff, PAUSE};
 use super::child::{Daemon, Death, ENDING};
 use super::mounts::{self, State};
 use super::process::Process;
-use super::start::{Line, report, start};
+use super::start::{await_mount, report, start};
 use super::{logging, mounted, surroundings};
 use crate::config::{Config, Part, Past};
 use crate::failure::Failure;
@@ -44,7 +43,7 @@ pub(super) fn supervise(config: &Config, daemon: Option<i32>) -> Result<(), Fail
         signals().map_err(|error| surroundings::no_signals(&config.mountpoint, &error))?;
     // Leaves the caller's terminal.
     let _ = rustix::process::setsid();
-    surroundings::leave_directory();
+    surroundings::leave_caller();
     let mut supervisor = Supervisor {
         config: config.clone(),
         signals,
@@ -60,7 +59,7 @@ pub(super) fn supervise(config: &Config, daemon: Option<i32>) -> Result<(), Fail
     supervisor.run(first)
 }
 
-/// Becomes readable when a signal has come that asks for the end.
+/// A socket that becomes readable when a signal asks this process to end.
 fn signals() -> std::io::Result<UnixStream> {
     let (receiver, sender) = UnixStream::pair()?;
     for signal in [SIGTERM, SIGINT, SIGHUP] {
@@ -70,14 +69,14 @@ fn signals() -> std::io::Result<UnixStream> {
     Ok(receiver)
 }
 
-/// What ended a wait.
+/// Why a wait has ended.
 enum Woken {
-    Ready,
+    Death,
     Signal,
     TimeOut,
 }
 
-/// What was done to end a daemon.
+/// What the supervisor has done to end the daemon.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Request {
     None,
@@ -87,7 +86,7 @@ enum Request {
 }
 
 struct Supervisor {
-    /// The settings, with what became of the daemons so far.
+    /// The settings. `past` is kept up to date.
     config: Config,
     signals: UnixStream,
     /// Whether a signal has asked for the end.
@@ -96,11 +95,9 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    /// Starts the first daemon, and reports to the launcher how that went.
+    /// Starts the first daemon, and reports to the launcher that the mount is usable.
     fn start_first(&mut self) -> Result<Daemon, Failure> {
-        let daemon = self.start().inspect_err(|_| {
-            self.clear();
-        })?;
+        let daemon = self.start()?;
         let pid = daemon.process.pid;
         if self.config.report_ready && report(&format!("ready {pid}")).is_err() {
             log::warn!("the program that asked for the mount is gone; unmounting");
@@ -111,40 +108,38 @@ impl Supervisor {
     }
 
     fn run(mut self, first: Option<Daemon>) -> Result<(), Failure> {
-        let mut daemon = first;
+        let mut death = match first {
+            Some(daemon) => self.outlive(daemon),
+            None => Death {
+                how: "before its new supervisor came".to_owned(),
+                success: true,
+                lived: Duration::ZERO,
+            },
+        };
         loop {
-            let death = match daemon {
-                Some(daemon) => self.outlive(daemon),
-                None => Death {
-                    how: "before its new supervisor came".to_owned(),
-                    well: true,
-                    lived: Duration::ZERO,
-                },
-            };
             let dead_mount = self.clear();
             if self.told_to_end || !dead_mount {
-                return match death.well {
+                return match death.success {
                     true => Ok(()),
                     false => Err(self.failed(&format!("the daemon has ended ({})", death.how))),
                 };
             }
-            daemon = match self.start_again(&death)? {
-                Some(daemon) => Some(daemon),
-                None => return Ok(()),
+            let Some(daemon) = self.start_again(&death)? else {
+                return Ok(());
             };
+            death = self.outlive(daemon);
         }
     }
 
-    /// Waits for the daemon's end. Signals are passed on to it; a daemon that does not obey is made to end.
+    /// Waits for the daemon's end. Passes signals on, and ends a daemon that does not obey them.
     fn outlive(&mut self, daemon: Daemon) -> Death {
-        let mut request = match self.told_to_end {
-            true => Request::Told,
-            false => Request::None,
+        let (mut request, mut time) = match self.told_to_end {
+            true => (Request::Told, Some(ENDING)),
+            false => (Request::None, None),
         };
-        let mut time = self.told_to_end.then_some(ENDING);
         loop {
-            (request, time) = match (self.wait(Some(daemon.process.as_fd()), time), request) {
-                (Woken::Ready, _) => return daemon.death(),
+            (request, time) = match (self.wait(Some(&daemon.process), time), request) {
+                (Woken::Death, _) => return daemon.death(),
                 (Woken::Signal, _) => {
                     daemon.process.signal(Signal::TERM);
                     let request = match request {
@@ -169,7 +164,7 @@ impl Supervisor {
         }
     }
 
-    /// Mounts again, with growing pauses. None if another process has mounted here meanwhile, or if a signal came.
+    /// Mounts again, with growing pauses. None if another process has mounted here meanwhile, or after a signal.
     fn start_again(&mut self, death: &Death) -> Result<Option<Daemon>, Failure> {
         self.config.past = Past {
             restarts: self.config.past.restarts + 1,
@@ -182,18 +177,15 @@ impl Supervisor {
             quoted(&self.config.mountpoint)
         );
         let mut pause = self.backoff.died(death.lived);
-        let mut reason = format!(
-            "{MOST_EARLY} daemons in a row died within {} s, the last one: {}",
-            EARLY.as_secs(),
-            death.how
-        );
+        let mut last = death.how.clone();
         loop {
-            let Some(now) = pause else {
+            let pause_now = pause.map_err(|reason| {
+                let reason = format!("{reason}, the last one: {last}");
                 log::error!("giving up: {reason}");
-                return Err(self.failed(&format!("not mounted again, given up ({reason})")));
-            };
-            if !now.is_zero() {
-                self.wait(None, Some(now));
+                self.failed(&format!("not mounted again, given up ({reason})"))
+            })?;
+            if !pause_now.is_zero() {
+                self.wait(None, Some(pause_now));
             }
             if self.told_to_end {
                 return Ok(None);
@@ -202,10 +194,6 @@ impl Supervisor {
                 Ok(daemon) => return Ok(Some(daemon)),
                 Err(error) => error,
             };
-            self.clear();
-            if self.told_to_end {
-                return Ok(None);
-            }
             let mountpoint = &self.config.mountpoint;
             if mounted::is_ours(mountpoint) && mounts::probe(mountpoint) == State::Usable {
                 log::info!(
@@ -215,80 +203,50 @@ impl Supervisor {
                 return Ok(None);
             }
             log::error!("mounting again failed: {error}");
-            reason = format!("{MOST_FAILED} starts in a row failed, the last one: {error}");
+            last = error.to_string();
             pause = self.backoff.start_failed();
         }
     }
 
-    /// Starts a daemon and waits until its mount is usable. A signal that comes meanwhile is passed on.
+    /// Starts a daemon and waits until its mount is usable. A signal that comes meanwhile is handled after that. If the daemon
+    /// dies, its mount is cleared.
     fn start(&mut self) -> Result<Daemon, Failure> {
         let part = Part::Daemon(std::process::id().cast_signed());
-        let mut child = start(&self.config, part, Stdio::piped(), Stdio::inherit())?;
-        let stdout = child.stdout.take();
-        let process = Process::of_child(child)
-            .map_err(|error| self.failed(&format!("the daemon cannot be watched ({error})")))?;
-        let started = stdout.and_then(|stdout| self.await_start(stdout, &process));
+        let mut process = start(&self.config, part, Stdio::piped(), Stdio::inherit())?;
+        // If the launcher has ended, the text is still in the log.
+        let started = await_mount(process.take_stdout(), |text| drop(report(text)));
         let daemon = Daemon::new(process, &self.config.mountpoint);
         match started {
-            Some(Ok(())) => Ok(daemon),
-            Some(Err(failure)) => {
-                daemon.death();
-                Err(failure)
-            }
-            None => {
+            Ok(()) => Ok(daemon),
+            Err(failure) => {
                 let how = daemon.death().how;
+                self.clear();
                 let cause = format!("the daemon ended before the mount was usable ({how})");
-                Err(self.failed(&cause))
+                Err(failure.unwrap_or_else(|| self.failed(&cause)))
             }
         }
     }
 
-    /// Waits until the daemon says that its mount is usable, or why it is not; passes on to the launcher what the daemon waits
-    /// for. None if the daemon died first.
-    fn await_start(
-        &mut self,
-        stdout: ChildStdout,
-        daemon: &Process,
-    ) -> Option<Result<(), Failure>> {
-        let mut stdout = BufReader::new(stdout);
-        loop {
-            let all_read = stdout.buffer().is_empty();
-            if all_read && let Woken::Signal = self.wait(Some(stdout.get_ref().as_fd()), None) {
-                daemon.signal(Signal::TERM);
-                continue;
-            }
-            // The daemon writes a line at once, so the rest of the line follows.
-            let mut line = String::new();
-            stdout.read_line(&mut line).ok()?;
-            match Line::parse(&line)? {
-                Line::Ready => return Some(Ok(())),
-                Line::Failed(failure) => return Some(Err(failure)),
-                // After the launcher's end the text is only in the log.
-                Line::Waiting(text) => drop(report(&text)),
-            }
-        }
-    }
-
-    /// Sleeps until this is readable, a signal comes, or so much time is over.
-    fn wait(&mut self, awaited: Option<BorrowedFd<'_>>, time: Option<Duration>) -> Woken {
+    /// Sleeps until the daemon dies, a signal comes, or this time is over.
+    fn wait(&mut self, daemon: Option<&Process>, time: Option<Duration>) -> Woken {
         let time = time.and_then(|time| Timespec::try_from(time).ok());
         let mut wanted = vec![PollFd::new(&self.signals, PollFlags::IN)];
-        wanted.extend(awaited.map(|awaited| PollFd::from_borrowed_fd(awaited, PollFlags::IN)));
+        wanted.extend(daemon.map(|daemon| PollFd::new(&daemon.pidfd, PollFlags::IN)));
         loop {
             match rustix::event::poll(&mut wanted, time.as_ref()) {
                 Ok(0) => return Woken::TimeOut,
                 Ok(_) => break,
-                // A signal has made its pipe readable.
+                // The signal has made its socket readable.
                 Err(Errno::INTR) => {}
-                // With these arguments only a lack of memory is possible.
+                // The only possible error is a lack of memory.
                 Err(_) => std::thread::sleep(PAUSE),
             }
         }
         if wanted
             .get(1)
-            .is_some_and(|wanted| !wanted.revents().is_empty())
+            .is_some_and(|daemon| !daemon.revents().is_empty())
         {
-            return Woken::Ready;
+            return Woken::Death;
         }
         if self.signals.read(&mut [0; 64]).is_ok_and(|n| n > 0) {
             self.told_to_end = true;
@@ -298,16 +256,10 @@ impl Supervisor {
 
     /// Clears the dead mounts at the mountpoint; says whether there was one.
     fn clear(&self) -> bool {
-        let mountpoint = &self.config.mountpoint;
-        let mut found = false;
-        while mounted::is_dead(mountpoint) {
-            found = true;
-            if let Err(error) = mounted::clear_dead(mountpoint) {
-                log::error!("{error}");
-                break;
-            }
-        }
-        found
+        mounted::clear_dead(&self.config.mountpoint).unwrap_or_else(|failure| {
+            log::error!("{failure}");
+            true
+        })
     }
 
     fn failed(&self, cause: &str) -> Failure {

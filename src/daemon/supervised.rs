@@ -1,4 +1,4 @@
-//! The daemon's side of supervision: it replaces a supervisor that has died.
+//! The daemon's side of supervision: a thread that replaces a supervisor that has died.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use super::start::start;
 use crate::config::{Config, Part};
 use crate::fs::{Fs, Supervision};
 
-/// After a supervisor that lived shorter than this, the next one is started after a pause.
+/// If a supervisor lived shorter than this, the daemon pauses before it starts the next one.
 const EARLY: Duration = Duration::from_secs(1);
 
-/// The first pause; each one in a row is twice as long.
+/// The first pause. Each next pause in a row is twice as long.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Replaces the supervisor whenever it dies, in a thread.
+/// Starts a thread that replaces the supervisor whenever the supervisor dies.
 pub(super) fn watch_supervisor(config: &Config, supervisor: i32, fs: Arc<Fs>) {
     let note = move |supervisor: Option<&Process>, config: &Config| {
         fs.set_supervision(supervisor.map(|supervisor| Supervision {
@@ -28,11 +28,10 @@ pub(super) fn watch_supervisor(config: &Config, supervisor: i32, fs: Arc<Fs>) {
             last_death: config.past.last_death.clone(),
         }));
     };
-    let first = Process::open_parent(supervisor);
-    note(first.as_ref(), config);
+    let mut supervisor = Process::open_parent(supervisor);
+    note(supervisor.as_ref(), config);
     let config = config.clone();
     let work = move || {
-        let mut supervisor = first;
         let mut pause = Duration::ZERO;
         loop {
             let since = Instant::now();
@@ -57,16 +56,15 @@ pub(super) fn watch_supervisor(config: &Config, supervisor: i32, fs: Arc<Fs>) {
 
 fn start_supervisor(config: &Config) -> Option<Process> {
     let part = Part::Supervisor(Some(std::process::id().cast_signed()));
-    let started = match start(config, part, Stdio::null(), Stdio::inherit()) {
-        Ok(child) => Process::of_child(child).map_err(|error| error.to_string()),
-        Err(failure) => Err(failure.to_string()),
-    };
-    match &started {
-        Ok(process) => log::warn!(
-            "the supervisor has died; another one is started, pid {}",
-            process.pid
-        ),
-        Err(error) => log::error!("no supervisor can be started ({error})"),
+    match start(config, part, Stdio::null(), Stdio::inherit()) {
+        Ok(process) => {
+            let pid = process.pid;
+            log::warn!("the supervisor has died; another one is started, pid {pid}");
+            Some(process)
+        }
+        Err(failure) => {
+            log::error!("no supervisor can be started ({failure})");
+            None
+        }
     }
-    started.ok()
 }

@@ -10,22 +10,19 @@ use rustix::process::Signal;
 
 use super::mounts::{Manner, Mount};
 use super::process::{self, Process};
-use super::{mounted, mounts, preflight};
+use super::{ending, mounted, mounts, preflight};
 use crate::failure::Failure;
 use crate::names::PRIVATE;
 use crate::quote::quoted;
 
-/// How long a daemon may take to end after its mount: it waits up to 10 s for open files, and 5 s for the disk.
-const ENDING: Duration = Duration::from_secs(17);
-
 /// Files that a program had open for a moment only are closed within this time.
 const MOMENT: Duration = Duration::from_millis(300);
 
-/// A supervisor may mount again between any two looks, but not more often than this.
+/// How often a supervisor may have mounted again before `unmount` gives up.
 const MOST_MOUNTS: usize = 10;
 
-/// Unmounts; a mount in use lazily, naming who uses it. Returns when the daemon and its supervisor have ended, or
-/// when the daemon only waits for open files.
+/// Unmounts. A mount in use is unmounted lazily, and its users are named. Returns when the daemon and its supervisor have ended,
+/// or when the daemon only waits for open files.
 ///
 /// # Errors
 /// Nothing is mounted there, the mount is another user's, or the daemon does not end.
@@ -33,43 +30,41 @@ pub fn unmount(mountpoint: &Path) -> Result<(), Failure> {
     let mountpoint = preflight::resolve(mountpoint);
     let mut done = false;
     for _ in 0..MOST_MOUNTS {
-        let missing = match mounted::at(&mountpoint) {
-            Err(failure) => Some(failure),
-            Ok(_) if mounted::is_dead(&mountpoint) => {
-                mounted::clear_dead(&mountpoint)?;
-                done = true;
-                None
+        done |= mounted::clear_dead(&mountpoint)?;
+        let mount = mounted::at(&mountpoint);
+        if let Ok(mount) = &mount {
+            let result = unmount_live(&mountpoint, mount);
+            // After an error the mount may be gone: another process has unmounted, or the daemon has died.
+            if result.is_ok() || mounted::at(&mountpoint).is_ok() {
+                return result;
             }
-            Ok(mount) => match unmount_live(&mountpoint, &mount) {
-                // The mount was gone before it could be unmounted.
-                Err(_) if mounted::at(&mountpoint).is_err() => None,
-                result => return result,
-            },
-        };
+        }
         if let Some(supervisor) = supervisor_without_daemon(&mountpoint) {
             supervisor.signal(Signal::TERM);
             must_end(&mountpoint, "supervisor", &supervisor)?;
             done = true;
         }
-        match missing {
-            Some(_) if mounted::at(&mountpoint).is_ok() => {}
-            Some(_) if done => return Ok(()),
-            Some(failure) => return Err(failure),
-            None => {}
+        if let Err(failure) = mount
+            && mounted::at(&mountpoint).is_err()
+        {
+            return match done {
+                true => Ok(()),
+                false => Err(failure),
+            };
         }
     }
     let cause = "is mounted again and again";
-    let cure = "see the log, and end what mounts it: handoff-fs status names it";
+    let cure = "see the log, and end its supervisor: handoff-fs status names the pid";
     Err(Failure::new(&mountpoint, cause, cure))
 }
 
-/// This mount's supervisor, if that lives on while nothing is mounted. The lock of the last daemon names it; with `--backing`
-/// elsewhere nothing here names the lock.
+/// This mount's supervisor, if the supervisor lives while nothing is mounted. The lock file of the last daemon names its pid. With
+/// `--backing` the lock file is not found here.
 fn supervisor_without_daemon(mountpoint: &Path) -> Option<Process> {
     let lock = mountpoint.join(PRIVATE).join("lock");
-    let text = mounts::patiently(move || std::fs::read_to_string(lock))?.ok()?;
+    let text = mounts::with_timeout(move || std::fs::read_to_string(lock))?.ok()?;
     let process = Process::open(text.lines().nth(1)?.parse().ok()?).ok()?;
-    // By now the pid may belong to another process.
+    // The pid in an old lock file may belong to another process by now.
     let line = std::fs::read(format!("/proc/{}/cmdline", process.pid)).ok()?;
     let words: Vec<_> = line.split(|byte| *byte == 0).collect();
     let is_supervisor = words.contains(&b"--supervise".as_slice())
@@ -77,34 +72,33 @@ fn supervisor_without_daemon(mountpoint: &Path) -> Option<Process> {
     is_supervisor.then_some(process)
 }
 
-fn must_end(mountpoint: &Path, what: &str, process: &Process) -> Result<(), Failure> {
-    if process.ends_within(ENDING) {
+/// Waits for the end of the daemon or supervisor, named by `role`.
+fn must_end(mountpoint: &Path, role: &str, process: &Process) -> Result<(), Failure> {
+    if process.ends_within(ending::LONGEST) {
         return Ok(());
     }
     let pid = process.pid;
-    let cause = format_args!("is unmounted, but its {what} (pid {pid}) has not ended");
+    let cause = format_args!("is unmounted, but its {role} (pid {pid}) has not ended");
     let cure = format_args!("see its log, or end it: kill {pid}");
     Err(Failure::new(mountpoint, cause, cure))
 }
 
 fn unmount_live(mountpoint: &Path, mount: &Mount) -> Result<(), Failure> {
     let status = mounted::ask(mountpoint).ok().map(|(_, status)| status);
-    let supervisor = status
-        .as_ref()
-        .and_then(|status| status.supervisor.as_ref());
-    // Opened while the processes surely live, so that no pid is a later process's.
-    let supervisor = supervisor.and_then(|supervisor| Process::open(supervisor.pid).ok());
-    let daemon = status.and_then(|status| Process::open(status.pid?).ok());
+    // Opened while the daemon answers and lives, so that neither pid can belong to a later process.
+    let open = |pid: u32| Process::open(pid.cast_signed()).ok();
+    let daemon = status.as_ref().and_then(|status| open(status.pid));
+    let supervisor = status.and_then(|status| open(status.supervisor?.pid));
 
     match mounts::unmount(mountpoint, Manner::Plain) {
         Ok(()) => {
             if let Some(supervisor) = &supervisor {
-                // The supervisor ends with its daemon, unless that has died just now and the supervisor mounts again.
+                // A supervisor ends with its daemon. But if the daemon has just crashed, the supervisor would mount again.
                 supervisor.signal(Signal::TERM);
             }
-            for (what, process) in [("daemon", daemon), ("supervisor", supervisor)] {
+            for (role, process) in [("daemon", daemon), ("supervisor", supervisor)] {
                 if let Some(process) = process {
-                    must_end(mountpoint, what, &process)?;
+                    must_end(mountpoint, role, &process)?;
                 }
             }
             Ok(())
@@ -141,8 +135,8 @@ fn not_unmounted(mountpoint: &Path, mount: &Mount, error: &io::Error) -> Failure
     Failure::new(mountpoint, cause, cure)
 }
 
-/// Who uses a mount, in words: processes with a file, a working directory or a root in it, as far as this user may see
-/// them, and mounts on top.
+/// The users of a mount, in words: processes that have a file, their working directory or their root in the mount, as far as
+/// this user may see them, and mounts below its root.
 fn holders(mountpoint: &Path, daemon: Option<i32>) -> String {
     let mut found = BTreeSet::new();
     for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -150,7 +144,7 @@ fn holders(mountpoint: &Path, daemon: Option<i32>) -> String {
         let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
             continue;
         };
-        // The daemon's descriptor of the covered directory has the path of the mount.
+        // The daemon holds the covered directory open, whose path is that of the mount.
         if daemon == Some(pid) {
             continue;
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::fs::ctx::{Ctx, Options};
@@ -33,7 +33,7 @@ use crate::store::dirfd::Beneath;
 use crate::store::open_error::OpenError;
 
 /// Which supervisor mounts again when this daemon dies (spec 8.3).
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Supervision {
     /// The supervisor's process id.
     pub pid: u32,

@@ -38,7 +38,7 @@ impl Adapter {
 /// The first version of the protocol that has FUSE_NOTIFY_INC_EPOCH.
 pub(super) const INC_EPOCH_SINCE: Version = Version(7, 44);
 
-/// The code of that notification.
+/// The code of the notification FUSE_NOTIFY_INC_EPOCH.
 const FUSE_NOTIFY_INC_EPOCH: u32 = 8;
 
 /// The connection to the kernel. Notifications for which the kernel takes a directory's lock (FUSE_NOTIFY_INVAL_ENTRY,
@@ -57,11 +57,11 @@ impl Kernel for Device {
     }
 }
 
-/// Runs one request. A panic ends that request and no other (spec 8.3c): a reply that is dropped unsent answers EIO.
-pub(super) fn guarded(what: &str, serve: impl FnOnce()) {
+/// Runs one request. A panic ends only that request (spec 8.3c): fuser answers EIO for a reply that is dropped unsent.
+pub(super) fn guarded(request: &str, serve: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(serve)).is_err() {
         log::error!(
-            "a {what} request panicked and was answered with an I/O error; please report this"
+            "a {request} request panicked and was answered with an I/O error; please report this"
         );
     }
 }

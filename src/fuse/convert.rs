@@ -8,13 +8,14 @@ use fuser::{
 };
 use rustix::fs::StatVfs;
 
+use crate::clock::{Clock as _, SystemClock};
 use crate::error::{Error, Result};
 use crate::fs::{self, Attr, Created, Entry, HandleId, NodeId, Opened};
 use crate::store::Kind;
 
-/// The kernel may cache only what listings return. One name means different files to different sessions (spec 4.3), and
-/// reading `pending.md` renames other files (spec 6.3).
-pub(super) const TTL: Duration = Duration::ZERO;
+/// How long the kernel may cache an answer: not at all. One name means different files to different sessions (spec 4.3), and
+/// reading `pending.md` renames other files (spec 6.3). Only listings have a lifetime of their own.
+const TTL: Duration = Duration::ZERO;
 
 /// The thread and the user that sent a request.
 pub(super) fn who(request: &Request) -> fs::Request {
@@ -44,7 +45,7 @@ pub(super) fn kind(kind: Kind) -> FileType {
     }
 }
 
-pub(super) fn attr(attr: &Attr) -> FileAttr {
+fn attr(attr: &Attr) -> FileAttr {
     let meta = &attr.meta;
     FileAttr {
         ino: INodeNo(attr.ino),
@@ -65,8 +66,8 @@ pub(super) fn attr(attr: &Attr) -> FileAttr {
     }
 }
 
-/// The reply to a LOOKUP carries the node id as its inode number. Users see the number from the GETATTR that follows,
-/// because nothing is cached.
+/// The attributes in the reply to a LOOKUP, with the node id as the inode number. Programs see the inode number of the GETATTR that
+/// follows, because the kernel caches nothing.
 pub(super) fn entry_attr(entry: &Entry) -> FileAttr {
     FileAttr {
         ino: INodeNo(entry.node.0),
@@ -74,72 +75,62 @@ pub(super) fn entry_attr(entry: &Entry) -> FileAttr {
     }
 }
 
-/// Every open file bypasses the page cache: a reader sees the current content, and no second view of the same file has
-/// stale pages. Memory maps still work.
-pub(super) fn open_flags(opened: &Opened) -> FopenFlags {
-    let mut flags = FopenFlags::FOPEN_DIRECT_IO;
-    if !opened.flush {
-        flags |= FopenFlags::FOPEN_NOFLUSH;
+/// Every open file bypasses the page cache, so that readers never see stale pages. Memory maps still work.
+fn open_flags(opened: &Opened) -> FopenFlags {
+    match opened.flush {
+        true => FopenFlags::FOPEN_DIRECT_IO,
+        false => FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_NOFLUSH,
     }
-    flags
 }
 
+/// Sends one reply: the value as the given call sends it, or the errno of the error.
+macro_rules! answer {
+    ($reply:ident, $result:expr, $value:pat => $send:expr) => {
+        match $result {
+            Ok($value) => $send,
+            Err(error) => $reply.error(errno(error)),
+        }
+    };
+}
+pub(super) use answer;
+
 pub(super) fn reply_entry(reply: ReplyEntry, found: Result<Entry>) {
-    match found {
-        Ok(entry) => reply.entry(&TTL, &entry_attr(&entry), Generation(0)),
-        Err(error) => reply.error(errno(error)),
-    }
+    answer!(reply, found, entry => reply.entry(&TTL, &entry_attr(&entry), Generation(0)));
 }
 
 pub(super) fn reply_attr(reply: ReplyAttr, found: Result<Attr>) {
-    match found {
-        Ok(found) => reply.attr(&TTL, &attr(&found)),
-        Err(error) => reply.error(errno(error)),
-    }
+    answer!(reply, found, found => reply.attr(&TTL, &attr(&found)));
 }
 
 pub(super) fn reply_open(reply: ReplyOpen, opened: Result<Opened>) {
-    match opened {
-        Ok(opened) => reply.opened(FileHandle(opened.handle.0), open_flags(&opened)),
-        Err(error) => reply.error(errno(error)),
-    }
+    answer!(reply, opened, opened => {
+        reply.opened(FileHandle(opened.handle.0), open_flags(&opened));
+    });
 }
 
 pub(super) fn reply_created(reply: ReplyCreate, created: Result<Created>) {
-    match created {
-        Ok(Created { entry, opened }) => reply.created(
-            &TTL,
-            &entry_attr(&entry),
-            Generation(0),
-            FileHandle(opened.handle.0),
-            open_flags(&opened),
-        ),
-        Err(error) => reply.error(errno(error)),
-    }
+    answer!(reply, created, Created { entry, opened } => {
+        let (attr, handle) = (entry_attr(&entry), FileHandle(opened.handle.0));
+        reply.created(&TTL, &attr, Generation(0), handle, open_flags(&opened));
+    });
 }
 
 pub(super) fn reply_statfs(reply: ReplyStatfs, room: Result<StatVfs>) {
     let size = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX);
-    match room {
-        Ok(room) => reply.statfs(
-            room.f_blocks,
-            room.f_bfree,
-            room.f_bavail,
-            room.f_files,
-            room.f_ffree,
-            size(room.f_bsize),
-            size(room.f_namemax),
-            size(room.f_frsize),
-        ),
-        Err(error) => reply.error(errno(error)),
-    }
+    answer!(reply, room, room => reply.statfs(
+        room.f_blocks,
+        room.f_bfree,
+        room.f_bavail,
+        room.f_files,
+        room.f_ffree,
+        size(room.f_bsize),
+        size(room.f_namemax),
+        size(room.f_frsize),
+    ));
 }
 
 pub(super) fn reply_empty(reply: ReplyEmpty, done: Result<()>) {
-    match done {
-        Ok(()) => reply.ok(),
-        Err(error) => reply.error(errno(error)),
-    }
+    answer!(reply, done, () => reply.ok());
 }
 
 pub(super) fn reply_xattr(reply: ReplyXattr, size: u32, value: Result<Vec<u8>>) {
@@ -154,10 +145,11 @@ pub(super) fn reply_xattr(reply: ReplyXattr, size: u32, value: Result<Vec<u8>>) 
 pub(super) fn time(time: TimeOrNow) -> SystemTime {
     match time {
         TimeOrNow::SpecificTime(time) => match SystemTime::UNIX_EPOCH.duration_since(time) {
-            // fuser 0.18 subtracts the nanoseconds of a time before 1970, which count forward like all others.
+            // For a time before 1970, fuser 0.18 subtracts the nanoseconds, although they must be added.
             Ok(before) => time + 2 * Duration::from_nanos(before.subsec_nanos().into()),
             Err(_) => time,
         },
-        TimeOrNow::Now => crate::clock::machine_now(),
+        // A caller of utimensat(2) that passes UTIME_NOW means the machine's clock.
+        TimeOrNow::Now => SystemClock.now(),
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::time::SystemTime;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::fs::ids::DirId;
@@ -14,61 +14,64 @@ use crate::store::Kind;
 use crate::store::first_mount::is_hidden;
 
 /// The content of `.status.json`. Names that are not UTF-8 are shown lossily.
-#[derive(Debug, Serialize)]
-struct Status {
-    pid: u32,
-    supervisor: Option<Supervision>,
-    version: &'static str,
-    backing: String,
+///
+/// The commands `status` and `unmount` read it back. A field that a later version adds needs `#[serde(default)]`, because the
+/// daemon may be an older one.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Status {
+    pub(crate) pid: u32,
+    pub(crate) supervisor: Option<Supervision>,
+    version: String,
+    pub(crate) backing: String,
     mountpoint: String,
-    uptime_seconds: u64,
-    pending: u64,
-    consumed: u64,
-    found: Found,
-    oldest_pending: Option<Aged>,
-    drafts: Vec<Draft>,
-    turns: Vec<Turn>,
+    pub(crate) uptime_seconds: u64,
+    pub(crate) pending: u64,
+    pub(crate) consumed: u64,
+    pub(crate) found: Found,
+    pub(crate) oldest_pending: Option<Aged>,
+    pub(crate) drafts: Vec<Draft>,
+    pub(crate) turns: Vec<Turn>,
     /// The trouble with the backing directory, if there is any.
     #[serde(skip_serializing_if = "Option::is_none")]
-    trouble: Option<String>,
+    pub(crate) trouble: Option<String>,
 }
 
 /// The files that the first mount found (spec 3.6).
-#[derive(Debug, Serialize)]
-struct Found {
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Found {
     /// This mount is the first one.
-    first_mount: bool,
+    pub(crate) first_mount: bool,
     /// How many files became handoffs then.
-    adopted: u64,
+    pub(crate) adopted: u64,
     /// How many files of queues are ordinary now: shown and never merged.
-    ordinary: u64,
+    pub(crate) ordinary: u64,
     /// How many consumed handoffs had expired by then: hidden, and never deleted.
-    hidden: usize,
+    pub(crate) hidden: usize,
 }
 
-#[derive(Debug, Serialize)]
-struct Aged {
-    name: String,
-    age_seconds: u64,
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Aged {
+    pub(crate) name: String,
+    pub(crate) age_seconds: u64,
 }
 
 /// A handoff that a process has open for writing.
-#[derive(Debug, Serialize)]
-struct Draft {
-    name: String,
-    pid: u32,
-    age_seconds: u64,
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Draft {
+    pub(crate) name: String,
+    pub(crate) pid: u32,
+    pub(crate) age_seconds: u64,
 }
 
 /// A reader that has not read to the end yet, so that other readers wait (spec 6.4, 6.8).
-#[derive(Debug, Serialize)]
-struct Turn {
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Turn {
     /// The `pending.md` that the reader has open.
-    name: String,
-    pid: u32,
-    age_seconds: u64,
+    pub(crate) name: String,
+    pub(crate) pid: u32,
+    pub(crate) age_seconds: u64,
     /// Time since its last read.
-    idle_seconds: u64,
+    pub(crate) idle_seconds: u64,
 }
 
 impl Fs {
@@ -131,7 +134,7 @@ impl Fs {
         let status = Status {
             pid: std::process::id(),
             supervisor: self.supervision.lock().clone(),
-            version: env!("CARGO_PKG_VERSION"),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             backing: shown(&self.ctx.options.backing_name),
             mountpoint: shown(&self.ctx.options.mountpoint),
             uptime_seconds: age(self.started),
