@@ -19,6 +19,7 @@ use crate::fs::queue::dirs::Place;
 use crate::fs::resolve::alias::Decision;
 use crate::fs::resolve::flags::Flags;
 use crate::fs::resolve::name::{area_of_new_name, check_name, may_become_alias};
+use crate::fs::resolve::opened::Opening;
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::resolve::scratch::is_own_name;
 use crate::fs::state::{Fs, State};
@@ -56,7 +57,7 @@ impl Fs {
             && state.looked_up.is_absent(request.tid, dir, name);
         let found = match absent {
             true => Err(Error::NotFound),
-            false => self.resolve_own(state, dir, name, caller.as_ref()),
+            false => state.resolve_own(dir, name, caller.as_ref()),
         };
         match found {
             // This thread has unlinked pending.md, so to it the name is free.
@@ -97,15 +98,17 @@ impl Fs {
         let (Resolved::Handoff { doc: id, .. } | Resolved::Other(id)) = object else {
             return Err(Error::NotPermitted);
         };
+        let mut opening = Opening {
+            request,
+            node: entry.node,
+            flags,
+        };
         let opened = match file {
-            Some(file) => self.opened(state, request, entry.node, *id, Arc::new(file), flags),
+            Some(file) => state.opened(opening, *id, Arc::new(file)),
             None => {
                 // The maker is the first writer, even one that means only to read: its close publishes the handoff.
-                let flags = Flags {
-                    write: true,
-                    ..flags
-                };
-                self.open_shown(state, request, entry.node, *id, flags)
+                opening.flags.write = true;
+                state.open_shown(opening, *id)
             }
         };
         self.created(state, entry, opened)
@@ -116,7 +119,7 @@ impl Fs {
         if opened.is_err() {
             // The kernel is not told of the node.
             let gone = state.nodes.forget(entry.node, 1);
-            self.let_go(state, gone.as_ref());
+            state.let_go(gone.as_ref());
         }
         opened.map(|opened| Created { entry, opened })
     }
@@ -132,8 +135,8 @@ impl Fs {
         caller: Option<&Caller>,
     ) -> Result<(Resolved, Option<File>)> {
         // An editor has moved the ordinary file away, and writes it anew.
-        let again = self.is_ordinary_text(state, dir, name)
-            && self.edits_ordinary(state, Place { dir, name }, caller);
+        let again =
+            state.is_ordinary_text(dir, name) && state.edits_ordinary(Place { dir, name }, caller);
         let area = match names::classify(name) {
             _ if !state.queues.is_queue(dir) || again => Some(Area::Backing),
             // rsync draws these names at random, so that no two sessions have the same one.
@@ -153,7 +156,7 @@ impl Fs {
             NameClass::Stamped(stamped) => (Naming::Nearly(stamped), true),
             NameClass::Pending => (Naming::Stamp(Slug::pending()), true),
             NameClass::Unstamped | NameClass::Backup => match caller {
-                Some(caller) => (self.naming_after_release(state, caller, dir, name), true),
+                Some(caller) => (state.naming_after_release(caller, dir, name), true),
                 None => (Naming::Stamp(Slug::from_written(name)), true),
             },
             _ => return Err(Error::NotPermitted),
@@ -164,7 +167,7 @@ impl Fs {
             self.note_pending_written(state, caller);
         }
         if let (true, Some(caller)) = (own, caller) {
-            self.set_alias(state, dir, name, caller, doc);
+            state.set_alias(Place { dir, name }, caller, doc);
         }
         Ok((Resolved::Handoff { doc, own }, None))
     }
@@ -200,27 +203,27 @@ impl Fs {
         flags: Flags,
         caller: Option<&Caller>,
     ) -> Result<Created> {
-        let text = flags.write && self.is_ordinary_text(guard, dir, name);
+        let place = Place { dir, name };
+        let text = flags.write && guard.is_ordinary_text(dir, name);
         let (id, entry) = match (object, caller) {
             (Resolved::Handoff { doc, own: false }, _)
                 if flags.write && self.edits_stamped(guard, *doc, flags, false)? =>
             {
-                (*doc, self.enter_edit(guard, *doc)?)
+                (*doc, guard.enter_edit(*doc)?)
             }
             (Resolved::Handoff { doc, own: true }, Some(caller)) => {
-                let doc = match self.decide(guard, request, *doc, (dir, name), caller, flags)? {
+                let doc = match guard.decide(request, *doc, place, caller, flags)? {
                     Decision::AsItIs | Decision::Draft => *doc,
                     Decision::Fork(new) => {
-                        self.draft_opened(guard, request, (dir, name), caller, new);
+                        guard.draft_opened(request, place, caller, new);
                         new
                     }
                 };
-                (doc, self.enter_alias(guard, doc, (dir, name))?)
+                (doc, guard.enter_alias(doc, place)?)
             }
             (Resolved::Other(file), Some(caller)) if text => {
-                let place = Place { dir, name };
-                let doc = self.create_over_text(guard, request, *file, place, caller, flags)?;
-                (doc, self.enter_alias(guard, doc, (dir, name))?)
+                let doc = guard.create_over_text(request, *file, place, caller, flags)?;
+                (doc, guard.enter_alias(doc, place)?)
             }
             (Resolved::Handoff { doc: file, .. } | Resolved::Other(file), _) => {
                 (*file, self.enter(guard, dir, name, object)?)
@@ -230,14 +233,19 @@ impl Fs {
                 return Err(Error::Exists);
             }
         };
-        let opened = self.open_shown(guard, request, entry.node, id, flags);
+        let opening = Opening {
+            request,
+            node: entry.node,
+            flags,
+        };
+        let opened = guard.open_shown(opening, id);
         self.created(guard, entry, opened)
     }
 
     /// open(2) of a node.
     pub fn open_node(self: &Arc<Self>, request: Request, node: NodeId, flags: i32) -> Outcome {
         let flags = Flags::new(flags);
-        let what = match self.known(&mut self.lock(), node) {
+        let what = match self.lock().known(node) {
             Ok(what) => what,
             Err(error) => return Outcome::Ready(Err(error)),
         };
@@ -245,39 +253,48 @@ impl Fs {
             NodeTarget::Merge { plan, peek } if !flags.write => {
                 self.open_merge(request, node, &plan, peek)
             }
-            what => Outcome::Ready(self.open_now(request, node, &what, flags)),
+            what => {
+                let opening = Opening {
+                    request,
+                    node,
+                    flags,
+                };
+                Outcome::Ready(self.open_now(opening, &what))
+            }
         }
     }
 
-    fn open_now(
-        &self,
-        request: Request,
-        node: NodeId,
-        what: &NodeTarget,
-        flags: Flags,
-    ) -> Result<Opened> {
+    fn open_now(&self, opening: Opening, what: &NodeTarget) -> Result<Opened> {
         match what {
             NodeTarget::Dir(_) => Err(Error::IsDirectory),
             NodeTarget::File {
                 file,
                 alias: Some(alias),
                 ino,
-            } => self.open_alias(request, node, *file, alias, *ino, flags),
+            } => {
+                let alias = Place {
+                    dir: alias.0,
+                    name: &alias.1,
+                };
+                self.open_alias(opening, *file, alias, *ino)
+            }
             NodeTarget::File { file, ino, .. } => {
                 if self.lock().files.known(*file)?.is_handoff() {
-                    self.open_stamped(request, node, *file, *ino, flags)
+                    self.open_stamped(opening, *file, *ino)
                 } else {
-                    self.open_other(request, node, (*file, *ino), flags)
+                    self.open_other(opening, *file, *ino)
                 }
             }
-            NodeTarget::Merge { peek: true, .. } | NodeTarget::Status(_) if flags.write => {
+            NodeTarget::Merge { peek: true, .. } | NodeTarget::Status(_) if opening.flags.write => {
                 Err(Error::AccessDenied)
             }
-            NodeTarget::Merge { plan, .. } => self.write_pending(request, node, plan.queue, flags),
+            NodeTarget::Merge { plan, .. } => self.write_pending(opening, plan.queue),
             NodeTarget::Status(bytes) => {
                 let mut state = self.lock();
-                state.nodes.opened(node, None);
-                let handle = state.handles.insert(node, Open::Bytes(bytes.clone()));
+                state.nodes.opened(opening.node, None);
+                let handle = state
+                    .handles
+                    .insert(opening.node, Open::Bytes(bytes.clone()));
                 Ok(Opened {
                     handle,
                     flush: false,

@@ -109,7 +109,7 @@ impl Fs {
                 more.insert(name, meta.ino);
             }
         }
-        self.load_scratch(state, dir)?;
+        state.load_scratch(dir)?;
         for (name, area) in state.scratch.names(dir) {
             if let Ok(meta) = self.ctx.local.stat(area, &path, name) {
                 more.insert(name.to_owned(), meta.ino);

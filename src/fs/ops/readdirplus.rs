@@ -120,7 +120,7 @@ impl Fs {
                 return Some((Entry { node, attr }, ttl));
             }
         }
-        let mut entry = match self.resolve(state, dir, listed.name, None).ok()? {
+        let mut entry = match state.resolve(dir, listed.name, None).ok()? {
             // A node of which nothing is known: the kernel looks it up before anything is done with it.
             Resolved::Pending => Entry {
                 node: NodeId(listed.ino),
@@ -142,7 +142,7 @@ impl Fs {
     /// A node was not handed out after all: takes back that it was counted as looked up.
     fn uncount(&self, state: &mut State, node: NodeId) {
         let gone = state.nodes.forget(node, 1);
-        self.let_go(state, gone.as_ref());
+        state.let_go(gone.as_ref());
     }
 
     /// stat(2) of a name, if the name is a handoff's that no process has open for writing or edits.

@@ -33,7 +33,7 @@ impl Fs {
             dir.is_ok_and(|dir| {
                 state.aliases.any(dir, name)
                     || is_own_name(state, dir, name)
-                    || self.is_ordinary_text(state, dir, name)
+                    || state.is_ordinary_text(dir, name)
             })
         });
         if self.remove_left(parent, name, caller.as_ref())? {
@@ -42,7 +42,7 @@ impl Fs {
         let mut guard = self.lock();
         let state = &mut *guard;
         let dir = state.dir(parent)?;
-        match self.resolve_own(state, dir, name, caller.as_ref())? {
+        match state.resolve_own(dir, name, caller.as_ref())? {
             // Nothing changes but the thread's next LOOKUP: it may be that of a tool that unlinks before it creates.
             Resolved::Pending => {
                 state.replays.pending_unlinked(request.tid, dir);
@@ -53,7 +53,7 @@ impl Fs {
             Resolved::Other(id) => {
                 let (area, _) = state.files.known(id)?.other().ok_or(Error::NotFound)?;
                 let path = state.queues.path(dir)?;
-                if area == Area::Backing && self.is_ordinary_text(state, dir, name) {
+                if area == Area::Backing && state.is_ordinary_text(dir, name) {
                     // mv and install unlink the file that they are about to replace. A handoff must not replace an ordinary file.
                     let kept =
                         self.ctx
@@ -182,12 +182,12 @@ impl Fs {
         if state.queues.is_queue(dir) && names::classify(name) == NameClass::Private {
             return Err(Error::NotPermitted);
         }
-        must_be_free(&self.resolve(state, dir, name, caller.as_ref()))?;
+        must_be_free(&state.resolve(dir, name, caller.as_ref()))?;
         let path = state.queues.path(dir)?;
         self.ctx
             .noticed(self.ctx.local.make_queue(&path, name, mode))?;
         state.queues.changed(dir, name);
-        let object = self.resolve(state, dir, name, caller.as_ref())?;
+        let object = state.resolve(dir, name, caller.as_ref())?;
         self.enter(state, dir, name, &object)
     }
 
@@ -214,7 +214,7 @@ impl Fs {
         let mut guard = self.lock();
         let state = &mut *guard;
         let dir = state.dir(parent)?;
-        match self.resolve(state, dir, name, None)? {
+        match state.resolve(dir, name, None)? {
             Resolved::Dir(child) => self.remove_dir(state, child, dir, name),
             _ => Err(Error::NotDirectory),
         }
@@ -307,7 +307,7 @@ impl Fs {
                 return Err(Error::NotFound);
             }
             self.make_way(state, dir, name);
-            must_be_free(&self.resolve_own(state, dir, name, Some(&caller)))?;
+            must_be_free(&state.resolve_own(dir, name, Some(&caller)))?;
             let from_path = state.queues.path(from_dir)?;
             let path = state.queues.path(dir)?;
             let from = (area, from_path.as_path(), from_name.as_os_str());
@@ -328,7 +328,7 @@ impl Fs {
                 self.ctx.local.link(from, (area, &path, name))?;
                 state.scratch.add(area, dir, name);
                 state.queues.changed(dir, name);
-                self.resolve(state, dir, name, Some(&caller))?
+                state.resolve(dir, name, Some(&caller))?
             } else {
                 let place = Place { dir, name };
                 let stamped = self.publish_link(state, from, ino, place, &caller)?;
@@ -363,7 +363,7 @@ impl Fs {
         let path = state.queues.path(dir)?;
         let naming = match names::classify(name) {
             NameClass::Stamped(stamped) => Naming::Exactly(stamped),
-            _ => self.naming_after_release(state, caller, dir, name),
+            _ => state.naming_after_release(caller, dir, name),
         };
         let stamped = state.files.free_name(&state.queues, dir, &naming)?;
         let reserved = stamped.to_os_string();

@@ -49,7 +49,7 @@ impl Fs {
             };
             state.aliases.any(dir, name)
                 || state.aliases.any(new_dir, new_name)
-                || self.is_ordinary_text(state, dir, name)
+                || state.is_ordinary_text(dir, name)
                 || may_become_alias(state, new_dir, new_name)
                 || is_own_name(state, dir, name)
                 || is_own_name(state, new_dir, new_name)
@@ -63,17 +63,17 @@ impl Fs {
             dir: new_dir,
             name: new_name,
         };
-        self.inherit(parent, name, caller.as_ref())?;
+        self.inherit(dir, name, caller.as_ref())?;
         // The content that a rename publishes must be durable first. An fsync takes long, so the lock is not held.
         self.sync_scratch(from, to, caller.as_ref())?;
         let queues: Vec<_> = {
             let mut guard = self.lock();
             let state = &mut *guard;
-            let source = self.resolve_own(state, dir, name, caller.as_ref())?;
+            let source = state.resolve_own(dir, name, caller.as_ref())?;
             self.make_way(state, new_dir, new_name);
             let target = match source {
-                Resolved::Dir(_) => self.resolve(state, new_dir, new_name, caller.as_ref()),
-                _ => self.resolve_own(state, new_dir, new_name, caller.as_ref()),
+                Resolved::Dir(_) => state.resolve(new_dir, new_name, caller.as_ref()),
+                _ => state.resolve_own(new_dir, new_name, caller.as_ref()),
             };
             let target = match target {
                 Ok(Resolved::Pending) | Err(Error::NotFound) => None,
@@ -157,7 +157,7 @@ impl Fs {
         let file = {
             let mut guard = self.lock();
             let state = &mut *guard;
-            match self.resolve(state, from.dir, from.name, caller)? {
+            match state.resolve(from.dir, from.name, caller)? {
                 Resolved::Other(file)
                     if state.queues.is_queue(from.dir) || state.queues.is_queue(to.dir) =>
                 {
@@ -186,7 +186,7 @@ impl Fs {
         };
         let stamped = state.files.get(doc).map(|doc| doc.name.to_os_string());
         if stamped.as_deref() != Some(to.name) {
-            self.set_alias(state, to.dir, to.name, caller, doc);
+            state.set_alias(to, caller, doc);
         }
     }
 

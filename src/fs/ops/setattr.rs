@@ -33,7 +33,7 @@ impl Fs {
         if let (Some(size), None) = (set.size, handle) {
             let what = match node {
                 NodeId::ROOT => None,
-                node => Some(self.known(&mut self.lock(), node)?),
+                node => Some(self.lock().known(node)?),
             };
             self.check_size(&set)?;
             let is_other = |id| {
@@ -43,7 +43,7 @@ impl Fs {
             if let Some(NodeTarget::File { file, ino, .. }) = what
                 && is_other(file)?
             {
-                if self.truncate_over(request, (file, ino), size)?.is_some() {
+                if self.truncate_over(request, (file, ino), size)? {
                     return self.getattr(node);
                 }
                 drop(self.claim(request, node, file, size > 0)?);
@@ -53,7 +53,7 @@ impl Fs {
             let mut guard = self.lock();
             let what = match node {
                 NodeId::ROOT => NodeTarget::Dir(crate::fs::ids::DirId::ROOT),
-                node => self.known(&mut guard, node)?,
+                node => guard.known(node)?,
             };
             let state = &mut *guard;
             match what {
@@ -155,7 +155,7 @@ impl Fs {
         if let Some(file) = state.nodes.get(node).and_then(|node| node.file()) {
             return Ok(Some(file.clone()));
         }
-        match &self.known(state, node)? {
+        match &state.known(node)? {
             NodeTarget::File { file, ino, .. } => {
                 let file = state.files.known(*file)?;
                 file.open_seen(&state.queues, *ino, Access::READ).map(Some)

@@ -32,8 +32,8 @@ impl Fs {
         self.pin_handoff(state, id)?;
         let new = state.queues.join(to.dir, to.name)?;
         let kept_under = area_of_name(to.name, *caller);
-        let text = self.is_ordinary_text(state, to.dir, to.name);
-        let edits = self.edits_ordinary(state, *to, *caller);
+        let text = state.is_ordinary_text(to.dir, to.name);
+        let edits = state.edits_ordinary(*to, *caller);
         if state.queues.is_queue(to.dir) && kept_under.is_some() {
             // Editors move the old version out of the way, and then remove it (spec 3.9).
             state.handoffs().keep_moved(id)?;
@@ -140,7 +140,7 @@ impl Fs {
         }
         let doc = state.files.known(id)?;
         let old = doc.stamped()?.clone();
-        let naming = caller.map(|it| self.naming_after_release(state, it, to.dir, to.name));
+        let naming = caller.map(|it| state.naming_after_release(it, to.dir, to.name));
         let name = match naming {
             Some(Naming::Exactly(vacated)) => vacated,
             _ => old.with_slug(Slug::from_written(to.name)),

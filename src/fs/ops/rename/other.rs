@@ -39,8 +39,8 @@ impl Fs {
         let new = state.queues.join(to.dir, to.name)?;
         let listed = self.ctx.local.is_ordinary(&old);
         let class = names::classify(to.name);
-        let text = self.is_ordinary_text(state, to.dir, to.name);
-        let edits = self.edits_ordinary(state, *to, *caller);
+        let text = state.is_ordinary_text(to.dir, to.name);
+        let edits = state.edits_ordinary(*to, *caller);
         if text && !edits && (scratch || !listed && target.is_some()) {
             // The caller is no editor, and the file is not the ordinary file under another name: a handoff's writer.
             let renaming = Renaming {
@@ -55,7 +55,7 @@ impl Fs {
             self.keep_ordinary(&path, to.name)?;
         }
         let kept_under = area_of_name(to.name, *caller);
-        if listed && kept_under.is_some() && self.edits_ordinary(state, *from, *caller) {
+        if listed && kept_under.is_some() && state.edits_ordinary(*from, *caller) {
             // The editor removes this backup once it has written the file anew.
             let path = state.queues.path(from.dir)?;
             self.keep_ordinary(&path, from.name)?;
@@ -184,7 +184,7 @@ impl Fs {
         } else {
             let naming = match (names::classify(to.name), caller) {
                 (NameClass::Stamped(stamped), _) => Naming::Exactly(stamped),
-                (_, Some(caller)) => self.naming_after_release(state, caller, to.dir, to.name),
+                (_, Some(caller)) => state.naming_after_release(caller, to.dir, to.name),
                 (_, None) => Naming::Stamp(Slug::from_written(to.name)),
             };
             let stamped = state.files.free_name(&state.queues, to.dir, &naming)?;
@@ -228,6 +228,6 @@ impl Fs {
             return true;
         }
         let empty = doc.writers == 0 && state.files.is_empty(&state.queues, id);
-        doc.name.is_pending() && (empty || caller.is_some_and(|caller| self.edits(caller, doc)))
+        doc.name.is_pending() && (empty || caller.is_some_and(|caller| state.edits(caller, doc)))
     }
 }
