@@ -55,7 +55,7 @@ impl Fs {
         state.open_instead(opening, target, alias, &caller)
     }
 
-    /// Opening `pending.md` for writing makes a handoff, or appends to the session's own (spec 4.7).
+    /// Opens `pending.md` for writing: a new handoff, or for an append the session's own one (spec 4.7).
     pub(in crate::fs) fn write_pending(&self, opening: Opening, dir: DirId) -> Result<Opened> {
         let Opening { request, flags, .. } = opening;
         let name = OsStr::new(names::PENDING);
@@ -131,7 +131,7 @@ impl State {
                 Content::Reserved(_) | Content::New(_) if empty || edits => {
                     return Ok(Decision::AsItIs);
                 }
-                // The maker has it open, and goes on writing in place.
+                // The maker has the file open, and goes on writing in place.
                 Content::Stored if empty && !unused => return Ok(Decision::AsItIs),
                 Content::Editing(_) if edits => return Ok(Decision::Draft),
                 Content::Stored if empty || edits => {

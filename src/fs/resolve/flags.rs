@@ -45,3 +45,26 @@ impl Flags {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use libc::{O_APPEND, O_RDONLY, O_TRUNC, O_WRONLY};
+
+    use super::*;
+
+    /// spec 3.6d, 4.1b, 4.3b: which opens write, which only append, and which need the old bytes.
+    #[test]
+    fn what_an_open_asks_for() {
+        for (flags, write, only_appends, needs_old_bytes) in [
+            (O_RDONLY, false, false, true),
+            (O_RDONLY | O_TRUNC, true, false, false),
+            (O_WRONLY, true, false, true),
+            (O_WRONLY | O_APPEND, true, true, false),
+            (O_WRONLY | O_APPEND | O_TRUNC, true, false, false),
+        ] {
+            let open = Flags::new(flags);
+            let asked = (open.write, open.only_appends(), open.needs_old_bytes());
+            assert_eq!(asked, (write, only_appends, needs_old_bytes), "{flags:#o}");
+        }
+    }
+}

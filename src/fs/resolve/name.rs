@@ -93,7 +93,11 @@ impl Fs {
 }
 
 impl State {
-    /// What a name means to this caller. Without a caller no name is an alias.
+    /// What a name means to this caller. Without a caller, no name is taken for an alias.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] if the name means nothing to the caller.
     pub fn resolve(
         &mut self,
         dir: DirId,
@@ -256,6 +260,31 @@ impl State {
             }
             Kind::Directory => Ok(Resolved::Dir(self.queues.enter_dir(dir, name, meta.ino)?)),
             Kind::Other => Err(Error::NotFound),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// spec 3.4b, 3.6k, 4.5f, 4.6a: the name tells where a queue keeps a file, and a backup is one only after a rename.
+    #[test]
+    fn where_a_queue_keeps_a_file() {
+        let (backing, scratch) = (Some(Area::Backing), Some(Area::Scratch));
+        for (name, renamed, made) in [
+            ("notes.md", None, None),
+            ("pending.md", None, None),
+            ("2026-01-15_103000_x.md", None, None),
+            ("notes.md.bak", backing, None),
+            ("2026-01-15_103000_state.json", backing, backing),
+            (".gitignore", backing, backing),
+            ("notes.md.tmp", scratch, scratch),
+            ("notes.md.lock", scratch, scratch),
+        ] {
+            let name = OsStr::new(name);
+            assert_eq!(area_of_name(name, None), renamed, "{name:?}");
+            assert_eq!(area_of_new_name(name, None), made, "{name:?}");
         }
     }
 }

@@ -42,7 +42,7 @@ impl State {
         }
         let (dir, name) = self.nodes.listed(id).ok_or(Error::Stale)?;
         let name = StampedName::parse(name).ok_or(Error::Stale)?;
-        // The handoff may have been consumed since. A descriptor of O_PATH still stands for it.
+        // The handoff may have been consumed since, and a descriptor of O_PATH still stands for it.
         for name in [name.clone(), name.consumed(), name.pending()] {
             let found = self.resolve(dir, &name.to_os_string(), None);
             let Ok(Resolved::Handoff { doc: file, .. }) = found else {

@@ -12,7 +12,8 @@ use crate::fs::state::State;
 use crate::session::Caller;
 
 impl State {
-    /// The answer to the LOOKUP of a thread whose open was answered ESTALE: the file that waits for the open.
+    /// The answer to the LOOKUP of a thread whose open was answered ESTALE: the file that waits for the open. `None` if the
+    /// name must be resolved as usual.
     pub fn replayed(&mut self, request: Request, place: Place<'_>) -> Result<Option<Entry>> {
         let Place { dir, name } = place;
         self.drop_expired_replays();
@@ -22,7 +23,7 @@ impl State {
         let id = match to {
             ReplayTarget::File(id) => id,
             ReplayTarget::Scratch(own) => {
-                // Another process of the session may have renamed its file since, or this is the kernel's second look-up.
+                // The file is made again if another process of the session has renamed it since.
                 if !self.scratch.areas(dir, name).contains(&own) {
                     self.make_own(place, own, None)?;
                 }

@@ -27,7 +27,7 @@ impl Fs {
         let in_place = flags.write && flags.needs_old_bytes();
         let idle =
             |file: &RegularFile| file.writers == 0 && matches!(file.content, Content::Stored);
-        // Asked only where the answer matters, because the answer reads /proc.
+        // The program is looked up only where it matters, because that reads /proc.
         let editor = in_place && self.lock().files.get(id).is_some_and(idle) && {
             let roles = [Role::Editor, Role::Agent, Role::StreamEditor];
             self.ctx.plays_any(&self.caller(request), &roles)
