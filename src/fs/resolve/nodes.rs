@@ -49,13 +49,13 @@ impl State {
                 continue;
             };
             let what = self.view(file, None)?;
-            match what {
-                NodeTarget::File { ino, .. } if NodeId::of_file(ino) == Some(id) => {
-                    self.nodes.known_as(id, what.clone());
-                    return Ok(what);
-                }
-                _ => self.handoffs().let_go_file(file),
+            if let NodeTarget::File { ino, .. } = what
+                && NodeId::of_file(ino) == Some(id)
+            {
+                self.nodes.known_as(id, what.clone());
+                return Ok(what);
             }
+            self.handoffs().let_go_file(file);
         }
         Err(Error::Stale)
     }
@@ -103,17 +103,15 @@ impl State {
     /// The attributes of what a node stands for.
     pub fn attr_of(&self, what: &NodeTarget) -> Result<Attr> {
         let meta = match what {
-            NodeTarget::Dir(dir) => match self.queues.dirs.name(*dir) {
+            NodeTarget::Dir(DirId::ROOT) => {
+                stat_file(self.ctx.local.dir(Area::Backing, Path::new(""))?)?
+            }
+            NodeTarget::Dir(dir) => {
                 // stat(2) by name, because opening the directory needs the right to read it.
-                Some(name) => {
-                    let above = self.queues.path(self.queues.dirs.parent(*dir))?;
-                    self.ctx.local.stat(Area::Backing, &above, name)?
-                }
-                None if *dir == DirId::ROOT => {
-                    stat_file(self.ctx.local.dir(Area::Backing, Path::new(""))?)?
-                }
-                None => return Err(Error::NotFound),
-            },
+                let name = self.queues.dirs.name(*dir).ok_or(Error::NotFound)?;
+                let above = self.queues.path(self.queues.dirs.parent(*dir))?;
+                self.ctx.local.stat(Area::Backing, &above, name)?
+            }
             NodeTarget::File { file, ino, .. } => {
                 self.files.known(*file)?.stat_seen(&self.queues, *ino)?
             }

@@ -75,11 +75,7 @@ impl State {
 
     /// Makes a handle of an open file.
     pub fn opened(&mut self, opening: Opening, id: FileId, open: Arc<File>) -> Result<Opened> {
-        let Opening {
-            request,
-            node,
-            flags,
-        } = opening;
+        let Opening { request, flags, .. } = opening;
         if flags.write {
             let file = self.files.known_mut(id)?;
             if file.writers == 0 {
@@ -99,7 +95,7 @@ impl State {
         let emptied = flags.truncate
             && file.is_published_by_close()
             && file.draft().is_none_or(|draft| draft.progress.is_changed());
-        self.nodes.opened(node, Some(&open));
+        self.nodes.opened(opening.node, Some(&open));
         let open = OpenFile {
             id,
             file: open,
@@ -110,7 +106,7 @@ impl State {
             flushed: false,
         };
         Ok(Opened {
-            handle: self.handles.insert(node, Open::File(open)),
+            handle: self.handles.insert(opening.node, Open::File(open)),
             // A file that is open for writing may be renamed, and be a handoff when it is closed.
             flush: flags.write,
         })

@@ -31,13 +31,9 @@ impl Fs {
         id: FileId,
         ino: u64,
     ) -> Result<Opened> {
-        let Opening {
-            request,
-            node,
-            flags,
-        } = opening;
+        let Opening { request, flags, .. } = opening;
         let (id, mut guard) = match flags.write {
-            true => self.claim(request, node, id, flags.needs_old_bytes())?,
+            true => self.claim(request, opening.node, id, flags.needs_old_bytes())?,
             false => (id, self.lock()),
         };
         let Some((dir, name)) = guard.ordinary_text(id, ino)? else {
