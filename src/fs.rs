@@ -154,13 +154,14 @@ mod resolve {
     //! What a name means to a caller: which file, and whether a write edits it or makes a new handoff (spec 4.1, 4.4).
 
     pub mod alias;
-    pub mod attrs;
     pub mod callers;
     pub mod flags;
     pub mod name;
+    pub mod nodes;
     pub mod opened;
     pub mod ordinary;
     pub mod released;
+    pub mod replay;
     pub mod resolved;
     pub mod scratch;
     pub mod stamped;
@@ -173,6 +174,7 @@ mod ops {
     pub mod covered;
     pub mod ending;
     pub mod io;
+    pub mod lookup;
     pub mod open;
     pub mod readdir;
     pub mod readdirplus;

@@ -57,7 +57,7 @@ pub struct Fs {
 
 /// All state that is not on disk; see each type.
 pub(in crate::fs) struct State {
-    ctx: Arc<Ctx>,
+    pub ctx: Arc<Ctx>,
     pub queues: Queues,
     pub nodes: Nodes,
     pub handles: Handles,

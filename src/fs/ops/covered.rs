@@ -161,12 +161,12 @@ impl Fs {
     fn queue_at(&self, state: &mut State, path: &Path, mode: u32) -> Result<Option<DirId>> {
         let mut dir = DirId::ROOT;
         for name in path {
-            let found = match self.resolve(state, dir, name, None) {
+            let found = match state.resolve(dir, name, None) {
                 Err(Error::NotFound) => {
                     let above = state.queues.path(dir)?;
                     self.ctx.local.make_queue(&above, name, mode)?;
                     state.queues.changed(dir, name);
-                    self.resolve(state, dir, name, None)?
+                    state.resolve(dir, name, None)?
                 }
                 found => found?,
             };

@@ -248,7 +248,7 @@ impl Fs {
             _ => {}
         }
         let gone = state.nodes.closed(closed.node);
-        self.let_go(state, gone.as_ref());
+        state.let_go(gone.as_ref());
         if let Open::File(open) = &closed.open {
             state.handoffs().let_go_file(open.id);
         }

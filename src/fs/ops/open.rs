@@ -18,6 +18,7 @@ use crate::fs::queue::dirs::Place;
 use crate::fs::resolve::alias::Decision;
 use crate::fs::resolve::flags::Flags;
 use crate::fs::resolve::name::{area_of_new_name, check_name, may_become_alias};
+use crate::fs::resolve::opened::Opening;
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::resolve::scratch::is_own_name;
 use crate::fs::state::{Fs, State};
@@ -49,7 +50,7 @@ impl Creating<'_> {
             && (self.guard.looked_up).is_absent(self.request.tid, dir, name);
         let found = match is_absent {
             true => Err(Error::NotFound),
-            false => fs.resolve_own(&mut self.guard, dir, name, caller),
+            false => self.guard.resolve_own(dir, name, caller),
         };
         match found {
             // This thread has unlinked pending.md: to the thread the name is free.
@@ -70,22 +71,23 @@ impl Creating<'_> {
     /// Opens the file that was made. An ordinary or scratch file is open already: its mode may forbid even its maker to write,
     /// and only the open that makes a file may write all the same.
     fn open_made(&mut self, object: &Resolved, file: Option<File>) -> Result<Created> {
-        let (fs, request) = (self.fs, self.request);
+        let fs = self.fs;
         let Place { dir, name } = self.place;
         let entry = fs.enter(&mut self.guard, dir, name, object)?;
         let (Resolved::Handoff { doc: id, .. } | Resolved::Other(id)) = *object else {
             return Err(Error::NotPermitted);
         };
-        let mut flags = self.flags;
+        let mut opening = Opening {
+            request: self.request,
+            node: entry.node,
+            flags: self.flags,
+        };
         let opened = match file {
-            Some(file) => {
-                let file = Arc::new(file);
-                fs.opened(&mut self.guard, request, entry.node, id, file, flags)
-            }
+            Some(file) => self.guard.opened(opening, id, Arc::new(file)),
             None => {
                 // The maker counts as a writer even with O_RDONLY: its close publishes the handoff.
-                flags.write = true;
-                fs.open_shown(&mut self.guard, request, entry.node, id, flags)
+                opening.flags.write = true;
+                self.guard.open_shown(opening, id)
             }
         };
         self.created(entry, opened)
@@ -95,7 +97,7 @@ impl Creating<'_> {
     fn created(&mut self, entry: Entry, opened: Result<Opened>) -> Result<Created> {
         if opened.is_err() {
             let gone = self.guard.nodes.forget(entry.node, 1);
-            self.fs.let_go(&mut self.guard, gone.as_ref());
+            self.guard.let_go(gone.as_ref());
         }
         opened.map(|opened| Created { entry, opened })
     }
@@ -106,8 +108,8 @@ impl Creating<'_> {
         let Place { dir, name } = place;
         let class = names::classify(name);
         // An editor has renamed the ordinary file to a backup, and writes the name again.
-        let is_rewritten = fs.is_ordinary_text(&self.guard, dir, name)
-            && fs.edits_ordinary(&self.guard, place, caller);
+        let is_rewritten =
+            self.guard.is_ordinary_text(dir, name) && self.guard.edits_ordinary(place, caller);
         let area = match class {
             _ if !self.guard.queues.is_queue(dir) || is_rewritten => Some(Area::Backing),
             // rsync draws these names at random, so that no two sessions have the same one.
@@ -140,7 +142,7 @@ impl Creating<'_> {
             fs.note_pending_written(&mut self.guard, caller);
         }
         if let (true, Some(caller)) = (own, caller) {
-            fs.set_alias(&mut self.guard, dir, name, caller, doc);
+            self.guard.set_alias(place, caller, doc);
         }
         Ok((Resolved::Handoff { doc, own }, None))
     }
@@ -164,27 +166,26 @@ impl Creating<'_> {
     fn open_existing(&mut self, object: &Resolved) -> Result<Created> {
         let (fs, guard, request) = (self.fs, &mut self.guard, self.request);
         let (place, flags) = (self.place, self.flags);
-        let alias = (place.dir, place.name);
-        let is_text = flags.write && fs.is_ordinary_text(guard, place.dir, place.name);
+        let is_text = flags.write && guard.is_ordinary_text(place.dir, place.name);
         let (id, entry) = match (object, self.caller) {
             (Resolved::Handoff { doc, own: false }, _)
                 if flags.write && fs.edits_stamped(guard, *doc, flags, false)? =>
             {
-                (*doc, fs.enter_edit(guard, *doc)?)
+                (*doc, guard.enter_edit(*doc)?)
             }
             (Resolved::Handoff { doc, own: true }, Some(caller)) => {
-                let doc = match fs.decide(guard, request, *doc, alias, caller, flags)? {
+                let doc = match guard.decide(request, *doc, place, caller, flags)? {
                     Decision::AsItIs | Decision::Draft => *doc,
                     Decision::Fork(new) => {
-                        fs.draft_opened(guard, request, alias, caller, new);
+                        guard.draft_opened(request, place, caller, new);
                         new
                     }
                 };
-                (doc, fs.enter_alias(guard, doc, alias)?)
+                (doc, guard.enter_alias(doc, place)?)
             }
             (Resolved::Other(file), Some(caller)) if is_text => {
-                let doc = fs.create_over_text(guard, request, *file, place, caller, flags)?;
-                (doc, fs.enter_alias(guard, doc, alias)?)
+                let doc = guard.create_over_text(request, *file, place, caller, flags)?;
+                (doc, guard.enter_alias(doc, place)?)
             }
             (Resolved::Handoff { doc: file, .. } | Resolved::Other(file), _) => {
                 (*file, fs.enter(guard, place.dir, place.name, object)?)
@@ -194,7 +195,12 @@ impl Creating<'_> {
                 return Err(Error::Exists);
             }
         };
-        let opened = fs.open_shown(guard, request, entry.node, id, flags);
+        let opening = Opening {
+            request,
+            node: entry.node,
+            flags,
+        };
+        let opened = guard.open_shown(opening, id);
         self.created(entry, opened)
     }
 }
@@ -232,45 +238,54 @@ impl Fs {
     /// open(2) of a node.
     pub fn open_node(self: &Arc<Self>, request: Request, node: NodeId, flags: i32) -> Outcome {
         let flags = Flags::new(flags);
-        let target = self.known(&mut self.lock(), node);
+        let target = self.lock().known(node);
         match target {
             Err(error) => Outcome::Ready(Err(error)),
             Ok(NodeTarget::Merge { plan, peek }) if !flags.write => {
                 self.open_merge(request, node, &plan, peek)
             }
-            Ok(target) => Outcome::Ready(self.open_target(request, node, &target, flags)),
+            Ok(target) => {
+                let opening = Opening {
+                    request,
+                    node,
+                    flags,
+                };
+                Outcome::Ready(self.open_target(opening, &target))
+            }
         }
     }
 
-    fn open_target(
-        &self,
-        request: Request,
-        node: NodeId,
-        target: &NodeTarget,
-        flags: Flags,
-    ) -> Result<Opened> {
+    fn open_target(&self, opening: Opening, target: &NodeTarget) -> Result<Opened> {
         match target {
             NodeTarget::Dir(_) => Err(Error::IsDirectory),
             NodeTarget::File {
                 file,
                 alias: Some(alias),
                 ino,
-            } => self.open_alias(request, node, *file, alias, *ino, flags),
+            } => {
+                let alias = Place {
+                    dir: alias.0,
+                    name: &alias.1,
+                };
+                self.open_alias(opening, *file, alias, *ino)
+            }
             NodeTarget::File { file, ino, .. } => {
                 if self.lock().files.known(*file)?.is_handoff() {
-                    self.open_stamped(request, node, *file, *ino, flags)
+                    self.open_stamped(opening, *file, *ino)
                 } else {
-                    self.open_other(request, node, (*file, *ino), flags)
+                    self.open_other(opening, *file, *ino)
                 }
             }
-            NodeTarget::Merge { peek: true, .. } | NodeTarget::Status(_) if flags.write => {
+            NodeTarget::Merge { peek: true, .. } | NodeTarget::Status(_) if opening.flags.write => {
                 Err(Error::AccessDenied)
             }
-            NodeTarget::Merge { plan, .. } => self.write_pending(request, node, plan.queue, flags),
+            NodeTarget::Merge { plan, .. } => self.write_pending(opening, plan.queue),
             NodeTarget::Status(bytes) => {
                 let mut state = self.lock();
-                state.nodes.opened(node, None);
-                let handle = state.handles.insert(node, Open::Bytes(bytes.clone()));
+                state.nodes.opened(opening.node, None);
+                let handle = state
+                    .handles
+                    .insert(opening.node, Open::Bytes(bytes.clone()));
                 Ok(Opened {
                     handle,
                     flush: false,

@@ -81,7 +81,7 @@ impl Fs {
     pub(super) fn entries(&self, state: &mut State, dir: DirId) -> Result<Listing> {
         let mut listing = Listing::default();
         for (name, dir) in [(".", dir), ("..", state.queues.dirs.parent(dir))] {
-            let attr = self.attr_of(state, &NodeTarget::Dir(dir));
+            let attr = state.attr_of(&NodeTarget::Dir(dir));
             let ino = attr.map_or(NodeId::ROOT.0, |attr| attr.ino);
             listing.push(OsStr::new(name), ino, Kind::Directory);
         }
@@ -108,7 +108,7 @@ impl Fs {
         listing: &mut Listing,
     ) -> Result<()> {
         state.queues.load(dir)?;
-        self.load_scratch(state, dir)?;
+        state.load_scratch(dir)?;
         // Drafts, scratch files and pending.md are not in the cache.
         let mut uncached: HashMap<OsString, u64> = HashMap::new();
         for (name, meta) in self.ctx.local.list(Area::Scratch, path)? {

@@ -121,7 +121,7 @@ impl Fs {
                 return Some((Entry { node, attr }, ttl));
             }
         }
-        let mut entry = match self.resolve(state, dir, listed.name, None).ok()? {
+        let mut entry = match state.resolve(dir, listed.name, None).ok()? {
             // A made-up node: the kernel sends a LOOKUP before it uses pending.md.
             Resolved::Pending => Entry {
                 node: NodeId(listed.ino),
@@ -143,7 +143,7 @@ impl Fs {
     /// Takes back a counted look-up: the node was not handed out after all.
     fn uncount(&self, state: &mut State, node: NodeId) {
         let gone = state.nodes.forget(node, 1);
-        self.let_go(state, gone.as_ref());
+        state.let_go(gone.as_ref());
     }
 
     /// stat(2) of a name, if the name is a handoff's that no process has open for writing or edits.

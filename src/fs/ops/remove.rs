@@ -30,7 +30,7 @@ impl Fs {
             state.dir(parent).is_ok_and(|dir| {
                 state.aliases.any(dir, name)
                     || is_own_name(state, dir, name)
-                    || self.is_ordinary_text(state, dir, name)
+                    || state.is_ordinary_text(dir, name)
             })
         });
         if self.remove_left(parent, name, caller.as_ref())? {
@@ -40,7 +40,7 @@ impl Fs {
         let state = &mut *guard;
         let dir = state.dir(parent)?;
         let place = Place { dir, name };
-        match self.resolve_own(state, dir, name, caller.as_ref())? {
+        match state.resolve_own(dir, name, caller.as_ref())? {
             // Only this thread's next LOOKUP is answered ENOENT: the tool may be about to create the name.
             Resolved::Pending => {
                 state.replays.pending_unlinked(request.tid, dir);
@@ -67,7 +67,7 @@ impl Fs {
         let (area, _) = state.files.known(id)?.other().ok_or(Error::NotFound)?;
         let path = state.queues.path(dir)?;
         let local = &self.ctx.local;
-        if area == Area::Backing && self.is_ordinary_text(state, dir, name) {
+        if area == Area::Backing && state.is_ordinary_text(dir, name) {
             // mv and install unlink the file that they are about to replace. A handoff must not replace an ordinary file.
             let kept = local.keep_ordinary_removed(&path, name, self.ctx.clock.now())?;
             if let Some(caller) = caller {
@@ -201,12 +201,12 @@ impl Fs {
         if state.queues.is_queue(dir) && names::classify(name) == NameClass::Private {
             return Err(Error::NotPermitted);
         }
-        must_be_free(&self.resolve(state, dir, name, caller.as_ref()))?;
+        must_be_free(&state.resolve(dir, name, caller.as_ref()))?;
         let path = state.queues.path(dir)?;
         self.ctx
             .noticed(self.ctx.local.make_queue(&path, name, mode))?;
         state.queues.changed(dir, name);
-        let object = self.resolve(state, dir, name, caller.as_ref())?;
+        let object = state.resolve(dir, name, caller.as_ref())?;
         self.enter(state, dir, name, &object)
     }
 
@@ -233,7 +233,7 @@ impl Fs {
         let mut guard = self.lock();
         let state = &mut *guard;
         let dir = state.dir(parent)?;
-        match self.resolve(state, dir, name, None)? {
+        match state.resolve(dir, name, None)? {
             Resolved::Dir(child) => self.remove_dir(state, child, Place { dir, name }),
             _ => Err(Error::NotDirectory),
         }
@@ -338,7 +338,7 @@ impl Fs {
             return Err(Error::NotFound);
         }
         self.make_way(state, dir, name);
-        must_be_free(&self.resolve_own(state, dir, name, Some(caller)))?;
+        must_be_free(&state.resolve_own(dir, name, Some(caller)))?;
         let file = state.files.known(id)?;
         let ino = file.ino;
         let (area, from_name) = file.other().ok_or(Error::NotFound)?;
@@ -361,7 +361,7 @@ impl Fs {
             self.ctx.local.link(from, (area, &path, name))?;
             state.scratch.add(area, dir, name);
             state.queues.changed(dir, name);
-            return self.resolve(state, dir, name, Some(caller));
+            return state.resolve(dir, name, Some(caller));
         }
         let naming = self.naming_of(state, to, Some(caller));
         let reserved = state.files.free_name(&state.queues, dir, &naming)?;

@@ -130,20 +130,20 @@ impl Fs {
             };
             depends_on_caller(from)
                 || depends_on_caller(to)
-                || self.is_ordinary_text(state, from.dir, from.name)
+                || state.is_ordinary_text(from.dir, from.name)
                 || may_become_alias(state, to.dir, to.name)
         });
         let caller = caller.as_ref();
-        self.inherit(parent, name, caller)?;
+        self.inherit(from.dir, name, caller)?;
         self.sync_content(from, to, caller)?;
         let queues: Vec<_> = {
             let mut guard = self.lock();
             let state = &mut *guard;
-            let source = self.resolve_own(state, from.dir, from.name, caller)?;
+            let source = state.resolve_own(from.dir, from.name, caller)?;
             self.make_way(state, to.dir, to.name);
             let target = match source {
-                Resolved::Dir(_) => self.resolve(state, to.dir, to.name, caller),
-                _ => self.resolve_own(state, to.dir, to.name, caller),
+                Resolved::Dir(_) => state.resolve(to.dir, to.name, caller),
+                _ => state.resolve_own(to.dir, to.name, caller),
             };
             let target = match target {
                 Ok(Resolved::Pending) | Err(Error::NotFound) => None,
@@ -187,7 +187,7 @@ impl Fs {
         let file = {
             let mut guard = self.lock();
             let state = &mut *guard;
-            match self.resolve(state, from.dir, from.name, caller)? {
+            match state.resolve(from.dir, from.name, caller)? {
                 Resolved::Other(file)
                     if state.queues.is_queue(from.dir) || state.queues.is_queue(to.dir) =>
                 {
@@ -209,7 +209,7 @@ impl Fs {
     ) -> Naming {
         match (names::classify(place.name), caller) {
             (NameClass::Stamped(stamped), _) => Naming::Exactly(stamped),
-            (_, Some(caller)) => self.naming_after_release(state, caller, place.dir, place.name),
+            (_, Some(caller)) => state.naming_after_release(caller, place.dir, place.name),
             (_, None) => Naming::Stamp(Slug::from_written(place.name)),
         }
     }
@@ -226,7 +226,7 @@ impl Fs {
         if let Some(caller) = caller
             && stamped.as_deref() != Some(to.name)
         {
-            self.set_alias(state, to.dir, to.name, caller, id);
+            state.set_alias(to, caller, id);
         }
     }
 

@@ -38,14 +38,14 @@ impl Fs {
         if let (Some(size), true) = (set.size, by_path)
             && let Some((file, ino)) = self.other_behind(node)?
         {
-            if self.truncate_over(request, (file, ino), size)?.is_some() {
+            if self.truncate_over(request, (file, ino), size)? {
                 return self.getattr(node);
             }
             drop(self.claim(request, node, file, size > 0)?);
         }
         {
             let mut guard = self.lock();
-            let target = self.known(&mut guard, node)?;
+            let target = guard.known(node)?;
             let state = &mut *guard;
             match target {
                 // Every change of a virtual file succeeds and changes nothing (spec 4.7).
@@ -72,7 +72,7 @@ impl Fs {
     /// The ordinary or scratch file that a node stands for, and its inode number; `None` for any other node.
     fn other_behind(&self, node: NodeId) -> Result<Option<(FileId, u64)>> {
         let mut guard = self.lock();
-        match self.known(&mut guard, node)? {
+        match guard.known(node)? {
             NodeTarget::File { file, ino, .. } if !guard.files.known(file)?.is_handoff() => {
                 Ok(Some((file, ino)))
             }
@@ -145,7 +145,7 @@ impl Fs {
         if let Some(file) = state.nodes.get(node).and_then(|node| node.file()) {
             return Ok(Some(file.clone()));
         }
-        match &self.known(state, node)? {
+        match &state.known(node)? {
             NodeTarget::File { file, ino, .. } => {
                 let file = state.files.known(*file)?;
                 file.open_seen(&state.queues, *ino, Access::READ).map(Some)

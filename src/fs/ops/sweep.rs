@@ -79,7 +79,7 @@ impl Fs {
             }
         }
         let mut state = self.lock();
-        self.drop_expired_replays(&mut state);
+        state.drop_expired_replays();
         self.publish_left(&mut state);
         Ok(())
     }

@@ -1,23 +1,24 @@
-//! Who calls, asked of `/proc` as seldom as the rules allow (spec 5).
+//! Who calls (spec 5). `/proc` tells, and is read as seldom as the contract allows.
 //!
-//! What a request costs when its process was seen before, in reads of `/proc`:
+//! How often a request reads `/proc` when its process was seen before:
 //!
 //! | request | reads | why |
 //! |---|---|---|
-//! | look-up of an alias of anybody's, or the first thing done to a name that becomes one | 1 | whose it is (4.3) |
-//! | a scratch file of a session's own is made, opened for writing, renamed or removed, or looked up while several sessions have one | 1 | whose it is (4.6) |
-//! | what the same system call does to that name then | 0 | it is the same thread |
-//! | look-up of `pending.md` while anybody looks at it twice | 1, or 2 with the agent | what it shows (6.7) |
-//! | FLUSH of a document that was written | 1 | whether its writer is being killed (4.9) |
-//! | OPEN of `pending.md` when there is anything in it | 1 | who holds the turn (6.4) |
-//! | the READ that would consume it | 1 | whether the program searches or shows a part (6.3, 6.5) |
-//! | everything else | 0 | |
+//! | LOOKUP of a name that is any session's alias, and CREATE of a name that becomes one | 1 | whose alias it is (4.3) |
+//! | CREATE, OPEN for writing, RENAME and UNLINK of a session's own scratch file; LOOKUP while several sessions have one | 1 | whose file it is (4.6) |
+//! | the further requests of the same system call for that name | 0 | the thread is the same |
+//! | LOOKUP of `pending.md` during any session's second look | 1, or 2 with the agent | what the caller is shown (6.7) |
+//! | FLUSH of a handoff that was written | 1 | whether its writer is being killed (4.9) |
+//! | OPEN of `pending.md` when it is not empty | 1 | who holds the turn (6.4) |
+//! | the READ that would consume | 1 | whether the program searches or shows a part (6.3, 6.5) |
+//! | every other request | 0 | |
 //!
-//! The last two cannot be had for less. A shell opens `pending.md` for `cat <&3` as it does for `grep x <&3`, with the same
-//! requests from the same thread; what runs there by then is told by `/proc` alone.
+//! OPEN and READ must both ask. A shell opens `pending.md` for `cat <&3` and for `grep x <&3` with the same requests from the
+//! same thread; only `/proc` tells which program runs there when the READ comes.
 
 use std::ffi::OsStr;
 
+use crate::fs::ctx::Ctx;
 use crate::fs::handoff::state::RegularFile;
 use crate::fs::ids::{DirId, NodeId};
 use crate::fs::inode::types::Request;
@@ -27,13 +28,13 @@ use crate::programs::Role;
 use crate::session::Caller;
 
 impl Fs {
-    /// The caller of what follows the look-up of this name.
+    /// The caller of a request for this name, which the same thread may just have looked up.
     pub(in crate::fs) fn caller_of(&self, request: Request, dir: DirId, name: &OsStr) -> Caller {
         let known = self.lock().looked_up.take(request.tid, dir, name);
         known.unwrap_or_else(|| self.caller(request))
     }
 
-    /// The caller of what follows the look-up of one of these names, if `needed` says so of the state.
+    /// The caller of a request for these names, if `needed` says that the caller matters.
     pub(in crate::fs) fn caller_if(
         &self,
         request: Request,
@@ -53,8 +54,8 @@ impl Fs {
         Some(known.unwrap_or_else(|| self.caller(request)))
     }
 
-    /// The caller of what follows the look-up of this name, if anybody has an alias of it or looks at it twice, or several
-    /// sessions have a scratch file of that name: only then does it matter who asks.
+    /// The caller of a request for this name, if the name means different things to different sessions: if the name is any
+    /// session's alias, `pending.md` during a second look, or a scratch name of which several sessions have a file.
     pub(in crate::fs) fn caller_of_alias(
         &self,
         request: Request,
@@ -70,15 +71,24 @@ impl Fs {
             })
         })
     }
+}
 
+impl State {
     /// May this caller edit a handoff in place of writing a new one (spec 4.4)?
-    pub(in crate::fs) fn edits(&self, caller: &Caller, file: &RegularFile) -> bool {
+    pub fn edits(&self, caller: &Caller, file: &RegularFile) -> bool {
         let Some(process) = caller.process else {
             return false;
         };
-        let has_read = || file.handoff.read_by.contains(&process);
+        let edits_what_was_read = [Role::Agent, Role::StreamEditor];
         self.ctx.plays(caller, Role::Editor)
-            || ((self.ctx.plays(caller, Role::Agent) || self.ctx.plays(caller, Role::StreamEditor))
-                && has_read())
+            || self.ctx.plays_any(caller, &edits_what_was_read)
+                && file.handoff.read_by.contains(&process)
+    }
+}
+
+impl Ctx {
+    /// Is the calling program known for any of these?
+    pub fn plays_any(&self, caller: &Caller, roles: &[Role]) -> bool {
+        roles.iter().any(|role| self.plays(caller, *role))
     }
 }

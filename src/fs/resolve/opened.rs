@@ -7,48 +7,48 @@ use crate::error::{Error, Result};
 use crate::fs::ids::{FileId, NodeId};
 use crate::fs::inode::handles::{Open, OpenFile};
 use crate::fs::inode::table::NodeTarget;
-use crate::fs::inode::types::Opened;
-use crate::fs::inode::types::Request;
+use crate::fs::inode::types::{Opened, Request};
 use crate::fs::resolve::flags::Flags;
-use crate::fs::state::{Fs, State};
+use crate::fs::state::State;
 use crate::store::dirfd::stat_file;
 
-impl Fs {
+/// An OPEN: who opens which node, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening {
+    pub request: Request,
+    pub node: NodeId,
+    pub flags: Flags,
+}
+
+impl State {
     /// Opens what the node shows: the draft where the node has the draft's inode number, else the stored file in place.
-    pub(in crate::fs) fn open_shown(
-        &self,
-        state: &mut State,
-        request: Request,
-        node: NodeId,
-        id: FileId,
-        flags: Flags,
-    ) -> Result<Opened> {
-        let shown = state.nodes.get(node).ok_or(Error::Stale)?;
+    pub fn open_shown(&mut self, opening: Opening, id: FileId) -> Result<Opened> {
+        let Opening { node, flags, .. } = opening;
+        let shown = self.nodes.get(node).ok_or(Error::Stale)?;
         let NodeTarget::File { ino, .. } = shown.what else {
             return Err(Error::Stale);
         };
-        let file = state.files.known(id)?;
+        let file = self.files.known(id)?;
         let open = if file.is_gone() {
             shown.file().ok_or(Error::Stale)?.clone()
         } else {
-            let open = file.open_seen(&state.queues, ino, flags.access())?;
+            let open = file.open_seen(&self.queues, ino, flags.access())?;
             self.ctx.admit(&open)?;
             if stat_file(&*open)?.ino != ino {
-                // Replaced since the look-up: by us, or below the mount.
+                // The file was replaced since the look-up, by us or below the mount.
                 return Err(Error::Stale);
             }
             open
         };
         if flags.truncate {
-            self.empty(state, id, &open)?;
+            self.empty(id, &open)?;
         }
-        self.opened(state, request, node, id, open, flags)
+        self.opened(opening, id, open)
     }
 
-    /// O_TRUNC. The content of a handoff that is emptied in place was kept before.
-    fn empty(&self, state: &mut State, id: FileId, open: &Arc<File>) -> Result<()> {
-        let file = state.files.known_mut(id)?;
-        let (handoff, gone) = (file.is_handoff(), file.is_gone());
+    /// Empties a file that is opened with O_TRUNC. The content of a handoff that is emptied in place was kept before.
+    fn empty(&mut self, id: FileId, open: &Arc<File>) -> Result<()> {
+        let file = self.files.known_mut(id)?;
         if let Some(draft) = file.draft_of(open) {
             // A copy that is emptied is a copy no more.
             if stat_file(&**open)?.size > 0 {
@@ -58,35 +58,28 @@ impl Fs {
             draft.progress.heal();
             return Ok(());
         }
-        if handoff && gone {
-            // Its file is among the removed or replaced ones, which keep what they hold.
+        if !file.is_handoff() {
+            return Ok(open.set_len(0)?);
+        }
+        if file.is_gone() {
+            // The file was removed or replaced, and is kept: its content must stay.
             return Ok(());
         }
         open.set_len(0)?;
-        if handoff {
-            // A writer that dies from here on leaves a part only (spec 4.9).
-            file.handoff.unfinished = true;
-            let (dir, name) = (file.dir, file.name.to_os_string());
-            state.queues.changed(dir, &name);
-        }
+        // If the writer dies from now on, the handoff is only a part of what was meant (spec 4.9).
+        file.handoff.unfinished = true;
+        let (dir, name) = (file.dir, file.name.to_os_string());
+        self.queues.changed(dir, &name);
         Ok(())
     }
 
-    /// A handle of a file that is open now.
-    pub(in crate::fs) fn opened(
-        &self,
-        state: &mut State,
-        request: Request,
-        node: NodeId,
-        id: FileId,
-        open: Arc<File>,
-        flags: Flags,
-    ) -> Result<Opened> {
-        let now = self.ctx.clock.now();
+    /// Makes a handle of an open file.
+    pub fn opened(&mut self, opening: Opening, id: FileId, open: Arc<File>) -> Result<Opened> {
+        let Opening { request, flags, .. } = opening;
         if flags.write {
-            let file = state.files.known_mut(id)?;
+            let file = self.files.known_mut(id)?;
             if file.writers == 0 {
-                (file.pid, file.since) = (request.tid, now);
+                (file.pid, file.since) = (request.tid, self.ctx.clock.now());
             }
             file.writers += 1;
             if let Some(draft) = file.draft_of(&open) {
@@ -97,12 +90,12 @@ impl Fs {
                 file.handoff.read_by.clear();
             }
         }
-        let file = state.files.known(id)?;
-        // A truncation is a change to publish at the close, where there was something to truncate.
+        let file = self.files.known(id)?;
+        // A truncation is a change that a close publishes, unless the draft was empty before.
         let emptied = flags.truncate
             && file.is_published_by_close()
             && file.draft().is_none_or(|draft| draft.progress.is_changed());
-        state.nodes.opened(node, Some(&open));
+        self.nodes.opened(opening.node, Some(&open));
         let open = OpenFile {
             id,
             file: open,
@@ -113,8 +106,8 @@ impl Fs {
             flushed: false,
         };
         Ok(Opened {
-            handle: state.handles.insert(node, Open::File(open)),
-            // A file that is written may be renamed, and so be a handoff by the time it is closed.
+            handle: self.handles.insert(opening.node, Open::File(open)),
+            // A file that is open for writing may be renamed, and be a handoff when it is closed.
             flush: flags.write,
         })
     }

@@ -1,4 +1,4 @@
-//! A name that its process has just unlinked or renamed away, and creates again (spec 4.5).
+//! Creating a name that the same process has just unlinked or renamed away (spec 4.5).
 
 use std::ffi::OsStr;
 
@@ -7,80 +7,68 @@ use crate::fs::handoff::free_name::Naming;
 use crate::fs::handoff::state::Fate;
 use crate::fs::ids::{DirId, FileId};
 use crate::fs::session::released_names::Release;
-use crate::fs::state::{Fs, State};
-use crate::names::Slug;
+use crate::fs::state::State;
+use crate::names::{Slug, StampedName};
 use crate::session::Caller;
 use crate::store::local::Area;
 
-impl Fs {
-    /// A process creates a name that it has just unlinked or renamed away. The handoff that it retracted is pending again;
-    /// the one that it renamed to a backup gives its stamped name to the new content (spec 4.5).
-    pub(in crate::fs) fn naming_after_release(
-        &self,
-        state: &mut State,
-        caller: &Caller,
-        dir: DirId,
-        name: &OsStr,
-    ) -> Naming {
-        let slug = Slug::from_written(name);
-        match state.released.take(caller, dir, name) {
-            Some(Release::Retracted(doc)) => {
-                if let Err(error) = self.unretract(state, doc) {
+impl State {
+    /// The naming of a new handoff that a process creates. If the process has just released the name, a retracted handoff is
+    /// made pending again, and a handoff that was renamed to a backup gives its stamped name to the new one (spec 4.5).
+    pub fn naming_after_release(&mut self, caller: &Caller, dir: DirId, name: &OsStr) -> Naming {
+        match self.released.take(caller, dir, name) {
+            Some(Release::Retracted(id)) => {
+                if let Err(error) = self.unretract(id) {
                     log::warn!("{}: cannot be made pending again ({error})", name.display());
                 }
-                Naming::Stamp(slug)
             }
-            Some(Release::BackedUp(stamped)) => {
-                let path = state.queues.path(dir);
-                let free = path.map(|path| {
-                    state
-                        .files
-                        .is_free(&state.queues, dir, &path, &stamped, true)
-                });
-                if matches!(free, Ok(Ok(true))) && stamped.is_pending() {
-                    Naming::Exactly(stamped)
-                } else {
-                    Naming::Stamp(slug)
-                }
+            Some(Release::BackedUp(stamped)) if self.can_reuse(dir, &stamped) => {
+                return Naming::Exactly(stamped);
             }
             Some(Release::Removed(kept)) => {
-                if let Err(error) = self.bring_back(state, dir, name, &kept) {
+                if let Err(error) = self.bring_back(dir, name, &kept) {
                     log::warn!(
                         "{}: the ordinary file cannot be brought back ({error}); it stays with the replaced versions",
                         name.display()
                     );
                 }
-                Naming::Stamp(slug)
             }
-            None => Naming::Stamp(slug),
+            Some(Release::BackedUp(_)) | None => {}
         }
+        Naming::Stamp(Slug::from_written(name))
+    }
+
+    fn can_reuse(&self, dir: DirId, stamped: &StampedName) -> bool {
+        let queues = &self.queues;
+        let free = queues.path(dir).and_then(|path| {
+            let exactly = true;
+            self.files.is_free(queues, dir, &path, stamped, exactly)
+        });
+        stamped.is_pending() && matches!(free, Ok(true))
     }
 
     /// A process that has removed the ordinary file of this name makes a handoff in its place. Other sessions must still
     /// find the ordinary file.
-    fn bring_back(&self, state: &mut State, dir: DirId, name: &OsStr, kept: &OsStr) -> Result<()> {
-        let path = state.queues.path(dir)?;
-        self.ctx.local.ordinary_made(&path.join(name))?;
-        self.ctx
-            .local
-            .rename_new((Area::Replaced, &path, kept), (Area::Backing, &path, name))?;
-        state.queues.changed(dir, name);
+    fn bring_back(&mut self, dir: DirId, name: &OsStr, kept: &OsStr) -> Result<()> {
+        let path = self.queues.path(dir)?;
+        let local = &self.ctx.local;
+        local.ordinary_made(&path.join(name))?;
+        local.rename_new((Area::Replaced, &path, kept), (Area::Backing, &path, name))?;
+        self.queues.changed(dir, name);
         Ok(())
     }
 
-    fn unretract(&self, state: &mut State, id: FileId) -> Result<()> {
-        let Some(doc) = state.files.get_mut(id) else {
+    fn unretract(&mut self, id: FileId) -> Result<()> {
+        let Some(file) = self.files.get_mut(id) else {
             return Ok(());
         };
-        if doc.is_new() {
-            doc.handoff.fate = Fate::Publish;
-            return Ok(());
-        }
-        if doc.is_stored() && !doc.name.is_pending() {
-            let written = doc.handoff.written.take();
-            let (dir, pending) = state.handoffs().unconsume(id)?;
-            state.aliases.unconsumed(dir, &pending.to_os_string());
-            state.handoffs().apply_times(id, Some((None, written)));
+        if file.is_new() {
+            file.handoff.fate = Fate::Publish;
+        } else if file.is_stored() && !file.name.is_pending() {
+            let written = file.handoff.written.take();
+            let (dir, pending) = self.handoffs().unconsume(id)?;
+            self.aliases.unconsumed(dir, &pending.to_os_string());
+            self.handoffs().apply_times(id, Some((None, written)));
         }
         Ok(())
     }

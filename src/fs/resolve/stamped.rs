@@ -6,49 +6,49 @@ use parking_lot::MutexGuard;
 
 use crate::error::Result;
 use crate::fs::handoff::state::{Content, RegularFile};
-use crate::fs::ids::{DirId, FileId, NodeId};
-use crate::fs::inode::types::Opened;
-use crate::fs::inode::types::Request;
+use crate::fs::ids::{DirId, FileId};
+use crate::fs::inode::types::{Opened, Request};
 use crate::fs::resolve::flags::Flags;
+use crate::fs::resolve::opened::Opening;
 use crate::fs::session::estale_replay::ReplayTarget;
 use crate::fs::state::{Fs, State};
 use crate::names::StampedName;
 use crate::programs::Role;
 
 impl Fs {
+    /// OPEN of a handoff under its stamped name. `ino` is the inode number of the node.
     pub(in crate::fs) fn open_stamped(
         &self,
-        request: Request,
-        node: NodeId,
+        opening: Opening,
         id: FileId,
         ino: u64,
-        flags: Flags,
     ) -> Result<Opened> {
-        let in_place = flags.write && !flags.truncate && !flags.append;
-        let idle = |doc: &RegularFile| matches!(doc.content, Content::Stored) && doc.writers == 0;
-        // Asked only where it matters, because the answer reads /proc.
+        let Opening { request, flags, .. } = opening;
+        let in_place = flags.write && flags.needs_old_bytes();
+        let idle =
+            |file: &RegularFile| file.writers == 0 && matches!(file.content, Content::Stored);
+        // The program is looked up only where it matters, because that reads /proc.
         let editor = in_place && self.lock().files.get(id).is_some_and(idle) && {
-            let caller = self.caller(request);
             let roles = [Role::Editor, Role::Agent, Role::StreamEditor];
-            roles.iter().any(|role| self.ctx.plays(&caller, *role))
+            self.ctx.plays_any(&self.caller(request), &roles)
         };
         let mut guard = self.lock();
         if flags.write && self.edits_stamped(&mut guard, id, flags, editor)? {
             let state = &mut *guard;
-            let doc = state.files.known(id)?;
-            if doc.ino_seen(true) != ino {
-                // The node shows the stored file.
-                let (dir, name) = (doc.dir, doc.name.to_os_string());
+            let file = state.files.known(id)?;
+            if file.ino_seen(true) != ino {
+                // The node shows the stored file, and not the draft.
+                let (dir, name) = (file.dir, file.name.to_os_string());
                 let to = ReplayTarget::File(id);
                 return Err(state.replays.look_again(request.tid, dir, &name, to, None));
             }
             state.replays.forget_stamped(request.tid, id);
         }
-        self.open_shown(&mut guard, request, node, id, flags)
+        guard.open_shown(opening, id)
     }
 
-    /// Does a writer of the stamped name get the draft of an edit? An edit is begun unless somebody writes in place. A handoff
-    /// that is about to be emptied in place is kept first.
+    /// Does a writer of the stamped name get the draft of an edit? An edit is begun unless a writer is writing in place. A
+    /// handoff that is about to be emptied in place is kept first.
     pub(in crate::fs) fn edits_stamped(
         &self,
         guard: &mut MutexGuard<'_, State>,
@@ -56,10 +56,10 @@ impl Fs {
         flags: Flags,
         editor: bool,
     ) -> Result<bool> {
-        let doc = guard.files.known(id)?;
-        match doc.content {
+        let file = guard.files.known(id)?;
+        match file.content {
             Content::Editing(_) => return Ok(true),
-            Content::Stored if doc.writers == 0 && (flags.truncate || editor) => {
+            Content::Stored if file.writers == 0 && (flags.truncate || editor) => {
                 guard.handoffs().begin_edit(id, !flags.truncate)?;
                 return Ok(true);
             }
@@ -68,26 +68,24 @@ impl Fs {
         }
         Ok(false)
     }
+}
 
-    /// A thread that has emptied and closed a stamped name must find it empty at its next look-up, even if the RELEASE that
-    /// publishes the edit has not come yet.
-    pub(in crate::fs) fn publish_emptied(
-        &self,
-        state: &mut State,
-        request: Request,
-        dir: DirId,
-        name: &OsStr,
-    ) -> Result<()> {
+impl State {
+    /// A thread that has emptied and closed a stamped name must find the file empty at its next look-up, even if the RELEASE
+    /// that publishes the edit has not come yet.
+    pub fn publish_emptied(&mut self, request: Request, dir: DirId, name: &OsStr) -> Result<()> {
         let stamped = StampedName::parse(name);
-        let id = stamped.and_then(|stamped| state.files.named(dir, &stamped));
-        let closed = |doc: &RegularFile| {
-            let edit = matches!(&doc.content, Content::Editing(draft) if draft.writers > 0 && draft.progress.is_changed());
-            edit && doc.flushed.is_some() && doc.pid == request.tid
+        let Some(id) = stamped.and_then(|stamped| self.files.named(dir, &stamped)) else {
+            return Ok(());
         };
-        if let Some(id) = id
-            && state.files.get(id).is_some_and(closed)
+        let file = self.files.known(id)?;
+        if let Content::Editing(draft) = &file.content
+            && draft.writers > 0
+            && draft.progress.is_changed()
+            && file.flushed.is_some()
+            && file.pid == request.tid
         {
-            state.handoffs().publish(id)?;
+            self.handoffs().publish(id)?;
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! What a write does besides writing: it keeps the bytes that it destroys, and a close makes its bytes durable and publishes
-//! them. Copies and fsyncs are made without the state lock: they take long.
+//! What goes with a write: the bytes that the write destroys are kept first, and a close makes the new bytes durable and
+//! publishes them. Copies and fsyncs take long, so they are made without the state lock.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use crate::store::dirfd::stat_file;
 use crate::store::local::Area;
 
 impl Fs {
-    /// Makes what was written through `file` durable, and publishes it if it is a draft. `killed` tells that its
-    /// writer has not finished (spec 4.9).
+    /// Makes an open file durable, and publishes the file if it is a draft. `killed` says that a signal ended the writer
+    /// before it had finished (spec 4.9).
     ///
-    /// The fsyncs are done without the lock: they take long, and writers that come together must not wait for each
-    /// other. A second one that comes in between finds the draft published already, and makes it durable again.
+    /// The fsyncs are made without the lock, so that writers do not wait for each other. A second writer that closes meanwhile
+    /// finds the draft published already, and makes it durable again.
     pub(in crate::fs) fn publish_written(
         &self,
         id: FileId,
@@ -35,13 +35,13 @@ impl Fs {
         let published = {
             let mut guard = self.lock();
             let state = &mut *guard;
-            let draft = state.files.get(id).and_then(|doc| doc.draft());
-            if draft.is_some_and(|draft| !Arc::ptr_eq(&draft.file, file)) {
-                // This writer has written in place. The draft belongs to an edit of another one, who publishes it (spec 4.4).
-                state
-                    .files
-                    .get(id)
-                    .and_then(|doc| state.queues.path(doc.dir).ok())
+            let known = state.files.get(id);
+            if let Some(known) = known
+                && known.draft().is_some()
+                && !known.is_draft(file)
+            {
+                // This writer wrote in place. The draft is another writer's edit, which that writer publishes (spec 4.4).
+                state.queues.path(known.dir).ok()
             } else {
                 if killed {
                     state.handoffs().unfinished(id)?;
@@ -52,7 +52,7 @@ impl Fs {
         self.ctx.sync_names(published.as_slice())
     }
 
-    /// A file is about to change through a handle; `destroys` tells whether bytes of it are lost by that.
+    /// Called before a file is changed through an open handle. `destroys` says that bytes will be lost; they are kept first.
     pub(in crate::fs) fn before_change(
         &self,
         guard: &mut MutexGuard<'_, State>,
@@ -64,39 +64,32 @@ impl Fs {
         if state.files.known(id)?.flushed.is_some() {
             state.files.known_mut(id)?.flushed = None;
         }
-        let doc = state.files.note_mut(id)?;
-        doc.handoff.read_by.clear();
-        doc.handoff.last = None;
-        if !doc.is_draft(file) {
-            let FileName::Handoff(name) = &doc.name else {
+        let known = state.files.note_mut(id)?;
+        known.handoff.read_by.clear();
+        known.handoff.last = None;
+        if !known.is_draft(file) {
+            let FileName::Handoff(name) = &known.name else {
                 return Ok(());
             };
-            state.queues.forget_newline(doc.dir, name);
+            state.queues.forget_newline(known.dir, name);
         }
         state.nodes.dentries.lock().changed();
-        let doc = state.files.note_mut(id)?;
-        let stored = doc.ino;
-        match doc.draft_of(file) {
-            Some(draft) => {
-                draft.progress.change();
-                Ok(())
-            }
-            // A file that has no longer its name was kept when it was replaced.
-            None if destroys && stat_file(&**file)?.ino == stored => self.begin_rewrite(guard, id),
-            None => Ok(()),
+        let known = state.files.note_mut(id)?;
+        let stored_ino = known.ino;
+        if let Some(draft) = known.draft_of(file) {
+            draft.progress.change();
+        } else if destroys && stat_file(&**file)?.ino == stored_ino {
+            // Any other file was replaced, and kept then.
+            self.keep_version_apart(guard, id)?;
+            // If the writer dies from now on, the handoff is only a part of what was meant (spec 4.9).
+            let known = guard.files.known_mut(id)?;
+            known.handoff.unfinished |= known.writers > 0;
         }
-    }
-
-    /// A handoff is about to be written anew in place. A writer that dies from here on leaves a part only (spec 4.9).
-    fn begin_rewrite(&self, guard: &mut MutexGuard<'_, State>, id: FileId) -> Result<()> {
-        self.keep_version_apart(guard, id)?;
-        let doc = guard.files.known_mut(id)?;
-        doc.handoff.unfinished |= doc.writers > 0;
         Ok(())
     }
 
-    /// Keeps what a write in place is about to destroy, once between two closes; readers of a snapshot go on reading what was
-    /// kept (spec 6.2). The lock is let go while bytes are copied, so anything may have changed when this returns.
+    /// Keeps the content that a write in place is about to destroy, once between two closes. Readers of a snapshot go on
+    /// reading the kept copy (spec 6.2). The lock is released while bytes are copied, so the state may change meanwhile.
     pub(in crate::fs) fn keep_version_apart(
         &self,
         guard: &mut MutexGuard<'_, State>,

@@ -18,8 +18,8 @@ impl Renaming<'_> {
         let path = self.state.queues.path(to.dir)?;
         let is_queue = self.state.queues.is_queue(to.dir);
         let kept_under = area_of_name(to.name, caller);
-        let is_text = self.fs.is_ordinary_text(self.state, to.dir, to.name);
-        let edits = self.fs.edits_ordinary(self.state, to, caller);
+        let is_text = self.state.is_ordinary_text(to.dir, to.name);
+        let edits = self.state.edits_ordinary(to, caller);
         if is_queue && kept_under.is_some() {
             // An editor renames the old version to a backup and then removes it, so a copy is kept (spec 3.9). Readers of a
             // snapshot read the copy: a writer may change the renamed file.

@@ -29,11 +29,11 @@ impl Renaming<'_> {
         );
         let (old, new) = (from_path.join(from.name), to_path.join(to.name));
         let is_recorded = self.fs.ctx.local.is_ordinary(&old);
-        let is_text = self.fs.is_ordinary_text(self.state, to.dir, to.name);
+        let is_text = self.state.is_ordinary_text(to.dir, to.name);
         let has_target = self.target.is_some();
         if is_text
             && (is_scratch || !is_recorded && has_target)
-            && !self.fs.edits_ordinary(self.state, to, caller)
+            && !self.state.edits_ordinary(to, caller)
         {
             // The caller is no editor, and the file is not the ordinary file under another name: a handoff's writer.
             self.target = None;
@@ -44,7 +44,7 @@ impl Renaming<'_> {
             self.fs.keep_ordinary(&to_path, to.name)?;
         }
         let kept_under = area_of_name(to.name, caller);
-        if is_recorded && kept_under.is_some() && self.fs.edits_ordinary(self.state, from, caller) {
+        if is_recorded && kept_under.is_some() && self.state.edits_ordinary(from, caller) {
             // The editor removes this backup once the new file is written.
             self.fs.keep_ordinary(&from_path, from.name)?;
         }
@@ -187,7 +187,7 @@ impl Renaming<'_> {
     ) -> Result<bool> {
         let handoff = self.state.files.known(id)?;
         let is_empty = || handoff.writers == 0 && self.state.files.is_empty(&self.state.queues, id);
-        let edits = || caller.is_some_and(|caller| self.fs.edits(caller, handoff));
+        let edits = || caller.is_some_and(|caller| self.state.edits(caller, handoff));
         let is_stored = matches!(handoff.content, Content::Stored);
         Ok(is_stored && (!own || handoff.name.is_pending() && (is_empty() || edits())))
     }
