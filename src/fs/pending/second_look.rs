@@ -77,7 +77,7 @@ impl SecondLooks {
         session: &Session,
         now: Instant,
     ) -> Option<&mut SecondLook> {
-        self.expire(now);
+        self.drop_expired(now);
         self.0.iter_mut().find(|look| look.is_of(queue, session))
     }
 
@@ -92,7 +92,7 @@ impl SecondLooks {
         begins: Option<(BegunBy, Session)>,
         now: Instant,
     ) {
-        self.expire(now);
+        self.drop_expired(now);
         let queue = snapshot.plan.queue;
         self.0
             .retain(|look| !look.is_of(queue, session) || !look.is_shown_in(&snapshot.plan));
@@ -128,7 +128,7 @@ impl SecondLooks {
     }
 
     /// Ends the second looks whose time is over.
-    pub fn expire(&mut self, now: Instant) {
+    pub fn drop_expired(&mut self, now: Instant) {
         self.0.retain(|look| now < look.until);
     }
 
