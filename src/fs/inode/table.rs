@@ -125,10 +125,7 @@ impl Nodes {
             return *id;
         }
         let id = wanted.unwrap_or_else(|| self.next_id());
-        self.insert(id, what, 1);
-        if let Some(key) = key {
-            self.by_key.insert(key, id);
-        }
+        self.insert(id, what, key, 1);
         id
     }
 
@@ -190,10 +187,7 @@ impl Nodes {
     /// A listed handoff is used: it gets a [`Node`]. That is no look-up.
     pub fn known_as(&mut self, id: NodeId, what: NodeTarget) {
         let key = key_of(&what);
-        self.insert(id, what, 0);
-        if let Some(key) = key {
-            self.by_key.entry(key).or_insert(id);
-        }
+        self.insert(id, what, key, 0);
     }
 
     /// Does the kernel know this directory?
@@ -204,7 +198,7 @@ impl Nodes {
     /// A node that no other look-up answers.
     pub fn look_up_alone(&mut self, what: NodeTarget) -> NodeId {
         let id = self.next_id();
-        self.insert(id, what, 1);
+        self.insert(id, what, None, 1);
         id
     }
 
@@ -213,8 +207,11 @@ impl Nodes {
         NodeId(FIRST + self.last)
     }
 
-    /// A new node. The look-ups that were counted while it was only listed are added.
-    fn insert(&mut self, id: NodeId, what: NodeTarget, lookups: u64) {
+    /// A new node, which look-ups of `key` answer. The look-ups that were counted while it was only listed are added.
+    fn insert(&mut self, id: NodeId, what: NodeTarget, key: Option<Key>, lookups: u64) {
+        if let Some(key) = key {
+            self.by_key.entry(key).or_insert(id);
+        }
         let listed = self.listed.remove(&id).map_or(0, |listed| listed.lookups);
         match &what {
             NodeTarget::File { file, .. } => *self.of_file.entry(*file).or_default() += 1,

@@ -22,11 +22,11 @@ use crate::read_ahead::{self, Source};
 use crate::session::Session;
 use crate::store::Meta;
 
-/// The answer to a read. To be dropped when the reader has been answered, and not before.
+/// The answer to a read. The caller must answer the reader before it drops this.
 pub struct Answer {
     /// The bytes.
     pub bytes: Vec<u8>,
-    /// Undoes what the read consumed if it is never answered.
+    /// Lets the next mount undo what the read consumed, if the read is never answered.
     _intent: Option<ConsumeIntent>,
 }
 

@@ -28,16 +28,18 @@ struct Writers {
 }
 
 impl Fs {
-    /// The merge of a queue as it will be once the writers that have closed have let go: what a LOOKUP shows.
+    /// The merge of a queue as a LOOKUP shows it: handoffs whose writers have closed are part of it, though their RELEASE has not
+    /// come.
     pub(in crate::fs) fn plan(&self, state: &mut State, queue: DirId) -> Result<Arc<Plan>> {
         self.plan_with(state, queue, true)
     }
 
-    /// The merge of a queue without anything that a writer still has open: what is delivered (spec 4.2).
+    /// The merge of a queue as it is delivered: without the handoffs that a writer still has open (spec 4.2).
     pub(in crate::fs) fn settled_plan(&self, state: &mut State, queue: DirId) -> Result<Arc<Plan>> {
         self.plan_with(state, queue, false)
     }
 
+    /// `closing` tells whether handoffs belong to the merge whose writers have closed, but whose RELEASE has not come.
     fn plan_with(&self, state: &mut State, queue: DirId, closing: bool) -> Result<Arc<Plan>> {
         self.publish_left_if_due(state);
         let queues = self.ctx.noticed(state.queues.queues_below(queue))?;
@@ -96,9 +98,6 @@ impl Fs {
         let above = queues.path(top)?;
         let path = queues.path(dir)?;
         let prefix = path.strip_prefix(&above).unwrap_or(&path);
-        if let Some(queue) = queues.queue_mut(dir) {
-            queue.seen_from(top, prefix);
-        }
         let is_merged = |(name, pending): &(&Arc<OsStr>, &Pending)| {
             !pending.is_empty() && !writers.left_out.contains(&***name)
         };
@@ -152,8 +151,8 @@ impl Fs {
         Ok(!unread.is_empty())
     }
 
-    /// A LOOKUP of `pending.md`: a node of its own, with the content as it is now for this caller. `caller` is `None` where
-    /// all callers find the same.
+    /// A LOOKUP of `pending.md`: a new node, with the current content for this caller. `caller` is `None` where all callers find
+    /// the same.
     pub(in crate::fs) fn enter_merge(
         &self,
         state: &mut State,

@@ -2,7 +2,6 @@
 //! and when a `.git` turns up in it.
 
 use std::ffi::OsStr;
-use std::path::Path;
 
 use crate::error::Result;
 use crate::fs::ids::DirId;
@@ -45,18 +44,14 @@ impl Queues {
         }
         if why == Why::Git {
             // Ordinary for good: if the `.git` goes, the files beside it must not become strays.
-            self.note_ordinary(&path);
+            if let Err(error) = self.ctx.local.ordinary_made(&path) {
+                log::warn!(
+                    "{}: cannot be put on the list of ordinary directories ({error}); the next sweep tries again",
+                    path.display()
+                );
+            }
         }
         Ok(DirKind::Plain)
-    }
-
-    fn note_ordinary(&self, path: &Path) {
-        if let Err(error) = self.ctx.local.ordinary_made(path) {
-            log::warn!(
-                "{}: cannot be put on the list of ordinary directories ({error}); the next sweep tries again",
-                path.display()
-            );
-        }
     }
 
     /// A name has changed in a directory. If the name is `.git`, the directory may be ordinary from now on.
@@ -119,6 +114,11 @@ impl Queues {
     pub fn dir_renamed(&mut self, dir: DirId, parent: DirId, name: &OsStr) {
         let was_queue = self.is_queue(dir);
         self.dirs.renamed(dir, parent, name);
+        for below in self.dirs.below(dir) {
+            if let Some(queue) = self.queue_mut(below) {
+                queue.path_changed();
+            }
+        }
         if was_queue && let Ok(path) = self.path(dir) {
             // The user has chosen a name of an archive, of a lock, or a hidden one: the directory becomes ordinary.
             let by_name = self.ctx.local.why_ordinary(&path);

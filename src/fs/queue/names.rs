@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::ops::Bound;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,8 +25,6 @@ pub struct Queue {
     pub(super) watch: Option<Watch>,
     /// The last change that was seen of each file that a process outside the mount may be writing.
     pub(super) last_changes: HashMap<OsString, LastChange>,
-    /// The path of this queue as seen from each queue whose `pending.md` includes it.
-    prefixes: Vec<(DirId, PathBuf)>,
 }
 
 /// A pending handoff.
@@ -169,17 +166,10 @@ impl Queue {
             .collect()
     }
 
-    /// Notes the path of this queue as seen from `top`. If the path has changed, so have the lines of `top` about every file.
-    pub fn seen_from(&mut self, top: DirId, prefix: &Path) {
-        match self.prefixes.iter_mut().find(|(other, _)| *other == top) {
-            Some((_, old)) if old == prefix => {}
-            Some((_, old)) => {
-                *old = prefix.to_owned();
-                for pending in self.pending.values_mut() {
-                    pending.merged.retain(|(other, _)| *other != top);
-                }
-            }
-            None => self.prefixes.push((top, prefix.to_owned())),
+    /// The path of the queue has changed, and with it the merge entry of every file.
+    pub(super) fn path_changed(&mut self) {
+        for pending in self.pending.values_mut() {
+            pending.merged.clear();
         }
     }
 
@@ -203,7 +193,6 @@ impl Queue {
             // The old entries may hold more, such as the last byte.
             self.others = old.others;
             self.pending = old.pending;
-            self.prefixes = old.prefixes;
         }
         let (others, pending) = (&self.others, &self.pending);
         self.last_changes
@@ -322,9 +311,7 @@ mod tests {
         queue.insert(OsStr::new(A), file(2));
         assert!(!has_entry(&queue));
         let mut queue = with_entry();
-        queue.seen_from(TOP, Path::new("q"));
-        assert!(has_entry(&queue));
-        queue.seen_from(TOP, Path::new("p"));
+        queue.path_changed();
         assert!(!has_entry(&queue));
     }
 

@@ -62,54 +62,54 @@ impl Queues {
         written: &HashSet<OsString>,
     ) -> Result<HashMap<Arc<OsStr>, Unread>> {
         let mut unread = HashMap::new();
-        if names.is_empty() {
-            return Ok(unread);
-        }
-        let names = self.foreign(dir, names, written);
-        let batches = names.chunks(BATCH);
-        let ctx = self.ctx.clone();
-        let last_byte =
-            |(name, foreign): &(&Arc<OsStr>, bool)| last_byte(&*ctx.store, path, name, *foreign);
-        let found = batches.flat_map(|batch| in_two(batch, last_byte));
-        for (&(name, _), found) in names.iter().zip(found) {
-            let error = match found {
-                Ok((meta, last, writers)) => {
-                    self.note_meta(dir, name, Ok(meta))?;
-                    if writers.is_some_and(|writers| !self.is_finished(dir, name, writers)) {
-                        unread.insert(name.clone(), Unread::Unfinished);
-                    } else if let Some(last) = last {
-                        self.note_newline(dir, name, last == b'\n');
-                    }
-                    continue;
+        for batch in names.chunks(BATCH) {
+            let found = in_two(batch, |name| {
+                let foreign = self.may_be_foreign(dir, name) && !written.contains::<OsStr>(name);
+                last_byte(&*self.ctx.store, path, name, foreign)
+            });
+            for (name, found) in batch.iter().zip(found) {
+                if let Some(why) = self.note_last_byte(dir, path, name, found)? {
+                    unread.insert(name.clone(), why);
                 }
-                Err(error) => error,
-            };
-            if !self.get(dir, name).is_some_and(|it| it.looked) {
-                self.note_meta(dir, name, self.ctx.store.stat(path, name))?;
             }
-            let why = match error {
-                Error::AccessDenied => Unread::Forbidden,
-                _ => Unread::LastByte,
-            };
-            unread.insert(name.clone(), why);
         }
         Ok(unread)
     }
 
-    /// Tells for each of these pending files whether a process outside the mount may be writing it. In a queue that the store does
-    /// not watch the answer is no: otherwise every use would have to look for the writers of every file.
-    fn foreign<'a>(
-        &self,
+    /// Caches the answer of [`last_byte`]; answers why the file cannot be merged, if so.
+    fn note_last_byte(
+        &mut self,
         dir: DirId,
-        names: &'a [Arc<OsStr>],
-        written: &HashSet<OsString>,
-    ) -> Vec<(&'a Arc<OsStr>, bool)> {
-        let watched = self.is_watched(dir);
-        let foreign = |name: &Arc<OsStr>| {
-            let ours = self.get(dir, name).is_some_and(|entry| entry.ours);
-            watched && !ours && !written.contains::<OsStr>(name)
+        path: &Path,
+        name: &OsStr,
+        found: Result<LastByte>,
+    ) -> Result<Option<Unread>> {
+        let error = match found {
+            Ok((meta, last, writers)) => {
+                self.note_meta(dir, name, Ok(meta))?;
+                if writers.is_some_and(|writers| !self.is_finished(dir, name, writers)) {
+                    return Ok(Some(Unread::Unfinished));
+                }
+                if let Some(last) = last {
+                    self.note_newline(dir, name, last == b'\n');
+                }
+                return Ok(None);
+            }
+            Err(error) => error,
         };
-        names.iter().map(|name| (name, foreign(name))).collect()
+        if !self.get(dir, name).is_some_and(|entry| entry.looked) {
+            self.note_meta(dir, name, self.ctx.store.stat(path, name))?;
+        }
+        Ok(Some(match error {
+            Error::AccessDenied => Unread::Forbidden,
+            _ => Unread::LastByte,
+        }))
+    }
+
+    /// May a process outside the mount be writing this pending file? In a queue that the store does not watch the answer is no:
+    /// otherwise every use would have to look for the writers of every file.
+    fn may_be_foreign(&self, dir: DirId, name: &OsStr) -> bool {
+        self.is_watched(dir) && !self.get(dir, name).is_some_and(|entry| entry.ours)
     }
 
     fn is_finished(&mut self, dir: DirId, name: &OsStr, writers: Writers) -> bool {
@@ -142,14 +142,12 @@ impl Queues {
     }
 }
 
+/// stat(2) of a file, its last byte, and its writers; see [`last_byte`].
+type LastByte = (Meta, Option<u8>, Option<Writers>);
+
 /// stat(2) of a file, and its last byte, if it has any. If the file is `foreign`, also whether a process has it open for
 /// writing.
-fn last_byte(
-    store: &dyn Store,
-    path: &Path,
-    name: &OsStr,
-    foreign: bool,
-) -> Result<(Meta, Option<u8>, Option<Writers>)> {
+fn last_byte(store: &dyn Store, path: &Path, name: &OsStr, foreign: bool) -> Result<LastByte> {
     let (file, meta) = store.open_known(path, name, Access::READ)?;
     let Some(end) = meta.size.checked_sub(1) else {
         return Ok((meta, None, None));
