@@ -70,7 +70,7 @@ pub trait Entries {
     }
 }
 
-/// A part of what a read returns.
+/// A part of the bytes that a read returns.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Piece {
     /// These bytes.
@@ -93,7 +93,7 @@ pub struct Layout {
     starts: Vec<u64>,
     /// Where the last block ends.
     size: u64,
-    /// How many handoffs there are; tells which block is what.
+    /// How many handoffs there are, which tells the kind of each block.
     count: usize,
     /// The sum of the sizes of the handoffs, which the first line names.
     bodies: u64,
@@ -231,7 +231,7 @@ fn digits(number: usize) -> u64 {
     u64::from(number.checked_ilog10().unwrap_or(0)) + 1
 }
 
-/// Collects what of the blocks lies within a range.
+/// Collects the parts of blocks that lie within a range.
 struct Window {
     range: Range<u64>,
     pieces: Vec<Piece>,

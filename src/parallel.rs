@@ -43,7 +43,7 @@ pub(crate) fn do_in_two<I: Sync, T: Send>(
         let (send, done) = mpsc::channel();
         if items.len() >= MANY {
             let (last, run) = (&last, &run);
-            // If no thread can be started, this one does everything.
+            // If no thread can be started, this thread does everything.
             let _ = thread::Builder::new().spawn_scoped(scope, move || {
                 while let Some(item) = last() {
                     if send.send((item, run(item))).is_err() {

@@ -4,7 +4,7 @@
 //! takes about half as long again: replace the one call of [`ReadAhead::read`] by [`Source::answer`], and remove the field.
 //!
 //! A merge of a thousand handoffs is a thousand files to open. While one thread answers a read, and while its reader is busy
-//! with the answer, a helper reads what comes next. No reader waits for the helper: bytes that are not ready are read by
+//! with the answer, a helper reads the next bytes. No reader waits for the helper: bytes that are not ready are read by
 //! the thread that answers. The helper ends when it is far enough ahead, and the next read starts another one.
 //!
 //! Bytes that are ready count for nothing until a read is answered with them. They are still right then: the bytes of a
@@ -22,7 +22,7 @@ use crate::error::Result;
 /// From so many files on a helper is worth its start.
 pub const MANY: usize = 256;
 
-/// A reader that asks for less in one read is not in a hurry. In bytes.
+/// For a reader that asks for fewer bytes in one read, reading ahead is not worth it.
 const LARGE: u64 = 64 << 10;
 
 /// How far the helper gets ahead of its reader, in bytes.

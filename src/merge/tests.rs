@@ -89,7 +89,7 @@ fn merged(docs: &[Doc]) -> Vec<u8> {
     }
 }
 
-/// What a read of that range returns.
+/// The bytes that a read of that range returns.
 fn read(docs: &[Doc], layout: &Layout, offset: u64, len: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     for piece in layout.pieces(docs, offset..offset.saturating_add(len)) {

@@ -14,7 +14,7 @@ use crate::fs::queue::snapshot::Plan;
 /// A name under which a session finds a handoff.
 pub type AliasName = (DirId, OsString);
 
-/// What a node stands for.
+/// The thing that a node stands for.
 #[derive(Clone, Debug)]
 pub enum NodeTarget {
     /// A directory.
@@ -97,7 +97,7 @@ impl Nodes {
         }
     }
 
-    /// The node of what a look-up found, counted once more.
+    /// The node of the thing that a look-up found, counted once more.
     pub fn look_up(&mut self, what: NodeTarget) -> NodeId {
         self.look_up_as(what, None)
     }
@@ -131,7 +131,7 @@ impl Nodes {
 
     /// The node of a listed handoff, counted once more; `file` is its entry in the table of files, if it has one. `None` if a
     /// look-up would answer another node than the one with this inode number, or if that node is open: fstat(2) must not answer
-    /// what a listing said.
+    /// the attributes of a listing.
     pub fn list(
         &mut self,
         dir: DirId,
@@ -227,7 +227,7 @@ impl Nodes {
         self.nodes.insert(id, node);
     }
 
-    /// The kernel forgets `count` look-ups. Answers what the node stood for if the node is gone now.
+    /// The kernel forgets `count` look-ups. Answers the target of the node if the node is gone now.
     pub fn forget(&mut self, id: NodeId, count: u64) -> Option<NodeTarget> {
         if let Some(listed) = self.listed.get_mut(&id) {
             let count = u32::try_from(count).unwrap_or(u32::MAX);
@@ -255,7 +255,7 @@ impl Nodes {
         }
     }
 
-    /// A handle is closed. Answers what the node stood for if the node is gone now.
+    /// A handle is closed. Answers the target of the node if the node is gone now.
     pub fn closed(&mut self, id: NodeId) -> Option<NodeTarget> {
         let node = self.nodes.get_mut(&id)?;
         node.opens = node.opens.saturating_sub(1);

@@ -1,4 +1,4 @@
-//! Which second look a caller finds in `pending.md`, and how one begins and ends (spec 6.7).
+//! The second look of a caller at `pending.md`: when it begins, which handoffs it shows, and when it ends (spec 6.7).
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -57,8 +57,8 @@ impl Fs {
         may.then(|| look.snapshot.clone())
     }
 
-    /// The merge for this caller while `pending` is pending. If an agent's own process has consumed handoffs, the other programs of
-    /// its session find these handoffs once more.
+    /// The merge for this caller while `pending` is pending. If an agent's own process has consumed handoffs, the other programs
+    /// of its session find these handoffs once more.
     pub(super) fn merge_for(
         &self,
         state: &mut State,
@@ -103,8 +103,8 @@ impl Fs {
         plan
     }
 
-    /// Ends the second looks of the caller's session if its agent has ended. Programs that the agent has started may live longer.
-    /// Reads `/proc`: never called with the state locked.
+    /// Ends the second looks of the caller's session if its agent has ended. Programs that the agent has started may live
+    /// longer. Reads `/proc`: never called with the state locked.
     pub(in crate::fs) fn end_second_look_of_ended(&self, caller: &Caller) {
         let Session::Agent(agent) = caller.session else {
             return;
@@ -118,8 +118,8 @@ impl Fs {
         }
     }
 
-    /// A file that may be in a snapshot is about to be deleted, or has another consumed name than its header line said: readers of
-    /// the snapshot go on reading this file.
+    /// A file that may be in a snapshot is about to be deleted, or has another consumed name than its header line said: readers
+    /// of the snapshot go on reading this file.
     pub(in crate::fs) fn pin_file(&self, state: &mut State, queue: &Path, name: &OsStr) {
         if state.readers.is_read()
             && let Ok((file, meta)) = self.ctx.store.open_known(queue, name, Access::READ)

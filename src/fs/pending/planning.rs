@@ -1,4 +1,4 @@
-//! Making the plan of a merge from what is pending in a queue and in the queues below (spec 6.1, 6.2).
+//! Making the plan of a merge from the pending handoffs of a queue and of the queues below (spec 6.1, 6.2).
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -18,7 +18,7 @@ use crate::fs::state::{Fs, State};
 use crate::names::StampedName;
 use crate::session::Caller;
 
-/// The handoffs of a queue that somebody writes through the mount.
+/// The handoffs of a queue that are being written through the mount.
 #[derive(Default)]
 struct Writers {
     /// All that are open for writing, or have a draft.

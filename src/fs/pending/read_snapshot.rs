@@ -62,8 +62,8 @@ impl SnapshotSource {
         }
     }
 
-    /// The bytes of an entry cannot be read any more, but the merge must keep its size: the reader gets blanks, and the next entry
-    /// begins a line.
+    /// The bytes of an entry cannot be read any more, but the merge must keep its size: the reader gets blanks, and the next
+    /// entry begins a line.
     fn blank(&self, i: usize, offset: u64, body: &mut [u8], error: Error) {
         let entry = &self.snapshot.plan.entries[i];
         let shown = entry.shown().display();

@@ -212,7 +212,7 @@ impl Readers {
         Some(own.snapshot.clone())
     }
 
-    /// A snapshot of this plan, which nobody has opened yet.
+    /// A new snapshot of this plan.
     pub(super) fn new_snapshot(&mut self, plan: &Arc<Plan>) -> Arc<Snapshot> {
         let snapshot = Arc::new(Snapshot::new(plan.clone()));
         self.snapshots.retain(|old| old.strong_count() > 0);
@@ -259,7 +259,7 @@ impl Readers {
         self.turns.retain(|turn| !turn.is_of(snapshot));
     }
 
-    /// Does anybody read a snapshot, or may look at one again?
+    /// Is any snapshot open, or may any session look at one again?
     pub fn is_read(&self) -> bool {
         self.snapshots.iter().any(|it| it.strong_count() > 0)
     }

@@ -137,7 +137,7 @@ impl SecondLooks {
         self.0.retain(|look| keep(&look.session));
     }
 
-    /// Ends the second looks that keep too many files open, unless somebody reads just now.
+    /// Ends the second looks that keep too many files open, unless a reader has the snapshot open.
     pub(super) fn drop_costly(&mut self) {
         self.0.retain(|look| {
             Arc::strong_count(&look.snapshot) > 1 || look.snapshot.kept_open() <= KEPT_OPEN

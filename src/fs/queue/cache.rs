@@ -1,4 +1,4 @@
-//! The queues, and what is cached of each.
+//! The queues and their caches.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -18,10 +18,10 @@ use crate::fs::queue::retry::{Retries, Seen};
 use crate::names::StampedName;
 use crate::store::{Meta, Watch};
 
-/// The directories of the mount, and what is cached of those that are queues.
+/// The directories of the mount, and the caches of those that are queues.
 pub struct Queues {
     pub ctx: Arc<Ctx>,
-    /// Told of every change of a name.
+    /// The kernel's cache of names, which every change of a name invalidates.
     pub(super) kernel: Arc<Mutex<DentryCache>>,
     pub dirs: Dirs,
     pub(super) cached: HashMap<DirId, Queue>,
@@ -72,12 +72,12 @@ impl Queues {
         self.kernel.lock().changed();
     }
 
-    /// What is cached of a queue: nothing but an empty queue if the queue was not listed yet.
+    /// The cache of a queue. A queue that is not cached has no name in it.
     pub fn queue(&self, dir: DirId) -> &Queue {
         self.cached.get(&dir).unwrap_or(&self.uncached)
     }
 
-    /// As [`Queues::queue`], to change what is cached.
+    /// As [`Queues::queue`], to change the cache; `None` if the queue is not cached.
     pub fn queue_mut(&mut self, dir: DirId) -> Option<&mut Queue> {
         self.cached.get_mut(&dir)
     }
@@ -93,8 +93,8 @@ impl Queues {
         queue.is_some_and(|queue| queue.get(&name.to_os_string()).is_none())
     }
 
-    /// As [`Queues::lacks`], for a queue that is watched. The answer may be outdated: for callers that a rename without replacing
-    /// protects anyway.
+    /// As [`Queues::lacks`], for a queue that is watched. The answer may be outdated: for callers that are
+    /// safe because their rename never replaces a file.
     pub fn seems_to_lack(&self, dir: DirId, name: &StampedName) -> bool {
         self.is_watched(dir) && self.lacks(dir, name)
     }
@@ -109,7 +109,7 @@ impl Queues {
         self.cached.values().map(Queue::len).sum()
     }
 
-    /// What is cached of a name.
+    /// The entry of a name, if that is cached.
     pub fn get(&self, dir: DirId, name: &OsStr) -> Option<&CacheEntry> {
         self.queue(dir).get(name)
     }
@@ -139,7 +139,7 @@ impl Queues {
         }
     }
 
-    /// Drops what is cached of a queue: the next use lists it.
+    /// Drops the cache of a queue: the next use lists the queue.
     pub fn drop_queue(&mut self, dir: DirId) {
         if let Some(queue) = self.cached.remove(&dir) {
             self.generation += 1;

@@ -5,10 +5,10 @@
 //! ten times as long. [`DentryCache::changed`], which every change of a name calls, then does nothing.
 //!
 //! The listing (READDIRPLUS) hands out names and attributes that the kernel may use for [`TTL`]. When a name changes, one
-//! message makes the kernel look up every name again. The message takes no lock in the kernel and waits for nobody, so the
+//! message makes the kernel look up every name again. The message takes no lock in the kernel and waits for no process, so the
 //! daemon sends it under the state lock, after the change and before the answer to the request that caused the change.
 //!
-//! The message reaches directories too: at its next use the kernel would detach what is mounted on a directory, and getcwd(2)
+//! The message reaches directories too: at its next use the kernel would detach a mount on a directory, and getcwd(2)
 //! in it would fail for a moment. So names are handed out, and the message is sent, only while the kernel knows no directory
 //! but the root.
 //!

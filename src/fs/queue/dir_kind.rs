@@ -96,8 +96,8 @@ impl Queues {
         }
     }
 
-    /// Puts an ordinary directory that is about to be renamed on the list of ordinary ones: its files must not become strays under
-    /// the new name. A hidden directory is not listed: it becomes a queue when it gets a name that is shown.
+    /// Puts an ordinary directory that is about to be renamed on the list of ordinary ones: its files must not become strays
+    /// under the new name. A hidden directory is not listed: it becomes a queue when it gets a name that is shown.
     pub fn before_dir_rename(&self, dir: DirId) -> Result<()> {
         let path = self.path(dir)?;
         let hidden = path.iter().any(is_hidden);

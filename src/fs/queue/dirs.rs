@@ -12,7 +12,7 @@ use crate::fs::ids::DirId;
 pub enum DirKind {
     /// Its files are handoffs, but for the exceptions of spec 3.6.
     Queue,
-    /// An ordinary directory, and everything below one: passed through as it is (spec 3.6).
+    /// An ordinary directory, or a directory below one: passed through unchanged (spec 3.6).
     Plain,
 }
 

@@ -183,7 +183,7 @@ impl Queue {
         }
     }
 
-    /// Takes over what was cached before the queue was listed again; answers whether nothing has changed.
+    /// Takes over the cache from before the queue was listed again; answers whether nothing has changed.
     pub(super) fn take_over(&mut self, old: Queue) -> bool {
         let is_same = self.len() == old.len()
             && std::iter::zip(self.iter(), old.iter())
@@ -335,7 +335,7 @@ mod tests {
         }
     }
 
-    /// spec 3.1: a queue that is listed again keeps what was cached, unless a file has changed.
+    /// spec 3.1: a queue that is listed again keeps its cache, unless a file has changed.
     #[test]
     fn listed_again() {
         let mut again = queue(&[A]);

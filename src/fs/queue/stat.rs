@@ -152,7 +152,7 @@ fn last_byte(store: &dyn Store, path: &Path, name: &OsStr, foreign: bool) -> Res
     let Some(end) = meta.size.checked_sub(1) else {
         return Ok((meta, None, None));
     };
-    // The writers come first: what is read when no writer is left does not change any more.
+    // The writers come first: bytes that are read when no writer is left do not change any more.
     let writers = foreign.then(|| lease::writers(&file));
     let mut last = [0];
     file.read_exact_at(&mut last, end)?;

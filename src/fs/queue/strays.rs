@@ -179,9 +179,9 @@ mod tests {
         let second = Duration::from_secs(1);
         let mut queue = Queue::default();
         let mut is_finished = |size, after: u32, listed| {
-            let known = file(size, now - 60 * second);
+            let entry = file(size, now - 60 * second);
             let at = at + after * second;
-            queue.is_finished(name, &known, Writers::Unknown, at, listed)
+            queue.is_finished(name, &entry, Writers::Unknown, at, listed)
         };
         assert!(!is_finished(1, 0, None), "nobody has seen it before");
         assert!(!is_finished(1, 4, None));
@@ -192,12 +192,12 @@ mod tests {
         );
         assert!(is_finished(2, 10, None));
         for (age, finished) in [(4, false), (5, true)] {
-            let known = file(1, now - age * second);
+            let entry = file(1, now - age * second);
             let name = OsStr::new("y.md");
             let listed = Some(now);
             let mut queue = Queue::default();
             assert_eq!(
-                queue.is_finished(name, &known, Writers::Unknown, at, listed),
+                queue.is_finished(name, &entry, Writers::Unknown, at, listed),
                 finished
             );
         }

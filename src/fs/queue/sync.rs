@@ -26,7 +26,7 @@ struct SoFar {
 }
 
 impl Queues {
-    /// Takes in what has changed, lists the queue if it is not cached, and fills every entry by stat(2).
+    /// Takes in the changes, lists the queue if it is not cached, and fills every entry by stat(2).
     pub fn load(&mut self, dir: DirId) -> Result<()> {
         self.load_names(dir)?;
         self.look_at_all(dir)
@@ -142,7 +142,7 @@ impl Queues {
         self.changed(to.0, to.1);
     }
 
-    /// Caches what stat(2) has found under a name.
+    /// Caches the answer of stat(2) for a name.
     pub(super) fn looked_again(
         &mut self,
         dir: DirId,
