@@ -283,14 +283,15 @@ impl Nodes {
         let Some(node) = self.nodes.get_mut(&id).filter(|node| !node.is_open()) else {
             return false;
         };
-        let old = std::mem::replace(&mut node.what, what.clone());
+        let key = key_of(&what);
+        let old = std::mem::replace(&mut node.what, what);
         self.drop_target(id, &old);
-        if let NodeTarget::File { file, alias, .. } = &what {
+        if let Some(key) = key
+            && let Key::File(file, alias, _) = &key
+        {
             *self.of_file.entry(*file).or_default() += 1;
             // Look-ups of a name without an alias answer this node from now on.
-            if alias.is_none()
-                && let Some(key) = key_of(&what)
-            {
+            if alias.is_none() {
                 self.by_key.insert(key, id);
             }
         }
