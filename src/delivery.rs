@@ -1,7 +1,7 @@
 //! Which bytes of a snapshot a reader was given, and whether the reader has met the end (spec 6.3).
 //!
-//! Consuming a handoff that was not read loses it, delivering a handoff twice only repeats it. So a read that may or may not
-//! have met the end counts as one that has not.
+//! Consuming a handoff that was not read loses it, delivering a handoff twice only repeats it. So a read counts as
+//! having met the end only if that is certain.
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use chrono::{DateTime, Datelike, FixedOffset, Timelike};
+use chrono::{DateTime, FixedOffset, Timelike};
 use std::ffi::OsStr;
 use std::fmt::Write;
 use std::ops::Range;
@@ -70,7 +70,7 @@ pub trait Entries {
     }
 }
 
-/// A part of what a read returns.
+/// A part of the bytes that a read returns.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Piece {
     /// These bytes.
@@ -93,7 +93,7 @@ pub struct Layout {
     starts: Vec<u64>,
     /// Where the last block ends.
     size: u64,
-    /// How many handoffs there are; tells which block is what.
+    /// How many handoffs there are, which tells the kind of each block.
     count: usize,
     /// The sum of the sizes of the handoffs, which the first line names.
     bodies: u64,
@@ -159,12 +159,15 @@ impl Layout {
         self.size
     }
 
-    /// The pieces that make up `offset..offset + len`, clipped to the text, in order. Only lines that this range touches are
-    /// written.
-    pub fn pieces<E: Entries + ?Sized>(&self, e: &E, offset: u64, len: u64) -> Vec<Piece> {
-        let end = offset.saturating_add(len).min(self.size);
-        let mut window = Window::new(offset..end);
-        let first = self.starts.partition_point(|start| *start <= offset);
+    /// The pieces that make up `range`, clipped to the text, in order. Only lines that the range touches are written.
+    pub fn pieces<E: Entries + ?Sized>(&self, e: &E, range: Range<u64>) -> Vec<Piece> {
+        let end = range.end.min(self.size);
+        let mut window = Window {
+            range: range.start..end,
+            pieces: Vec::new(),
+            line: String::new(),
+        };
+        let first = self.starts.partition_point(|start| *start <= range.start);
         for k in first.saturating_sub(1)..self.blocks() {
             let block_start = self.starts[k];
             if block_start >= end {
@@ -228,7 +231,7 @@ fn digits(number: usize) -> u64 {
     u64::from(number.checked_ilog10().unwrap_or(0)) + 1
 }
 
-/// Collects what of the blocks lies within a range.
+/// Collects the parts of blocks that lie within a range.
 struct Window {
     range: Range<u64>,
     pieces: Vec<Piece>,
@@ -237,14 +240,6 @@ struct Window {
 }
 
 impl Window {
-    fn new(range: Range<u64>) -> Window {
-        Window {
-            range,
-            pieces: Vec::new(),
-            line: String::new(),
-        }
-    }
-
     /// The part of `at` that lies within the range, counted from the start of `at`; `None` if that is nothing.
     fn wanted(&self, at: &Range<u64>) -> Option<Range<u64>> {
         let from = self.range.start.max(at.start);
@@ -259,13 +254,9 @@ impl Window {
         };
         self.line.clear();
         make(&mut self.line);
-        let text = &self.line;
-        let within = |offset| {
-            usize::try_from(offset)
-                .unwrap_or(usize::MAX)
-                .min(text.len())
-        };
-        let part = &text.as_bytes()[within(wanted.start)..within(wanted.end)];
+        let text = self.line.as_bytes();
+        let within = |offset: u64| offset.min(text.len() as u64) as usize;
+        let part = &text[within(wanted.start)..within(wanted.end)];
         match self.pieces.last_mut() {
             Some(Piece::Text(before)) => before.extend_from_slice(part),
             Some(Piece::Body { .. }) | None => self.pieces.push(Piece::Text(part.to_vec())),
@@ -281,21 +272,19 @@ impl Window {
     }
 }
 
-/// Appends a time as `%Y-%m-%d %H:%M:%S %z`. A merge of ten thousand writes forty thousand of them, so the usual ones
-/// do without the slow format strings of chrono.
+/// Appends a time as `%Y-%m-%d %H:%M:%S %z`. A merge of ten thousand writes forty thousand of them, and the format strings of
+/// chrono are slow.
 fn time(line: &mut String, time: DateTime<FixedOffset>) {
-    let offset = time.offset().local_minus_utc();
-    if !(0..=9999).contains(&time.year()) || offset % 60 != 0 {
-        let _ = write!(line, "{}", time.format("%Y-%m-%d %H:%M:%S %z"));
-        return;
-    }
-    let local = time.naive_local();
-    let date = local.date();
+    let (local, offset) = (time.naive_local(), time.offset().local_minus_utc());
     let seconds = local.time().with_nanosecond(0).unwrap_or_default();
     let sign = if offset < 0 { '-' } else { '+' };
     let minutes = offset.unsigned_abs() / 60;
     let (hours, minutes) = (minutes / 60, minutes % 60);
-    let _ = write!(line, "{date} {seconds} {sign}{hours:02}{minutes:02}");
+    let _ = write!(
+        line,
+        "{} {seconds} {sign}{hours:02}{minutes:02}",
+        local.date()
+    );
 }
 
 fn close(line: &mut String, pad: bool) {
@@ -320,13 +309,7 @@ fn escape(line: &mut String, name: &OsStr) {
         for c in chunk.valid().chars() {
             match c {
                 '\\' => line.push_str("\\\\"),
-                // HTML ends a comment at `--!>` as well as at `-->`, so no `>` stays.
-                '|' | '>' | '\u{2028}' | '\u{2029}' => {
-                    hex(line, c.encode_utf8(&mut [0; 4]).as_bytes());
-                }
-                _ if c.is_control() || reorders(c) => {
-                    hex(line, c.encode_utf8(&mut [0; 4]).as_bytes());
-                }
+                _ if is_hex(c) => hex(line, c.encode_utf8(&mut [0; 4]).as_bytes()),
                 _ => line.push(c),
             }
         }
@@ -334,7 +317,10 @@ fn escape(line: &mut String, name: &OsStr) {
     }
 }
 
-/// The marks, embeddings, overrides and isolates of the Unicode bidirectional algorithm.
-fn reorders(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Is this character written as `\xNN`? HTML ends a comment at `--!>` as well as at `-->`, so no `>` stays.
+fn is_hex(c: char) -> bool {
+    let is_separator = matches!(c, '|' | '>' | '\u{2028}' | '\u{2029}');
+    // The marks, embeddings, overrides and isolates of the Unicode bidirectional algorithm.
+    let reorders = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || is_separator || reorders
 }

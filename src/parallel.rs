@@ -11,10 +11,10 @@ use std::thread;
 
 use parking_lot::Mutex;
 
-/// From how many files on a second thread is worth it. Starting one costs as much as ten or twenty files.
+/// From so many files on a second thread is worth its start, which costs as much as ten or twenty files.
 const MANY: usize = 256;
 
-/// Asks `ask` about each item. The answers are in the order of the items.
+/// Calls `ask` for each item. The answers are in the order of the items.
 pub(crate) fn in_two<I: Sync, T: Send>(items: &[I], ask: impl Fn(&I) -> T + Sync) -> Vec<T> {
     let all = |items: &[I]| items.iter().map(&ask).collect::<Vec<T>>();
     if items.len() < MANY {
@@ -30,7 +30,7 @@ pub(crate) fn in_two<I: Sync, T: Send>(items: &[I], ask: impl Fn(&I) -> T + Sync
     })
 }
 
-/// Runs each item once. This thread takes in the results, in any order, while the other one goes on.
+/// Calls `run` once for each item. This thread takes in the results, in any order, while the other thread goes on.
 pub(crate) fn do_in_two<I: Sync, T: Send>(
     items: &[I],
     run: impl Fn(&I) -> T + Sync,
@@ -43,7 +43,7 @@ pub(crate) fn do_in_two<I: Sync, T: Send>(
         let (send, done) = mpsc::channel();
         if items.len() >= MANY {
             let (last, run) = (&last, &run);
-            // If no thread can be started, this one does everything.
+            // If no thread can be started, this thread does everything.
             let _ = thread::Builder::new().spawn_scoped(scope, move || {
                 while let Some(item) = last() {
                     if send.send((item, run(item))).is_err() {

@@ -4,7 +4,7 @@
 //! takes about half as long again: replace the one call of [`ReadAhead::read`] by [`Source::answer`], and remove the field.
 //!
 //! A merge of a thousand handoffs is a thousand files to open. While one thread answers a read, and while its reader is busy
-//! with the answer, a helper reads what comes next. No reader waits for the helper: bytes that are not ready are read by
+//! with the answer, a helper reads the next bytes. No reader waits for the helper: bytes that are not ready are read by
 //! the thread that answers. The helper ends when it is far enough ahead, and the next read starts another one.
 //!
 //! Bytes that are ready count for nothing until a read is answered with them. They are still right then: the bytes of a
@@ -19,16 +19,16 @@ use parking_lot::Mutex;
 
 use crate::error::Result;
 
-/// From how many files on a helper is worth it.
+/// From so many files on a helper is worth its start.
 pub const MANY: usize = 256;
 
-/// A reader that asks for less in one read is not in a hurry. In bytes.
+/// For a reader that asks for fewer bytes in one read, reading ahead is not worth it.
 const LARGE: u64 = 64 << 10;
 
 /// How far the helper gets ahead of its reader, in bytes.
 const FAR: u64 = 256 << 10;
 
-/// How much the helper reads in one go, in bytes. If a read wants this part meanwhile, the part may be read twice.
+/// How much the helper reads in one go, in bytes. If a read asks for this part meanwhile, the part may be read twice.
 const PART: u64 = 16 << 10;
 
 /// The name of the helper, as in `/proc/PID/task/TID/comm`.
@@ -70,15 +70,15 @@ struct Progress {
     next: u64,
     /// Parts that are ready and were not asked for yet, each with its offset. INVARIANT: ascending, none overlapping.
     ready: VecDeque<(u64, Vec<u8>)>,
-    /// Where the helper goes on. Everything before that is ready, is being read, or was asked for.
+    /// Where the helper goes on. All bytes before are ready, are being read, or were asked for.
     goes_on: u64,
     helper: Option<JoinHandle<()>>,
-    /// For good: the reader seeks or has closed, or there was an error, with which only an answer can deal.
+    /// No helper is started any more: the reader seeks or has closed, or a read has failed, which only an answer can report.
     off: bool,
 }
 
 impl ReadAhead {
-    /// The bytes at `range`, short only at the end of the text, for a reader that may go straight on.
+    /// The bytes at `range`, short only at the end of the text, for a reader that may read straight through.
     pub fn read(&self, source: &impl Source, range: Range<u64>) -> Result<Vec<u8>> {
         let (start, end) = (range.start, range.end.min(source.size()));
         if range.end - start < LARGE || start >= end {
@@ -140,7 +140,7 @@ impl ReadAhead {
     }
 }
 
-/// The helper: reads what comes next, until that is far enough.
+/// The helper: reads the next bytes until it is far enough ahead.
 fn get_ahead(shared: &Mutex<Progress>, source: &impl Source) {
     loop {
         let part = {
@@ -158,7 +158,7 @@ fn get_ahead(shared: &Mutex<Progress>, source: &impl Source) {
         match read {
             Ok(()) if progress.off => return,
             Ok(()) if part.end > progress.next => progress.ready.push_back((part.start, bytes)),
-            // Its reader has asked for the part meanwhile, and read it.
+            // The reader has asked for the part meanwhile, and the thread that answers has read it.
             Ok(()) => {}
             Err(_) => return progress.stop(),
         }
@@ -171,7 +171,7 @@ impl Progress {
         self.ready = VecDeque::new();
     }
 
-    /// Appends what is ready from `from` on, up to `end` at most; answers up to where that was.
+    /// Appends the bytes that are ready from `from` on, up to `end` at most; answers where they end.
     fn take(&mut self, bytes: &mut Vec<u8>, mut from: u64, end: u64) -> u64 {
         while let Some((start, part)) = self.ready.front() {
             let part_end = start + part.len() as u64;

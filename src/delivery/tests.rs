@@ -21,7 +21,7 @@ fn through_cache(offset: u64, requested: u64) -> ReadSeen {
     }
 }
 
-/// What each read of a new record answers.
+/// The answer of a new record to each read.
 fn answers(reads: &[ReadSeen]) -> Vec<bool> {
     let mut delivered = Delivered::default();
     reads.iter().map(|r| delivered.record(*r, SIZE)).collect()
@@ -38,7 +38,7 @@ fn a_read_of_nothing_after_all_completes() {
     );
 }
 
-/// spec 6.3a: one whose requested range ended exactly at `st_size`
+/// spec 6.3a: a read whose requested range ended exactly at `st_size`
 #[test]
 fn a_request_that_ends_at_the_size_completes() {
     assert_eq!(answers(&[asked(0, SIZE)]), [true]);
@@ -55,7 +55,7 @@ fn a_short_read_does_not_complete() {
     assert_eq!(answers(&[asked(0, 131_072)]), [false]);
 }
 
-/// spec 6.3a: one through the page cache that covers the last byte
+/// spec 6.3a: a read through the page cache that covers the last byte
 #[test]
 fn a_cached_read_of_the_last_byte_completes() {
     assert_eq!(answers(&[through_cache(0, 12_288)]), [true]);

@@ -1,4 +1,4 @@
-//! What is remembered is what a fresh look finds, whatever happened above and below.
+//! The cache holds what a fresh listing finds, whatever happens in the mount and below it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -27,8 +27,8 @@ fn open(backing: &Path) -> Arc<Fs> {
     Fs::open(directory, options, Arc::new(SystemClock)).unwrap()
 }
 
-/// Everything that is remembered of the queues below the root, and of their merge.
-fn remembered(fs: &Fs) -> Vec<String> {
+/// Everything that is cached of the queues below the root, and of their merge.
+fn cached(fs: &Fs) -> Vec<String> {
     let mut guard = fs.lock();
     let state = &mut *guard;
     let plan = fs.settled_plan(state, DirId::ROOT).unwrap();
@@ -40,7 +40,7 @@ fn remembered(fs: &Fs) -> Vec<String> {
         let names: BTreeMap<_, _> = state.queues.names(dir).collect();
         for (name, it) in names {
             let path = path.join(name);
-            // Of a directory nobody asks more than which it is.
+            // Of a directory only the inode number is used.
             let facts = (it.kind != Kind::Directory).then_some((it.size, it.mtime));
             let known = (it.kind, it.ino, facts);
             lines.push(format!("{} {known:?}", path.display()));
@@ -53,8 +53,8 @@ fn remembered(fs: &Fs) -> Vec<String> {
     lines
 }
 
-/// The same, of what is found when everything is forgotten first.
-fn found(fs: &Fs) -> Vec<String> {
+/// The same, with an empty cache.
+fn fresh(fs: &Fs) -> Vec<String> {
     {
         let mut guard = fs.lock();
         let state = &mut *guard;
@@ -63,10 +63,10 @@ fn found(fs: &Fs) -> Vec<String> {
         }
         state.plans = Plans::default();
     }
-    remembered(fs)
+    cached(fs)
 }
 
-/// Does one thing to a name in `queue`, mostly below.
+/// Changes one name in a queue, mostly below the mount.
 fn change(random: &mut fastrand::Rng, fs: &Fs, backing: &Path) {
     let queue = backing.join(["", "", "q", "q/r"][random.usize(..4)]);
     let name = |random: &mut fastrand::Rng| {
@@ -108,10 +108,9 @@ fn change(random: &mut fastrand::Rng, fs: &Fs, backing: &Path) {
     }
 }
 
-/// spec 3.1, 6.1a: nothing is remembered that is not so, and a merge that was changed bit by bit is the one that is made
-/// anew.
+/// spec 3.1, 6.1a: the cache is never wrong, and a merge that was changed bit by bit is the same as one that is made anew.
 #[test]
-fn remembered_is_found() {
+fn the_cache_is_what_a_listing_finds() {
     for seed in 0..12 {
         let mut random = fastrand::Rng::with_seed(seed);
         let dir = tempfile::tempdir().unwrap();
@@ -123,16 +122,16 @@ fn remembered_is_found() {
             for _ in 0..random.u8(1..4) {
                 change(&mut random, &fs, dir.path());
             }
-            let before = remembered(&fs);
+            let before = cached(&fs);
             if random.u8(..3) == 0 {
-                assert_eq!(before, found(&fs), "seed {seed}, step {step}");
+                assert_eq!(before, fresh(&fs), "seed {seed}, step {step}");
             }
         }
-        assert_eq!(remembered(&fs), found(&fs), "seed {seed}");
+        assert_eq!(cached(&fs), fresh(&fs), "seed {seed}");
     }
 }
 
-/// A listing tells of names; of what is not merged nothing more is asked before somebody lists it.
+/// Files that are not merged are listed only; stat(2) is called when a client lists the queue.
 #[test]
 fn consumed_ones_are_not_looked_at() {
     let dir = tempfile::tempdir().unwrap();
@@ -159,9 +158,9 @@ fn consumed_ones_are_not_looked_at() {
     assert_eq!(looked(&state), [true, true]);
 }
 
-/// One change among many makes one item anew.
+/// One changed file among many has one merge entry made anew.
 #[test]
-fn what_did_not_change_is_not_made_again() {
+fn unchanged_entries_are_kept() {
     let dir = tempfile::tempdir().unwrap();
     let fs = open(dir.path());
     let name = |i: u8| format!("2026-01-02_0304{i:02}_x.md");

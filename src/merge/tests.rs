@@ -89,10 +89,10 @@ fn merged(docs: &[Doc]) -> Vec<u8> {
     }
 }
 
-/// What a read of that range returns.
+/// The bytes that a read of that range returns.
 fn read(docs: &[Doc], layout: &Layout, offset: u64, len: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for piece in layout.pieces(docs, offset, len) {
+    for piece in layout.pieces(docs, offset..offset.saturating_add(len)) {
         match piece {
             Piece::Text(text) => bytes.extend(text),
             Piece::Body { entry, offset, len } => {
@@ -117,7 +117,7 @@ fn read_all(docs: &[Doc]) -> String {
 fn nothing_pending_is_empty() {
     let layout = Layout::new(&[][..] as &[Doc]);
     assert_eq!(layout.size(), 0);
-    assert_eq!(layout.pieces(&[][..] as &[Doc], 0, 4096), []);
+    assert_eq!(layout.pieces(&[][..] as &[Doc], 0..4096), []);
 }
 
 /// spec 6.1a, 6.1b, 6.1c: one handoff has no index
@@ -224,12 +224,12 @@ fn a_read_costs_what_it_covers() {
     assert!(layout.starts.len() <= 2 * docs.len() + 1);
     for offset in [0, 500_000, layout.size() / 2, layout.size() - 131_072] {
         let counted = Counted(&docs, Cell::new(0));
-        let pieces = layout.pieces(&counted, offset, 131_072);
+        let pieces = layout.pieces(&counted, offset..offset + 131_072);
         assert!(!pieces.is_empty());
         assert!(counted.1.get() < 1200, "{} at {offset}", counted.1.get());
     }
     let (middle, counted) = (layout.starts[15_000] + 400, Counted(&docs, Cell::new(0)));
-    assert_eq!(layout.pieces(&counted, middle, 16).len(), 1);
+    assert_eq!(layout.pieces(&counted, middle..middle + 16).len(), 1);
     assert_eq!(counted.1.get(), 1, "a read within one body writes no line");
 }
 
@@ -263,8 +263,8 @@ proptest! {
         let sparse = Sparse(sizes);
         let layout = Layout::new(&sparse);
         for offset in [0, 1, offset, layout.size().saturating_sub(1), u64::MAX] {
-            layout.pieces(&sparse, offset, len);
-            layout.pieces(&sparse, offset, u64::MAX);
+            layout.pieces(&sparse, offset..offset.saturating_add(len));
+            layout.pieces(&sparse, offset..u64::MAX);
         }
     }
 }

@@ -32,7 +32,7 @@ impl Entries for Handoffs {
 
 fn merged(docs: &Handoffs) -> Vec<u8> {
     let mut text = Vec::new();
-    for piece in Layout::new(docs).pieces(docs, 0, u64::MAX) {
+    for piece in Layout::new(docs).pieces(docs, 0..u64::MAX) {
         match piece {
             Piece::Text(piece) => text.extend(piece),
             Piece::Body { entry, offset, len } => {

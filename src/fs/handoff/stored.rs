@@ -79,7 +79,6 @@ impl Handoffs<'_> {
                 );
             }
         }
-        self.nodes.detach_file(id);
         self.files.gone(id);
         self.let_go_file(id);
     }

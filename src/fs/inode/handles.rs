@@ -9,7 +9,7 @@ use crate::fs::inode::listing::Listing;
 use crate::fs::inode::open_merge::OpenMerge;
 use crate::session::Process;
 
-/// What is open, and what is known of its use.
+/// What a handle has open.
 #[derive(Debug)]
 pub enum Open {
     /// A regular file.
@@ -30,13 +30,13 @@ pub struct OpenFile {
     pub file: Arc<File>,
     /// Whether it may be written.
     pub write: bool,
-    /// Whose reading of it counts for an edit (spec 4.4).
+    /// The process whose reads by this handle let the process edit the handoff (spec 4.4).
     pub reader: Option<Process>,
-    /// The thread that wrote it last, if that was not made durable since. Always `None` where a close publishes nothing.
+    /// The thread that wrote last, if the write was not made durable since. Always `None` where a close publishes nothing.
     pub dirty: Option<u32>,
-    /// How often it was written: a FLUSH does not make durable what is written meanwhile.
+    /// How many writes there were: a FLUSH does not make durable the bytes that are written meanwhile.
     pub writes: u64,
-    /// Closed once since it was last written, as far as a FLUSH tells: its RELEASE may be on its way.
+    /// A FLUSH came after the last write, so a close has begun: the RELEASE may be on its way.
     pub flushed: bool,
 }
 
@@ -47,7 +47,16 @@ pub struct OpenNode {
     pub open: Open,
 }
 
-/// All of them.
+impl OpenNode {
+    fn file_mut(&mut self) -> Option<&mut OpenFile> {
+        match &mut self.open {
+            Open::File(open) => Some(open),
+            _ => None,
+        }
+    }
+}
+
+/// All open handles.
 #[derive(Debug, Default)]
 pub struct Handles {
     open: HashMap<HandleId, OpenNode>,
@@ -70,12 +79,9 @@ impl Handles {
         self.open.get_mut(&id)
     }
 
-    /// The regular file that is open, if it is one.
+    /// The open regular file of this handle, if it has one.
     pub fn file_mut(&mut self, id: HandleId) -> Option<&mut OpenFile> {
-        match &mut self.open.get_mut(&id)?.open {
-            Open::File(open) => Some(open),
-            _ => None,
-        }
+        self.open.get_mut(&id)?.file_mut()
     }
 
     pub fn remove(&mut self, id: HandleId) -> Option<OpenNode> {
@@ -96,11 +102,6 @@ impl Handles {
 
     /// As [`Handles::files`], to change them.
     pub fn files_mut(&mut self) -> impl Iterator<Item = &mut OpenFile> {
-        self.open
-            .values_mut()
-            .filter_map(|handle| match &mut handle.open {
-                Open::File(open) => Some(open),
-                _ => None,
-            })
+        self.open.values_mut().filter_map(OpenNode::file_mut)
     }
 }

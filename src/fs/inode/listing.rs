@@ -16,7 +16,7 @@ pub struct Listed<'a> {
     pub kind: Kind,
 }
 
-/// All entries of a listing. 100,000 names take some five megabytes, for as long as the directory is open.
+/// All entries of a listing. 100,000 names take some five megabytes, as long as the directory is open.
 #[derive(Debug, Default)]
 pub struct Listing {
     pub(in crate::fs) entries: Vec<Packed>,

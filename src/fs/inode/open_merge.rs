@@ -14,7 +14,7 @@ use crate::session::{Process, Session};
 #[derive(Debug)]
 pub struct OpenMerge {
     pub snapshot: Arc<Snapshot>,
-    /// The opener, on whose behalf a read to the end consumes; `None` where reading consumes nothing.
+    /// The opener, for which a read to the end consumes; `None` where reading consumes nothing.
     pub consumer: Option<Consumer>,
     pub read_ahead: ReadAhead,
     delivered: Mutex<Delivered>,
@@ -32,7 +32,7 @@ pub struct Consumer {
 }
 
 impl OpenMerge {
-    /// `tid` is the thread that opens it, and whose program was looked at; 0 if none was.
+    /// `tid` is the opening thread, whose program was looked at; 0 if no program was.
     pub fn new(snapshot: Arc<Snapshot>, tid: u32, consumer: Option<Consumer>) -> OpenMerge {
         OpenMerge {
             snapshot,
@@ -43,9 +43,9 @@ impl OpenMerge {
         }
     }
 
-    /// Must the program of the thread that got this answer be looked at before the answer is recorded? Only at the end of
-    /// the snapshot, and where another thread reads than before. Not of a read through the page cache: that may be a page
-    /// fault, which locks the address space that the program's name is read from.
+    /// Must the program of the thread that got this answer be looked at before the answer is recorded? Only at the end of the
+    /// snapshot, and where another thread reads than before. Never for a read through the page cache: that may be a page fault,
+    /// which locks the address space that the program's name is read from.
     pub fn must_check(&self, tid: u32, seen: ReadSeen) -> bool {
         let checked = self.checked_tid.load(Ordering::Relaxed) == tid;
         !seen.cached && (!checked || self.delivered.lock().clone().record(seen, self.size()))

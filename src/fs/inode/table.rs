@@ -1,4 +1,4 @@
-//! Nodes: what the kernel knows under a number, until it forgets it.
+//! Nodes: what the kernel knows under a number, until the kernel forgets the number.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -14,13 +14,13 @@ use crate::fs::queue::snapshot::Plan;
 /// A name under which a session finds a handoff.
 pub type AliasName = (DirId, OsString);
 
-/// What a node stands for.
+/// The thing that a node stands for.
 #[derive(Clone, Debug)]
 pub enum NodeTarget {
     /// A directory.
     Dir(DirId),
-    /// The stored file or the draft of a regular file, whichever has this inode number; a handoff as seen under its
-    /// stamped name or through an alias.
+    /// The stored file or the draft of a regular file, whichever has this inode number. A handoff is seen through `alias`, or
+    /// under its stamped name.
     File {
         file: FileId,
         alias: Option<Arc<AliasName>>,
@@ -43,9 +43,9 @@ enum Key {
 pub struct Node {
     pub what: NodeTarget,
     lookups: u64,
-    /// Handles that are open, all of them on one file below.
+    /// Open handles, all of the same file below.
     opens: u32,
-    /// That file, while any handle is open.
+    /// The file below, while any handle is open.
     file: Option<Arc<File>>,
 }
 
@@ -59,29 +59,29 @@ impl Node {
     }
 }
 
-/// A stored handoff that was listed, and perhaps looked at, and nothing else. It gets a node of its own when anything is
-/// done with it. There may be a hundred thousand of them.
+/// A stored handoff that was listed, and perhaps looked at, and not used otherwise. It gets a [`Node`] when a request uses it.
+/// There may be a hundred thousand of them.
 #[derive(Debug)]
-struct Listed {
+struct ListedNode {
     dir: DirId,
     lookups: u32,
-    /// Shared with the cache of its queue, until it is consumed and has another name there.
+    /// Shared with the cache of its queue, until the handoff is consumed and has another name there.
     name: Arc<OsStr>,
 }
 
-/// INVARIANT: no number is both a node's and a listed handoff's. A key leads to the one node that a look-up of it answers;
-/// nodes whose file is gone have no key.
+/// INVARIANT: a number is in `nodes` or in `listed`, never in both. A key leads to the one node that a look-up answers.
 #[derive(Debug, Default)]
 pub struct Nodes {
     nodes: HashMap<NodeId, Node>,
-    listed: HashMap<NodeId, Listed>,
+    listed: HashMap<NodeId, ListedNode>,
     by_key: HashMap<Key, NodeId>,
-    by_file: HashMap<FileId, Vec<NodeId>>,
+    /// How many nodes stand for each file.
+    of_file: HashMap<FileId, usize>,
     pub dentries: Arc<Mutex<DentryCache>>,
     last: u64,
 }
 
-/// Nodes that are not called by their inode number are numbered from here on.
+/// Nodes whose number is not an inode number are numbered from here on.
 const FIRST: u64 = 1 << 63;
 
 impl Nodes {
@@ -97,16 +97,16 @@ impl Nodes {
         }
     }
 
-    /// The node of what a look-up found, counted once more.
+    /// The node of the thing that a look-up found, counted once more.
     pub fn look_up(&mut self, what: NodeTarget) -> NodeId {
         self.look_up_as(what, None)
     }
 
-    /// The same, for a file below that was found under this name: its node is called by its inode number, unless that is
-    /// another's node.
+    /// The same, for a file below that was found under this name. A new node is numbered by the inode number, unless another
+    /// node has that.
     pub fn look_up_file(&mut self, what: NodeTarget, ino: u64, name: (DirId, &OsStr)) -> NodeId {
         let id = NodeId::of_file(ino).filter(|id| match self.listed.get(id) {
-            // While the kernel may use a name without asking, its node is what that name means.
+            // While the kernel may use a name without asking, the node of that name must not change.
             Some(old) => {
                 !matches!(what, NodeTarget::Dir(_))
                     && ((old.dir, &*old.name) == name || !self.dentries.lock().may_hold_names())
@@ -125,24 +125,22 @@ impl Nodes {
             return *id;
         }
         let id = wanted.unwrap_or_else(|| self.next_id());
-        self.insert(id, what);
-        if let Some(key) = key {
-            self.by_key.insert(key, id);
-        }
+        self.insert(id, what, key, 1);
         id
     }
 
-    /// The node of a listed handoff, counted once more; `doc` is what is known of it. `None` if its look-up would answer
-    /// another node than the one that has its inode number, or if that is open: fstat(2) must not use what a listing said.
+    /// The node of a listed handoff, counted once more; `file` is its entry in the table of files, if it has one. `None` if a
+    /// look-up would answer another node than the one with this inode number, or if that node is open: fstat(2) must not answer
+    /// the attributes of a listing.
     pub fn list(
         &mut self,
         dir: DirId,
         name: &Arc<OsStr>,
         ino: u64,
-        doc: Option<FileId>,
+        file: Option<FileId>,
     ) -> Option<NodeId> {
         let id = NodeId::of_file(ino)?;
-        let known = doc.and_then(|doc| self.by_key.get(&Key::File(doc, None, ino)));
+        let known = file.and_then(|file| self.by_key.get(&Key::File(file, None, ino)));
         if let Some(node) = self.nodes.get_mut(&id) {
             if known != Some(&id) || node.is_open() {
                 return None;
@@ -159,7 +157,7 @@ impl Nodes {
             }
             listed.lookups += 1;
         } else {
-            let listed = Listed {
+            let listed = ListedNode {
                 dir,
                 lookups: 1,
                 name: name.clone(),
@@ -169,7 +167,7 @@ impl Nodes {
         Some(id)
     }
 
-    /// The node that is called by this inode number counted once more, if that is another one than `not`.
+    /// The node whose number is this inode number, counted once more; `None` if there is none, or it is `not`.
     pub fn count(&mut self, not: NodeId, ino: u64) -> Option<NodeId> {
         let id = NodeId::of_file(ino).filter(|id| *id != not)?;
         if let Some(listed) = self.listed.get_mut(&id) {
@@ -180,23 +178,16 @@ impl Nodes {
         Some(id)
     }
 
-    /// Where a handoff is, or was, that was only listed so far.
+    /// The directory and name under which a handoff was listed that has no [`Node`] yet.
     pub fn listed(&self, id: NodeId) -> Option<(DirId, &OsStr)> {
         let listed = self.listed.get(&id)?;
         Some((listed.dir, &listed.name))
     }
 
-    /// What was only listed so far is known to be this.
+    /// A listed handoff is used: it gets a [`Node`]. That is no look-up.
     pub fn known_as(&mut self, id: NodeId, what: NodeTarget) {
         let key = key_of(&what);
-        self.insert(id, what);
-        if let Some(node) = self.nodes.get_mut(&id) {
-            // Nobody looked it up now.
-            node.lookups -= 1;
-        }
-        if let Some(key) = key {
-            self.by_key.entry(key).or_insert(id);
-        }
+        self.insert(id, what, key, 0);
     }
 
     /// Does the kernel know this directory?
@@ -204,10 +195,10 @@ impl Nodes {
         self.by_key.contains_key(&Key::Dir(dir))
     }
 
-    /// A node that no other look-up of the same thing finds.
+    /// A node that no other look-up answers.
     pub fn look_up_alone(&mut self, what: NodeTarget) -> NodeId {
         let id = self.next_id();
-        self.insert(id, what);
+        self.insert(id, what, None, 1);
         id
     }
 
@@ -216,46 +207,43 @@ impl Nodes {
         NodeId(FIRST + self.last)
     }
 
-    /// A node that was looked up once; besides as often as it was listed before.
-    fn insert(&mut self, id: NodeId, what: NodeTarget) {
+    /// A new node, which look-ups of `key` answer. The look-ups that were counted while it was only listed are added.
+    fn insert(&mut self, id: NodeId, what: NodeTarget, key: Option<Key>, lookups: u64) {
+        if let Some(key) = key {
+            self.by_key.entry(key).or_insert(id);
+        }
         let listed = self.listed.remove(&id).map_or(0, |listed| listed.lookups);
         match &what {
-            NodeTarget::File { file, .. } => self.by_file.entry(*file).or_default().push(id),
+            NodeTarget::File { file, .. } => *self.of_file.entry(*file).or_default() += 1,
             NodeTarget::Dir(_) => self.dentries.lock().directory_known(),
             _ => {}
         }
-        self.nodes.insert(
-            id,
-            Node {
-                what,
-                lookups: 1 + u64::from(listed),
-                opens: 0,
-                file: None,
-            },
-        );
+        let node = Node {
+            what,
+            lookups: lookups + u64::from(listed),
+            opens: 0,
+            file: None,
+        };
+        self.nodes.insert(id, node);
     }
 
-    /// The kernel forgets `count` look-ups; answers what the node stood for if it is gone now.
+    /// The kernel forgets `count` look-ups. Answers the target of the node if the node is gone now.
     pub fn forget(&mut self, id: NodeId, count: u64) -> Option<NodeTarget> {
         if let Some(listed) = self.listed.get_mut(&id) {
             let count = u32::try_from(count).unwrap_or(u32::MAX);
             listed.lookups = listed.lookups.saturating_sub(count);
             if listed.lookups == 0 {
-                self.drop_listed(id);
+                self.listed.remove(&id);
+                // They come and go by the ten thousand.
+                if self.listed.len() < self.listed.capacity() / 4 {
+                    self.listed.shrink_to_fit();
+                }
             }
             return None;
         }
         let node = self.nodes.get_mut(&id)?;
         node.lookups = node.lookups.saturating_sub(count);
         self.drop_unused(id)
-    }
-
-    fn drop_listed(&mut self, id: NodeId) {
-        self.listed.remove(&id);
-        // They come and go by the ten thousand.
-        if self.listed.len() < self.listed.capacity() / 4 {
-            self.listed.shrink_to_fit();
-        }
     }
 
     pub fn opened(&mut self, id: NodeId, file: Option<&Arc<File>>) {
@@ -267,7 +255,7 @@ impl Nodes {
         }
     }
 
-    /// A handle is closed; answers what the node stood for if it is gone now.
+    /// A handle is closed. Answers the target of the node if the node is gone now.
     pub fn closed(&mut self, id: NodeId) -> Option<NodeTarget> {
         let node = self.nodes.get_mut(&id)?;
         node.opens = node.opens.saturating_sub(1);
@@ -282,44 +270,42 @@ impl Nodes {
         if node.lookups > 0 || node.opens > 0 {
             return None;
         }
-        let node = self.nodes.remove(&id)?;
-        if let NodeTarget::Dir(_) = node.what {
+        let what = self.nodes.remove(&id)?.what;
+        if let NodeTarget::Dir(_) = what {
             self.dentries.lock().directory_forgotten();
         }
-        self.unlist(id, &node.what);
-        Some(node.what)
+        self.drop_target(id, &what);
+        Some(what)
     }
 
-    /// Lets a node that nobody has open stand for something else; false where somebody has.
+    /// Lets a node that has no open handle stand for another file; false if the node has one.
     pub fn redirect(&mut self, id: NodeId, what: NodeTarget) -> bool {
         let Some(node) = self.nodes.get_mut(&id).filter(|node| !node.is_open()) else {
             return false;
         };
-        let (file, key) = match &what {
-            // Look-ups of a name without an alias find this node from now on.
-            NodeTarget::File { file, alias, .. } => {
-                (Some(*file), key_of(&what).filter(|_| alias.is_none()))
-            }
-            _ => (None, None),
-        };
+        let key = key_of(&what);
         let old = std::mem::replace(&mut node.what, what);
-        self.unlist(id, &old);
-        if let Some(file) = file {
-            self.by_file.entry(file).or_default().push(id);
-        }
-        if let Some(key) = key {
-            self.by_key.insert(key, id);
+        self.drop_target(id, &old);
+        if let Some(key) = key
+            && let Key::File(file, alias, _) = &key
+        {
+            *self.of_file.entry(*file).or_default() += 1;
+            // Look-ups of a name without an alias answer this node from now on.
+            if alias.is_none() {
+                self.by_key.insert(key, id);
+            }
         }
         true
     }
 
-    fn unlist(&mut self, id: NodeId, what: &NodeTarget) {
+    /// A node does not stand for this any more.
+    fn drop_target(&mut self, id: NodeId, what: &NodeTarget) {
         if let NodeTarget::File { file, .. } = what
-            && let Some(nodes) = self.by_file.get_mut(file)
+            && let Some(nodes) = self.of_file.get_mut(file)
         {
-            nodes.retain(|node| *node != id);
-            if nodes.is_empty() {
-                self.by_file.remove(file);
+            *nodes -= 1;
+            if *nodes == 0 {
+                self.of_file.remove(file);
             }
         }
         if let Some(key) = key_of(what)
@@ -329,18 +315,9 @@ impl Nodes {
         }
     }
 
-    /// This file is under no name any more: its nodes are found no more.
-    pub fn detach_file(&mut self, file: FileId) {
-        for id in self.by_file.get(&file).into_iter().flatten() {
-            if let Some(key) = self.nodes.get(id).and_then(|node| key_of(&node.what)) {
-                self.by_key.remove(&key);
-            }
-        }
-    }
-
     /// Does any node stand for this file?
     pub fn has_file(&self, file: FileId) -> bool {
-        self.by_file.contains_key(&file)
+        self.of_file.contains_key(&file)
     }
 
     /// How many nodes there are besides the root, for tests of leaks.

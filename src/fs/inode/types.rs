@@ -1,4 +1,4 @@
-//! What goes in and out of the filesystem's logic.
+//! The arguments and answers of the filesystem's logic.
 
 use std::ffi::OsStr;
 use std::time::{Duration, SystemTime};
@@ -7,7 +7,7 @@ use crate::fs::ids::{Handle, NodeId};
 use crate::fs::queue::snapshot::Plan;
 use crate::store::{Kind, Meta};
 
-/// Who sends a request: what FUSE says of it.
+/// The sender of a request, as FUSE names it.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
     /// The calling *thread*; 0 for callers outside our PID namespace.
@@ -19,7 +19,7 @@ pub struct Request {
 /// stat(2) of a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Attr {
-    /// The inode number that people see.
+    /// The inode number that users see.
     pub ino: u64,
     /// Everything else.
     pub meta: Meta,
@@ -32,7 +32,7 @@ impl Attr {
         Attr::made_up(ino, plan.size(), 0o600, plan.mtime)
     }
 
-    /// A file or directory of the mount's owner that is nowhere on disk.
+    /// A file of the mount's owner that is nowhere on disk.
     pub(in crate::fs) fn made_up(ino: u64, size: u64, mode: u32, time: SystemTime) -> Attr {
         Attr {
             ino,
@@ -86,20 +86,20 @@ pub struct Created {
     pub opened: Opened,
 }
 
-/// One entry of a listing, with what a look-up of it would answer.
+/// One entry of a listing, with the answer that a look-up of its name would get.
 #[derive(Clone, Copy, Debug)]
 pub struct LookedAt<'a> {
     /// Its name.
     pub name: &'a OsStr,
-    /// What it is. Its look-up is counted.
+    /// The answer, counted as a look-up.
     pub entry: Entry,
-    /// How long the kernel may believe that.
+    /// How long the kernel may keep the answer.
     pub ttl: Duration,
     /// The offset of the next entry.
     pub next: u64,
 }
 
-/// What a setattr asks for.
+/// The attributes that a setattr changes; `None` for those that stay.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct SetAttr {
     /// Permission bits.

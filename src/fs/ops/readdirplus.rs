@@ -113,7 +113,7 @@ impl Fs {
             && let Some(meta) = self.idle(state, dir, listed, &stamped)
         {
             let file = state.files.named(dir, &stamped);
-            let name = state.queues.key(dir, listed.name);
+            let name = state.queues.queue(dir).key(listed.name).cloned();
             let name = name.unwrap_or_else(|| listed.name.into());
             if let Some(node) = state.nodes.list(dir, &name, meta.ino, file) {
                 let ino = meta.ino;

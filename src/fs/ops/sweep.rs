@@ -46,7 +46,7 @@ impl Fs {
                 let (path, batch) = {
                     let state = self.lock();
                     let path = state.queues.path(dir);
-                    (path, state.queues.after(dir, last.as_deref(), BATCH))
+                    (path, state.queues.queue(dir).after(last.as_deref(), BATCH))
                 };
                 let (Ok(path), Some((end, _))) = (path, batch.last()) else {
                     break;
@@ -102,7 +102,7 @@ impl Fs {
         let (sessions, agents) = {
             let mut state = self.lock();
             let looks = &mut state.readers.second_looks;
-            looks.expire(self.ctx.clock.monotonic());
+            looks.drop_expired(self.ctx.clock.monotonic());
             let mut sessions: Vec<Session> = looks.sessions().cloned().collect();
             sessions.extend(state.aliases.sessions());
             (sessions, state.single_file.agents())

@@ -22,11 +22,11 @@ use crate::read_ahead::{self, Source};
 use crate::session::Session;
 use crate::store::Meta;
 
-/// The answer to a read. To be dropped when the reader has been answered, and not before.
+/// The answer to a read. The caller must answer the reader before it drops this.
 pub struct Answer {
     /// The bytes.
     pub bytes: Vec<u8>,
-    /// Undoes what the read consumed if it is never answered.
+    /// Lets the next mount undo what the read consumed, if the read is never answered.
     _intent: Option<ConsumeIntent>,
 }
 
@@ -39,11 +39,11 @@ impl From<Vec<u8>> for Answer {
     }
 }
 
-/// How many handoffs are consumed before other requests have a turn at the state lock.
+/// How many handoffs are consumed before other requests get the state lock.
 const BATCH: usize = 1024;
 
 /// A handoff that was read, and is to be consumed.
-struct Read<'a> {
+struct ReadEntry<'a> {
     /// Its place in the snapshot.
     i: usize,
     entry: &'a MergeEntry,
@@ -51,12 +51,12 @@ struct Read<'a> {
     name: StampedName,
     /// The consumed name that it is to get.
     done: StampedName,
-    doc: Option<FileId>,
+    file: Option<FileId>,
 }
 
 impl Fs {
-    /// Reads a merge. If the reader meets the end by this, the handoffs are consumed before the answer. `cached` tells of a
-    /// read through the page cache.
+    /// Reads a merge. If the reader meets the end by this, the handoffs are consumed before the answer. `cached` tells that the
+    /// read came through the page cache.
     pub(in crate::fs) fn read_merge(
         self: &Arc<Self>,
         request: Request,
@@ -89,8 +89,8 @@ impl Fs {
 
     /// A read is about to be answered: consumes the snapshot if its reader has now read all of it and met the end.
     ///
-    /// The reader may be another program than the opener: of `tail < pending.md` the shell has opened the file. A program
-    /// that reads in passing counts for nothing.
+    /// The reader may be another program than the opener: for `tail < pending.md` the shell has opened the file. Reads of a
+    /// program that reads in passing do not count.
     fn delivered(
         self: &Arc<Self>,
         request: Request,
@@ -98,24 +98,23 @@ impl Fs {
         seen: ReadSeen,
     ) -> Option<ConsumeIntent> {
         let consumer = open.consumer.as_ref()?;
+        let caller = || Some(self.caller(request)).filter(|it| !self.reads_in_passing(it));
         let mut reader = None;
         if open.must_check(request.tid, seen) {
-            reader = Some(self.caller(request)).filter(|it| !self.reads_in_passing(it));
-            reader.as_ref()?;
+            reader = Some(caller()?);
         }
         if !open.record(request.tid, seen) {
             return None;
         }
         if reader.is_none() && !seen.cached {
-            // Another read of the same file was answered meanwhile, so that this one meets the end.
-            reader = Some(self.caller(request)).filter(|it| !self.reads_in_passing(it));
-            reader.as_ref()?;
+            // Another read of the same file was answered meanwhile, so that this read meets the end.
+            reader = Some(caller()?);
         }
         if self.lock().single_file.contains(consumer.process) {
-            // The reader has written to pending.md since it opened.
+            // The reader has written to pending.md since it opened the file.
             return None;
         }
-        // A reader that is answered with no byte has had them all before.
+        // A reader that is answered with no byte has had all bytes before.
         let intent = (seen.returned > 0).then(|| self.intent(&open.snapshot));
         let second_look = self.second_look_of(consumer, reader.as_ref());
         self.consume(&open.snapshot, consumer, second_look);
@@ -130,9 +129,10 @@ impl Fs {
         second_look: Option<(BegunBy, Session)>,
     ) {
         let entries = &snapshot.plan.entries;
+        let numbered: Vec<_> = entries.iter().enumerate().collect();
         let mut consumed = Vec::new();
-        // The lock is let go now and then: ten thousand renames take a while.
-        for (batch, part) in entries.chunks(BATCH).enumerate() {
+        // The lock is let go between batches: ten thousand renames take a while.
+        for (batch, part) in numbered.chunks(BATCH).enumerate() {
             let mut guard = self.lock();
             let state = &mut *guard;
             if batch == 0 && !state.readers.holds(snapshot) {
@@ -140,15 +140,14 @@ impl Fs {
                 return;
             }
             // An entry that is not current is delivered again (spec 6.4).
-            let part = (batch * BATCH..).zip(part);
-            let current = part.filter(|(i, _)| snapshot.is_current(*i));
-            let read: Vec<Read> = current
-                .filter_map(|(i, entry)| self.finished(state, i, entry))
+            let current = part.iter().filter(|(i, _)| snapshot.is_current(*i));
+            let read: Vec<ReadEntry> = current
+                .filter_map(|(i, entry)| self.to_consume(state, *i, entry))
                 .collect();
             let now = self.ctx.clock.now();
             do_in_two(
                 &read,
-                |read| self.consume_read(read, now),
+                |read| self.consume_file(read, now),
                 |read, done| {
                     if let Some(done) = self.consumed(state, read, done, consumer) {
                         consumed.push((read.i, done));
@@ -170,12 +169,17 @@ impl Fs {
         looks.end_met(session, snapshot, consumed, second_look, now);
     }
 
-    /// The handoff of an entry, to be consumed; `None` while somebody is writing it.
-    fn finished<'a>(&self, state: &State, i: usize, entry: &'a MergeEntry) -> Option<Read<'a>> {
+    /// The handoff of an entry, to be consumed; `None` while a process is writing it.
+    fn to_consume<'a>(
+        &self,
+        state: &State,
+        i: usize,
+        entry: &'a MergeEntry,
+    ) -> Option<ReadEntry<'a>> {
         let name = entry.name()?;
         let queue = state.queues.path(entry.dir).ok()?;
-        let doc = state.files.named(entry.dir, &name);
-        let known = doc.and_then(|id| state.files.get(id));
+        let file = state.files.named(entry.dir, &name);
+        let known = file.and_then(|id| state.files.get(id));
         if known.is_some_and(RegularFile::is_being_written) {
             return None;
         }
@@ -183,24 +187,24 @@ impl Fs {
         let done = StampedName::parse(entry.stays_as())
             .filter(|done| !state.files.is_reserved(entry.dir, done))
             .unwrap_or_else(|| state.files.stays_as(&state.queues, entry.dir, &name));
-        Some(Read {
+        Some(ReadEntry {
             i,
             entry,
             queue,
             name,
             done,
-            doc,
+            file,
         })
     }
 
-    /// Gives a handoff its consumed name. Answers that name, and what is known of the file; `None` if the file is not what
+    /// Gives a handoff its consumed name. Answers that name, and stat(2) of the file; `None` if the file is not the one that
     /// was read any more.
-    fn consume_read(
+    fn consume_file(
         &self,
-        read: &Read<'_>,
+        read: &ReadEntry<'_>,
         now: SystemTime,
     ) -> Option<Result<(StampedName, Meta)>> {
-        let Read { entry, queue, .. } = read;
+        let ReadEntry { entry, queue, .. } = read;
         let meta = self.ctx.store.stat(queue, entry.file_name()).ok()?;
         if (meta.ino, meta.size, meta.mtime) != (entry.ino, entry.size, entry.mtime) {
             return None;
@@ -211,11 +215,11 @@ impl Fs {
         Some(done.map(|done| (done, Meta { mtime: now, ..meta })))
     }
 
-    /// Takes in what has become of a handoff that was read; answers its consumed name.
+    /// Notes the result of [`Fs::consume_file`]; answers the consumed name.
     fn consumed(
         &self,
         state: &mut State,
-        read: &Read<'_>,
+        read: &ReadEntry<'_>,
         consumed: Option<Result<(StampedName, Meta)>>,
         consumer: &Consumer,
     ) -> Option<StampedName> {
@@ -226,7 +230,7 @@ impl Fs {
             state.queues.changed(dir, file_name);
             return None;
         };
-        let (done, known) = match consumed {
+        let (done, meta) = match consumed {
             Ok(consumed) => consumed,
             Err(error) => {
                 self.ctx.look_for_trouble();
@@ -242,20 +246,17 @@ impl Fs {
         if new_name != *read.entry.stays_as() {
             self.pin_file(state, &read.queue, &new_name);
         }
-        state.nodes.dentries.lock().changed();
-        if !state.queues.moved(dir, file_name, &new_name, &known) {
+        state.queues.name_changed();
+        if !state.queues.moved(dir, file_name, &new_name, &meta) {
             state.queues.changed(dir, file_name);
             state.queues.changed(dir, &new_name);
         }
-        if let Some(id) = read.doc {
-            state
-                .handoffs()
-                .file_renamed(id, dir, FileName::Handoff(done.clone()));
+        if let Some(id) = read.file {
+            let new = FileName::Handoff(done.clone());
+            state.handoffs().file_renamed(id, dir, new);
         }
-        let session = &consumer.session;
-        state
-            .aliases
-            .consume(dir, file_name.to_owned(), session, done.clone());
+        let (session, old) = (&consumer.session, file_name.to_owned());
+        state.aliases.consume(dir, old, session, done.clone());
         Some(done)
     }
 }

@@ -1,5 +1,5 @@
-//! A note on disk of what a read is about to consume. If the daemon is killed before the reader is answered, the next mount
-//! makes that pending again (spec 6.3, 6.4).
+//! A note on disk of the handoffs that a read is about to consume. If the daemon is killed before the reader is answered, the
+//! next mount makes them pending again (spec 6.3, 6.4).
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -10,7 +10,7 @@ use crate::fs::queue::snapshot::Snapshot;
 use crate::fs::state::Fs;
 use crate::store::local::Area;
 
-/// Held until the read that consumes has been answered; dropping it removes the note.
+/// Held until the read that consumes has been answered. Dropping it removes the note.
 pub struct ConsumeIntent {
     fs: Arc<Fs>,
     name: OsString,
@@ -28,7 +28,7 @@ impl Drop for ConsumeIntent {
 }
 
 impl Fs {
-    /// Notes which handoffs are about to be consumed. `None` if they are consumed already, or cannot be noted.
+    /// Notes the handoffs that are about to be consumed. `None` if they are consumed already, or cannot be noted.
     pub(super) fn intent(self: &Arc<Self>, snapshot: &Arc<Snapshot>) -> Option<ConsumeIntent> {
         let mut note = Vec::new();
         {
@@ -44,11 +44,8 @@ impl Fs {
                 }
             }
         }
-        match self
-            .ctx
-            .local
-            .note(Area::Consuming, &note, self.ctx.clock.now())
-        {
+        let now = self.ctx.clock.now();
+        match self.ctx.local.note(Area::Consuming, &note, now) {
             Ok(name) => Some(ConsumeIntent {
                 fs: self.clone(),
                 name,

@@ -9,7 +9,7 @@ use crate::fs::state::{Fs, State};
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Fs {
-    /// As [`Fs::publish_left`], if a draft was left unpublished a while ago.
+    /// As [`Fs::publish_left`], if publishing has failed and the last try was a while ago.
     pub(in crate::fs) fn publish_left_if_due(&self, state: &mut State) {
         if state
             .files
@@ -21,7 +21,7 @@ impl Fs {
         }
     }
 
-    /// Drafts that could not be published when they were closed: the disk may have room by now.
+    /// Publishes the drafts that could not be published at the close: the disk may have room by now.
     pub(in crate::fs) fn publish_left(&self, state: &mut State) {
         let left: Vec<FileId> = state
             .files
@@ -31,7 +31,7 @@ impl Fs {
                 file.writers == 0 && draft.is_some_and(|it| it.progress.is_changed())
             })
             .map(|(id, _)| id)
-            // Emptied for an open that is to come: its old content is not replaced by nothing.
+            // A draft that was emptied for an open that is to come must not replace the old content by nothing.
             .filter(|id| !state.replays.is_awaited(*id))
             .collect();
         for id in left {

@@ -1,4 +1,4 @@
-//! Which second look a caller finds in `pending.md`, and how one begins and ends (spec 6.7).
+//! The second look of a caller at `pending.md`: when it begins, which handoffs it shows, and when it ends (spec 6.7).
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -18,8 +18,8 @@ use crate::session::{Caller, Session};
 use crate::store::Access;
 
 impl Fs {
-    /// May the handoffs that are consumed now be looked at again, and in which session? `reader` is the caller of the read
-    /// that met the end, or `None` if that read came through the page cache.
+    /// In which session the handoffs that are consumed now may be looked at again; `None` if in none. `reader` is the caller of
+    /// the read that met the end, or `None` if that read came through the page cache.
     pub(super) fn second_look_of(
         &self,
         consumer: &Consumer,
@@ -41,7 +41,7 @@ impl Fs {
         Some((begun_by, reader.session))
     }
 
-    /// The snapshot that this caller may look at again: reading it consumes nothing.
+    /// The snapshot that this caller may look at again. Reading it consumes nothing.
     pub(super) fn looks_again(
         &self,
         state: &mut State,
@@ -51,14 +51,14 @@ impl Fs {
         let now = self.ctx.clock.monotonic();
         let looks = &mut state.readers.second_looks;
         let look = looks.get_mut(queue, &caller.session, now)?;
-        // An agent that writes to pending.md watches what is there now (spec 4.7).
+        // An agent that writes to pending.md wants the current content (spec 4.7).
         let may = (self.ctx.plays(caller, Role::Agent) || self.ctx.plays(caller, Role::PageReader))
             && !state.single_file.contains(caller.process);
         may.then(|| look.snapshot.clone())
     }
 
-    /// The merge that this caller finds while `pending` is pending. If an agent's own process has consumed, the other programs
-    /// of its session find the handoffs that it consumed once more.
+    /// The merge for this caller while `pending` is pending. If an agent's own process has consumed handoffs, the other programs
+    /// of its session find these handoffs once more.
     pub(super) fn merge_for(
         &self,
         state: &mut State,
@@ -103,7 +103,7 @@ impl Fs {
         plan
     }
 
-    /// Ends the second looks of the caller's session if its agent has ended: programs that the agent has started may live
+    /// Ends the second looks of the caller's session if its agent has ended. Programs that the agent has started may live
     /// longer. Reads `/proc`: never called with the state locked.
     pub(in crate::fs) fn end_second_look_of_ended(&self, caller: &Caller) {
         let Session::Agent(agent) = caller.session else {
@@ -111,18 +111,15 @@ impl Fs {
         };
         let is_of_caller = |session: &Session| *session == caller.session;
         // A statement of its own: the state must not be locked while `/proc` is read.
-        let looks_again = {
-            let looks = &self.lock().readers.second_looks;
-            looks.sessions().any(is_of_caller)
-        };
+        let looks_again = (self.lock().readers.second_looks.sessions()).any(is_of_caller);
         if caller.process != Some(agent) && looks_again && !self.resolver.is_alive(agent) {
             let looks = &mut self.lock().readers.second_looks;
             looks.keep_sessions(|session| !is_of_caller(session));
         }
     }
 
-    /// A file that may be in a snapshot is about to be deleted, or did not get the consumed name that was promised: readers of
-    /// the snapshot go on reading this file.
+    /// A file that may be in a snapshot is about to be deleted, or has another consumed name than its header line said: readers
+    /// of the snapshot go on reading this file.
     pub(in crate::fs) fn pin_file(&self, state: &mut State, queue: &Path, name: &OsStr) {
         if state.readers.is_read()
             && let Ok((file, meta)) = self.ctx.store.open_known(queue, name, Access::READ)

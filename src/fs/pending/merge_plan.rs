@@ -9,7 +9,7 @@ use crate::fs::ids::DirId;
 use crate::fs::queue::merge_entry::MergeEntry;
 use crate::fs::queue::snapshot::Plan;
 
-/// The last plan of each queue, and the generation of the index that it was made from.
+/// The last plan of each queue, and the generation of the state that the plan was made from.
 #[derive(Debug, Default)]
 pub struct Plans {
     last: HashMap<DirId, (u64, Arc<Plan>)>,
@@ -23,7 +23,7 @@ impl Plans {
         (*made_from == generation && !plan.provisional).then(|| plan.clone())
     }
 
-    /// Notes what a queue's merge holds now.
+    /// The plan of a queue with these entries, to be used again while the generation stays.
     pub(super) fn update(
         &mut self,
         queue: DirId,
@@ -38,7 +38,7 @@ impl Plans {
         plan
     }
 
-    /// The plan of these entries: `old` itself if it is the same, and with its mtime if the content is the same.
+    /// A plan of these entries: `old` itself if nothing differs, and with the mtime of `old` if the content is the same.
     pub(super) fn renewed(
         &mut self,
         old: Option<&Arc<Plan>>,
@@ -55,7 +55,7 @@ impl Plans {
         Arc::new(Plan::new(queue, entries, mtime, provisional))
     }
 
-    /// The mtime of a new content. Two contents never share an mtime, whatever the clock does.
+    /// The mtime of a new content. Two contents never share an mtime, also if the clock is set back.
     fn new_mtime(&mut self, now: SystemTime) -> SystemTime {
         let after = |newest: SystemTime| newest + Duration::from_nanos(1);
         let mtime = self.newest.map_or(now, |newest| now.max(after(newest)));

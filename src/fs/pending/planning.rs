@@ -1,4 +1,4 @@
-//! Making the plan of a merge from what is pending in a queue and in the queues below (spec 6.1, 6.2).
+//! Making the plan of a merge from the pending handoffs of a queue and of the queues below (spec 6.1, 6.2).
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -8,8 +8,7 @@ use std::time::Instant;
 use crate::error::Result;
 use crate::fs::ids::DirId;
 use crate::fs::inode::table::NodeTarget;
-use crate::fs::inode::types::Request;
-use crate::fs::inode::types::{Attr, Entry};
+use crate::fs::inode::types::{Attr, Entry, Request};
 use crate::fs::pending::merge_plan::in_order;
 use crate::fs::queue::merge_entry::MergeEntry;
 use crate::fs::queue::names::Pending;
@@ -19,17 +18,28 @@ use crate::fs::state::{Fs, State};
 use crate::names::StampedName;
 use crate::session::Caller;
 
+/// The handoffs of a queue that are being written through the mount.
+#[derive(Default)]
+struct Writers {
+    /// All that are open for writing, or have a draft.
+    open: HashSet<OsString>,
+    /// Those that no merge shows.
+    left_out: HashSet<OsString>,
+}
+
 impl Fs {
-    /// The merge of a queue as it will be once the writers that have closed have let go: what a LOOKUP shows.
+    /// The merge of a queue as a LOOKUP shows it: handoffs whose writers have closed are part of it, though their RELEASE has not
+    /// come.
     pub(in crate::fs) fn plan(&self, state: &mut State, queue: DirId) -> Result<Arc<Plan>> {
         self.plan_with(state, queue, true)
     }
 
-    /// The merge of a queue without anything that a writer still has open: what is delivered (spec 4.2).
+    /// The merge of a queue as it is delivered: without the handoffs that a writer still has open (spec 4.2).
     pub(in crate::fs) fn settled_plan(&self, state: &mut State, queue: DirId) -> Result<Arc<Plan>> {
         self.plan_with(state, queue, false)
     }
 
+    /// `closing` tells whether handoffs belong to the merge whose writers have closed, but whose RELEASE has not come.
     fn plan_with(&self, state: &mut State, queue: DirId, closing: bool) -> Result<Arc<Plan>> {
         self.publish_left_if_due(state);
         let queues = self.ctx.noticed(state.queues.queues_below(queue))?;
@@ -39,31 +49,33 @@ impl Fs {
         }
         let now = Instant::now();
         let mut provisional = false;
-        let mut being_written: HashMap<DirId, HashSet<OsString>> = HashMap::new();
-        let mut renamed = Vec::new();
-        for doc in state.files.busy() {
-            if doc.is_being_written() && !doc.is_gone() {
-                provisional |= doc.is_closing(now);
-                if !(closing && doc.is_closing(now)) {
-                    let names = being_written.entry(doc.dir).or_default();
-                    names.insert(doc.name.to_os_string());
+        let mut writers: HashMap<DirId, Writers> = HashMap::new();
+        let State {
+            files,
+            queues: cache,
+            ..
+        } = state;
+        for file in files.busy() {
+            let in_queue = writers.entry(file.dir).or_default();
+            in_queue.open.insert(file.name.to_os_string());
+            if file.is_being_written() && !file.is_gone() {
+                provisional |= file.is_closing(now);
+                if !(closing && file.is_closing(now)) {
+                    in_queue.left_out.insert(file.name.to_os_string());
                 }
             }
             // The draft of a consumed name: no pending handoff may get that name when it is consumed.
-            if doc.is_new()
-                && let Some(name) = doc.stamped_if_handoff().filter(|name| !name.is_pending())
+            if file.is_new()
+                && let Some(name) = file.stamped_if_handoff()
+                && let Some(queue) = cache.queue_mut(file.dir)
             {
-                renamed.push((doc.dir, name.clone()));
+                queue.taken(name);
             }
         }
-        for (dir, name) in renamed {
-            state.queues.taken(dir, &name);
-        }
-        let nothing = HashSet::new();
         let mut entries = Vec::new();
         for dir in queues {
-            let being_written = being_written.get(&dir).unwrap_or(&nothing);
-            provisional |= self.merge_queue(state, (queue, dir), being_written, &mut entries)?;
+            let writers = writers.remove(&dir).unwrap_or_default();
+            provisional |= self.merge_queue(state, (queue, dir), &writers, &mut entries)?;
         }
         // Each queue's entries come by name, so mostly in order.
         entries.sort_by(in_order);
@@ -73,45 +85,43 @@ impl Fs {
             .update(queue, generation, entries, provisional, now))
     }
 
-    /// Adds what is pending in one queue to the merge of `top`. True if a file could not be read, or not be merged yet: the
-    /// next look may find it otherwise, and nothing tells of that.
+    /// Adds the pending handoffs of one queue to the merge of `top`. True if a file could not be read, or not be merged yet: the
+    /// next look may find another state of the file, of which no change of the store tells.
     fn merge_queue(
         &self,
         state: &mut State,
         (top, dir): (DirId, DirId),
-        being_written: &HashSet<OsString>,
+        writers: &Writers,
         entries: &mut Vec<Arc<MergeEntry>>,
     ) -> Result<bool> {
-        let above = state.queues.path(top)?;
-        let path = state.queues.path(dir)?;
+        let State { files, queues, .. } = state;
+        let above = queues.path(top)?;
+        let path = queues.path(dir)?;
         let prefix = path.strip_prefix(&above).unwrap_or(&path);
-        state.queues.seen_from(top, dir, prefix);
         let is_merged = |(name, pending): &(&Arc<OsStr>, &Pending)| {
-            !pending.is_empty() && !being_written.contains(&***name)
+            !pending.is_empty() && !writers.left_out.contains(&***name)
         };
-        let unasked = state.queues.pending(dir).filter(is_merged);
-        let unasked = unasked.filter(|(_, pending)| pending.known.newline.is_none());
+        let unasked = queues.queue(dir).pending().iter().filter(is_merged);
+        let unasked = unasked.filter(|(_, pending)| pending.cached.newline.is_none());
         let unasked: Vec<_> = unasked.map(|(name, _)| name.clone()).collect();
-        let written = state.files.busy().filter(|file| file.dir == dir);
-        let written: HashSet<_> = written.map(|file| file.name.to_os_string()).collect();
-        let looked_at = state.queues.look_at_pending(dir, &path, &unasked, &written);
+        let looked_at = queues.look_at_pending(dir, &path, &unasked, &writers.open);
         let unread = self.ctx.noticed(looked_at)?;
         let mut missing = Vec::new();
-        for (name, pending) in state.queues.pending(dir).filter(is_merged) {
+        for (name, pending) in queues.queue(dir).pending().iter().filter(is_merged) {
             match pending.entry(top) {
                 Some(entry) => entries.push(entry.clone()),
-                None => missing.push((name.clone(), pending.known)),
+                None => missing.push((name.clone(), pending.cached)),
             }
         }
-        for (name, known) in missing {
+        for (name, cached) in missing {
             let Some(stamped) = StampedName::parse(&name) else {
                 continue;
             };
             let left_out = match unread.get(&name) {
                 Some(Unread::Unfinished) => {
-                    Some("somebody is writing it; it is merged when nobody does")
+                    Some("another program is writing it; it is merged when none does")
                 }
-                // Blanks in its place would tell nobody anything.
+                // Blanks in the place of the content would be of no use.
                 Some(Unread::Forbidden) => Some("may not be read; it is left out"),
                 Some(Unread::LastByte) | None => None,
             };
@@ -119,27 +129,30 @@ impl Fs {
                 log::debug!("{}: {why}", path.join(&*name).display());
                 continue;
             }
-            let stays_as = state.files.stays_as(&state.queues, dir, &stamped);
+            let stays_as = files.stays_as(queues, dir, &stamped);
             let entry = Arc::new(MergeEntry::new(
                 dir,
                 stamped.stamp(),
                 prefix.join(&*name).as_os_str(),
                 &stays_as.to_os_string(),
-                &known,
-                self.ctx.zone.at(known.mtime),
+                &cached,
+                self.ctx.zone.at(cached.mtime),
             ));
-            // The default name stays right until the name is taken; the index is told then.
+            // The default name stays right until the name is taken; then the queue drops the cached entry.
             let is_default = stays_as == stamped.consumed() && stays_as.pending() == stamped;
-            if is_default && known.newline.is_some() {
-                state.queues.keep_entry(top, &name, &entry);
+            if is_default
+                && cached.newline.is_some()
+                && let Some(queue) = queues.queue_mut(dir)
+            {
+                queue.keep_entry(top, &name, &entry);
             }
             entries.push(entry);
         }
         Ok(!unread.is_empty())
     }
 
-    /// A LOOKUP of `pending.md`: a node of its own, with the content as it is now for this caller. `caller` is `None` where
-    /// all callers find the same.
+    /// A LOOKUP of `pending.md`: a new node, with the current content for this caller. `caller` is `None` where all callers find
+    /// the same.
     pub(in crate::fs) fn enter_merge(
         &self,
         state: &mut State,

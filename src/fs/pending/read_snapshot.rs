@@ -35,9 +35,9 @@ impl Source for SnapshotSource {
                     let read = self.read_body(entry, offset, body, purpose);
                     match (read, purpose) {
                         (Ok(()), _) => {}
-                        // No reader may ever ask for it.
+                        // No reader has asked for these bytes yet.
                         (Err(error), Purpose::Ahead)
-                        // The entry is all right: its reader tries again.
+                        // The file is intact: the daemon was short of descriptors or memory, and the reader may try again.
                         | (Err(error @ Error::Os(libc::EMFILE | libc::ENFILE | libc::ENOMEM)), _) => {
                             return Err(error);
                         }
@@ -62,8 +62,8 @@ impl SnapshotSource {
         }
     }
 
-    /// The bytes of an entry cannot be read any more, but the size of the merge was promised: its reader gets blanks, and
-    /// the next entry begins a line.
+    /// The bytes of an entry cannot be read any more, but the merge must keep its size: the reader gets blanks, and the next
+    /// entry begins a line.
     fn blank(&self, i: usize, offset: u64, body: &mut [u8], error: Error) {
         let entry = &self.snapshot.plan.entries[i];
         let shown = entry.shown().display();
@@ -87,7 +87,7 @@ impl SnapshotSource {
         if let Some(file) = self.snapshot.open_file(i) {
             return Ok(file);
         }
-        // Reader and helper would close each other's file in turn.
+        // If the helper kept its file, too, reader and helper would close each other's file in turn.
         let keep = purpose == Purpose::Answer;
         self.snapshot.opened(i, self.find_file(i), keep)
     }

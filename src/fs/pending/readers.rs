@@ -14,13 +14,13 @@ use crate::session::Process;
 /// How long an open waits for other readers (spec 6.4). A waiting open cannot be killed, hence the bound.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// A reader that has read nothing for so long is waited for no more (spec 6.8).
+/// Opens do not wait for a reader that has read nothing for so long (spec 6.8).
 const IDLE: Duration = Duration::from_secs(10);
 
-/// How long others wait for a reader that was invited to open again.
+/// How long opens wait for a reader that was invited to open again.
 const INVITED: Duration = Duration::from_secs(1);
 
-/// A thread and its process, if `/proc` told it.
+/// A thread and its process, if `/proc` has told that.
 #[derive(Clone, Copy, Debug)]
 pub struct ReaderId {
     pub tid: u32,
@@ -50,16 +50,16 @@ pub(super) struct Asking {
 /// The reason for opening a snapshot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Claim {
-    /// A turn of its own, for which others wait.
+    /// A new turn, for which others wait.
     Turn,
-    /// A share in the turn of its process.
+    /// A share in the turn that the same process has already.
     Share,
-    /// Its session's second look.
+    /// The second look of the reader's session.
     SecondLook,
 }
 
 impl Claim {
-    /// Does a node that shows this plan show the snapshot? A second look takes nothing but its own plan.
+    /// May this snapshot be opened on a node that shows this plan? A second look needs its very plan, not only the same bytes.
     pub(super) fn is_served(self, snapshot: &Snapshot, plan: &Arc<Plan>) -> bool {
         match self {
             Claim::Turn | Claim::Share => snapshot.plan.same(plan),
@@ -68,7 +68,7 @@ impl Claim {
     }
 }
 
-/// A snapshot that is kept for a thread. Its open was answered ESTALE, so the kernel looks the name up and opens again.
+/// A snapshot that is kept for a thread. The open was answered ESTALE, so the kernel looks the name up and opens again.
 #[derive(Debug)]
 pub struct Invitation {
     pub snapshot: Arc<Snapshot>,
@@ -123,9 +123,9 @@ impl Readers {
         }
     }
 
-    /// Until when this open waits for others, if it does: for the turns of other processes, for those that were invited
-    /// to a turn, and for opens that wait already. `overlaps` tells whether a queue's merge and the asker's share anything.
-    /// `monotonic` is the clock's time, which a test may have set.
+    /// Until when this open waits: for the turns of other processes, for threads that were invited to a turn, and for opens that
+    /// wait already. `None` if there is nothing to wait for. `overlaps` tells whether a queue's merge and the asker's share
+    /// handoffs. `monotonic` is the clock's time, which a test may have set.
     pub(super) fn waits_until(
         &self,
         asking: &Asking,
@@ -157,17 +157,17 @@ impl Readers {
         until_idle.max()
     }
 
-    /// This open waits, and later ones wait for it.
+    /// This open waits, and later opens wait for it.
     pub(super) fn wait(&mut self, asking: &Asking) {
         self.waiting.push(*asking);
     }
 
-    /// This open waits no more.
+    /// This open does not wait any more.
     pub(super) fn stop_waiting(&mut self, asking: &Asking) {
         self.waiting.retain(|it| it.ticket != asking.ticket);
     }
 
-    /// When this thread opens again, it gets this snapshot.
+    /// Keeps this snapshot for the thread, which will open again.
     pub(super) fn invite(
         &mut self,
         asking: &Asking,
@@ -184,26 +184,22 @@ impl Readers {
         });
     }
 
-    /// The invitation of this thread, which is about to open again.
+    /// The invitation of this thread, which looks the name up before it opens again.
     pub fn invitation(&mut self, tid: u32, queue: DirId, now: Instant) -> Option<&Invitation> {
         self.forget_missing(now);
-        self.invited
-            .iter()
-            .find(|it| (it.tid, it.queue) == (tid, queue))
+        let mut invited = self.invited.iter();
+        invited.find(|it| (it.tid, it.queue) == (tid, queue))
     }
 
-    /// This thread has opened again: takes its invitation.
+    /// The thread has opened again: its invitation is used up.
     pub(super) fn accept(&mut self, asking: &Asking, now: Instant) -> Option<Invitation> {
         self.forget_missing(now);
         let wanted = (asking.reader.tid, asking.queue);
-        let at = self
-            .invited
-            .iter()
-            .position(|it| (it.tid, it.queue) == wanted)?;
-        Some(self.invited.remove(at))
+        let is_wanted = |it: &mut Invitation| (it.tid, it.queue) == wanted;
+        self.invited.extract_if(.., is_wanted).next()
     }
 
-    /// Forgets the invited that did not come back.
+    /// Drops the invitations of threads that did not open again in time.
     pub fn forget_missing(&mut self, now: Instant) {
         self.invited
             .retain(|it| now.duration_since(it.since) < REPLAY_WITHIN);
@@ -216,7 +212,7 @@ impl Readers {
         Some(own.snapshot.clone())
     }
 
-    /// A snapshot of this plan, which nobody has opened yet.
+    /// A new snapshot of this plan.
     pub(super) fn new_snapshot(&mut self, plan: &Arc<Plan>) -> Arc<Snapshot> {
         let snapshot = Arc::new(Snapshot::new(plan.clone()));
         self.snapshots.retain(|old| old.strong_count() > 0);
@@ -224,7 +220,7 @@ impl Readers {
         snapshot
     }
 
-    /// A handle was opened that will consume this snapshot: the reader's turn begins, or it has one handle more.
+    /// A handle was opened that will consume this snapshot: the reader's turn begins, or has one more handle.
     pub(super) fn opened(&mut self, reader: ReaderId, snapshot: &Arc<Snapshot>, now: Instant) {
         match self.turns.iter_mut().find(|turn| turn.is_of(snapshot)) {
             Some(turn) => turn.handles += 1,
@@ -253,7 +249,7 @@ impl Readers {
         }
     }
 
-    /// Is it still the turn of this snapshot? The turn ends when the snapshot is consumed or its last handle is closed.
+    /// Has this snapshot a turn? The turn ends when the snapshot is consumed or its last handle is closed.
     pub(super) fn holds(&self, snapshot: &Arc<Snapshot>) -> bool {
         self.turns.iter().any(|turn| turn.is_of(snapshot))
     }
@@ -263,13 +259,13 @@ impl Readers {
         self.turns.retain(|turn| !turn.is_of(snapshot));
     }
 
-    /// Does anybody read a snapshot, or may look at one again?
+    /// Is any snapshot open, or may any session look at one again?
     pub fn is_read(&self) -> bool {
         self.snapshots.iter().any(|it| it.strong_count() > 0)
     }
 
-    /// The turns: of which queue, of which process (or thread, where the process is not known), since when, and when it last
-    /// read, in the clock's monotonic time.
+    /// Each turn: its queue, its process (its thread, where the process is not known), when it began, and when its reader last
+    /// read. Both times are the clock's monotonic time.
     pub fn held(&self) -> impl Iterator<Item = (DirId, u32, Instant, Instant)> {
         self.turns.iter().map(|turn| {
             let process = turn.reader.process;
@@ -278,7 +274,7 @@ impl Readers {
         })
     }
 
-    /// How many readers there are, in whatever stage.
+    /// How many turns, waiting opens and invitations there are.
     pub fn len(&self) -> usize {
         self.turns.len() + self.waiting.len() + self.invited.len()
     }

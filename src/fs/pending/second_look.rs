@@ -1,4 +1,4 @@
-//! The second look (spec 6.7): for two minutes an agent finds again in `pending.md` what it has consumed there.
+//! The second look (spec 6.7): for two minutes an agent finds the handoffs that it has consumed in `pending.md` again.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::session::Session;
 /// How long a second look lasts.
 const LASTS: Duration = Duration::from_secs(120);
 
-/// How many changed or removed files one second look keeps open. A session that removes more than that of what it has
-/// consumed does not come back for it.
+/// How many changed or removed files one second look keeps open. A session that removes more of the handoffs that it has consumed
+/// does not come back for them.
 const KEPT_OPEN: usize = 32;
 
-/// The program that consumed, and so began the second look.
+/// The kind of program that consumed the handoffs, and so began the second look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum BegunBy {
     /// An agent's own process: every program of its session may look again.
@@ -30,7 +30,7 @@ pub(super) enum BegunBy {
 #[derive(Debug, Default)]
 pub struct SecondLooks(Vec<SecondLook>);
 
-/// INVARIANT: there is one for each queue and session at most.
+/// INVARIANT: each queue and session has one at most.
 #[derive(Debug)]
 pub(super) struct SecondLook {
     session: Session,
@@ -44,7 +44,7 @@ pub(super) struct SecondLook {
 }
 
 impl SecondLook {
-    /// The entries that were consumed and did not change since, with their consumed names.
+    /// The entries that were consumed and have not changed since, with their consumed names.
     pub(super) fn unchanged(&self) -> impl Iterator<Item = (&Arc<MergeEntry>, &StampedName)> {
         let unchanged = self.consumed.iter();
         let unchanged = unchanged.filter(|(i, _)| self.snapshot.is_current(*i));
@@ -55,7 +55,7 @@ impl SecondLook {
         self.snapshot.plan.queue == queue && self.session == *session
     }
 
-    /// Does this plan show any handoff that the session had consumed before?
+    /// Does this plan show any of the handoffs that were consumed?
     fn is_shown_in(&self, plan: &Plan) -> bool {
         let shown: HashSet<_> = plan.entries.iter().map(Arc::as_ptr).collect();
         let entries = &self.snapshot.plan.entries;
@@ -65,7 +65,7 @@ impl SecondLook {
 }
 
 impl SecondLooks {
-    /// Is there a second look at this queue? Only then is it worth asking `/proc` for the caller.
+    /// Has any session a second look at this queue? Only then is it worth asking `/proc` for the caller.
     pub fn any(&self, queue: DirId) -> bool {
         self.0.iter().any(|look| look.snapshot.plan.queue == queue)
     }
@@ -77,13 +77,13 @@ impl SecondLooks {
         session: &Session,
         now: Instant,
     ) -> Option<&mut SecondLook> {
-        self.expire(now);
+        self.drop_expired(now);
         self.0.iter_mut().find(|look| look.is_of(queue, session))
     }
 
-    /// A reader of this session met the end of a snapshot, now in the clock's monotonic time. If the snapshot shows what the
-    /// session had consumed before, that was its second look. With `begins`, these entries were consumed just now, and may
-    /// be looked at again in that session, in place of what was consumed before.
+    /// A reader of this session met the end of a snapshot, now in the clock's monotonic time. If the snapshot shows handoffs that
+    /// the session had consumed before, that was the second look at them. With `begins`, the entries `consumed` may be looked at
+    /// again in that session, in place of those that it had consumed before.
     pub(super) fn end_met(
         &mut self,
         session: &Session,
@@ -92,7 +92,7 @@ impl SecondLooks {
         begins: Option<(BegunBy, Session)>,
         now: Instant,
     ) {
-        self.expire(now);
+        self.drop_expired(now);
         let queue = snapshot.plan.queue;
         self.0
             .retain(|look| !look.is_of(queue, session) || !look.is_shown_in(&snapshot.plan));
@@ -109,13 +109,13 @@ impl SecondLooks {
         }
     }
 
-    /// May some session look at this snapshot again?
+    /// May any session look at this snapshot again?
     pub(super) fn shows(&self, snapshot: &Arc<Snapshot>) -> bool {
         let mut looks = self.0.iter();
         looks.any(|look| Arc::ptr_eq(&look.snapshot, snapshot))
     }
 
-    /// The snapshot with this very plan that some session may look at again.
+    /// The snapshot with this very plan that any session may look at again.
     pub(super) fn showing(&self, plan: &Arc<Plan>) -> Option<Arc<Snapshot>> {
         let mut looks = self.0.iter();
         let look = looks.find(|look| Arc::ptr_eq(&look.snapshot.plan, plan))?;
@@ -128,7 +128,7 @@ impl SecondLooks {
     }
 
     /// Ends the second looks whose time is over.
-    pub fn expire(&mut self, now: Instant) {
+    pub fn drop_expired(&mut self, now: Instant) {
         self.0.retain(|look| now < look.until);
     }
 
@@ -137,7 +137,7 @@ impl SecondLooks {
         self.0.retain(|look| keep(&look.session));
     }
 
-    /// Ends the second looks that keep too many files open, unless somebody reads just now.
+    /// Ends the second looks that keep too many files open, unless a reader has the snapshot open.
     pub(super) fn drop_costly(&mut self) {
         self.0.retain(|look| {
             Arc::strong_count(&look.snapshot) > 1 || look.snapshot.kept_open() <= KEPT_OPEN

@@ -1,4 +1,4 @@
-//! Which agents use `pending.md` as a single file, which they read and then write (spec 4.7).
+//! Agents that use `pending.md` as a single file: they read the file and then write it (spec 4.7).
 
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
@@ -7,7 +7,7 @@ use crate::fs::ids::DirId;
 use crate::names::StampedName;
 use crate::session::Process;
 
-/// How long before an agent's own write to `pending.md` its reads of it count as reading what it replaces (spec 4.7).
+/// An agent's reads of `pending.md` in this time before its own write count as reading what it replaces (spec 4.7).
 const REPLACING: Duration = Duration::from_secs(5);
 
 /// See the [module](self).
@@ -26,12 +26,12 @@ struct Recent {
 }
 
 impl SingleFile {
-    /// Is this an agent that does? Its reads of `pending.md` consume nothing.
+    /// Is this such an agent? Its reads of `pending.md` consume nothing.
     pub(super) fn contains(&self, process: Option<Process>) -> bool {
         process.is_some_and(|process| self.agents.contains(&process))
     }
 
-    /// An agent has consumed these, which now have these names.
+    /// An agent has consumed handoffs, which now have these names.
     pub(super) fn consumed(
         &mut self,
         process: Process,
@@ -46,7 +46,7 @@ impl SingleFile {
         });
     }
 
-    /// An agent writes to `pending.md`; answers what it has consumed just now, which is to be pending again.
+    /// An agent writes to `pending.md`. Answers the handoffs that it has consumed just now, which must be pending again.
     pub(super) fn written(
         &mut self,
         process: Process,
@@ -65,12 +65,12 @@ impl SingleFile {
             .retain(|recent| now.duration_since(recent.at).is_ok_and(is_fresh));
     }
 
-    /// The agents that do; see [`SingleFile::forget`].
+    /// Such agents; see [`SingleFile::forget`].
     pub fn agents(&self) -> Vec<Process> {
         self.agents.iter().copied().collect()
     }
 
-    /// These have ended: their pids may come again as somebody else's.
+    /// These agents have ended: other processes may get their pids.
     pub fn forget(&mut self, ended: &HashSet<Process>) {
         self.agents.retain(|agent| !ended.contains(agent));
     }

@@ -75,7 +75,7 @@ fn an_open_waits_for_another_process() {
     assert_eq!(waits(&readers, &asking, now), None);
 }
 
-/// spec 6.8: a reader that has read nothing for 10 s is waited for no more, until it reads again.
+/// spec 6.8: opens do not wait for a reader that has read nothing for 10 s, until it reads again.
 #[test]
 fn an_idle_reader_is_not_waited_for() {
     let (mut readers, snapshot, now) = one_reads();
@@ -213,7 +213,7 @@ fn another_content_has_another_mtime() {
     assert!(again.mtime > other.mtime);
 }
 
-/// spec 4.2c: a plan is used again only if nothing has changed, and no writer was about to let go.
+/// spec 4.2c: a plan is used again only if nothing has changed, and the RELEASE of no writer was on its way.
 #[test]
 fn a_provisional_plan_is_not_used_again() {
     let (mut plans, now) = (Plans::default(), SystemTime::now());
@@ -247,7 +247,7 @@ fn looked_at(snapshot: &Arc<Snapshot>, now: Instant) -> SecondLooks {
     looks
 }
 
-/// spec 6.7b: a second look lasts two minutes, and is one session's.
+/// spec 6.7b: a second look lasts two minutes, and belongs to one session.
 #[test]
 fn a_second_look_lasts_two_minutes() {
     let (snapshot, now) = (snapshot(1..3), Instant::now());
@@ -265,7 +265,7 @@ fn a_second_look_lasts_two_minutes() {
     assert!(!looks.shows(&snapshot) && !looks.any(ROOT));
 }
 
-/// spec 6.7c: the end of a merge that shows once more what was consumed ends the second look, and no other end.
+/// spec 6.7c: a second look ends when the session has read to its end a merge that shows the consumed handoffs again.
 #[test]
 fn a_second_look_ends_once_it_is_shown() {
     let (snapshot, now) = (snapshot(1..3), Instant::now());
@@ -370,7 +370,7 @@ impl Source for Offsets {
     }
 }
 
-/// spec 6.2b: a read is answered with the bytes of its range, however its reader moves, and whatever is ready.
+/// spec 6.2b: a read is answered with the bytes of its range, however its reader moves, and whichever parts are ready.
 #[test]
 fn reading_ahead_changes_no_byte() {
     const LARGE: u64 = 128 << 10;

@@ -1,4 +1,4 @@
-//! Opening `pending.md`: readers take turns, and wait for writers that are just letting go (spec 4.2, 6.4).
+//! Opening `pending.md`: readers take turns, and wait for writers whose RELEASE is on its way (spec 4.2, 6.4).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,9 +8,8 @@ use crate::fs::handoff::state::RegularFile;
 use crate::fs::ids::{DirId, NodeId};
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::open_merge::{Consumer, OpenMerge};
-use crate::fs::inode::types::Opened;
-use crate::fs::inode::types::Request;
-use crate::fs::pending::readers::{Asking, Claim, Invitation, ReaderId};
+use crate::fs::inode::types::{Opened, Request};
+use crate::fs::pending::readers::{Asking, Claim, ReaderId};
 use crate::fs::queue::snapshot::{Plan, Snapshot};
 use crate::fs::state::{Fs, State};
 use crate::programs::Role;
@@ -50,7 +49,7 @@ struct Opening {
 }
 
 enum Step {
-    Done(Result<Opened>),
+    Opened(Opened),
     WaitUntil(Instant),
 }
 
@@ -59,8 +58,8 @@ impl Waiting {
     pub fn finish(self) -> Result<Opened> {
         let mut state = self.fs.lock();
         loop {
-            match self.fs.step(&mut state, &self.opening) {
-                Step::Done(answer) => return answer,
+            match self.fs.step(&mut state, &self.opening)? {
+                Step::Opened(opened) => return Ok(opened),
                 Step::WaitUntil(deadline) => {
                     self.fs.changed.wait_until(&mut state, deadline);
                 }
@@ -70,7 +69,7 @@ impl Waiting {
 }
 
 impl Drop for Waiting {
-    /// Others stop waiting for this open, also when no thread could be had to wait in.
+    /// Others stop waiting for this open, also if no thread could be started to wait in.
     fn drop(&mut self) {
         self.fs.lock().readers.stop_waiting(&self.opening.asking);
         self.fs.changed.notify_all();
@@ -89,14 +88,14 @@ impl Fs {
         {
             let mut state = self.lock();
             if peek || self.is_empty_for_all(&mut state, request, plan) {
-                return Outcome::Ready(Ok(self.open_passive(&mut state, node, plan)));
+                return Outcome::Ready(Ok(open_passive(&mut state, node, plan)));
             }
         }
         let caller = self.caller(request);
         let mut guard = self.lock();
         let state = &mut *guard;
         if self.reads_in_passing(&caller) || state.single_file.contains(caller.process) {
-            return Outcome::Ready(Ok(self.open_passive(state, node, plan)));
+            return Outcome::Ready(Ok(open_passive(state, node, plan)));
         }
         let reader = ReaderId {
             tid: request.tid,
@@ -109,8 +108,9 @@ impl Fs {
             asking: state.readers.ask(reader, plan.queue, Instant::now()),
         };
         match self.step(state, &opening) {
-            Step::Done(answer) => Outcome::Ready(answer),
-            Step::WaitUntil(_) => {
+            Ok(Step::Opened(opened)) => Outcome::Ready(Ok(opened)),
+            Err(error) => Outcome::Ready(Err(error)),
+            Ok(Step::WaitUntil(_)) => {
                 state.readers.wait(&opening.asking);
                 Outcome::Later(Waiting {
                     fs: self.clone(),
@@ -133,14 +133,14 @@ impl Fs {
         plan.entries.is_empty()
             && !state.readers.second_looks.any(queue)
             && state.readers.invitation(request.tid, queue, now).is_none()
-            && self.writers_closing(state, queue, now, now).is_none()
+            && writers_closing(state, queue, now, now).is_none()
             && self
                 .settled_plan(state, queue)
                 .is_ok_and(|current| current.entries.is_empty())
     }
 
     /// Opens, or says until when to wait at most.
-    fn step(&self, state: &mut State, opening: &Opening) -> Step {
+    fn step(&self, state: &mut State, opening: &Opening) -> Result<Step> {
         let Opening {
             node,
             plan,
@@ -148,24 +148,21 @@ impl Fs {
             asking,
         } = opening;
         let (queue, real) = (plan.queue, Instant::now());
-        // Reopened through /proc/self/fd, without a LOOKUP: the snapshot that is open already.
+        // Opened again through /proc/self/fd, without a LOOKUP: the snapshot that is open already.
         if let Some(snapshot) = state.snapshot_of(*node) {
             let claim = match state.readers.second_looks.shows(&snapshot) {
                 true => Claim::SecondLook,
                 false => Claim::Share,
             };
-            return self.open_snapshot(state, opening, snapshot, claim);
+            return Ok(self.open_snapshot(state, opening, snapshot, claim));
         }
-        if let Some(Invitation {
-            snapshot, claim, ..
-        }) = state.readers.accept(asking, real)
-        {
-            if claim.is_served(&snapshot, plan) {
-                return self.open_snapshot(state, opening, snapshot, claim);
+        if let Some(invitation) = state.readers.accept(asking, real) {
+            let (mut snapshot, mut claim) = (invitation.snapshot, invitation.claim);
+            if !claim.is_served(&snapshot, plan) {
+                // Opened through /proc/self/fd, without a LOOKUP. The kernel does not come a third time.
+                (snapshot, claim) = (state.readers.new_snapshot(plan), Claim::Turn);
             }
-            // Opened through /proc/self/fd, without a LOOKUP. The kernel does not come a third time.
-            let snapshot = state.readers.new_snapshot(plan);
-            return self.open_snapshot(state, opening, snapshot, Claim::Turn);
+            return Ok(self.open_snapshot(state, opening, snapshot, claim));
         }
         if let Some(snapshot) = self.looks_again(state, queue, caller) {
             return self.serve(state, opening, snapshot, Claim::SecondLook);
@@ -177,50 +174,17 @@ impl Fs {
         let dirs = &state.queues.dirs;
         let overlaps = |other: DirId| dirs.is_within(other, queue) || dirs.is_within(queue, other);
         let now = (real, self.ctx.clock.monotonic());
-        if let Some(until) = state.readers.waits_until(asking, now, overlaps) {
-            return Step::WaitUntil(until);
+        let turn = state.readers.waits_until(asking, now, overlaps);
+        if let Some(until) = turn.or_else(|| writers_closing(state, queue, asking.since, real)) {
+            return Ok(Step::WaitUntil(until));
         }
-        if let Some(until) = self.writers_closing(state, queue, asking.since, real) {
-            return Step::WaitUntil(until);
-        }
-        let current = match self.settled_plan(state, queue) {
-            Ok(pending) => self.merge_for(state, caller, pending),
-            Err(error) => return Step::Done(Err(error)),
-        };
-        // A caller without a thread id cannot be invited (spec 5.4). It gets what its LOOKUP found, at worst a second time.
+        let pending = self.settled_plan(state, queue)?;
+        let current = self.merge_for(state, caller, pending);
+        // A caller without a thread id cannot be invited (spec 5.4). It gets the plan of its LOOKUP, at worst a second time.
         let is_shown = current.same(plan) || asking.reader.tid == 0;
         let plan = if is_shown { plan } else { &current };
         let snapshot = state.readers.new_snapshot(plan);
         self.serve(state, opening, snapshot, Claim::Turn)
-    }
-
-    /// Until when it is worth waiting for writers that had closed when the open came, but have not let go (spec 4.2).
-    /// Other writers may go on closing for ever.
-    fn writers_closing(
-        &self,
-        state: &mut State,
-        queue: DirId,
-        since: Instant,
-        now: Instant,
-    ) -> Option<Instant> {
-        let until = since + RELEASE;
-        let State { files, queues, .. } = state;
-        let closing = |doc: &RegularFile| {
-            doc.writers > 0
-                && doc.is_closing(now)
-                && doc.flushed.is_some_and(|at| at <= since)
-                && queues.dirs.is_within(doc.dir, queue)
-        };
-        (now < until && files.busy().any(closing)).then_some(until)
-    }
-
-    /// Opens what the node shows; reading it takes no turn and consumes nothing.
-    fn open_passive(&self, state: &mut State, node: NodeId, plan: &Arc<Plan>) -> Opened {
-        let open = state.snapshot_of(node);
-        let snapshot = open
-            .or_else(|| state.readers.second_looks.showing(plan))
-            .unwrap_or_else(|| state.readers.new_snapshot(plan));
-        open_file(state, node, OpenMerge::new(snapshot, 0, None))
     }
 
     /// Opens a snapshot if the node shows it. Otherwise the kernel must look the name up and open again.
@@ -230,16 +194,16 @@ impl Fs {
         opening: &Opening,
         snapshot: Arc<Snapshot>,
         claim: Claim,
-    ) -> Step {
+    ) -> Result<Step> {
         if claim.is_served(&snapshot, &opening.plan) {
-            return self.open_snapshot(state, opening, snapshot, claim);
+            return Ok(self.open_snapshot(state, opening, snapshot, claim));
         }
         let now = Instant::now();
         state.readers.invite(&opening.asking, snapshot, claim, now);
-        Step::Done(Err(Error::Stale))
+        Err(Error::Stale)
     }
 
-    /// Opens a snapshot. A read to its end will consume it, if this is no second look.
+    /// Opens a snapshot. A read to its end will consume it, unless this is a second look.
     fn open_snapshot(
         &self,
         state: &mut State,
@@ -262,7 +226,7 @@ impl Fs {
             };
             OpenMerge::new(snapshot, reader.tid, Some(consumer))
         };
-        Step::Done(Ok(open_file(state, opening.node, open)))
+        Step::Opened(open_file(state, opening.node, open))
     }
 
     /// A handle was closed: the reader's turn ends with its last one.
@@ -271,6 +235,34 @@ impl Fs {
             state.readers.closed(&open.snapshot);
         }
     }
+}
+
+/// Until when an open waits for writers that had closed when the open came, but whose RELEASE has not come (spec 4.2). Later
+/// writers do not count: they may go on closing for ever.
+fn writers_closing(
+    state: &mut State,
+    queue: DirId,
+    since: Instant,
+    now: Instant,
+) -> Option<Instant> {
+    let until = since + RELEASE;
+    let State { files, queues, .. } = state;
+    let closing = |file: &RegularFile| {
+        file.writers > 0
+            && file.is_closing(now)
+            && file.flushed.is_some_and(|at| at <= since)
+            && queues.dirs.is_within(file.dir, queue)
+    };
+    (now < until && files.busy().any(closing)).then_some(until)
+}
+
+/// Opens what the node shows; reading it takes no turn and consumes nothing.
+fn open_passive(state: &mut State, node: NodeId, plan: &Arc<Plan>) -> Opened {
+    let open = state.snapshot_of(node);
+    let snapshot = open
+        .or_else(|| state.readers.second_looks.showing(plan))
+        .unwrap_or_else(|| state.readers.new_snapshot(plan));
+    open_file(state, node, OpenMerge::new(snapshot, 0, None))
 }
 
 fn open_file(state: &mut State, node: NodeId, open: OpenMerge) -> Opened {

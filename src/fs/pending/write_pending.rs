@@ -1,4 +1,4 @@
-//! An agent's write to `pending.md` changes what its reads of the file mean (spec 4.7).
+//! An agent's write to `pending.md`: from then on the agent's reads of the file consume nothing (spec 4.7).
 
 use crate::error::Result;
 use crate::fs::handoff::state::FileName;
@@ -9,8 +9,8 @@ use crate::programs::Role;
 use crate::session::Caller;
 
 impl Fs {
-    /// An agent writes to `pending.md`: it uses the one file for both, so what it consumed just now is pending again, and
-    /// its reads from now on consume nothing (spec 4.7).
+    /// An agent that writes to `pending.md` uses one file for reading and writing. So the handoffs that it consumed just now
+    /// become pending again, and its later reads consume nothing (spec 4.7).
     pub(in crate::fs) fn note_pending_written(&self, state: &mut State, caller: Option<&Caller>) {
         let Some(caller) = caller.filter(|caller| self.ctx.plays(caller, Role::Agent)) else {
             return;
@@ -18,7 +18,7 @@ impl Fs {
         let Some(process) = caller.process else {
             return;
         };
-        // From now on the session looks for what is in the file, and not only for what it has consumed.
+        // From now on the session wants the current content, and not the handoffs that it has consumed.
         let looks = &mut state.readers.second_looks;
         looks.keep_sessions(|session| *session != caller.session);
         for (dir, done) in state.single_file.written(process, self.ctx.clock.now()) {

@@ -1,8 +1,8 @@
-//! The queues, and what is cached of each.
+//! The queues and their caches.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -12,22 +12,23 @@ use crate::fs::ctx::Ctx;
 use crate::fs::ids::DirId;
 use crate::fs::queue::dentry_cache::DentryCache;
 use crate::fs::queue::dirs::{DirKind, Dirs};
-use crate::fs::queue::entry::{CacheEntry, known, same};
-use crate::fs::queue::merge_entry::MergeEntry;
-use crate::fs::queue::names::{Pending, Queue};
-use crate::fs::queue::retry::{Ours, Retries, Seen};
+use crate::fs::queue::entry::CacheEntry;
+use crate::fs::queue::names::Queue;
+use crate::fs::queue::retry::{Retries, Seen};
 use crate::names::StampedName;
 use crate::store::{Meta, Watch};
 
-/// The directories of the mount, and what is cached of those that are queues.
+/// The directories of the mount, and the caches of those that are queues.
 pub struct Queues {
     pub ctx: Arc<Ctx>,
-    /// Told of every change of a name.
+    /// The kernel's cache of names, which every change of a name invalidates.
     pub(super) kernel: Arc<Mutex<DentryCache>>,
     pub dirs: Dirs,
     pub(super) cached: HashMap<DirId, Queue>,
+    /// Stands for every queue that is not cached.
+    uncached: Queue,
     pub(super) by_watch: HashMap<Watch, DirId>,
-    /// Changed names that could not be looked at, or strays that are not adopted yet: tried again before the next use.
+    /// Names that are looked at again before the next use.
     pub(super) retries: Retries,
     /// The last suffix that a name got, where several files wanted the name (spec 3.3).
     pub(super) suffixes: HashMap<(DirId, StampedName), u32>,
@@ -43,8 +44,9 @@ impl Queues {
             kernel,
             dirs: Dirs::default(),
             cached: HashMap::new(),
+            uncached: Queue::default(),
             by_watch: HashMap::new(),
-            retries: Retries::new(),
+            retries: Retries::default(),
             suffixes: HashMap::new(),
             generation: 0,
         }
@@ -65,24 +67,24 @@ impl Queues {
         self.dirs.kind(dir) == DirKind::Queue
     }
 
-    /// The meaning of a name has changed, or its attributes: the kernel must not use what it was told.
+    /// The meaning of a name, or its attributes, have changed: the kernel must not use what it has cached.
     pub fn name_changed(&self) {
         self.kernel.lock().changed();
     }
 
-    /// The names of a cached queue: those that are not pending first, then the pending ones, each part in order.
+    /// The cache of a queue. A queue that is not cached has no name in it.
+    pub fn queue(&self, dir: DirId) -> &Queue {
+        self.cached.get(&dir).unwrap_or(&self.uncached)
+    }
+
+    /// As [`Queues::queue`], to change the cache; `None` if the queue is not cached.
+    pub fn queue_mut(&mut self, dir: DirId) -> Option<&mut Queue> {
+        self.cached.get_mut(&dir)
+    }
+
+    /// As [`Queue::iter`].
     pub fn names(&self, dir: DirId) -> impl Iterator<Item = (&OsStr, &CacheEntry)> {
-        self.cached.get(&dir).into_iter().flat_map(Queue::iter)
-    }
-
-    /// The directories in a cached queue.
-    pub(super) fn subdirectories(&self, dir: DirId) -> impl Iterator<Item = (&OsStr, &CacheEntry)> {
-        self.cached.get(&dir).into_iter().flat_map(Queue::dirs)
-    }
-
-    /// The pending handoffs of a cached queue, in order of their names.
-    pub fn pending(&self, dir: DirId) -> impl Iterator<Item = (&Arc<OsStr>, &Pending)> {
-        self.cached.get(&dir).into_iter().flat_map(Queue::pending)
+        self.queue(dir).iter()
     }
 
     /// Is the queue cached, without this name?
@@ -91,16 +93,15 @@ impl Queues {
         queue.is_some_and(|queue| queue.get(&name.to_os_string()).is_none())
     }
 
-    /// As [`Queues::lacks`], for a queue that is watched. The answer may be outdated: for callers that a rename without replacing
-    /// protects anyway.
+    /// As [`Queues::lacks`], for a queue that is watched. The answer may be outdated: for callers that are
+    /// safe because their rename never replaces a file.
     pub fn seems_to_lack(&self, dir: DirId, name: &StampedName) -> bool {
         self.is_watched(dir) && self.lacks(dir, name)
     }
 
     /// Is the queue cached, and does the store tell its changes?
     pub fn is_watched(&self, dir: DirId) -> bool {
-        let queue = self.cached.get(&dir);
-        queue.is_some_and(|queue| queue.watch.is_some())
+        self.queue(dir).watch.is_some()
     }
 
     /// How many names are cached.
@@ -108,74 +109,37 @@ impl Queues {
         self.cached.values().map(Queue::len).sum()
     }
 
-    /// What is cached of a name.
+    /// The entry of a name, if that is cached.
     pub fn get(&self, dir: DirId, name: &OsStr) -> Option<&CacheEntry> {
-        self.cached.get(&dir)?.get(name)
-    }
-
-    /// The shared allocation of a name.
-    pub fn key(&self, dir: DirId, name: &OsStr) -> Option<Arc<OsStr>> {
-        self.cached.get(&dir)?.key(name).cloned()
+        self.queue(dir).get(name)
     }
 
     pub(super) fn get_mut(&mut self, dir: DirId, name: &OsStr) -> Option<&mut CacheEntry> {
-        self.cached.get_mut(&dir)?.get_mut(name)
+        self.queue_mut(dir)?.get_mut(name)
     }
 
-    /// Says whether the last byte is a newline.
+    /// Notes whether the last byte is a newline.
     pub fn note_newline(&mut self, dir: DirId, name: &OsStr, newline: bool) {
-        if let Some(known) = self.get_mut(dir, name) {
-            known.newline = Some(newline);
+        if let Some(entry) = self.get_mut(dir, name) {
+            entry.newline = Some(newline);
         }
     }
 
     /// The last byte may be about to change. The times need not tell: on many kernels they move in ticks of some milliseconds.
     pub fn forget_newline(&mut self, dir: DirId, name: &StampedName) {
-        if let Some(known) = self.get_mut(dir, &name.to_os_string()) {
-            known.newline = None;
+        if let Some(entry) = self.get_mut(dir, &name.to_os_string()) {
+            entry.newline = None;
         }
     }
 
     /// The last writer through the mount has closed this file.
     pub fn written_by_us(&mut self, dir: DirId, name: &StampedName) {
-        if let Some(known) = self.get_mut(dir, &name.to_os_string()) {
-            known.ours = true;
+        if let Some(entry) = self.get_mut(dir, &name.to_os_string()) {
+            entry.ours = true;
         }
     }
 
-    /// See [`Queue::seen_from`].
-    pub fn seen_from(&mut self, top: DirId, dir: DirId, prefix: &Path) {
-        if let Some(queue) = self.cached.get_mut(&dir) {
-            queue.seen_from(top, prefix);
-        }
-    }
-
-    /// See [`Queue::keep_entry`].
-    pub fn keep_entry(&mut self, top: DirId, name: &OsStr, entry: &Arc<MergeEntry>) {
-        if let Some(queue) = self.cached.get_mut(&entry.dir) {
-            queue.keep_entry(top, name, entry);
-        }
-    }
-
-    /// See [`Queue::taken`].
-    pub fn taken(&mut self, dir: DirId, name: &StampedName) {
-        if let Some(queue) = self.cached.get_mut(&dir) {
-            queue.taken(name);
-        }
-    }
-
-    /// See [`Queue::after`].
-    pub fn after(
-        &self,
-        dir: DirId,
-        last: Option<&OsStr>,
-        count: usize,
-    ) -> Vec<(Arc<OsStr>, Option<CacheEntry>)> {
-        let queue = self.cached.get(&dir);
-        queue.map_or(Vec::new(), |queue| queue.after(last, count))
-    }
-
-    /// Drops what is cached of a queue: the next use lists it.
+    /// Drops the cache of a queue: the next use lists the queue.
     pub fn drop_queue(&mut self, dir: DirId) {
         if let Some(queue) = self.cached.remove(&dir) {
             self.generation += 1;
@@ -187,68 +151,48 @@ impl Queues {
         }
     }
 
-    /// The mount has renamed a file of which stat(2) says this, but for the mtime. False if the cache says something else of the
-    /// file: then both names are to be looked at. What other programs do to them meanwhile, the store will tell.
+    /// The mount has renamed a file with this stat(2), but for the mtime. False if the cache has another file under `from`: then
+    /// both names must be looked at. The store tells what other programs do to the names meanwhile.
     pub fn moved(&mut self, dir: DirId, from: &OsStr, to: &OsStr, meta: &Meta) -> bool {
         let Some(queue) = self.cached.get_mut(&dir) else {
             return true;
         };
-        let Some(old) = queue.get(from) else {
-            return false;
-        };
-        if (old.kind, old.ino, old.size) != (meta.kind, meta.ino, meta.size) {
+        let file = (meta.kind, meta.ino, meta.size);
+        if queue.get(from).map(|old| (old.kind, old.ino, old.size)) != Some(file) {
             return false;
         }
         queue.remove(from);
-        let known = CacheEntry {
-            ours: true,
-            ..known(meta)
-        };
-        queue.insert(to, known);
+        let ours = true;
+        let entry = CacheEntry::of(meta);
+        queue.insert(to, CacheEntry { ours, ..entry });
         self.generation += 1;
         true
     }
 
-    /// Caches an entry, or that there is none.
-    pub(super) fn set(&mut self, dir: DirId, name: &OsStr, known: Option<CacheEntry>) {
+    /// Caches an entry, or that the name is free.
+    pub(super) fn set(&mut self, dir: DirId, name: &OsStr, new: Option<CacheEntry>) {
         let Some(queue) = self.cached.get_mut(&dir) else {
             return;
         };
-        let changed = match (known, queue.get(name).copied()) {
-            (None, old) => {
-                queue.remove(name);
-                old.is_some()
-            }
-            (Some(known), Some(old)) if same(&old, &known) => {
-                if old.ours != known.ours
+        match (queue.get(name).copied(), new) {
+            (None, None) => return,
+            (Some(old), Some(new)) if old.is_same_file(&new) => {
+                // The cached merge entries stay, unless the entry changes.
+                if old.ours != new.ours
                     && let Some(old) = queue.get_mut(name)
                 {
-                    old.ours = known.ours;
+                    old.ours = new.ours;
                 }
-                false
+                return;
             }
-            (Some(known), _) => {
-                queue.insert(name, known);
-                true
-            }
-        };
-        if changed {
-            self.generation += 1;
+            (_, Some(new)) => queue.insert(name, new),
+            (Some(_), None) => queue.remove(name),
         }
+        self.generation += 1;
     }
 
     /// The next use looks at this name again.
     pub(super) fn retry_later(&mut self, dir: DirId, name: &OsStr, seen: Seen) {
         self.retries.insert((dir, name.to_owned()), seen);
-    }
-
-    /// A listing has found this stray. How it was seen before counts.
-    pub(super) fn retry_listed(&mut self, dir: DirId, name: &OsStr) {
-        let seen = Seen {
-            listed: true,
-            ..Seen::told(Ours::Only(None))
-        };
-        let key = (dir, name.to_owned());
-        self.retries.entry(key).or_insert(seen);
     }
 }

@@ -5,16 +5,16 @@
 //! ten times as long. [`DentryCache::changed`], which every change of a name calls, then does nothing.
 //!
 //! The listing (READDIRPLUS) hands out names and attributes that the kernel may use for [`TTL`]. When a name changes, one
-//! message makes the kernel look up every name again. The message takes no lock in the kernel and waits for nobody, so the
+//! message makes the kernel look up every name again. The message takes no lock in the kernel and waits for no process, so the
 //! daemon sends it under the state lock, after the change and before the answer to the request that caused the change.
 //!
-//! The message reaches directories too: at its next use the kernel would detach what is mounted on a directory, and getcwd(2)
+//! The message reaches directories too: at its next use the kernel would detach a mount on a directory, and getcwd(2)
 //! in it would fail for a moment. So names are handed out, and the message is sent, only while the kernel knows no directory
 //! but the root.
 //!
 //! The kernel takes a directory for outdated if the directory's LOOKUP began before the last message: at the next use, what
 //! is mounted there is detached. So if a LOOKUP of a directory may have begun before, the daemon answers it with ESTALE once,
-//! and the kernel begins again.
+//! and the kernel begins the LOOKUP again.
 //!
 //! A listing whose answer is on its way while a name changes may bring that name back. The daemon sends the message once more
 //! when the next request on the same handle tells that the answer has arrived. Until then stat(2) may find the old name, for
@@ -33,7 +33,7 @@ pub const TTL: Duration = Duration::from_millis(100);
 /// The kernel counts in ticks of up to 10 ms, and rounds up.
 const ROUNDING: Duration = Duration::from_millis(20);
 
-/// A LOOKUP that comes later than this after a message was begun after it.
+/// A LOOKUP that comes longer than this after a message has begun after the message.
 const RECENT: Duration = Duration::from_secs(1);
 
 /// The way to the kernel.
@@ -82,7 +82,7 @@ impl DentryCache {
         !self.on_the_way.is_empty() || self.expires.is_some_and(|at| Instant::now() < at)
     }
 
-    /// The answer to a listing hands out names.
+    /// The answer to a listing hands out names, and is on its way.
     pub fn handed_out(&mut self, listing: Handle) {
         self.on_the_way.insert(listing, false);
     }

@@ -1,8 +1,7 @@
-//! Whether a directory is a queue (spec 3.6). It is decided here alone: when a directory becomes known, when it is renamed, and
-//! when a `.git` turns up in it.
+//! Whether a directory is a queue (spec 3.6). Only this file decides that: when a directory becomes known, when it is renamed,
+//! and when a `.git` turns up in it.
 
 use std::ffi::OsStr;
-use std::path::Path;
 
 use crate::error::Result;
 use crate::fs::ids::DirId;
@@ -19,7 +18,7 @@ impl Queues {
             return Ok(dir);
         }
         let kind = self.kind_of_dir(parent, name)?;
-        Ok(self.dirs.enter(parent, name, ino, kind))
+        Ok(self.dirs.add(parent, name, ino, kind))
     }
 
     /// Whether a directory of this name in `parent` is a queue.
@@ -44,19 +43,15 @@ impl Queues {
             return Ok(DirKind::Queue);
         }
         if why == Why::Git {
-            // For good: if the .git goes, its files must not become strays.
-            self.note_ordinary(&path);
+            // Ordinary for good: if the `.git` goes, the files beside it must not become strays.
+            if let Err(error) = self.ctx.local.ordinary_made(&path) {
+                log::warn!(
+                    "{}: cannot be put on the list of ordinary directories ({error}); the next sweep tries again",
+                    path.display()
+                );
+            }
         }
         Ok(DirKind::Plain)
-    }
-
-    fn note_ordinary(&self, path: &Path) {
-        if let Err(error) = self.ctx.local.ordinary_made(path) {
-            log::warn!(
-                "{}: cannot be put on the list of ordinary directories ({error}); the next sweep tries again",
-                path.display()
-            );
-        }
     }
 
     /// A name has changed in a directory. If the name is `.git`, the directory may be ordinary from now on.
@@ -67,21 +62,21 @@ impl Queues {
         let Ok(path) = self.path(dir) else {
             return;
         };
-        // Until now the directory was a queue: what it holds are handoffs, also those that other programs put there.
+        // Until now the directory was a queue: its files are handoffs, also those that other programs put there.
         if let Err(error) = self.ctx.local.mark_queue(&path) {
             log::warn!(
                 "{}: cannot be put on the list of queues ({error}); its handoffs may be taken for ordinary files",
                 path.display()
             );
         }
-        self.judge_again(dir);
+        self.decide_again(dir);
         if !self.is_queue(dir) {
             self.ctx.local.unmark_queue(&path);
         }
     }
 
     /// Decides again for a directory and all below it.
-    fn judge_again(&mut self, top: DirId) {
+    fn decide_again(&mut self, top: DirId) {
         for dir in self.dirs.below(top) {
             let Some(name) = self.dirs.name(dir).map(OsStr::to_owned) else {
                 continue;
@@ -101,26 +96,31 @@ impl Queues {
         }
     }
 
-    /// Puts a directory that is about to be renamed on the list of ordinary ones, if its files would become strays else. A hidden
-    /// directory is not listed: it becomes a queue when it gets a name that is shown.
+    /// Puts an ordinary directory that is about to be renamed on the list of ordinary ones: its files must not become strays
+    /// under the new name. A hidden directory is not listed: it becomes a queue when it gets a name that is shown.
     pub fn before_dir_rename(&self, dir: DirId) -> Result<()> {
         let path = self.path(dir)?;
         let hidden = path.iter().any(is_hidden);
         if self.is_queue(dir) || hidden || self.ctx.local.is_ordinary(&path) {
             return Ok(());
         }
-        match self.ctx.local.list(Area::Backing, &path)?.is_empty() {
-            true => Ok(()),
-            false => self.ctx.local.ordinary_made(&path),
+        if self.ctx.local.list(Area::Backing, &path)?.is_empty() {
+            return Ok(());
         }
+        self.ctx.local.ordinary_made(&path)
     }
 
     /// A directory was renamed.
     pub fn dir_renamed(&mut self, dir: DirId, parent: DirId, name: &OsStr) {
         let was_queue = self.is_queue(dir);
         self.dirs.renamed(dir, parent, name);
+        for below in self.dirs.below(dir) {
+            if let Some(queue) = self.queue_mut(below) {
+                queue.path_changed();
+            }
+        }
         if was_queue && let Ok(path) = self.path(dir) {
-            // The new name says that it is an archive, or hidden: its user means that.
+            // The user has chosen a name of an archive, of a lock, or a hidden one: the directory becomes ordinary.
             let by_name = self.ctx.local.why_ordinary(&path);
             if matches!(by_name, Ok(Some(Why::Hidden | Why::Archive | Why::Lock)))
                 || !self.is_queue(parent)
@@ -128,6 +128,6 @@ impl Queues {
                 self.ctx.local.unmark_queue(&path);
             }
         }
-        self.judge_again(dir);
+        self.decide_again(dir);
     }
 }

@@ -12,7 +12,7 @@ use crate::fs::ids::DirId;
 pub enum DirKind {
     /// Its files are handoffs, but for the exceptions of spec 3.6.
     Queue,
-    /// An ordinary directory, and everything below one: passed through as it is (spec 3.6).
+    /// An ordinary directory, or a directory below one: passed through unchanged (spec 3.6).
     Plain,
 }
 
@@ -46,19 +46,15 @@ impl Dirs {
     }
 
     pub fn kind(&self, dir: DirId) -> DirKind {
-        self.entries
-            .get(&dir)
-            .map_or(DirKind::Queue, |entry| entry.kind)
+        let entry = self.entries.get(&dir);
+        entry.map_or(DirKind::Queue, |entry| entry.kind)
     }
 
     /// The path from the root, which has the empty one. A directory that was removed has none.
     pub fn path(&self, dir: DirId) -> Result<PathBuf> {
         let mut names = Vec::new();
-        let mut at = dir;
-        while at != DirId::ROOT {
-            let entry = self.entries.get(&at).ok_or_else(|| self.missing(at))?;
-            names.push(entry.name.as_os_str());
-            at = entry.parent;
+        for dir in self.up(dir).filter(|dir| *dir != DirId::ROOT) {
+            names.push(self.name(dir).ok_or_else(|| self.missing(dir))?);
         }
         Ok(names.iter().rev().collect())
     }
@@ -69,53 +65,45 @@ impl Dirs {
     }
 
     pub fn parent(&self, dir: DirId) -> DirId {
-        self.entries
-            .get(&dir)
-            .map_or(DirId::ROOT, |entry| entry.parent)
+        self.up(dir).nth(1).unwrap_or(DirId::ROOT)
     }
 
-    /// The directory of this name and inode number, if it is known. With another number the name was given to another directory
-    /// below the mount.
+    /// This directory, its parent, and so on.
+    fn up(&self, dir: DirId) -> impl Iterator<Item = DirId> {
+        let parent = |dir: &DirId| self.entries.get(dir).map(|entry| entry.parent);
+        std::iter::successors(Some(dir), parent)
+    }
+
+    /// The directory of this name and inode number, if it is known. If the number is another, the name was given to another
+    /// directory below the mount.
     pub fn known(&self, parent: DirId, name: &OsStr, ino: u64) -> Option<DirId> {
         let dir = self.children.get(&(parent, name.to_owned()))?;
         let same = self.entries.get(dir).is_some_and(|entry| entry.ino == ino);
         same.then_some(*dir)
     }
 
-    /// As [`Dirs::known`]; a directory that is not known yet becomes so.
-    pub fn enter(&mut self, parent: DirId, name: &OsStr, ino: u64, kind: DirKind) -> DirId {
-        if let Some(dir) = self.known(parent, name, ino) {
-            return dir;
-        }
-        let key = (parent, name.to_owned());
+    /// Adds a directory that is not known yet.
+    pub fn add(&mut self, parent: DirId, name: &OsStr, ino: u64, kind: DirKind) -> DirId {
         self.last += 1;
         let dir = DirId(self.last);
-        self.children.insert(key, dir);
-        self.entries.insert(
-            dir,
-            DirEntry {
-                parent,
-                name: name.to_owned(),
-                kind,
-                ino,
-            },
-        );
+        let name = name.to_owned();
+        self.children.insert((parent, name.clone()), dir);
+        let entry = DirEntry {
+            parent,
+            name,
+            kind,
+            ino,
+        };
+        self.entries.insert(dir, entry);
         dir
     }
 
     pub fn renamed(&mut self, dir: DirId, parent: DirId, name: &OsStr) {
-        let Some(entry) = self.entries.get_mut(&dir) else {
-            return;
-        };
-        let old = (
-            entry.parent,
-            std::mem::replace(&mut entry.name, name.to_owned()),
-        );
-        entry.parent = parent;
-        if self.children.get(&old) == Some(&dir) {
-            self.children.remove(&old);
+        if let Some(mut entry) = self.remove(dir) {
+            (entry.parent, entry.name) = (parent, name.to_owned());
+            self.children.insert((parent, name.to_owned()), dir);
+            self.entries.insert(dir, entry);
         }
-        self.children.insert((parent, name.to_owned()), dir);
     }
 
     /// Answers whether that is a change.
@@ -126,44 +114,31 @@ impl Dirs {
 
     /// This directory and all known ones below, each after its parent.
     pub fn below(&self, top: DirId) -> Vec<DirId> {
-        let within = self.entries.keys().copied();
-        let mut below: Vec<(usize, DirId)> = within
-            .filter(|dir| self.is_within(*dir, top))
-            .map(|dir| (self.depth(dir), dir))
-            .collect();
-        below.sort_unstable();
-        below.into_iter().map(|(_, dir)| dir).collect()
-    }
-
-    fn depth(&self, dir: DirId) -> usize {
-        let above = |entry: &&DirEntry| self.entries.get(&entry.parent);
-        std::iter::successors(self.entries.get(&dir), above).count()
+        let all = self.entries.keys().copied();
+        let mut below: Vec<DirId> = all.filter(|dir| self.is_within(*dir, top)).collect();
+        below.sort_by_cached_key(|dir| self.up(*dir).count());
+        below
     }
 
     pub fn removed(&mut self, dir: DirId) {
-        if let Some(entry) = self.entries.remove(&dir) {
-            let key = (entry.parent, entry.name);
-            if self.children.get(&key) == Some(&dir) {
-                self.children.remove(&key);
-            }
+        self.remove(dir);
+    }
+
+    fn remove(&mut self, dir: DirId) -> Option<DirEntry> {
+        let entry = self.entries.remove(&dir)?;
+        let key = (entry.parent, entry.name.clone());
+        if self.children.get(&key) == Some(&dir) {
+            self.children.remove(&key);
         }
+        Some(entry)
     }
 
     /// Is `dir` the same as `above`, or below it?
     pub fn is_within(&self, dir: DirId, above: DirId) -> bool {
-        let mut at = dir;
-        loop {
-            if at == above {
-                return true;
-            }
-            match self.entries.get(&at) {
-                Some(entry) => at = entry.parent,
-                None => return false,
-            }
-        }
+        self.up(dir).any(|dir| dir == above)
     }
 
-    /// Why a directory is not in the table. Every number below the last one was a directory's once.
+    /// Why a directory is not in the table. Every number up to the last one was a directory's once.
     fn missing(&self, dir: DirId) -> Error {
         if dir.0 <= self.last {
             return Error::NotFound;

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::time::SystemTime;
 
+use crate::error::Result;
 use crate::names;
 use crate::store::{Kind, Meta};
 
@@ -13,14 +14,14 @@ pub struct CacheEntry {
     pub ino: u64,
     /// In bytes.
     pub size: u64,
-    /// Nanoseconds since 1970. Every change of the file moves it, also one that puts the mtime back.
+    /// Nanoseconds since 1970. Every change of the file moves the ctime, also a change that puts the mtime back.
     pub(super) ctime: i64,
     pub kind: Kind,
-    /// Whether the last byte is a newline, once that was read.
+    /// Whether the last byte is a newline; `None` until that byte is read.
     pub newline: Option<bool>,
-    /// Published, or last written, through the mount: no process outside the mount can be writing it (spec 3.7).
+    /// Published, or last written, through the mount: no process outside the mount can be writing the file (spec 3.7).
     pub(super) ours: bool,
-    /// Whether stat(2) has filled the entry; until then only the kind means anything.
+    /// Whether stat(2) has filled the entry. Until then only the kind means anything.
     pub looked: bool,
 }
 
@@ -38,36 +39,46 @@ impl CacheEntry {
             looked: false,
         }
     }
-}
 
-/// The entry of a file of which stat(2) says this.
-pub(super) fn known(meta: &Meta) -> CacheEntry {
-    let since = meta.ctime.duration_since(SystemTime::UNIX_EPOCH);
-    CacheEntry {
-        mtime: meta.mtime,
-        ino: meta.ino,
-        size: meta.size,
-        ctime: since.map_or(0, |since| since.as_nanos() as i64),
-        looked: true,
-        ..CacheEntry::unlooked(meta.kind)
+    /// The entry of a file with this stat(2).
+    pub(super) fn of(meta: &Meta) -> CacheEntry {
+        let since = meta.ctime.duration_since(SystemTime::UNIX_EPOCH);
+        CacheEntry {
+            mtime: meta.mtime,
+            ino: meta.ino,
+            size: meta.size,
+            ctime: since.map_or(0, |since| since.as_nanos() as i64),
+            looked: true,
+            ..CacheEntry::unlooked(meta.kind)
+        }
     }
-}
 
-/// Do both entries say the same of the file below?
-pub(super) fn same(old: &CacheEntry, new: &CacheEntry) -> bool {
-    let of = |known: &CacheEntry| CacheEntry {
-        newline: None,
-        ours: false,
-        ..*known
-    };
-    of(old) == of(new)
+    /// The entry of a name with this stat(2); `None` if the name is gone, or is never shown.
+    pub(super) fn shown(name: &OsStr, meta: Result<Meta>) -> Result<Option<CacheEntry>> {
+        match meta {
+            Ok(meta) if is_never_shown(name, meta.kind) => Ok(None),
+            Ok(meta) => Ok(Some(CacheEntry::of(&meta))),
+            Err(error) if error.is_absence() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Do both entries say the same of the file below?
+    pub(super) fn is_same_file(&self, other: &CacheEntry) -> bool {
+        let other = CacheEntry {
+            newline: self.newline,
+            ours: self.ours,
+            ..*other
+        };
+        *self == other
+    }
 }
 
 pub(super) fn is_never_shown(name: &OsStr, kind: Kind) -> bool {
     kind == Kind::Other || name == names::PRIVATE
 }
 
-/// Is this a real `pending.md` without a byte? It says nothing, and its name is the virtual file's (spec 3.6a).
-pub fn is_empty_pending_md(name: &OsStr, known: &CacheEntry) -> bool {
-    name == names::PENDING && known.looked && known.size == 0
+/// Is this a real `pending.md` without a byte? Such a file says nothing, and the virtual file has its name (spec 3.6a).
+pub fn is_empty_pending_md(name: &OsStr, entry: &CacheEntry) -> bool {
+    name == names::PENDING && entry.looked && entry.size == 0
 }

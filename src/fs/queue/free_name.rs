@@ -13,7 +13,7 @@ use crate::store::local::Area;
 const MAX_SUFFIXES: usize = 1024;
 
 impl Queues {
-    /// Renames a stored file to a stamped name, or its next suffix that neither a file nor a draft has.
+    /// Renames a stored file to a stamped name, or to its next suffix that neither a file nor a draft has.
     pub fn move_free(&mut self, dir: DirId, name: &OsStr, to: &StampedName) -> Result<StampedName> {
         let queue = self.path(dir)?;
         let key = (dir, to.clone());

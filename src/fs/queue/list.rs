@@ -3,14 +3,14 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fs::ids::DirId;
 use crate::fs::queue::cache::Queues;
-use crate::fs::queue::entry::{CacheEntry, is_empty_pending_md, is_never_shown, known};
+use crate::fs::queue::entry::{CacheEntry, is_empty_pending_md, is_never_shown};
 use crate::fs::queue::names::Queue;
+use crate::fs::queue::retry::{Ours, Seen};
 use crate::names::StampedName;
 use crate::store::dir_kind::GIT;
-use crate::store::first_mount::is_stray;
 use crate::store::{Entry, Kind};
 
 impl Queues {
@@ -28,16 +28,15 @@ impl Queues {
         for entry in self.ctx.store.list(&path)? {
             let name = &entry.name;
             let is_stray = entry.kind == Kind::File
-                && is_stray(name)
                 && StampedName::parse(name).is_none()
                 && self.is_stray(dir, name);
-            let Some(known) = self.entry_of(&path, &entry, is_stray || watch.is_none())? else {
+            let Some(found) = self.entry_of(&path, &entry, is_stray || watch.is_none())? else {
                 continue;
             };
-            if is_stray && !is_empty_pending_md(name, &known) {
+            if is_stray && !is_empty_pending_md(name, &found) {
                 strays.push(name.clone());
             }
-            listed.push((entry.name, known));
+            listed.push((entry.name, found));
         }
         let mut queue = Queue::new(watch, listed);
         let is_same = self
@@ -48,8 +47,14 @@ impl Queues {
         if !is_same {
             self.generation += 1;
         }
-        for stray in &strays {
-            self.retry_listed(dir, stray);
+        for stray in strays {
+            let seen = Seen {
+                listed: true,
+                ..Seen::told(Ours::Only(None))
+            };
+            // How the stray was seen before counts more.
+            let key = (dir, stray.as_ref().to_owned());
+            self.retries.entry(key).or_insert(seen);
         }
         if let Some(watch) = watch {
             // A directory that was renamed below keeps its watch: its changes belong to the new name from now on.
@@ -68,26 +73,20 @@ impl Queues {
         Ok(())
     }
 
-    /// What is cached of a listed name; `None` for a name that is never shown, or gone by now.
+    /// The entry of a listed name; `None` for a name that is never shown, or gone by now.
     ///
     /// stat(2) of a hundred thousand names would take longer than to list them. So it is called only where `wanted`: for strays,
     /// which are adopted by their mtime, and for every name of a queue without a watch, where the next listing is compared with
     /// this one; and for directories, which are known by their inode number.
     fn entry_of(&self, queue: &Path, listed: &Entry, wanted: bool) -> Result<Option<CacheEntry>> {
-        if is_never_shown(&listed.name, listed.kind) {
-            return Ok(None);
-        }
-        let known = match listed.meta {
-            Some(meta) => known(&meta),
+        let name = &listed.name;
+        match listed.meta {
+            _ if is_never_shown(name, listed.kind) => Ok(None),
+            Some(meta) => CacheEntry::shown(name, Ok(meta)),
             None if wanted || listed.kind != Kind::File => {
-                match self.ctx.store.stat(queue, &listed.name) {
-                    Ok(meta) => known(&meta),
-                    Err(Error::NotFound) => return Ok(None),
-                    Err(error) => return Err(error),
-                }
+                CacheEntry::shown(name, self.ctx.store.stat(queue, name))
             }
-            None => CacheEntry::unlooked(listed.kind),
-        };
-        Ok((!is_never_shown(&listed.name, known.kind)).then_some(known))
+            None => Ok(Some(CacheEntry::unlooked(listed.kind))),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! One handoff of a merge. The queue caches the entry for as long as the file does not change.
+//! One handoff of a merge. The queue caches the entry until the file changes.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -15,7 +15,7 @@ use crate::names::{Stamp, StampedName};
 
 /// One handoff as it was when the merge was planned. Small, because there may be a hundred thousand of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct MergeEntry {
+pub(in crate::fs) struct MergeEntry {
     pub ino: u64,
     pub size: u64,
     pub mtime: SystemTime,
@@ -25,7 +25,7 @@ pub struct MergeEntry {
     pub stamp: Stamp,
     /// The path from the queue that is read, and the name once consumed, in one allocation.
     names: Box<[u8]>,
-    /// Where in `names` the second begins.
+    /// Where in `names` the consumed name begins.
     split: u32,
     /// How long the header line is without its number, in bytes.
     pub line: u32,
@@ -38,13 +38,13 @@ impl MergeEntry {
         stamp: Stamp,
         shown: &OsStr,
         stays_as: &OsStr,
-        known: &CacheEntry,
+        cached: &CacheEntry,
         written: DateTime<FixedOffset>,
     ) -> MergeEntry {
-        let mut item = MergeEntry {
-            ino: known.ino,
-            size: known.size,
-            mtime: known.mtime,
+        let mut entry = MergeEntry {
+            ino: cached.ino,
+            size: cached.size,
+            mtime: cached.mtime,
             offset: *written.offset(),
             dir,
             stamp,
@@ -53,10 +53,10 @@ impl MergeEntry {
             split: shown.len() as u32,
             line: 0,
             // Where the last byte is not known, one newline too many does no harm.
-            newline: known.newline.unwrap_or(false),
+            newline: cached.newline.unwrap_or(false),
         };
-        item.line = item.entry().line_len() as u32;
-        item
+        entry.line = entry.entry().line_len() as u32;
+        entry
     }
 
     pub fn entry(&self) -> merge::Entry<'_> {
@@ -90,18 +90,18 @@ impl MergeEntry {
 
 #[cfg(test)]
 impl MergeEntry {
-    /// An entry of the root queue for tests: two bytes, in a file with this inode number, which is its second as well.
+    /// An entry of the root queue for tests: a file of two bytes with this inode number, which is the second of its stamp, too.
     pub fn numbered(ino: u64) -> std::sync::Arc<MergeEntry> {
         let name = format!("2026-01-02_0304{ino:02}_x.md");
         let stamped = StampedName::parse(OsStr::new(&name)).unwrap();
-        let known = CacheEntry {
+        let cached = CacheEntry {
             ino,
             size: 2,
             newline: Some(true),
             ..CacheEntry::unlooked(crate::store::Kind::File)
         };
-        let written = calendar(known.mtime).fixed_offset();
+        let written = calendar(cached.mtime).fixed_offset();
         let (name, done) = (OsStr::new(&name), stamped.consumed().to_os_string());
-        MergeEntry::new(DirId::ROOT, stamped.stamp(), name, &done, &known, written).into()
+        MergeEntry::new(DirId::ROOT, stamped.stamp(), name, &done, &cached, written).into()
     }
 }

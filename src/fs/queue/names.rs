@@ -3,75 +3,58 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::ops::Bound;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::fs::ids::DirId;
-use crate::fs::queue::entry::{CacheEntry, same};
+use crate::fs::queue::entry::CacheEntry;
 use crate::fs::queue::merge_entry::MergeEntry;
 use crate::names::StampedName;
 use crate::store::{Kind, Watch};
 
 /// See the [module](self). Pending handoffs and directories have tables of their own, because every look at `pending.md` asks
-/// for them, and there may be a hundred thousand names of neither kind.
+/// for them, and a queue may hold a hundred thousand names of other kinds.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub struct Queue {
     /// Every name but those of pending handoffs. All tables share one allocation of a name.
     others: BTreeMap<Arc<OsStr>, CacheEntry>,
     /// The regular files with the name of a pending handoff.
     pending: BTreeMap<Arc<OsStr>, Pending>,
-    /// Which of the others are directories.
+    /// The names of `others` that are directories.
     dirs: BTreeSet<Arc<OsStr>>,
     pub(super) watch: Option<Watch>,
     /// The last change that was seen of each file that a process outside the mount may be writing.
     pub(super) last_changes: HashMap<OsString, LastChange>,
-    /// The path of this queue as seen from each queue whose `pending.md` includes it.
-    prefixes: Vec<(DirId, PathBuf)>,
 }
 
 /// A pending handoff.
 #[derive(Debug)]
 pub struct Pending {
-    pub known: CacheEntry,
+    pub cached: CacheEntry,
     /// Cached merge entries, one per queue whose `pending.md` includes this file. Only while its consumed name is the default
     /// `X_done.md`.
-    entries: Vec<(DirId, Arc<MergeEntry>)>,
+    merged: Vec<(DirId, Arc<MergeEntry>)>,
 }
 
 /// A file as its last change left it, and when that change was seen.
 #[derive(Debug)]
 pub(super) struct LastChange {
-    known: CacheEntry,
-    pub(super) since: Instant,
-}
-
-impl LastChange {
-    pub(super) fn new(known: &CacheEntry, since: Instant) -> LastChange {
-        LastChange {
-            known: *known,
-            since,
-        }
-    }
-
-    /// Is the file unchanged since?
-    pub(super) fn is(&self, known: &CacheEntry) -> bool {
-        same(&self.known, known)
-    }
+    pub(super) left: CacheEntry,
+    pub(super) seen: Instant,
 }
 
 impl Queue {
     /// A queue as it was just listed.
     pub(super) fn new(watch: Option<Watch>, listed: Vec<(Arc<OsStr>, CacheEntry)>) -> Queue {
-        let is_dir = |(_, known): &&(Arc<OsStr>, CacheEntry)| known.kind == Kind::Directory;
+        let is_dir = |(_, entry): &&(Arc<OsStr>, CacheEntry)| entry.kind == Kind::Directory;
         let dirs = listed.iter().filter(is_dir).map(|(name, _)| name.clone());
         let dirs = dirs.collect();
         let (pending, others): (Vec<_>, Vec<_>) = listed
             .into_iter()
-            .partition(|(name, known)| is_pending(name, known));
+            .partition(|(name, entry)| is_pending(name, entry));
         let pending = pending
             .into_iter()
-            .map(|(name, known)| (name, known.into()));
+            .map(|(name, entry)| (name, entry.into()));
         Queue {
             // A tree that is collected at once has no half empty nodes.
             others: others.into_iter().collect(),
@@ -83,16 +66,18 @@ impl Queue {
     }
 
     /// Every name: those that are not pending first, then the pending ones, each part in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&OsStr, &CacheEntry)> {
-        let pending = self.pending.iter().map(|(name, it)| (&**name, &it.known));
-        let others = self.others.iter().map(|(name, known)| (&**name, known));
+    pub fn iter(&self) -> impl Iterator<Item = (&OsStr, &CacheEntry)> {
+        let pending = self.pending.iter().map(|(name, it)| (&**name, &it.cached));
+        let others = self.others.iter().map(|(name, entry)| (&**name, entry));
         others.chain(pending)
     }
 
-    pub(super) fn pending(&self) -> &BTreeMap<Arc<OsStr>, Pending> {
+    /// The pending handoffs, in the order of their names.
+    pub fn pending(&self) -> &BTreeMap<Arc<OsStr>, Pending> {
         &self.pending
     }
 
+    /// The directories.
     pub(super) fn dirs(&self) -> impl Iterator<Item = (&OsStr, &CacheEntry)> {
         let dirs = self.dirs.iter().map(|name| &**name);
         dirs.filter_map(|name| Some((name, self.others.get(name)?)))
@@ -103,31 +88,31 @@ impl Queue {
     }
 
     /// The shared allocation of a name.
-    pub(super) fn key(&self, name: &OsStr) -> Option<&Arc<OsStr>> {
+    pub fn key(&self, name: &OsStr) -> Option<&Arc<OsStr>> {
         let pending = || self.pending.get_key_value(name).map(|(key, _)| key);
         let other = self.others.get_key_value(name).map(|(key, _)| key);
         other.or_else(pending)
     }
 
     pub(super) fn get(&self, name: &OsStr) -> Option<&CacheEntry> {
-        let pending = || self.pending.get(name).map(|it| &it.known);
+        let pending = || self.pending.get(name).map(|it| &it.cached);
         self.others.get(name).or_else(pending)
     }
 
     /// The entry of a name, to be changed. Its cached merge entries are dropped.
     pub(super) fn get_mut(&mut self, name: &OsStr) -> Option<&mut CacheEntry> {
         if let Some(pending) = self.pending.get_mut(name) {
-            pending.entries.clear();
-            return Some(&mut pending.known);
+            pending.merged.clear();
+            return Some(&mut pending.cached);
         }
         self.others.get_mut(name)
     }
 
-    pub(super) fn insert(&mut self, name: &OsStr, known: CacheEntry) {
+    pub(super) fn insert(&mut self, name: &OsStr, entry: CacheEntry) {
         if let Some(old) = self.get_mut(name)
-            && old.kind == known.kind
+            && old.kind == entry.kind
         {
-            *old = known;
+            *old = entry;
             return;
         }
         self.remove(name);
@@ -135,14 +120,14 @@ impl Queue {
             self.taken(&stamped);
         }
         let name: Arc<OsStr> = name.into();
-        if is_pending(&name, &known) {
-            self.pending.insert(name, known.into());
+        if is_pending(&name, &entry) {
+            self.pending.insert(name, entry.into());
             return;
         }
-        if known.kind == Kind::Directory {
+        if entry.kind == Kind::Directory {
             self.dirs.insert(name.clone());
         }
-        self.others.insert(name, known);
+        self.others.insert(name, entry);
     }
 
     pub(super) fn remove(&mut self, name: &OsStr) {
@@ -152,17 +137,17 @@ impl Queue {
         self.pending.remove(name);
     }
 
-    /// A file or a draft has this name now. A handoff that would have got the name once it is consumed gets another.
-    pub(super) fn taken(&mut self, name: &StampedName) {
+    /// A file or a draft has this name now. A handoff that was to get this name once it is consumed gets another.
+    pub fn taken(&mut self, name: &StampedName) {
         if !name.is_pending()
             && let Some(pending) = self.pending.get_mut(&*name.pending().to_os_string())
         {
-            pending.entries.clear();
+            pending.merged.clear();
         }
     }
 
-    /// At most `count` names in order, from the one after `last` on; with the entry where stat(2) has filled it.
-    pub(super) fn after(
+    /// At most `count` names in order, from the one after `last` on, each with its entry if stat(2) has filled that.
+    pub fn after(
         &self,
         last: Option<&OsStr>,
         count: usize,
@@ -171,50 +156,43 @@ impl Queue {
         let range = (from, Bound::Unbounded);
         let others = self.others.range::<OsStr, _>(range).take(count);
         let pending = self.pending.range::<OsStr, _>(range).take(count);
-        let pending = pending.map(|(name, it)| (name, &it.known));
+        let pending = pending.map(|(name, it)| (name, &it.cached));
         let mut both: Vec<_> = others.chain(pending).collect();
         both.sort_by_key(|(name, _)| *name);
         both.truncate(count);
-        let looked = |known: &CacheEntry| known.looked.then_some(*known);
+        let looked = |entry: &CacheEntry| entry.looked.then_some(*entry);
         both.into_iter()
-            .map(|(name, known)| (name.clone(), looked(known)))
+            .map(|(name, entry)| (name.clone(), looked(entry)))
             .collect()
     }
 
-    /// Says which path this queue has as seen from `top`. If the path has changed, so has what `top` shows of every file.
-    pub(super) fn seen_from(&mut self, top: DirId, prefix: &Path) {
-        match self.prefixes.iter_mut().find(|(other, _)| *other == top) {
-            Some((_, old)) if old == prefix => {}
-            Some((_, old)) => {
-                *old = prefix.to_owned();
-                for pending in self.pending.values_mut() {
-                    pending.entries.retain(|(other, _)| *other != top);
-                }
-            }
-            None => self.prefixes.push((top, prefix.to_owned())),
+    /// The path of the queue has changed, and with it the merge entry of every file.
+    pub(super) fn path_changed(&mut self) {
+        for pending in self.pending.values_mut() {
+            pending.merged.clear();
         }
     }
 
-    /// Caches what the merge of `top` shows of a pending handoff.
-    pub(super) fn keep_entry(&mut self, top: DirId, name: &OsStr, entry: &Arc<MergeEntry>) {
+    /// Caches the entry of a pending handoff in the merge of `top`.
+    pub fn keep_entry(&mut self, top: DirId, name: &OsStr, entry: &Arc<MergeEntry>) {
         if let Some(pending) = self.pending.get_mut(name) {
-            pending.entries.retain(|(other, _)| *other != top);
+            pending.merged.retain(|(other, _)| *other != top);
             // Most handoffs are part of one merge only.
-            pending.entries.reserve_exact(1);
-            pending.entries.push((top, entry.clone()));
+            pending.merged.reserve_exact(1);
+            pending.merged.push((top, entry.clone()));
         }
     }
 
-    /// Takes over what was cached before the queue was listed again; answers whether nothing has changed.
+    /// Takes over the cache from before the queue was listed again; answers whether nothing has changed.
     pub(super) fn take_over(&mut self, old: Queue) -> bool {
         let is_same = self.len() == old.len()
-            && std::iter::zip(self.iter(), old.iter()).all(|(a, b)| a.0 == b.0 && same(a.1, b.1));
+            && std::iter::zip(self.iter(), old.iter())
+                .all(|(new, old)| new.0 == old.0 && new.1.is_same_file(old.1));
         self.last_changes = old.last_changes;
         if is_same {
             // The old entries may hold more, such as the last byte.
             self.others = old.others;
             self.pending = old.pending;
-            self.prefixes = old.prefixes;
         }
         let (others, pending) = (&self.others, &self.pending);
         self.last_changes
@@ -223,27 +201,27 @@ impl Queue {
     }
 }
 
-fn is_pending(name: &OsStr, known: &CacheEntry) -> bool {
-    known.kind == Kind::File && StampedName::parse(name).is_some_and(|name| name.is_pending())
+fn is_pending(name: &OsStr, entry: &CacheEntry) -> bool {
+    entry.kind == Kind::File && StampedName::parse(name).is_some_and(|name| name.is_pending())
 }
 
 impl From<CacheEntry> for Pending {
-    fn from(known: CacheEntry) -> Pending {
-        let entries = Vec::new();
-        Pending { known, entries }
+    fn from(cached: CacheEntry) -> Pending {
+        let merged = Vec::new();
+        Pending { cached, merged }
     }
 }
 
 impl Pending {
-    /// What the merge of `top` shows of this handoff, if that is cached.
+    /// The entry of this handoff in the merge of `top`, if that is cached.
     pub fn entry(&self, top: DirId) -> Option<&Arc<MergeEntry>> {
-        let mut entries = self.entries.iter();
-        entries.find(|(of, _)| *of == top).map(|(_, entry)| entry)
+        let mut merged = self.merged.iter();
+        merged.find(|(of, _)| *of == top).map(|(_, entry)| entry)
     }
 
     /// Is the file known to be empty? Then the handoff is never delivered (spec 4.8).
     pub fn is_empty(&self) -> bool {
-        self.known.looked && self.known.size == 0
+        self.cached.looked && self.cached.size == 0
     }
 }
 
@@ -276,9 +254,9 @@ mod tests {
         let mut queue = queue(&[A]);
         let stamped = StampedName::parse(OsStr::new(A)).unwrap();
         let done = stamped.consumed().to_os_string();
-        let known = *queue.get(OsStr::new(A)).unwrap();
+        let cached = *queue.get(OsStr::new(A)).unwrap();
         let at = chrono::DateTime::UNIX_EPOCH.fixed_offset();
-        let entry = MergeEntry::new(TOP, stamped.stamp(), OsStr::new(A), &done, &known, at);
+        let entry = MergeEntry::new(TOP, stamped.stamp(), OsStr::new(A), &done, &cached, at);
         queue.keep_entry(TOP, OsStr::new(A), &Arc::new(entry));
         queue
     }
@@ -295,11 +273,7 @@ mod tests {
             OsStr::new("2026-01-02_030405_c.md"),
             CacheEntry::unlooked(Kind::Directory),
         );
-        let pending: Vec<_> = queue
-            .pending()
-            .keys()
-            .map(|name| name.to_str().unwrap())
-            .collect();
+        let pending: Vec<_> = queue.pending().keys().map(|name| &**name).collect();
         assert_eq!(pending, [A, "2026-01-02_030405_b.md"]);
         assert_eq!(names(queue.dirs()), ["2026-01-02_030405_c.md"]);
         assert_eq!(queue.len(), 5);
@@ -319,7 +293,7 @@ mod tests {
         assert_eq!(queue.len(), 0);
     }
 
-    /// spec 6.1b: the header says under which name a handoff stays; the line is made anew when that name is taken.
+    /// spec 6.1b: the header line names the consumed name, and is written anew when another file takes that name.
     #[test]
     fn a_taken_name_drops_the_cached_entry() {
         let mut queue = with_entry();
@@ -330,16 +304,14 @@ mod tests {
         assert!(!has_entry(&queue));
     }
 
-    /// spec 6.1b: and when the file changes, or its queue's path does.
+    /// spec 6.1b: the header line is written anew when the file changes, or the path of its queue.
     #[test]
     fn a_change_drops_the_cached_entry() {
         let mut queue = with_entry();
         queue.insert(OsStr::new(A), file(2));
         assert!(!has_entry(&queue));
         let mut queue = with_entry();
-        queue.seen_from(TOP, Path::new("q"));
-        assert!(has_entry(&queue));
-        queue.seen_from(TOP, Path::new("p"));
+        queue.path_changed();
         assert!(!has_entry(&queue));
     }
 
@@ -352,24 +324,18 @@ mod tests {
             let (mut last, mut found) = (None::<Arc<OsStr>>, Vec::new());
             loop {
                 let batch = queue.after(last.as_deref(), count);
-                let Some((end, known)) = batch.last() else {
+                let Some((end, entry)) = batch.last() else {
                     break;
                 };
-                assert!(known.is_none(), "nothing but the name is known yet");
+                assert!(entry.is_none(), "nothing but the name is known yet");
                 last = Some(end.clone());
                 found.extend(batch.into_iter().map(|(name, _)| name));
             }
-            assert_eq!(
-                found
-                    .iter()
-                    .map(|name| name.to_str().unwrap())
-                    .collect::<Vec<_>>(),
-                all
-            );
+            assert_eq!(found, all.map(OsStr::new).map(Arc::from));
         }
     }
 
-    /// spec 3.1: a queue that is listed again keeps what was cached, unless a file has changed.
+    /// spec 3.1: a queue that is listed again keeps its cache, unless a file has changed.
     #[test]
     fn listed_again() {
         let mut again = queue(&[A]);

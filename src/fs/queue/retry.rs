@@ -13,24 +13,24 @@ pub(super) type Retries = HashMap<(DirId, OsString), Seen>;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
     pub(super) ours: Ours,
-    /// By listing the queue, so that the time of the change is not known.
+    /// Seen by listing the queue, so that the time of the change is not known.
     pub(super) listed: bool,
-    /// A try has failed, and the log says so.
-    pub(super) tried: bool,
+    /// The log says already that the file cannot be adopted.
+    pub(super) logged: bool,
 }
 
 impl Seen {
-    /// The store has told the change.
+    /// A change that the store has told, or that the mount has made.
     pub(super) fn told(ours: Ours) -> Seen {
         Seen {
             ours,
             listed: false,
-            tried: false,
+            logged: false,
         }
     }
 }
 
-/// Which file of the name was put there through the mount.
+/// Which file was put under a name through the mount.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ours {
     /// Whichever file has the name.

@@ -1,4 +1,4 @@
-//! A merge as one reader finds it: planned at the LOOKUP, unchanging from the open on (spec 6.1, 6.2).
+//! A merge as one reader finds it: planned at the LOOKUP, and unchanged from the open on (spec 6.1, 6.2).
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use crate::error::Result;
 use crate::fs::ids::DirId;
 use crate::fs::queue::merge_entry::MergeEntry;
-use crate::merge::{self, Layout, Piece};
+use crate::merge::{self, Entries, Layout, Piece};
 
 /// All of a merge but the contents.
 #[derive(Debug)]
@@ -21,23 +21,22 @@ pub struct Plan {
     layout: Layout,
     /// Changes exactly when the content does.
     pub mtime: SystemTime,
-    /// A writer has flushed but not let go yet: the next look may find it otherwise, and nothing tells.
+    /// A file could not be read, or a writer has flushed and not closed yet. The next look may find another merge, of which no
+    /// change of the store tells.
     pub provisional: bool,
 }
 
-struct Entries<'a>(&'a [Arc<MergeEntry>]);
-
-impl merge::Entries for Entries<'_> {
+impl Entries for [Arc<MergeEntry>] {
     fn count(&self) -> usize {
-        self.0.len()
+        self.len()
     }
 
     fn entry(&self, i: usize) -> merge::Entry<'_> {
-        self.0[i].entry()
+        self[i].entry()
     }
 
     fn line_len(&self, i: usize) -> u64 {
-        u64::from(self.0[i].line)
+        u64::from(self[i].line)
     }
 }
 
@@ -48,7 +47,7 @@ impl Plan {
         mtime: SystemTime,
         provisional: bool,
     ) -> Plan {
-        let layout = Layout::new(&Entries(&entries));
+        let layout = Layout::new(&*entries);
         Plan {
             queue,
             entries,
@@ -70,9 +69,7 @@ impl Plan {
 
     /// The lines and the parts of bodies at `range`, in order.
     pub fn pieces(&self, range: Range<u64>) -> Vec<Piece> {
-        let len = range.end.saturating_sub(range.start);
-        self.layout
-            .pieces(&Entries(&self.entries), range.start, len)
+        self.layout.pieces(&*self.entries, range)
     }
 }
 
@@ -85,7 +82,7 @@ pub struct Snapshot {
 
 #[derive(Debug, Default)]
 struct Files {
-    /// The file that was read last: readers go forward.
+    /// The file that was read last, and its entry: readers go forward.
     last: Option<(usize, Arc<File>)>,
     /// The old files of entries that were changed or removed since.
     pinned: HashMap<usize, Arc<File>>,
@@ -101,7 +98,7 @@ impl Snapshot {
         }
     }
 
-    /// The file with this inode number is about to change or to go: from now on the entry is read from `file`.
+    /// The file with this inode number is about to change or to go: from now on its entry is read from `file`.
     pub fn pin(&self, ino: u64, file: &Arc<File>) {
         let mut files = self.files.lock();
         for (i, entry) in self.plan.entries.iter().enumerate() {
@@ -117,7 +114,7 @@ impl Snapshot {
         self.files.lock().pinned.len()
     }
 
-    /// Was the reader shown this entry as it is now? A file that was written to since may have the same size and even the
+    /// Was the reader shown this entry as the file is now? A file that was written since may have the same size and even the
     /// same mtime.
     pub fn is_current(&self, i: usize) -> bool {
         let files = self.files.lock();
@@ -129,7 +126,7 @@ impl Snapshot {
         self.files.lock().open_file(i)
     }
 
-    /// The file of an entry, of which `found` has its name: the pinned one, if the entry was pinned meanwhile. With `keep`
+    /// The file of an entry: `found`, which has its name, or the pinned file, if the entry was pinned meanwhile. With `keep`
     /// the file stays open until another one is read.
     pub fn opened(&self, i: usize, found: Result<File>, keep: bool) -> Result<Arc<File>> {
         let mut files = self.files.lock();
@@ -146,7 +143,8 @@ impl Snapshot {
         Ok(file)
     }
 
-    /// Was this the file to read? A writer pins the old file before it changes anything, so what was read before is whole.
+    /// Was this the file to read? A writer pins the old file before it changes anything, so bytes that were read before the pin
+    /// are right.
     pub fn is_right_file(&self, i: usize, file: &Arc<File>) -> bool {
         let files = self.files.lock();
         let pinned = files.pinned.get(&i);

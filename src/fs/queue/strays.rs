@@ -1,8 +1,8 @@
 //! Strays: files that turned up in the backing directory become handoffs once no process outside the mount writes them
 //! (spec 3.7).
 //!
-//! Whether a file has a writer is asked twice: before a stray is adopted, and before a merge shows a pending file that was not
-//! written through the mount. A process may have opened that file before it was adopted, or may be writing a stamped name below.
+//! The daemon looks for writers twice: before it adopts a stray, and before a merge shows a pending file that was not written
+//! through the mount. A process may have opened that file before it was adopted, or may be writing a stamped name below.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::fs::ids::DirId;
 use crate::fs::queue::cache::Queues;
-use crate::fs::queue::entry::{CacheEntry, is_empty_pending_md, known};
+use crate::fs::queue::entry::{CacheEntry, is_empty_pending_md};
 use crate::fs::queue::names::{LastChange, Queue};
 use crate::fs::queue::retry::Seen;
 use crate::names;
@@ -23,17 +23,18 @@ const QUIET: Duration = Duration::from_secs(5);
 
 impl Queue {
     /// A process outside the mount has changed a file.
-    pub(super) fn turned_up(&mut self, name: &OsStr, known: &CacheEntry, at: Instant) {
-        let pending = known.kind == Kind::File && self.pending().contains_key(name);
-        if pending
-            && !self
-                .last_changes
-                .get(name)
-                .is_some_and(|last| last.is(known))
-        {
-            let last = LastChange::new(known, at);
-            self.last_changes.insert(name.to_owned(), last);
+    pub(super) fn turned_up(&mut self, name: &OsStr, left: &CacheEntry, seen: Instant) {
+        let last = self.last_changes.get(name);
+        let is_new = last.is_none_or(|last| !last.left.is_same_file(left));
+        if is_new && left.kind == Kind::File && self.pending().contains_key(name) {
+            self.note_change(name, left, seen);
         }
+    }
+
+    fn note_change(&mut self, name: &OsStr, left: &CacheEntry, seen: Instant) {
+        let left = *left;
+        let change = LastChange { left, seen };
+        self.last_changes.insert(name.to_owned(), change);
     }
 
     /// Has a file no writer any more? `listed` is the time of day if a listing has found the file: then no change of it was seen,
@@ -41,7 +42,7 @@ impl Queue {
     pub(super) fn is_finished(
         &mut self,
         name: &OsStr,
-        known: &CacheEntry,
+        entry: &CacheEntry,
         writers: Writers,
         at: Instant,
         listed: Option<SystemTime>,
@@ -49,23 +50,28 @@ impl Queue {
         match (writers, self.last_changes.get(name)) {
             (Writers::None, _) => true,
             (Writers::Some, _) => false,
-            (Writers::Unknown, Some(last)) if last.is(known) => {
-                at.saturating_duration_since(last.since) >= QUIET
+            (Writers::Unknown, Some(last)) if last.left.is_same_file(entry) => {
+                at.saturating_duration_since(last.seen) >= QUIET
             }
             (Writers::Unknown, last) => {
                 let was_seen = last.is_some();
-                self.last_changes
-                    .insert(name.to_owned(), LastChange::new(known, at));
-                !was_seen && listed.is_some_and(|now| known.is_old(now))
+                self.note_change(name, entry, at);
+                !was_seen && listed.is_some_and(|now| entry.is_old(now))
             }
         }
     }
 }
 
-/// As [`Queue::is_finished`], for a file that no process can open by its name any more, and that is looked at once.
+/// As [`Queue::is_finished`], for a file that no process can open by its name any more, and that is looked at once only.
 pub fn is_finished_at_mount(file: &File, meta: &Meta, at: Instant, now: SystemTime) -> bool {
     let writers = lease::writers(file);
-    Queue::default().is_finished(OsStr::new(""), &known(meta), writers, at, Some(now))
+    Queue::default().is_finished(
+        OsStr::new(""),
+        &CacheEntry::of(meta),
+        writers,
+        at,
+        Some(now),
+    )
 }
 
 impl CacheEntry {
@@ -86,30 +92,30 @@ impl Queues {
                 continue;
             };
             let found = self.ctx.store.stat(&path, &name);
-            match &found {
-                Ok(meta)
-                    if meta.kind == Kind::File
-                        && !is_empty_pending_md(&name, &known(meta))
-                        && self.is_stray(dir, &name) =>
-                {
-                    self.settle(dir, &path, &name, meta, seen);
+            match found.as_ref().map(CacheEntry::of) {
+                Ok(entry) if self.may_adopt(dir, &name, &entry) => {
+                    self.adopt(dir, &path, &name, entry, seen);
                 }
                 _ => self.looked_again(dir, &path, &name, seen, found),
             }
         }
     }
 
-    /// Adopts a stray if it is finished; else the next use tries again.
-    fn settle(&mut self, dir: DirId, path: &Path, name: &OsStr, meta: &Meta, seen: Seen) {
-        let found = known(meta);
-        self.set(dir, name, Some(found));
+    /// Is this file to be adopted once no process writes it?
+    pub(super) fn may_adopt(&self, dir: DirId, name: &OsStr, entry: &CacheEntry) -> bool {
+        entry.kind == Kind::File && !is_empty_pending_md(name, entry) && self.is_stray(dir, name)
+    }
+
+    /// Adopts a stray if it is finished; otherwise the next use tries again.
+    fn adopt(&mut self, dir: DirId, path: &Path, name: &OsStr, stray: CacheEntry, seen: Seen) {
+        self.set(dir, name, Some(stray));
         let Some(queue) = self.cached.get_mut(&dir) else {
             return;
         };
         let file = self.ctx.store.open(path, name, Access::READ);
         let writers = file.map_or(Writers::Unknown, |file| lease::writers(&file));
         let listed = seen.listed.then(|| self.ctx.clock.now());
-        if !queue.is_finished(name, &found, writers, Instant::now(), listed) {
+        if !queue.is_finished(name, &stray, writers, Instant::now(), listed) {
             log::debug!(
                 "{}: another program may be writing it; it is adopted when none does",
                 path.join(name).display()
@@ -117,43 +123,34 @@ impl Queues {
             self.retry_later(dir, name, seen);
             return;
         }
-        let since = queue.last_changes.remove(name).map(|last| last.since);
-        let adopted = names::adopted(name, self.ctx.zone.stamp(found.mtime));
+        let last_change = queue.last_changes.remove(name);
+        let adopted = names::adopted(name, self.ctx.zone.stamp(stray.mtime));
         match self.move_free(dir, name, &adopted) {
             Ok(adopted) => {
                 log::info!("adopted {} as {adopted}", path.join(name).display());
                 self.set(dir, name, None);
                 let adopted = adopted.to_os_string();
                 let found = self.ctx.store.stat(path, &adopted);
-                let Some(meta) = found.ok().filter(|now| now.ino == meta.ino) else {
+                let Some(meta) = found.ok().filter(|now| now.ino == stray.ino) else {
                     // Another program has moved the file on already: the store will tell.
                     return;
                 };
-                self.set(dir, &adopted, Some(known(&meta)));
-                if let Some(queue) = self.cached.get_mut(&dir)
-                    && let Some(since) = since
-                {
-                    // The rename has moved the ctime, and is no change of the content.
-                    queue
-                        .last_changes
-                        .insert(adopted, LastChange::new(&known(&meta), since));
+                let entry = CacheEntry::of(&meta);
+                self.set(dir, &adopted, Some(entry));
+                // The rename has moved the ctime, and is no change of the content.
+                if let (Some(queue), Some(last)) = (self.queue_mut(dir), last_change) {
+                    queue.note_change(&adopted, &entry, last.seen);
                 }
             }
             Err(error) => {
-                if !seen.tried {
+                if !seen.logged {
                     log::warn!(
                         "{}: cannot be adopted as {adopted} ({error}); every use of the directory tries again",
                         path.join(name).display()
                     );
                 }
-                self.retry_later(
-                    dir,
-                    name,
-                    Seen {
-                        tried: true,
-                        ..seen
-                    },
-                );
+                let logged = true;
+                self.retry_later(dir, name, Seen { logged, ..seen });
             }
         }
     }
@@ -182,9 +179,9 @@ mod tests {
         let second = Duration::from_secs(1);
         let mut queue = Queue::default();
         let mut is_finished = |size, after: u32, listed| {
-            let known = file(size, now - 60 * second);
+            let entry = file(size, now - 60 * second);
             let at = at + after * second;
-            queue.is_finished(name, &known, Writers::Unknown, at, listed)
+            queue.is_finished(name, &entry, Writers::Unknown, at, listed)
         };
         assert!(!is_finished(1, 0, None), "nobody has seen it before");
         assert!(!is_finished(1, 4, None));
@@ -195,12 +192,12 @@ mod tests {
         );
         assert!(is_finished(2, 10, None));
         for (age, finished) in [(4, false), (5, true)] {
-            let known = file(1, now - age * second);
+            let entry = file(1, now - age * second);
             let name = OsStr::new("y.md");
             let listed = Some(now);
             let mut queue = Queue::default();
             assert_eq!(
-                queue.is_finished(name, &known, Writers::Unknown, at, listed),
+                queue.is_finished(name, &entry, Writers::Unknown, at, listed),
                 finished
             );
         }

@@ -1,7 +1,7 @@
-//! What queues hold, in memory: never more than a cache of the store.
+//! Keeping the cache of the queues in step with the store.
 //!
-//! A queue is listed once. From then on the store tells its changes, which are taken in before every use, so that what others
-//! change below the mount is seen at once (spec 3.1). Where the store cannot watch a queue, the queue is listed at every use.
+//! A queue is listed once. From then on the store tells its changes, which are taken in before every use, so that a change by
+//! another program below the mount is seen at once (spec 3.1). Where the store cannot watch a queue, every use lists the queue.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -11,14 +11,14 @@ use std::time::Instant;
 use crate::error::Result;
 use crate::fs::ids::DirId;
 use crate::fs::queue::cache::Queues;
-use crate::fs::queue::entry::{CacheEntry, is_empty_pending_md, is_never_shown, known};
+use crate::fs::queue::entry::CacheEntry;
 use crate::fs::queue::retry::{Ours, Seen};
 use crate::parallel::in_two;
 use crate::store::first_mount::is_stray;
 use crate::store::local::Area;
-use crate::store::{Changes, Kind, Meta, What};
+use crate::store::{Changes, Meta, What};
 
-/// What the changes of one name amount to.
+/// The state of a name after the changes so far.
 struct SoFar {
     /// The inode number of the file, if it was put there through the mount.
     ours: Option<u64>,
@@ -26,7 +26,7 @@ struct SoFar {
 }
 
 impl Queues {
-    /// Takes in what has changed, lists the queue if it is not cached, and fills every entry by stat(2).
+    /// Takes in the changes, lists the queue if it is not cached, and fills every entry by stat(2).
     pub fn load(&mut self, dir: DirId) -> Result<()> {
         self.load_names(dir)?;
         self.look_at_all(dir)
@@ -40,7 +40,7 @@ impl Queues {
         listed
     }
 
-    /// Takes in what the store says has changed.
+    /// Takes in the changes that the store tells.
     pub fn take_changes(&mut self) {
         let changes = match self.ctx.store.changes() {
             Changes::These(changes) => changes,
@@ -73,22 +73,22 @@ impl Queues {
             }
             self.name_changed();
             let mut now = so_far.remove(&(dir, name)).unwrap_or_else(|| {
-                let known = self.get(dir, name);
+                let cached = self.get(dir, name).filter(|entry| entry.ours);
                 SoFar {
-                    ours: known.filter(|known| known.ours).map(|known| known.ino),
+                    ours: cached.map(|entry| entry.ino),
                     removed: false,
                 }
             });
             if change.what == What::Removed {
-                now.ours = None;
-                now.removed = true;
+                now = SoFar {
+                    ours: None,
+                    removed: true,
+                };
             }
             if last.get(&(change.watch, &change.name)) != Some(&i) {
                 so_far.insert((dir, name), now);
-                continue;
-            }
-            let seen = Seen::told(Ours::Only(now.ours));
-            if let Ok(path) = self.path(dir) {
+            } else if let Ok(path) = self.path(dir) {
+                let seen = Seen::told(Ours::Only(now.ours));
                 looks.push((dir, path, name, seen, now.removed));
             }
         }
@@ -142,7 +142,7 @@ impl Queues {
         self.changed(to.0, to.1);
     }
 
-    /// Caches what stat(2) has found under a name.
+    /// Caches the answer of stat(2) for a name.
     pub(super) fn looked_again(
         &mut self,
         dir: DirId,
@@ -154,10 +154,9 @@ impl Queues {
         if !self.cached.contains_key(&dir) {
             return;
         }
-        let meta = match found {
-            Ok(meta) if is_never_shown(name, meta.kind) => return self.set(dir, name, None),
-            Ok(meta) => meta,
-            Err(error) if error.is_absence() => return self.set(dir, name, None),
+        let mut entry = match CacheEntry::shown(name, found) {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return self.set(dir, name, None),
             Err(error) => {
                 log::debug!(
                     "{}: cannot be looked at ({error}); the next use tries again",
@@ -166,23 +165,16 @@ impl Queues {
                 return self.retry_later(dir, name, seen);
             }
         };
-        let ours = match seen.ours {
+        entry.ours = match seen.ours {
             Ours::Any => true,
-            Ours::Only(ino) => ino == Some(meta.ino),
+            Ours::Only(ino) => ino == Some(entry.ino),
         };
-        let known = CacheEntry {
-            ours,
-            ..known(&meta)
-        };
-        self.set(dir, name, Some(known));
+        self.set(dir, name, Some(entry));
         self.git_seen(dir, name);
-        if known.kind == Kind::File
-            && !is_empty_pending_md(name, &known)
-            && self.is_stray(dir, name)
-        {
+        if self.may_adopt(dir, name, &entry) {
             self.retry_later(dir, name, seen);
-        } else if let Some(queue) = self.cached.get_mut(&dir).filter(|_| !ours) {
-            queue.turned_up(name, &known, Instant::now());
+        } else if let Some(queue) = self.cached.get_mut(&dir).filter(|_| !entry.ours) {
+            queue.turned_up(name, &entry, Instant::now());
         }
     }
 

@@ -51,7 +51,7 @@ fn stamped(name: &str) -> StampedName {
     StampedName::parse(OsStr::new(name)).unwrap()
 }
 
-/// spec 3.1: what another program does below the mount is seen at the next use.
+/// spec 3.1: a change by another program below the mount is seen at the next use.
 #[test]
 fn changes_below_are_seen() {
     let dir = tempfile::tempdir().unwrap();
@@ -106,7 +106,7 @@ fn a_free_name_is_found() {
     assert_eq!(fs::read_to_string(dir.path().join(A)).unwrap(), A);
 }
 
-/// spec 3.6g, 3.6h: what is a queue, and what is ordinary.
+/// spec 3.6g, 3.6h: which directories are queues, and which are ordinary.
 #[test]
 fn kinds_of_directories() {
     let dir = tempfile::tempdir().unwrap();
@@ -138,7 +138,7 @@ fn a_repository_turns_up() {
     assert!(!queues.is_queue(q));
 }
 
-/// spec 4.10a: a queue is found under its new name, with what lies below.
+/// spec 4.10a: a queue is found under its new name, with the queues below.
 #[test]
 fn a_queue_is_renamed() {
     let dir = tempfile::tempdir().unwrap();
@@ -161,7 +161,7 @@ fn a_queue_is_renamed() {
     );
 }
 
-/// Of what is not merged nothing but the name is read before somebody lists the queue.
+/// stat(2) of a file that is not merged is called when a client lists the queue, and not before.
 #[test]
 fn only_a_listing_looks_at_every_file() {
     let dir = tempfile::tempdir().unwrap();
@@ -174,7 +174,7 @@ fn only_a_listing_looks_at_every_file() {
     assert!(looked(&queues));
 }
 
-/// spec 4.2c: a file that is written below the mount is merged once nobody writes it.
+/// spec 4.2c: a file that is written below the mount is merged once it has no writer.
 #[test]
 fn a_file_that_is_being_written_below() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! All queues below one.
 
-use std::ffi::OsString;
+use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 use crate::fs::ids::DirId;
@@ -9,7 +9,7 @@ use crate::fs::queue::cache::Queues;
 impl Queues {
     /// The queue itself and every queue below it, all of them loaded.
     pub fn queues_below(&mut self, top: DirId) -> Result<Vec<DirId>> {
-        // Once for all queues.
+        // Once for all queues, and not at the listing of each.
         self.take_changes();
         let found = self.walk(top);
         self.retry();
@@ -27,42 +27,36 @@ impl Queues {
         let mut left = vec![top];
         while let Some(dir) = left.pop() {
             match self.list(dir) {
-                Ok(()) => {}
-                // Removed below the mount since it was listed.
-                Err(Error::NotFound | Error::NotDirectory) if dir != top => continue,
-                // A directory that cannot be read must not hide the others.
-                Err(error) if dir != top => {
-                    let path = self.path(dir).unwrap_or_default();
-                    log::warn!(
-                        "{}: cannot be read ({error}); its handoffs are left out",
-                        path.display()
-                    );
+                Ok(()) if self.is_queue(dir) => found.push(dir),
+                Ok(()) => continue,
+                Err(error) if dir == top => return Err(error),
+                Err(error) => {
+                    self.leave_out(self.path(dir), error);
                     continue;
                 }
-                Err(error) => return Err(error),
             }
-            if !self.is_queue(dir) {
-                continue;
-            }
-            found.push(dir);
-            let children: Vec<(OsString, u64)> = self
-                .subdirectories(dir)
-                .map(|(name, known)| (name.to_owned(), known.ino))
+            let children = self.queue(dir).dirs();
+            let children: Vec<_> = children
+                .map(|(name, entry)| (name.to_owned(), entry.ino))
                 .collect();
             for (name, ino) in children {
                 match self.enter_dir(dir, &name, ino) {
                     Ok(child) if self.is_queue(child) => left.push(child),
-                    Ok(_) | Err(Error::NotFound | Error::NotDirectory) => {}
-                    Err(error) => {
-                        let path = self.path(dir).unwrap_or_default();
-                        log::warn!(
-                            "{}: cannot be looked at ({error}); its handoffs are left out",
-                            path.join(&name).display()
-                        );
-                    }
+                    Ok(_) => {}
+                    Err(error) => self.leave_out(self.join(dir, &name), error),
                 }
             }
         }
         Ok(found)
+    }
+
+    /// A directory that cannot be read must not hide the others. One that was removed below the mount is not worth a word.
+    fn leave_out(&self, path: Result<PathBuf>, error: Error) {
+        if !error.is_absence() {
+            log::warn!(
+                "{}: cannot be read ({error}); its handoffs are left out",
+                path.unwrap_or_default().display()
+            );
+        }
     }
 }
