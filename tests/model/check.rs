@@ -114,6 +114,11 @@ impl Run {
 
     /// Finds each handoff in the listing, and takes over the outcomes that were open: suffixes and states.
     fn take_names(&mut self) {
+        for (key, content) in std::mem::take(&mut self.expected.returning) {
+            if self.expected.listed.get(&key.0) == Some(&self.expected.contents[content]) {
+                self.expected.files.insert(key, content);
+            }
+        }
         let listed = self.expected.listed.clone();
         let stamped = listed
             .iter()

@@ -91,6 +91,10 @@ pub struct Expected {
     pub open_files: BTreeMap<Fd, OpenFile>,
     /// The aliases that a process unlinked, in case it creates the name again (4.5g).
     pub unlinked: BTreeMap<(Caller, String), Id>,
+    /// The ordinary files that a process unlinked, in case a handoff of that name would replace one (3.6d).
+    pub unlinked_files: BTreeMap<(Caller, String), Content>,
+    /// The ordinary files that may be there again.
+    pub returning: BTreeMap<Key, Content>,
     /// Contents that writers were told to be safe, and until when each must be found.
     pub acknowledged: Vec<(String, DateTime<Utc>)>,
     /// Every file that was listed at the last look, with its content.

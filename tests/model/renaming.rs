@@ -6,8 +6,8 @@ use crate::names::{Kind, is_text, kind, queue};
 use crate::ops::Caller;
 
 impl Expected {
-    /// Whether the contract does not say what this rename does: with or over a handoff that is being written, or over an
-    /// ordinary file.
+    /// Whether the contract does not say what this rename does: with or over a handoff that is being written, over an ordinary
+    /// file, or with a file that all sessions share to a name of which each has its own.
     pub fn is_rename_unsaid(&self, caller: Caller, from: &str, to: &str) -> bool {
         let is_busy = |target: &Target| match target {
             Target::Handoff(id) | Target::Alias(id) => {
@@ -20,7 +20,7 @@ impl Expected {
         match (&source, &target) {
             (Target::Merge | Target::Nothing, _) => false,
             (_, Target::Handoff(_) | Target::Alias(_)) => is_busy(&source) || is_busy(&target),
-            (Target::File(_), _) => false,
+            (Target::File(key), _) => key.1.is_none() && kind(to) == Kind::Scratch,
             (_, Target::File(_)) => !becomes_file || is_busy(&source),
             _ => becomes_file && is_busy(&source),
         }
@@ -147,6 +147,8 @@ impl Expected {
             Target::File(key) => {
                 let content = self.files.remove(&key).unwrap();
                 self.forgive(content);
+                self.unlinked_files
+                    .insert((caller, path.to_owned()), content);
             }
             Target::Handoff(id) => {
                 // spec 3.9b: a pending handoff is kept.
@@ -212,6 +214,7 @@ impl Expected {
     pub fn remount(&mut self) {
         self.aliases.clear();
         self.unlinked.clear();
+        self.unlinked_files.clear();
         self.sweep();
     }
 }

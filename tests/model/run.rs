@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use handoff_fs::clock::Clock;
 
 use crate::client::{Call, Clients, Fd, Result};
-use crate::expected::{Expected, Id, OpenFile, State};
+use crate::expected::{Expected, Id, OpenFile, State, Target};
 use crate::harness::Mount;
 use crate::names::{FIXED, Kind, OLD_FILES, PEEK, PENDING, QUEUES, join, kind, name, queue};
 use crate::ops::{Caller, How, Op, What};
@@ -272,7 +272,10 @@ impl Run {
     /// spec 3.7a
     fn stray(&mut self, at: &str, n: usize) {
         let file = self.mount.below(at);
-        if !file.exists() && kind(at) != Kind::Scratch {
+        // If an open draft has the name, it hides the stray until it is published under another one (3.3).
+        let is_free =
+            !file.exists() && self.expected.resolve(Caller::Watcher, at) == Target::Nothing;
+        if is_free && kind(at) != Kind::Scratch {
             let text = self.text(n);
             fs::write(&file, &text).unwrap();
             let made = fs::File::options().write(true).open(&file).unwrap();

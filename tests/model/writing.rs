@@ -139,6 +139,9 @@ impl Expected {
         {
             self.handoffs[id].states = vec![State::Pending];
         }
+        if let Some(content) = self.unlinked_files.remove(&(caller, path.to_owned())) {
+            self.returning.insert((path.to_owned(), None), content);
+        }
         match kind(path) {
             Kind::Free(stamp, slug) => vec![(stamp.map(str::to_owned), slug.to_owned())],
             Kind::Merge => vec![(None, "pending".to_owned())],
