@@ -234,7 +234,10 @@ impl Run {
 
     /// spec 4.3a: an alias leads its session to its handoff, and no other session anywhere.
     fn check_sessions(&mut self) {
-        let aliases = self.expected.aliases.keys().map(|key| &key.1);
+        let aliases = self.expected.aliases.keys();
+        let aliases = aliases
+            .chain(self.expected.consumed.keys())
+            .map(|key| &key.1);
         let files = self.expected.files.keys().map(|key| &key.0);
         let paths = aliases.chain(files).filter(|path| name(path) != PENDING);
         let paths = Vec::from_iter(BTreeSet::from_iter(paths.cloned()));
@@ -255,7 +258,8 @@ impl Run {
                 let done = Stamped::parse(path).map(|name| join(queue(path), &name.named(true)));
                 let is_renamed = done.is_some_and(|done| !self.expected.handoffs[*id].is_at(&done));
                 if *answer == Err(libc::ENOENT) && is_renamed {
-                    self.expected.drop_alias(caller, path);
+                    let key = (caller.session(), path.to_owned());
+                    self.expected.consumed.remove(&key);
                     return;
                 }
                 Some(self.expected.newest(*id))

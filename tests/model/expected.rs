@@ -85,8 +85,10 @@ pub struct Expected {
     pub now: DateTime<Utc>,
     pub handoffs: Vec<Handoff>,
     pub contents: Vec<String>,
-    /// The handoffs that an alias leads to, the latest last.
+    /// The handoffs that a written alias leads to, the latest last.
     pub aliases: BTreeMap<(Session, String), Vec<Id>>,
+    /// The handoffs that a session consumed, by the names under which it did (6.6b).
+    pub consumed: BTreeMap<(Session, String), Id>,
     pub files: BTreeMap<Key, Content>,
     pub open_files: BTreeMap<Fd, OpenFile>,
     /// The aliases that a process unlinked, in case it creates the name again (4.5g).
@@ -156,6 +158,10 @@ impl Expected {
         }];
         (handoff.queue, handoff.path) = (queue(path).to_owned(), Some(path.to_owned()));
         handoff.labels = vec![stamped.label()];
+        if handoff.is_pending() {
+            // spec 6.6a: it is found under its own name again.
+            self.consumed.retain(|key, _| key.1 != path);
+        }
     }
 
     /// spec 7.1a: listed, and found by a look-up.
@@ -181,7 +187,12 @@ impl Expected {
         if let Some(id) = self.visible().find(|id| self.handoffs[*id].is_at(path)) {
             return Target::Handoff(id);
         }
-        if let Some(id) = self.alias(caller, path).filter(|id| self.is_visible(*id)) {
+        let consumed = self.consumed.get(&(caller.session(), path.to_owned()));
+        let mut aliases = self
+            .alias(caller, path)
+            .into_iter()
+            .chain(consumed.copied());
+        if let Some(id) = aliases.find(|id| self.is_visible(*id)) {
             return Target::Alias(id);
         }
         // spec 4.6e, 4.6f: the session's own scratch file; else a shared file; else another session's.
@@ -206,7 +217,9 @@ impl Expected {
     }
 
     pub fn drop_alias(&mut self, caller: Caller, path: &str) {
-        self.aliases.remove(&(caller.session(), path.to_owned()));
+        let key = (caller.session(), path.to_owned());
+        self.aliases.remove(&key);
+        self.consumed.remove(&key);
     }
 
     /// The name of an ordinary file that this caller makes.

@@ -116,6 +116,7 @@ impl Expected {
                 self.handoffs[other].states = vec![State::Gone];
                 let place = self.handoffs[other].path.clone().unwrap();
                 let aliases = self.aliases.values_mut().flatten();
+                let aliases = aliases.chain(self.consumed.values_mut());
                 aliases
                     .filter(|alias| **alias == other)
                     .for_each(|alias| *alias = id);
@@ -178,7 +179,7 @@ impl Expected {
     pub fn consume(&mut self, caller: Caller, id: Id, path: &str) {
         self.handoffs[id].states = vec![State::Consumed(Some(self.now))];
         let key = (caller.session(), path.to_owned());
-        self.aliases.entry(key).or_default().push(id);
+        self.consumed.insert(key, id);
     }
 
     /// spec 3.7a: a stray with a text's name becomes a pending handoff, any other an ordinary file.
@@ -213,6 +214,7 @@ impl Expected {
     /// spec 4.3d: aliases end with the mount.
     pub fn remount(&mut self) {
         self.aliases.clear();
+        self.consumed.clear();
         self.unlinked.clear();
         self.unlinked_files.clear();
         self.sweep();

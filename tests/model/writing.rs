@@ -211,6 +211,9 @@ impl Expected {
     pub fn close(&mut self, fd: Fd) {
         let file = self.open_files.remove(&fd).unwrap();
         let Some(id) = file.handoff else { return };
+        if self.handoffs[id].states == [State::Gone] {
+            return;
+        }
         let mut others = self.open_files.values();
         let is_shared = others.any(|other| other.writes && other.content == file.content);
         let is_empty = self.is_empty(file.content);
@@ -233,7 +236,7 @@ impl Expected {
             }
             _ => {}
         }
-        if file.is_dirty && self.handoffs[id].states[0] != State::Gone {
+        if file.is_dirty {
             self.acknowledge(file.content);
         }
     }
@@ -251,6 +254,11 @@ impl Expected {
             handoff.states = vec![State::Pending];
             handoff.labels = vec![old.stamped().unwrap().label()];
             handoff.path = None;
+            let consumed = self
+                .consumed
+                .values_mut()
+                .filter(|consumed| **consumed == id);
+            consumed.for_each(|consumed| *consumed = self.handoffs.len());
             self.handoffs.push(old);
         }
         self.changed(id);
