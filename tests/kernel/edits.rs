@@ -177,6 +177,25 @@ fn consumed_while_it_is_edited() {
     assert!(contents.contains(&"old".to_owned()), "{contents:?}");
 }
 
+/// spec 3.3, 4.2a: if a draft has taken the pending name meanwhile, the edit is published under the next suffix.
+#[test]
+fn consumed_while_it_is_edited_and_its_name_is_taken() {
+    let mount = Mount::new();
+    let name = "2026-01-02_030405_n.md";
+    mount.sh("a", &format!("printf old > {name}"));
+    let mut editor = Actor::new(&mount, "a");
+    editor.run(&format!("f = open('{name}', 'w'); f.write('edited')"));
+    assert_eq!(mount.take("r"), ["old"]);
+    let mut other = Actor::new(&mount, "b");
+    other.run(&format!("f = open('{name}', 'w'); f.write('other')"));
+    editor.run("f.close()");
+    assert_eq!(mount.slugs(), ["n", "n_2", "n_done"]);
+    assert_eq!(mount.take("r"), ["edited"]);
+    other.run("f.close()");
+    assert_eq!(mount.text(name), "other");
+    assert_eq!(mount.take("r"), ["other"]);
+}
+
 /// spec 4.4b, 4.5g: retracted while it is edited: the edit's close is acknowledged, so its content is a handoff.
 #[test]
 fn retracted_while_it_is_edited() {

@@ -8,6 +8,7 @@ use std::time::Instant;
 use crate::error::{Error, Result};
 use crate::fs::ctx::Ctx;
 use crate::fs::handoff::below::Handoffs;
+use crate::fs::handoff::free_name::Naming;
 use crate::fs::handoff::state::{
     Content, Draft, Fate, FileName, Origin, RegularFile, Times, Version,
 };
@@ -190,9 +191,13 @@ impl Handoffs<'_> {
         } else {
             // The handoff was consumed or removed during the edit. Its readers have had the old content, so the new content
             // is a handoff of its own.
-            let name = match of_consumed {
+            let name = match of_consumed || reserved.is_pending() {
                 true => reserved.clone(),
-                false => reserved.pending(),
+                // A draft may have taken the pending name meanwhile.
+                false => {
+                    let naming = Naming::Exactly(reserved.pending());
+                    self.files.free_name(self.queues, dir, &naming)?
+                }
             };
             self.ctx
                 .move_draft((Area::Edits, path), &reserved, ino, &name)?
