@@ -160,7 +160,8 @@ impl Expected {
         handoff.labels = vec![stamped.label()];
         if handoff.is_pending() {
             // spec 6.6a: it is found under its own name again.
-            self.consumed.retain(|key, _| key.1 != path);
+            self.consumed
+                .retain(|key, consumed| key.1 != path || *consumed != id);
         }
     }
 

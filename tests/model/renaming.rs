@@ -15,6 +15,12 @@ impl Expected {
             }
             _ => false,
         };
+        let is_unwritten = |target: &Target| match target {
+            Target::Handoff(id) | Target::Alias(id) => {
+                !self.handoffs[*id].is_published && self.handoffs[*id].changes == 0
+            }
+            _ => false,
+        };
         let becomes_file = matches!(kind(to), Kind::Scratch | Kind::Ordinary);
         let (source, target) = (self.resolve(caller, from), self.resolve(caller, to));
         match (&source, &target) {
@@ -22,7 +28,8 @@ impl Expected {
             (_, Target::Handoff(_) | Target::Alias(_)) => is_busy(&source) || is_busy(&target),
             (Target::File(key), _) => key.1.is_none() && kind(to) == Kind::Scratch,
             (_, Target::File(_)) => !becomes_file || is_busy(&source),
-            _ => becomes_file && is_busy(&source),
+            // If nothing is written, the handoff comes to nothing, and what its new name means is open.
+            _ => becomes_file && is_busy(&source) || is_unwritten(&source),
         }
     }
 
