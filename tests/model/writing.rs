@@ -143,7 +143,14 @@ impl Expected {
             self.returning.insert((path.to_owned(), None), content);
         }
         match kind(path) {
-            Kind::Free(stamp, slug) => vec![(stamp.map(str::to_owned), slug.to_owned())],
+            Kind::Free(stamp, slug) => {
+                let mut labels = vec![(stamp.map(str::to_owned), slug.to_owned())];
+                // The session's next handoff of a stamped name may have a stamp of its own.
+                if self.alias(caller, path).is_some() {
+                    labels.push((None, slug.to_owned()));
+                }
+                labels
+            }
             Kind::Merge => vec![(None, "pending".to_owned())],
             // spec 3.4a: the name is kept; spec 4.3c: if its handoff was consumed, the next one is new.
             _ => Stamped::parse(path).map_or(Vec::new(), |name| {
