@@ -16,7 +16,10 @@ impl Expected {
         match self.resolve(caller, path) {
             Target::Merge => how == How::Read,
             _ if how == How::Read => false,
-            _ if !how.has(libc::O_CREAT) && self.is_foreign(caller, path) => true,
+            // Whether the caller's own scratch file begins as a copy of another session's (4.6f).
+            _ if self.is_foreign(caller, path) => {
+                matches!(how, How::Write | How::Update | How::Empty)
+            }
             // Whether a stream editor edits a stamped name that it has not read (4.5b).
             Target::Handoff(_) => caller == Caller::Perl && !how.has(libc::O_TRUNC),
             Target::Alias(id) => self.edits(caller, Some(id)) && self.is_written(id),
