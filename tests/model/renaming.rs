@@ -47,7 +47,10 @@ impl Expected {
                 // spec 4.5e
                 let done = from.replace(".md", "_done.md");
                 match to == done && kind(&done) != Kind::Stamped {
-                    true => self.handoffs[id].states = vec![State::Consumed(Some(self.now))],
+                    true => {
+                        self.handoffs[id].states = vec![State::Consumed(Some(self.now))];
+                        self.handoffs[id].queue = queue(to).to_owned();
+                    }
                     false => self.rename_handoff(caller, id, to, &target),
                 }
                 self.drop_alias(caller, from);

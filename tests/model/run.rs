@@ -190,7 +190,7 @@ impl Run {
     fn apply(&mut self, (what, caller, at, to, how, n): &Op) {
         let (at, to) = (self.path(at), self.path(to));
         let (what, caller, how, n) = (*what, *caller, *how, *n);
-        // The contract does not say whether a handoff that was removed while it was open can still be changed (3.9b).
+        // A handoff that was removed while it was open is not changed here, until the program keeps what is written then (3.9b).
         let is_changeable = |file: &OpenFile| {
             let is_there = |id: Id| self.expected.handoffs[id].states[0] != State::Gone;
             file.writes && file.handoff.is_none_or(is_there)

@@ -16,7 +16,10 @@ impl Expected {
         match self.resolve(caller, path) {
             Target::Merge => how == How::Read,
             _ if how == How::Read => false,
-            _ if !how.has(libc::O_CREAT) && self.is_foreign(caller, path) => true,
+            // Whether the caller's own scratch file begins as a copy of another session's (4.6f).
+            _ if self.is_foreign(caller, path) => {
+                matches!(how, How::Write | How::Update | How::Empty)
+            }
             // Whether a stream editor edits a stamped name that it has not read (4.5b).
             Target::Handoff(_) => caller == Caller::Perl && !how.has(libc::O_TRUNC),
             Target::Alias(id) => self.edits(caller, Some(id)) && self.is_written(id),
@@ -143,7 +146,14 @@ impl Expected {
             self.returning.insert((path.to_owned(), None), content);
         }
         match kind(path) {
-            Kind::Free(stamp, slug) => vec![(stamp.map(str::to_owned), slug.to_owned())],
+            Kind::Free(stamp, slug) => {
+                let mut labels = vec![(stamp.map(str::to_owned), slug.to_owned())];
+                // The session's next handoff of a stamped name may have a stamp of its own.
+                if self.alias(caller, path).is_some() {
+                    labels.push((None, slug.to_owned()));
+                }
+                labels
+            }
             Kind::Merge => vec![(None, "pending".to_owned())],
             // spec 3.4a: the name is kept; spec 4.3c: if its handoff was consumed, the next one is new.
             _ => Stamped::parse(path).map_or(Vec::new(), |name| {
