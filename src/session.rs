@@ -50,6 +50,8 @@ pub struct Resolver {
     /// Never locked while `/proc` is read: `environ` and `cmdline` wait for the address space of their process, and that
     /// process may be waiting for an answer from this filesystem.
     cache: Arc<Mutex<Cache>>,
+    /// See [`RESOLVE_WITHIN`].
+    within: Duration,
 }
 
 impl Resolver {
@@ -59,6 +61,7 @@ impl Resolver {
             proc: proc.into(),
             programs,
             cache: Arc::default(),
+            within: RESOLVE_WITHIN,
         }
     }
 
@@ -86,7 +89,7 @@ impl Resolver {
         });
         let caller = asked
             .ok()
-            .and_then(|_| answered.recv_timeout(RESOLVE_WITHIN).ok());
+            .and_then(|_| answered.recv_timeout(self.within).ok());
         let caller = caller.unwrap_or_else(|| {
             log::warn!(
                 "process {tid}: its ancestors cannot be read from /proc just now; this call is anonymous, and the next call reads \

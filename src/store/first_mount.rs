@@ -11,8 +11,6 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-pub use crate::names::{is_hidden, is_stray};
-
 /// Which mounts make handoffs of the text files in the root (spec 3.6).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Adopt {

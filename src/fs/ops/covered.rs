@@ -15,8 +15,8 @@ use crate::fs::queue::strays::is_finished_at_mount;
 use crate::fs::resolve::resolved::Resolved;
 use crate::fs::state::{Fs, State};
 use crate::names::{self, StampedName};
+use crate::names::{is_hidden, is_stray};
 use crate::store::dirfd::{self, Beneath, stat_file};
-use crate::store::first_mount::{is_hidden, is_stray};
 use crate::store::local::Area;
 use crate::store::{Access, DraftFile, Kind, Meta};
 

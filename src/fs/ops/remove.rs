@@ -15,10 +15,10 @@ use crate::fs::resolve::resolved::Resolved;
 use crate::fs::resolve::scratch::is_own_name;
 use crate::fs::session::released_names::Release;
 use crate::fs::state::{Fs, State};
+use crate::names::is_hidden;
 use crate::names::{self, NameClass, StampedName};
 use crate::session::Caller;
 use crate::store::dirfd::stat_file;
-use crate::store::first_mount::is_hidden;
 use crate::store::local::Area;
 use crate::store::{Access, Kind};
 

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::fs::ids::DirId;
 use crate::fs::state::{Fs, State, Supervision};
+use crate::names::is_hidden;
 use crate::names::{self, StampedName};
 use crate::store::Kind;
-use crate::store::first_mount::is_hidden;
 
 /// The content of `.status.json`. Names that are not UTF-8 are shown lossily.
 ///

@@ -7,8 +7,8 @@ use crate::error::Result;
 use crate::fs::ids::DirId;
 use crate::fs::queue::cache::Queues;
 use crate::fs::queue::dirs::DirKind;
+use crate::names::is_hidden;
 use crate::store::dir_kind::{GIT, Why};
-use crate::store::first_mount::is_hidden;
 use crate::store::local::{Area, Counts};
 
 impl Queues {

@@ -13,8 +13,8 @@ use crate::fs::ids::DirId;
 use crate::fs::queue::cache::Queues;
 use crate::fs::queue::entry::CacheEntry;
 use crate::fs::queue::retry::{Ours, Seen};
+use crate::names::is_stray;
 use crate::parallel::in_two;
-use crate::store::first_mount::is_stray;
 use crate::store::local::Area;
 use crate::store::{Changes, Meta, What};
 

@@ -143,7 +143,11 @@ impl Table {
     }
 
     pub(super) fn resolver(&self) -> Resolver {
-        Resolver::new(Box::new(self.clone()), Arc::default())
+        Resolver {
+            // However busy the machine is.
+            within: Duration::from_secs(60),
+            ..Resolver::new(Box::new(self.clone()), Arc::default())
+        }
     }
 }
 

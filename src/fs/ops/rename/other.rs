@@ -8,10 +8,10 @@ use crate::fs::handoff::state::{Content, FileName};
 use crate::fs::ids::FileId;
 use crate::fs::resolve::name::area_of_name;
 use crate::fs::resolve::resolved::Resolved;
+use crate::names::is_hidden;
 use crate::names::{self, NameClass};
 use crate::session::Caller;
 use crate::store::DraftFile;
-use crate::store::first_mount::is_hidden;
 use crate::store::local::Area;
 
 impl Renaming<'_> {
