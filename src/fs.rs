@@ -91,6 +91,7 @@ mod queue {
     pub mod merge_entry;
     pub mod names;
     pub mod retry;
+    pub mod scratch;
     pub mod snapshot;
     pub mod stat;
     pub mod strays;
@@ -108,8 +109,8 @@ mod handoff {
     pub mod consumed;
     pub mod draft;
     pub mod expire;
-    pub mod free_name;
     pub mod publish;
+    pub mod queue_names;
     pub mod recover;
     pub mod state;
     pub mod stored;

@@ -21,7 +21,6 @@ use crate::fs::pending::merge_plan::Plans;
 use crate::fs::pending::readers::Readers;
 use crate::fs::pending::single_file::SingleFile;
 use crate::fs::queue::cache::Queues;
-use crate::fs::resolve::scratch::table::Scratch;
 use crate::fs::session::aliases::Aliases;
 use crate::fs::session::estale_replay::EstaleReplays;
 use crate::fs::session::looked_up::LookedUp;
@@ -63,7 +62,6 @@ pub(in crate::fs) struct State {
     pub handles: Handles,
     pub files: Files,
     pub aliases: Aliases,
-    pub scratch: Scratch,
     pub plans: Plans,
     pub readers: Readers,
     pub single_file: SingleFile,
@@ -105,7 +103,6 @@ impl Fs {
             handles: Handles::default(),
             files: Files::default(),
             aliases: Aliases::default(),
-            scratch: Scratch::default(),
             plans: Plans::default(),
             readers: Readers::default(),
             single_file: SingleFile::default(),

@@ -6,9 +6,6 @@ use std::time::SystemTime;
 
 use crate::error::Result;
 use crate::fs::ctx::Ctx;
-use crate::fs::handoff::table::Files;
-use crate::fs::ids::DirId;
-use crate::fs::queue::cache::Queues;
 use crate::names::StampedName;
 use crate::store::Access;
 
@@ -56,21 +53,5 @@ impl Ctx {
                 queue.join(name.to_os_string()).display()
             );
         }
-    }
-}
-
-impl Files {
-    /// The name that a handoff gets when it is consumed: neither a file nor a draft has the name, and no other pending handoff
-    /// will get it.
-    pub fn stays_as(&self, queues: &Queues, dir: DirId, name: &StampedName) -> StampedName {
-        let taken = |name: &StampedName| {
-            let listed = queues.get(dir, &name.to_os_string()).is_some();
-            listed || self.is_reserved(dir, name)
-        };
-        let done = name.consumed();
-        (1..)
-            .map(|n| done.with_suffix(n))
-            .find(|other| !taken(other) && (*other == done || !taken(&other.pending())))
-            .unwrap_or(done.clone())
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::fs::ctx::Ctx;
 use crate::fs::handoff::below::Handoffs;
-use crate::fs::handoff::free_name::Naming;
+use crate::fs::handoff::queue_names::Naming;
 use crate::fs::handoff::state::{Content, Draft, FileName, Origin, Progress};
 use crate::fs::ids::{DirId, FileId};
 use crate::fs::inode::types::Request;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::error::{Error, Result};
 use crate::fs::ctx::Ctx;
 use crate::fs::handoff::below::Handoffs;
-use crate::fs::handoff::free_name::Naming;
+use crate::fs::handoff::queue_names::Naming;
 use crate::fs::handoff::state::{Content, Draft, Fate, FileName, Origin, RegularFile, Times};
 use crate::fs::ids::{DirId, FileId};
 use crate::names::StampedName;

@@ -15,7 +15,7 @@ use crate::clock::SystemClock;
 use crate::error::Error;
 use crate::fs::ctx::{Ctx, Options};
 use crate::fs::handoff::below::{Handoffs, Pins};
-use crate::fs::handoff::free_name::Naming;
+use crate::fs::handoff::queue_names::Naming;
 use crate::fs::handoff::state::{Fate, FileName};
 use crate::fs::handoff::table::Files;
 use crate::fs::ids::{DirId, FileId};

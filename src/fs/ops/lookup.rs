@@ -24,7 +24,7 @@ impl Fs {
             let dir = state.dir(parent)?;
             if is_own_name(state, dir, name) {
                 // The caller matters if several sessions have a scratch file of this name.
-                state.load_scratch(dir)?;
+                state.queues.load_scratch(dir)?;
             }
             if let Some(entry) = state.replayed(request, Place { dir, name })? {
                 return Ok(entry);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::free_name::Naming;
+use crate::fs::handoff::queue_names::Naming;
 use crate::fs::handoff::state::{FileName, Origin};
 use crate::fs::ids::{FileId, NodeId};
 use crate::fs::inode::handles::Open;
@@ -157,7 +157,7 @@ impl Creating<'_> {
         if area == Area::Backing {
             state.queues.changed(dir, name);
         }
-        state.scratch.add(area, dir, name);
+        state.queues.scratch.add(area, dir, name);
         let name = FileName::Other(area, name.to_owned());
         Ok((state.files.stored(dir, name, meta.ino), file))
     }

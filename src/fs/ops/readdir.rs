@@ -1,19 +1,16 @@
 //! OPENDIR, READDIR, RELEASEDIR and FSYNCDIR: the names in a directory.
 
-use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::ffi::OsStr;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::fs::handoff::state::Content;
 use crate::fs::ids::{DirId, Handle, NodeId};
 use crate::fs::inode::handles::Open;
 use crate::fs::inode::listing::Listing;
 use crate::fs::inode::table::NodeTarget;
 use crate::fs::inode::types::PENDING_INO;
 use crate::fs::state::{Fs, State};
-use crate::names::{self, StampedName};
+use crate::names::{self};
 use crate::store::Kind;
 use crate::store::local::Area;
 
@@ -87,7 +84,13 @@ impl Fs {
         }
         let path = state.queues.path(dir)?;
         match state.queues.is_queue(dir) {
-            true => self.list_queue(state, dir, &path, &mut listing)?,
+            true => {
+                let push = |name: &OsStr, ino, kind| listing.push(name, ino, kind);
+                state.files.each_name(&mut state.queues, dir, push)?;
+                if !self.ctx.options.hide_pending {
+                    listing.push(OsStr::new(names::PENDING), PENDING_INO, Kind::File);
+                }
+            }
             false => {
                 for (name, meta) in self.ctx.local.list(Area::Backing, &path)? {
                     if meta.kind != Kind::Other {
@@ -98,52 +101,5 @@ impl Fs {
         }
         listing.sort();
         Ok(listing)
-    }
-
-    fn list_queue(
-        &self,
-        state: &mut State,
-        dir: DirId,
-        path: &Path,
-        listing: &mut Listing,
-    ) -> Result<()> {
-        state.queues.load(dir)?;
-        state.load_scratch(dir)?;
-        // Drafts, scratch files and pending.md are not in the cache.
-        let mut uncached: HashMap<OsString, u64> = HashMap::new();
-        for (name, meta) in self.ctx.local.list(Area::Scratch, path)? {
-            if meta.kind == Kind::File {
-                uncached.insert(name, meta.ino);
-            }
-        }
-        for (name, area) in state.scratch.names(dir) {
-            if let Ok(meta) = self.ctx.local.stat(area, path, name) {
-                uncached.insert(name.to_owned(), meta.ino);
-            }
-        }
-        for file in state.files.drafts().filter(|file| file.dir == dir) {
-            if let Content::New(draft) = &file.content {
-                uncached.insert(file.name.to_os_string(), draft.ino);
-            }
-        }
-        uncached.remove(OsStr::new(names::PENDING));
-        if !self.ctx.options.hide_pending {
-            uncached.insert(names::PENDING.into(), PENDING_INO);
-        }
-        for (name, known) in state.queues.names(dir) {
-            let is_shown = known.kind == Kind::Directory
-                || match StampedName::parse(name) {
-                    Some(stamped) => !self.ctx.is_expired(&stamped, known.mtime),
-                    // A stray is shown once it is adopted (spec 3.7).
-                    None => !state.queues.is_stray(dir, name),
-                };
-            if is_shown && name != names::PENDING && !uncached.contains_key(name) {
-                listing.push(name, known.ino, known.kind);
-            }
-        }
-        for (name, ino) in &uncached {
-            listing.push(name, *ino, Kind::File);
-        }
-        Ok(())
     }
 }

@@ -80,7 +80,7 @@ impl Fs {
         if area == Area::Backing && state.queues.is_queue(dir) {
             state.queues.ordinary_removed(dir, name);
         }
-        state.scratch.remove(area, dir, name);
+        state.queues.scratch.remove(area, dir, name);
         state.handoffs().file_gone(id);
         state.queues.changed(dir, name);
         Ok(())
@@ -277,7 +277,7 @@ impl Fs {
         self.ctx.local.remove_queue(&above, name)?;
         state.queues.ordinary_removed(parent, name);
         state.queues.drop_queue(dir);
-        state.scratch.forget(dir);
+        state.queues.scratch.forget(dir);
         state.queues.dirs.removed(dir);
         state.queues.changed(parent, name);
         Ok(())
@@ -359,7 +359,7 @@ impl Fs {
         };
         if let Some(area) = kept_under {
             self.ctx.local.link(from, (area, &path, name))?;
-            state.scratch.add(area, dir, name);
+            state.queues.scratch.add(area, dir, name);
             state.queues.changed(dir, name);
             return state.resolve(dir, name, Some(caller));
         }

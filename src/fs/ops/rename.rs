@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::fs::handoff::below::Pins;
-use crate::fs::handoff::free_name::Naming;
+use crate::fs::handoff::queue_names::Naming;
 use crate::fs::handoff::state::{Content, FileName, RegularFile};
 use crate::fs::ids::{DirId, FileId, NodeId};
 use crate::fs::inode::types::Request;

@@ -15,6 +15,7 @@ use crate::fs::queue::dirs::{DirKind, Dirs};
 use crate::fs::queue::entry::CacheEntry;
 use crate::fs::queue::names::Queue;
 use crate::fs::queue::retry::{Retries, Seen};
+use crate::fs::queue::scratch::Scratch;
 use crate::names::StampedName;
 use crate::store::{Meta, Watch};
 
@@ -32,6 +33,8 @@ pub struct Queues {
     pub(super) retries: Retries,
     /// The last suffix that a name got, where several files wanted the name (spec 3.3).
     pub(super) suffixes: HashMap<(DirId, StampedName), u32>,
+    /// The names of scratch files, which lie in the private directory.
+    pub scratch: Scratch,
     /// Incremented at every change; the key of every cached result.
     pub generation: u64,
 }
@@ -48,6 +51,7 @@ impl Queues {
             by_watch: HashMap::new(),
             retries: Retries::default(),
             suffixes: HashMap::new(),
+            scratch: Scratch::default(),
             generation: 0,
         }
     }

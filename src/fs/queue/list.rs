@@ -1,4 +1,4 @@
-//! Listing a queue that is not cached.
+//! Listing a queue that is not cached: its stored files, and its scratch files in the private directory.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -9,8 +9,10 @@ use crate::fs::queue::cache::Queues;
 use crate::fs::queue::entry::{CacheEntry, is_empty_pending_md, is_never_shown};
 use crate::fs::queue::names::Queue;
 use crate::fs::queue::retry::{Ours, Seen};
-use crate::names::StampedName;
+use crate::fs::queue::scratch::Names;
+use crate::names::{self, NameClass, StampedName};
 use crate::store::dir_kind::GIT;
+use crate::store::local::Area;
 use crate::store::{Entry, Kind};
 
 impl Queues {
@@ -88,5 +90,29 @@ impl Queues {
             }
             None => Ok(Some(CacheEntry::unlooked(listed.kind))),
         }
+    }
+
+    /// Reads which sessions have scratch files in a queue, unless that is known.
+    pub fn load_scratch(&mut self, dir: DirId) -> Result<()> {
+        if self.scratch.is_read(dir) {
+            return Ok(());
+        }
+        let path = self.path(dir)?;
+        let mut found = Vec::new();
+        // An earlier version kept the files of all sessions together. Those belong to nobody.
+        for area in [Area::Scratch].into_iter().chain(self.ctx.local.owned()?) {
+            for (name, meta) in self.ctx.local.list(area, &path)? {
+                if meta.kind == Kind::File && names::classify(&name) == NameClass::Scratch {
+                    found.push((meta.mtime, name, area));
+                }
+            }
+        }
+        found.sort();
+        let mut names = Names::new();
+        for (_, name, area) in found {
+            names.entry(name).or_default().push(area);
+        }
+        self.scratch.set(dir, names);
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 
 use crate::error::Result;
-use crate::fs::handoff::free_name::Naming;
+use crate::fs::handoff::queue_names::Naming;
 use crate::fs::handoff::state::{Content, Origin};
 use crate::fs::ids::{DirId, FileId};
 use crate::fs::inode::types::{Opened, Request};

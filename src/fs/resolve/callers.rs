@@ -67,7 +67,7 @@ impl Fs {
             dir.is_ok_and(|dir| {
                 state.aliases.any(dir, name)
                     || (name == names::PENDING && state.readers.second_looks.any(dir))
-                    || state.scratch.are_many(dir, name)
+                    || state.queues.scratch.are_many(dir, name)
             })
         })
     }

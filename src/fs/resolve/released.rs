@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 
 use crate::error::Result;
-use crate::fs::handoff::free_name::Naming;
+use crate::fs::handoff::queue_names::Naming;
 use crate::fs::handoff::state::Fate;
 use crate::fs::ids::{DirId, FileId};
 use crate::fs::session::released_names::Release;

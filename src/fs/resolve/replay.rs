@@ -24,7 +24,7 @@ impl State {
             ReplayTarget::File(id) => id,
             ReplayTarget::Scratch(own) => {
                 // The file is made again if another process of the session has renamed it since.
-                if !self.scratch.areas(dir, name).contains(&own) {
+                if !self.queues.scratch.areas(dir, name).contains(&own) {
                     self.make_own(place, own, None)?;
                 }
                 return Ok(None);

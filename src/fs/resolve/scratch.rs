@@ -11,7 +11,6 @@ use crate::error::{Error, Result};
 use crate::fs::handoff::state::FileName;
 use crate::fs::ids::{DirId, FileId, NodeId};
 use crate::fs::resolve::resolved::Resolved;
-use crate::fs::resolve::scratch::table::Names;
 use crate::fs::state::{Fs, State};
 use crate::names::{self, NameClass};
 use crate::session::Caller;
@@ -19,8 +18,6 @@ use crate::store::Kind;
 use crate::store::local::Area;
 
 mod claim;
-pub mod table;
-
 /// How long a living session must not have touched its scratch file before another session can remove the file.
 const IDLE: Duration = Duration::from_secs(10 * 60);
 
@@ -60,8 +57,8 @@ impl Fs {
             Err(Error::Exists | Error::NotFound) => return Ok(()),
             Err(error) => return Err(error),
         }
-        state.scratch.remove(left, dir, name);
-        state.scratch.add(own, dir, name);
+        state.queues.scratch.remove(left, dir, name);
+        state.queues.scratch.add(own, dir, name);
         if let Some(file) = state.files.other_named(left, dir, name) {
             let name = FileName::Other(own, name.to_owned());
             state.files.rename(file, dir, name);
@@ -84,8 +81,8 @@ impl Fs {
         if !is_own_name(&state, dir, name) {
             return Ok(None);
         }
-        state.load_scratch(dir)?;
-        let areas = state.scratch.areas(dir, name);
+        state.queues.load_scratch(dir)?;
+        let areas = state.queues.scratch.areas(dir, name);
         Ok((!areas.contains(&own)).then(|| (own, areas.to_vec())))
     }
 
@@ -128,7 +125,7 @@ impl Fs {
             }
             self.ctx.local.remove(area, &path, name)?;
             removed = true;
-            state.scratch.remove(area, dir, name);
+            state.queues.scratch.remove(area, dir, name);
             if let Some(file) = state.files.other_named(area, dir, name) {
                 state.handoffs().file_gone(file);
             }
@@ -156,7 +153,7 @@ impl Fs {
                 }
                 self.ctx.local.remove(area, &queue, &name)?;
                 // The cache goes by directory, and here only the path is known.
-                state.scratch.forget_all();
+                state.queues.scratch.forget_all();
             }
             if area != Area::Scratch {
                 // The lock keeps other threads from making a file there meanwhile.
@@ -169,30 +166,6 @@ impl Fs {
 }
 
 impl State {
-    /// Reads which sessions have scratch files in a queue, unless that is known.
-    pub fn load_scratch(&mut self, dir: DirId) -> Result<()> {
-        if self.scratch.is_read(dir) {
-            return Ok(());
-        }
-        let path = self.queues.path(dir)?;
-        let mut found = Vec::new();
-        // An earlier version kept the files of all sessions together. Those belong to nobody.
-        for area in [Area::Scratch].into_iter().chain(self.ctx.local.owned()?) {
-            for (name, meta) in self.ctx.local.list(area, &path)? {
-                if meta.kind == Kind::File && names::classify(&name) == NameClass::Scratch {
-                    found.push((meta.mtime, name, area));
-                }
-            }
-        }
-        found.sort();
-        let mut names = Names::new();
-        for (_, name, area) in found {
-            names.entry(name).or_default().push(area);
-        }
-        self.scratch.set(dir, names);
-        Ok(())
-    }
-
     /// The file that a scratch name means to a caller: that of its own session, or else the latest of another session.
     pub(super) fn resolve_scratch(
         &mut self,
@@ -201,8 +174,8 @@ impl State {
         caller: Option<&Caller>,
     ) -> Result<Resolved> {
         let area = if names::classify(name) == NameClass::Scratch {
-            self.load_scratch(dir)?;
-            let areas = self.scratch.areas(dir, name);
+            self.queues.load_scratch(dir)?;
+            let areas = self.queues.scratch.areas(dir, name);
             let own = caller.map(own_area).filter(|own| areas.contains(own));
             own.or(areas.last().copied()).ok_or(Error::NotFound)?
         } else {
@@ -217,7 +190,7 @@ impl State {
             Ok(_) => Err(Error::NotFound),
             Err(error) => {
                 if error.is_absence() {
-                    self.scratch.remove(area, dir, name);
+                    self.queues.scratch.remove(area, dir, name);
                 }
                 Err(error)
             }

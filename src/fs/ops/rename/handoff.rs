@@ -2,7 +2,7 @@
 
 use super::Renaming;
 use crate::error::Result;
-use crate::fs::handoff::free_name::Naming;
+use crate::fs::handoff::queue_names::Naming;
 use crate::fs::handoff::state::{Content, FileName, RegularFile};
 use crate::fs::ids::{DirId, FileId};
 use crate::fs::resolve::name::area_of_name;
@@ -208,7 +208,7 @@ impl Renaming<'_> {
         if is_edited {
             local.keep(Area::Edits, &path, &file, self.fs.ctx.clock.now())?;
         }
-        self.state.scratch.add(area, to.dir, to.name);
+        self.state.queues.scratch.add(area, to.dir, to.name);
         self.state.drop_alias(to, caller);
         if let Some(caller) = caller {
             let (released, how) = (&mut self.state.released, Release::BackedUp(name));

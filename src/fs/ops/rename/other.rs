@@ -113,8 +113,11 @@ impl Renaming<'_> {
             // A stray that is not shown yet is not replaced: another program may be writing it.
             _ => self.fs.ctx.local.rename_new(from, onto)?,
         }
-        self.state.scratch.remove(old_area, old_dir, &old_name);
-        self.state.scratch.add(area, to.dir, to.name);
+        self.state
+            .queues
+            .scratch
+            .remove(old_area, old_dir, &old_name);
+        self.state.queues.scratch.add(area, to.dir, to.name);
         let replaced = self.state.files.other_named(area, to.dir, to.name);
         if let Some(replaced) = replaced.filter(|replaced| *replaced != id) {
             self.state.handoffs().file_gone(replaced);
@@ -172,7 +175,7 @@ impl Renaming<'_> {
         self.state.queues.changed(from_dir, &name);
         self.fs.alias_for(self.state, to, caller, handoff);
         self.state.adopt_handles(id, handoff, request.tid);
-        self.state.scratch.remove(area, from_dir, &name);
+        self.state.queues.scratch.remove(area, from_dir, &name);
         self.state.handoffs().file_gone(id);
         Ok(())
     }

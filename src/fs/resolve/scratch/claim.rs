@@ -57,7 +57,7 @@ impl Fs {
         if is_own && (!is_gone || is_removed) {
             return Ok((id, guard));
         }
-        let ino = if state.scratch.areas(dir, &name).contains(&own) {
+        let ino = if state.queues.scratch.areas(dir, &name).contains(&own) {
             let path = state.queues.path(dir)?;
             self.ctx.local.stat(own, &path, &name)?.ino
         } else {
@@ -98,7 +98,7 @@ impl State {
         let file = local.create(own, &path, name, 0o600)?;
         let copy = || old.map_or(Ok(()), |old| dirfd::copy(&old, &file));
         let meta = self.ctx.filled(&file, (own, &path, name), copy)?;
-        self.scratch.add(own, dir, name);
+        self.queues.scratch.add(own, dir, name);
         Ok(meta.ino)
     }
 }
