@@ -76,7 +76,8 @@ impl Zone {
         }
     }
 
-    /// The time at which the clocks of this zone showed the stamp; the earlier one, if the clocks were put back over the stamp.
+    /// The time at which the clocks of this zone showed the stamp. If they showed it twice, because they were put back, the
+    /// earlier time.
     pub fn time(self, stamp: Stamp) -> SystemTime {
         let shown = stamp.time();
         let local = match self {

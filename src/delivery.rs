@@ -1,7 +1,7 @@
-//! Which bytes of a snapshot a reader was given, and whether the reader has met the end (spec 6.3).
+//! Which bytes of a snapshot a reader was given, and whether the reader has reached the end (spec 6.3).
 //!
-//! Consuming a handoff that was not read loses it, delivering a handoff twice only repeats it. So a read counts as
-//! having met the end only if that is certain.
+//! Consuming a handoff that was not read loses it, delivering a handoff twice only repeats it. So a reader counts as
+//! having reached the end only if that is certain.
 
 #[cfg(test)]
 mod tests;
@@ -40,7 +40,7 @@ impl ReadSeen {
     }
 }
 
-/// The record of one open file: which bytes were delivered, and whether the reader met the end.
+/// The record of one open file: which bytes were delivered, and whether the reader has reached the end.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Delivered {
     /// INVARIANT: sorted, none empty, none touching the next. A reader that goes straight through has one range.
@@ -50,7 +50,7 @@ pub struct Delivered {
 }
 
 impl Delivered {
-    /// Records one read of a snapshot of `size` bytes. True if by now every byte was delivered and the reader met the end, in
+    /// Records one read of a snapshot of `size` bytes. True if by now every byte was delivered and the reader has reached the end, in
     /// whatever order. Never true of an empty snapshot, which has nothing to consume.
     pub fn record(&mut self, read: ReadSeen, size: u64) -> bool {
         let end = read.offset.saturating_add(read.returned).min(size);

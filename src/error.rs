@@ -11,7 +11,7 @@ pub enum Error {
     NotFound,
     /// The name is taken.
     Exists,
-    /// A directory that lists something.
+    /// The directory to be removed or replaced is not empty. Expired files, which are not listed, do not count.
     NotEmpty,
     /// A component is not a directory.
     NotDirectory,

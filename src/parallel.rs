@@ -11,7 +11,7 @@ use std::thread;
 
 use parking_lot::Mutex;
 
-/// From so many files on a second thread is worth its start, which costs as much as ten or twenty files.
+/// A second thread is worth its start from this many files on: the start costs as much as ten or twenty files.
 const MANY: usize = 256;
 
 /// Calls `ask` for each item. The answers are in the order of the items.

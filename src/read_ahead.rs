@@ -19,19 +19,19 @@ use parking_lot::Mutex;
 
 use crate::error::Result;
 
-/// From so many files on a helper is worth its start.
+/// A merge of at least this many files is worth a helper thread.
 pub const MANY: usize = 256;
 
 /// For a reader that asks for fewer bytes in one read, reading ahead is not worth it.
 const LARGE: u64 = 64 << 10;
 
-/// How far the helper gets ahead of its reader, in bytes.
+/// How far the helper thread gets ahead of its reader, in bytes.
 const FAR: u64 = 256 << 10;
 
-/// How much the helper reads in one go, in bytes. If a read asks for this part meanwhile, the part may be read twice.
+/// How much the helper thread reads in one go, in bytes. If a read asks for this part meanwhile, the part may be read twice.
 const PART: u64 = 16 << 10;
 
-/// The name of the helper, as in `/proc/PID/task/TID/comm`.
+/// The name of the helper thread, as in `/proc/PID/task/TID/comm`.
 const NAME: &str = "ahead";
 
 /// The reason for reading bytes.
@@ -60,7 +60,7 @@ pub trait Source: Clone + Send + 'static {
     }
 }
 
-/// The bytes that are ready for one open file, and the helper that reads them.
+/// The bytes that are ready for one open file, and the helper thread that reads them.
 #[derive(Debug, Default)]
 pub struct ReadAhead(Arc<Mutex<Progress>>);
 
@@ -70,10 +70,11 @@ struct Progress {
     next: u64,
     /// Parts that are ready and were not asked for yet, each with its offset. INVARIANT: ascending, none overlapping.
     ready: VecDeque<(u64, Vec<u8>)>,
-    /// Where the helper goes on. All bytes before are ready, are being read, or were asked for.
+    /// Where the helper thread goes on. All bytes before are ready, are being read, or were asked for.
     goes_on: u64,
     helper: Option<JoinHandle<()>>,
-    /// No helper is started any more: the reader seeks or has closed, or a read has failed, which only an answer can report.
+    /// No helper thread is started any more: the reader seeks or has closed, or a read has failed, which only an answer can
+    /// report.
     off: bool,
 }
 
@@ -102,7 +103,7 @@ impl ReadAhead {
             (ready, mine)
         };
         if ready < mine {
-            // The helper is reading these bytes: they will be ready in a moment.
+            // The helper thread is reading these bytes: they will be ready in a moment.
             let mut rest = Vec::with_capacity((end - mine) as usize);
             source.read(mine..end, &mut rest, Purpose::Answer)?;
             let ready = self.0.lock().take(&mut bytes, ready, mine);
@@ -114,7 +115,7 @@ impl ReadAhead {
         Ok(bytes)
     }
 
-    /// Starts a helper if there is much left to read and none is at work.
+    /// Starts a helper thread if there is much left to read and none is at work.
     fn start_helper(&self, progress: &mut Progress, source: &impl Source) {
         let is_near = progress.goes_on < source.size().min(progress.next + FAR / 2);
         if is_near && progress.helper.as_ref().is_none_or(JoinHandle::is_finished) {
@@ -127,7 +128,7 @@ impl ReadAhead {
         }
     }
 
-    /// The reader has closed. Waits for the helper to end: to be called with no lock held.
+    /// The reader has closed. Waits for the helper thread to end: to be called with no lock held.
     pub fn close(&self) {
         let helper = {
             let mut progress = self.0.lock();
@@ -140,7 +141,7 @@ impl ReadAhead {
     }
 }
 
-/// The helper: reads the next bytes until it is far enough ahead.
+/// The helper thread: reads the next bytes until it is far enough ahead.
 fn get_ahead(shared: &Mutex<Progress>, source: &impl Source) {
     loop {
         let part = {
@@ -171,7 +172,7 @@ impl Progress {
         self.ready = VecDeque::new();
     }
 
-    /// Appends the bytes that are ready from `from` on, up to `end` at most; answers where they end.
+    /// Appends the bytes that are ready from `from` on, up to `end` at most; returns where they end.
     fn take(&mut self, bytes: &mut Vec<u8>, mut from: u64, end: u64) -> u64 {
         while let Some((start, part)) = self.ready.front() {
             let part_end = start + part.len() as u64;

@@ -34,11 +34,11 @@ use crate::programs::Programs;
 /// The variable in which the user names a session.
 const SESSION_VARIABLE: &[u8] = b"HANDOFF_SESSION";
 
-/// At most so many ancestors are read. Real processes have a dozen. Parents may seem to form a circle, because they change
+/// At most this many ancestors are read. Real processes have a dozen. Parents may seem to form a circle, because they change
 /// while this program reads.
 const MAX_DEPTH: usize = 64;
 
-/// Resolving a new process may take so long. While an ancestor executes another program, its `/proc` files cannot be read
+/// Resolving a new process may take this long. While an ancestor executes another program, its `/proc` files cannot be read
 /// until it has closed its own files, and closing one of those may wait for this filesystem.
 const RESOLVE_WITHIN: Duration = Duration::from_millis(500);
 

@@ -55,7 +55,7 @@ pub trait Store: Send + Sync {
     /// As [`Store::open`], with the stat(2) of the opened file.
     fn open_known(&self, queue: &Path, name: &OsStr, access: Access) -> Result<(File, Meta)>;
 
-    /// Moves a draft to `name`, or to the next free suffix of it, never over another file; answers the new name (spec 3.3,
+    /// Moves a draft to `name`, or to the next free suffix of it, never over another file; returns the new name (spec 3.3,
     /// 4.2). The name is durable once [`Store::sync`] has returned.
     fn publish(
         &self,
@@ -78,7 +78,7 @@ pub trait Store: Send + Sync {
     }
 
     /// Renames a pending handoff to `done`, or to the next free suffix of it, and sets both of its times to `now` (spec
-    /// 3.5); answers the new name.
+    /// 3.5); returns the new name.
     fn consume(
         &self,
         queue: &Path,
@@ -101,10 +101,10 @@ pub trait Store: Send + Sync {
     fn changes(&self) -> Changes;
 }
 
-/// At most so many suffixes are tried.
+/// At most this many suffixes are tried.
 const SUFFIXES: u32 = 100_000;
 
-/// So many suffixes are tried before the search continues after the suffix of the last search.
+/// This many suffixes are tried first. Then the search goes on after the suffix of the last search.
 const TRIED_FIRST: u32 = 16;
 
 /// Runs `attempt` with `name` and then with its suffixes `_2`, `_3`, … until a name is free (spec 3.3).
@@ -115,7 +115,7 @@ pub(crate) fn first_free(
     first_free_after(name, 0, attempt).map(|(name, _)| name)
 }
 
-/// As [`first_free`], after a search that ended with suffix `last`; answers the new suffix, too. Most suffixes up to `last`
+/// As [`first_free`], after a search that ended with suffix `last`; returns the new suffix, too. Most suffixes up to `last`
 /// are not tried again, because ten thousand files of one name would take fifty million attempts.
 pub(crate) fn first_free_after(
     name: &StampedName,

@@ -62,7 +62,7 @@ pub(super) fn launch(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Was this backing directory never mounted before? The status says so too, but the daemon reads every queue to write it.
+/// Is this the first mount of the backing directory? The status says so too, but for a status the daemon reads every queue.
 fn is_first_mount(backing: impl AsFd) -> bool {
     let record = Path::new(names::PRIVATE).join(FIRST_MOUNT);
     rustix::fs::statat(backing, record, AtFlags::SYMLINK_NOFOLLOW).is_err()

@@ -5,16 +5,16 @@ use std::time::Duration;
 /// A daemon that lived shorter than this died early. Perhaps each next one will, too.
 const EARLY: Duration = Duration::from_secs(1);
 
-/// After so many early deaths in a row, each next start waits for [`PAUSE`].
+/// After this many early deaths in a row, each next start waits for [`PAUSE`].
 const EARLY_AT_ONCE: u32 = 25;
 
-/// After so many early deaths in a row the supervisor gives up.
+/// After this many early deaths in a row the supervisor gives up.
 const MOST_EARLY: u32 = 50;
 
 /// Short enough that the directory is mounted again within a second.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
-/// After so many failed starts in a row the supervisor gives up. The first pause is [`PAUSE`], and each next one is twice as
+/// After this many failed starts in a row the supervisor gives up. The first pause is [`PAUSE`], and each next one is twice as
 /// long: 6.3 s in all.
 const MOST_FAILED: u32 = 7;
 
@@ -37,7 +37,7 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// Returns the pause before the next start, after a daemon has died that lived so long.
+    /// Returns the pause before the next start, after a daemon that lived for `lived` has died.
     ///
     /// # Errors
     /// The reason to give up.

@@ -21,8 +21,8 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The end of a daemon whose mount has left the tree.
 pub(super) struct Ending {
-    /// Waits for open files, and then keeps unfinished drafts. A thread, because this takes the state lock, which a request that
-    /// hangs may hold.
+    /// Waits for open files, and then keeps unfinished drafts. The work runs in a thread, because it takes the state lock, and a
+    /// request that hangs may hold that lock.
     waiting: Option<JoinHandle<()>>,
     latest: Instant,
 }

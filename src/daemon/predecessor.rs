@@ -201,7 +201,7 @@ impl<'a> Predecessor<'a> {
     }
 }
 
-/// What this process does, which holds the lock.
+/// What the process that holds the lock is doing.
 fn holder(process: &Process) -> Holder {
     let pid = process.pid;
     let Ok(table) = mounts::table_of(&thread(pid)) else {

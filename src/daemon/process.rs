@@ -54,7 +54,7 @@ impl Process {
         self.child.as_mut()?.stdout.take()
     }
 
-    /// The parent of this process, if that still has this pid: a parent's pid cannot have been given to another process.
+    /// The parent process, if its pid is `pid`. While the parent lives, no other process can have that pid.
     pub(super) fn open_parent(pid: i32) -> Option<Process> {
         let process = Process::open(pid).ok()?;
         let is_parent = Pid::as_raw(rustix::process::getppid()) == pid;

@@ -1,6 +1,6 @@
 //! Starts this program again as another part of the mount, and waits until that process reports how its start went.
 //!
-//! By hand, because a fork without exec needs `unsafe`, and crates that do it, such as daemonize, are no longer maintained.
+//! Written here, because a fork without exec needs `unsafe`, and crates that do it, such as daemonize, are no longer maintained.
 
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::path::PathBuf;

@@ -14,8 +14,8 @@ impl Stamp {
     /// Length of the written form, in bytes.
     pub(super) const LEN: usize = 17;
 
-    /// The stamp of `t`, cut to whole seconds. An mtime may be any time, and the file must not be lost for that. So a year
-    /// outside 0 to 9999 becomes the nearest time that four digits can write.
+    /// The stamp of `t`, cut to whole seconds. `t` may be any mtime, and every file needs a stamp. So a year outside 0 to 9999
+    /// becomes the nearest time that four digits can write.
     pub fn new(t: NaiveDateTime) -> Stamp {
         let stamp = match t.year() {
             ..0 => Stamp::parse(b"0000-01-01_000000"),
@@ -30,7 +30,7 @@ impl Stamp {
         self.0
     }
 
-    /// The written form. By hand, because chrono's formatter is too slow for listings, which write every name of a queue.
+    /// The written form. Written here, because chrono's formatter is too slow for listings, which write every name of a queue.
     pub(super) fn written(self) -> [u8; Stamp::LEN] {
         let t = self.0;
         let mut written = *b"0000-00-00_000000";
@@ -49,7 +49,7 @@ impl Stamp {
         written
     }
 
-    /// Reads exactly the written form; `None` unless it is a real calendar time without a leap second. By hand, because
+    /// Reads exactly the written form; `None` unless it is a real calendar time without a leap second. Parsed here, because
     /// chrono's parser also takes signs, spaces and missing digits.
     pub fn parse(text: &[u8]) -> Option<Stamp> {
         const SHAPE: &[u8; Stamp::LEN] = b"dddd-dd-dd_dddddd";

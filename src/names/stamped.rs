@@ -23,7 +23,7 @@ pub struct StampedName {
 }
 
 impl StampedName {
-    /// The pending handoff of that time and slug.
+    /// The name of a pending handoff with this stamp and slug.
     pub fn new(stamp: Stamp, slug: Slug) -> StampedName {
         let marks = 0;
         StampedName { stamp, slug, marks }

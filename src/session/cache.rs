@@ -7,7 +7,7 @@ use super::proc::Stat;
 use super::program::Program;
 use super::types::{Caller, Process, Session};
 
-/// At most so many processes, and so many threads, are cached.
+/// At most this many processes, and this many threads, are cached.
 pub(super) const MAX_KNOWN: usize = 4096;
 
 /// Every process that called, and its ancestors. Ended processes stay until the cache is full, because their children may

@@ -1,4 +1,4 @@
-//! The line of a process: the facts about its ancestors that decide its session (spec 5.1, 5.3).
+//! The ancestry of a process ("line"): the facts about its ancestors that decide its session (spec 5.1, 5.3).
 
 use super::program::Program;
 use super::types::{Process, Session};

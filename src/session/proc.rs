@@ -36,7 +36,7 @@ pub(super) struct Stat {
 }
 
 impl Stat {
-    /// Parsed by hand, because `comm` may be any bytes, and the crate procfs replaces bytes that are not UTF-8.
+    /// Parsed here, because `comm` may be any bytes, and the crate procfs replaces bytes that are not UTF-8.
     pub(super) fn parse(content: &[u8]) -> Option<Stat> {
         // A program may choose any name, also `) R 1 (`. No field after the name has a parenthesis.
         let open = content.iter().position(|&byte| byte == b'(')?;

@@ -23,7 +23,7 @@ pub struct SystemProc {
 }
 
 impl SystemProc {
-    /// At most so many files are kept open: two each of eight threads, and seldom more threads call in turns. The
+    /// At most this many files are kept open: two each of eight threads, and seldom more threads call in turns. The
     /// descriptors are among those that the program reserves for itself.
     const MAX_KEPT: usize = 16;
 

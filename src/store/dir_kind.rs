@@ -1,4 +1,4 @@
-//! The reasons for a directory to be ordinary throughout: its name, place or content (spec 3.6g, 3.6h).
+//! Why a directory is ordinary and not a queue: its name, place or content (spec 3.6g, 3.6h).
 
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
@@ -54,7 +54,7 @@ pub(super) fn why_ordinary(
         return Ok(Some(Why::Elsewhere));
     }
     match dirfd::stat(&dir, OsStr::new(GIT)) {
-        // A worktree or submodule has a file of this name.
+        // `.git` is a directory in a repository, and a file in a worktree or submodule. Both count.
         Ok(_) => Ok(Some(Why::Git)),
         Err(Error::NotFound | Error::AccessDenied) => Ok(None),
         Err(error) => Err(error),

@@ -327,7 +327,7 @@ pub fn copy(from: &File, to: &File) -> Result<()> {
     Ok(to.set_len(size)?)
 }
 
-/// Writes a part of `data` at an offset, or at the current end of the file; answers the number of bytes written.
+/// Writes a part of `data` at an offset, or at the current end of the file; returns the number of bytes written.
 pub fn write(file: &File, data: &[u8], offset: Option<u64>) -> Result<usize> {
     Ok(match offset {
         Some(offset) => rustix::io::pwrite(file, data, offset)?,

@@ -86,8 +86,8 @@ impl FirstMount {
         found.filter(|found| **found == Found::Expired).count()
     }
 
-    /// Lists a file or directory that is about to be renamed under its new name, too, until [`forget`](FirstMount::forget)
-    /// is called with the name that is gone. True if the record changed.
+    /// Call before a rename: lists the new name in addition to the old one. After the rename, call
+    /// [`forget`](FirstMount::forget) with the name that is gone. True if the record changed.
     pub fn renaming(&mut self, from: &Path, to: &Path) -> bool {
         let moved = self.below(from).filter_map(|(path, found)| {
             let rest = path.strip_prefix(from).ok()?;

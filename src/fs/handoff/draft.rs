@@ -215,7 +215,7 @@ impl Handoffs<'_> {
         self.file_renamed(id, dir, name);
     }
 
-    /// Makes a consumed handoff pending again; answers its directory and its pending name, which may have a suffix.
+    /// Makes a consumed handoff pending again; returns its directory and its pending name, which may have a suffix.
     pub fn unconsume(&mut self, id: FileId) -> Result<(DirId, StampedName)> {
         let file = self.files.known(id)?;
         let (dir, done) = (file.dir, file.stamped()?.clone());

@@ -34,7 +34,7 @@ impl Ctx {
         Ok(())
     }
 
-    /// Moves a draft, which has its `reserved` name and this inode number, into its queue; answers its name there.
+    /// Moves a draft, which has its `reserved` name and this inode number, into its queue; returns its name there.
     pub fn move_draft(
         &self,
         (area, queue): (Area, &Path),
@@ -90,7 +90,7 @@ impl Handoffs<'_> {
         Ok(())
     }
 
-    /// Publishes a draft; answers the queue whose names are to be made durable. Does nothing for a file that is published.
+    /// Publishes a draft; returns the queue whose names are to be made durable. Does nothing for a file that is published.
     pub fn publish(&mut self, id: FileId) -> Result<Option<PathBuf>> {
         let Some(file) = self.files.get(id) else {
             return Ok(None);
@@ -136,7 +136,7 @@ impl Handoffs<'_> {
         Ok(Some(path))
     }
 
-    /// Publishes a new handoff; answers its name.
+    /// Publishes a new handoff; returns its name.
     fn publish_new(
         &mut self,
         id: FileId,
@@ -160,7 +160,7 @@ impl Handoffs<'_> {
         self.move_free(dir, (Area::Drafts, path), reserved, draft.ino, name)
     }
 
-    /// Publishes the edit of a handoff; answers the handoff's name.
+    /// Publishes the edit of a handoff; returns the handoff's name.
     fn publish_edit(
         &mut self,
         dir: DirId,

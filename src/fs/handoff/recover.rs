@@ -53,7 +53,7 @@ impl Ctx {
         Ok(())
     }
 
-    /// Recovers one draft; answers in words for the log what was done, if anything was.
+    /// Recovers one draft; returns in words for the log what was done, if anything was.
     fn recover_one(
         &self,
         area: Area,

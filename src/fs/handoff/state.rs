@@ -385,7 +385,7 @@ impl RegularFile {
     }
 }
 
-/// Logs a broken invariant; answers EIO. ENOENT would tell the caller that its file is gone.
+/// Logs a broken invariant; returns EIO. ENOENT would tell the caller that its file is gone.
 pub fn broken(fault: &str) -> Error {
     log::error!("this is a fault of handoff-fs: {fault}");
     Error::Os(libc::EIO)

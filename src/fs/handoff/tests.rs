@@ -163,7 +163,7 @@ impl Fixture {
         file.unwrap().write_all_at(content.as_bytes(), 0).unwrap();
     }
 
-    /// Keeps the content that a write in place is about to destroy; answers whether there was anything to keep.
+    /// Keeps the content that a write in place is about to destroy; returns whether there was anything to keep.
     fn keep_version(&mut self, id: FileId) -> bool {
         let Some(wanted) = self.handoffs().version_wanted(id).unwrap() else {
             return false;

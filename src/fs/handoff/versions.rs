@@ -63,7 +63,7 @@ impl Ctx {
         }
     }
 
-    /// Gives an empty file its kept content back; answers the inode number that the file has then. If the file is not
+    /// Gives an empty file its kept content back; returns the inode number that the file has then. If the file is not
     /// empty, the kept content becomes a replaced version.
     pub fn put_back(&self, kept: &Kept, queue: &Path, name: &OsStr) -> Result<Option<u64>> {
         match self.store.stat(queue, name) {

@@ -1,6 +1,6 @@
 //! READDIRPLUS: names together with their attributes, in one answer.
 //!
-//! This file and `inode/dentry_cache.rs` serve one row of the benchmark, "`ls -l` of 10,000". Without them, and with
+//! This file and `queue/dentry_cache.rs` serve one row of the benchmark, "`ls -l` of 10,000". Without them, and with
 //! READDIRPLUS switched off in the adapter, everything works, and the kernel sends a LOOKUP for every name that it lists.
 //!
 //! The kernel sends READDIRPLUS for the first names of a directory, and for further ones if a process has looked at one of

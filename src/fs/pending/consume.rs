@@ -215,7 +215,7 @@ impl Fs {
         Some(done.map(|done| (done, Meta { mtime: now, ..meta })))
     }
 
-    /// Notes the result of [`Fs::consume_file`]; answers the consumed name.
+    /// Notes the result of [`Fs::consume_file`]; returns the consumed name.
     fn consumed(
         &self,
         state: &mut State,

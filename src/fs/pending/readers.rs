@@ -14,7 +14,7 @@ use crate::session::Process;
 /// How long an open waits for other readers (spec 6.4). A waiting open cannot be killed, hence the bound.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// Opens do not wait for a reader that has read nothing for so long (spec 6.8).
+/// Opens do not wait for a reader that has read nothing for this long (spec 6.8).
 const IDLE: Duration = Duration::from_secs(10);
 
 /// How long opens wait for a reader that was invited to open again.

@@ -183,7 +183,7 @@ impl Queue {
         }
     }
 
-    /// Takes over the cache from before the queue was listed again; answers whether nothing has changed.
+    /// Takes over the cache from before the queue was listed again; returns whether nothing has changed.
     pub(super) fn take_over(&mut self, old: Queue) -> bool {
         let is_same = self.len() == old.len()
             && std::iter::zip(self.iter(), old.iter())

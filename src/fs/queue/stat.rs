@@ -76,7 +76,7 @@ impl Queues {
         Ok(unread)
     }
 
-    /// Caches the answer of [`last_byte`]; answers why the file cannot be merged, if so.
+    /// Caches the answer of [`last_byte`]; returns why the file cannot be merged, if so.
     fn note_last_byte(
         &mut self,
         dir: DirId,

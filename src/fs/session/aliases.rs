@@ -38,7 +38,7 @@ impl Aliases {
         sessions.get(session)
     }
 
-    /// Makes a name lead to a handoff; answers the handoff to which the name led before.
+    /// Makes a name lead to a handoff; returns the handoff to which the name led before.
     pub fn write(
         &mut self,
         dir: DirId,

@@ -76,7 +76,7 @@ impl EstaleReplays {
         self.replays.is_empty() && self.unlinked_pending.is_empty()
     }
 
-    /// Forgets the opens that did not come again; answers the files that waited for them.
+    /// Forgets the opens that did not come again; returns the files that waited for them.
     pub fn expire(&mut self, now: Instant) -> Vec<FileId> {
         let is_old = |at: Instant| now.duration_since(at) >= REPLAY_WITHIN;
         self.unlinked_pending.retain(|(_, _, at)| !is_old(*at));

@@ -143,7 +143,7 @@ impl Local {
         }
     }
 
-    /// Writes a small file under a new name; answers the name. A power cut keeps the file if it keeps any later change.
+    /// Writes a small file under a new name; returns the name. A power cut keeps the file if it keeps any later change.
     pub fn note(&self, area: Area, content: &[u8], now: SystemTime) -> Result<OsString> {
         let name = || unique_nanos(now).to_string().into();
         let fill = |file: &File| self.with_room(|| Ok(file.write_all_at(content, 0)?));

@@ -40,7 +40,7 @@ pub(super) struct Record {
     pub(super) unwritten: usize,
 }
 
-/// Reads the record, or makes it at the first mount. Answers true with a record that the caller must write.
+/// Reads the record of the first mount, or makes it if there is none. Returns true if the caller must write the record to disk.
 pub(super) fn read(root: &Beneath, dir: &Dir, look: FirstLook<'_>) -> OpenResult<(Record, bool)> {
     let name = OsStr::new(FIRST_MOUNT);
     private::check_part(dir, name, Kind::File)?;
@@ -138,7 +138,7 @@ fn adopt_root(root: &Beneath, record: &mut FirstMount) -> Result<bool> {
     Ok(record.adopted > before)
 }
 
-/// Visits directories and the queues below them. `visit` gets the files of each directory, and answers whether the directory
+/// Visits directories and the queues below them. `visit` gets the files of each directory, and returns whether the directory
 /// is a queue. The record gets the directories that are ordinary for their content, or cannot be read.
 fn walk(
     root: &Beneath,

@@ -12,10 +12,10 @@ use crate::retention::Retention;
 use crate::store::area::{Area, AreaFile};
 use crate::store::dirfd::{self, stat_file};
 
-/// At most so many replaced versions of one handoff are kept.
+/// At most this many replaced versions of one handoff are kept.
 const VERSIONS: usize = 16;
 
-/// So many bytes are freed at a time if the disk is full: more than one write needs.
+/// This many bytes are freed at a time if the disk is full: more than one write needs.
 const ROOM: u64 = 1 << 20;
 
 impl Local {
@@ -82,7 +82,7 @@ impl Local {
             .map(drop)
     }
 
-    /// Keeps a removed ordinary file with the replaced versions; answers its name there.
+    /// Keeps a removed ordinary file with the replaced versions; returns its name there.
     pub fn keep_ordinary_removed(
         &self,
         queue: &Path,
@@ -93,7 +93,7 @@ impl Local {
         self.set_aside(file, (Area::Replaced, queue, name), now)
     }
 
-    /// Moves a file to another area, as a version of the name there; answers the version's own name.
+    /// Moves a file to another area, as a version of the name there; returns the version's own name.
     fn set_aside(&self, file: AreaFile<'_>, to: AreaFile<'_>, now: SystemTime) -> Result<OsString> {
         loop {
             let kept = kept_name(to.2, now);

@@ -12,7 +12,7 @@ use crate::store::dir_kind::{self, Why};
 use crate::store::first_mount::FirstMount;
 use crate::store::private;
 
-/// The record is written when the unwritten changes are more than one in so many listed paths.
+/// The record is written when at least one change for each this many listed paths is unwritten.
 const FORGOTTEN: usize = 64;
 
 impl Drop for Local {
