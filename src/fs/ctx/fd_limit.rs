@@ -9,8 +9,8 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::error::{Error, Result};
 
-/// How many descriptors are kept from clients. The daemon needs some to read `/proc`: without them it would know neither the
-/// calling program nor that a writer is being killed.
+/// How many descriptors clients may not use. The daemon reads `/proc` with them, to learn the calling program, and whether a
+/// signal is killing a writer.
 const KEPT: u64 = 64;
 
 /// A descriptor below this number is within every limit with which the daemon can run.

@@ -34,7 +34,8 @@ impl Ctx {
         Ok(())
     }
 
-    /// Moves a draft, which has its `reserved` name and this inode number, into its queue; returns its name there.
+    /// Moves a draft into its queue, from the name `reserved` to `name`, or to the next free suffix of `name`. Returns the
+    /// final name. `ino` is the draft's inode number.
     pub fn move_draft(
         &self,
         (area, queue): (Area, &Path),
@@ -65,8 +66,9 @@ impl Ctx {
 }
 
 impl Handoffs<'_> {
-    /// A writer failed or was killed before it had written everything (spec 4.9). Its draft will be published as partial. A
-    /// handoff that an earlier close has published is renamed to partial; an emptied one gets its content back (spec 3.9).
+    /// Called when a writer failed or was killed before it finished (spec 4.9). A draft will be published as `…-partial`. A
+    /// handoff that an earlier close published is renamed to `…-partial`; if its writer had emptied it, the kept content is
+    /// put back (spec 3.9).
     pub fn unfinished(&mut self, id: FileId) -> Result<()> {
         let empty = self.files.is_empty(self.queues, id);
         let Some(file) = self.files.get_mut(id) else {

@@ -65,7 +65,7 @@ impl Files {
             if self.named(dir, name).is_some() {
                 return Ok(true);
             }
-            // The cache may be outdated. Publishing never replaces a file, and takes the next suffix then.
+            // The cache may be outdated. That does no harm: if the name is taken, publishing takes the next suffix.
             if !exactly && queues.seems_to_lack(dir, name) {
                 return Ok(false);
             }

@@ -339,7 +339,7 @@ impl RegularFile {
             .is_some_and(|draft| (draft.progress.is_damaged() || of_pending_md) && draft.is_empty())
     }
 
-    /// Was the draft made for an open, and never written?
+    /// Was the draft made for an open that has not come, or has written nothing?
     pub fn waits_for_its_open(&self) -> bool {
         match &self.content {
             Content::Reserved(_) => true,

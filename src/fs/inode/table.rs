@@ -278,7 +278,7 @@ impl Nodes {
         Some(what)
     }
 
-    /// Lets a node that has no open handle stand for another file; false if the node has one.
+    /// Makes a node stand for another file. Does nothing and returns false if the node has an open handle.
     pub fn redirect(&mut self, id: NodeId, what: NodeTarget) -> bool {
         let Some(node) = self.nodes.get_mut(&id).filter(|node| !node.is_open()) else {
             return false;

@@ -53,7 +53,7 @@ impl Creating<'_> {
             false => self.guard.resolve_own(dir, name, caller),
         };
         match found {
-            // This thread has unlinked pending.md: to the thread the name is free.
+            // The name is free. `pending.md` counts as free if this thread has just unlinked it.
             Err(Error::NotFound) | Ok(Resolved::Pending) => {}
             Err(error) => return Err(error),
             Ok(_) if self.flags.exclusive => return Err(Error::Exists),
@@ -162,7 +162,7 @@ impl Creating<'_> {
         Ok((state.files.stored(dir, name, meta.ino), file))
     }
 
-    /// Opens a file that is there after all.
+    /// CREATE of a name that has got a file since the kernel's LOOKUP: opens that file.
     fn open_existing(&mut self, object: &Resolved) -> Result<Created> {
         let (fs, guard, request) = (self.fs, &mut self.guard, self.request);
         let (place, flags) = (self.place, self.flags);

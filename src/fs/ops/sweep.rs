@@ -1,4 +1,4 @@
-//! The hourly sweep: expired files are deleted, ended sessions are forgotten (spec 7.1, 4.3).
+//! The periodic sweep: deletes expired files and forgets sessions that have ended (spec 7.1, 4.3).
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -17,7 +17,7 @@ use crate::session::{Process, Session};
 const BATCH: usize = 256;
 
 impl Fs {
-    /// Deletes expired files, and forgets sessions that have ended. Called at mount and hourly.
+    /// Deletes expired files, and forgets sessions that have ended. Called at mount, and every half hour.
     pub fn sweep(&self) {
         let (retention, now) = (self.ctx.retention, self.ctx.clock.now());
         for (files, swept) in [

@@ -44,12 +44,12 @@ const BATCH: usize = 1024;
 
 /// A handoff that was read, and is to be consumed.
 struct ReadEntry<'a> {
-    /// Its place in the snapshot.
+    /// The index of the entry in the snapshot.
     i: usize,
     entry: &'a MergeEntry,
     queue: PathBuf,
     name: StampedName,
-    /// The consumed name that it is to get.
+    /// The consumed name that the handoff will get.
     done: StampedName,
     file: Option<FileId>,
 }
@@ -107,7 +107,8 @@ impl Fs {
             return None;
         }
         if reader.is_none() && !seen.cached {
-            // Another read of the same file was answered meanwhile, so that this read meets the end.
+            // `must_check` did not expect the end, but a concurrent read has delivered the missing bytes. So the program is
+            // checked now.
             reader = Some(caller()?);
         }
         if self.lock().single_file.contains(consumer.process) {
@@ -139,7 +140,7 @@ impl Fs {
                 // Consumed already, by an earlier read or another handle of the same process.
                 return;
             }
-            // An entry that is not current is delivered again (spec 6.4).
+            // Entries whose file has changed, or could not be read, stay pending and are delivered again (spec 6.4).
             let current = part.iter().filter(|(i, _)| snapshot.is_current(*i));
             let read: Vec<ReadEntry> = current
                 .filter_map(|(i, entry)| self.to_consume(state, *i, entry))
@@ -197,8 +198,8 @@ impl Fs {
         })
     }
 
-    /// Gives a handoff its consumed name. Answers that name, and stat(2) of the file; `None` if the file is not the one that
-    /// was read any more.
+    /// Renames a handoff to its consumed name. Returns that name and stat(2) of the file, or `None` if the file was changed,
+    /// replaced or removed since it was read.
     fn consume_file(
         &self,
         read: &ReadEntry<'_>,

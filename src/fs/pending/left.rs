@@ -9,7 +9,7 @@ use crate::fs::state::{Fs, State};
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Fs {
-    /// As [`Fs::publish_left`], if publishing has failed and the last try was a while ago.
+    /// As [`Fs::publish_left`], but only if publishing has failed and the last failure is at least [`RETRY_AFTER`] ago.
     pub(in crate::fs) fn publish_left_if_due(&self, state: &mut State) {
         if state
             .files

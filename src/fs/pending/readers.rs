@@ -11,7 +11,7 @@ use crate::fs::queue::snapshot::{Plan, Snapshot};
 use crate::fs::session::estale_replay::REPLAY_WITHIN;
 use crate::session::Process;
 
-/// How long an open waits for other readers (spec 6.4). A waiting open cannot be killed, hence the bound.
+/// How long an open waits for other readers (spec 6.4). Bounded, because a process that waits in open(2) cannot be killed.
 const WAIT: Duration = Duration::from_secs(2);
 
 /// Opens do not wait for a reader that has read nothing for this long (spec 6.8).
@@ -20,7 +20,7 @@ const IDLE: Duration = Duration::from_secs(10);
 /// How long opens wait for a reader that was invited to open again.
 const INVITED: Duration = Duration::from_secs(1);
 
-/// A thread and its process, if `/proc` has told that.
+/// A thread, and its process if `/proc` showed the process.
 #[derive(Clone, Copy, Debug)]
 pub struct ReaderId {
     pub tid: u32,

@@ -120,7 +120,8 @@ impl Fs {
         }
     }
 
-    /// Does this program search, save or show a part (spec 6.3, 6.5)? A thread may do so for a program that does not.
+    /// Does the caller search, save or show only a part (spec 6.3, 6.5)? A thread with a searcher's name counts, too (`fff-*`
+    /// of opencode).
     pub(in crate::fs) fn reads_in_passing(&self, caller: &Caller) -> bool {
         self.ctx.plays(caller, Role::Searcher)
             || self.ctx.plays(caller, Role::PartReader)

@@ -146,7 +146,8 @@ impl Queue {
         }
     }
 
-    /// At most `count` names in order, from the one after `last` on, each with its entry if stat(2) has filled that.
+    /// The next `count` names after `last`, sorted. Each comes with its cache entry if stat(2) has filled the entry, else
+    /// with `None`.
     pub fn after(
         &self,
         last: Option<&OsStr>,
@@ -183,7 +184,7 @@ impl Queue {
         }
     }
 
-    /// Takes over the cache from before the queue was listed again; returns whether nothing has changed.
+    /// Called after the queue was listed again. Keeps what the old cache knew; returns true if no file has changed.
     pub(super) fn take_over(&mut self, old: Queue) -> bool {
         let is_same = self.len() == old.len()
             && std::iter::zip(self.iter(), old.iter())

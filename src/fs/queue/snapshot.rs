@@ -114,8 +114,8 @@ impl Snapshot {
         self.files.lock().pinned.len()
     }
 
-    /// Was the reader shown this entry as the file is now? A file that was written since may have the same size and even the
-    /// same mtime.
+    /// Does the file still hold the bytes that the reader was shown for this entry? Size and mtime cannot tell: a later write
+    /// may leave both as they were.
     pub fn is_current(&self, i: usize) -> bool {
         let files = self.files.lock();
         !files.spoiled.contains(&i) && !files.pinned.contains_key(&i)
@@ -126,8 +126,8 @@ impl Snapshot {
         self.files.lock().open_file(i)
     }
 
-    /// The file of an entry: `found`, which has its name, or the pinned file, if the entry was pinned meanwhile. With `keep`
-    /// the file stays open until another one is read.
+    /// The open file of an entry: the pinned file, if the entry was pinned meanwhile, else `found`, the file with the entry's
+    /// name. With `keep` the file stays open until another entry is read.
     pub fn opened(&self, i: usize, found: Result<File>, keep: bool) -> Result<Arc<File>> {
         let mut files = self.files.lock();
         if let Some(open) = files.open_file(i) {

@@ -62,7 +62,8 @@ impl Queue {
     }
 }
 
-/// As [`Queue::is_finished`], for a file that no process can open by its name any more, and that is looked at once only.
+/// As [`Queue::is_finished`], for a file that the mount covers: no process can open the file by name any more, and no earlier
+/// check of it is known.
 pub fn is_finished_at_mount(file: &File, meta: &Meta, at: Instant, now: SystemTime) -> bool {
     let writers = lease::writers(file);
     Queue::default().is_finished(

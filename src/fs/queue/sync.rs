@@ -1,7 +1,8 @@
 //! Keeping the cache of the queues in step with the store.
 //!
-//! A queue is listed once. From then on the store tells its changes, which are taken in before every use, so that a change by
-//! another program below the mount is seen at once (spec 3.1). Where the store cannot watch a queue, every use lists the queue.
+//! A queue is listed once. After that the store reports changes, and every use first applies them to the cache. So a change
+//! by another program below the mount is seen at once (spec 3.1). If the store cannot watch a queue, every use lists it
+//! again.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;

@@ -131,7 +131,7 @@ impl State {
                 Content::Reserved(_) | Content::New(_) if empty || edits => {
                     return Ok(Decision::AsItIs);
                 }
-                // The maker has the file open, and goes on writing in place.
+                // The process that made the handoff with O_EXCL still has it open. Its second open writes in place, too.
                 Content::Stored if empty && !unused => return Ok(Decision::AsItIs),
                 Content::Editing(_) if edits => return Ok(Decision::Draft),
                 Content::Stored if empty || edits => {

@@ -1,15 +1,16 @@
-//! Who calls (spec 5). `/proc` tells, and is read as seldom as the contract allows.
+//! Finds the calling program and its session (spec 5). Both come from `/proc`, which is read as seldom as the contract
+//! allows.
 //!
 //! How often a request reads `/proc` when its process was seen before:
 //!
 //! | request | reads | why |
 //! |---|---|---|
-//! | LOOKUP of a name that is any session's alias, and CREATE of a name that becomes one | 1 | whose alias it is (4.3) |
-//! | CREATE, OPEN for writing, RENAME and UNLINK of a session's own scratch file; LOOKUP while several sessions have one | 1 | whose file it is (4.6) |
+//! | LOOKUP of a name that is any session's alias, and CREATE of a name that becomes one | 1 | which session's alias the name is (4.3) |
+//! | CREATE, OPEN for writing, RENAME and UNLINK of a session's own scratch file; LOOKUP while several sessions have one | 1 | which session's file the name means (4.6) |
 //! | the further requests of the same system call for that name | 0 | the thread is the same |
-//! | LOOKUP of `pending.md` during any session's second look | 1, or 2 with the agent | what the caller is shown (6.7) |
+//! | LOOKUP of `pending.md` during any session's second look | 1, or 2 with the agent | which content the caller sees (6.7) |
 //! | FLUSH of a handoff that was written | 1 | whether its writer is being killed (4.9) |
-//! | OPEN of `pending.md` when it is not empty | 1 | who holds the turn (6.4) |
+//! | OPEN of `pending.md` when it is not empty | 1 | which process holds the turn (6.4) |
 //! | the READ that would consume | 1 | whether the program searches or shows a part (6.3, 6.5) |
 //! | every other request | 0 | |
 //!

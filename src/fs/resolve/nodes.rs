@@ -143,7 +143,8 @@ impl State {
         if alias.is_some() {
             return OWN_VIEW | file.view;
         }
-        // The number stays during an edit: editors refuse to write if the number that they looked up has changed.
+        // During an edit, stat(2) shows the stored file's inode number: editors refuse to write if the number has changed
+        // since they looked.
         let edited = matches!(&file.content, Content::Editing(draft) if draft.ino == *viewed);
         file.seen.unwrap_or(if edited { file.ino } else { ino })
     }

@@ -79,7 +79,7 @@ impl Fs {
         if let Some(draft) = known.draft_of(file) {
             draft.progress.change();
         } else if destroys && stat_file(&**file)?.ino == stored_ino {
-            // Any other file was replaced, and kept then.
+            // A file with another inode number was replaced earlier, and its content was kept then.
             self.keep_version_apart(guard, id)?;
             // If the writer dies from now on, the handoff is only a part of what was meant (spec 4.9).
             let known = guard.files.known_mut(id)?;
