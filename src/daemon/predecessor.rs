@@ -186,13 +186,11 @@ impl<'a> Predecessor<'a> {
             ),
             Holder::Leaving | Holder::Busy => (
                 format!("{served} that does not end"),
-                format!(
-                    "see its log, or end it, nothing that was acknowledged is lost: kill -9 {pid}"
-                ),
+                format!("see its log, or end it (no saved handoff is lost): kill -9 {pid}"),
             ),
             Holder::Invisible => (
                 format!(
-                    "is served by another handoff-fs already, which cannot be seen from here: another user's, in another container or on another machine (pid {pid} there)"
+                    "is already served by a handoff-fs that this process cannot see: of another user, in a container or on another machine (its pid there: {pid})"
                 ),
                 "unmount it there".to_owned(),
             ),

@@ -80,8 +80,7 @@ fn cure(error: &str) -> String {
         "root needs CAP_SYS_ADMIN to mount (for a container: --cap-add SYS_ADMIN)".to_owned()
     } else if has_no_new_privileges() {
         format!(
-            "no_new_privs is set (by a sandbox, or NoNewPrivileges= of a service) and takes from fusermount3 the rights that \
-             it needs; {sandboxed}"
+            "a sandbox, or NoNewPrivileges= of a service, has set no_new_privs, so fusermount3 cannot become root; {sandboxed}"
         )
     } else if is_namespaced() {
         format!(

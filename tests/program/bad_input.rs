@@ -202,7 +202,7 @@ fn in_its_own_way() {
     daemon.stop();
     refused(&sandbox, "m/.handoff-fs", &["private directory"]);
     refused(&sandbox, "m/.handoff-fs/x", &["private directory"]);
-    refused(&sandbox, "n --backing n/b", &["covered by the mount"]);
+    refused(&sandbox, "n --backing n/b", &["would cover it"]);
     refused(&sandbox, "m/q --backing m", &["inside itself"]);
     refused(
         &sandbox,

@@ -39,7 +39,7 @@ fn sandboxes() {
     refused(
         &sandbox,
         &["setpriv", "--no-new-privs"],
-        &["no_new_privs is set", "mount it outside"],
+        &["has set no_new_privs", "mount it outside"],
     );
     refused(&sandbox, &["unshare", "--user"], &["mount it outside"]);
     refused(

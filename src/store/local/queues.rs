@@ -95,8 +95,8 @@ impl Local {
         }
         if let Err(error) = self.ordinary_moved(&from_path, &to_path) {
             log::warn!(
-                "{}: the directory was renamed, but the record of the first mount has the old name, too ({error}); the next \
-                 sweep tries again",
+                "{}: the directory was renamed, but its old name cannot be removed from the record of the first mount ({error}); \
+                 the next sweep tries again",
                 from_path.display()
             );
         }
