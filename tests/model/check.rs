@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
 
-use crate::client::{Call, Result};
+use crate::client::Result;
 use crate::expected::{Content, Handoff, Id, RETENTION, State, Target};
+use crate::harness::{files, list};
 use crate::names::{Label, PEEK, PENDING, QUEUES, Stamped, base, join, name, queue, stamp};
 use crate::ops::Caller;
 use crate::run::Run;
@@ -39,30 +39,22 @@ fn parse(merge: &str) -> Vec<(String, &str)> {
     items
 }
 
-fn read_all(dir: &Path, texts: &mut Vec<String>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => read_all(&path, texts),
-            false => texts
-                .extend(fs::read(&path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())),
-        }
-    }
-}
-
 impl Run {
-    /// Reads every file under every name that is listed.
+    /// Reads every file that is listed; not `pending.md`, whose readers consume.
     pub fn look(&mut self) {
-        let answer = self
-            .call(Caller::Watcher, Call::List(&QUEUES))
-            .expect("read what is listed");
-        self.settle();
         self.expected.listed.clear();
-        let files: Vec<(String, String)> = serde_json::from_str(&answer).unwrap();
-        for (path, text) in files {
-            let double = self.expected.listed.insert(path.clone(), text);
-            assert_eq!(double, None, "two files are called {path}");
+        for queue in QUEUES {
+            for name in list(&self.mount.at(queue)) {
+                let path = join(queue, &name);
+                if name == PENDING || QUEUES.contains(&path.as_str()) {
+                    continue;
+                }
+                let text = self.mount.text(&path);
+                let double = self.expected.listed.insert(path, text);
+                assert_eq!(double, None, "two files are called {name}");
+            }
         }
+        self.settle();
     }
 
     pub fn check(&mut self) {
@@ -70,17 +62,16 @@ impl Run {
         self.look();
         self.take_names();
         self.check_listing();
-        let peeks = QUEUES.map(|queue| join(queue, PEEK));
-        let merges = self.texts(Caller::Watcher, &peeks);
-        for (queue, merge) in QUEUES.into_iter().zip(merges) {
-            let merge = merge.expect("read .peek.md");
-            let pending = join(queue, PENDING);
-            let size = self.number(Caller::Watcher, Call::Stat(&pending));
+        for queue in QUEUES {
+            let merge = self.mount.text(join(queue, PEEK));
+            let pending = self.mount.at(join(queue, PENDING));
+            let size = fs::metadata(&pending).unwrap().len();
             if self.expected.pending(queue, true).is_empty() {
-                assert_eq!(size, merge.len(), "st_size of {pending}");
+                assert_eq!(size, merge.len() as u64, "st_size of {pending:?}");
             }
             self.check_merge(queue, &merge);
         }
+        self.settle();
         self.check_sessions();
         self.check_acknowledged();
     }
@@ -279,8 +270,10 @@ impl Run {
 
     /// Rule one: an acknowledged text is found for as long as it is pending, and for the retention time from then (3.9).
     fn check_acknowledged(&mut self) {
-        let mut below = Vec::new();
-        read_all(&self.mount.below(""), &mut below);
+        let below: Vec<String> = files(&self.mount.below(""))
+            .iter()
+            .filter_map(|path| fs::read_to_string(path).ok())
+            .collect();
         let expected = &mut self.expected;
         let handoffs = expected.visible().map(|id| &expected.handoffs[id]);
         let pending = handoffs.filter(|handoff| handoff.is_pending());

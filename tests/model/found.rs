@@ -4,26 +4,12 @@ use crate::ops::Op;
 
 /// What each case checks, and below it its operations, some a line.
 const CASES: &str = r#"
-spec 3.3, 3.4a: a name that is stamped but for its extension takes the next suffix
-    [["Echo", "Shell", "2020-01-02_030405_old.md", "notes.md", "Write", 0]]
-    [["Echo", "Shell", "2020-01-02_030405_old.txt", "notes.md", "Write", 0]]
-    [["Rename", "Other", "2020-01-02_030405_old.md", "2020-01-02_030405_old.txt", "Write", 0]]
 spec 3.3: a consumed handoff does not take the name of an open draft
     [["Echo", "Shell", "notes.md", "notes.md", "Write", 0], ["Hold", "Shell", "notes.md", "notes.md", "Write", 0]]
     [["Open", "Shell", "!0", "notes.md", "Write", 0], ["Cat", "Shell", "notes.md", "notes.md", "Write", 0]]
-spec 3.3, 6.1a: two handoffs never share a name, consumed or pending
-    [["Echo", "Shell", "2020-01-02_030405_old.md", "notes.md", "Over", 0]]
-    [["Cat", "Shell", "notes.md", "notes.md", "Write", 0]]
-    [["Echo", "Shell", "2020-01-02_030405_old.txt", "notes.md", "Write", 0]]
-    [["Echo", "Other", "2020-01-02_030405_old.md", "notes.md", "Over", 0]]
-    [["Cat", "Shell", "notes.md", "notes.md", "Write", 0]]
 spec 3.9a: the text that one writer closed is kept when another overwrites it
     [["Echo", "Shell", "notes.md", "notes.md", "Write", 0], ["Open", "Shell", "*0", "notes.md", "Write", 0]]
     [["Echo", "Shell", "*0", "notes.md", "Write", 0], ["Write", "Shell", "notes.md", "notes.md", "Write", 0]]
-spec 3.9a: the text that a rename replaced is kept when a writer who has it open changes it
-    [["Echo", "Shell", "plan.md.tmp.12", "notes.md", "Write", 0], ["Echo", "Shell", "notes.md", "notes.md", "Write", 0]]
-    [["Open", "Shell", "*0", "notes.md", "Write", 0], ["Rename", "Shell", "plan.md.tmp.12", "*0", "Write", 0]]
-    [["Write", "Shell", "notes.md", "notes.md", "Write", 0]]
 spec 3.5a: a handoff that is consumed by a rename to another queue stays for seven days
     [["Echo", "Shell", "notes.md", "notes.md", "Write", 0], ["Week", "Shell", "notes.md", "notes.md", "Write", 0]]
     [["Rename", "Shell", "*0", "q/!0", "Write", 0]]

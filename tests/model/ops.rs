@@ -16,8 +16,6 @@ pub enum Caller {
     Other,
     /// An editor in a session of its own.
     Vim,
-    /// Only looks, in a session of its own.
-    Watcher,
 }
 
 /// A session, by its HANDOFF_SESSION.
@@ -26,14 +24,13 @@ pub type Session = &'static str;
 impl Caller {
     const ACTORS: [Caller; 4] = [Caller::Shell, Caller::Other, Caller::Perl, Caller::Vim];
     /// One process of each session.
-    pub const SESSIONS: [Caller; 4] = [Caller::Shell, Caller::Other, Caller::Vim, Caller::Watcher];
+    pub const SESSIONS: [Caller; 3] = [Caller::Shell, Caller::Other, Caller::Vim];
 
     pub fn session(self) -> Session {
         match self {
             Caller::Shell | Caller::Perl => "a",
             Caller::Other => "b",
             Caller::Vim => "editor",
-            Caller::Watcher => "watcher",
         }
     }
 
@@ -92,13 +89,11 @@ impl How {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 pub enum What {
     Open,
-    /// Opens a file to read it to its end, and closes it.
-    Read,
     Write,
     /// ftruncate(2)
     Cut,
     Close,
-    /// Open, write, close.
+    /// Open, write or read to the end, close.
     Echo,
     Rename,
     Unlink,
@@ -116,8 +111,6 @@ pub enum What {
     /// Eight days go by: longer than the retention time.
     Week,
     Sweep,
-    /// A stray appears (3.7a).
-    Stray,
     /// All files are closed; unmounted, and mounted again.
     Remount,
 }
@@ -127,10 +120,10 @@ const WHATS: &[What] = {
     &[
         Open, Open, Open, Open, Open, Open, Open, Open, Write, Write, Write, Write, Write, Write,
         Write, Write, Write, Write, Cut, Cut, Close, Close, Close, Close, Close, Close, Close,
-        Close, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Read, Read,
-        Read, Rename, Rename, Rename, Rename, Rename, Rename, Rename, Rename, Unlink, Unlink,
-        Unlink, Hold, Hold, Hold, Cat, Cat, Cat, Cat, ReadAll, ReadOnce, Leave, Leave, Tick, Tick,
-        Tick, Week, Sweep, Stray, Stray, Remount,
+        Close, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo,
+        Rename, Rename, Rename, Rename, Rename, Rename, Rename, Rename, Unlink, Unlink, Unlink,
+        Hold, Hold, Hold, Cat, Cat, Cat, Cat, ReadAll, ReadOnce, Leave, Leave, Tick, Tick, Tick,
+        Week, Sweep, Remount,
     ]
 };
 

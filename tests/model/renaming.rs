@@ -192,25 +192,6 @@ impl Expected {
         self.consumed.insert(key, id);
     }
 
-    /// spec 3.7a: a stray with a text's name becomes a pending handoff, any other an ordinary file.
-    pub fn stray(&mut self, path: &str, text: String) {
-        let content = self.content(text);
-        if !is_text(path) {
-            self.files.insert((path.to_owned(), None), content);
-            return;
-        }
-        let mut labels = self.labels(Caller::Watcher, path);
-        if let Kind::Free(Some(stamp), slug) = kind(path) {
-            labels.push((None, format!("{stamp}_{slug}")));
-        }
-        let id = self.add(queue(path), labels, content);
-        self.handoffs[id].is_published = true;
-        if kind(path) == Kind::Stamped {
-            self.set_stamped(id, path);
-        }
-        self.acknowledge(content);
-    }
-
     /// spec 4.8: an empty handoff goes with the retention time. Since when that counts is not followed here.
     pub fn sweep(&mut self) {
         for id in 0..self.handoffs.len() {
