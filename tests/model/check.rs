@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use crate::client::Result;
-use crate::expected::{Content, Handoff, Id, RETENTION, State, Target};
+use crate::expected::{Handoff, Id, RETENTION, State, Target};
 use crate::harness::{files, list};
 use crate::names::{Label, PEEK, PENDING, QUEUES, Stamped, base, join, name, queue, stamp};
 use crate::ops::Caller;
@@ -83,11 +83,8 @@ impl Run {
         };
         let now = stamp(self.step)..=stamp(self.now());
         // spec 4.4a: a handoff that a program backed up and writes anew may have the name of the old one.
-        let gone = self
-            .expected
-            .handoffs
-            .iter()
-            .filter(|old| old.states == [State::Gone]);
+        let old = self.expected.handoffs.iter();
+        let gone = old.filter(|old| old.states == [State::Gone]);
         let mut gone = gone.filter_map(Handoff::stamped);
         let is_new = now.contains(&name.stamp) || gone.any(|old| old.stamp == name.stamp);
         let is_label = |(stamp, slug): Label| {
@@ -105,16 +102,8 @@ impl Run {
 
     /// Finds each handoff in the listing, and takes over the outcomes that were open: suffixes and states.
     fn take_names(&mut self) {
-        for (key, content) in std::mem::take(&mut self.expected.returning) {
-            if self.expected.listed.get(&key.0) == Some(&self.expected.contents[content]) {
-                self.expected.files.insert(key, content);
-            }
-        }
-        let listed = self.expected.listed.clone();
-        let stamped = listed
-            .iter()
-            .filter(|file| Stamped::parse(file.0).is_some());
-        let mut free: BTreeMap<&String, &String> = stamped.collect();
+        let mut free = self.expected.listed.clone();
+        free.retain(|path, _| Stamped::parse(path).is_some());
         let mut left: Vec<Id> = (0..self.expected.handoffs.len()).collect();
         left.retain(|id| {
             self.expected.is_visible(*id) || self.expected.handoffs[*id].states.len() > 1
@@ -131,12 +120,12 @@ impl Run {
                 let states = handoff.states.iter().filter(|state| **state != State::Gone);
                 let mut found = states.filter_map(|state| {
                     let fitting = free.iter().filter(|file| fits(*state, file.0, file.1));
-                    Some((*state, *fitting.min_by_key(|file| file.0.len())?.0))
+                    Some((*state, fitting.min_by_key(|file| file.0.len())?.0.clone()))
                 });
                 match found.next() {
                     Some((state, path)) => {
-                        free.remove(path);
-                        self.take_name(id, state, path.clone());
+                        free.remove(&path);
+                        self.take_name(id, state, path);
                     }
                     None if keeps => left.push(id),
                     None if handoff.states.contains(&State::Gone) => self.vanish(id),
@@ -176,25 +165,21 @@ impl Run {
     /// spec 4.4d, 4.6a: the names that are listed, and the texts that they have for everybody.
     fn check_listing(&self) {
         let expected = &self.expected;
-        let files = expected
-            .files
-            .iter()
-            .map(|(key, content)| (key.0.clone(), *content));
-        let handoffs = expected.visible().map(|id| &expected.handoffs[id]);
-        let handoffs = handoffs.map(|handoff| (handoff.path.clone().unwrap(), handoff.content));
-        let all: Vec<(String, Content)> = files.chain(handoffs).collect();
-        let names: BTreeSet<&String> = all.iter().map(|file| &file.0).collect();
-        let listed: BTreeSet<&String> = expected.listed.keys().collect();
-        assert_eq!(listed, names, "listed, and expected");
-        for (path, text) in &expected.listed {
-            let mut texts = all
-                .iter()
-                .filter(|file| file.0 == *path)
-                .map(|file| &expected.contents[file.1]);
-            assert!(
-                texts.any(|expected| expected == text),
-                "{path} holds {text:?}"
-            );
+        let mut texts: BTreeMap<&String, Vec<&String>> = BTreeMap::new();
+        for (key, content) in &expected.files {
+            let text = &expected.contents[*content];
+            texts.entry(&key.0).or_default().push(text);
+        }
+        for handoff in expected.visible().map(|id| &expected.handoffs[id]) {
+            let path = handoff.path.as_ref().unwrap();
+            let text = &expected.contents[handoff.content];
+            texts.entry(path).or_default().push(text);
+        }
+        let listed = &expected.listed;
+        let is_same = texts.keys().copied().eq(listed.keys());
+        assert!(is_same, "listed: {listed:?}\nexpected: {texts:?}");
+        for (path, text) in listed {
+            assert!(texts[path].contains(&text), "{path} holds {text:?}");
         }
     }
 
@@ -277,9 +262,8 @@ impl Run {
         let expected = &mut self.expected;
         let handoffs = expected.visible().map(|id| &expected.handoffs[id]);
         let pending = handoffs.filter(|handoff| handoff.is_pending());
-        let pending: Vec<_> = pending
-            .map(|handoff| &expected.contents[handoff.content])
-            .collect();
+        let texts = pending.map(|handoff| &expected.contents[handoff.content]);
+        let pending = Vec::from_iter(texts);
         expected.acknowledged.retain_mut(|(part, until)| {
             if pending.iter().any(|text| text.contains(&*part)) {
                 *until = expected.now + RETENTION;

@@ -93,10 +93,6 @@ pub struct Expected {
     pub open_files: BTreeMap<Fd, OpenFile>,
     /// The aliases that a process unlinked, in case it creates the name again (4.5g).
     pub unlinked: BTreeMap<(Caller, String), Id>,
-    /// The ordinary files that a process unlinked, in case a handoff of that name would replace one (3.6d).
-    pub unlinked_files: BTreeMap<(Caller, String), Content>,
-    /// The ordinary files that may be there again.
-    pub returning: BTreeMap<Key, Content>,
     /// Contents that writers were told to be safe, and until when each must be found.
     pub acknowledged: Vec<(String, DateTime<Utc>)>,
     /// Every file that was listed at the last look, with its content.
@@ -114,6 +110,15 @@ impl Handoff {
 
     pub fn stamped(&self) -> Option<Stamped> {
         Stamped::parse(self.path.as_deref()?)
+    }
+}
+
+impl Target {
+    pub fn handoff(&self) -> Option<Id> {
+        match self {
+            Target::Handoff(id) | Target::Alias(id) => Some(*id),
+            _ => None,
+        }
     }
 }
 
@@ -242,9 +247,8 @@ impl Expected {
     }
 
     pub fn writers(&self, id: Id) -> usize {
-        let files = self.open_files.values();
-        let writes = files.filter(|file| file.writes && file.handoff == Some(id));
-        writes.count()
+        let writes = |file: &&OpenFile| file.writes && file.handoff == Some(id);
+        self.open_files.values().filter(writes).count()
     }
 
     /// Whether it is open for writing in place; an edit leaves it whole.

@@ -85,7 +85,6 @@ impl How {
     }
 }
 
-/// What is done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 pub enum What {
     Open,

@@ -9,17 +9,13 @@ impl Expected {
     /// Whether the contract does not say what this rename does: with or over a handoff that is being written, over an ordinary
     /// file, or with a file that all sessions share to a name of which each has its own.
     pub fn is_rename_unsaid(&self, caller: Caller, from: &str, to: &str) -> bool {
-        let is_busy = |target: &Target| match target {
-            Target::Handoff(id) | Target::Alias(id) => {
-                self.writers(*id) > 0 || !self.handoffs[*id].is_published
-            }
-            _ => false,
+        let is_busy = |target: &Target| {
+            let id = target.handoff();
+            id.is_some_and(|id| self.writers(id) > 0 || !self.handoffs[id].is_published)
         };
-        let is_unwritten = |target: &Target| match target {
-            Target::Handoff(id) | Target::Alias(id) => {
-                !self.handoffs[*id].is_published && self.handoffs[*id].changes == 0
-            }
-            _ => false,
+        let is_unwritten = |target: &Target| {
+            let handoff = target.handoff().map(|id| &self.handoffs[id]);
+            handoff.is_some_and(|handoff| !handoff.is_published && handoff.changes == 0)
         };
         let becomes_file = matches!(kind(to), Kind::Scratch | Kind::Ordinary);
         let (source, target) = (self.resolve(caller, from), self.resolve(caller, to));
@@ -107,7 +103,7 @@ impl Expected {
     }
 
     fn rename_handoff(&mut self, caller: Caller, id: Id, to: &str, target: &Target) {
-        let is_same = [Target::Handoff(id), Target::Alias(id)].contains(target);
+        let is_same = target.handoff() == Some(id);
         let replaced = self.replaced(caller, target).filter(|_| !is_same);
         match (kind(to), replaced) {
             (Kind::Stamped, _) if *target == Target::Handoff(id) => {}
@@ -126,10 +122,11 @@ impl Expected {
                 self.handoffs[other].states = vec![State::Gone];
                 let place = self.handoffs[other].path.clone().unwrap();
                 let aliases = self.aliases.values_mut().flatten();
-                let aliases = aliases.chain(self.consumed.values_mut());
-                aliases
-                    .filter(|alias| **alias == other)
-                    .for_each(|alias| *alias = id);
+                for alias in aliases.chain(self.consumed.values_mut()) {
+                    if *alias == other {
+                        *alias = id;
+                    }
+                }
                 self.set_stamped(id, &place);
                 self.handoffs[id].changes += 1;
                 self.handoffs[id].readers.clear();
@@ -151,6 +148,13 @@ impl Expected {
         }
     }
 
+    /// Whether the contract does not say what this unlink does: an ordinary text file may be back when the same process creates
+    /// the name again (3.6d), and of several sessions' scratch files the one that goes is open.
+    pub fn is_unlink_unsaid(&self, caller: Caller, path: &str) -> bool {
+        let is_file = matches!(self.resolve(caller, path), Target::File(_));
+        is_file && is_text(path) || self.is_foreign(caller, path)
+    }
+
     pub fn unlink(&mut self, caller: Caller, path: &str) -> Result<()> {
         match self.resolve(caller, path) {
             Target::Nothing => return Err(libc::ENOENT),
@@ -158,8 +162,6 @@ impl Expected {
             Target::File(key) => {
                 let content = self.files.remove(&key).unwrap();
                 self.forgive(content);
-                self.unlinked_files
-                    .insert((caller, path.to_owned()), content);
             }
             Target::Handoff(id) => {
                 // spec 3.9b: a pending handoff is kept.
@@ -207,7 +209,6 @@ impl Expected {
         self.aliases.clear();
         self.consumed.clear();
         self.unlinked.clear();
-        self.unlinked_files.clear();
         self.sweep();
     }
 }

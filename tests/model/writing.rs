@@ -142,9 +142,6 @@ impl Expected {
         {
             self.handoffs[id].states = vec![State::Pending];
         }
-        if let Some(content) = self.unlinked_files.remove(&(caller, path.to_owned())) {
-            self.returning.insert((path.to_owned(), None), content);
-        }
         match kind(path) {
             Kind::Free(stamp, slug) => {
                 let mut labels = vec![(stamp.map(str::to_owned), slug.to_owned())];
