@@ -217,7 +217,7 @@ impl Run {
         let files = self.expected.files.keys().map(|key| &key.0);
         let paths = aliases.chain(files).filter(|path| name(path) != PENDING);
         let paths = Vec::from_iter(BTreeSet::from_iter(paths.cloned()));
-        for caller in Caller::SESSIONS {
+        for caller in Caller::ALL {
             let answers = self.texts(caller, &paths);
             for (path, answer) in paths.iter().zip(answers) {
                 self.check_name(caller, path, &answer);

@@ -1,4 +1,4 @@
-# Evaluates each line of its standard input, a system call, and answers with a line: errno and result, as JSON.
+# Evaluates each line of its standard input, and answers with the result, or the errno of the system call that failed.
 import json, os, sys
 
 # The daemon knows a program by this name.
@@ -14,8 +14,7 @@ def open_as(number, path, flags):
 
 
 def read_to_end(number):
-    text = b"".join(iter(lambda: os.read(files[number], 300), b""))
-    return text.decode()
+    return b"".join(iter(lambda: os.read(files[number], 300), b"")).decode()
 
 
 def text(path):
@@ -28,9 +27,9 @@ def text(path):
 
 def answer(function, argument):
     try:
-        return [0, str(function(argument))]
+        return {"Ok": str(function(argument))}
     except OSError as error:
-        return [error.errno, ""]
+        return {"Err": error.errno}
 
 
 for line in sys.stdin:

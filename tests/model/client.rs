@@ -50,10 +50,6 @@ impl Clients {
         writeln!(client.process.stdin.as_mut().unwrap(), "{call}").unwrap();
         let mut answer = String::new();
         client.answers.read_line(&mut answer).unwrap();
-        match serde_json::from_str(&answer) {
-            Ok((0, text)) => Ok(text),
-            Ok((errno, _)) => Err(errno),
-            Err(error) => panic!("{call}: answered {answer:?}: {error}"),
-        }
+        serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{call}: {answer:?}: {error}"))
     }
 }

@@ -1,7 +1,7 @@
 //! What the contract expects to be there: handoffs, each session's aliases of them, and ordinary files. Where the contract
 //! leaves an outcome open, each outcome is kept until the filesystem has been looked at.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -50,8 +50,6 @@ pub struct Handoff {
     pub is_published: bool,
     /// How often its content changed.
     pub changes: u32,
-    /// The processes that have read it since it was last written (4.4b).
-    pub readers: BTreeSet<Caller>,
     /// The process that made it with O_EXCL (4.1d).
     pub maker: Option<Caller>,
 }
@@ -295,7 +293,6 @@ impl Expected {
     pub fn changed(&mut self, id: Id) {
         let handoff = &mut self.handoffs[id];
         handoff.changes += 1;
-        handoff.readers.clear();
         if let State::Consumed(_) = handoff.states[0] {
             handoff.states = vec![State::Consumed(None)];
         }

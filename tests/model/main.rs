@@ -61,8 +61,12 @@ fn kernel() {
         Ok(())
     });
     set_hook(hook);
-    if let Err(TestError::Fail(why, ops)) = result {
-        let ops: Vec<String> = ops.iter().map(|op| format!("{op:?}")).collect();
-        panic!("{why}\nafter:\n{}", ops.join("\n"));
+    match result {
+        Ok(()) => {}
+        Err(TestError::Fail(why, ops)) => {
+            let ops: Vec<String> = ops.iter().map(|op| format!("{op:?}")).collect();
+            panic!("{why}\nafter:\n{}", ops.join("\n"));
+        }
+        Err(error) => panic!("{error}"),
     }
 }

@@ -10,8 +10,6 @@ use crate::names::{FIXED, join};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Deserialize)]
 pub enum Caller {
     Shell,
-    /// A stream editor in the shell's session.
-    Perl,
     /// A shell in another session.
     Other,
     /// An editor in a session of its own.
@@ -22,13 +20,12 @@ pub enum Caller {
 pub type Session = &'static str;
 
 impl Caller {
-    const ACTORS: [Caller; 4] = [Caller::Shell, Caller::Other, Caller::Perl, Caller::Vim];
-    /// One process of each session.
-    pub const SESSIONS: [Caller; 3] = [Caller::Shell, Caller::Other, Caller::Vim];
+    /// Each caller is the only process of its session.
+    pub const ALL: [Caller; 3] = [Caller::Shell, Caller::Other, Caller::Vim];
 
     pub fn session(self) -> Session {
         match self {
-            Caller::Shell | Caller::Perl => "a",
+            Caller::Shell => "a",
             Caller::Other => "b",
             Caller::Vim => "editor",
         }
@@ -36,11 +33,12 @@ impl Caller {
 
     /// The program's name (5.2).
     pub fn program(self) -> &'static str {
-        match self {
-            Caller::Perl => "perl",
-            Caller::Vim => "vim",
-            _ => "sh",
-        }
+        if self.edits() { "vim" } else { "sh" }
+    }
+
+    /// An editor edits the handoff that it opens (4.4a).
+    pub fn edits(self) -> bool {
+        self == Caller::Vim
     }
 }
 
@@ -89,8 +87,6 @@ impl How {
 pub enum What {
     Open,
     Write,
-    /// ftruncate(2)
-    Cut,
     Close,
     /// Open, write or read to the end, close.
     Echo,
@@ -117,12 +113,10 @@ pub enum What {
 const WHATS: &[What] = {
     use What::*;
     &[
-        Open, Open, Open, Open, Open, Open, Open, Open, Write, Write, Write, Write, Write, Write,
-        Write, Write, Write, Write, Cut, Cut, Close, Close, Close, Close, Close, Close, Close,
-        Close, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo,
-        Rename, Rename, Rename, Rename, Rename, Rename, Rename, Rename, Unlink, Unlink, Unlink,
-        Hold, Hold, Hold, Cat, Cat, Cat, Cat, ReadAll, ReadOnce, Leave, Leave, Tick, Tick, Tick,
-        Week, Sweep, Remount,
+        Open, Open, Open, Open, Open, Write, Write, Write, Write, Write, Close, Close, Close,
+        Close, Close, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Rename, Rename, Rename,
+        Rename, Rename, Unlink, Unlink, Hold, Hold, Cat, Cat, Cat, ReadAll, ReadOnce, Leave, Tick,
+        Tick, Week, Sweep, Remount,
     ]
 };
 
@@ -142,7 +136,7 @@ pub fn case(length: usize) -> impl Strategy<Value = Vec<Op>> {
     ];
     let queue = select(vec!["", "", "", "", "", "q", "q", "q/r", "s"]);
     let path = (queue, name).prop_map(|(queue, name)| join(queue, &name));
-    let caller = select(&Caller::ACTORS[..]);
+    let caller = select(&Caller::ALL[..]);
     let how = select(&HOWS[..]);
     let op = (select(WHATS), caller, path.clone(), path, how, 0..64usize);
     prop::collection::vec(op, 1..=length)

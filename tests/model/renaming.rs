@@ -95,7 +95,7 @@ impl Expected {
             Target::Handoff(id) => Some(id),
             Target::Alias(id) => {
                 let handoff = &self.handoffs[id];
-                let edits = self.edits(caller, Some(id)) || self.is_empty(handoff.content);
+                let edits = caller.edits() || self.is_empty(handoff.content);
                 (handoff.is_pending() && edits).then_some(id)
             }
             _ => None,
@@ -129,7 +129,6 @@ impl Expected {
                 }
                 self.set_stamped(id, &place);
                 self.handoffs[id].changes += 1;
-                self.handoffs[id].readers.clear();
                 self.set_alias(caller, to, id);
             }
             (Kind::Stamped, None) => self.set_stamped(id, to),

@@ -82,8 +82,12 @@ impl Run {
         self.mount.clock.now().into()
     }
 
+    fn call(&mut self, caller: Caller, call: &str) -> Result<String> {
+        self.clients.call(caller, call)
+    }
+
     fn number(&mut self, caller: Caller, call: &str) -> usize {
-        self.clients.call(caller, call).unwrap().parse().unwrap()
+        self.call(caller, call).unwrap().parse().unwrap()
     }
 
     /// Waits for every RELEASE that is due: the kernel sends it after close has returned.
@@ -97,13 +101,9 @@ impl Run {
     pub fn texts(&mut self, caller: Caller, paths: &[String]) -> Vec<Result<String>> {
         let paths: Vec<_> = paths.iter().map(|path| self.mount.at(path)).collect();
         let call = format!("json.dumps([answer(text, path) for path in {paths:?}])");
-        let answer = self.clients.call(caller, &call).unwrap();
+        let answer = self.call(caller, &call).unwrap();
         self.settle();
-        let texts: Vec<(i32, String)> = serde_json::from_str(&answer).unwrap();
-        let texts = texts.into_iter();
-        texts
-            .map(|(errno, text)| if errno == 0 { Ok(text) } else { Err(errno) })
-            .collect()
+        serde_json::from_str(&answer).unwrap()
     }
 
     /// The path that an operation means; see [`Op`].
@@ -137,7 +137,7 @@ impl Run {
         let fd = self.last;
         let path = self.mount.at(at);
         let call = format!("open_as({fd}, {path:?}, {})", how.flags());
-        let answer = self.clients.call(caller, &call).map(drop);
+        let answer = self.call(caller, &call).map(drop);
         assert_eq!(
             answer,
             self.expected.open(fd, caller, at, how),
@@ -156,20 +156,15 @@ impl Run {
 
     /// Reads a file to its end.
     fn read(&mut self, fd: Fd) {
-        let file = self.expected.open_files[&fd].clone();
-        let text = self
-            .clients
-            .call(file.caller, &format!("read_to_end({fd})"));
-        assert_eq!(text.unwrap(), self.expected.contents[file.content], "read");
-        if let Some(id) = file.handoff {
-            self.expected.handoffs[id].readers.insert(file.caller);
-        }
+        let file = &self.expected.open_files[&fd];
+        let (caller, content) = (file.caller, file.content);
+        let text = self.call(caller, &format!("read_to_end({fd})"));
+        assert_eq!(text.unwrap(), self.expected.contents[content], "read");
     }
 
     fn close(&mut self, fd: Fd) {
         let caller = self.expected.open_files[&fd].caller;
-        self.clients
-            .call(caller, &format!("os.close(files[{fd}])"))
+        self.call(caller, &format!("os.close(files[{fd}])"))
             .expect("close");
         self.expected.close(fd);
         self.settle();
@@ -191,18 +186,13 @@ impl Run {
     fn apply(&mut self, (what, caller, at, to, how, n): &Op) {
         let (at, to) = (self.path(at), self.path(to));
         let (what, caller, how, n) = (*what, *caller, *how, *n);
-        let fds: Vec<Fd> = self.expected.open_files.keys().copied().collect();
+        let files = self.expected.open_files.iter();
+        let files = files.filter(|file| what != What::Write || file.1.writes);
+        let fds: Vec<Fd> = files.map(|file| *file.0).collect();
         let fd = n.checked_rem(fds.len()).map(|i| fds[i]);
         match (what, fd) {
-            (What::Write | What::Cut | What::Close, None) => {}
+            (What::Write | What::Close, None) => {}
             (What::Write, Some(fd)) => self.write(fd, n),
-            (What::Cut, Some(fd)) => {
-                let caller = self.expected.open_files[&fd].caller;
-                self.clients
-                    .call(caller, &format!("os.ftruncate(files[{fd}], {})", n % 6))
-                    .expect("ftruncate");
-                self.expected.cut(fd, n % 6);
-            }
             (What::Close, Some(fd)) => self.close(fd),
             (What::Open, _) => drop(self.open(caller, &at, how)),
             (What::Echo, _) => {
@@ -217,9 +207,7 @@ impl Run {
             (What::Rename, _) => {
                 if !self.expected.is_rename_unsaid(caller, &at, &to) {
                     let (old, new) = (self.mount.at(&at), self.mount.at(&to));
-                    let answer = self
-                        .clients
-                        .call(caller, &format!("os.rename({old:?}, {new:?})"));
+                    let answer = self.call(caller, &format!("os.rename({old:?}, {new:?})"));
                     self.look();
                     let expected = self.expected.rename(caller, &at, &to);
                     assert_eq!(answer.map(drop), expected, "rename {at:?} to {to:?}");
@@ -228,11 +216,11 @@ impl Run {
             (What::Unlink, _) => {
                 if !self.expected.is_unlink_unsaid(caller, &at) {
                     let path = self.mount.at(&at);
-                    let answer = self.clients.call(caller, &format!("os.unlink({path:?})"));
+                    let answer = self.call(caller, &format!("os.unlink({path:?})"));
                     let expected = self.expected.unlink(caller, &at);
                     assert_eq!(answer.map(drop), expected, "unlink {at:?}");
                     // spec 4.7c: for one look-up of this thread, `pending.md` is gone.
-                    let _ = self.clients.call(caller, &format!("os.stat({path:?})"));
+                    let _ = self.call(caller, &format!("os.stat({path:?})"));
                 }
             }
             (What::Hold, _) => self.hold(caller, queue(&at)),
@@ -263,9 +251,9 @@ impl Run {
         self.settle();
         let pending = self.mount.at(join(queue, PENDING));
         let open = format!("open_as({SNAPSHOT}, {pending:?}, os.O_RDONLY)");
-        self.clients.call(caller, &open).expect("open pending.md");
+        self.call(caller, &open).expect("open pending.md");
         let read = format!("os.read(files[{SNAPSHOT}], 10).decode()");
-        let begun = self.clients.call(caller, &read).unwrap();
+        let begun = self.call(caller, &read).unwrap();
         assert!(text.starts_with(&begun), "{begun}");
         let items = self.check_merge(queue, &text).into_iter();
         let changes = |(id, at): (Id, String)| (id, at, self.expected.handoffs[id].changes);
@@ -289,11 +277,9 @@ impl Run {
         let unread = &text[size.min(10)..];
         let read = |size: usize| format!("os.read(files[{SNAPSHOT}], {size}).decode()");
         let read = match how {
-            What::Cat => self
-                .clients
-                .call(caller, &format!("read_to_end({SNAPSHOT})")),
-            What::ReadAll => self.clients.call(caller, &read(unread.len())),
-            What::ReadOnce => self.clients.call(caller, &read(unread.len() + 100)),
+            What::Cat => self.call(caller, &format!("read_to_end({SNAPSHOT})")),
+            What::ReadAll => self.call(caller, &read(unread.len())),
+            What::ReadOnce => self.call(caller, &read(unread.len() + 100)),
             _ => Ok(unread.to_owned()),
         };
         assert_eq!(read.unwrap(), unread, "the snapshot changed");
@@ -309,8 +295,7 @@ impl Run {
                 }
             }
         }
-        self.clients
-            .call(caller, &format!("os.close(files[{SNAPSHOT}])"))
+        self.call(caller, &format!("os.close(files[{SNAPSHOT}])"))
             .unwrap();
         self.settle();
     }
