@@ -201,19 +201,15 @@ impl Run {
             items.push((id, path));
         }
         let missing: Vec<_> = due.iter().map(|id| &self.expected.handoffs[*id]).collect();
-        assert!(
-            missing.is_empty(),
-            "pending, and not in {queue:?}: {missing:?}"
-        );
+        assert!(missing.is_empty(), "pending, not in {queue:?}: {missing:?}");
         items
     }
 
     /// spec 4.3a: an alias leads its session to its handoff, and no other session anywhere.
     fn check_sessions(&mut self) {
-        let aliases = self.expected.aliases.keys();
-        let aliases = aliases
-            .chain(self.expected.consumed.keys())
-            .map(|key| &key.1);
+        let consumed = self.expected.consumed.keys();
+        let aliases = self.expected.aliases.keys().chain(consumed);
+        let aliases = aliases.map(|key| &key.1);
         let files = self.expected.files.keys().map(|key| &key.0);
         let paths = aliases.chain(files).filter(|path| name(path) != PENDING);
         let paths = Vec::from_iter(BTreeSet::from_iter(paths.cloned()));
@@ -246,11 +242,8 @@ impl Run {
             _ => None,
         };
         let text = content.map(|content| self.expected.contents[content].clone());
-        assert_eq!(
-            *answer,
-            text.ok_or(libc::ENOENT),
-            "{path} to {caller:?}: {target:?}"
-        );
+        let text = text.ok_or(libc::ENOENT);
+        assert_eq!(*answer, text, "{path} to {caller:?}: {target:?}");
     }
 
     /// Rule one: an acknowledged text is found for as long as it is pending, and for the retention time from then (3.9).

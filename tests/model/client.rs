@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 
+use crate::harness::KillOnDrop;
 use crate::ops::Caller;
 
 /// What a call answers, or its errno.
@@ -13,7 +14,7 @@ pub type Result<T> = std::result::Result<T, i32>;
 pub type Fd = usize;
 
 struct Client {
-    process: Child,
+    process: KillOnDrop,
     answers: BufReader<ChildStdout>,
 }
 
@@ -27,14 +28,8 @@ impl Client {
             .spawn()
             .unwrap();
         let answers = BufReader::new(process.stdout.take().unwrap());
+        let process = KillOnDrop(process);
         Client { process, answers }
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -47,7 +42,7 @@ impl Clients {
     pub fn call(&mut self, caller: Caller, call: &str) -> Result<String> {
         let start = || Client::start(caller);
         let client = self.0.entry(caller).or_insert_with(start);
-        writeln!(client.process.stdin.as_mut().unwrap(), "{call}").unwrap();
+        writeln!(client.process.0.stdin.as_mut().unwrap(), "{call}").unwrap();
         let mut answer = String::new();
         client.answers.read_line(&mut answer).unwrap();
         serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{call}: {answer:?}: {error}"))

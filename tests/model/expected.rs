@@ -192,10 +192,8 @@ impl Expected {
             return Target::Handoff(id);
         }
         let consumed = self.consumed.get(&(caller.session(), path.to_owned()));
-        let mut aliases = self
-            .alias(caller, path)
-            .into_iter()
-            .chain(consumed.copied());
+        let written = self.alias(caller, path).into_iter();
+        let mut aliases = written.chain(consumed.copied());
         if let Some(id) = aliases.find(|id| self.is_visible(*id)) {
             return Target::Alias(id);
         }
@@ -280,8 +278,8 @@ impl Expected {
     /// A writer was told that this content is safe.
     pub fn acknowledge(&mut self, content: Content) {
         let until = self.now + RETENTION;
-        self.acknowledged
-            .push((self.contents[content].clone(), until));
+        let text = self.contents[content].clone();
+        self.acknowledged.push((text, until));
     }
 
     /// Somebody removed this content on purpose, and it was not pending.

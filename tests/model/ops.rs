@@ -2,12 +2,11 @@
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use serde::Deserialize;
 
 use crate::names::{FIXED, join};
 
 /// A process that calls.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Caller {
     Shell,
     /// A shell in another session.
@@ -43,7 +42,7 @@ impl Caller {
 }
 
 /// How a file is opened.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum How {
     Read,
     /// `> name`
@@ -54,15 +53,13 @@ pub enum How {
     Write,
     /// For reading and writing, as it is.
     Update,
-    /// The same, emptied.
-    Empty,
     /// Created, or EEXIST.
     New,
 }
 
-const HOWS: [How; 9] = {
+const HOWS: [How; 8] = {
     use How::*;
-    [Read, Read, Over, Over, Append, Write, Update, Empty, New]
+    [Read, Read, Over, Over, Append, Write, Update, New]
 };
 
 impl How {
@@ -73,7 +70,6 @@ impl How {
             How::Append => libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND,
             How::Write => libc::O_WRONLY | libc::O_CREAT,
             How::Update => libc::O_RDWR,
-            How::Empty => libc::O_RDWR | libc::O_TRUNC,
             How::New => libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL,
         }
     }
@@ -83,7 +79,7 @@ impl How {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum What {
     Open,
     Write,

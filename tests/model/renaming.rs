@@ -2,7 +2,7 @@
 
 use crate::client::Result;
 use crate::expected::{Content, Expected, Id, Key, State, Target};
-use crate::names::{Kind, is_text, kind, queue};
+use crate::names::{Kind, is_text, kind, name, queue};
 use crate::ops::Caller;
 
 impl Expected {
@@ -41,8 +41,11 @@ impl Expected {
             Target::Handoff(id) => self.rename_handoff(caller, id, to, &target),
             Target::Alias(id) => {
                 // spec 4.5e
-                let done = from.replace(".md", "_done.md");
-                match to == done && kind(&done) != Kind::Stamped {
+                let stem = name(from)
+                    .rsplit_once('.')
+                    .map_or(name(from), |split| split.0);
+                let is_done = name(to) == format!("{stem}_done.md");
+                match is_done && kind(to) != Kind::Stamped {
                     true => {
                         self.handoffs[id].states = vec![State::Consumed(Some(self.now))];
                         self.handoffs[id].queue = queue(to).to_owned();

@@ -71,8 +71,6 @@ impl Run {
             self.apply(op);
             self.check();
         }
-        self.close_all();
-        self.check();
         self.remount();
         self.check();
         self.clients
@@ -138,11 +136,8 @@ impl Run {
         let path = self.mount.at(at);
         let call = format!("open_as({fd}, {path:?}, {})", how.flags());
         let answer = self.call(caller, &call).map(drop);
-        assert_eq!(
-            answer,
-            self.expected.open(fd, caller, at, how),
-            "open {at:?}"
-        );
+        let expected = self.expected.open(fd, caller, at, how);
+        assert_eq!(answer, expected, "open {at:?}");
         answer.is_ok().then_some(fd)
     }
 
@@ -170,15 +165,14 @@ impl Run {
         self.settle();
     }
 
-    fn close_all(&mut self) {
+    /// Closes all files, and mounts anew.
+    fn remount(&mut self) {
         self.finish(What::Leave);
+        self.check();
         while let Some(fd) = self.expected.open_files.keys().next().copied() {
             self.close(fd);
             self.check();
         }
-    }
-
-    fn remount(&mut self) {
         self.mount.remount();
         self.expected.remount();
     }
@@ -234,10 +228,7 @@ impl Run {
                 self.mount.fs().sweep();
                 self.expected.sweep();
             }
-            (What::Remount, _) => {
-                self.close_all();
-                self.remount();
-            }
+            (What::Remount, _) => self.remount(),
         }
     }
 

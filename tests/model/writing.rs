@@ -18,7 +18,7 @@ impl Expected {
             _ if how == How::Read => false,
             // Whether the caller's own scratch file begins as a copy of another session's (4.6f).
             _ if self.is_foreign(caller, path) => {
-                matches!(how, How::Write | How::Update | How::Empty)
+                matches!(how, How::Write | How::Update)
             }
             Target::Alias(id) => caller.edits() && self.is_written(id),
             // Where the content of an ordinary text file is while it is edited (3.6e).
