@@ -9,14 +9,12 @@ use handoff_fs::clock::Clock;
 
 use crate::client::{Clients, Fd, Result};
 use crate::expected::{Expected, Id, State};
-use crate::harness::Mount;
+use crate::harness::{DAY, Mount};
 use crate::names::{OLD_FILES, PEEK, PENDING, QUEUES, join, name, queue};
 use crate::ops::{Caller, How, Op, What};
 
 /// The clock begins so long before the machine's that files with the machine's time do not expire.
 const START: Duration = Duration::from_secs(500 * 24 * 60 * 60);
-
-const EIGHT_DAYS: Duration = Duration::from_secs(8 * 24 * 60 * 60);
 
 /// The open file of the session that reads `pending.md`.
 const SNAPSHOT: Fd = 1;
@@ -84,15 +82,11 @@ impl Run {
         self.clients.call(caller, call)
     }
 
-    fn number(&mut self, caller: Caller, call: &str) -> usize {
-        self.call(caller, call).unwrap().parse().unwrap()
-    }
-
     /// Waits for every RELEASE that is due: the kernel sends it after close has returned.
     pub fn settle(&self) {
         let snapshots = usize::from(self.snapshot.is_some());
-        let open = self.expected.open_files.len() + snapshots;
-        self.mount.settle_to(open);
+        self.mount
+            .settle_to(self.expected.open_files.len() + snapshots);
     }
 
     /// The text of each file, or its errno.
@@ -121,12 +115,6 @@ impl Run {
         }
     }
 
-    fn text(&mut self, n: usize) -> String {
-        self.writes += 1;
-        let newline = if n.is_multiple_of(2) { "" } else { "\n" };
-        format!("w{};{newline}", self.writes)
-    }
-
     fn open(&mut self, caller: Caller, at: &str, how: How) -> Option<Fd> {
         if self.expected.is_open_unsaid(caller, at, how) {
             return None;
@@ -142,10 +130,12 @@ impl Run {
     }
 
     fn write(&mut self, fd: Fd, n: usize) {
-        let text = self.text(n);
+        self.writes += 1;
+        let newline = if n.is_multiple_of(2) { "" } else { "\n" };
+        let text = format!("w{};{newline}", self.writes);
         let caller = self.expected.open_files[&fd].caller;
-        let written = self.number(caller, &format!("os.write(files[{fd}], {text:?}.encode())"));
-        assert_eq!(written, text.len(), "write");
+        let written = self.call(caller, &format!("os.write(files[{fd}], {text:?}.encode())"));
+        assert_eq!(written, Ok(text.len().to_string()), "write");
         self.expected.write(fd, &text);
     }
 
@@ -223,7 +213,7 @@ impl Run {
                 self.finish(what);
             }
             (What::Tick, _) => self.mount.clock.advance(Duration::from_secs(n as u64 % 8)),
-            (What::Week, _) => self.mount.clock.advance(EIGHT_DAYS),
+            (What::Week, _) => self.mount.clock.advance(8 * DAY),
             (What::Sweep, _) => {
                 self.mount.fs().sweep();
                 self.expected.sweep();
@@ -263,9 +253,9 @@ impl Run {
             return;
         };
         let (caller, text) = (snapshot.caller, snapshot.text);
-        let size = self.number(caller, &format!("os.fstat(files[{SNAPSHOT}]).st_size"));
-        assert_eq!(size, text.len(), "st_size of a snapshot");
-        let unread = &text[size.min(10)..];
+        let size = self.call(caller, &format!("os.fstat(files[{SNAPSHOT}]).st_size"));
+        assert_eq!(size, Ok(text.len().to_string()), "st_size of a snapshot");
+        let unread = &text[text.len().min(10)..];
         let read = |size: usize| format!("os.read(files[{SNAPSHOT}], {size}).decode()");
         let read = match how {
             What::Cat => self.call(caller, &format!("read_to_end({SNAPSHOT})")),

@@ -45,9 +45,8 @@ impl Expected {
             },
             // spec 4.7a: an append continues the session's own handoff, and all else makes one.
             Target::Merge => {
-                let own = self
-                    .alias(caller, path)
-                    .filter(|id| self.handoffs[*id].is_pending());
+                let own = self.alias(caller, path);
+                let own = own.filter(|id| self.handoffs[*id].is_pending());
                 match own {
                     Some(id) if how == How::Append => (Some(id), self.newest(id)),
                     _ => self.create(caller, path),
@@ -241,10 +240,8 @@ impl Expected {
             handoff.states = vec![State::Pending];
             handoff.labels = vec![old.stamped().unwrap().label()];
             handoff.path = None;
-            let consumed = self
-                .consumed
-                .values_mut()
-                .filter(|consumed| **consumed == id);
+            let consumed = self.consumed.values_mut();
+            let consumed = consumed.filter(|consumed| **consumed == id);
             consumed.for_each(|consumed| *consumed = self.handoffs.len());
             self.handoffs.push(old);
         }
