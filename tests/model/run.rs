@@ -139,7 +139,6 @@ impl Run {
         self.expected.write(fd, &text);
     }
 
-    /// Reads a file to its end.
     fn read(&mut self, fd: Fd) {
         let file = &self.expected.open_files[&fd];
         let (caller, content) = (file.caller, file.content);
