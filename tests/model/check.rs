@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
 
-use crate::client::{Call, Result};
-use crate::expected::{Content, Handoff, Id, RETENTION, State, Target};
+use crate::client::Result;
+use crate::expected::{Handoff, Id, RETENTION, State, Target};
+use crate::harness::{files, list};
 use crate::names::{Label, PEEK, PENDING, QUEUES, Stamped, base, join, name, queue, stamp};
 use crate::ops::Caller;
 use crate::run::Run;
@@ -39,30 +39,22 @@ fn parse(merge: &str) -> Vec<(String, &str)> {
     items
 }
 
-fn read_all(dir: &Path, texts: &mut Vec<String>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => read_all(&path, texts),
-            false => texts
-                .extend(fs::read(&path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())),
-        }
-    }
-}
-
 impl Run {
-    /// Reads every file under every name that is listed.
+    /// Reads every file that is listed; not `pending.md`, whose readers consume.
     pub fn look(&mut self) {
-        let answer = self
-            .call(Caller::Watcher, Call::List(&QUEUES))
-            .expect("read what is listed");
-        self.settle();
         self.expected.listed.clear();
-        let files: Vec<(String, String)> = serde_json::from_str(&answer).unwrap();
-        for (path, text) in files {
-            let double = self.expected.listed.insert(path.clone(), text);
-            assert_eq!(double, None, "two files are called {path}");
+        for queue in QUEUES {
+            for name in list(&self.mount.at(queue)) {
+                let path = join(queue, &name);
+                if name == PENDING || QUEUES.contains(&path.as_str()) {
+                    continue;
+                }
+                let text = self.mount.text(&path);
+                let double = self.expected.listed.insert(path, text);
+                assert_eq!(double, None, "two files are called {name}");
+            }
         }
+        self.settle();
     }
 
     pub fn check(&mut self) {
@@ -70,17 +62,16 @@ impl Run {
         self.look();
         self.take_names();
         self.check_listing();
-        let peeks = QUEUES.map(|queue| join(queue, PEEK));
-        let merges = self.texts(Caller::Watcher, &peeks);
-        for (queue, merge) in QUEUES.into_iter().zip(merges) {
-            let merge = merge.expect("read .peek.md");
-            let pending = join(queue, PENDING);
-            let size = self.number(Caller::Watcher, Call::Stat(&pending));
+        for queue in QUEUES {
+            let merge = self.mount.text(join(queue, PEEK));
+            let pending = self.mount.at(join(queue, PENDING));
+            let size = fs::metadata(&pending).unwrap().len();
             if self.expected.pending(queue, true).is_empty() {
-                assert_eq!(size, merge.len(), "st_size of {pending}");
+                assert_eq!(size, merge.len() as u64, "st_size of {pending:?}");
             }
             self.check_merge(queue, &merge);
         }
+        self.settle();
         self.check_sessions();
         self.check_acknowledged();
     }
@@ -92,11 +83,8 @@ impl Run {
         };
         let now = stamp(self.step)..=stamp(self.now());
         // spec 4.4a: a handoff that a program backed up and writes anew may have the name of the old one.
-        let gone = self
-            .expected
-            .handoffs
-            .iter()
-            .filter(|old| old.states == [State::Gone]);
+        let old = self.expected.handoffs.iter();
+        let gone = old.filter(|old| old.states == [State::Gone]);
         let mut gone = gone.filter_map(Handoff::stamped);
         let is_new = now.contains(&name.stamp) || gone.any(|old| old.stamp == name.stamp);
         let is_label = |(stamp, slug): Label| {
@@ -114,16 +102,8 @@ impl Run {
 
     /// Finds each handoff in the listing, and takes over the outcomes that were open: suffixes and states.
     fn take_names(&mut self) {
-        for (key, content) in std::mem::take(&mut self.expected.returning) {
-            if self.expected.listed.get(&key.0) == Some(&self.expected.contents[content]) {
-                self.expected.files.insert(key, content);
-            }
-        }
-        let listed = self.expected.listed.clone();
-        let stamped = listed
-            .iter()
-            .filter(|file| Stamped::parse(file.0).is_some());
-        let mut free: BTreeMap<&String, &String> = stamped.collect();
+        let mut free = self.expected.listed.clone();
+        free.retain(|path, _| Stamped::parse(path).is_some());
         let mut left: Vec<Id> = (0..self.expected.handoffs.len()).collect();
         left.retain(|id| {
             self.expected.is_visible(*id) || self.expected.handoffs[*id].states.len() > 1
@@ -140,12 +120,12 @@ impl Run {
                 let states = handoff.states.iter().filter(|state| **state != State::Gone);
                 let mut found = states.filter_map(|state| {
                     let fitting = free.iter().filter(|file| fits(*state, file.0, file.1));
-                    Some((*state, *fitting.min_by_key(|file| file.0.len())?.0))
+                    Some((*state, fitting.min_by_key(|file| file.0.len())?.0.clone()))
                 });
                 match found.next() {
                     Some((state, path)) => {
-                        free.remove(path);
-                        self.take_name(id, state, path.clone());
+                        free.remove(&path);
+                        self.take_name(id, state, path);
                     }
                     None if keeps => left.push(id),
                     None if handoff.states.contains(&State::Gone) => self.vanish(id),
@@ -185,25 +165,21 @@ impl Run {
     /// spec 4.4d, 4.6a: the names that are listed, and the texts that they have for everybody.
     fn check_listing(&self) {
         let expected = &self.expected;
-        let files = expected
-            .files
-            .iter()
-            .map(|(key, content)| (key.0.clone(), *content));
-        let handoffs = expected.visible().map(|id| &expected.handoffs[id]);
-        let handoffs = handoffs.map(|handoff| (handoff.path.clone().unwrap(), handoff.content));
-        let all: Vec<(String, Content)> = files.chain(handoffs).collect();
-        let names: BTreeSet<&String> = all.iter().map(|file| &file.0).collect();
-        let listed: BTreeSet<&String> = expected.listed.keys().collect();
-        assert_eq!(listed, names, "listed, and expected");
-        for (path, text) in &expected.listed {
-            let mut texts = all
-                .iter()
-                .filter(|file| file.0 == *path)
-                .map(|file| &expected.contents[file.1]);
-            assert!(
-                texts.any(|expected| expected == text),
-                "{path} holds {text:?}"
-            );
+        let mut texts: BTreeMap<&String, Vec<&String>> = BTreeMap::new();
+        for (key, content) in &expected.files {
+            let text = &expected.contents[*content];
+            texts.entry(&key.0).or_default().push(text);
+        }
+        for handoff in expected.visible().map(|id| &expected.handoffs[id]) {
+            let path = handoff.path.as_ref().unwrap();
+            let text = &expected.contents[handoff.content];
+            texts.entry(path).or_default().push(text);
+        }
+        let listed = &expected.listed;
+        let is_same = texts.keys().copied().eq(listed.keys());
+        assert!(is_same, "listed: {listed:?}\nexpected: {texts:?}");
+        for (path, text) in listed {
+            assert!(texts[path].contains(&text), "{path} holds {text:?}");
         }
     }
 
@@ -225,23 +201,19 @@ impl Run {
             items.push((id, path));
         }
         let missing: Vec<_> = due.iter().map(|id| &self.expected.handoffs[*id]).collect();
-        assert!(
-            missing.is_empty(),
-            "pending, and not in {queue:?}: {missing:?}"
-        );
+        assert!(missing.is_empty(), "pending, not in {queue:?}: {missing:?}");
         items
     }
 
     /// spec 4.3a: an alias leads its session to its handoff, and no other session anywhere.
     fn check_sessions(&mut self) {
-        let aliases = self.expected.aliases.keys();
-        let aliases = aliases
-            .chain(self.expected.consumed.keys())
-            .map(|key| &key.1);
+        let consumed = self.expected.consumed.keys();
+        let aliases = self.expected.aliases.keys().chain(consumed);
+        let aliases = aliases.map(|key| &key.1);
         let files = self.expected.files.keys().map(|key| &key.0);
         let paths = aliases.chain(files).filter(|path| name(path) != PENDING);
         let paths = Vec::from_iter(BTreeSet::from_iter(paths.cloned()));
-        for caller in Caller::SESSIONS {
+        for caller in Caller::ALL {
             let answers = self.texts(caller, &paths);
             for (path, answer) in paths.iter().zip(answers) {
                 self.check_name(caller, path, &answer);
@@ -270,23 +242,21 @@ impl Run {
             _ => None,
         };
         let text = content.map(|content| self.expected.contents[content].clone());
-        assert_eq!(
-            *answer,
-            text.ok_or(libc::ENOENT),
-            "{path} to {caller:?}: {target:?}"
-        );
+        let text = text.ok_or(libc::ENOENT);
+        assert_eq!(*answer, text, "{path} to {caller:?}: {target:?}");
     }
 
     /// Rule one: an acknowledged text is found for as long as it is pending, and for the retention time from then (3.9).
     fn check_acknowledged(&mut self) {
-        let mut below = Vec::new();
-        read_all(&self.mount.below(""), &mut below);
+        let below: Vec<String> = files(&self.mount.below(""))
+            .iter()
+            .filter_map(|path| fs::read_to_string(path).ok())
+            .collect();
         let expected = &mut self.expected;
         let handoffs = expected.visible().map(|id| &expected.handoffs[id]);
         let pending = handoffs.filter(|handoff| handoff.is_pending());
-        let pending: Vec<_> = pending
-            .map(|handoff| &expected.contents[handoff.content])
-            .collect();
+        let texts = pending.map(|handoff| &expected.contents[handoff.content]);
+        let pending = Vec::from_iter(texts);
         expected.acknowledged.retain_mut(|(part, until)| {
             if pending.iter().any(|text| text.contains(&*part)) {
                 *until = expected.now + RETENTION;

@@ -1,7 +1,7 @@
 //! What the contract expects to be there: handoffs, each session's aliases of them, and ordinary files. Where the contract
 //! leaves an outcome open, each outcome is kept until the filesystem has been looked at.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -50,8 +50,6 @@ pub struct Handoff {
     pub is_published: bool,
     /// How often its content changed.
     pub changes: u32,
-    /// The processes that have read it since it was last written (4.4b).
-    pub readers: BTreeSet<Caller>,
     /// The process that made it with O_EXCL (4.1d).
     pub maker: Option<Caller>,
 }
@@ -93,10 +91,6 @@ pub struct Expected {
     pub open_files: BTreeMap<Fd, OpenFile>,
     /// The aliases that a process unlinked, in case it creates the name again (4.5g).
     pub unlinked: BTreeMap<(Caller, String), Id>,
-    /// The ordinary files that a process unlinked, in case a handoff of that name would replace one (3.6d).
-    pub unlinked_files: BTreeMap<(Caller, String), Content>,
-    /// The ordinary files that may be there again.
-    pub returning: BTreeMap<Key, Content>,
     /// Contents that writers were told to be safe, and until when each must be found.
     pub acknowledged: Vec<(String, DateTime<Utc>)>,
     /// Every file that was listed at the last look, with its content.
@@ -114,6 +108,15 @@ impl Handoff {
 
     pub fn stamped(&self) -> Option<Stamped> {
         Stamped::parse(self.path.as_deref()?)
+    }
+}
+
+impl Target {
+    pub fn handoff(&self) -> Option<Id> {
+        match self {
+            Target::Handoff(id) | Target::Alias(id) => Some(*id),
+            _ => None,
+        }
     }
 }
 
@@ -189,10 +192,8 @@ impl Expected {
             return Target::Handoff(id);
         }
         let consumed = self.consumed.get(&(caller.session(), path.to_owned()));
-        let mut aliases = self
-            .alias(caller, path)
-            .into_iter()
-            .chain(consumed.copied());
+        let written = self.alias(caller, path).into_iter();
+        let mut aliases = written.chain(consumed.copied());
         if let Some(id) = aliases.find(|id| self.is_visible(*id)) {
             return Target::Alias(id);
         }
@@ -242,9 +243,8 @@ impl Expected {
     }
 
     pub fn writers(&self, id: Id) -> usize {
-        let files = self.open_files.values();
-        let writes = files.filter(|file| file.writes && file.handoff == Some(id));
-        writes.count()
+        let writes = |file: &&OpenFile| file.writes && file.handoff == Some(id);
+        self.open_files.values().filter(writes).count()
     }
 
     /// Whether it is open for writing in place; an edit leaves it whole.
@@ -278,8 +278,8 @@ impl Expected {
     /// A writer was told that this content is safe.
     pub fn acknowledge(&mut self, content: Content) {
         let until = self.now + RETENTION;
-        self.acknowledged
-            .push((self.contents[content].clone(), until));
+        let text = self.contents[content].clone();
+        self.acknowledged.push((text, until));
     }
 
     /// Somebody removed this content on purpose, and it was not pending.
@@ -291,7 +291,6 @@ impl Expected {
     pub fn changed(&mut self, id: Id) {
         let handoff = &mut self.handoffs[id];
         handoff.changes += 1;
-        handoff.readers.clear();
         if let State::Consumed(_) = handoff.states[0] {
             handoff.states = vec![State::Consumed(None)];
         }

@@ -9,7 +9,6 @@
 mod check;
 mod client;
 mod expected;
-mod found;
 #[allow(dead_code, reason = "made for another suite")]
 #[path = "../kernel/harness.rs"]
 mod harness;
@@ -21,7 +20,7 @@ mod run;
 mod torture;
 mod writing;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::panic::{set_hook, take_hook};
 
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
@@ -33,20 +32,9 @@ use crate::run::Run;
 const CASES: u32 = 100;
 const LENGTH: usize = 40;
 
-thread_local! {
-    /// A failure is told once, when its case is as short as it gets.
-    static IS_SILENT: Cell<bool> = const { Cell::new(false) };
-}
-
 /// Runs cases drawn at random; panics with the shortest that fails.
 #[test]
 fn kernel() {
-    let hook = take_hook();
-    set_hook(Box::new(move |panic| {
-        if !IS_SILENT.get() {
-            hook(panic);
-        }
-    }));
     let asked = std::env::var("HANDOFF_MODEL_CASES");
     let config = Config {
         cases: asked.map_or(CASES, |n| n.parse().expect("HANDOFF_MODEL_CASES: a number")),
@@ -57,26 +45,22 @@ fn kernel() {
     let mut seed = [0; 32];
     torture::random().fill(&mut seed);
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
-    // After a case that failed, the next one starts with other clients.
+    // After a case that failed, the next case starts with other clients.
     let clients = RefCell::<Clients>::default();
-    IS_SILENT.set(true);
+    // Only the shortest case that fails is reported.
+    let hook = take_hook();
+    set_hook(Box::new(|_| {}));
     let result = TestRunner::new_with_rng(config, rng).run(&ops::case(LENGTH), |ops| {
         *clients.borrow_mut() = Run::new(clients.take()).case(&ops);
         Ok(())
     });
-    IS_SILENT.set(false);
-    if let Err(TestError::Fail(why, ops)) = result {
-        let ops: Vec<String> = ops.iter().map(|op| format!("{op:?}")).collect();
-        panic!("{why}\nafter:\n{}", ops.join("\n"));
-    }
-}
-
-/// Runs every case that failed once.
-#[test]
-fn found() {
-    let mut clients = Clients::default();
-    for (name, ops) in found::cases() {
-        println!("{name}");
-        clients = Run::new(clients).case(&ops);
+    set_hook(hook);
+    match result {
+        Ok(()) => {}
+        Err(TestError::Fail(why, ops)) => {
+            let ops: Vec<String> = ops.iter().map(|op| format!("{op:?}")).collect();
+            panic!("{why}\nafter:\n{}", ops.join("\n"));
+        }
+        Err(error) => panic!("{error}"),
     }
 }

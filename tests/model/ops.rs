@@ -2,53 +2,47 @@
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use serde::Deserialize;
 
 use crate::names::{FIXED, join};
 
 /// A process that calls.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Caller {
     Shell,
-    /// A stream editor in the shell's session.
-    Perl,
     /// A shell in another session.
     Other,
     /// An editor in a session of its own.
     Vim,
-    /// Only looks, in a session of its own.
-    Watcher,
 }
 
 /// A session, by its HANDOFF_SESSION.
 pub type Session = &'static str;
 
 impl Caller {
-    const ACTORS: [Caller; 4] = [Caller::Shell, Caller::Other, Caller::Perl, Caller::Vim];
-    /// One process of each session.
-    pub const SESSIONS: [Caller; 4] = [Caller::Shell, Caller::Other, Caller::Vim, Caller::Watcher];
+    /// Each caller is the only process of its session.
+    pub const ALL: [Caller; 3] = [Caller::Shell, Caller::Other, Caller::Vim];
 
     pub fn session(self) -> Session {
         match self {
-            Caller::Shell | Caller::Perl => "a",
+            Caller::Shell => "a",
             Caller::Other => "b",
             Caller::Vim => "editor",
-            Caller::Watcher => "watcher",
         }
     }
 
     /// The program's name (5.2).
     pub fn program(self) -> &'static str {
-        match self {
-            Caller::Perl => "perl",
-            Caller::Vim => "vim",
-            _ => "sh",
-        }
+        if self.edits() { "vim" } else { "sh" }
+    }
+
+    /// An editor edits the handoff that it opens (4.4a).
+    pub fn edits(self) -> bool {
+        self == Caller::Vim
     }
 }
 
 /// How a file is opened.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum How {
     Read,
     /// `> name`
@@ -59,15 +53,13 @@ pub enum How {
     Write,
     /// For reading and writing, as it is.
     Update,
-    /// The same, emptied.
-    Empty,
     /// Created, or EEXIST.
     New,
 }
 
-const HOWS: [How; 9] = {
+const HOWS: [How; 8] = {
     use How::*;
-    [Read, Read, Over, Over, Append, Write, Update, Empty, New]
+    [Read, Read, Over, Over, Append, Write, Update, New]
 };
 
 impl How {
@@ -78,7 +70,6 @@ impl How {
             How::Append => libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND,
             How::Write => libc::O_WRONLY | libc::O_CREAT,
             How::Update => libc::O_RDWR,
-            How::Empty => libc::O_RDWR | libc::O_TRUNC,
             How::New => libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL,
         }
     }
@@ -88,17 +79,12 @@ impl How {
     }
 }
 
-/// What is done.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum What {
     Open,
-    /// Opens a file to read it to its end, and closes it.
-    Read,
     Write,
-    /// ftruncate(2)
-    Cut,
     Close,
-    /// Open, write, close.
+    /// Open, write or read to the end, close.
     Echo,
     Rename,
     Unlink,
@@ -116,8 +102,6 @@ pub enum What {
     /// Eight days go by: longer than the retention time.
     Week,
     Sweep,
-    /// A stray appears (3.7a).
-    Stray,
     /// All files are closed; unmounted, and mounted again.
     Remount,
 }
@@ -125,12 +109,10 @@ pub enum What {
 const WHATS: &[What] = {
     use What::*;
     &[
-        Open, Open, Open, Open, Open, Open, Open, Open, Write, Write, Write, Write, Write, Write,
-        Write, Write, Write, Write, Cut, Cut, Close, Close, Close, Close, Close, Close, Close,
-        Close, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Read, Read,
-        Read, Rename, Rename, Rename, Rename, Rename, Rename, Rename, Rename, Unlink, Unlink,
-        Unlink, Hold, Hold, Hold, Cat, Cat, Cat, Cat, ReadAll, ReadOnce, Leave, Leave, Tick, Tick,
-        Tick, Week, Sweep, Stray, Stray, Remount,
+        Open, Open, Open, Open, Open, Write, Write, Write, Write, Write, Close, Close, Close,
+        Close, Close, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Echo, Rename, Rename, Rename,
+        Rename, Rename, Unlink, Unlink, Hold, Hold, Cat, Cat, Cat, ReadAll, ReadOnce, Leave, Tick,
+        Tick, Week, Sweep, Remount,
     ]
 };
 
@@ -150,7 +132,7 @@ pub fn case(length: usize) -> impl Strategy<Value = Vec<Op>> {
     ];
     let queue = select(vec!["", "", "", "", "", "q", "q", "q/r", "s"]);
     let path = (queue, name).prop_map(|(queue, name)| join(queue, &name));
-    let caller = select(&Caller::ACTORS[..]);
+    let caller = select(&Caller::ALL[..]);
     let how = select(&HOWS[..]);
     let op = (select(WHATS), caller, path.clone(), path, how, 0..64usize);
     prop::collection::vec(op, 1..=length)

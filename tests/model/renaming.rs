@@ -2,24 +2,20 @@
 
 use crate::client::Result;
 use crate::expected::{Content, Expected, Id, Key, State, Target};
-use crate::names::{Kind, is_text, kind, queue};
+use crate::names::{Kind, is_text, kind, name, queue};
 use crate::ops::Caller;
 
 impl Expected {
     /// Whether the contract does not say what this rename does: with or over a handoff that is being written, over an ordinary
     /// file, or with a file that all sessions share to a name of which each has its own.
     pub fn is_rename_unsaid(&self, caller: Caller, from: &str, to: &str) -> bool {
-        let is_busy = |target: &Target| match target {
-            Target::Handoff(id) | Target::Alias(id) => {
-                self.writers(*id) > 0 || !self.handoffs[*id].is_published
-            }
-            _ => false,
+        let is_busy = |target: &Target| {
+            let id = target.handoff();
+            id.is_some_and(|id| self.writers(id) > 0 || !self.handoffs[id].is_published)
         };
-        let is_unwritten = |target: &Target| match target {
-            Target::Handoff(id) | Target::Alias(id) => {
-                !self.handoffs[*id].is_published && self.handoffs[*id].changes == 0
-            }
-            _ => false,
+        let is_unwritten = |target: &Target| {
+            let handoff = target.handoff().map(|id| &self.handoffs[id]);
+            handoff.is_some_and(|handoff| !handoff.is_published && handoff.changes == 0)
         };
         let becomes_file = matches!(kind(to), Kind::Scratch | Kind::Ordinary);
         let (source, target) = (self.resolve(caller, from), self.resolve(caller, to));
@@ -45,8 +41,11 @@ impl Expected {
             Target::Handoff(id) => self.rename_handoff(caller, id, to, &target),
             Target::Alias(id) => {
                 // spec 4.5e
-                let done = from.replace(".md", "_done.md");
-                match to == done && kind(&done) != Kind::Stamped {
+                let stem = name(from)
+                    .rsplit_once('.')
+                    .map_or(name(from), |split| split.0);
+                let is_done = name(to) == format!("{stem}_done.md");
+                match is_done && kind(to) != Kind::Stamped {
                     true => {
                         self.handoffs[id].states = vec![State::Consumed(Some(self.now))];
                         self.handoffs[id].queue = queue(to).to_owned();
@@ -99,7 +98,7 @@ impl Expected {
             Target::Handoff(id) => Some(id),
             Target::Alias(id) => {
                 let handoff = &self.handoffs[id];
-                let edits = self.edits(caller, Some(id)) || self.is_empty(handoff.content);
+                let edits = caller.edits() || self.is_empty(handoff.content);
                 (handoff.is_pending() && edits).then_some(id)
             }
             _ => None,
@@ -107,7 +106,7 @@ impl Expected {
     }
 
     fn rename_handoff(&mut self, caller: Caller, id: Id, to: &str, target: &Target) {
-        let is_same = [Target::Handoff(id), Target::Alias(id)].contains(target);
+        let is_same = target.handoff() == Some(id);
         let replaced = self.replaced(caller, target).filter(|_| !is_same);
         match (kind(to), replaced) {
             (Kind::Stamped, _) if *target == Target::Handoff(id) => {}
@@ -126,13 +125,13 @@ impl Expected {
                 self.handoffs[other].states = vec![State::Gone];
                 let place = self.handoffs[other].path.clone().unwrap();
                 let aliases = self.aliases.values_mut().flatten();
-                let aliases = aliases.chain(self.consumed.values_mut());
-                aliases
-                    .filter(|alias| **alias == other)
-                    .for_each(|alias| *alias = id);
+                for alias in aliases.chain(self.consumed.values_mut()) {
+                    if *alias == other {
+                        *alias = id;
+                    }
+                }
                 self.set_stamped(id, &place);
                 self.handoffs[id].changes += 1;
-                self.handoffs[id].readers.clear();
                 self.set_alias(caller, to, id);
             }
             (Kind::Stamped, None) => self.set_stamped(id, to),
@@ -151,6 +150,13 @@ impl Expected {
         }
     }
 
+    /// Whether the contract does not say what this unlink does: an ordinary text file may be back when the same process creates
+    /// the name again (3.6d), and of several sessions' scratch files the one that goes is open.
+    pub fn is_unlink_unsaid(&self, caller: Caller, path: &str) -> bool {
+        let is_file = matches!(self.resolve(caller, path), Target::File(_));
+        is_file && is_text(path) || self.is_foreign(caller, path)
+    }
+
     pub fn unlink(&mut self, caller: Caller, path: &str) -> Result<()> {
         match self.resolve(caller, path) {
             Target::Nothing => return Err(libc::ENOENT),
@@ -158,8 +164,6 @@ impl Expected {
             Target::File(key) => {
                 let content = self.files.remove(&key).unwrap();
                 self.forgive(content);
-                self.unlinked_files
-                    .insert((caller, path.to_owned()), content);
             }
             Target::Handoff(id) => {
                 // spec 3.9b: a pending handoff is kept.
@@ -192,25 +196,6 @@ impl Expected {
         self.consumed.insert(key, id);
     }
 
-    /// spec 3.7a: a stray with a text's name becomes a pending handoff, any other an ordinary file.
-    pub fn stray(&mut self, path: &str, text: String) {
-        let content = self.content(text);
-        if !is_text(path) {
-            self.files.insert((path.to_owned(), None), content);
-            return;
-        }
-        let mut labels = self.labels(Caller::Watcher, path);
-        if let Kind::Free(Some(stamp), slug) = kind(path) {
-            labels.push((None, format!("{stamp}_{slug}")));
-        }
-        let id = self.add(queue(path), labels, content);
-        self.handoffs[id].is_published = true;
-        if kind(path) == Kind::Stamped {
-            self.set_stamped(id, path);
-        }
-        self.acknowledge(content);
-    }
-
     /// spec 4.8: an empty handoff goes with the retention time. Since when that counts is not followed here.
     pub fn sweep(&mut self) {
         for id in 0..self.handoffs.len() {
@@ -226,7 +211,6 @@ impl Expected {
         self.aliases.clear();
         self.consumed.clear();
         self.unlinked.clear();
-        self.unlinked_files.clear();
         self.sweep();
     }
 }

@@ -1,28 +1,22 @@
 //! A case: each operation is applied to the filesystem and to what is expected, and then everything is compared.
 
 use std::fs;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use handoff_fs::clock::Clock;
 
-use crate::client::{Call, Clients, Fd, Result};
-use crate::expected::{Expected, Id, OpenFile, State, Target};
-use crate::harness::Mount;
-use crate::names::{FIXED, Kind, OLD_FILES, PEEK, PENDING, QUEUES, join, kind, name, queue};
+use crate::client::{Clients, Fd, Result};
+use crate::expected::{Expected, Id, State};
+use crate::harness::{DAY, Mount};
+use crate::names::{OLD_FILES, PEEK, PENDING, QUEUES, join, name, queue};
 use crate::ops::{Caller, How, Op, What};
 
 /// The clock begins so long before the machine's that files with the machine's time do not expire.
 const START: Duration = Duration::from_secs(500 * 24 * 60 * 60);
 
-const EIGHT_DAYS: Duration = Duration::from_secs(8 * 24 * 60 * 60);
-
-/// How long a RELEASE may take to come.
-const RELEASE: Duration = Duration::from_secs(5);
-
-/// The file description of whoever reads `pending.md`.
+/// The open file of the session that reads `pending.md`.
 const SNAPSHOT: Fd = 1;
 
 /// A snapshot of `pending.md` that is being read: its text, and each handoff with its name and its number of changes.
@@ -42,14 +36,6 @@ pub struct Run {
     last: Fd,
     snapshot: Option<Snapshot>,
     writes: u32,
-}
-
-fn same(what: &str, at: &str, answer: Result<String>, expected: Result<()>) {
-    let answer = answer.map(drop);
-    assert_eq!(
-        answer, expected,
-        "{what} {at:?}: errno (left), and expected"
-    );
 }
 
 impl Run {
@@ -83,8 +69,6 @@ impl Run {
             self.apply(op);
             self.check();
         }
-        self.close_all();
-        self.check();
         self.remount();
         self.check();
         self.clients
@@ -94,34 +78,24 @@ impl Run {
         self.mount.clock.now().into()
     }
 
-    pub fn call(&mut self, caller: Caller, call: Call<'_>) -> Result<String> {
-        let mount = self.mount.at("");
-        self.clients.call(mount.to_str().unwrap(), caller, call)
+    fn call(&mut self, caller: Caller, call: &str) -> Result<String> {
+        self.clients.call(caller, call)
     }
 
-    pub fn number(&mut self, caller: Caller, call: Call<'_>) -> usize {
-        self.call(caller, call).unwrap().parse().unwrap()
-    }
-
-    /// Waits for every RELEASE that is to come: the kernel sends it after close has returned.
+    /// Waits for every RELEASE that is due: the kernel sends it after close has returned.
     pub fn settle(&self) {
-        let open = self.expected.open_files.len() + usize::from(self.snapshot.is_some());
-        let since = Instant::now();
-        while self.mount.fs().handles() > open {
-            assert!(since.elapsed() < RELEASE, "no RELEASE came");
-            thread::yield_now();
-        }
+        let snapshots = usize::from(self.snapshot.is_some());
+        self.mount
+            .settle_to(self.expected.open_files.len() + snapshots);
     }
 
     /// The text of each file, or its errno.
     pub fn texts(&mut self, caller: Caller, paths: &[String]) -> Vec<Result<String>> {
-        let answer = self.call(caller, Call::Texts(paths)).unwrap();
+        let paths: Vec<_> = paths.iter().map(|path| self.mount.at(path)).collect();
+        let call = format!("json.dumps([answer(text, path) for path in {paths:?}])");
+        let answer = self.call(caller, &call).unwrap();
         self.settle();
-        let texts: Vec<(i32, String)> = serde_json::from_str(&answer).unwrap();
-        let texts = texts.into_iter();
-        texts
-            .map(|(errno, text)| if errno == 0 { Ok(text) } else { Err(errno) })
-            .collect()
+        serde_json::from_str(&answer).unwrap()
     }
 
     /// The path that an operation means; see [`Op`].
@@ -141,48 +115,53 @@ impl Run {
         }
     }
 
-    fn text(&mut self, n: usize) -> String {
-        self.writes += 1;
-        let newline = if n.is_multiple_of(2) { "" } else { "\n" };
-        format!("w{};{newline}", self.writes)
-    }
-
     fn open(&mut self, caller: Caller, at: &str, how: How) -> Option<Fd> {
         if self.expected.is_open_unsaid(caller, at, how) {
             return None;
         }
         self.last += 1;
         let fd = self.last;
-        let answer = self.call(caller, Call::Open(fd, at, how.flags()));
-        let is_open = answer.is_ok();
-        same("open", at, answer, self.expected.open(fd, caller, at, how));
-        is_open.then_some(fd)
+        let path = self.mount.at(at);
+        let call = format!("open_as({fd}, {path:?}, {})", how.flags());
+        let answer = self.call(caller, &call).map(drop);
+        let expected = self.expected.open(fd, caller, at, how);
+        assert_eq!(answer, expected, "open {at:?}");
+        answer.is_ok().then_some(fd)
     }
 
     fn write(&mut self, fd: Fd, n: usize) {
-        let text = self.text(n);
+        self.writes += 1;
+        let newline = if n.is_multiple_of(2) { "" } else { "\n" };
+        let text = format!("w{};{newline}", self.writes);
         let caller = self.expected.open_files[&fd].caller;
-        let written = self.number(caller, Call::Write(fd, &text));
-        assert_eq!(written, text.len(), "write");
+        let written = self.call(caller, &format!("os.write(files[{fd}], {text:?}.encode())"));
+        assert_eq!(written, Ok(text.len().to_string()), "write");
         self.expected.write(fd, &text);
+    }
+
+    fn read(&mut self, fd: Fd) {
+        let file = &self.expected.open_files[&fd];
+        let (caller, content) = (file.caller, file.content);
+        let text = self.call(caller, &format!("read_to_end({fd})"));
+        assert_eq!(text.unwrap(), self.expected.contents[content], "read");
     }
 
     fn close(&mut self, fd: Fd) {
         let caller = self.expected.open_files[&fd].caller;
-        self.call(caller, Call::Close(fd)).expect("close");
+        self.call(caller, &format!("os.close(files[{fd}])"))
+            .expect("close");
         self.expected.close(fd);
         self.settle();
     }
 
-    fn close_all(&mut self) {
+    /// Closes all files, and mounts anew.
+    fn remount(&mut self) {
         self.finish(What::Leave);
+        self.check();
         while let Some(fd) = self.expected.open_files.keys().next().copied() {
             self.close(fd);
             self.check();
         }
-    }
-
-    fn remount(&mut self) {
         self.mount.remount();
         self.expected.remount();
     }
@@ -190,64 +169,41 @@ impl Run {
     fn apply(&mut self, (what, caller, at, to, how, n): &Op) {
         let (at, to) = (self.path(at), self.path(to));
         let (what, caller, how, n) = (*what, *caller, *how, *n);
-        // A handoff that was removed while it was open is not changed here, until the program keeps what is written then (3.9b).
-        let is_changeable = |file: &OpenFile| {
-            let is_there = |id: Id| self.expected.handoffs[id].states[0] != State::Gone;
-            file.writes && file.handoff.is_none_or(is_there)
-        };
-        let changes = matches!(what, What::Write | What::Cut);
         let files = self.expected.open_files.iter();
-        let files = files.filter(|file| !changes || is_changeable(file.1));
+        let files = files.filter(|file| what != What::Write || file.1.writes);
         let fds: Vec<Fd> = files.map(|file| *file.0).collect();
         let fd = n.checked_rem(fds.len()).map(|i| fds[i]);
         match (what, fd) {
-            (What::Write | What::Cut | What::Close, None) => {}
+            (What::Write | What::Close, None) => {}
             (What::Write, Some(fd)) => self.write(fd, n),
-            (What::Cut, Some(fd)) => {
-                let caller = self.expected.open_files[&fd].caller;
-                self.call(caller, Call::Cut(fd, n % 6)).expect("ftruncate");
-                self.expected.cut(fd, n % 6);
-            }
             (What::Close, Some(fd)) => self.close(fd),
             (What::Open, _) => drop(self.open(caller, &at, how)),
-            (What::Read, _) => {
-                let Some(fd) = self.open(caller, &at, How::Read) else {
-                    return;
-                };
-                let file = self.expected.open_files[&fd].clone();
-                let text = self.call(caller, Call::Rest(fd)).unwrap();
-                assert_eq!(text, self.expected.contents[file.content], "read {at:?}");
-                if let Some(id) = file.handoff {
-                    self.expected.handoffs[id].readers.insert(caller);
-                }
-                self.close(fd);
-            }
             (What::Echo, _) => {
                 if let Some(fd) = self.open(caller, &at, how) {
-                    if how != How::Read {
-                        self.write(fd, n);
+                    match how {
+                        How::Read => self.read(fd),
+                        _ => self.write(fd, n),
                     }
                     self.close(fd);
                 }
             }
             (What::Rename, _) => {
                 if !self.expected.is_rename_unsaid(caller, &at, &to) {
-                    let answer = self.call(caller, Call::Rename(&at, &to));
+                    let (old, new) = (self.mount.at(&at), self.mount.at(&to));
+                    let answer = self.call(caller, &format!("os.rename({old:?}, {new:?})"));
                     self.look();
-                    same(
-                        "rename",
-                        &at,
-                        answer,
-                        self.expected.rename(caller, &at, &to),
-                    );
+                    let expected = self.expected.rename(caller, &at, &to);
+                    assert_eq!(answer.map(drop), expected, "rename {at:?} to {to:?}");
                 }
             }
             (What::Unlink, _) => {
-                if !self.expected.is_foreign(caller, &at) {
-                    let answer = self.call(caller, Call::Unlink(&at));
-                    same("unlink", &at, answer, self.expected.unlink(caller, &at));
-                    // spec 4.7c: to this thread, and for one look-up, `pending.md` is gone.
-                    let _ = self.call(caller, Call::Stat(&at));
+                if !self.expected.is_unlink_unsaid(caller, &at) {
+                    let path = self.mount.at(&at);
+                    let answer = self.call(caller, &format!("os.unlink({path:?})"));
+                    let expected = self.expected.unlink(caller, &at);
+                    assert_eq!(answer.map(drop), expected, "unlink {at:?}");
+                    // spec 4.7c: for one look-up of this thread, `pending.md` is gone.
+                    let _ = self.call(caller, &format!("os.stat({path:?})"));
                 }
             }
             (What::Hold, _) => self.hold(caller, queue(&at)),
@@ -256,32 +212,12 @@ impl Run {
                 self.finish(what);
             }
             (What::Tick, _) => self.mount.clock.advance(Duration::from_secs(n as u64 % 8)),
-            (What::Week, _) => self.mount.clock.advance(EIGHT_DAYS),
+            (What::Week, _) => self.mount.clock.advance(8 * DAY),
             (What::Sweep, _) => {
                 self.mount.fs().sweep();
                 self.expected.sweep();
             }
-            (What::Stray, _) => self.stray(&join(queue(&at), FIXED[n % FIXED.len()].0), n),
-            (What::Remount, _) => {
-                self.close_all();
-                self.remount();
-            }
-        }
-    }
-
-    /// spec 3.7a
-    fn stray(&mut self, at: &str, n: usize) {
-        let file = self.mount.below(at);
-        // If an open draft has the name, it hides the stray until it is published under another one (3.3).
-        let is_free =
-            !file.exists() && self.expected.resolve(Caller::Watcher, at) == Target::Nothing;
-        if is_free && kind(at) != Kind::Scratch {
-            let text = self.text(n);
-            fs::write(&file, &text).unwrap();
-            let made = fs::File::options().write(true).open(&file).unwrap();
-            made.set_modified(self.now().into()).unwrap();
-            drop(made);
-            self.expected.stray(at, text);
+            (What::Remount, _) => self.remount(),
         }
     }
 
@@ -291,12 +227,13 @@ impl Run {
         if self.snapshot.is_some() || !self.expected.pending(queue, true).is_empty() {
             return;
         }
-        let peek = join(queue, PEEK);
-        let text = self.texts(Caller::Watcher, &[peek]).remove(0).unwrap();
-        let pending = join(queue, PENDING);
-        let open = self.call(caller, Call::Open(SNAPSHOT, &pending, libc::O_RDONLY));
-        open.expect("open pending.md");
-        let begun = self.call(caller, Call::Read(SNAPSHOT, 10)).unwrap();
+        let text = fs::read_to_string(self.mount.at(join(queue, PEEK))).unwrap();
+        self.settle();
+        let pending = self.mount.at(join(queue, PENDING));
+        let open = format!("open_as({SNAPSHOT}, {pending:?}, os.O_RDONLY)");
+        self.call(caller, &open).expect("open pending.md");
+        let read = format!("os.read(files[{SNAPSHOT}], 10).decode()");
+        let begun = self.call(caller, &read).unwrap();
         assert!(text.starts_with(&begun), "{begun}");
         let items = self.check_merge(queue, &text).into_iter();
         let changes = |(id, at): (Id, String)| (id, at, self.expected.handoffs[id].changes);
@@ -308,40 +245,38 @@ impl Run {
         });
     }
 
-    /// Reads on in the open `pending.md`, and closes it. spec 6.2b: it has not changed; spec 6.3a: read to its end it is
-    /// consumed; spec 6.4c: a handoff that changed since is delivered again.
+    /// Reads on in the open `pending.md`, and closes it. spec 6.2b: its content has not changed; spec 6.3a: a reader that
+    /// reads to the end consumes; spec 6.4c: a handoff that changed since is delivered again.
     fn finish(&mut self, how: What) {
         let Some(snapshot) = self.snapshot.take() else {
             return;
         };
-        let Snapshot {
-            caller,
-            text,
-            items,
-        } = snapshot;
-        let size = self.number(caller, Call::Size(SNAPSHOT));
-        assert_eq!(size, text.len(), "st_size of a snapshot");
-        let rest = size.saturating_sub(10);
+        let (caller, text) = (snapshot.caller, snapshot.text);
+        let size = self.call(caller, &format!("os.fstat(files[{SNAPSHOT}]).st_size"));
+        assert_eq!(size, Ok(text.len().to_string()), "st_size of a snapshot");
+        let unread = &text[text.len().min(10)..];
+        let read = |size: usize| format!("os.read(files[{SNAPSHOT}], {size}).decode()");
         let read = match how {
-            What::Cat => self.call(caller, Call::Rest(SNAPSHOT)),
-            What::ReadAll => self.call(caller, Call::Read(SNAPSHOT, rest)),
-            What::ReadOnce => self.call(caller, Call::Read(SNAPSHOT, rest + 100)),
-            _ => Ok(text[size - rest..].to_owned()),
+            What::Cat => self.call(caller, &format!("read_to_end({SNAPSHOT})")),
+            What::ReadAll => self.call(caller, &read(unread.len())),
+            What::ReadOnce => self.call(caller, &read(unread.len() + 100)),
+            _ => Ok(unread.to_owned()),
         };
-        assert_eq!(read.unwrap(), text[size - rest..], "the snapshot changed");
-        for (id, at, changes) in items {
+        assert_eq!(read.unwrap(), unread, "the snapshot changed");
+        let consumes = matches!(how, What::Cat | What::ReadAll);
+        for (id, at, changes) in snapshot.items {
             let handoff = &self.expected.handoffs[id];
-            let is_read = matches!(how, What::Cat | What::ReadAll);
-            if is_read && handoff.is_pending() && handoff.changes == changes {
+            if consumes && handoff.is_pending() && handoff.changes == changes {
                 let is_moved = !handoff.is_at(&at) || self.expected.is_written(id);
                 self.expected.consume(caller, id, &at);
                 if is_moved {
-                    // Renamed, or opened to be written, it may be delivered again.
+                    // Renamed, or opened for writing, the handoff may be delivered again.
                     self.expected.handoffs[id].states.insert(0, State::Pending);
                 }
             }
         }
-        self.call(caller, Call::Close(SNAPSHOT)).unwrap();
+        self.call(caller, &format!("os.close(files[{SNAPSHOT}])"))
+            .unwrap();
         self.settle();
     }
 }

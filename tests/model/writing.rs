@@ -18,14 +18,12 @@ impl Expected {
             _ if how == How::Read => false,
             // Whether the caller's own scratch file begins as a copy of another session's (4.6f).
             _ if self.is_foreign(caller, path) => {
-                matches!(how, How::Write | How::Update | How::Empty)
+                matches!(how, How::Write | How::Update)
             }
-            // Whether a stream editor edits a stamped name that it has not read (4.5b).
-            Target::Handoff(_) => caller == Caller::Perl && !how.has(libc::O_TRUNC),
-            Target::Alias(id) => self.edits(caller, Some(id)) && self.is_written(id),
+            Target::Alias(id) => caller.edits() && self.is_written(id),
             // Where the content of an ordinary text file is while it is edited (3.6e).
-            Target::File(_) => is_text(path) && self.edits(caller, None),
-            Target::Nothing => false,
+            Target::File(_) => is_text(path) && caller.edits(),
+            Target::Handoff(_) | Target::Nothing => false,
         }
     }
 
@@ -40,18 +38,15 @@ impl Expected {
             _ if how == How::New => return Err(libc::EEXIST),
             // spec 3.6d, 3.6e: only an editor writes an ordinary text file. To other programs its name is free.
             Target::File(key) => match kind(path) {
-                Kind::Free(..)
-                    if is_text(path) && how != How::Read && !self.edits(caller, None) =>
-                {
+                Kind::Free(..) if is_text(path) && how != How::Read && !caller.edits() => {
                     self.begin(caller, path, self.files[&key], how)
                 }
                 _ => (None, self.files[&key]),
             },
             // spec 4.7a: an append continues the session's own handoff, and all else makes one.
             Target::Merge => {
-                let own = self
-                    .alias(caller, path)
-                    .filter(|id| self.handoffs[*id].is_pending());
+                let own = self.alias(caller, path);
+                let own = own.filter(|id| self.handoffs[*id].is_pending());
                 match own {
                     Some(id) if how == How::Append => (Some(id), self.newest(id)),
                     _ => self.create(caller, path),
@@ -62,7 +57,7 @@ impl Expected {
             // spec 4.5b, 4.5d: O_TRUNC, or a program that edits, begins an edit unless somebody has the handoff open for
             // writing. Writers that come meanwhile share it; all others write in place.
             Target::Handoff(id) => {
-                let edits = self.edits(caller, Some(id)) && how != How::Append;
+                let edits = caller.edits() && how != How::Append;
                 let content = match edits || how.has(libc::O_TRUNC) {
                     true if self.writers(id) == 0 => self.edit(id),
                     _ => self.newest(id),
@@ -76,7 +71,7 @@ impl Expected {
                 let is_reused = is_unused && self.is_empty(self.newest(id));
                 match self.handoffs[id].is_pending() {
                     true if how == How::Append => (Some(id), self.newest(id)),
-                    true if self.edits(caller, Some(id)) || is_reused => (Some(id), self.edit(id)),
+                    true if caller.edits() || is_reused => (Some(id), self.edit(id)),
                     _ => self.begin(caller, path, self.newest(id), how),
                 }
             }
@@ -142,9 +137,6 @@ impl Expected {
         {
             self.handoffs[id].states = vec![State::Pending];
         }
-        if let Some(content) = self.unlinked_files.remove(&(caller, path.to_owned())) {
-            self.returning.insert((path.to_owned(), None), content);
-        }
         match kind(path) {
             Kind::Free(stamp, slug) => {
                 let mut labels = vec![(stamp.map(str::to_owned), slug.to_owned())];
@@ -160,12 +152,6 @@ impl Expected {
                 vec![(None, name.slug.clone()), name.label()]
             }),
         }
-    }
-
-    /// spec 4.4a, 4.4b: an editor, or a stream editor that has read the handoff.
-    pub fn edits(&self, caller: Caller, id: Option<Id>) -> bool {
-        let has_read = id.is_none_or(|id| self.handoffs[id].readers.contains(&caller));
-        caller == Caller::Vim || caller == Caller::Perl && has_read
     }
 
     /// The content that replaces the old one when it is closed; of a draft its only one.
@@ -188,7 +174,6 @@ impl Expected {
         let handoff = &mut self.handoffs[id];
         if let Some(edit) = handoff.edit.as_mut().filter(|edit| edit.content == content) {
             edit.is_written = true;
-            handoff.readers.clear();
         } else if handoff.content == content {
             self.changed(id);
         }
@@ -205,15 +190,6 @@ impl Expected {
         text.replace_range(file.offset..end, data);
         (file.offset, file.is_dirty) = (end, true);
         let (handoff, content) = (file.handoff, file.content);
-        self.written(handoff, content);
-    }
-
-    pub fn cut(&mut self, fd: Fd, len: usize) {
-        let file = self.open_files.get_mut(&fd).unwrap();
-        file.is_dirty = true;
-        let (handoff, content) = (file.handoff, file.content);
-        self.contents[content].truncate(len);
-        pad(&mut self.contents[content], len);
         self.written(handoff, content);
     }
 
@@ -264,10 +240,8 @@ impl Expected {
             handoff.states = vec![State::Pending];
             handoff.labels = vec![old.stamped().unwrap().label()];
             handoff.path = None;
-            let consumed = self
-                .consumed
-                .values_mut()
-                .filter(|consumed| **consumed == id);
+            let consumed = self.consumed.values_mut();
+            let consumed = consumed.filter(|consumed| **consumed == id);
             consumed.for_each(|consumed| *consumed = self.handoffs.len());
             self.handoffs.push(old);
         }
