@@ -21,8 +21,8 @@ pub mod args;
 
 /// A directory of agent handoffs that nobody overwrites.
 ///
-/// Any file written into the mounted directory becomes a handoff of its own. Reading pending.md shows all pending
-/// handoffs, merged, and consumes them. Seven days later they are deleted.
+/// Any file written into the mounted directory becomes a handoff of its own. Reading pending.md shows all unread
+/// handoffs, merged, and marks them as read. Seven days later they are deleted.
 #[derive(Debug, Parser)]
 #[command(
     name = "handoff-fs",
@@ -43,13 +43,13 @@ enum Command {
     /// Mount a directory, and serve it in the background. `handoff-fs MOUNTPOINT` is the same
     #[command(override_usage = "handoff-fs mount [OPTIONS] [MOUNTPOINT]")]
     Mount(Box<MountArgs>),
-    /// Unmount. Programs that still use the mount may finish, until the next mount cuts them off
+    /// Unmount. Programs that still have files open can finish. The next mount ends their access
     #[command(visible_alias = "umount")]
     Unmount {
         /// The mounted directory [default: your only mount]
         mountpoint: Option<PathBuf>,
     },
-    /// Show what is pending, consumed and being written
+    /// Show how many handoffs are unread and read, and who is writing and reading
     Status {
         /// The mounted directory [default: your only mount]
         mountpoint: Option<PathBuf>,

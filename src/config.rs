@@ -29,13 +29,14 @@ pub enum Part {
     Launcher,
     /// Serves without a supervisor: a person or a service manager looks after this process.
     Foreground,
-    /// Supervises this daemon, which started it, or else a daemon that it starts itself.
+    /// Supervises. `Some`: the pid of the daemon that started this supervisor. `None`: the supervisor starts the daemon.
     Supervisor(Option<i32>),
     /// Serves, supervised by the process with this pid.
     Daemon(i32),
 }
 
-/// Whether the text files that the first mount finds in the root become handoffs (spec 3.6b).
+/// Whether the text files at the top of the directory become handoffs (spec 3.6b): at the first mount, or with `--adopt` at any
+/// mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FoundFiles {
     /// `--adopt`: they become handoffs.
@@ -64,7 +65,7 @@ pub struct Config {
     pub backing: Option<PathBuf>,
     /// How the filesystem behaves. The daemon fills in the paths, and what becomes of the files found.
     pub options: Options,
-    /// What becomes of the text files that the first mount finds.
+    /// Whether the text files at the top of the directory become handoffs.
     pub found_files: FoundFiles,
     /// The options that changed the lists of programs and archives, each with `NAME` or `!NAME`, in the order given.
     pub amendments: Vec<(&'static str, String)>,
@@ -72,7 +73,7 @@ pub struct Config {
     pub log_file: Option<PathBuf>,
     /// 0 logs at info, 1 at debug, 2 and more at trace.
     pub verbosity: u8,
-    /// Whether another process reads `ready PID` or `error TEXT` from standard output.
+    /// Whether the parent process reads `ready PID`, `waiting TEXT` or `error TEXT` from standard output.
     pub report_ready: bool,
     /// What this process does for the mount.
     pub part: Part,
@@ -97,7 +98,7 @@ impl Config {
         words.push(format!("--restarts={}", self.past.restarts));
         let last_death = self.past.last_death.as_ref();
         words.extend(last_death.map(|death| format!("--last-death={death}")));
-        // humantime writes "1h 30m"; a command line reads better without the blank.
+        // humantime writes "1h 30m"; a command line reads better without the space.
         let retention = humantime::format_duration(options.retention).to_string();
         words.push(format!("--retention={}", retention.replace(' ', "")));
         words.extend(options.max_size.map(|size| format!("--max-size={size}")));
@@ -157,9 +158,10 @@ pub fn resolve(arguments: &MountArgs) -> Result<Config, Failure> {
         // Only mount(8) names a source, and mount(8) always passes -o.
         [source, mountpoint, ..] if !from_mount => {
             return Err(Failure::usage(format!(
-                "{}: a second directory; name one: handoff-fs mount {}; to keep its files elsewhere: --backing DIR",
+                "{}: only one directory can be mounted at a time, and {first} was named too; run: handoff-fs mount {first} (to \
+                 keep the files elsewhere, add --backing DIR)",
                 quoted(mountpoint),
-                quoted(source)
+                first = quoted(source)
             )));
         }
         [] => (None, None),

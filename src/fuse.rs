@@ -27,8 +27,8 @@ mod convert;
 
 pub use adapter::Adapter;
 
-/// The requests of the kernel: the filesystem, who asks, and what is asked for. A macro, so that no request can lack the
-/// guard against panics.
+/// One entry for each kernel request: the filesystem, the FUSE request header, the arguments. The macro adds the guard against
+/// panics to every entry.
 macro_rules! requests {
     ($($request:ident($fs:ident, $caller:ident $(, $argument:ident: $type:ty)*) $serve:block)*) => {
         $(fn $request(&self, $caller: &Request, $($argument: $type),*) {
@@ -134,7 +134,8 @@ impl Filesystem for Adapter {
                     let finish = || guarded("open", || reply_open(reply, waiting.finish()));
                     if let Err(error) = waiter.spawn(finish) {
                         log::error!(
-                            "no thread to wait for a turn in ({error}); the open was answered with an I/O error"
+                            "an open that had to wait for another reader of pending.md got an I/O error, because no \
+                             thread can be started ({error})"
                         );
                     }
                 }

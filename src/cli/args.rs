@@ -20,7 +20,7 @@ pub struct MountArgs {
     /// Keep the files in DIR [default: the directory that is mounted over]
     #[arg(long, value_name = "DIR")]
     pub backing: Option<PathBuf>,
-    /// Delete consumed handoffs after DUR: 7d, 36h, "1day 12h" [default: 7d]
+    /// Delete read handoffs after DUR: 7d, 36h, "1day 12h" [default: 7d]
     #[arg(long, value_name = "DUR")]
     pub retention: Option<String>,
     /// Stamp names with UTC instead of local time
@@ -32,13 +32,14 @@ pub struct MountArgs {
     /// Refuse a handoff larger than SIZE: bytes, or with K, M, G
     #[arg(long, value_name = "SIZE")]
     pub max_size: Option<String>,
-    /// Make handoffs of the text files found in the directory at the first mount [default: if it is called handoffs]
+    /// Make handoffs of the text files at the top of the directory, at any mount [default: at the first mount, if the
+    /// directory is called handoffs]
     #[arg(long, conflicts_with = "keep")]
     pub adopt: bool,
     /// Leave the text files found at the first mount as they are
     #[arg(long)]
     pub keep: bool,
-    /// Treat directories called NAME as archives: files moved there are neither delivered nor do they expire. !NAME
+    /// Treat directories called NAME as archives: files in them are neither shown in pending.md nor deleted. !NAME
     /// removes a built-in one
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub archive: Vec<String>,
@@ -56,16 +57,17 @@ pub struct MountArgs {
     /// removes a built-in one
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub stream_editor: Vec<String>,
-    /// Treat NAME as a search or backup program: reading pending.md then consumes nothing. !NAME removes a
+    /// Treat NAME as a search or backup program: if it reads pending.md, nothing is marked as read. !NAME removes a
     /// built-in one
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub searcher: Vec<String>,
-    /// Treat NAME as a program that shows a part of a file, such as head: reading pending.md then consumes
-    /// nothing. !NAME removes a built-in one
+    /// Treat NAME as a program that shows a part of a file, such as head: if it reads pending.md, nothing is marked
+    /// as read. !NAME removes a built-in one
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub part_reader: Vec<String>,
-    /// Treat NAME as a program that shows a page of a file, such as awk, nl or sed -n: after such a program of
-    /// an agent has read pending.md, the file stays unchanged for two minutes. !NAME removes a built-in one
+    /// Treat NAME as a program that shows a page of a file, such as awk, nl or sed -n: if an agent runs NAME on
+    /// pending.md, that session's agents and page readers see the same content again for two minutes. !NAME removes
+    /// a built-in one
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub page_reader: Vec<String>,
     /// Log to FILE [default in the background: a file in ~/.local/state/handoff-fs]

@@ -83,7 +83,7 @@ fn apply_one(arguments: &mut MountArgs, option: &[u8]) -> Result<(), Failure> {
         "page-reader" => Setting::List(&mut arguments.page_reader),
         _ => {
             return refused(
-                "unknown option; the options of handoff-fs mount --help go here without their dashes",
+                "unknown option; write an option of `handoff-fs mount --help` without its dashes",
             );
         }
     };

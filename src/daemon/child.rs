@@ -82,8 +82,9 @@ impl Daemon {
         let connection = match mount.abort() {
             Ok(()) => "its connection was cut".to_owned(),
             Err(error) => format!(
-                "its connection cannot be cut ({error}); as root: mount -t fusectl fusectl /sys/fs/fuse/connections, and write 1 \
-                 into the file abort there"
+                "its connection cannot be cut ({error}); as root: mount -t fusectl fusectl /sys/fs/fuse/connections, then write 1 \
+                 to {}",
+                mount.abort_file().display()
             ),
         };
         let pid = self.process.pid;

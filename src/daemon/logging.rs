@@ -14,8 +14,8 @@ use crate::quote::{one_line, quoted};
 
 /// At a start, a log larger than this many bytes is renamed to the same name with `.old`. At the default level little is logged
 /// between two starts.
-// By hand: file-rotate panics if another process (the supervisor, an ending daemon) has rotated the file, and if the new file
-// cannot be created; after a panic within a log call every later log call panics too.
+// Written here, because the crate file-rotate panics if another process (the supervisor, an ending daemon) has rotated the
+// file, or if the new file cannot be created. After a panic in a log call, every later log call panics too.
 const LARGEST_LOG: u64 = 1 << 20;
 
 /// Leaves room for `.log.old` within the 255 bytes of a file name.
@@ -42,7 +42,7 @@ pub(super) fn for_background(
     };
     let _ = writeln!(
         io::stderr(),
-        "handoff-fs: warning: no log is kept ({cause}); --log-file FILE names one"
+        "handoff-fs: warning: no log is kept ({cause}); choose a file with --log-file FILE"
     );
     Ok(None)
 }
@@ -85,7 +85,11 @@ fn is_late_answer(target: &str, message: &std::fmt::Arguments<'_>) -> bool {
 fn open_log_file(path: &Path) -> Result<File, Failure> {
     open(path).map_err(|error| {
         let cause = format_args!("the log file cannot be opened ({error})");
-        Failure::new(path, cause, "name one that can be written with --log-file")
+        Failure::new(
+            path,
+            cause,
+            "choose a file that can be written: --log-file FILE",
+        )
     })
 }
 

@@ -90,8 +90,8 @@ pub(super) fn at(mountpoint: &Path) -> Result<Mount, Failure> {
     }
     Err(match mounts::above(mountpoint) {
         Ok(Some(above)) if above.is_ours() => {
-            let cause = "is not a mount of its own, but a part of one";
-            let cure = format_args!("name that: {}", quoted(&above.point));
+            let cause = "is inside a mount, but is not its mountpoint";
+            let cure = format_args!("name the mountpoint: {}", quoted(&above.point));
             Failure::new(mountpoint, cause, cure)
         }
         _ => {

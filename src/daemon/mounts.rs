@@ -106,7 +106,7 @@ pub(super) fn above(path: &Path) -> io::Result<Option<Mount>> {
     Ok(above.max_by_key(|mount| mount.point.as_os_str().len()))
 }
 
-/// Parses a line of the table. By hand, because procfs 0.18 leaves `\040` in the path of a mountpoint as it is.
+/// Parses a line of the table. Parsed here, because procfs 0.18 leaves `\040` in the path of a mountpoint as it is.
 fn parse(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|&byte| byte == b' ');
     let text = |field: &[u8]| String::from_utf8_lossy(&unescape(field)).into_owned();
@@ -284,8 +284,8 @@ impl OwnMount {
         table().map_or(true, |table| table.iter().any(of_ours))
     }
 
-    /// Unmounts, lazily if the mount is in use; says which. If the mount has left the tree already, the answer is lazily: only
-    /// open files keep the mount.
+    /// Unmounts, lazily if the mount is in use; returns the manner. Returns `Lazy` too if the mount has already left the tree:
+    /// then only open files keep it alive.
     pub(super) fn unmount(&self) -> io::Result<Manner> {
         let table = table()?;
         if !table.contains(&self.0) {
@@ -302,6 +302,12 @@ impl OwnMount {
         }
     }
 
+    /// The file that cuts the connection to the daemon when 1 is written to it. Only there while fusectl is mounted.
+    pub(super) fn abort_file(&self) -> PathBuf {
+        let minor = self.0.device.rsplit(':').next().unwrap_or_default();
+        Path::new(CONNECTIONS).join(minor).join("abort")
+    }
+
     /// Cuts the connection to the daemon: every process that waits for an answer gets an error. The daemon gets no request.
     ///
     /// # Errors
@@ -313,9 +319,8 @@ impl OwnMount {
         if table()?.iter().any(is_other) {
             return Err(io::Error::from(Errno::NOENT));
         }
-        let minor = mount.device.rsplit(':').next().unwrap_or_default();
-        let path = Path::new(CONNECTIONS).join(minor).join("abort");
-        OpenOptions::new().write(true).open(path)?.write_all(b"1")
+        let mut file = OpenOptions::new().write(true).open(self.abort_file())?;
+        file.write_all(b"1")
     }
 
     /// Unmounts the dead mount that is left after the connection was cut from outside (`umount -f`, or `abort` in sysfs). A new

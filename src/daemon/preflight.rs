@@ -100,7 +100,8 @@ fn refuse_to_cover(place: &Place) -> Result<(), Failure> {
     }
     let cause = "is not empty, and --backing would hide its content";
     let backing = quoted(backing);
-    let cure = format_args!("move that to {backing} or away, or choose an empty mountpoint");
+    let cure =
+        format_args!("move its files to {backing} or elsewhere, or choose an empty mountpoint");
     Err(Failure::new(mountpoint, cause, cure))
 }
 
@@ -159,7 +160,7 @@ fn refuse_inside_mount(path: &Path) -> Result<(), Failure> {
         "is inside the handoff-fs mounted at {}",
         quoted(&mount.point)
     );
-    let cure = "a directory made in that one is a queue already; choose a directory outside for another mount";
+    let cure = "a directory inside that mount is already a queue; for another mount choose a directory outside it";
     Err(Failure::new(path, cause, cure))
 }
 
@@ -203,7 +204,7 @@ fn foreign(mountpoint: &Path, mount: &Mount) -> Failure {
         mount.kind
     );
     let cure = format_args!(
-        "choose another directory, or unmount that: fusermount3 -u {}",
+        "choose another directory, or unmount the other filesystem: fusermount3 -u {}",
         quoted(mountpoint)
     );
     Failure::new(mountpoint, cause, cure)
@@ -270,29 +271,30 @@ fn check_backing(backing: &Path, mountpoint: &Path) -> Result<(), Failure> {
     if backing == mountpoint {
         return Ok(());
     }
-    let both = |cause: &str, cure: &str| {
-        let cause = format!("as --backing {cause} {}", quoted(mountpoint));
-        Err(Failure::new(backing, cause, cure))
-    };
+    let point = quoted(mountpoint);
     if backing.starts_with(mountpoint) {
-        let cure = "choose one outside it, or leave --backing out to keep the files in the mounted directory itself";
-        return both("would be covered by the mount at", cure);
+        let cause =
+            format_args!("cannot be the --backing directory: the mount at {point} would cover it");
+        let cure = "choose a directory outside the mount, or leave --backing out to keep the files in the mounted directory itself";
+        return Err(Failure::new(backing, cause, cure));
     }
     if mountpoint.starts_with(backing) {
-        return both(
-            "would show the mount inside itself, at",
-            "choose a mountpoint outside the backing directory",
+        let cause = format_args!(
+            "cannot be the --backing directory: the mountpoint {point} is in it, so the mount would show itself inside itself"
         );
+        let cure = "choose a mountpoint outside the backing directory";
+        return Err(Failure::new(backing, cause, cure));
     }
     refuse_inside_mount(backing)?;
     if mounted::is_ours(backing) {
-        let cause = "as --backing is a mounted handoff-fs itself";
+        let cause = "cannot be the --backing directory: a handoff-fs is mounted here";
         let cure = format_args!("unmount it first: handoff-fs unmount {}", quoted(backing));
         return Err(Failure::new(backing, cause, cure));
     }
     if is_missing(backing) {
         let cure = format_args!("make it: mkdir -p -m 700 {}", quoted(backing));
-        return Err(Failure::new(backing, "as --backing does not exist", cure));
+        let cause = "the --backing directory does not exist";
+        return Err(Failure::new(backing, cause, cure));
     }
     check_directory(backing)?;
     check_writable(backing, "choose another --backing directory")
@@ -359,7 +361,7 @@ mod tests {
             check_backing(backing, mountpoint).unwrap_err().to_string()
         };
         check_backing(&base, &base).unwrap();
-        assert!(cause(&base.join("b"), &base).contains("covered"));
+        assert!(cause(&base.join("b"), &base).contains("would cover it"));
         assert!(cause(&base, &base.join("m")).contains("inside itself"));
         assert!(cause(&base.join("b"), &base.join("m")).contains("mkdir -p"));
         assert!(cause(&base.join(".handoff-fs/b"), &base.join("m")).contains("private"));

@@ -53,7 +53,7 @@ fn no_device() -> &'static str {
         "this kernel has FUSE, so a sandbox or a container hides it: mount outside, or pass it in (docker run --device /dev/fuse \
          --cap-add SYS_ADMIN); else as root: mknod -m 666 /dev/fuse c 10 229"
     } else {
-        "load the kernel's part as root with: modprobe fuse (for a container: on its host)"
+        "load the kernel module, as root: modprobe fuse (for a container: on its host)"
     }
 }
 

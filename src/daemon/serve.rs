@@ -201,7 +201,7 @@ fn wait(events: &Receiver<Event>, own: &OwnMount, part: Part, fs: &Arc<Fs>) -> R
         // While `ending` is None an event always comes, because the end of serving is an event.
         let Some(event) = event else {
             if ending.as_ref().is_none_or(Ending::is_over) {
-                log::info!("the wait is over");
+                log::info!("the wait for open files is over; the daemon ends");
                 return Ok(());
             }
             continue;

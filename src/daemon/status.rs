@@ -51,7 +51,7 @@ fn describe(mountpoint: &Path, status: &Status) -> String {
         if supervisor.restarts > 0 {
             text += &format!(", restarts: {}", supervisor.restarts);
             let death = supervisor.last_death.as_ref();
-            text.extend(death.map(|death| format!(" (the last one for {death})")));
+            text.extend(death.map(|death| format!(" (last death: {death})")));
         }
     }
     text += &format!("\nbacking   {}", word(&status.backing));
@@ -122,7 +122,7 @@ mod tests {
     fn a_status_for_people() {
         assert_eq!(
             described(JSON),
-            "/m: mounted, pid 7, up 1h 1m 40s\nsupervisor pid 8, restarts: 2 (the last one for pid 6, signal: 9 (SIGKILL))\nbacking   /b\npending   2 (oldest: 2026-11-22_142301_a.md, 1m old)\nconsumed  1\nfound     left as they are: 3, shown and never merged (mount --adopt makes handoffs of the text files at the top)\nwriting   2026-11-22_142302_b.md, open for 1m 1s by pid 9\nreading   q/pending.md, for 1m 2s by pid 10, last read 2s ago"
+            "/m: mounted, pid 7, up 1h 1m 40s\nsupervisor pid 8, restarts: 2 (last death: pid 6, signal: 9 (SIGKILL))\nbacking   /b\npending   2 (oldest: 2026-11-22_142301_a.md, 1m old)\nconsumed  1\nfound     left as they are: 3, shown and never merged (mount --adopt makes handoffs of the text files at the top)\nwriting   2026-11-22_142302_b.md, open for 1m 1s by pid 9\nreading   q/pending.md, for 1m 2s by pid 10, last read 2s ago"
         );
     }
 

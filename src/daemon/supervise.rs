@@ -111,7 +111,7 @@ impl Supervisor {
         let mut death = match first {
             Some(daemon) => self.outlive(daemon),
             None => Death {
-                how: "before its new supervisor came".to_owned(),
+                how: "before its new supervisor started".to_owned(),
                 success: true,
                 lived: Duration::ZERO,
             },
@@ -182,7 +182,9 @@ impl Supervisor {
             let pause_now = pause.map_err(|reason| {
                 let reason = format!("{reason}, the last one: {last}");
                 log::error!("giving up: {reason}");
-                self.failed(&format!("not mounted again, given up ({reason})"))
+                self.failed(&format!(
+                    "is not mounted any more: the supervisor has given up ({reason})"
+                ))
             })?;
             if !pause_now.is_zero() {
                 self.wait(None, Some(pause_now));
@@ -197,7 +199,7 @@ impl Supervisor {
             let mountpoint = &self.config.mountpoint;
             if mounted::is_ours(mountpoint) && mounts::probe(mountpoint) == State::Usable {
                 log::info!(
-                    "another handoff-fs is mounted at {}: ended",
+                    "another handoff-fs is mounted at {}; this supervisor ends",
                     quoted(mountpoint)
                 );
                 return Ok(None);

@@ -125,7 +125,7 @@ fn not_unmounted(mountpoint: &Path, mount: &Mount, error: &io::Error) -> Failure
     let user = rustix::process::geteuid().as_raw();
     if error.kind() == io::ErrorKind::ResourceBusy {
         let cause = format_args!("is in use by {}", holders(mountpoint, None));
-        return Failure::new(mountpoint, cause, "end that, and unmount again");
+        return Failure::new(mountpoint, cause, "end that use, and unmount again");
     }
     if mount.owner.is_some_and(|owner| owner != user && user != 0) {
         return mounted::not_ours(mountpoint, mount);

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -13,7 +14,7 @@ use crate::clock::Clock;
 use crate::fs::ctx::{Ctx, Options};
 use crate::fs::handoff::below::Handoffs;
 use crate::fs::handoff::table::Files;
-use crate::fs::ids::DirId;
+use crate::fs::ids::{DirId, FileId};
 use crate::fs::inode::handles::Handles;
 use crate::fs::inode::table::Nodes;
 use crate::fs::inode::types::Request;
@@ -150,6 +151,13 @@ impl State {
             files: &mut self.files,
             readers: &mut self.readers,
         }
+    }
+
+    /// The path of a file from the root, for messages; empty if the file is gone.
+    pub fn path(&self, id: FileId) -> PathBuf {
+        let file = self.files.get(id);
+        let path = file.and_then(|file| self.queues.join(file.dir, &file.name.to_os_string()).ok());
+        path.unwrap_or_default()
     }
 
     /// The key of every cached merge: another number whenever a file or a name has changed.

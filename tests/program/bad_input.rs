@@ -191,14 +191,14 @@ fn in_its_own_way() {
     refused(
         &sandbox,
         "m/q",
-        &["is inside the handoff-fs mounted at", "queue already"],
+        &["is inside the handoff-fs mounted at", "already a queue"],
     );
     refused(&sandbox, "m/new", &["is inside the handoff-fs"]);
-    refused(&sandbox, "n --backing m", &["as --backing", "unmount"]);
+    refused(&sandbox, "n --backing m", &["the --backing", "unmount"]);
     daemon.stop();
     refused(&sandbox, "m/.handoff-fs", &["private directory"]);
     refused(&sandbox, "m/.handoff-fs/x", &["private directory"]);
-    refused(&sandbox, "n --backing n/b", &["covered by the mount"]);
+    refused(&sandbox, "n --backing n/b", &["would cover it"]);
     refused(&sandbox, "m/q --backing m", &["inside itself"]);
     refused(
         &sandbox,

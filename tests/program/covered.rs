@@ -20,7 +20,7 @@ fn not_empty_at_the_first_mount() {
         let line = complaint(&mount.output().unwrap(), 1);
         for part in [
             &format!("/{mountpoint}: is not empty"),
-            "move that to ",
+            "move its files to ",
             "/b ",
         ] {
             assert!(line.contains(part), "{line}");
@@ -91,7 +91,7 @@ fn written_while_nothing_was_mounted() {
         assert!(merge.contains("_login-done.md"), "{merge}");
         let log = sandbox.sh("cat .local/state/handoff-fs/*.log");
         let told = log.lines().find(|line| {
-            line.contains("where nobody sees it") && line.contains(&format!("/{mountpoint}: "))
+            line.contains("where nobody sees them") && line.contains(&format!("/{mountpoint}: "))
         });
         for name in ["data.json", ".netrc", "q/image.png", "slow.md"] {
             assert!(told.unwrap().contains(name), "{log}");

@@ -82,9 +82,9 @@ fn another_place_is_named() {
     let at = sandbox.path("m");
     for command in ["status", "unmount"] {
         let line = sandbox.refused([command, "m/q"], 1);
-        let cure = format!("name that: {}", at.display());
+        let cure = format!("name the mountpoint: {}", at.display());
         assert!(
-            line.contains("a part of one") && line.ends_with(&cure),
+            line.contains("not its mountpoint") && line.ends_with(&cure),
             "{line}"
         );
     }

@@ -18,7 +18,7 @@ impl Ctx {
         for (queue, note, _) in self.local.list_all(Area::Consuming)? {
             if let Err(error) = self.recover_note(&queue, &note) {
                 log::error!(
-                    "the note {} of a read that was not answered cannot be followed ({error}); the handoffs that the read \
+                    "the note {} of a read that was not answered cannot be carried out ({error}); the handoffs that the read \
                      consumed stay consumed, and the next mount tries again",
                     queue.join(&note).display()
                 );
@@ -35,7 +35,7 @@ impl Ctx {
             .collect();
         let mut renamed = BTreeSet::new();
         for entry in fields.chunks_exact(3) {
-            // Only names of the program's own form are followed: any other could lead out of the directory.
+            // Only names of the program's own form are used: any other could lead out of the directory.
             let queue = Path::new(entry[0]);
             let name = match [entry[1], entry[2]].map(StampedName::parse) {
                 [Some(name), Some(done)] if name.is_pending() && !done.is_pending() => name,

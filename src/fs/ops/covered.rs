@@ -86,7 +86,7 @@ impl Fs {
             |meta: &Meta| is_finished_at_mount(&file, meta, Instant::now(), self.ctx.clock.now());
         if !is_finished(&meta) {
             log::info!(
-                "{}: a process may be writing it",
+                "{}: not moved to the backing directory, because a process may be writing the file",
                 self.shown(&queue.join(name))
             );
             return Ok(false);
@@ -202,7 +202,7 @@ impl Fs {
             names.push(format!("{} more", left.len() - NAMED));
         }
         log::warn!(
-            "{}: stays under the mount, where nobody sees it: {}; unmount and move it to {}",
+            "{}: the mount hides these files, where nobody sees them: {}; unmount, and move them to {}",
             self.ctx.options.mountpoint.display(),
             names.join(", "),
             self.ctx.options.backing_name.display()

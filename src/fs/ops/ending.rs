@@ -45,7 +45,8 @@ impl Fs {
         for (id, file) in open {
             if let Err(error) = self.publish_written(id, &file, true) {
                 log::warn!(
-                    "a handoff that is still being written cannot be kept as partial now ({error})"
+                    "{}: is still being written and cannot be published as …-partial ({error}); the next mount recovers drafts",
+                    self.lock().path(id).display()
                 );
             }
         }

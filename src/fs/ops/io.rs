@@ -147,7 +147,8 @@ impl Fs {
             }
             Err(error) => {
                 log::warn!(
-                    "a handoff that was not written whole keeps the name of a whole one ({error})"
+                    "{}: only a part was written, and the file cannot be renamed to …-partial ({error})",
+                    state.path(id).display()
                 );
             }
         }

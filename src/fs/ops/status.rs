@@ -169,7 +169,10 @@ impl Fs {
     pub fn set_supervision(&self, supervision: Option<Supervision>) {
         let pid = supervision.as_ref().map(|supervision| supervision.pid);
         if let Err(error) = self.ctx.local.note_supervisor(pid) {
-            log::warn!("the lock cannot be written ({error})");
+            log::warn!(
+                ".handoff-fs/lock: the supervisor's pid cannot be written ({error}); `handoff-fs unmount` may not find the \
+                 supervisor"
+            );
         }
         *self.supervision.lock() = supervision;
     }

@@ -21,7 +21,9 @@ impl Drop for ConsumeIntent {
         let area = Area::Consuming;
         if let Err(error) = self.fs.ctx.local.remove(area, Path::new(""), &self.name) {
             log::warn!(
-                "the note of a read cannot be removed ({error}); what was read may be delivered again"
+                ".handoff-fs/consuming/{}: the note of a finished read cannot be removed ({error}); its handoffs may be \
+                 delivered again at the next mount",
+                self.name.display()
             );
         }
     }
@@ -52,8 +54,8 @@ impl Fs {
             }),
             Err(error) => {
                 log::warn!(
-                    "what is being read cannot be noted ({error}); if this program is killed before its reader is \
-                     answered, what was read stays consumed"
+                    "the note of a read cannot be written ({error}); if the daemon is killed before the reader gets the \
+                     bytes, the handoffs stay consumed"
                 );
                 None
             }

@@ -112,7 +112,10 @@ impl DentryCache {
                 }
             }
             Err(error) => {
-                log::info!("the kernel caches no names from now on ({error})");
+                log::info!(
+                    "the kernel cannot be told to drop cached names ({error}) and caches none from now on, so `ls -l` of \
+                     large directories is slower"
+                );
                 self.kernel = None;
             }
         }

@@ -89,7 +89,7 @@ impl Queues {
                     }
                 }
                 Err(error) => log::warn!(
-                    "{}: whether it is a queue cannot be read ({error}); it stays what it was",
+                    "{}: cannot be checked for being a queue ({error}); it stays what it was before",
                     name.display()
                 ),
             }
