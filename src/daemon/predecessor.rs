@@ -27,7 +27,7 @@ const EVERY: Duration = Duration::from_millis(25);
 /// How long a daemon without writers takes to end.
 const MOMENT: Duration = Duration::from_millis(500);
 
-/// How long a killed daemon takes to end, at most.
+/// How long a daemon that was killed, or has let go of its mount and its files, takes to end, at most.
 const DYING: Duration = Duration::from_secs(3);
 
 /// What the daemon that holds the lock does, as far as `/proc` tells.
@@ -96,6 +96,10 @@ impl<'a> Predecessor<'a> {
         }
         let refused = match holder {
             Holder::Mounted(_) => true,
+            // A daemon that was asked to end publishes what is being written, and then has no mount and no file open.
+            Holder::Busy | Holder::Invisible if self.request != Request::None => {
+                self.last_leaving.elapsed() > DYING
+            }
             Holder::Busy | Holder::Invisible => self.last_leaving.elapsed() > MOMENT,
             Holder::Leaving => {
                 self.last_leaving = Instant::now();

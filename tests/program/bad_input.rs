@@ -194,11 +194,7 @@ fn in_its_own_way() {
         &["is inside the handoff-fs mounted at", "already a queue"],
     );
     refused(&sandbox, "m/new", &["is inside the handoff-fs"]);
-    refused(
-        &sandbox,
-        "n --backing m",
-        &["the --backing directory", "unmount"],
-    );
+    refused(&sandbox, "n --backing m", &["the --backing", "unmount"]);
     daemon.stop();
     refused(&sandbox, "m/.handoff-fs", &["private directory"]);
     refused(&sandbox, "m/.handoff-fs/x", &["private directory"]);
