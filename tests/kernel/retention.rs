@@ -330,6 +330,9 @@ fn times_over_bindfs_and_encfs_needs_root() {
         mount.pass(6 * DAY);
         assert_eq!(mount.names_below(), [done]);
         mount.pass(DAY);
-        assert_eq!(mount.names_below(), [""; 0]);
+        let mut left = mount.names_below();
+        // The FUSE filesystem below gives a deleted file such a name until its last handle is closed.
+        left.retain(|name| !name.starts_with(".fuse_hidden"));
+        assert_eq!(left, [""; 0]);
     }
 }
