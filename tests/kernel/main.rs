@@ -34,6 +34,7 @@ mod memory;
 mod names;
 mod ordinary_dirs;
 mod ordinary_files;
+mod past_faults;
 mod proc_reads;
 mod processes;
 mod queues;
