@@ -45,6 +45,6 @@ else
 fi
 
 printf '\n  echo "what the next session must know" > %q\n' "$mountpoint/notes.md"
-printf '  cat %q        # all that is pending, and now consumed\n' "$mountpoint/pending.md"
+printf '  cat %q        # everything unread, which is read from now on\n' "$mountpoint/pending.md"
 printf '\n  %q status %q\n' "$program" "$mountpoint"
 printf '  %q unmount %q\n' "$program" "$mountpoint"
