@@ -1,24 +1,24 @@
-//! What the directory means: drafts, aliases, edits, scratch files, snapshots of `pending.md`, turns.
+//! The meaning of the directory: drafts, aliases, edits, scratch files, snapshots of `pending.md`, turns.
 //!
-//! No FUSE type comes in here; the adapter ([`crate::fuse`]) turns requests into calls of [`Fs`] and answers into
-//! replies.
+//! No FUSE type comes in here. The adapter ([`crate::fuse`]) turns requests into calls of [`Fs`] and results into replies.
 //!
 //! # Rooms
 //!
-//! Each is to call only those below it in this table.
+//! The folders of `fs` are its rooms. A room imports and calls only rooms above it in this list; `.ci/layers` checks that.
 //!
-//! | module | what it knows |
+//! | room | what it knows |
 //! |---|---|
-//! | `ops` | the requests of the kernel and of the daemon |
-//! | `resolve` | what a name means to a caller, and what a write to it makes |
-//! | `pending` | `pending.md`: its merge, its readers, what a read consumes |
-//! | `session` | who calls, and under which names a session finds its handoffs |
-//! | `handoff` | the life of a handoff: drafts, edits, publishing, kept versions |
+//! | `ids`, `ctx` | the numbers of nodes, handles, directories and files; the store, the clock and the options |
 //! | `queue` | what a directory holds, kept in step with the directory below |
-//! | `inode` | what the kernel knows: nodes, handles, directories |
-//! | `ids` | the numbers that stand for nodes, handles, directories and files |
+//! | `inode` | what the kernel knows: nodes, handles, listings |
+//! | `handoff` | the life of a handoff: drafts, edits, publishing, kept versions |
+//! | `session` | the names under which a session finds its handoffs |
+//! | `state` | [`Fs`] and its lock; the rooms above know neither |
+//! | `pending` | `pending.md`: its merge, its readers, what a read consumes |
+//! | `resolve` | what a name means to a caller, and what a write to the name makes |
+//! | `ops` | the requests of the kernel and of the daemon |
 //!
-//! # What is what
+//! # Files and nodes
 //!
 //! A `RegularFile` stands for a handoff, an ordinary or a scratch file for as long as it has a node, a handle, an alias or
 //! a draft. Its `handoff::state::Content` says where its bytes are. A **node** is what the kernel calls an inode: one *view*
@@ -28,23 +28,23 @@
 //!
 //! # Locks
 //!
-//! There is one lock for what is not on disk, `Fs::state`. It is never held while `/proc` is read to tell who calls, which
-//! can wait for a request of ours, nor while what a writer has written is made durable, which takes long, nor while what a
-//! write in place is about to destroy is copied. What is made durable under it is small or rare: a directory that is made,
-//! the record of the first mount, the name of what is made pending again, the copy of what is renamed to a backup, or replaced
-//! or removed while somebody writes it, the mtime of what is consumed so late that its old one has it expire.
+//! One lock protects everything that is not on disk: that of `State`. No thread holds it while `/proc` is read to find the
+//! caller (a process there may be waiting for an answer from this filesystem), while the content of a file is made durable, or
+//! while the bytes that a write in place destroys are copied. Only small or rare things are made durable under it: a new
+//! directory, the record of the first mount, a name that is made pending again, the mtime of a handoff that would expire as soon
+//! as it is consumed, and the copy of a file that is renamed to a backup, or replaced or removed while a process writes it.
 //!
 //! All locks, in the order in which they are taken. A thread that holds one takes only later ones:
 //!
-//! | lock | of what | held with |
+//! | lock | protects | held with |
 //! |---|---|---|
 //! | `Fs::state` | everything else of `fs` | all below but the resolver's |
-//! | `Snapshot::files` | the files of one snapshot | the state, when a file is pinned or consumed; alone, when it is read |
-//! | `OpenMerge::read_ahead` | what is ready for one reader | nothing: it is let go before anything is read |
-//! | `Local::record` | the record of the first mount | the state; it is written to disk meanwhile |
-//! | `OpenMerge::delivered` | what one reader was given | nothing: it is let go before anything else is done |
-//! | the resolver's cache | who is who | nothing: it is never held while `/proc` is read, nor taken under the state |
-//! | the drafts' directory that is kept open, the store's watches, the last of the unique times, the suffixes last given, the supervisor, the clock a test has set | a number or two | whatever its caller holds; it takes none |
+//! | `Snapshot::files` | the open files of one snapshot | the state, when a file is pinned or consumed; alone, when a file is read |
+//! | `OpenMerge::read_ahead` | the bytes that are ready for one reader | nothing: it is released before a file is read |
+//! | `Local::record` | the record of the first mount | the state; the record is written to disk under it |
+//! | `OpenMerge::delivered` | what one reader was given | nothing: it is released at once |
+//! | the resolver's cache | which process is which caller | nothing: never while `/proc` is read, nor under the state |
+//! | `Nodes::dentries`, the open directory of the drafts, the store's watches, the last unique time, the supervisor, a test's clock | a number or two | whatever its caller holds; it takes none |
 //!
 //! `Fs::changed` is waited on with the state alone. The tests under load run with parking_lot's detection of deadlocks.
 
@@ -68,16 +68,6 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-mod inode {
-    //! What the kernel knows: nodes, handles, directories, and the names it may use without asking.
-
-    pub mod handles;
-    pub mod listing;
-    pub mod open_merge;
-    pub mod table;
-    pub mod types;
-}
-
 mod queue {
     //! What a directory holds, and how that is kept in step with the directory below (spec 3.1, 3.6, 3.7).
 
@@ -100,6 +90,16 @@ mod queue {
 
     #[cfg(test)]
     mod tests;
+}
+
+mod inode {
+    //! What the kernel knows: nodes, handles, directories, and the names it may use without asking.
+
+    pub mod handles;
+    pub mod listing;
+    pub mod open_merge;
+    pub mod table;
+    pub mod types;
 }
 
 mod handoff {
