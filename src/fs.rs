@@ -123,7 +123,7 @@ mod handoff {
 }
 
 mod session {
-    //! Who calls, and under which names a session finds its handoffs (spec 4.3, 5).
+    //! The names under which a session finds its handoffs, and what a thread does next (spec 4.3, 4.5).
 
     pub mod aliases;
     pub mod estale_replay;
